@@ -1,0 +1,313 @@
+//! Facts about a run in progress.
+//!
+//! A stage tells what it does as [`Activity`]s, through a [`Monitor`], without knowing its own
+//! name or where it runs. The executor adds the name and its own facts: [`Event`]s. Everything
+//! that shows or records a run (terminal, log lines, JSON lines, history) consumes that one stream.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Display, Formatter};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde::{Deserialize, Serialize};
+
+use crate::fingerprint::{Digest, Fingerprint};
+
+/// A stage's figures, by name.
+pub type Metrics = BTreeMap<String, f64>;
+
+/// A fact about a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// The run begins.
+    RunStarted {
+        /// The pipeline's name.
+        pipeline: String,
+        /// How many stages are to be brought up to date.
+        stages: usize,
+    },
+    /// A result that is already known serves.
+    StageReused {
+        /// The stage's name.
+        stage: String,
+        /// Its key's digest.
+        fingerprint: Fingerprint,
+        /// Its artifact.
+        artifact: Digest,
+        /// Its figures.
+        metrics: Metrics,
+    },
+    /// A stage begins to run.
+    StageStarted {
+        /// The stage's name.
+        stage: String,
+        /// Its kind, such as `train`.
+        kind: String,
+        /// Its key's digest.
+        fingerprint: Fingerprint,
+        /// Why it runs, in words.
+        reason: String,
+        /// 1 for the first try.
+        attempt: u32,
+    },
+    /// Another process makes the same result; this one waits for it.
+    StageWaiting {
+        /// The stage's name.
+        stage: String,
+    },
+    /// Something that a running stage tells.
+    StageActivity {
+        /// The stage's name.
+        stage: String,
+        /// What it tells.
+        activity: Activity,
+    },
+    /// A stage is done and its result kept.
+    StageFinished {
+        /// The stage's name.
+        stage: String,
+        /// Its key's digest.
+        fingerprint: Fingerprint,
+        /// Its artifact.
+        artifact: Digest,
+        /// Its figures.
+        metrics: Metrics,
+        /// Wall time in seconds.
+        seconds: f64,
+        /// Peak memory of the worker in bytes, where known.
+        peak_memory: Option<u64>,
+        /// The result equals the previous one, so that what depends on it is not run again.
+        unchanged: bool,
+    },
+    /// A stage failed.
+    StageFailed {
+        /// The stage's name.
+        stage: String,
+        /// What happened, why, and what to do.
+        error: String,
+        /// The file with everything that it printed.
+        log: Option<PathBuf>,
+        /// The last lines of that file.
+        tail: Vec<String>,
+        /// 1 for the first try.
+        attempt: u32,
+        /// Whether it will be tried again.
+        retrying: bool,
+    },
+    /// A stage stopped because the run was interrupted; what it had done is kept for a resume.
+    StageInterrupted {
+        /// The stage's name.
+        stage: String,
+    },
+    /// A stage was not run because another did not succeed.
+    StageSkipped {
+        /// The stage's name.
+        stage: String,
+        /// The stage that failed.
+        because: String,
+    },
+    /// A table's file is up to date.
+    TableWritten {
+        /// The table's name.
+        table: String,
+        /// The file.
+        path: PathBuf,
+        /// Whether its bytes changed.
+        changed: bool,
+    },
+    /// Something worth knowing about the run as a whole.
+    Notice {
+        /// How grave it is.
+        level: Level,
+        /// One line.
+        message: String,
+    },
+    /// The run is over.
+    RunFinished {
+        /// How it ended.
+        status: RunStatus,
+        /// Stages that ran and succeeded.
+        ran: usize,
+        /// Stages whose known result served.
+        reused: usize,
+        /// Stages that failed.
+        failed: usize,
+        /// Stages that were not run because of a failure or an interruption.
+        skipped: usize,
+        /// Wall time in seconds.
+        seconds: f64,
+    },
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunStatus {
+    /// Every stage is up to date.
+    Done,
+    /// A stage failed.
+    Failed,
+    /// It was interrupted.
+    Interrupted,
+}
+
+impl Display for RunStatus {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Interrupted => "interrupted",
+        })
+    }
+}
+
+/// How grave a notice is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Level {
+    /// Good to know.
+    Info,
+    /// Something is not as it should be.
+    Warning,
+}
+
+/// What a running stage tells.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "activity", rename_all = "snake_case")]
+pub enum Activity {
+    /// Part of a countable task is done.
+    Progress {
+        /// What is being done, such as `download` or `decode`.
+        task: String,
+        /// How much is done.
+        done: u64,
+        /// How much there is, where known.
+        total: Option<u64>,
+        /// What is counted.
+        unit: Unit,
+    },
+    /// Training begins or goes on.
+    TrainingStarted {
+        /// The number of trained parameters.
+        parameters: u64,
+        /// Training samples an epoch.
+        samples: u64,
+        /// Epochs in all.
+        epochs: u32,
+        /// Micro-batches an epoch.
+        batches: u32,
+        /// Threads of the worker.
+        threads: usize,
+        /// Where the checkpoint that is continued stands: finished epochs, and batches within the
+        /// next.
+        resumed_from: Option<(u32, u32)>,
+    },
+    /// A micro-batch of training is done.
+    BatchFinished {
+        /// From 1.
+        epoch: u32,
+        /// From 1, within the epoch.
+        batch: u32,
+        /// Mean loss of the epoch so far.
+        loss: f64,
+        /// Images (or rows) a second since the epoch's start.
+        samples_per_second: f64,
+    },
+    /// An epoch of training is done.
+    EpochFinished {
+        /// From 1.
+        epoch: u32,
+        /// The history's columns: `train_loss`, `train_accuracy`, `val_loss`, `val_accuracy`, `lr`.
+        metrics: Metrics,
+        /// Training samples a second.
+        samples_per_second: f64,
+        /// Wall time in seconds, validation included.
+        seconds: f64,
+    },
+    /// What a resume needs is on disk.
+    CheckpointWritten {
+        /// Finished epochs.
+        epoch: u32,
+        /// Finished micro-batches within the next epoch.
+        batch: u32,
+    },
+    /// Something worth knowing.
+    Notice {
+        /// How grave it is.
+        level: Level,
+        /// One line.
+        message: String,
+    },
+}
+
+/// What a progress count counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unit {
+    /// Bytes.
+    Bytes,
+    /// Files.
+    Files,
+    /// Samples.
+    Samples,
+}
+
+/// How a running stage tells what it does and learns that it should stop.
+#[derive(Clone)]
+pub struct Monitor {
+    emit: Arc<dyn Fn(Activity) + Send + Sync>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Monitor {
+    /// A monitor that hands each activity to `emit` and asks to stop once `stop` is set.
+    pub fn new(emit: impl Fn(Activity) + Send + Sync + 'static, stop: Arc<AtomicBool>) -> Self {
+        Self {
+            emit: Arc::new(emit),
+            stop,
+        }
+    }
+
+    /// A monitor that nobody listens to.
+    pub fn silent() -> Self {
+        Self::new(|_| {}, Arc::default())
+    }
+
+    /// Tells `activity`.
+    pub fn emit(&self, activity: Activity) {
+        (self.emit)(activity);
+    }
+
+    /// Tells something good to know.
+    pub fn info(&self, message: impl Into<String>) {
+        self.emit(Activity::Notice {
+            level: Level::Info,
+            message: message.into(),
+        });
+    }
+
+    /// Tells that something is not as it should be.
+    pub fn warn(&self, message: impl Into<String>) {
+        self.emit(Activity::Notice {
+            level: Level::Warning,
+            message: message.into(),
+        });
+    }
+
+    /// Tells how far a task is.
+    pub fn progress(&self, task: &str, done: u64, total: Option<u64>, unit: Unit) {
+        self.emit(Activity::Progress {
+            task: task.to_owned(),
+            done,
+            total,
+            unit,
+        });
+    }
+
+    /// Whether the stage should save what it needs for a resume and return.
+    pub fn stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,71 @@
+//! The `evaluate` kind: a model's figures on one split.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::reference::Reference;
+
+/// Measures a trained model on one split of a dataset.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Evaluate {
+    /// A model made by `train`.
+    pub model: Reference,
+    /// A dataset made by `preprocess`.
+    pub data: Reference,
+    /// The split.
+    #[serde(default)]
+    pub split: SplitName,
+    /// What to measure; accuracy and loss always are.
+    #[serde(default)]
+    pub metrics: Vec<Metric>,
+}
+
+/// A dataset's split.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum SplitName {
+    /// For fitting.
+    Train,
+    /// For choosing.
+    Val,
+    /// For judging.
+    #[default]
+    Test,
+}
+
+impl SplitName {
+    /// All splits, in the order in which they are listed.
+    pub const ALL: [Self; 3] = [Self::Train, Self::Val, Self::Test];
+
+    /// `train`, `val` or `test`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Val => "val",
+            Self::Test => "test",
+        }
+    }
+}
+
+/// Something that `evaluate` measures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Metric {
+    /// The share of samples whose most likely class is right.
+    Accuracy,
+    /// The mean loss.
+    Loss,
+    /// The share of samples whose class is among the three most likely.
+    Top3,
+    /// The share of samples whose class is among the five most likely.
+    Top5,
+    /// `confusion.csv`: rows are true classes, columns predicted ones.
+    Confusion,
+    /// `classes.csv`: precision, recall and F1 of each class; their means become metrics.
+    PerClass,
+    /// `predictions.csv`: each sample's true and predicted class and their probabilities.
+    Predictions,
+}

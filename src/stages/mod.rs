@@ -1,0 +1,106 @@
+//! The stage kinds: each file adapts one kind of [`spec::Kind`](crate::spec::Kind) to the
+//! [`Stage`] trait.
+//!
+//! In goes a [`Job`]: a self-contained description of one stage to run, with its inputs as paths.
+//! Out comes a filled output folder and an [`Outcome`], or a [`StageError`]. A stage does not know
+//! where it runs: on the dispatcher's thread, in a worker process, or in a test.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::{Metrics, Monitor};
+use crate::fingerprint::Fingerprint;
+use crate::spec::Kind;
+
+/// One stage to run, with all that it needs.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Job {
+    /// The stage's name, for messages.
+    pub stage: String,
+    /// What to do, with every parameter filled in.
+    pub kind: Kind,
+    /// The seed of everything drawn.
+    pub seed: u64,
+    /// The digest of the stage's key.
+    pub fingerprint: Fingerprint,
+    /// The inputs by role (`input`, `data`, `model`, a command's variable): a file or a folder each.
+    pub inputs: BTreeMap<String, PathBuf>,
+    /// Where each input comes from, by role: its content's digest, for provenance.
+    pub provenance: BTreeMap<String, String>,
+    /// The project's root, for URLs without a scheme.
+    pub project: PathBuf,
+    /// URL prefixes and what stands in for them, longest first.
+    pub mirrors: Vec<(String, String)>,
+    /// A folder that outlives an interruption: checkpoints and partial downloads.
+    pub scratch: PathBuf,
+    /// An empty folder to fill: what is in it at the end is the artifact.
+    pub output: PathBuf,
+    /// How many threads to use.
+    pub threads: usize,
+}
+
+impl Job {
+    /// The path of the input `role`.
+    ///
+    /// # Errors
+    /// There is no such input: a mistake of the planner's.
+    pub fn input(&self, role: &str) -> Result<&Path, StageError> {
+        self.inputs
+            .get(role)
+            .map(PathBuf::as_path)
+            .ok_or_else(|| StageError::failed(format!("the input `{role}` was not handed in")))
+    }
+}
+
+/// What a stage gives beside its output folder.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// Figures that the output determines: no times, no speeds.
+    pub metrics: Metrics,
+}
+
+/// Why a stage gave no result.
+#[derive(Clone, Debug, PartialEq, thiserror::Error, Serialize, Deserialize)]
+pub enum StageError {
+    /// It was asked to stop; what it had done is in the scratch folder.
+    #[error("interrupted")]
+    Interrupted,
+    /// It failed.
+    #[error("{message}")]
+    Failed {
+        /// What is wrong, where, and what to do.
+        message: String,
+        /// Whether another try may succeed (a network that was down).
+        transient: bool,
+    },
+}
+
+impl StageError {
+    /// A failure that another try would meet again.
+    pub fn failed(message: impl Into<String>) -> Self {
+        Self::Failed {
+            message: message.into(),
+            transient: false,
+        }
+    }
+
+    /// A failure that another try may not meet.
+    pub fn transient(message: impl Into<String>) -> Self {
+        Self::Failed {
+            message: message.into(),
+            transient: true,
+        }
+    }
+}
+
+/// Something that runs jobs of one kind.
+pub trait Stage {
+    /// Does the job: fills `job.output` and gives the metrics.
+    ///
+    /// # Errors
+    /// [`StageError::Interrupted`] soon after `monitor.stopped()` becomes true; otherwise a failure
+    /// whose message says what is wrong, where, and what to do.
+    fn run(&self, job: &Job, monitor: &Monitor) -> Result<Outcome, StageError>;
+}
