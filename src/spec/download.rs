@@ -2,6 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::values::ByteSize;
 
@@ -27,6 +28,48 @@ pub struct Download {
     /// Most bytes to accept, unpacked.
     #[serde(default = "default_max_unpacked")]
     pub max_unpacked: ByteSize,
+}
+
+impl Download {
+    /// The project file that the URL names, where it has no scheme.
+    pub fn project_file(&self) -> Option<&str> {
+        (!self.url.contains(':')).then(|| self.url.strip_prefix("./").unwrap_or(&self.url))
+    }
+
+    /// The name that the file has in the artifact where it is not unpacked: the last part of the
+    /// URL's path.
+    pub fn file_name(&self) -> String {
+        let path = self
+            .url
+            .split(['?', '#'])
+            .next()
+            .unwrap_or_default()
+            .trim_end_matches('/');
+        let name = path.rsplit(['/', ':']).next().unwrap_or_default();
+        if matches!(name, "" | "." | "..") {
+            "download".to_owned()
+        } else {
+            name.to_owned()
+        }
+    }
+
+    /// What names the result: the checksum where there is one, else where the file comes from.
+    /// A project file without a checksum is an input, named by its content.
+    pub(super) fn key_fields(&self) -> Value {
+        let mut fields = Map::new();
+        match &self.sha256 {
+            Some(sha256) => fields.insert("sha256".to_owned(), sha256.as_str().into()),
+            None if self.project_file().is_none() => {
+                fields.insert("url".to_owned(), self.url.as_str().into())
+            }
+            None => None,
+        };
+        if !self.unpack {
+            fields.insert("file_name".to_owned(), self.file_name().into());
+        }
+        fields.insert("unpack".to_owned(), self.unpack.into());
+        Value::Object(fields)
+    }
 }
 
 fn default_max_size() -> ByteSize {
