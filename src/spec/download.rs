@@ -31,9 +31,16 @@ pub struct Download {
 }
 
 impl Download {
-    /// The project file that the URL names, where it has no scheme.
-    pub fn project_file(&self) -> Option<&str> {
-        (!self.url.contains(':')).then(|| self.url.strip_prefix("./").unwrap_or(&self.url))
+    /// The file on this machine that the URL names: one without a scheme, relative to the project's
+    /// root unless it is absolute, or one with `file:`.
+    pub fn local_file(&self) -> Option<String> {
+        match url::Url::parse(&self.url) {
+            Ok(url) if url.scheme() == "file" => {
+                url.to_file_path().ok().and_then(|path| path.to_str().map(str::to_owned))
+            }
+            Ok(_) => None,
+            Err(_) => Some(self.url.strip_prefix("./").unwrap_or(&self.url).to_owned()),
+        }
     }
 
     /// The name that the file has in the artifact where it is not unpacked: the last part of the
@@ -54,12 +61,12 @@ impl Download {
     }
 
     /// What names the result: the checksum where there is one, else where the file comes from.
-    /// A project file without a checksum is an input, named by its content.
+    /// A file of this machine without a checksum is an input, named by its content.
     pub(super) fn key_fields(&self) -> Value {
         let mut fields = Map::new();
         match &self.sha256 {
             Some(sha256) => fields.insert("sha256".to_owned(), sha256.as_str().into()),
-            None if self.project_file().is_none() => {
+            None if self.local_file().is_none() => {
                 fields.insert("url".to_owned(), self.url.as_str().into())
             }
             None => None,

@@ -82,11 +82,11 @@ impl Kind {
     /// What the stage takes in.
     pub fn inputs(&self) -> Vec<Input> {
         match self {
-            Self::Download(download) => match download.project_file() {
+            Self::Download(download) => match download.local_file() {
                 Some(path) if download.sha256.is_none() => vec![Input {
                     role: "file".to_owned(),
                     path: vec!["url".to_owned()],
-                    reference: Reference::Project(path.to_owned()),
+                    reference: Reference::Project(path),
                 }],
                 _ => Vec::new(),
             },

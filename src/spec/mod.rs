@@ -16,6 +16,7 @@ mod model;
 mod node;
 mod pipeline;
 mod preprocess;
+mod project;
 mod reference;
 mod schema;
 mod table;
@@ -35,6 +36,7 @@ pub use preprocess::{
     Cifar10, Cifar100, Cifar100Labels, Color, Column, Csv, CsvImage, Format, Idx, ImageFolder, OnError,
     Preprocess, Split,
 };
+pub use project::Project;
 pub use reference::Reference;
 pub use schema::json_schema;
 pub use table::{MetricPath, Table, TableFormat};

@@ -241,7 +241,7 @@ impl Pipeline {
                     format!("a pipeline is a mapping with `stages`; found {found}"),
                     root.span,
                 )
-                .help("`erlen init` writes a first pipeline"),
+                .help("see pipelines/digits.yaml for an example"),
             ]);
         }
         let mut mistakes = Vec::new();

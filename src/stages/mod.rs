@@ -5,6 +5,12 @@
 //! Out comes a filled output folder and an [`Outcome`], or a [`StageError`]. A stage does not know
 //! where it runs: on the dispatcher's thread, in a worker process, or in a test.
 
+mod command;
+mod process;
+
+pub use command::CommandStage;
+pub use process::{Ended, Process};
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -37,6 +43,8 @@ pub struct Job {
     pub scratch: PathBuf,
     /// An empty folder to fill: what is in it at the end is the artifact.
     pub output: PathBuf,
+    /// The file for everything that the stage prints.
+    pub log: PathBuf,
     /// How many threads to use.
     pub threads: usize,
 }
