@@ -55,7 +55,9 @@ fn cycle_as_a_path() {
 
 #[test]
 fn waiting_for_itself() {
-    insta::assert_snapshot!(complaint("stages:\n  one:\n    command: {run: 'true'}\n    after: [one]\n"));
+    insta::assert_snapshot!(complaint(
+        "stages:\n  one:\n    command: {run: 'true'}\n    after: [one]\n"
+    ));
 }
 
 #[test]
@@ -127,12 +129,27 @@ fn empty_file() {
 
 #[test]
 fn unknown_override() {
-    let project = Project::new().with("p.yaml", "params: {lr: 1}\nstages:\n  a:\n    command: {run: 'true'}\n");
+    let project = Project::new().with(
+        "p.yaml",
+        "params: {lr: 1}\nstages:\n  a:\n    command: {run: 'true'}\n",
+    );
     let finished = project.erlen(["run", "p.yaml", "--set", "rl=2"]);
-    finished.assert_code(2).assert_stderr("there is no such parameter").assert_stderr("did you mean `lr`?");
-    project.erlen(["run", "p.yaml", "--set", "lr"]).assert_code(2).assert_stderr("is not NAME=VALUE");
-    project.erlen(["run", "p.yaml", "b"]).assert_code(2).assert_stderr("there is no stage `b`");
-    project.erlen(["run", "nowhere.yaml"]).assert_code(2).assert_stderr("cannot read nowhere.yaml");
+    finished
+        .assert_code(2)
+        .assert_stderr("there is no such parameter")
+        .assert_stderr("did you mean `lr`?");
+    project
+        .erlen(["run", "p.yaml", "--set", "lr"])
+        .assert_code(2)
+        .assert_stderr("is not NAME=VALUE");
+    project
+        .erlen(["run", "p.yaml", "b"])
+        .assert_code(2)
+        .assert_stderr("there is no stage `b`");
+    project
+        .erlen(["run", "nowhere.yaml"])
+        .assert_code(2)
+        .assert_stderr("cannot read nowhere.yaml");
     project.erlen(["rum", "p.yaml"]).assert_code(2);
 }
 

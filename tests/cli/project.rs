@@ -22,14 +22,17 @@ pub struct Finished {
 
 impl Project {
     pub fn new() -> Self {
-        let project = Self { folder: tempfile::tempdir().expect("a temporary folder") };
+        let project = Self {
+            folder: tempfile::tempdir().expect("a temporary folder"),
+        };
         project.write("erlen.yaml", "");
         project
     }
 
     /// With a copy of a file of the repository.
     pub fn with_copy(self, path: &str) -> Self {
-        let bytes = std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).expect("a file of the repository");
+        let bytes = std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(path))
+            .expect("a file of the repository");
         self.write(path, bytes);
         self
     }
@@ -87,8 +90,13 @@ impl Project {
         stages
             .iter()
             .map(|stage| {
-                let artifact = stage["artifact"].as_str().unwrap_or_else(|| panic!("not reused: {stage}"));
-                (stage["stage"].as_str().expect("a name").to_owned(), artifact.to_owned())
+                let artifact = stage["artifact"]
+                    .as_str()
+                    .unwrap_or_else(|| panic!("not reused: {stage}"));
+                (
+                    stage["stage"].as_str().expect("a name").to_owned(),
+                    artifact.to_owned(),
+                )
             })
             .collect()
     }
@@ -120,7 +128,13 @@ impl Project {
 impl Finished {
     #[track_caller]
     pub fn assert_code(&self, code: i32) -> &Self {
-        assert_eq!(self.code, Some(code), "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
+        assert_eq!(
+            self.code,
+            Some(code),
+            "stdout:\n{}\nstderr:\n{}",
+            self.stdout,
+            self.stderr
+        );
         self
     }
 
