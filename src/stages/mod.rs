@@ -5,6 +5,10 @@
 //! Out comes a filled output folder and an [`Outcome`], or a [`StageError`]. A stage does not know
 //! where it runs: on the dispatcher's thread, in a worker process, or in a test.
 
+mod preprocess;
+
+pub use preprocess::PreprocessStage;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
