@@ -6,9 +6,11 @@
 //! where it runs: on the dispatcher's thread, in a worker process, or in a test.
 
 mod command;
+mod preprocess;
 mod process;
 
 pub use command::CommandStage;
+pub use preprocess::PreprocessStage;
 pub use process::{Ended, Process};
 
 use std::collections::BTreeMap;
