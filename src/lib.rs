@@ -2,6 +2,9 @@
 
 pub mod event;
 pub mod fingerprint;
+pub mod progress;
 pub mod random;
+pub mod record;
+pub mod report;
 pub mod spec;
 pub mod stages;
