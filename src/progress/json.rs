@@ -67,7 +67,7 @@ mod tests {
         lines.event(&event);
         lines.event(&event);
         let text = String::from_utf8(lines.out).unwrap();
-        insta::assert_snapshot!(text.lines().next().unwrap(), @"");
+        insta::assert_snapshot!(text.lines().next().unwrap());
         assert_eq!(text.lines().count(), 2);
         for line in text.lines() {
             assert_eq!(serde_json::from_str::<Event>(line).unwrap(), event);

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::narrator::WIDEST_NAME;
 use super::style::{Palette, paint};
 use super::text;
 use crate::event::{Activity, Event, Metrics, Unit};
@@ -15,6 +16,7 @@ const BAR: std::ops::RangeInclusive<usize> = 8..=24;
 /// The stages that run at the moment.
 pub struct Live {
     started: Instant,
+    names: usize,
     total: usize,
     done: usize,
     running: Vec<Running>,
@@ -56,10 +58,11 @@ struct Training {
 }
 
 impl Live {
-    /// Nothing runs yet.
-    pub fn new(now: Instant) -> Self {
+    /// Nothing runs yet. Where there is room, names take `names` columns.
+    pub fn new(now: Instant, names: usize) -> Self {
         Self {
             started: now,
+            names,
             total: 0,
             done: 0,
             running: Vec::new(),
@@ -134,7 +137,11 @@ impl Live {
         let names = shown
             .iter()
             .map(|running| console::measure_text_width(&running.stage));
-        let names = names.max().unwrap_or(0).min((width / 4).max(8));
+        let longest = names.max().unwrap_or(0);
+        let names = match width {
+            0..80 => longest.min((width / 4).max(8)),
+            _ => self.names.max(longest.min(WIDEST_NAME)),
+        };
         let mut rows: Vec<String> = shown
             .iter()
             .map(|running| running.row(now, width, names, palette))
@@ -320,7 +327,7 @@ impl Training {
             Part::bar(4, Some(position)),
             Part::text(6, format!("{:>batches$}/{}", self.batch, self.batches)),
             Part::text(1, labelled("loss", self.loss)),
-            Part::text(2, labelled("accuracy", self.accuracy)),
+            Part::text(3, labelled("accuracy", self.accuracy)),
             Part::text(
                 5,
                 if self.speed > 0.0 {
@@ -329,7 +336,7 @@ impl Training {
                     String::new()
                 },
             ),
-            Part::text(3, left.map(time_left).unwrap_or_default()),
+            Part::text(2, left.map(time_left).unwrap_or_default()),
         ]
     }
 }
@@ -352,6 +359,7 @@ fn amount(done: u64, total: Option<u64>, unit: Unit) -> String {
         Unit::Samples => (" samples", text::count),
     };
     match total {
+        Some(total) if unit == Unit::Bytes => text::bytes_of(done, total),
         Some(total) => {
             let total = number(total);
             format!("{:>width$}/{total}{noun}", number(done), width = total.len())
@@ -456,7 +464,7 @@ mod tests {
 
     fn sample(now: Instant) -> Live {
         let at = |ms| now + Duration::from_millis(ms);
-        let mut live = Live::new(now);
+        let mut live = Live::new(now, 12);
         live.take(
             &Event::RunStarted {
                 pipeline: "p".into(),
@@ -525,13 +533,13 @@ mod tests {
                 text.push('\n');
             }
         }
-        insta::assert_snapshot!(text, @"");
+        insta::assert_snapshot!(text);
     }
 
     #[test]
     fn a_low_terminal_and_many_stages() {
         let now = Instant::now();
-        let mut live = Live::new(now);
+        let mut live = Live::new(now, 12);
         live.take(
             &Event::RunStarted {
                 pipeline: "p".into(),

@@ -11,6 +11,8 @@ mod narrator;
 mod plain;
 mod style;
 mod terminal;
+#[cfg(test)]
+mod tests;
 mod text;
 
 pub use json::JsonLines;

@@ -15,7 +15,7 @@ const LISTED: usize = 30;
 const EPOCH_LINES: u32 = 20;
 
 /// Columns of a stage's name beyond which it is cut on a terminal.
-const WIDEST_NAME: usize = 28;
+pub(super) const WIDEST_NAME: usize = 28;
 
 /// For whom the lines are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +52,11 @@ impl Narrator {
         }
     }
 
+    /// Columns that a short name takes.
+    pub fn name_width(&self) -> usize {
+        self.name_width
+    }
+
     /// Tells how wide the terminal is now.
     pub fn set_width(&mut self, columns: usize) {
         if let Audience::Terminal { width } = &mut self.audience {
@@ -76,7 +81,7 @@ impl Narrator {
                 self.reused += 1;
                 if self.reused <= LISTED {
                     let detail = detail(metrics, &artifact.short());
-                    lines.push(self.stage_line(palette.good, "✓", stage, "reused", &detail));
+                    lines.push(self.stage_line((palette.good, "✓"), stage, "reused", detail));
                 }
             }
             Event::StageStarted {
@@ -91,13 +96,23 @@ impl Narrator {
                         0 | 1 => String::new(),
                         attempt => format!(" (attempt {attempt})"),
                     };
-                    lines.push(self.stage_line(palette.dim, "·", stage, kind, &format!("{reason}{attempt}")));
+                    lines.push(self.stage_line(
+                        (palette.dim, "·"),
+                        stage,
+                        kind,
+                        vec![(0, format!("{reason}{attempt}"))],
+                    ));
                 }
             }
             Event::StageWaiting { stage } => {
                 if self.audience == Audience::Log {
                     let detail = "for another process that makes the same result";
-                    lines.push(self.stage_line(palette.dim, "·", stage, "waits", detail));
+                    lines.push(self.stage_line(
+                        (palette.dim, "·"),
+                        stage,
+                        "waits",
+                        vec![(0, detail.to_owned())],
+                    ));
                 }
             }
             Event::StageActivity { stage, activity } => self.tell_activity(stage, activity, lines),
@@ -111,9 +126,9 @@ impl Narrator {
             } => {
                 let mut detail = detail(metrics, &artifact.short());
                 if *unchanged {
-                    detail.push_str("  same result as before");
+                    detail.push((9, "same result as before".to_owned()));
                 }
-                lines.push(self.stage_line(palette.good, "✓", stage, &text::seconds(*seconds), &detail));
+                lines.push(self.stage_line((palette.good, "✓"), stage, &text::seconds(*seconds), detail));
             }
             Event::StageFailed {
                 stage,
@@ -123,16 +138,15 @@ impl Narrator {
                 attempt,
                 retrying,
             } => {
-                let (style, mark, what) = if *retrying {
+                let (mark, what) = if *retrying {
                     (
-                        palette.warning,
-                        "!",
-                        format!("attempt {attempt} failed, trying again: "),
+                        (palette.warning, "!"),
+                        format!("attempt {attempt} failed, trying again"),
                     )
                 } else {
-                    (palette.bad, "✗", "failed: ".to_owned())
+                    ((palette.bad, "✗"), "failed".to_owned())
                 };
-                self.paragraph(style, mark, stage, &format!("{what}{error}"), lines);
+                self.paragraph(mark, stage, &what, error, lines);
                 if let Some(log) = log {
                     lines.push(format!(
                         "    {}",
@@ -146,13 +160,18 @@ impl Narrator {
             }
             Event::StageInterrupted { stage } => {
                 let detail = "what it had done is kept";
-                lines.push(self.stage_line(palette.warning, "!", stage, "stopped", detail));
+                lines.push(self.stage_line(
+                    (palette.warning, "!"),
+                    stage,
+                    "stopped",
+                    vec![(0, detail.to_owned())],
+                ));
             }
             Event::StageSkipped { stage, because } => {
                 self.skipped += 1;
                 if self.skipped <= LISTED {
                     let detail = format!("skipped: because of {because}");
-                    lines.push(self.stage_line(palette.warning, "–", stage, "", &detail));
+                    lines.push(self.stage_line((palette.warning, "–"), stage, "", vec![(0, detail)]));
                 }
             }
             Event::TableWritten { path, changed, .. } => {
@@ -187,7 +206,7 @@ impl Narrator {
                         line.push_str(&format!(", {} {what}", text::count(number as u64)));
                     }
                 }
-                lines.push(line);
+                lines.extend(text::wrap(&line, self.room(0)));
             }
         }
     }
@@ -203,19 +222,20 @@ impl Narrator {
                 ..
             } => {
                 self.epochs.insert(stage.to_owned(), *epochs);
-                let resumed = match resumed_from {
-                    None => String::new(),
-                    Some((epoch, 0)) => format!(", continued after epoch {epoch}"),
-                    Some((epoch, batch)) => format!(", continued in epoch {} after batch {batch}", epoch + 1),
-                };
-                let line = format!(
-                    "training {} parameters on {} for {}, {}{resumed}",
-                    text::count(*parameters),
-                    text::counted(*samples as usize, "sample"),
-                    text::counted(*epochs as usize, "epoch"),
-                    text::counted(*threads, "thread"),
-                );
-                lines.push(self.line_within(stage, &line));
+                let mut parts = vec![
+                    (0, format!("{} parameters", text::count(*parameters))),
+                    (2, text::counted(*samples as usize, "sample")),
+                    (3, text::counted(*epochs as usize, "epoch")),
+                    (4, text::counted(*threads, "thread")),
+                ];
+                match resumed_from {
+                    None => {}
+                    Some((epoch, 0)) => parts.push((1, format!("continued after epoch {epoch}"))),
+                    Some((epoch, batch)) => {
+                        parts.push((1, format!("continued in epoch {} after batch {batch}", epoch + 1)));
+                    }
+                }
+                lines.push(self.line_within(stage, parts));
             }
             Activity::EpochFinished {
                 epoch,
@@ -225,8 +245,8 @@ impl Narrator {
             } => {
                 let epochs = self.epochs.get(stage).copied().unwrap_or(*epoch);
                 if self.shows_epoch(*epoch, epochs) {
-                    let line = epoch_line(*epoch, epochs, metrics, *samples_per_second, *seconds);
-                    lines.push(self.line_within(stage, &line));
+                    let parts = epoch_parts(*epoch, epochs, metrics, *samples_per_second, *seconds);
+                    lines.push(self.line_within(stage, parts));
                 }
             }
             Activity::Notice { level, message } => self.notice(Some(stage), *level, message, lines),
@@ -266,7 +286,7 @@ impl Narrator {
             Level::Warning => (self.palette.warning, "!"),
         };
         match stage {
-            Some(stage) => self.paragraph(style, mark, stage, message, lines),
+            Some(stage) => self.paragraph((style, mark), stage, "", message, lines),
             None => {
                 for (index, line) in text::wrap(message, self.room(2)).iter().enumerate() {
                     let mark = if index == 0 {
@@ -280,59 +300,56 @@ impl Narrator {
         }
     }
 
-    /// A stage's message of any length: nothing of it is cut.
-    fn paragraph(&self, style: Style, mark: &str, stage: &str, message: &str, lines: &mut Vec<String>) {
+    /// A stage's message of any length: nothing of it is cut. Its first line stands beside the name
+    /// where there is room for it.
+    fn paragraph(
+        &self,
+        (style, mark): (Style, &str),
+        stage: &str,
+        what: &str,
+        message: &str,
+        lines: &mut Vec<String>,
+    ) {
         let name = self.name(stage);
-        let first_width = console::measure_text_width(&name) + 4;
-        let one_line = self
-            .room(first_width)
-            .is_none_or(|room| !message.contains('\n') && console::measure_text_width(message) <= room);
-        let mut rows = if one_line {
-            text::wrap(message, None)
-        } else {
-            text::wrap(message, self.room(first_width.max(4)))
+        let head = format!("{} {}  ", paint(style, mark), paint(self.palette.name, &name));
+        let beside = self.room(console::measure_text_width(&head) + what.len() + 2);
+        let mut rest = message;
+        let first = message.lines().next().unwrap_or_default();
+        let mut line = format!("{head}{what}");
+        if beside.is_none_or(|room| console::measure_text_width(first) <= room) {
+            let colon = if what.is_empty() { "" } else { ": " };
+            line.push_str(&format!("{colon}{}", text::printable(first)));
+            rest = message.split_once('\n').map_or("", |(_, rest)| rest);
         }
-        .into_iter();
-        let first = text::printable(&rows.next().unwrap_or_default());
-        lines.push(
-            format!(
-                "{} {}  {}",
-                paint(style, mark),
-                paint(self.palette.name, name),
-                first
-            )
-            .trim_end()
-            .to_owned(),
-        );
-        let indent = if self.audience == Audience::Log {
-            4
-        } else {
-            first_width
-        };
-        lines.extend(rows.map(|row| format!("{:indent$}{}", "", text::printable(&row))));
+        lines.push(line.trim_end().to_owned());
+        let rows = text::wrap(rest, self.room(4));
+        lines.extend(rows.iter().map(|row| format!("    {}", text::printable(row))));
     }
 
-    fn stage_line(&self, style: Style, mark: &str, stage: &str, status: &str, detail: &str) -> String {
-        let name = paint(self.palette.name, self.name(stage));
-        let status = if status.is_empty() {
-            String::new()
-        } else {
-            format!("{status:<8}  ")
-        };
-        let line = format!(
-            "{} {name}  {status}{}",
+    fn stage_line(
+        &self,
+        (style, mark): (Style, &str),
+        stage: &str,
+        status: &str,
+        detail: Vec<(u8, String)>,
+    ) -> String {
+        let mut line = format!(
+            "{} {}  ",
             paint(style, mark),
-            text::printable(detail)
+            paint(self.palette.name, self.name(stage))
         );
+        if !status.is_empty() {
+            line.push_str(&format!("{status:<8}  "));
+        }
+        let detail = text::fitting(detail, self.room(console::measure_text_width(&line)));
+        line.push_str(&text::printable(&detail));
         self.fit(line.trim_end())
     }
 
-    fn line_within(&self, stage: &str, line: &str) -> String {
-        self.fit(&format!(
-            "  {}  {}",
-            self.name(stage),
-            paint(self.palette.dim, line)
-        ))
+    fn line_within(&self, stage: &str, parts: Vec<(u8, String)>) -> String {
+        let head = format!("  {}  ", self.name(stage));
+        let parts = text::fitting(parts, self.room(console::measure_text_width(&head)));
+        self.fit(&format!("{head}{}", paint(self.palette.dim, parts)))
     }
 
     /// A stage's name, as wide as the column.
@@ -362,28 +379,29 @@ impl Narrator {
 }
 
 /// What is worth telling about a result: its metrics, or else its name.
-fn detail(metrics: &Metrics, artifact: &str) -> String {
+fn detail(metrics: &Metrics, artifact: &str) -> Vec<(u8, String)> {
     if metrics.is_empty() {
-        artifact.to_owned()
+        vec![(0, artifact.to_owned())]
     } else {
         text::metrics(metrics)
     }
 }
 
-fn epoch_line(epoch: u32, epochs: u32, metrics: &Metrics, speed: f64, seconds: f64) -> String {
+fn epoch_parts(epoch: u32, epochs: u32, metrics: &Metrics, speed: f64, seconds: f64) -> Vec<(u8, String)> {
     let digits = epochs.to_string().len();
-    let mut line = format!("epoch {epoch:>digits$}/{epochs}");
+    let mut parts = vec![(0, format!("epoch {epoch:>digits$}/{epochs}"))];
     let columns = [
-        ("train_loss", "loss"),
-        ("train_accuracy", "accuracy"),
-        ("val_loss", "val_loss"),
-        ("val_accuracy", "val_accuracy"),
+        (1, "train_loss", "loss"),
+        (4, "train_accuracy", "accuracy"),
+        (3, "val_loss", "val_loss"),
+        (2, "val_accuracy", "val_accuracy"),
     ];
-    for (metric, title) in columns {
+    for (rank, metric, title) in columns {
         if let Some(value) = metrics.get(metric) {
-            line.push_str(&format!("  {title} {value:.4}"));
+            parts.push((rank, format!("{title} {value:.4}")));
         }
     }
-    line.push_str(&format!("  {}/s  {}", text::rate(speed), text::seconds(seconds)));
-    line
+    parts.push((6, format!("{}/s", text::rate(speed))));
+    parts.push((5, text::seconds(seconds)));
+    parts
 }

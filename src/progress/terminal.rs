@@ -45,10 +45,11 @@ impl Terminal {
         if let Ok(style) = ProgressStyle::with_template("{msg}") {
             bar.set_style(style);
         }
+        let narrator = Narrator::new(palette, Audience::Terminal { width }, longest_name);
         let screen = Arc::new(Mutex::new(Screen {
             palette,
-            narrator: Narrator::new(palette, Audience::Terminal { width }, longest_name),
-            live: Live::new(Instant::now()),
+            live: Live::new(Instant::now(), narrator.name_width()),
+            narrator,
             pending: Vec::new(),
             term,
             bar,

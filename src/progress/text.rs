@@ -46,6 +46,18 @@ fn long_time(seconds: u64) -> String {
     }
 }
 
+/// So many bytes of so many, in the unit of the latter: ` 1.5/45.0 MiB`.
+pub fn bytes_of(done: u64, total: u64) -> String {
+    let whole = bytes(total as f64);
+    let (number, unit) = whole.split_once(' ').unwrap_or((&whole, ""));
+    let power = ["B", "KiB", "MiB", "GiB", "TiB"]
+        .iter()
+        .position(|name| *name == unit);
+    let done = done as f64 / 1024f64.powi(power.unwrap_or(0) as i32);
+    let decimals = usize::from(unit != "B");
+    format!("{done:>width$.decimals$}/{number} {unit}", width = number.len())
+}
+
 /// A number of bytes in binary units: `12 B`, `1.5 KiB`, `45.0 MiB`.
 pub fn bytes(bytes: f64) -> String {
     let mut value = bytes;
@@ -112,18 +124,40 @@ pub fn metric(value: f64) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-/// The most telling metrics: `val_accuracy 0.985  val_loss 0.06`.
-pub fn metrics(metrics: &Metrics) -> String {
+/// The most telling metrics, each as one part for [`fitting`]: `val_accuracy 0.985`, `val_loss 0.06`.
+pub fn metrics(metrics: &Metrics) -> Vec<(u8, String)> {
     let telling = TELLING.iter().filter_map(|name| metrics.get_key_value(*name));
     let others = metrics
         .iter()
         .filter(|(name, _)| !TELLING.contains(&name.as_str()));
     telling
-        .chain(others.map(|(name, value)| (name, value)))
+        .chain(others)
         .take(SHOWN_METRICS)
-        .map(|(name, value)| format!("{name} {}", metric(*value)))
-        .collect::<Vec<_>>()
-        .join("  ")
+        .zip(0..)
+        .map(|((name, value), rank)| (rank, format!("{} {}", printable(name), metric(*value))))
+        .collect()
+}
+
+/// As many of the parts as `room` columns hold, two spaces apart; those of the highest rank leave
+/// first, and one always stays.
+pub fn fitting(mut parts: Vec<(u8, String)>, room: Option<usize>) -> String {
+    let columns = |parts: &[(u8, String)]| {
+        let texts = parts
+            .iter()
+            .map(|(_, text)| console::measure_text_width(text) + 2);
+        texts.sum::<usize>().saturating_sub(2)
+    };
+    while parts.len() > 1 && room.is_some_and(|room| columns(&parts) > room) {
+        let (mut last, mut highest) = (0, 0);
+        for (index, (rank, _)) in parts.iter().enumerate() {
+            if *rank >= highest {
+                (last, highest) = (index, *rank);
+            }
+        }
+        parts.remove(last);
+    }
+    let texts: Vec<String> = parts.into_iter().map(|(_, text)| text).collect();
+    texts.join("  ")
 }
 
 /// `text` cut to `width` columns, with an ellipsis where something is missing.
@@ -234,7 +268,16 @@ mod tests {
             ("val_accuracy", 0.985),
         ];
         let figures = figures.map(|(name, value)| (name.to_owned(), value)).into();
-        assert_eq!(metrics(&figures), "val_accuracy 0.985  val_loss 0.06  a 1");
+        let parts = metrics(&figures);
+        assert_eq!(
+            fitting(parts.clone(), None),
+            "val_accuracy 0.985  val_loss 0.06  a 1"
+        );
+        assert_eq!(
+            fitting(parts.clone(), Some(35)),
+            "val_accuracy 0.985  val_loss 0.06"
+        );
+        assert_eq!(fitting(parts, Some(3)), "val_accuracy 0.985");
     }
 
     #[test]
