@@ -5,10 +5,18 @@
 //! Out comes a filled output folder and an [`Outcome`], or a [`StageError`]. A stage does not know
 //! where it runs: on the dispatcher's thread, in a worker process, or in a test.
 
+mod evaluate;
+mod export;
+mod train;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+
+pub use evaluate::EvaluateStage;
+pub use export::ExportStage;
+pub use train::TrainStage;
 
 use crate::event::{Metrics, Monitor};
 use crate::fingerprint::Fingerprint;
