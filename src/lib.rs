@@ -2,6 +2,8 @@
 
 pub mod event;
 pub mod fingerprint;
+pub mod models;
+pub mod ops;
 pub mod random;
 pub mod spec;
 pub mod stages;
