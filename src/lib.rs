@@ -1,5 +1,6 @@
 //! Erlen runs machine-learning experiments that are written down as files.
 
+pub mod data;
 pub mod event;
 pub mod fingerprint;
 pub mod models;

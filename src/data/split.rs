@@ -1,0 +1,1 @@
+//! Carving splits from the training samples, by content.
