@@ -6,17 +6,27 @@
 //! where it runs: on the dispatcher's thread, in a worker process, or in a test.
 
 mod command;
+mod evaluate;
+mod export;
 mod preprocess;
 mod process;
+mod train;
 
 pub use command::CommandStage;
+pub use evaluate::EvaluateStage;
+pub use export::ExportStage;
 pub use preprocess::PreprocessStage;
 pub use process::{Ended, Process};
+pub use train::TrainStage;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+
+pub use evaluate::EvaluateStage;
+pub use export::ExportStage;
+pub use train::TrainStage;
 
 use crate::event::{Metrics, Monitor};
 use crate::fingerprint::Fingerprint;
