@@ -24,10 +24,6 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-pub use evaluate::EvaluateStage;
-pub use export::ExportStage;
-pub use train::TrainStage;
-
 use crate::event::{Metrics, Monitor};
 use crate::fingerprint::Fingerprint;
 use crate::spec::Kind;
