@@ -159,11 +159,19 @@ impl Plan {
     ///
     /// # Errors
     /// A name that no stage has, a project file that is not there, or a store that fails.
-    pub fn new(pipeline: &Pipeline, project: &Path, store: &Store, request: Request) -> Result<Self, PlanError> {
+    pub fn new(
+        pipeline: &Pipeline,
+        project: &Path,
+        store: &Store,
+        request: Request,
+    ) -> Result<Self, PlanError> {
         for name in request.targets.iter().chain(&request.forced) {
             if !pipeline.stages.contains_key(name) {
                 let help = suggest(name, "stages", pipeline.stages.keys().map(String::as_str));
-                return Err(PlanError::UnknownStage { name: name.clone(), help });
+                return Err(PlanError::UnknownStage {
+                    name: name.clone(),
+                    help,
+                });
             }
         }
         let mut plan = Self {
@@ -205,7 +213,13 @@ impl Plan {
                 Reference::Stage { stage, path } => {
                     let node = self.by_name[&stage];
                     let recipe = self.graph[node].recipe;
-                    (Source::Stage { node, path: path.clone() }, RecipeInput::Stage { recipe, path })
+                    (
+                        Source::Stage {
+                            node,
+                            path: path.clone(),
+                        },
+                        RecipeInput::Stage { recipe, path },
+                    )
                 }
                 Reference::Project(path) => {
                     let (path, digest) = digests[&path].clone();
@@ -213,11 +227,17 @@ impl Plan {
                 }
             };
             recipe_inputs.insert(input.role.clone(), recipe_input);
-            inputs.push(Input { role: input.role, source });
+            inputs.push(Input {
+                role: input.role,
+                source,
+            });
         }
         let upstream: Vec<NodeIndex> = stage.upstream().iter().map(|name| self.by_name[name]).collect();
-        let mut after: Vec<Digest> =
-            stage.after.iter().map(|name| self.graph[self.by_name[name]].recipe).collect();
+        let mut after: Vec<Digest> = stage
+            .after
+            .iter()
+            .map(|name| self.graph[self.by_name[name]].recipe)
+            .collect();
         after.sort_unstable();
         let recipe = recipe(&stage.kind, pipeline.seed, &recipe_inputs, &after);
         if let Some(&same) = by_recipe.get(&recipe) {
@@ -247,7 +267,10 @@ impl Plan {
 
     /// The nearest earlier result of a node's stage.
     pub fn earlier(&self, index: NodeIndex) -> Option<&Earlier> {
-        self.graph[index].names.iter().find_map(|name| self.earlier.get(name))
+        self.graph[index]
+            .names
+            .iter()
+            .find_map(|name| self.earlier.get(name))
     }
 
     /// The nodes, each after all that it waits for.
@@ -321,7 +344,9 @@ impl Plan {
         action: &Action,
         path: Option<&str>,
     ) -> Result<Digest, PlanError> {
-        let Some(path) = path else { return Ok(action.artifact) };
+        let Some(path) = path else {
+            return Ok(action.artifact);
+        };
         let manifest = self.store.manifest(&action.artifact)?;
         manifest.content_digest_at(path).ok_or_else(|| {
             let mut holds = String::new();
@@ -359,8 +384,11 @@ impl Plan {
 /// The names of the wanted stages and of all that they need, each after what it waits for.
 fn wanted<'a>(pipeline: &'a Pipeline, targets: &[String]) -> Vec<&'a str> {
     let mut graph: DiGraph<&str, ()> = DiGraph::new();
-    let nodes: HashMap<&str, _> =
-        pipeline.stages.keys().map(|name| (name.as_str(), graph.add_node(name.as_str()))).collect();
+    let nodes: HashMap<&str, _> = pipeline
+        .stages
+        .keys()
+        .map(|name| (name.as_str(), graph.add_node(name.as_str())))
+        .collect();
     for (name, stage) in &pipeline.stages {
         for upstream in stage.upstream() {
             graph.update_edge(nodes[upstream.as_str()], nodes[name.as_str()], ());
@@ -374,7 +402,11 @@ fn wanted<'a>(pipeline: &'a Pipeline, targets: &[String]) -> Vec<&'a str> {
     };
     while let Some(name) = stack.pop() {
         if keep.insert(name) {
-            stack.extend(graph.neighbors_directed(nodes[name], Direction::Incoming).map(|node| graph[node]));
+            stack.extend(
+                graph
+                    .neighbors_directed(nodes[name], Direction::Incoming)
+                    .map(|node| graph[node]),
+            );
         }
     }
     // The file's order where dependencies leave a choice: depth first from each stage in turn.
@@ -389,8 +421,10 @@ fn wanted<'a>(pipeline: &'a Pipeline, targets: &[String]) -> Vec<&'a str> {
                 }
             } else if !done.contains(name) {
                 stack.push((name, true));
-                let mut upstream: Vec<&str> =
-                    graph.neighbors_directed(nodes[name], Direction::Incoming).map(|node| graph[node]).collect();
+                let mut upstream: Vec<&str> = graph
+                    .neighbors_directed(nodes[name], Direction::Incoming)
+                    .map(|node| graph[node])
+                    .collect();
                 upstream.sort_unstable();
                 stack.extend(upstream.into_iter().rev().map(|name| (name, false)));
             }
@@ -417,11 +451,13 @@ fn project_inputs(
     let mut digests = HashMap::new();
     for (path, reader) in readers {
         let absolute = project.join(&path);
-        let digest = store.input_digest(&absolute).map_err(|source| PlanError::Unreadable {
-            stage: reader.to_owned(),
-            path: absolute.clone(),
-            source,
-        })?;
+        let digest = store
+            .input_digest(&absolute)
+            .map_err(|source| PlanError::Unreadable {
+                stage: reader.to_owned(),
+                path: absolute.clone(),
+                source,
+            })?;
         digests.insert(path, (absolute, digest));
     }
     Ok(digests)

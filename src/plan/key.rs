@@ -89,8 +89,14 @@ mod tests {
                          model: {mlp: {hidden: [128]}}\n      batch_size: 4\n      epochs: 2\n      data: d\n";
         assert_eq!(base.fingerprint(), key(spelt_out, 0).fingerprint());
         assert_ne!(base.fingerprint(), key(TRAIN, 1).fingerprint());
-        assert_ne!(base.fingerprint(), key(&TRAIN.replace("0.1", "0.2"), 0).fingerprint());
-        assert_ne!(base.fingerprint(), key(&TRAIN.replace("mlp", "conv_net"), 0).fingerprint());
+        assert_ne!(
+            base.fingerprint(),
+            key(&TRAIN.replace("0.1", "0.2"), 0).fingerprint()
+        );
+        assert_ne!(
+            base.fingerprint(),
+            key(&TRAIN.replace("mlp", "conv_net"), 0).fingerprint()
+        );
     }
 
     #[test]

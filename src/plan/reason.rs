@@ -78,19 +78,36 @@ impl Reason {
         let (then, since) = (&earlier.key, earlier.run);
         let kind = |key: &StageKey| format!("{} (version {})", key.kind, key.version);
         if (&then.kind, then.version) != (&now.kind, now.version) {
-            return Self::KindChanged { old: kind(then), new: kind(now), since };
+            return Self::KindChanged {
+                old: kind(then),
+                new: kind(now),
+                since,
+            };
         }
         let mut fields = Vec::new();
         differences("", Some(&then.fields), Some(&now.fields), &mut fields);
         if then.seed != now.seed {
-            fields.push(("seed".to_owned(), then.seed.map(Value::from), now.seed.map(Value::from)));
+            fields.push((
+                "seed".to_owned(),
+                then.seed.map(Value::from),
+                now.seed.map(Value::from),
+            ));
         }
-        let roles: std::collections::BTreeSet<&String> = then.inputs.keys().chain(now.inputs.keys()).collect();
-        let inputs: Vec<&String> =
-            roles.into_iter().filter(|role| then.inputs.get(*role) != now.inputs.get(*role)).collect();
+        let roles: std::collections::BTreeSet<&String> =
+            then.inputs.keys().chain(now.inputs.keys()).collect();
+        let inputs: Vec<&String> = roles
+            .into_iter()
+            .filter(|role| then.inputs.get(*role) != now.inputs.get(*role))
+            .collect();
         let differing = fields.len() + inputs.len();
         if let Some((path, old, new)) = fields.into_iter().next() {
-            return Self::ParamChanged { path, old, new, since, more: differing - 1 };
+            return Self::ParamChanged {
+                path,
+                old,
+                new,
+                since,
+                more: differing - 1,
+            };
         }
         match inputs.first() {
             Some(role) => Self::InputChanged {
@@ -100,7 +117,9 @@ impl Reason {
                 since,
                 more: differing - 1,
             },
-            None => Self::Evicted { what: format!("the result of run {since} is no longer in the store") },
+            None => Self::Evicted {
+                what: format!("the result of run {since} is no longer in the store"),
+            },
         }
     }
 }
@@ -116,7 +135,11 @@ fn differences(path: &str, old: Option<&Value>, new: Option<&Value>, found: &mut
         (Some(Value::Object(left)), Some(Value::Object(right))) => {
             let names: std::collections::BTreeSet<&String> = left.keys().chain(right.keys()).collect();
             for name in names {
-                let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+                let path = if path.is_empty() {
+                    name.clone()
+                } else {
+                    format!("{path}.{name}")
+                };
                 differences(&path, left.get(name), right.get(name), found);
             }
         }
@@ -132,7 +155,13 @@ impl Display for Reason {
         };
         match self {
             Self::NeverRan => f.write_str("never ran"),
-            Self::ParamChanged { path, old, new, since, more: count } => {
+            Self::ParamChanged {
+                path,
+                old,
+                new,
+                since,
+                more: count,
+            } => {
                 match (old, new) {
                     (None, Some(new)) => write!(f, "{path} is new: {}", Short(new))?,
                     (Some(old), None) => write!(f, "{path} is gone, was {}", Short(old))?,
@@ -142,7 +171,13 @@ impl Display for Reason {
                 write!(f, " since run {since}")?;
                 more(f, *count)
             }
-            Self::InputChanged { input, old, new, since, more: count } => {
+            Self::InputChanged {
+                input,
+                old,
+                new,
+                since,
+                more: count,
+            } => {
                 match (old, new) {
                     (None, _) => write!(f, "input {input} is new")?,
                     (_, None) => write!(f, "input {input} is gone")?,
@@ -195,25 +230,46 @@ mod tests {
     }
 
     fn since(now: &StageKey) -> String {
-        let earlier =
-            Earlier { run: 12, key: key(json!({"optimizer": {"sgd": {"lr": 0.1}}, "epochs": 2}), "a", Some(0)) };
+        let earlier = Earlier {
+            run: 12,
+            key: key(
+                json!({"optimizer": {"sgd": {"lr": 0.1}}, "epochs": 2}),
+                "a",
+                Some(0),
+            ),
+        };
         Reason::since(&earlier, now).to_string()
     }
 
     #[test]
     fn reasons_name_what_changed() {
         let lr = |lr: f64| json!({"optimizer": {"sgd": {"lr": lr}}, "epochs": 2});
-        assert_eq!(since(&key(lr(0.05), "a", Some(0))), "optimizer.sgd.lr changed 0.1 -> 0.05 since run 12");
-        assert_eq!(since(&key(lr(0.1), "a", Some(3))), "seed changed 0 -> 3 since run 12");
+        assert_eq!(
+            since(&key(lr(0.05), "a", Some(0))),
+            "optimizer.sgd.lr changed 0.1 -> 0.05 since run 12"
+        );
+        assert_eq!(
+            since(&key(lr(0.1), "a", Some(3))),
+            "seed changed 0 -> 3 since run 12"
+        );
         assert!(since(&key(lr(0.1), "b", Some(0))).starts_with("input data changed "));
         let both = since(&key(lr(0.2), "b", Some(0)));
-        assert_eq!(both, "optimizer.sgd.lr changed 0.1 -> 0.2 since run 12 (and 1 more)");
+        assert_eq!(
+            both,
+            "optimizer.sgd.lr changed 0.1 -> 0.2 since run 12 (and 1 more)"
+        );
         let other = json!({"optimizer": {"adamw": {"lr": 0.1}}, "epochs": 2});
         let reason = since(&key(other, "a", Some(0)));
-        assert_eq!(reason, r#"optimizer.adamw is new: {"lr":0.1} since run 12 (and 1 more)"#);
+        assert_eq!(
+            reason,
+            r#"optimizer.adamw is new: {"lr":0.1} since run 12 (and 1 more)"#
+        );
         let mut version = key(lr(0.1), "a", Some(0));
         version.version = 2;
-        assert_eq!(since(&version), "train (version 1) became train (version 2) since run 12");
+        assert_eq!(
+            since(&version),
+            "train (version 1) became train (version 2) since run 12"
+        );
         assert!(since(&key(lr(0.1), "a", Some(0))).starts_with("evicted"));
     }
 }

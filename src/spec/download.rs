@@ -35,9 +35,10 @@ impl Download {
     /// root unless it is absolute, or one with `file:`.
     pub fn local_file(&self) -> Option<String> {
         match url::Url::parse(&self.url) {
-            Ok(url) if url.scheme() == "file" => {
-                url.to_file_path().ok().and_then(|path| path.to_str().map(str::to_owned))
-            }
+            Ok(url) if url.scheme() == "file" => url
+                .to_file_path()
+                .ok()
+                .and_then(|path| path.to_str().map(str::to_owned)),
             Ok(_) => None,
             Err(_) => Some(self.url.strip_prefix("./").unwrap_or(&self.url).to_owned()),
         }
@@ -66,9 +67,7 @@ impl Download {
         let mut fields = Map::new();
         match &self.sha256 {
             Some(sha256) => fields.insert("sha256".to_owned(), sha256.as_str().into()),
-            None if self.local_file().is_none() => {
-                fields.insert("url".to_owned(), self.url.as_str().into())
-            }
+            None if self.local_file().is_none() => fields.insert("url".to_owned(), self.url.as_str().into()),
             None => None,
         };
         if !self.unpack {

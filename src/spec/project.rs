@@ -51,10 +51,16 @@ impl Project {
             .unwrap_or(folder)
             .to_owned();
         let settings = read(&root.join(FILE))?;
-        let place = store.or(settings.store.map(PathBuf::from)).unwrap_or_else(|| PathBuf::from(".erlen"));
+        let place = store
+            .or(settings.store.map(PathBuf::from))
+            .unwrap_or_else(|| PathBuf::from(".erlen"));
         let mut mirrors: Vec<(String, String)> = settings.mirrors.into_iter().collect();
         mirrors.sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
-        Ok(Self { store: root.join(place), root, mirrors })
+        Ok(Self {
+            store: root.join(place),
+            root,
+            mirrors,
+        })
     }
 }
 
@@ -68,9 +74,15 @@ fn read(path: &Path) -> Result<Settings, SpecError> {
         }
     };
     let node = match Node::parse(&source) {
-        Ok(Node { value: Value::Null, .. }) => return Ok(Settings::default()),
+        Ok(Node {
+            value: Value::Null, ..
+        }) => return Ok(Settings::default()),
         Ok(node) => node,
-        Err(_) if source.lines().all(|line| line.trim().is_empty() || line.trim().starts_with('#')) => {
+        Err(_)
+            if source
+                .lines()
+                .all(|line| line.trim().is_empty() || line.trim().starts_with('#')) =>
+        {
             return Ok(Settings::default());
         }
         Err(mistake) => return Err(SpecError::new(path, &source, vec![*mistake])),
@@ -107,6 +119,9 @@ mod tests {
         assert!(Project::find(&folder.path().join("p.yaml"), None).is_ok());
         std::fs::write(folder.path().join("erlen.yaml"), "stor: x\n").unwrap();
         let error = Project::find(&folder.path().join("p.yaml"), None).unwrap_err();
-        assert!(error.to_string().contains("erlen.yaml:1:1: unknown field `stor`"), "{error}");
+        assert!(
+            error.to_string().contains("erlen.yaml:1:1: unknown field `stor`"),
+            "{error}"
+        );
     }
 }

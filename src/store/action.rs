@@ -50,7 +50,11 @@ struct File {
 impl Action {
     /// The action as the content of its file.
     pub(super) fn to_bytes(&self) -> Vec<u8> {
-        let file = File { version: VERSION, digest: Digest::of_value("action", self), action: self.clone() };
+        let file = File {
+            version: VERSION,
+            digest: Digest::of_value("action", self),
+            action: self.clone(),
+        };
         let mut bytes = serde_json::to_vec_pretty(&file).expect("actions serialise to JSON");
         bytes.push(b'\n');
         bytes

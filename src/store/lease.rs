@@ -72,7 +72,9 @@ impl Store {
             Lookup::Hit(action) => Some(action),
             _ => None,
         };
-        self.lease_unless(fingerprint, stop, waiting, |action| before.as_ref() != Some(action))
+        self.lease_unless(fingerprint, stop, waiting, |action| {
+            before.as_ref() != Some(action)
+        })
     }
 
     fn lease_unless(
@@ -87,7 +89,12 @@ impl Store {
         let mut told = false;
         loop {
             fs::create_dir_all(&folder).map_err(StoreError::io(&folder))?;
-            let lock = match File::options().create(true).truncate(false).write(true).open(&path) {
+            let lock = match File::options()
+                .create(true)
+                .truncate(false)
+                .write(true)
+                .open(&path)
+            {
                 Ok(lock) => lock,
                 // The holder removed the folder in between.
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
@@ -129,7 +136,10 @@ impl Store {
         let mut changed = Vec::new();
         for list in fs::read_dir(inputs).into_iter().flatten().filter_map(Result::ok) {
             let list = list.path();
-            if list.extension().is_none_or(|extension| extension != super::materialise::LIST) {
+            if list
+                .extension()
+                .is_none_or(|extension| extension != super::materialise::LIST)
+            {
                 continue;
             }
             let manifest = fs::read(&list)
@@ -137,10 +147,16 @@ impl Store {
                 .map(|bytes| Manifest::from_bytes(&bytes).unwrap_or_default())?;
             let root = list.with_extension("");
             for entry in &manifest.entries {
-                let file = if entry.path.is_empty() { root.clone() } else { root.join(&entry.path) };
+                let file = if entry.path.is_empty() {
+                    root.clone()
+                } else {
+                    root.join(&entry.path)
+                };
                 let same = fs::metadata(&file).is_ok_and(|metadata| {
                     metadata.len() == entry.size
-                        && metadata.modified().is_ok_and(|time| time == object::mark(&entry.digest))
+                        && metadata
+                            .modified()
+                            .is_ok_and(|time| time == object::mark(&entry.digest))
                 });
                 if !same && Digest::of_file(&file).ok() != Some(entry.digest) {
                     self.shared.objects.check(&entry.digest, Some(entry.size))?;
@@ -182,7 +198,12 @@ fn fresh(folder: PathBuf) -> Result<PathBuf, StoreError> {
 }
 
 impl Lease {
-    fn begin(store: &Store, fingerprint: Fingerprint, folder: PathBuf, lock: File) -> Result<Self, StoreError> {
+    fn begin(
+        store: &Store,
+        fingerprint: Fingerprint,
+        folder: PathBuf,
+        lock: File,
+    ) -> Result<Self, StoreError> {
         let scratch = folder.join("scratch");
         fs::create_dir_all(&scratch).map_err(StoreError::io(&scratch))?;
         Ok(Self {
@@ -228,13 +249,16 @@ impl Lease {
     /// recorded then.
     pub fn commit(self, commit: Commit) -> Result<Action, StoreError> {
         let objects = &self.store.shared.objects;
-        let manifest =
-            Manifest::of_folder(&self.output, &|file| Digest::of_file(file).map_err(StoreError::io(file)))?;
+        let manifest = Manifest::of_folder(&self.output, &|file| {
+            Digest::of_file(file).map_err(StoreError::io(file))
+        })?;
         // Links first: they are read through, and what they lead to must still be there.
-        let (links, files): (Vec<_>, Vec<_>) = manifest
-            .entries
-            .iter()
-            .partition(|entry| self.output.join(&entry.path).symlink_metadata().is_ok_and(|m| m.is_symlink()));
+        let (links, files): (Vec<_>, Vec<_>) = manifest.entries.iter().partition(|entry| {
+            self.output
+                .join(&entry.path)
+                .symlink_metadata()
+                .is_ok_and(|m| m.is_symlink())
+        });
         for entry in links {
             objects.take(&self.output.join(&entry.path), &entry.digest)?;
         }

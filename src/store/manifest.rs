@@ -58,7 +58,12 @@ impl Manifest {
             .into_par_iter()
             .map(|item| {
                 let digest = digest(&item.file)?;
-                Ok(Entry { path: item.path, digest, size: item.size, executable: item.executable })
+                Ok(Entry {
+                    path: item.path,
+                    digest,
+                    size: item.size,
+                    executable: item.executable,
+                })
             })
             .collect();
         let mut entries = entries?;
@@ -78,7 +83,10 @@ impl Manifest {
 
     /// What stands at `path`.
     pub fn find(&self, path: &str) -> Option<Found<'_>> {
-        if let Ok(index) = self.entries.binary_search_by(|entry| entry.path.as_str().cmp(path)) {
+        if let Ok(index) = self
+            .entries
+            .binary_search_by(|entry| entry.path.as_str().cmp(path))
+        {
             return Some(Found::File(&self.entries[index]));
         }
         let prefix = format!("{path}/");
@@ -87,7 +95,10 @@ impl Manifest {
             .iter()
             .filter_map(|entry| {
                 let path = entry.path.strip_prefix(&prefix)?.to_owned();
-                Some(Entry { path, ..entry.clone() })
+                Some(Entry {
+                    path,
+                    ..entry.clone()
+                })
             })
             .collect();
         (!entries.is_empty()).then_some(Found::Folder(Self { entries }))
@@ -116,7 +127,10 @@ fn list(root: &Path) -> Result<Vec<Listed>, StoreError> {
     for entry in walkdir::WalkDir::new(root).min_depth(1) {
         let entry = entry.map_err(|error| {
             let path = error.path().unwrap_or(root).to_owned();
-            StoreError::Io { path, source: error.into() }
+            StoreError::Io {
+                path,
+                source: error.into(),
+            }
         })?;
         let kind = entry.file_type();
         if kind.is_dir() {
@@ -133,10 +147,15 @@ fn list(root: &Path) -> Result<Vec<Listed>, StoreError> {
             } else {
                 "only files and folders can be kept"
             };
-            return Err(StoreError::Unsupported { path: path.to_owned(), what: what.to_owned() });
+            return Err(StoreError::Unsupported {
+                path: path.to_owned(),
+                what: what.to_owned(),
+            });
         }
         let relative = path.strip_prefix(root).unwrap_or(path);
-        let name = relative.to_str().ok_or_else(|| StoreError::Name { path: path.to_owned() })?;
+        let name = relative.to_str().ok_or_else(|| StoreError::Name {
+            path: path.to_owned(),
+        })?;
         listed.push(Listed {
             file: path.to_owned(),
             path: name.to_owned(),
@@ -153,8 +172,14 @@ fn check_link(root: &Path, link: &Path) -> Result<(), StoreError> {
     if target.starts_with(&root) {
         return Ok(());
     }
-    let what = format!("the symbolic link leads outside, to {}; copy the file instead", target.display());
-    Err(StoreError::Unsupported { path: link.to_owned(), what })
+    let what = format!(
+        "the symbolic link leads outside, to {}; copy the file instead",
+        target.display()
+    );
+    Err(StoreError::Unsupported {
+        path: link.to_owned(),
+        what,
+    })
 }
 
 fn is_executable(metadata: &fs::Metadata) -> bool {

@@ -6,10 +6,10 @@ use std::path::Path;
 
 use rayon::prelude::*;
 
+use super::Store;
 use super::error::StoreError;
 use super::manifest::{Entry, Found, Manifest};
 use super::object::{Problem, mark};
-use super::Store;
 use crate::fingerprint::Digest;
 
 /// The ending of the list that is left beside a laid-out artifact, so that changes can be noticed.
@@ -36,21 +36,37 @@ impl Store {
             None => manifest,
             Some(path) => match manifest.find(path).ok_or_else(no_such)? {
                 Found::Folder(folder) => folder,
-                Found::File(entry) => Manifest { entries: vec![Entry { path: String::new(), ..entry.clone() }] },
+                Found::File(entry) => Manifest {
+                    entries: vec![Entry {
+                        path: String::new(),
+                        ..entry.clone()
+                    }],
+                },
             },
         };
         let is_file = matches!(manifest.entries.as_slice(), [entry] if entry.path.is_empty());
-        let folder = if is_file { target.parent().unwrap_or(target) } else { target };
+        let folder = if is_file {
+            target.parent().unwrap_or(target)
+        } else {
+            target
+        };
         fs::create_dir_all(folder).map_err(StoreError::io(folder))?;
-        let mut folders: Vec<&Path> =
-            manifest.entries.iter().filter_map(|entry| Path::new(&entry.path).parent()).collect();
+        let mut folders: Vec<&Path> = manifest
+            .entries
+            .iter()
+            .filter_map(|entry| Path::new(&entry.path).parent())
+            .collect();
         folders.dedup();
         for inner in folders {
             let inner = folder.join(inner);
             fs::create_dir_all(&inner).map_err(StoreError::io(&inner))?;
         }
         manifest.entries.par_iter().try_for_each(|entry| {
-            let file = if entry.path.is_empty() { target.to_owned() } else { target.join(&entry.path) };
+            let file = if entry.path.is_empty() {
+                target.to_owned()
+            } else {
+                target.join(&entry.path)
+            };
             self.place(entry, &file)
         })?;
         let mut list = target.as_os_str().to_owned();
@@ -64,7 +80,10 @@ impl Store {
         match objects.check(&entry.digest, Some(entry.size))? {
             Some(Problem::Missing(what)) => return Err(StoreError::Missing { what }),
             Some(Problem::Damaged(what)) => {
-                return Err(StoreError::Damaged { path: objects.path(&entry.digest), what });
+                return Err(StoreError::Damaged {
+                    path: objects.path(&entry.digest),
+                    what,
+                });
             }
             None => {}
         }
@@ -80,7 +99,8 @@ impl Store {
         }
         if fs::metadata(target).and_then(|metadata| metadata.modified()).ok() != Some(mark(&entry.digest)) {
             let file = fs::File::open(target).map_err(StoreError::io(target))?;
-            file.set_modified(mark(&entry.digest)).map_err(StoreError::io(target))?;
+            file.set_modified(mark(&entry.digest))
+                .map_err(StoreError::io(target))?;
         }
         Ok(())
     }

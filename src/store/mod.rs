@@ -92,7 +92,11 @@ impl Store {
         match fs::read_to_string(&marker) {
             Ok(format) if format == FORMAT => {}
             Ok(format) => {
-                return Err(StoreError::Format { root, found: format.trim().to_owned(), known: FORMAT.trim() });
+                return Err(StoreError::Format {
+                    root,
+                    found: format.trim().to_owned(),
+                    known: FORMAT.trim(),
+                });
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 fs::create_dir_all(&root).map_err(StoreError::io(&root))?;
@@ -102,7 +106,13 @@ impl Store {
         }
         let objects = Objects::new(&root);
         let stat_cache = StatCache::new(root.join("erlen.db"));
-        Ok(Self { shared: Arc::new(Shared { root, objects, stat_cache }) })
+        Ok(Self {
+            shared: Arc::new(Shared {
+                root,
+                objects,
+                stat_cache,
+            }),
+        })
     }
 
     /// The store's folder.
@@ -126,7 +136,9 @@ impl Store {
             Ok(action) => action,
             Err(what) => {
                 self.shared.objects.quarantine(&path)?;
-                return Ok(Lookup::Corrupt { what: format!("the record {}: {what}", path.display()) });
+                return Ok(Lookup::Corrupt {
+                    what: format!("the record {}: {what}", path.display()),
+                });
             }
         };
         let problem = match self.shared.objects.check(&action.artifact, None)? {
@@ -168,7 +180,10 @@ impl Store {
     pub fn read_file(&self, artifact: &Digest, path: &str) -> Result<Vec<u8>, StoreError> {
         match self.manifest(artifact)?.find(path) {
             Some(Found::File(entry)) => self.shared.objects.read(&entry.digest),
-            _ => Err(StoreError::NoSuchFile { artifact: *artifact, path: path.to_owned() }),
+            _ => Err(StoreError::NoSuchFile {
+                artifact: *artifact,
+                path: path.to_owned(),
+            }),
         }
     }
 
@@ -196,9 +211,14 @@ impl Store {
         for path in files_below(&self.shared.root.join("actions")) {
             let name = path.parent().and_then(Path::file_name).zip(path.file_stem());
             let fingerprint = name.and_then(|(folder, stem)| {
-                format!("{}{}", folder.to_string_lossy(), stem.to_string_lossy()).parse::<Digest>().ok()
+                format!("{}{}", folder.to_string_lossy(), stem.to_string_lossy())
+                    .parse::<Digest>()
+                    .ok()
             });
-            match fingerprint.map(|fingerprint| self.look_up(&fingerprint)).transpose()? {
+            match fingerprint
+                .map(|fingerprint| self.look_up(&fingerprint))
+                .transpose()?
+            {
                 Some(Lookup::Hit(_)) => {}
                 Some(Lookup::Evicted { what } | Lookup::Corrupt { what }) => problems.push(what),
                 Some(Lookup::Miss) | None => problems.push(format!("{} is no record", path.display())),
@@ -209,7 +229,11 @@ impl Store {
 
     fn action_path(&self, fingerprint: &Fingerprint) -> PathBuf {
         let name = fingerprint.to_string();
-        self.shared.root.join("actions").join(&name[..2]).join(format!("{}.json", &name[2..]))
+        self.shared
+            .root
+            .join("actions")
+            .join(&name[..2])
+            .join(format!("{}.json", &name[2..]))
     }
 }
 
@@ -223,3 +247,6 @@ fn files_below(folder: &Path) -> Vec<PathBuf> {
         .map(walkdir::DirEntry::into_path)
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

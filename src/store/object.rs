@@ -29,7 +29,10 @@ pub(super) struct Objects {
 
 impl Objects {
     pub fn new(root: &Path) -> Self {
-        Self { root: root.to_owned(), folder: root.join("objects") }
+        Self {
+            root: root.to_owned(),
+            folder: root.join("objects"),
+        }
     }
 
     /// Where the object of `digest` lies.
@@ -45,7 +48,10 @@ impl Objects {
         if self.check(digest, Some(size))?.is_none() {
             return fs::remove_file(source).map_err(StoreError::io(source));
         }
-        if fs::symlink_metadata(source).map_err(StoreError::io(source))?.is_symlink() {
+        if fs::symlink_metadata(source)
+            .map_err(StoreError::io(source))?
+            .is_symlink()
+        {
             // The link's target is a file of the same output: both need their own content.
             return self.put(&fs::read(source).map_err(StoreError::io(source))?, digest);
         }
@@ -61,7 +67,9 @@ impl Objects {
         let path = self.path(digest);
         let temporary = temporary_beside(&path, bytes)?;
         seal(temporary.path(), digest)?;
-        temporary.persist(&path).map_err(|error| StoreError::io(&path)(error.error))?;
+        temporary
+            .persist(&path)
+            .map_err(|error| StoreError::io(&path)(error.error))?;
         Ok(())
     }
 
@@ -79,7 +87,10 @@ impl Objects {
             return Ok(bytes);
         }
         self.quarantine(&path)?;
-        Err(StoreError::Damaged { path, what: "its content does not match its digest".to_owned() })
+        Err(StoreError::Damaged {
+            path,
+            what: "its content does not match its digest".to_owned(),
+        })
     }
 
     /// Whether the object is there, of the right size, and unchanged since it was last verified; one
@@ -104,7 +115,10 @@ impl Objects {
             return Ok(None);
         }
         self.quarantine(&path)?;
-        let what = format!("the object {} was changed or cut short; it is in quarantine", path.display());
+        let what = format!(
+            "the object {} was changed or cut short; it is in quarantine",
+            path.display()
+        );
         Ok(Some(Problem::Damaged(what)))
     }
 
@@ -116,15 +130,22 @@ impl Objects {
             .map(|path| {
                 let name = path.parent().and_then(Path::file_name).zip(path.file_name());
                 let digest = name.and_then(|(folder, name)| {
-                    format!("{}{}", folder.to_string_lossy(), name.to_string_lossy()).parse::<Digest>().ok()
+                    format!("{}{}", folder.to_string_lossy(), name.to_string_lossy())
+                        .parse::<Digest>()
+                        .ok()
                 });
-                let Some(digest) = digest else { return Ok(Some(format!("{} is no object", path.display()))) };
+                let Some(digest) = digest else {
+                    return Ok(Some(format!("{} is no object", path.display())));
+                };
                 if Digest::of_file(path).map_err(StoreError::io(path))? == digest {
                     let _ = set_time(path, &digest);
                     return Ok(None);
                 }
                 self.quarantine(path)?;
-                Ok(Some(format!("the object {} was damaged; it is in quarantine", path.display())))
+                Ok(Some(format!(
+                    "the object {} was damaged; it is in quarantine",
+                    path.display()
+                )))
             })
             .collect();
         Ok(problems?.into_iter().flatten().collect())
@@ -132,7 +153,12 @@ impl Objects {
 
     /// Moves a damaged file out of the way.
     pub fn quarantine(&self, path: &Path) -> Result<(), StoreError> {
-        let name = path.strip_prefix(&self.root).unwrap_or(path).display().to_string().replace('/', "-");
+        let name = path
+            .strip_prefix(&self.root)
+            .unwrap_or(path)
+            .display()
+            .to_string()
+            .replace('/', "-");
         match move_to(path, &self.root.join("quarantine").join(name)) {
             // Another process was faster.
             Err(StoreError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Ok(()),
@@ -191,6 +217,7 @@ fn temporary_beside(path: &Path, bytes: &[u8]) -> Result<NamedTempFile, StoreErr
 pub(super) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     let file = temporary_beside(path, bytes)?;
     fs::set_permissions(file.path(), Permissions::from_mode(0o644)).map_err(StoreError::io(path))?;
-    file.persist(path).map_err(|error| StoreError::io(path)(error.error))?;
+    file.persist(path)
+        .map_err(|error| StoreError::io(path)(error.error))?;
     Ok(())
 }

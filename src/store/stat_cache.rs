@@ -48,7 +48,9 @@ impl Stat {
 
     /// Whether a later change would show.
     fn is_settled(&self) -> bool {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let now = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
         let latest = self.modified.max(self.changed);
         i64::try_from(now.as_nanos()).is_ok_and(|now| latest.saturating_add(TICK.as_nanos() as i64) < now)
     }
@@ -56,7 +58,10 @@ impl Stat {
 
 impl StatCache {
     pub fn new(path: PathBuf) -> Self {
-        Self { path, connection: Mutex::new(None) }
+        Self {
+            path,
+            connection: Mutex::new(None),
+        }
     }
 
     /// The digest of a file's content.
@@ -106,7 +111,10 @@ fn find(connection: &Connection, path: &str, stat: Stat) -> rusqlite::Result<Opt
             "SELECT digest FROM stat_cache
              WHERE path = ? AND size = ? AND modified = ? AND changed = ? AND inode = ?",
         )?
-        .query_row(params![path, stat.size, stat.modified, stat.changed, stat.inode], |row| row.get(0))
+        .query_row(
+            params![path, stat.size, stat.modified, stat.changed, stat.inode],
+            |row| row.get(0),
+        )
         .optional()?;
     Ok(digest.and_then(|digest| digest.parse().ok()))
 }
@@ -114,6 +122,13 @@ fn find(connection: &Connection, path: &str, stat: Stat) -> rusqlite::Result<Opt
 fn keep(connection: &Connection, path: &str, stat: Stat, digest: &Digest) -> rusqlite::Result<()> {
     connection
         .prepare_cached("INSERT OR REPLACE INTO stat_cache VALUES (?, ?, ?, ?, ?, ?)")?
-        .execute(params![path, stat.size, stat.modified, stat.changed, stat.inode, digest.to_string()])?;
+        .execute(params![
+            path,
+            stat.size,
+            stat.modified,
+            stat.changed,
+            stat.inode,
+            digest.to_string()
+        ])?;
     Ok(())
 }
