@@ -91,8 +91,9 @@ pub(super) fn normalize(x: &[f32], map: &Normalization) -> Vec<f32> {
         .enumerate()
         .for_each(|(index, (y, x))| {
             for (y, x) in y.chunks_exact_mut(channels).zip(x.chunks_exact(channels)) {
-                for (((y, x), scale), shift) in y.iter_mut().zip(x).zip(map.scale).zip(map.shift) {
-                    *y = x * scale + shift;
+                let constants = map.mean.iter().zip(map.scale).zip(map.bias);
+                for ((y, x), ((mean, scale), bias)) in y.iter_mut().zip(x).zip(constants) {
+                    *y = (x - mean) * scale + bias;
                 }
             }
             if let Some(residual) = map.residual {
