@@ -20,6 +20,8 @@ mod normalization;
 mod prepare;
 mod shape;
 mod split;
+#[cfg(test)]
+mod testing;
 mod writer;
 
 pub use augment::Augmentation;

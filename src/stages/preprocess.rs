@@ -38,3 +38,64 @@ impl Stage for PreprocessStage {
         Ok(Outcome { metrics })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::fs;
+    use std::path::Path;
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicBool;
+
+    use super::*;
+    use crate::data::Dataset;
+    use crate::fingerprint::Digest;
+
+    fn job(folder: &Path, kind: &str) -> Job {
+        let output = folder.join("output");
+        fs::create_dir_all(&output).unwrap();
+        Job {
+            stage: "data".into(),
+            kind: serde_json::from_str(kind).unwrap(),
+            seed: 0,
+            fingerprint: Digest::of_bytes(b"key"),
+            inputs: BTreeMap::from([("input".into(), folder.join("table.csv"))]),
+            provenance: BTreeMap::new(),
+            project: folder.to_owned(),
+            mirrors: Vec::new(),
+            scratch: folder.join("scratch"),
+            output,
+            threads: 2,
+        }
+    }
+
+    const KIND: &str = r#"{"preprocess": {"input": "raw", "format": {"csv": {}}, "split": {"test": 0.5}, "on_error": "skip"}}"#;
+
+    #[test]
+    fn writes_a_dataset_and_counts() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("table.csv"), "1,a\n2,b\n3,a\n4,b\nx,a\n").unwrap();
+        let outcome = PreprocessStage
+            .run(&job(folder.path(), KIND), &Monitor::silent())
+            .unwrap();
+        let metrics = [("classes", 2.0), ("skipped", 1.0), ("test", 2.0), ("train", 2.0)];
+        let metrics: Metrics = metrics.map(|(name, value)| (name.to_owned(), value)).into();
+        assert_eq!(outcome.metrics, metrics);
+        let dataset = Dataset::open(&folder.path().join("output")).unwrap();
+        assert_eq!(dataset.split(SplitName::Test).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn stops_and_fails_as_it_should() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("table.csv"), "1,a\n2,b\n").unwrap();
+        let job = job(folder.path(), KIND);
+        let stopped = Monitor::new(|_| {}, Arc::new(AtomicBool::new(true)));
+        assert_eq!(PreprocessStage.run(&job, &stopped), Err(StageError::Interrupted));
+        let failed = PreprocessStage.run(&job, &Monitor::silent()).unwrap_err();
+        assert!(
+            failed.to_string().contains("class `a` has 1 training sample,"),
+            "{failed}"
+        );
+    }
+}

@@ -154,3 +154,122 @@ impl Archive {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::testing::Bench;
+    use crate::spec::{Cifar10, Format, OnError};
+
+    const CIFAR10: Format = Format::Cifar10(Cifar10 {});
+
+    fn records(labels: &[&[u8]], start: u8) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for (record, labels) in labels.iter().enumerate() {
+            bytes.extend(*labels);
+            bytes.extend((0..PIXELS).map(|at| (at as u8).wrapping_mul(3) ^ start.wrapping_add(record as u8)));
+        }
+        bytes
+    }
+
+    /// An archive in CIFAR-10's layout, with two records a file.
+    fn cifar10() -> Bench {
+        let bench = Bench::new();
+        for (number, (_, file)) in (0u8..).zip(CIFAR10_FILES) {
+            let labels: [&[u8]; 2] = [&[number * 2 % 10], &[(number * 2 + 1) % 10]];
+            bench.file(
+                &format!("cifar-10-batches-bin/{file}"),
+                &records(&labels, number * 16),
+            );
+        }
+        let names: String = (0..10).map(|class| format!("class {class}\n")).collect();
+        bench.file(
+            "cifar-10-batches-bin/batches.meta.txt",
+            format!("{names}\n").as_bytes(),
+        );
+        bench
+    }
+
+    #[test]
+    fn reads_cifar10() {
+        let bench = cifar10();
+        let dataset = bench.dataset(&CIFAR10);
+        assert_eq!(dataset.shape(), SHAPE);
+        assert_eq!(dataset.classes()[3], "class 3");
+        let train = dataset.split(SplitName::Train).unwrap();
+        assert_eq!(train.len(), 10);
+        assert_eq!(
+            (train.label(3), train.origin(3)),
+            (3, "data_batch_2.bin#1".into())
+        );
+        let mut pixels = vec![0f32; PIXELS];
+        train.read_sample(3, &mut pixels);
+        assert_eq!(
+            pixels[1000],
+            f32::from((1000usize as u8).wrapping_mul(3) ^ 17) / 255.0
+        );
+        let test = dataset.split(SplitName::Test).unwrap();
+        assert_eq!((test.len(), test.label(1)), (2, 1));
+        // Eight classes are not in this small test split.
+        assert_eq!(bench.notices.lock().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn reads_cifar100_with_either_labels() {
+        let bench = Bench::new();
+        let names = |count| (0..count).map(|class| format!("n{class}\n")).collect::<String>();
+        bench.file("coarse_label_names.txt", names(20).as_bytes());
+        bench.file("fine_label_names.txt", names(100).as_bytes());
+        let labels: Vec<[u8; 2]> = (0..100).map(|class| [class / 5, class]).collect();
+        let labels: Vec<&[u8]> = labels.iter().map(|labels| &labels[..]).collect();
+        bench.file("train.bin", &records(&labels, 0));
+        bench.file("test.bin", &records(&labels[90..], 9));
+        for (labels, classes, expected) in [(Cifar100Labels::Fine, 100, 99), (Cifar100Labels::Coarse, 20, 19)]
+        {
+            let dataset = bench.dataset(&Format::Cifar100(Cifar100 { labels }));
+            assert_eq!(dataset.classes().len(), classes);
+            assert_eq!(dataset.split(SplitName::Test).unwrap().label(9), expected);
+        }
+    }
+
+    #[test]
+    fn bad_archives_are_named() {
+        let folder = "cifar-10-batches-bin";
+        let bench = cifar10();
+        bench.file(
+            &format!("{folder}/data_batch_4.bin"),
+            &records(&[&[1], &[2]], 0)[1..],
+        );
+        let error = bench.error(&CIFAR10);
+        assert!(
+            error.contains("data_batch_4.bin") && error.contains("6145 bytes"),
+            "{error}"
+        );
+
+        let mut bench = cifar10();
+        bench.file(&format!("{folder}/test_batch.bin"), &records(&[&[0], &[10]], 0));
+        let error = bench.error(&CIFAR10);
+        assert!(
+            error.contains("record 1 (from 0) has label 10, and there are 10 classes"),
+            "{error}"
+        );
+        bench.on_error = OnError::Skip;
+        assert_eq!(bench.prepare(&CIFAR10).unwrap().skipped, 1);
+
+        let bench = cifar10();
+        bench.file(&format!("{folder}/batches.meta.txt"), b"cat\ndog\n");
+        assert!(
+            bench
+                .error(&CIFAR10)
+                .contains("it names 2 classes, and there are 10")
+        );
+        fs::remove_file(bench.input().join(folder).join("batches.meta.txt")).unwrap();
+        assert!(bench.error(&CIFAR10).contains("cannot read"));
+        fs::remove_file(bench.input().join(folder).join("data_batch_1.bin")).unwrap();
+        assert!(
+            bench
+                .error(&CIFAR10)
+                .contains("there is no `data_batch_1.bin` here or one folder down")
+        );
+    }
+}

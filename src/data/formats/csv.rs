@@ -1,5 +1,6 @@
 //! Tables: one sample a row.
 
+use std::io::Read;
 use std::path::Path;
 
 use csv::ByteRecord;
@@ -29,16 +30,18 @@ pub(super) fn read(options: &Csv, input: &Path, intake: &mut Intake<'_>) -> Resu
         .has_headers(false)
         .flexible(true)
         .delimiter(delimiter)
-        .from_reader(open(&path)?);
+        .terminator(csv::Terminator::Any(b'\n'))
+        // So that every line ends with a line break; see `advance`.
+        .from_reader(open(&path)?.chain(&b"\n"[..]));
 
     let mut record = ByteRecord::new();
-    let mut more = advance(&mut reader, &mut record, &path)?;
-    if !more {
+    let mut next = advance(&mut reader, &mut record, &path)?;
+    if next.is_none() {
         return Err(DataError::input(&path, "it is empty"));
     }
     let table = Table::new(options, &path, &record)?;
     if options.header {
-        more = advance(&mut reader, &mut record, &path)?;
+        next = advance(&mut reader, &mut record, &path)?;
     }
     let (shape, names) = table.shape(options)?;
     intake.begin(shape, &names, &path)?;
@@ -46,8 +49,7 @@ pub(super) fn read(options: &Csv, input: &Path, intake: &mut Intake<'_>) -> Resu
     let file = name_of(&path);
     let mut labels = LabelIndex::default();
     let mut row = Row::default();
-    while more {
-        let line = line_of(&record);
+    while let Some(line) = next {
         match table.read_row(&record, line, &mut row) {
             Ok(label) => {
                 let sample = match options.image {
@@ -59,26 +61,34 @@ pub(super) fn read(options: &Csv, input: &Path, intake: &mut Intake<'_>) -> Resu
             }
             Err(error) => intake.reject(error)?,
         }
-        more = advance(&mut reader, &mut record, &path)?;
+        next = advance(&mut reader, &mut record, &path)?;
     }
     Ok(labels.classes())
 }
 
-fn advance<R: std::io::Read>(
+/// Reads the next row that is not blank and gives its line, the last one of those that it spans.
+///
+/// The csv crate's own position of a row is that of the blank lines before it, and within a CRLF.
+/// So only LF ends a row here, which leaves CR to be trimmed off, and the line just ended counts.
+fn advance<R: Read>(
     reader: &mut csv::Reader<R>,
     record: &mut ByteRecord,
     path: &Path,
-) -> Result<bool, DataError> {
-    reader
-        .read_byte_record(record)
-        .map_err(|error| match error.into_kind() {
-            csv::ErrorKind::Io(error) => DataError::io("read", path)(error),
-            other => DataError::input(path, format!("it is not a table: {other:?}")),
-        })
-}
-
-fn line_of(record: &ByteRecord) -> u64 {
-    record.position().map_or(0, csv::Position::line)
+) -> Result<Option<u64>, DataError> {
+    loop {
+        let more = reader
+            .read_byte_record(record)
+            .map_err(|error| match error.into_kind() {
+                csv::ErrorKind::Io(error) => DataError::io("read", path)(error),
+                other => DataError::input(path, format!("it is not a table: {other:?}")),
+            })?;
+        if !more {
+            return Ok(None);
+        }
+        if record.len() > 1 || record.iter().any(|field| !field.trim_ascii().is_empty()) {
+            return Ok(Some(reader.position().line() - 1));
+        }
+    }
 }
 
 /// What is known of the table once its first line is read.
@@ -273,5 +283,213 @@ fn shortened(text: &str) -> String {
     match text.char_indices().nth(40) {
         Some((end, _)) => format!("{}...", &text[..end]),
         None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+    use crate::data::SampleShape;
+    use crate::data::testing::{Bench, shares};
+    use crate::spec::{Format, OnError};
+
+    fn options() -> Csv {
+        Csv {
+            label: Column::Index(-1),
+            header: false,
+            delimiter: ',',
+            image: None,
+        }
+    }
+
+    fn error(text: &str, options: Csv) -> String {
+        Bench::new()
+            .file("t.csv", text.as_bytes())
+            .error(&Format::Csv(options))
+    }
+
+    #[test]
+    fn reads_a_table_with_names() {
+        let bench = Bench::new();
+        let text = "\u{feff}kind; width ;\"the;height\"\n10;1.5;-0\r\n9; 2e1 ;4\n\n10;3;\"5\"";
+        bench.file("t.csv", text.as_bytes());
+        let dataset = bench.dataset(&Format::Csv(Csv {
+            label: Column::Name("kind".into()),
+            header: true,
+            delimiter: ';',
+            image: None,
+        }));
+        assert_eq!(dataset.shape(), SampleShape::Features { columns: 2 });
+        assert_eq!(dataset.columns(), ["width", "the;height"]);
+        assert_eq!(dataset.classes(), ["9", "10"]);
+        let train = dataset.split(SplitName::Train).unwrap();
+        let rows: Vec<_> = (0..train.len())
+            .map(|index| {
+                let mut row = [0f32; 2];
+                train.read_sample(index, &mut row);
+                (train.label(index), row, train.origin(index))
+            })
+            .collect();
+        let origin = |line| format!("t.csv:{line}");
+        let expected = [
+            (1, [1.5, 0.0], origin(2)),
+            (0, [20.0, 4.0], origin(3)),
+            (1, [3.0, 5.0], origin(5)),
+        ];
+        assert_eq!(rows, expected);
+        assert!(dataset.split(SplitName::Test).is_none());
+    }
+
+    #[test]
+    fn reads_gzipped_images() {
+        let bench = Bench::new();
+        let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gz.write_all(b"0,16,8,1,cat\n16,0,0,0,dog\n").unwrap();
+        bench.file("t.csv.gz", &gz.finish().unwrap());
+        let image = CsvImage {
+            channels: 1.try_into().unwrap(),
+            height: 2.try_into().unwrap(),
+            width: 2.try_into().unwrap(),
+            max: 16.try_into().unwrap(),
+        };
+        let with_image = Csv {
+            image: Some(image),
+            ..options()
+        };
+        let train = bench
+            .dataset(&Format::Csv(with_image.clone()))
+            .split(SplitName::Train)
+            .unwrap();
+        let mut pixels = [0f32; 4];
+        train.read_sample(0, &mut pixels);
+        assert_eq!(pixels, [0.0, 1.0, 128.0 / 255.0, 16.0 / 255.0]);
+
+        let bad = error("0,16,17,1,cat\n", with_image.clone());
+        assert!(
+            bad.contains("line 1, column 2 (from 0): `17` is not an integer from 0 to 16"),
+            "{bad}"
+        );
+        let bad = error("0,16,1,cat\n", with_image);
+        assert!(
+            bad.contains("3 columns beside the label, and `image` says 1x2x2"),
+            "{bad}"
+        );
+    }
+
+    #[test]
+    fn bad_tables_are_named() {
+        for (text, expected) in [
+            ("1,x,a\n", "line 1, column 1 (from 0): `x` is not a finite number"),
+            ("1,2,a\n1,nan,b\n", "line 2, column 1 (from 0): `nan` is not"),
+            ("1,2,a\n1,1e39,b\n", "`1e39` is not a finite number"),
+            ("1,2,a\n\n\n,2,b\n", "line 4, column 0 (from 0): `` is not"),
+            (
+                "1,2,a\n1,b\n",
+                "line 2: it has 2 fields, and the first line has 3",
+            ),
+            ("1,2,a\n1,2,\n", "the label is empty"),
+            ("", "it is empty"),
+            ("1\n2\n", "its first line has one field"),
+            ("1,2,a\n1,3,a\n", "2 readable samples of 1 classes"),
+        ] {
+            let error = error(text, options());
+            assert!(error.contains(expected), "{text:?}: {error}");
+        }
+        let named = |label: Column, header| Csv {
+            label,
+            header,
+            ..options()
+        };
+        let kind = || Column::Name("kind".into());
+        assert!(error("a,b\n", named(kind(), false)).contains("add `header: true`"));
+        assert!(error("a,b\n1,2\n", named(kind(), true)).contains("no column `kind`; its columns are a, b"));
+        assert!(error("a,a\n1,2\n", named(kind(), true)).contains("two columns are named `a`"));
+        assert!(error("1,2\n", named(Column::Index(2), false)).contains("`label: 2` is no column of its 2"));
+        assert!(error("1,2\n", named(Column::Index(-3), false)).contains("`label: -3`"));
+        let delimiter = Csv {
+            delimiter: 'é',
+            ..options()
+        };
+        assert!(error("1,2\n", delimiter).contains("ASCII"));
+    }
+
+    #[test]
+    fn bad_rows_can_be_left_out() {
+        let mut bench = Bench::new();
+        bench.on_error = OnError::Skip;
+        let bad = "1,inf,a\n".repeat(12);
+        bench.file("t.csv", format!("1,2,a\n{bad}3,4,b\n5,\u{e9},a\n").as_bytes());
+        let prepared = bench.prepare(&Format::Csv(options())).unwrap();
+        assert_eq!((prepared.skipped, prepared.splits[&SplitName::Train]), (13, 2));
+        let notices = bench.notices.lock().unwrap();
+        assert_eq!(
+            notices
+                .iter()
+                .filter(|notice| notice.starts_with("left out: "))
+                .count(),
+            10
+        );
+        assert!(
+            notices.last().unwrap().contains("13 unreadable samples left out"),
+            "{notices:?}"
+        );
+    }
+
+    #[test]
+    fn shuffled_rows_give_the_same_splits() {
+        let mut rows: Vec<String> = (0..300)
+            .map(|row| format!("{},{},c{}\n", row, row * row, row % 3))
+            .collect();
+        let mut sets = Vec::new();
+        for seed in 0..3 {
+            let mut bench = Bench::new();
+            bench.split = shares(0.1, 0.2);
+            bench.file(&format!("{seed}.csv"), rows.concat().as_bytes());
+            let dataset = bench.dataset(&Format::Csv(options()));
+            let set = |name| {
+                let split = dataset.split(name).unwrap();
+                let mut set: Vec<String> = (0..split.len())
+                    .map(|index| {
+                        let mut row = [0f32; 2];
+                        split.read_sample(index, &mut row);
+                        format!("{row:?} {}", split.label(index))
+                    })
+                    .collect();
+                set.sort_unstable();
+                set
+            };
+            let here = SplitName::ALL.map(set);
+            assert_eq!(here.each_ref().map(Vec::len), [210, 30, 60]);
+            sets.push(here);
+            crate::random::Stream::new(seed, crate::random::Purpose::Shuffle, 0, 0).shuffle(&mut rows);
+        }
+        assert_eq!(sets[0], sets[1]);
+        assert_eq!(sets[0], sets[2]);
+    }
+
+    #[test]
+    fn the_committed_digits_are_whole() {
+        let bench = Bench::new();
+        let digits = Path::new(env!("CARGO_MANIFEST_DIR")).join("datasets/digits.csv.gz");
+        std::fs::copy(digits, bench.input().join("digits.csv.gz")).unwrap();
+        let image = CsvImage {
+            channels: 1.try_into().unwrap(),
+            height: 8.try_into().unwrap(),
+            width: 8.try_into().unwrap(),
+            max: 16.try_into().unwrap(),
+        };
+        let format = Format::Csv(Csv {
+            image: Some(image),
+            ..options()
+        });
+        let dataset = bench.dataset(&format);
+        assert_eq!(dataset.classes().len(), 10);
+        assert_eq!(dataset.classes()[9], "9");
+        assert_eq!(dataset.split(SplitName::Train).unwrap().len(), 1797);
+        let first = bench.bytes();
+        bench.prepare(&format).unwrap();
+        assert!(first == bench.bytes(), "the same input gave other bytes");
     }
 }

@@ -166,3 +166,113 @@ impl Idx {
         Err(DataError::input(&self.path, problem))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+    use crate::data::testing::Bench;
+    use crate::spec::{Format, Idx as Options};
+
+    const FORMAT: Format = Format::Idx(Options {});
+
+    fn idx(dimensions: &[u32], values: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![0, 0, 8, dimensions.len() as u8];
+        dimensions
+            .iter()
+            .for_each(|size| bytes.extend(size.to_be_bytes()));
+        bytes.extend(values);
+        bytes
+    }
+
+    fn gz(bytes: &[u8]) -> Vec<u8> {
+        let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gz.write_all(bytes).unwrap();
+        gz.finish().unwrap()
+    }
+
+    fn train() -> Bench {
+        let bench = Bench::new();
+        let pixels: Vec<u8> = (0..18).collect();
+        bench.file("mnist/train-images-idx3-ubyte", &idx(&[3, 2, 3], &pixels));
+        bench.file("mnist/train-labels-idx1-ubyte", &idx(&[3], &[7, 2, 7]));
+        bench
+    }
+
+    #[test]
+    fn reads_both_splits_plain_and_gzipped() {
+        let bench = train();
+        bench.file(
+            "mnist/t10k-images.idx3-ubyte.gz",
+            &gz(&idx(&[1, 2, 3], &[255; 6])),
+        );
+        bench.file("mnist/t10k-labels-idx1-ubyte", &idx(&[1], &[2]));
+        let dataset = bench.dataset(&FORMAT);
+        assert_eq!(dataset.classes(), ["2", "7"]);
+        let (train, test) = (
+            dataset.split(SplitName::Train).unwrap(),
+            dataset.split(SplitName::Test).unwrap(),
+        );
+        assert_eq!([0, 1, 2].map(|index| train.label(index)), [1, 0, 1]);
+        let mut pixels = [0f32; 6];
+        train.read_sample(1, &mut pixels);
+        assert_eq!(pixels, [6, 7, 8, 9, 10, 11].map(|pixel| pixel as f32 / 255.0));
+        test.read_sample(0, &mut pixels);
+        assert_eq!((pixels, test.label(0)), ([1.0; 6], 0));
+        assert_eq!(test.origin(0), "t10k-images.idx3-ubyte.gz#0");
+    }
+
+    #[test]
+    fn bad_files_are_named() {
+        let images = "mnist/train-images-idx3-ubyte";
+        let labels = "mnist/train-labels-idx1-ubyte";
+        for (file, bytes, expected) in [
+            (images, idx(&[3, 2, 3], &[0; 17]), "it is truncated: item 2 of 3"),
+            (images, idx(&[3, 2, 3], &[0; 19]), "it goes on after the 3 items"),
+            (
+                images,
+                idx(&[3, 6], &[0; 18]),
+                "it begins with [0, 0, 8, 2], not [0, 0, 8, 3]",
+            ),
+            (images, vec![0, 0, 8], "it ends within its header"),
+            (images, idx(&[3, u32::MAX, u32::MAX], &[]), "it claims images of"),
+            (images, idx(&[3, 0, 3], &[]), "it claims images of 1x0x3"),
+            (labels, idx(&[2], &[1, 2]), "it has 2 labels for 3 images"),
+            (
+                labels,
+                gz(&idx(&[3], &[1, 2, 3]))[..20].to_vec(),
+                "train-labels-idx1-ubyte",
+            ),
+        ] {
+            let bench = train();
+            bench.file(file, &bytes);
+            let error = bench.error(&FORMAT);
+            assert!(error.contains(expected), "{error}");
+        }
+        let bench = train();
+        bench.file("mnist/t10k-images-idx3-ubyte", &idx(&[1, 2, 3], &[0; 6]));
+        assert!(
+            bench
+                .error(&FORMAT)
+                .contains("`t10k-labels-idx1-ubyte` (or `.gz`) is missing")
+        );
+        bench.file("mnist/t10k-labels-idx1-ubyte", &idx(&[1], &[9]));
+        assert!(
+            bench
+                .error(&FORMAT)
+                .contains("label 9, which no training sample has")
+        );
+        bench.file("mnist/t10k-images-idx3-ubyte", &idx(&[1, 3, 2], &[0; 6]));
+        assert!(
+            bench
+                .error(&FORMAT)
+                .contains("shape 1x3x2, and earlier ones 1x2x3")
+        );
+        assert!(
+            Bench::new()
+                .error(&FORMAT)
+                .contains("there is no `train-images-idx3-ubyte`")
+        );
+    }
+}
