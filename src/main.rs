@@ -1,1 +1,3 @@
+//! The `erlen` binary.
+
 fn main() {}
