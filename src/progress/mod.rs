@@ -9,6 +9,7 @@ mod json;
 mod live;
 mod narrator;
 mod plain;
+mod row;
 mod style;
 mod terminal;
 #[cfg(test)]
