@@ -31,11 +31,13 @@ impl CustomOp1 for Relu {
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let x = tensor::values(x, layout)?;
         let mut y = vec![0.0; x.len()];
-        y.par_chunks_mut(BLOCK).zip(x.par_chunks(BLOCK)).for_each(|(y, x)| {
-            for (y, &x) in y.iter_mut().zip(x) {
-                *y = if x <= 0.0 { 0.0 } else { x };
-            }
-        });
+        y.par_chunks_mut(BLOCK)
+            .zip(x.par_chunks(BLOCK))
+            .for_each(|(y, x)| {
+                for (y, &x) in y.iter_mut().zip(x) {
+                    *y = if x <= 0.0 { 0.0 } else { x };
+                }
+            });
         Ok(tensor::output(y, layout.shape().clone()))
     }
 

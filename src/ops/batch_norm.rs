@@ -28,7 +28,11 @@ pub struct RunningStatistics {
 impl RunningStatistics {
     /// Of a layer that has seen nothing yet: mean 0 and variance 1.
     pub fn new(channels: usize) -> Self {
-        Self { mean: vec![0.0; channels], variance: vec![1.0; channels], batches: 0 }
+        Self {
+            mean: vec![0.0; channels],
+            variance: vec![1.0; channels],
+            batches: 0,
+        }
     }
 
     /// Takes in the moments of a batch with `values` values in each channel. One value has no
@@ -109,7 +113,9 @@ pub fn batch_norm(
         return Err(OpError::shape(OP, "the batch is empty"));
     }
     if !x.device().is_cpu() {
-        return Ok(composed::batch_norm(x, weight, bias, statistics, epilogue, precision)?);
+        return Ok(composed::batch_norm(
+            x, weight, bias, statistics, epilogue, precision,
+        )?);
     }
 
     let x = x.contiguous()?;
@@ -152,24 +158,46 @@ impl BatchNorm {
                 running.update(&moments, images.len() / images.channels);
                 (
                     moments.mean.iter().map(|&mean| mean as f32).collect(),
-                    moments.variance.iter().map(|&variance| inverse(variance)).collect(),
+                    moments
+                        .variance
+                        .iter()
+                        .map(|&variance| inverse(variance))
+                        .collect(),
                 )
             }
             Statistics::Running(running) => (
                 running.mean.clone(),
-                running.variance.iter().map(|&variance| inverse(f64::from(variance))).collect(),
+                running
+                    .variance
+                    .iter()
+                    .map(|&variance| inverse(f64::from(variance)))
+                    .collect(),
             ),
         };
         let relu = !matches!(epilogue, Epilogue::None);
-        Ok(Self { images, mean, inverse_deviation, batch_statistics, relu, precision })
+        Ok(Self {
+            images,
+            mean,
+            inverse_deviation,
+            batch_statistics,
+            relu,
+            precision,
+        })
     }
 
     fn forward(&self, x: &[f32], affine: &[f32], residual: Option<&[f32]>) -> (CpuStorage, Shape) {
         let (weight, bias) = affine.split_at(self.images.channels);
-        let scale: Vec<f32> =
-            weight.iter().zip(&self.inverse_deviation).map(|(weight, inverse)| weight * inverse).collect();
-        let shift: Vec<f32> =
-            bias.iter().zip(&self.mean).zip(&scale).map(|((bias, mean), scale)| bias - mean * scale).collect();
+        let scale: Vec<f32> = weight
+            .iter()
+            .zip(&self.inverse_deviation)
+            .map(|(weight, inverse)| weight * inverse)
+            .collect();
+        let shift: Vec<f32> = bias
+            .iter()
+            .zip(&self.mean)
+            .zip(&scale)
+            .map(|((bias, mean), scale)| bias - mean * scale)
+            .collect();
         let map = Normalization {
             scale: &scale,
             shift: &shift,

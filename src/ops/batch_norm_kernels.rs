@@ -32,8 +32,7 @@ pub(super) fn moments(x: &[f32], channels: usize) -> Moments {
             let mut squares = vec![0.0f32; channels];
             let mut rest = vec![0.0f32; channels];
             for row in block.chunks_exact(channels) {
-                for (((square, rest), &value), &mean) in
-                    squares.iter_mut().zip(&mut rest).zip(row).zip(&mean)
+                for (((square, rest), &value), &mean) in squares.iter_mut().zip(&mut rest).zip(row).zip(&mean)
                 {
                     let deviation = value - mean;
                     *square += deviation * deviation;
@@ -65,7 +64,10 @@ pub(super) fn moments(x: &[f32], channels: usize) -> Moments {
         seen = total;
     }
     // Rounding can take a variance below 0; a NaN must stay one.
-    let variance = squares.iter().map(|sum| if *sum < 0.0 { 0.0 } else { sum / seen }).collect();
+    let variance = squares
+        .iter()
+        .map(|sum| if *sum < 0.0 { 0.0 } else { sum / seen })
+        .collect();
     Moments { mean, variance }
 }
 
@@ -83,25 +85,28 @@ pub(super) fn normalize(x: &[f32], map: &Normalization) -> Vec<f32> {
     let channels = map.scale.len();
     let len = block_len(channels);
     let mut y = vec![0.0; x.len()];
-    y.par_chunks_mut(len).zip(x.par_chunks(len)).enumerate().for_each(|(index, (y, x))| {
-        for (y, x) in y.chunks_exact_mut(channels).zip(x.chunks_exact(channels)) {
-            for (((y, x), scale), shift) in y.iter_mut().zip(x).zip(map.scale).zip(map.shift) {
-                *y = x * scale + shift;
+    y.par_chunks_mut(len)
+        .zip(x.par_chunks(len))
+        .enumerate()
+        .for_each(|(index, (y, x))| {
+            for (y, x) in y.chunks_exact_mut(channels).zip(x.chunks_exact(channels)) {
+                for (((y, x), scale), shift) in y.iter_mut().zip(x).zip(map.scale).zip(map.shift) {
+                    *y = x * scale + shift;
+                }
             }
-        }
-        if let Some(residual) = map.residual {
-            for (y, residual) in y.iter_mut().zip(&residual[index * len..]) {
-                *y += residual;
+            if let Some(residual) = map.residual {
+                for (y, residual) in y.iter_mut().zip(&residual[index * len..]) {
+                    *y += residual;
+                }
             }
-        }
-        if map.relu {
-            for y in y.iter_mut() {
-                // Not `max`: a NaN must stay one.
-                *y = if *y <= 0.0 { 0.0 } else { *y };
+            if map.relu {
+                for y in y.iter_mut() {
+                    // Not `max`: a NaN must stay one.
+                    *y = if *y <= 0.0 { 0.0 } else { *y };
+                }
             }
-        }
-        round_in_place(y, map.precision);
-    });
+            round_in_place(y, map.precision);
+        });
     y
 }
 
@@ -131,7 +136,9 @@ pub(super) struct Gradients {
 /// The gradients of [`normalize`] and of the moments behind it.
 pub(super) fn backward(pass: &Backward) -> Gradients {
     let channels = pass.weight.len();
-    let before_relu = pass.y.map(|y| before_relu(y, pass.output_gradient, block_len(channels)));
+    let before_relu = pass
+        .y
+        .map(|y| before_relu(y, pass.output_gradient, block_len(channels)));
     let gradient = before_relu.as_deref().unwrap_or(pass.output_gradient);
     let (weight, bias) = affine_gradients(pass, gradient);
 
@@ -180,13 +187,14 @@ pub(super) fn backward(pass: &Backward) -> Gradients {
 /// The gradient where the ReLU let a value through, else 0.
 fn before_relu(y: &[f32], gradient: &[f32], len: usize) -> Vec<f32> {
     let mut masked = vec![0.0; gradient.len()];
-    masked.par_chunks_mut(len).zip(y.par_chunks(len).zip(gradient.par_chunks(len))).for_each(
-        |(masked, (y, gradient))| {
+    masked
+        .par_chunks_mut(len)
+        .zip(y.par_chunks(len).zip(gradient.par_chunks(len)))
+        .for_each(|(masked, (y, gradient))| {
             for ((masked, &y), &gradient) in masked.iter_mut().zip(y).zip(gradient) {
                 *masked = if y <= 0.0 { 0.0 } else { gradient };
             }
-        },
-    );
+        });
     masked
 }
 

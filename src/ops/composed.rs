@@ -43,7 +43,10 @@ pub(super) fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor, precision: Prec
     let x = rounded(x, precision)?.contiguous()?;
     let weight = rounded_weight(weight, precision)?;
     let bias = rounded_weight(bias, precision)?;
-    rounded(&x.matmul(&weight.t()?.contiguous()?)?.broadcast_add(&bias)?, precision)
+    rounded(
+        &x.matmul(&weight.t()?.contiguous()?)?.broadcast_add(&bias)?,
+        precision,
+    )
 }
 
 pub(super) fn relu(x: &Tensor) -> Result<Tensor> {
@@ -68,17 +71,27 @@ pub(super) fn batch_norm(
             let mean = flat.mean_keepdim(0)?;
             let centred = flat.broadcast_sub(&mean)?;
             let variance = centred.sqr()?.mean_keepdim(0)?;
-            let host = |values: &Tensor| values.detach().flatten_all()?.to_dtype(DType::F64)?.to_vec1::<f64>();
+            let host = |values: &Tensor| {
+                values
+                    .detach()
+                    .flatten_all()?
+                    .to_dtype(DType::F64)?
+                    .to_vec1::<f64>()
+            };
             remember(running, host(&mean)?, host(&variance)?, rows);
             centred.broadcast_div(&(variance + EPSILON)?.sqrt()?)?
         }
         Statistics::Running(running) => {
             let mean = Tensor::new(running.mean.as_slice(), x.device())?;
             let variance = Tensor::new(running.variance.as_slice(), x.device())?;
-            flat.broadcast_sub(&mean)?.broadcast_div(&(variance + EPSILON)?.sqrt()?)?
+            flat.broadcast_sub(&mean)?
+                .broadcast_div(&(variance + EPSILON)?.sqrt()?)?
         }
     };
-    let y = normalised.broadcast_mul(weight)?.broadcast_add(bias)?.reshape(x.shape())?;
+    let y = normalised
+        .broadcast_mul(weight)?
+        .broadcast_add(bias)?
+        .reshape(x.shape())?;
     let y = match epilogue {
         Epilogue::None => y,
         Epilogue::Relu => relu(&y)?,
@@ -88,15 +101,29 @@ pub(super) fn batch_norm(
 }
 
 pub(super) fn max_pool2d(x: &Tensor, window: Window, (height, width): (usize, usize)) -> Result<Tensor> {
-    let Window { size, stride, padding } = window;
+    let Window {
+        size,
+        stride,
+        padding,
+    } = window;
     let lowest = |shape: &[usize]| Tensor::full(f32::NEG_INFINITY, shape, x.device());
     let (batch, rows, columns, channels) = x.dims4()?;
     let edge = lowest(&[batch, padding, columns, channels])?;
-    let x = if padding == 0 { x.contiguous()? } else { Tensor::cat(&[&edge, x, &edge], 1)? };
+    let x = if padding == 0 {
+        x.contiguous()?
+    } else {
+        Tensor::cat(&[&edge, x, &edge], 1)?
+    };
     let edge = lowest(&[batch, rows + 2 * padding, padding, channels])?;
-    let x = if padding == 0 { x } else { Tensor::cat(&[&edge, &x, &edge], 2)? };
+    let x = if padding == 0 {
+        x
+    } else {
+        Tensor::cat(&[&edge, &x, &edge], 2)?
+    };
     let indices = |tap: usize, positions: usize| {
-        let indices: Vec<u32> = (0..positions).map(|position| (position * stride + tap) as u32).collect();
+        let indices: Vec<u32> = (0..positions)
+            .map(|position| (position * stride + tap) as u32)
+            .collect();
         Tensor::new(indices, x.device())
     };
     let mut taps = Vec::with_capacity(size * size);
@@ -113,7 +140,12 @@ pub(super) fn max_pool2d(x: &Tensor, window: Window, (height, width): (usize, us
 
 pub(super) fn global_average_pool(x: &Tensor, precision: Precision) -> Result<Tensor> {
     let (batch, height, width, channels) = x.dims4()?;
-    rounded(&x.contiguous()?.reshape((batch, height * width, channels))?.mean(1)?, precision)
+    rounded(
+        &x.contiguous()?
+            .reshape((batch, height * width, channels))?
+            .mean(1)?,
+        precision,
+    )
 }
 
 pub(super) fn cross_entropy(logits: &Tensor, labels: &[u32], options: CrossEntropy) -> Result<Tensor> {

@@ -41,7 +41,15 @@ fn factors(len: usize, probability: f64, key: DropoutKey) -> Vec<f32> {
     let mut stream = Stream::new(key.seed, Purpose::Dropout, key.step, key.layer);
     let threshold = probability * 2f64.powi(32);
     let kept = (1.0 / (1.0 - probability)) as f32;
-    (0..len).map(|_| if f64::from(stream.next_u32()) < threshold { 0.0 } else { kept }).collect()
+    (0..len)
+        .map(|_| {
+            if f64::from(stream.next_u32()) < threshold {
+                0.0
+            } else {
+                kept
+            }
+        })
+        .collect()
 }
 
 struct Dropout {
@@ -62,7 +70,10 @@ impl CustomOp1 for Dropout {
     }
 
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        Ok(tensor::output(self.apply(tensor::values(x, layout)?), layout.shape().clone()))
+        Ok(tensor::output(
+            self.apply(tensor::values(x, layout)?),
+            layout.shape().clone(),
+        ))
     }
 
     fn bwd(&self, x: &Tensor, _y: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
@@ -78,7 +89,11 @@ mod tests {
     use super::*;
     use crate::ops::testing::{gradient_of, host, random};
 
-    const KEY: DropoutKey = DropoutKey { seed: 3, step: 4, layer: 5 };
+    const KEY: DropoutKey = DropoutKey {
+        seed: 3,
+        step: 4,
+        layer: 5,
+    };
 
     #[test]
     fn drops_the_share_asked_for_and_keeps_the_mean() {

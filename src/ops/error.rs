@@ -33,10 +33,16 @@ pub enum OpError {
 
 impl OpError {
     pub(super) fn shape(op: &'static str, problem: impl Into<String>) -> Self {
-        Self::Shape { op, problem: problem.into() }
+        Self::Shape {
+            op,
+            problem: problem.into(),
+        }
     }
 
     pub(super) fn rank(op: &'static str, wanted: &str, shape: &Shape) -> Self {
-        Self::shape(op, format!("needs a tensor of shape {wanted}, got {:?}", shape.dims()))
+        Self::shape(
+            op,
+            format!("needs a tensor of shape {wanted}, got {:?}", shape.dims()),
+        )
     }
 }

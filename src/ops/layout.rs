@@ -22,13 +22,16 @@ pub fn to_channels_last(images: &Tensor) -> Result<Tensor, OpError> {
     let values = tensor::with_values(&images, |images| {
         let mut target = vec![0.0; images.len()];
         let image_len = (channels * height * width).max(1);
-        target.par_chunks_mut(image_len).zip(images.par_chunks(image_len)).for_each(|(target, image)| {
-            for (channel, plane) in image.chunks_exact(height * width).enumerate() {
-                for (target, &value) in target[channel..].iter_mut().step_by(channels).zip(plane) {
-                    *target = value;
+        target
+            .par_chunks_mut(image_len)
+            .zip(images.par_chunks(image_len))
+            .for_each(|(target, image)| {
+                for (channel, plane) in image.chunks_exact(height * width).enumerate() {
+                    for (target, &value) in target[channel..].iter_mut().step_by(channels).zip(plane) {
+                        *target = value;
+                    }
                 }
-            }
-        });
+            });
         Ok(target)
     })?;
     Ok(tensor::from_values(values, (batch, height, width, channels))?)
@@ -54,7 +57,11 @@ mod tests {
     fn channels_last_is_the_permutation() {
         let images = random(&[3, 4, 5, 2], 1);
         let converted = to_channels_last(&images).expect("runs");
-        let permuted = images.permute((0, 2, 3, 1)).expect("valid").contiguous().expect("valid");
+        let permuted = images
+            .permute((0, 2, 3, 1))
+            .expect("valid")
+            .contiguous()
+            .expect("valid");
         assert_eq!(converted.dims(), [3, 5, 2, 4]);
         assert_eq!(host(&converted), host(&permuted));
     }

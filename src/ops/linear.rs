@@ -24,8 +24,14 @@ pub fn linear(
             if !x.device().is_cpu() {
                 return Ok(composed::linear(x, weight, bias, precision)?);
             }
-            let op = Linear { rows, inputs, outputs, precision };
-            Ok(x.contiguous()?.apply_op3(&weight.contiguous()?, &bias.contiguous()?, op)?)
+            let op = Linear {
+                rows,
+                inputs,
+                outputs,
+                precision,
+            };
+            Ok(x.contiguous()?
+                .apply_op3(&weight.contiguous()?, &bias.contiguous()?, op)?)
         }
         (x, weight, bias) => {
             let problem = format!("input {x:?}, weight {weight:?} and bias {bias:?} do not fit each other");

@@ -35,7 +35,11 @@ pub fn cross_entropy(
     if !logits.device().is_cpu() {
         return Ok(composed::cross_entropy(logits, labels, options)?);
     }
-    let op = SoftmaxCrossEntropy { labels: labels.to_vec(), classes, options };
+    let op = SoftmaxCrossEntropy {
+        labels: labels.to_vec(),
+        classes,
+        options,
+    };
     Ok(logits.contiguous()?.apply_op1(op)?)
 }
 
@@ -50,7 +54,9 @@ pub fn cross_entropy_per_sample(
 ) -> std::result::Result<Vec<f64>, OpError> {
     let classes = check(logits, labels, label_smoothing)?;
     let logits = logits.detach().to_device(&candle_core::Device::Cpu)?;
-    Ok(tensor::with_values(&logits, |logits| Ok(losses(logits, labels, classes, label_smoothing)))?)
+    Ok(tensor::with_values(&logits, |logits| {
+        Ok(losses(logits, labels, classes, label_smoothing))
+    })?)
 }
 
 fn check(logits: &Tensor, labels: &[u32], label_smoothing: f64) -> std::result::Result<usize, OpError> {
@@ -63,10 +69,17 @@ fn check(logits: &Tensor, labels: &[u32], label_smoothing: f64) -> std::result::
         return Err(OpError::shape(OP, problem));
     }
     if !(0.0..=1.0).contains(&label_smoothing) {
-        return Err(OpError::shape(OP, format!("label smoothing {label_smoothing} is not in [0, 1]")));
+        return Err(OpError::shape(
+            OP,
+            format!("label smoothing {label_smoothing} is not in [0, 1]"),
+        ));
     }
     match labels.iter().position(|&label| label as usize >= classes) {
-        Some(index) => Err(OpError::Label { index, label: labels[index], classes }),
+        Some(index) => Err(OpError::Label {
+            index,
+            label: labels[index],
+            classes,
+        }),
         None => Ok(classes),
     }
 }
@@ -79,12 +92,19 @@ struct SoftmaxCrossEntropy {
 
 /// The logarithm of the sum of exponentials, safe against overflow.
 fn log_sum_exp(row: &[f32]) -> f64 {
-    let largest = row.iter().fold(f64::NEG_INFINITY, |largest, &value| largest.max(f64::from(value)));
+    let largest = row
+        .iter()
+        .fold(f64::NEG_INFINITY, |largest, &value| largest.max(f64::from(value)));
     if !largest.is_finite() {
         // NaN where a logit is infinite or all are NaN: never a plausible loss.
         return f64::NAN;
     }
-    largest + row.iter().map(|&value| (f64::from(value) - largest).exp()).sum::<f64>().ln()
+    largest
+        + row
+            .iter()
+            .map(|&value| (f64::from(value) - largest).exp())
+            .sum::<f64>()
+            .ln()
 }
 
 fn losses(logits: &[f32], labels: &[u32], classes: usize, smoothing: f64) -> Vec<f64> {
@@ -128,7 +148,11 @@ impl CustomOp1 for SoftmaxCrossEntropy {
                 .for_each(|((target, row), &label)| {
                     let log_sum = log_sum_exp(row);
                     for (class, (target, &value)) in target.iter_mut().zip(row).enumerate() {
-                        let wanted = if class == label as usize { 1.0 - smoothing + even } else { even };
+                        let wanted = if class == label as usize {
+                            1.0 - smoothing + even
+                        } else {
+                            even
+                        };
                         *target = (factor * ((f64::from(value) - log_sum).exp() - wanted)) as f32;
                     }
                 });

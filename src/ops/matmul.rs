@@ -17,7 +17,13 @@ impl<'a> Matrix<'a> {
     /// A matrix stored row after row.
     pub fn row_major(data: &'a [f32], rows: usize, columns: usize) -> Self {
         assert_eq!(data.len(), rows * columns, "a matrix of {rows} x {columns}");
-        Self { data, rows, columns, row_stride: columns, column_stride: 1 }
+        Self {
+            data,
+            rows,
+            columns,
+            row_stride: columns,
+            column_stride: 1,
+        }
     }
 
     /// The same values with rows and columns exchanged.
@@ -33,8 +39,16 @@ impl<'a> Matrix<'a> {
 
     /// Rows `start..start + count`.
     fn row_range(self, start: usize, count: usize) -> Self {
-        assert!(start + count <= self.rows, "rows {start} + {count} of {}", self.rows);
-        Self { data: &self.data[(start * self.row_stride).min(self.data.len())..], rows: count, ..self }
+        assert!(
+            start + count <= self.rows,
+            "rows {start} + {count} of {}",
+            self.rows
+        );
+        Self {
+            data: &self.data[(start * self.row_stride).min(self.data.len())..],
+            rows: count,
+            ..self
+        }
     }
 
     /// Whether the last element lies within the slice.
@@ -51,7 +65,10 @@ pub(super) fn multiply(target: &mut [f32], left: Matrix, right: Matrix, accumula
     let (rows, columns, inner) = (left.rows, right.columns, left.columns);
     assert_eq!(inner, right.rows, "the inner dimensions agree");
     assert_eq!(target.len(), rows * columns, "the target has the product's size");
-    assert!(left.is_inside() && right.is_inside(), "the factors lie within their slices");
+    assert!(
+        left.is_inside() && right.is_inside(),
+        "the factors lie within their slices"
+    );
     if inner == 0 {
         if !accumulate {
             target.fill(0.0);
@@ -94,10 +111,13 @@ pub(super) fn multiply_in_parallel(left: Matrix, right: Matrix) -> Vec<f32> {
     let mut target = vec![0.0; rows * columns];
     let block = rows.div_ceil(TASKS).max(MIN_ROWS);
     if columns > 0 {
-        target.par_chunks_mut(block * columns).enumerate().for_each(|(index, target)| {
-            let left = left.row_range(index * block, target.len() / columns);
-            multiply(target, left, right, false);
-        });
+        target
+            .par_chunks_mut(block * columns)
+            .enumerate()
+            .for_each(|(index, target)| {
+                let left = left.row_range(index * block, target.len() / columns);
+                multiply(target, left, right, false);
+            });
     }
     target
 }

@@ -28,7 +28,7 @@ mod round;
 mod scratch;
 mod tensor;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 pub use activation::relu;
 pub use batch_norm::{Epilogue, RunningStatistics, Statistics, batch_norm};

@@ -29,11 +29,19 @@ pub fn max_pool2d(x: &Tensor, window: Window) -> std::result::Result<Tensor, OpE
         let problem = format!("a {size}x{size} window does not fit in an image of {height}x{width}");
         return Err(OpError::shape(OP, problem));
     };
-    let output = Images { height, width, ..input };
+    let output = Images {
+        height,
+        width,
+        ..input
+    };
     if !x.device().is_cpu() {
         return Ok(composed::max_pool2d(x, window, (height, width))?);
     }
-    Ok(x.contiguous()?.apply_op1(MaxPool { window, input, output })?)
+    Ok(x.contiguous()?.apply_op1(MaxPool {
+        window,
+        input,
+        output,
+    })?)
 }
 
 /// The mean over all pixels of `x`, `[N, H, W, C]`: `[N, C]`.
@@ -45,7 +53,8 @@ pub fn global_average_pool(x: &Tensor, precision: Precision) -> std::result::Res
     if !x.device().is_cpu() {
         return Ok(composed::global_average_pool(x, precision)?);
     }
-    Ok(x.contiguous()?.apply_op1(GlobalAveragePool { input, precision })?)
+    Ok(x.contiguous()?
+        .apply_op1(GlobalAveragePool { input, precision })?)
 }
 
 struct MaxPool {
@@ -58,7 +67,11 @@ impl MaxPool {
     /// Visits each output pixel of an image with the largest value of each channel and where in
     /// the image it lies.
     fn for_each_pixel(&self, image: &[f32], mut visit: impl FnMut(usize, &[f32], &[u32])) {
-        let Window { size, stride, padding } = self.window;
+        let Window {
+            size,
+            stride,
+            padding,
+        } = self.window;
         let channels = self.input.channels;
         let mut largest = vec![0.0f32; channels];
         let mut places = vec![0u32; channels];
@@ -102,13 +115,13 @@ impl CustomOp1 for MaxPool {
         let x = tensor::values(x, layout)?;
         let channels = self.input.channels;
         let mut y = vec![0.0; self.output.len()];
-        y.par_chunks_mut(self.output.image_len()).zip(x.par_chunks(self.input.image_len())).for_each(
-            |(y, x)| {
+        y.par_chunks_mut(self.output.image_len())
+            .zip(x.par_chunks(self.input.image_len()))
+            .for_each(|(y, x)| {
                 self.for_each_pixel(x, |pixel, largest, _| {
                     y[pixel * channels..][..channels].copy_from_slice(largest);
                 });
-            },
-        );
+            });
         Ok(tensor::output(y, self.output.shape()))
     }
 
@@ -148,20 +161,27 @@ impl CustomOp1 for GlobalAveragePool {
 
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let x = tensor::values(x, layout)?;
-        let Images { batch, height, width, channels } = self.input;
+        let Images {
+            batch,
+            height,
+            width,
+            channels,
+        } = self.input;
         let mut y = vec![0.0; batch * channels];
-        y.par_chunks_mut(channels).zip(x.par_chunks(self.input.image_len())).for_each(|(y, x)| {
-            let mut sums = vec![0.0f64; channels];
-            for pixel in x.chunks_exact(channels) {
-                for (sum, &value) in sums.iter_mut().zip(pixel) {
-                    *sum += f64::from(value);
+        y.par_chunks_mut(channels)
+            .zip(x.par_chunks(self.input.image_len()))
+            .for_each(|(y, x)| {
+                let mut sums = vec![0.0f64; channels];
+                for pixel in x.chunks_exact(channels) {
+                    for (sum, &value) in sums.iter_mut().zip(pixel) {
+                        *sum += f64::from(value);
+                    }
                 }
-            }
-            for (y, sum) in y.iter_mut().zip(sums) {
-                *y = (sum / (height * width) as f64) as f32;
-            }
-            round_in_place(y, self.precision);
-        });
+                for (y, sum) in y.iter_mut().zip(sums) {
+                    *y = (sum / (height * width) as f64) as f32;
+                }
+                round_in_place(y, self.precision);
+            });
         Ok(tensor::output(y, (batch, channels)))
     }
 
@@ -176,7 +196,9 @@ impl CustomOp1 for GlobalAveragePool {
                 .for_each(|(target, gradient)| {
                     let mut share: Vec<f32> = gradient.iter().map(|gradient| gradient / pixels).collect();
                     round_in_place(&mut share, self.precision);
-                    target.chunks_exact_mut(channels).for_each(|pixel| pixel.copy_from_slice(&share));
+                    target
+                        .chunks_exact_mut(channels)
+                        .for_each(|pixel| pixel.copy_from_slice(&share));
                 });
             Ok(input_gradient)
         })?;

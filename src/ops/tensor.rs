@@ -35,10 +35,17 @@ pub(super) fn output(values: Vec<f32>, shape: impl Into<Shape>) -> (CpuStorage, 
 /// The dimensions of a channels-last activation.
 pub(super) fn channels_last(op: &'static str, x: &Tensor) -> std::result::Result<Images, OpError> {
     match *x.dims() {
-        [batch, height, width, channels] if height * width * channels > 0 => {
-            Ok(Images { batch, height, width, channels })
-        }
-        _ => Err(OpError::rank(op, "[N, H, W, C] without an empty dimension", x.shape())),
+        [batch, height, width, channels] if height * width * channels > 0 => Ok(Images {
+            batch,
+            height,
+            width,
+            channels,
+        }),
+        _ => Err(OpError::rank(
+            op,
+            "[N, H, W, C] without an empty dimension",
+            x.shape(),
+        )),
     }
 }
 

@@ -22,7 +22,11 @@ pub(super) fn gather(
                 None => segment.fill(0.0),
                 Some(Run { skip, start, len }) => {
                     segment[..skip].fill(0.0);
-                    copy_rounded(&image[start..start + len], &mut segment[skip..skip + len], precision);
+                    copy_rounded(
+                        &image[start..start + len],
+                        &mut segment[skip..skip + len],
+                        precision,
+                    );
                     segment[skip + len..].fill(0.0);
                 }
             }

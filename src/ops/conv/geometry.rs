@@ -55,7 +55,11 @@ impl Geometry {
     }
 
     fn live(&self, extent: usize, positions: usize) -> Range<usize> {
-        let Window { size, stride, padding } = self.window;
+        let Window {
+            size,
+            stride,
+            padding,
+        } = self.window;
         let meets = |tap: &usize| {
             (0..positions).any(|position| (padding..padding + extent).contains(&(position * stride + tap)))
         };
@@ -67,7 +71,12 @@ impl Geometry {
 
     /// Whether each output pixel is a function of the same input pixel alone.
     pub fn is_pointwise(&self) -> bool {
-        self.window == Window { size: 1, stride: 1, padding: 0 }
+        self.window
+            == Window {
+                size: 1,
+                stride: 1,
+                padding: 0,
+            }
     }
 
     /// Output pixels of one image.
@@ -92,24 +101,69 @@ mod tests {
 
     #[test]
     fn positions_of_a_window() {
-        let window = Window { size: 3, stride: 2, padding: 1 };
+        let window = Window {
+            size: 3,
+            stride: 2,
+            padding: 1,
+        };
         assert_eq!(window.positions(32), Some(16));
         assert_eq!(window.positions(1), Some(1));
-        assert_eq!(Window { size: 3, stride: 1, padding: 0 }.positions(2), None);
-        assert_eq!(Window { size: 3, stride: 0, padding: 1 }.positions(2), None);
+        assert_eq!(
+            Window {
+                size: 3,
+                stride: 1,
+                padding: 0
+            }
+            .positions(2),
+            None
+        );
+        assert_eq!(
+            Window {
+                size: 3,
+                stride: 0,
+                padding: 1
+            }
+            .positions(2),
+            None
+        );
     }
 
     #[test]
     fn taps_that_only_meet_padding_are_left_out() {
         let taps = |extent, size, stride, padding| {
-            let window = Window { size, stride, padding };
+            let window = Window {
+                size,
+                stride,
+                padding,
+            };
             let out = window.positions(extent).expect("fits");
-            let image = |height, width| Images { batch: 1, height, width, channels: 1 };
-            let geometry = Geometry { input: image(extent, extent), output: image(out, out), window };
+            let image = |height, width| Images {
+                batch: 1,
+                height,
+                width,
+                channels: 1,
+            };
+            let geometry = Geometry {
+                input: image(extent, extent),
+                output: image(out, out),
+                window,
+            };
             geometry.live_taps()
         };
-        assert_eq!(taps(1, 3, 1, 1), Taps { rows: 1..2, columns: 1..2 });
-        assert_eq!(taps(2, 3, 2, 1), Taps { rows: 1..3, columns: 1..3 });
+        assert_eq!(
+            taps(1, 3, 1, 1),
+            Taps {
+                rows: 1..2,
+                columns: 1..2
+            }
+        );
+        assert_eq!(
+            taps(2, 3, 2, 1),
+            Taps {
+                rows: 1..3,
+                columns: 1..3
+            }
+        );
         assert_eq!(taps(2, 3, 1, 1).len(), 9);
         assert_eq!(taps(5, 3, 1, 0).len(), 9);
         assert_eq!(taps(1, 7, 2, 3).len(), 1);

@@ -88,8 +88,9 @@ pub(super) fn weight_gradient(
     let slices = geometry.input.batch.div_ceil(slice);
 
     // One partial sum for each (block of taps, slice of the batch).
-    let tasks: Vec<(usize, usize)> =
-        (0..tap_blocks.len()).flat_map(|block| (0..slices).map(move |slice| (block, slice))).collect();
+    let tasks: Vec<(usize, usize)> = (0..tap_blocks.len())
+        .flat_map(|block| (0..slices).map(move |slice| (block, slice)))
+        .collect();
     let partial_sums: Vec<Vec<f32>> = tasks
         .into_par_iter()
         .map(|(block, index)| {
@@ -98,29 +99,39 @@ pub(super) fn weight_gradient(
             let output_gradient = &output_gradient
                 [images.start * geometry.output.image_len()..images.end * geometry.output.image_len()];
             let mut sum = vec![0.0; outputs * tap_blocks[block].len() * channels];
-            add_weight_gradient(geometry, &tap_blocks[block], x, output_gradient, precision, &mut sum);
+            add_weight_gradient(
+                geometry,
+                &tap_blocks[block],
+                x,
+                output_gradient,
+                precision,
+                &mut sum,
+            );
             sum
         })
         .collect();
 
     let size = geometry.window.size;
     let mut gradient = vec![0.0; outputs * channels * size * size];
-    gradient.par_chunks_mut(channels * size * size).enumerate().for_each(|(output, gradient)| {
-        for (block, partial_sums) in tap_blocks.iter().zip(partial_sums.chunks_exact(slices.max(1))) {
-            let len = block.len() * channels;
-            for partial_sum in partial_sums {
-                let mut values = partial_sum[output * len..][..len].iter();
-                for row in block.rows.clone() {
-                    for column in block.columns.clone() {
-                        let taps = gradient[row * size + column..].iter_mut().step_by(size * size);
-                        for (gradient, value) in taps.zip(&mut values.by_ref().take(channels)) {
-                            *gradient += value;
+    gradient
+        .par_chunks_mut(channels * size * size)
+        .enumerate()
+        .for_each(|(output, gradient)| {
+            for (block, partial_sums) in tap_blocks.iter().zip(partial_sums.chunks_exact(slices.max(1))) {
+                let len = block.len() * channels;
+                for partial_sum in partial_sums {
+                    let mut values = partial_sum[output * len..][..len].iter();
+                    for row in block.rows.clone() {
+                        for column in block.columns.clone() {
+                            let taps = gradient[row * size + column..].iter_mut().step_by(size * size);
+                            for (gradient, value) in taps.zip(&mut values.by_ref().take(channels)) {
+                                *gradient += value;
+                            }
                         }
                     }
                 }
             }
-        }
-    });
+        });
     gradient
 }
 
@@ -146,7 +157,12 @@ fn add_weight_gradient(
             } else {
                 with_scratch(rows * inner, |columns| {
                     gather(geometry, taps, x, columns, precision);
-                    multiply(sum, output_gradient, Matrix::row_major(columns, rows, inner), true);
+                    multiply(
+                        sum,
+                        output_gradient,
+                        Matrix::row_major(columns, rows, inner),
+                        true,
+                    );
                 });
             }
         });
@@ -165,7 +181,10 @@ fn weight_tasks(geometry: &Geometry, taps: &Taps) -> (usize, Vec<Taps>) {
         let rows = taps.rows.clone();
         rows.flat_map(|row| {
             let columns = taps.columns.clone();
-            columns.map(move |column| Taps { rows: row..row + 1, columns: column..column + 1 })
+            columns.map(move |column| Taps {
+                rows: row..row + 1,
+                columns: column..column + 1,
+            })
         })
         .collect()
     };

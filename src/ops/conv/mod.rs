@@ -10,8 +10,8 @@ use super::composed;
 use super::error::OpError;
 use super::tensor::{self, Images, channels_last};
 use crate::spec::Precision;
-pub use geometry::Window;
 use geometry::Geometry;
+pub use geometry::Window;
 
 /// Cross-correlation of `x`, `[N, H, W, I]`, with `weight`, `[O, I, K, K]`: `[N, OH, OW, O]`.
 ///
@@ -30,7 +30,8 @@ pub fn conv2d(
     if !x.device().is_cpu() {
         return Ok(composed::conv2d(x, weight, stride, padding, precision)?);
     }
-    Ok(x.contiguous()?.apply_op2(&weight.contiguous()?, Conv2d { geometry, precision })?)
+    Ok(x.contiguous()?
+        .apply_op2(&weight.contiguous()?, Conv2d { geometry, precision })?)
 }
 
 fn geometry(
@@ -48,14 +49,30 @@ fn geometry(
         _ => return Err(OpError::rank(OP, "[O, I, K, K] as weight", weight.shape())),
     };
     if channels != input.channels {
-        let problem = format!("the weight is for {channels} channels, the input has {}", input.channels);
+        let problem = format!(
+            "the weight is for {channels} channels, the input has {}",
+            input.channels
+        );
         return Err(OpError::shape(OP, problem));
     }
-    let window = Window { size, stride, padding };
+    let window = Window {
+        size,
+        stride,
+        padding,
+    };
     match (window.positions(input.height), window.positions(input.width)) {
         (Some(height), Some(width)) => {
-            let output = Images { batch: input.batch, height, width, channels: outputs };
-            Ok(Geometry { input, output, window })
+            let output = Images {
+                batch: input.batch,
+                height,
+                width,
+                channels: outputs,
+            };
+            Ok(Geometry {
+                input,
+                output,
+                window,
+            })
         }
         _ => {
             let Images { height, width, .. } = input;
@@ -103,7 +120,12 @@ impl CustomOp2 for Conv2d {
                 .track_op()
                 .then(|| {
                     let values = tensor::with_values(weight, |weight| {
-                        Ok(kernels::input_gradient(&self.geometry, weight, gradient, self.precision))
+                        Ok(kernels::input_gradient(
+                            &self.geometry,
+                            weight,
+                            gradient,
+                            self.precision,
+                        ))
                     })?;
                     tensor::from_values(values, x.shape())
                 })
@@ -112,7 +134,12 @@ impl CustomOp2 for Conv2d {
                 .track_op()
                 .then(|| {
                     let values = tensor::with_values(x, |x| {
-                        Ok(kernels::weight_gradient(&self.geometry, x, gradient, self.precision))
+                        Ok(kernels::weight_gradient(
+                            &self.geometry,
+                            x,
+                            gradient,
+                            self.precision,
+                        ))
                     })?;
                     tensor::from_values(values, weight.shape())
                 })

@@ -47,7 +47,12 @@ fn case(input: [usize; 4], outputs: usize, size: usize, stride: usize, padding: 
     let weight = random_var(&[outputs, input[3], size, size], 2);
     let geometry = geometry(&x, &weight, stride, padding).ok()?;
     let output_gradient = host(&random(&[geometry.output.len()], 3));
-    Some(Case { x, weight, geometry, output_gradient })
+    Some(Case {
+        x,
+        weight,
+        geometry,
+        output_gradient,
+    })
 }
 
 impl Case {
@@ -56,7 +61,11 @@ impl Case {
         let Window { stride, padding, .. } = self.geometry.window;
         let y = conv2d(&self.x, &self.weight, stride, padding, precision).expect("valid");
         let mut gradients = gradients_of(&y, &self.output_gradient, &[&self.x, &self.weight]).into_iter();
-        [host(&y), gradients.next().expect("two"), gradients.next().expect("two")]
+        [
+            host(&y),
+            gradients.next().expect("two"),
+            gradients.next().expect("two"),
+        ]
     }
 
     /// The same by the definition: a linear map's gradients are those of its transposes.
@@ -66,7 +75,9 @@ impl Case {
         [
             naive(&x, &weight, g),
             differences(&x, |x| weighted(&naive(x, &weight, g), &self.output_gradient)),
-            differences(&weight, |weight| weighted(&naive(&x, weight, g), &self.output_gradient)),
+            differences(&weight, |weight| {
+                weighted(&naive(&x, weight, g), &self.output_gradient)
+            }),
         ]
     }
 }
@@ -120,9 +131,11 @@ proptest! {
 #[test]
 fn threads_do_not_matter() {
     // Partial sums over slices of the batch; one task a tap; pointwise.
-    for (input, outputs, size, stride, padding) in
-        [([37, 9, 7, 16], 24, 3, 1, 1), ([5, 4, 4, 256], 256, 3, 2, 1), ([19, 6, 6, 48], 32, 1, 1, 0)]
-    {
+    for (input, outputs, size, stride, padding) in [
+        ([37, 9, 7, 16], 24, 3, 1, 1),
+        ([5, 4, 4, 256], 256, 3, 2, 1),
+        ([19, 6, 6, 48], 32, 1, 1, 0),
+    ] {
         let case = case(input, outputs, size, stride, padding).expect("fits");
         for precision in [Precision::F32, Precision::Bf16] {
             same_for_any_number_of_threads(|| case.run(precision));
@@ -157,23 +170,44 @@ fn narrow_formats_round_operands_and_results() {
     for (precision, dtype) in [(Precision::Bf16, DType::BF16), (Precision::F16, DType::F16)] {
         let round = |values: Vec<f64>| -> Vec<f64> {
             let values = Tensor::new(values, &Device::Cpu).and_then(|values| {
-                values.to_dtype(DType::F32)?.to_dtype(dtype)?.to_dtype(DType::F64)?.to_vec1()
+                values
+                    .to_dtype(DType::F32)?
+                    .to_dtype(dtype)?
+                    .to_dtype(DType::F64)?
+                    .to_vec1()
             });
             values.expect("valid")
         };
         let x = round(host64(&case.x));
         let weight = round(host64(&case.weight));
-        let gradient = round(case.output_gradient.iter().map(|&value| f64::from(value)).collect());
+        let gradient = round(
+            case.output_gradient
+                .iter()
+                .map(|&value| f64::from(value))
+                .collect(),
+        );
         let gradient: Vec<f32> = gradient.iter().map(|&value| value as f32).collect();
         let g = &case.geometry;
         let [y, x_gradient, weight_gradient] = case.run(precision);
         for values in [&y, &x_gradient] {
             let exact: Vec<f64> = values.iter().map(|&value| f64::from(value)).collect();
-            assert_eq!(exact, round(exact.clone()), "the result holds values of the format only");
+            assert_eq!(
+                exact,
+                round(exact.clone()),
+                "the result holds values of the format only"
+            );
         }
-        let half_step = if dtype == DType::BF16 { 1.0 / 256.0 } else { 1.0 / 2048.0 };
+        let half_step = if dtype == DType::BF16 {
+            1.0 / 256.0
+        } else {
+            1.0 / 2048.0
+        };
         assert_close(&y, &naive(&x, &weight, g), half_step);
-        assert_close(&x_gradient, &differences(&x, |x| weighted(&naive(x, &weight, g), &gradient)), half_step);
+        assert_close(
+            &x_gradient,
+            &differences(&x, |x| weighted(&naive(x, &weight, g), &gradient)),
+            half_step,
+        );
         // The weight's gradient is not rounded.
         let expected = differences(&weight, |weight| weighted(&naive(&x, weight, g), &gradient));
         assert_close(&weight_gradient, &expected, 2e-6);
@@ -188,7 +222,10 @@ fn no_gradient_is_computed_for_constants() {
     let x = random(&[2, 4, 4, 3], 1);
     let weight = random_var(&[5, 3, 3, 3], 2);
     let y = conv2d(&x, &weight, 1, 1, Precision::F32).expect("runs");
-    let gradients = y.sum_all().and_then(|sum| sum.backward()).expect("differentiable");
+    let gradients = y
+        .sum_all()
+        .and_then(|sum| sum.backward())
+        .expect("differentiable");
     assert!(gradients.get(&x).is_none());
     assert!(gradients.get(&weight).is_some());
     let y = conv2d(&x, &weight.detach(), 1, 1, Precision::F32).expect("runs");
@@ -198,12 +235,17 @@ fn no_gradient_is_computed_for_constants() {
 #[test]
 fn misfits_are_told() {
     let told = |x: &[usize], weight: &[usize]| {
-        conv2d(&random(x, 1), &random(weight, 2), 1, 0, Precision::F32).expect_err("does not fit").to_string()
+        conv2d(&random(x, 1), &random(weight, 2), 1, 0, Precision::F32)
+            .expect_err("does not fit")
+            .to_string()
     };
     assert_eq!(
         told(&[1, 2, 2, 3], &[4, 3, 3, 3]),
         "conv2d: a 3x3 kernel of stride 1 does not fit in an image of 2x2 with padding 0"
     );
-    assert_eq!(told(&[1, 4, 4, 2], &[4, 3, 3, 3]), "conv2d: the weight is for 3 channels, the input has 2");
+    assert_eq!(
+        told(&[1, 4, 4, 2], &[4, 3, 3, 3]),
+        "conv2d: the weight is for 3 channels, the input has 2"
+    );
     assert!(told(&[4, 4, 2], &[4, 2, 3, 3]).contains("[N, H, W, C]"));
 }
