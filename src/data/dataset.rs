@@ -344,3 +344,139 @@ fn read_u64(bytes: &[u8], index: usize) -> u64 {
     let (values, _) = bytes.as_chunks::<8>();
     u64::from_le_bytes(values[index])
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::data::writer::{DatasetWriter, Sample};
+
+    fn names(count: u32) -> Vec<String> {
+        (0..count).map(|index| format!("class {index}")).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn reads_what_was_written(
+            columns in 1usize..6,
+            samples in prop::collection::vec((any::<u32>(), 0u32..3, 0usize..3, "\\PC{0,8}"), 1..40),
+        ) {
+            let folder = tempfile::tempdir().unwrap();
+            let shape = SampleShape::Features { columns };
+            let names_of_columns: Vec<String> = (0..columns).map(|index| format!("f{index}")).collect();
+            let mut writer = DatasetWriter::create(folder.path(), shape, names_of_columns.clone()).unwrap();
+            let row = |value: u32| -> Vec<f32> {
+                (0..columns).map(|column| value as f32 / (column as f32 + 1.0)).collect()
+            };
+            for (value, _, _, origin) in &samples {
+                writer.push(Sample::Features(&row(*value)), origin).unwrap();
+            }
+            let labels: Vec<u32> = samples.iter().map(|sample| sample.1).collect();
+            let mut splits: Vec<SplitName> = samples.iter().map(|sample| SplitName::ALL[sample.2]).collect();
+            splits[0] = SplitName::Train;
+            writer.finish(names(3), &labels, &splits).unwrap();
+
+            let dataset = Dataset::open(folder.path()).unwrap();
+            prop_assert_eq!(dataset.shape(), shape);
+            prop_assert_eq!(dataset.columns(), &names_of_columns[..]);
+            prop_assert_eq!(dataset.classes(), &names(3)[..]);
+            for name in SplitName::ALL {
+                let members: Vec<usize> = (0..samples.len()).filter(|index| splits[*index] == name).collect();
+                let split = dataset.split(name);
+                prop_assert_eq!(split.as_ref().map_or(0, Split::len), members.len());
+                prop_assert_eq!(dataset.splits().any(|other| other == name), !members.is_empty());
+                for (index, member) in members.into_iter().enumerate() {
+                    let split = split.as_ref().unwrap();
+                    let mut read = vec![0f32; columns];
+                    split.read_sample(index, &mut read);
+                    prop_assert_eq!(read, row(samples[member].0));
+                    prop_assert_eq!(split.label(index), labels[member]);
+                    prop_assert_eq!(&split.origin(index), &samples[member].3);
+                }
+            }
+        }
+
+        #[test]
+        fn damage_is_an_error_or_harmless(at in 0usize..2000, value in any::<u8>(), cut in 0usize..2000) {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join(FILE_NAME);
+            crate::data::testing::images(folder.path(), 3);
+            let mut bytes = fs::read(&path).unwrap();
+            let at = at % bytes.len();
+            bytes[at] = value;
+            fs::write(&path, &bytes).unwrap();
+            if let Ok(dataset) = Dataset::open(folder.path()) {
+                // Whatever was accepted can be read.
+                for name in dataset.splits() {
+                    let split = dataset.split(name).unwrap();
+                    for index in 0..split.len() {
+                        let mut sample = vec![0f32; split.shape().len()];
+                        split.read_sample(index, &mut sample);
+                        prop_assert!((split.label(index) as usize) < dataset.classes().len());
+                        split.origin(index);
+                    }
+                }
+            }
+            fs::remove_file(&path).unwrap();
+            fs::write(&path, &bytes[..cut % bytes.len()]).unwrap();
+            prop_assert!(Dataset::open(folder.path()).is_err());
+        }
+    }
+
+    #[test]
+    fn foreign_files_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE_NAME);
+        let error = || Dataset::open(folder.path()).unwrap_err().to_string();
+        assert!(error().contains("cannot open"));
+        for bytes in [&b""[..], &[0; 200], b"ERLENDAT"] {
+            fs::write(&path, bytes).unwrap();
+            let error = error();
+            assert!(
+                error.contains("is not a usable dataset") || error.contains("cannot map"),
+                "{error}"
+            );
+        }
+        fs::remove_file(&path).unwrap();
+        crate::data::testing::images(folder.path(), 2);
+        let whole = fs::read(&path).unwrap();
+        for (at, value, expected) in [
+            (
+                8,
+                2,
+                "it has version 2 of the layout, and this Erlen reads version 1",
+            ),
+            (32, 1, "bytes and should have"),
+            // Two images of 192 bytes follow the first 64; then come the labels.
+            (64 + 2 * 192, 2, "sample 0 has label 2, and there are 2 classes"),
+            (
+                64 + 2 * 192 + 64,
+                1,
+                "the indices of its train split are not right",
+            ),
+        ] {
+            let mut bytes = whole.clone();
+            bytes[at] = value;
+            fs::remove_file(&path).unwrap();
+            fs::write(&path, bytes).unwrap();
+            let error = error();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_dropped_writer_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let shape = SampleShape::Features { columns: 1 };
+        let mut writer = DatasetWriter::create(folder.path(), shape, vec!["x".into()]).unwrap();
+        writer.push(Sample::Features(&[1.0]), "a").unwrap();
+        assert!(writer.push(Sample::Features(&[1.0, 2.0]), "b").is_err());
+        assert!(writer.push(Sample::Pixels(&[1]), "b").is_err());
+        assert!(writer.finish(names(1), &[1], &[SplitName::Train]).is_err());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        assert!(DatasetWriter::create(folder.path(), shape, Vec::new()).is_err());
+    }
+}

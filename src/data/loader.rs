@@ -274,3 +274,215 @@ impl Drop for EpochBatches {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::data::testing::images;
+    use crate::data::{Dataset, DatasetWriter, Sample};
+    use crate::spec::SplitName;
+
+    fn augment() -> Vec<spec::Augment> {
+        let crop = spec::RandomCrop {
+            padding: 2.try_into().unwrap(),
+        };
+        let flip = spec::RandomFlip {
+            p: spec::Probability::new(0.5).unwrap(),
+        };
+        vec![
+            spec::Augment::RandomCrop(crop),
+            spec::Augment::RandomHorizontalFlip(flip),
+        ]
+    }
+
+    fn config(split: &Split) -> LoaderConfig {
+        LoaderConfig {
+            batch_size: 8,
+            augment: augment(),
+            normalization: Normalization::measure(split),
+            shuffle: true,
+            seed: 3,
+            prefetch: 2,
+        }
+    }
+
+    fn train(dataset: &Dataset) -> Split {
+        dataset.split(SplitName::Train).unwrap()
+    }
+
+    fn collect(loader: &Loader, epoch: u32, first: usize) -> Vec<Batch> {
+        loader.epoch(epoch, first).map(Result::unwrap).collect()
+    }
+
+    #[test]
+    fn an_epoch_has_every_sample_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let split = train(&images(folder.path(), 50));
+        let loader = Loader::new(split.clone(), config(&split)).unwrap();
+        assert_eq!((loader.batches(), loader.samples()), (7, 50));
+        let mut orders = Vec::new();
+        for epoch in 0..2 {
+            let batches = collect(&loader, epoch, 0);
+            assert!(
+                batches
+                    .iter()
+                    .enumerate()
+                    .all(|(index, batch)| batch.index == index)
+            );
+            assert_eq!(batches[6].labels.len(), 2);
+            let order: Vec<u32> = batches.iter().flat_map(|batch| batch.samples.clone()).collect();
+            for batch in &batches {
+                let labels: Vec<u32> = batch
+                    .samples
+                    .iter()
+                    .map(|sample| split.label(*sample as usize))
+                    .collect();
+                assert_eq!((&batch.labels, batch.inputs.len()), (&labels, labels.len() * 192));
+            }
+            let mut sorted = order.clone();
+            sorted.sort_unstable();
+            assert_eq!(sorted, (0..50).collect::<Vec<_>>());
+            assert_ne!(sorted, order);
+            orders.push(order);
+        }
+        assert_ne!(orders[0], orders[1]);
+    }
+
+    #[test]
+    fn threads_and_restarts_do_not_matter() {
+        let folder = tempfile::tempdir().unwrap();
+        let split = train(&images(folder.path(), 50));
+        let loader = Loader::new(split.clone(), config(&split)).unwrap();
+        let whole = collect(&loader, 5, 0);
+        for threads in [1, 2, 3] {
+            let pool = rayon::ThreadPoolBuilder::new()
+                .num_threads(threads)
+                .build()
+                .unwrap();
+            let order = loader.recipe.order(5);
+            for (index, batch) in whole.iter().enumerate() {
+                assert_eq!(&pool.install(|| loader.recipe.batch(5, index, &order)), batch);
+            }
+        }
+        assert_eq!(collect(&loader, 5, 3), whole[3..]);
+        assert_eq!(collect(&loader, 5, 7), []);
+        assert_eq!(collect(&loader, 5, 9), []);
+        // A sample's augmentation does not depend on its batch.
+        let other = LoaderConfig {
+            batch_size: 50,
+            shuffle: false,
+            ..config(&split)
+        };
+        let all = &collect(&Loader::new(split.clone(), other).unwrap(), 5, 0)[0];
+        for batch in &whole {
+            for (sample, inputs) in batch.samples.iter().zip(batch.inputs.chunks(192)) {
+                assert_eq!(inputs, &all.inputs[*sample as usize * 192..][..192]);
+            }
+        }
+        let reseeded = LoaderConfig {
+            seed: 4,
+            ..config(&split)
+        };
+        assert_ne!(collect(&Loader::new(split, reseeded).unwrap(), 5, 0), whole);
+    }
+
+    #[test]
+    fn without_augmentation_inputs_are_the_normalised_samples() {
+        let folder = tempfile::tempdir().unwrap();
+        let split = train(&images(folder.path(), 20));
+        let plain = LoaderConfig {
+            augment: Vec::new(),
+            shuffle: false,
+            ..config(&split)
+        };
+        let normalization = plain.normalization.clone();
+        let batches = collect(&Loader::new(split.clone(), plain).unwrap(), 0, 0);
+        let inputs: Vec<f32> = batches.iter().flat_map(|batch| batch.inputs.clone()).collect();
+        let mut sample = vec![0f32; 192];
+        for (index, inputs) in inputs.chunks(192).enumerate() {
+            split.read_sample(index, &mut sample);
+            for (at, (value, input)) in sample.iter().zip(inputs).enumerate() {
+                let channel = at / 64;
+                let expected = (value - normalization.mean[channel]) / normalization.std[channel];
+                assert_eq!(*input, expected);
+            }
+        }
+        for channel in 0..3 {
+            let values = inputs.chunks(64).skip(channel).step_by(3).flatten();
+            let count = 64.0 * 20.0;
+            let mean = values.clone().map(|value| f64::from(*value)).sum::<f64>() / count;
+            let variance = values
+                .map(|value| (f64::from(*value) - mean).powi(2))
+                .sum::<f64>()
+                / count;
+            assert!(
+                mean.abs() < 1e-5 && (variance - 1.0).abs() < 1e-5,
+                "{mean} {variance}"
+            );
+        }
+    }
+
+    #[test]
+    fn tables_are_normalised_and_not_augmented() {
+        let folder = tempfile::tempdir().unwrap();
+        let shape = SampleShape::Features { columns: 2 };
+        let mut writer = DatasetWriter::create(folder.path(), shape, vec!["x".into(), "y".into()]).unwrap();
+        for row in [[1.0, 5.0], [3.0, 5.0]] {
+            writer.push(Sample::Features(&row), "row").unwrap();
+        }
+        writer
+            .finish(vec!["a".into()], &[0, 0], &[SplitName::Train; 2])
+            .unwrap();
+        let split = train(&Dataset::open(folder.path()).unwrap());
+        let normalization = Normalization::measure(&split);
+        let expected = Normalization {
+            mean: vec![2.0, 5.0],
+            std: vec![1.0, 1.0],
+        };
+        assert_eq!(normalization, expected);
+        let mut options = config(&split);
+        let error = Loader::new(split.clone(), options.clone()).err().unwrap();
+        assert!(error.to_string().contains("remove `augment`"), "{error}");
+        options.augment.clear();
+        options.shuffle = false;
+        let batches = collect(&Loader::new(split.clone(), options.clone()).unwrap(), 0, 0);
+        assert_eq!(batches[0].inputs, [-1.0, 0.0, 1.0, 0.0]);
+        options.batch_size = 0;
+        assert!(Loader::new(split.clone(), options.clone()).is_err());
+        options.batch_size = 1;
+        options.normalization.std.pop();
+        assert!(Loader::new(split.clone(), options).is_err());
+        let one_channel = spec::Normalize {
+            mean: vec![0.5],
+            std: vec![spec::Positive::new(0.5).unwrap()],
+        };
+        assert!(Normalization::from_spec(&one_channel, shape).is_err());
+        let image = SampleShape::Image {
+            channels: 1,
+            height: 2,
+            width: 2,
+        };
+        assert_eq!(Normalization::from_spec(&one_channel, image).unwrap().std, [0.5]);
+    }
+
+    #[test]
+    fn dropping_ends_the_producer() {
+        let folder = tempfile::tempdir().unwrap();
+        let split = train(&images(folder.path(), 400));
+        let mut options = config(&split);
+        options.batch_size = 1;
+        let loader = Loader::new(split, options).unwrap();
+        let start = Instant::now();
+        for taken in 0..20 {
+            let mut batches = loader.epoch(0, 0);
+            assert_eq!(batches.len(), 400);
+            assert_eq!(batches.by_ref().take(taken).count(), taken);
+            drop(batches);
+            // The producer is gone: nobody but the loader holds the recipe.
+            assert_eq!(Arc::strong_count(&loader.recipe), 1);
+        }
+        assert!(start.elapsed() < Duration::from_secs(20));
+    }
+}

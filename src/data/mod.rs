@@ -11,10 +11,17 @@
 mod augment;
 mod dataset;
 mod error;
+mod formats;
+mod intake;
+mod labels;
 mod layout;
 mod loader;
 mod normalization;
+mod prepare;
 mod shape;
+mod split;
+#[cfg(test)]
+mod testing;
 mod writer;
 
 pub use augment::Augmentation;
@@ -23,5 +30,6 @@ pub use error::DataError;
 pub use layout::FILE_NAME;
 pub use loader::{Batch, EpochBatches, Loader, LoaderConfig};
 pub use normalization::Normalization;
+pub use prepare::{Prepared, prepare};
 pub use shape::SampleShape;
 pub use writer::{DatasetWriter, Sample};

@@ -7,16 +7,18 @@
 
 mod evaluate;
 mod export;
+mod preprocess;
 mod train;
+
+pub use evaluate::EvaluateStage;
+pub use export::ExportStage;
+pub use preprocess::PreprocessStage;
+pub use train::TrainStage;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-
-pub use evaluate::EvaluateStage;
-pub use export::ExportStage;
-pub use train::TrainStage;
 
 use crate::event::{Metrics, Monitor};
 use crate::fingerprint::Fingerprint;

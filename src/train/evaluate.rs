@@ -42,12 +42,7 @@ pub fn evaluate(
         prefetch: 2,
     };
     let loader = Loader::new(split.clone(), config)?;
-    let pass = Pass {
-        train: false,
-        precision: options.precision,
-        seed: 0,
-        step: 0,
-    };
+    let pass = Pass::evaluate(options.precision);
     let classes = split.classes();
     let mut tally = Tally::new(classes);
     for batch in loader.epoch(0, 0) {

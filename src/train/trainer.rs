@@ -312,7 +312,7 @@ impl<'a> Trainer<'a> {
         let is_best = self.progress.finish_epoch(validation, self.loss_scale.is_some());
         if is_best && self.task.recipe.select == Select::Best {
             self.progress.best_epoch = Some(self.progress.epoch);
-            self.best = Some(to_host(&self.network.state())?);
+            self.best = Some(to_host(&self.network.state()?)?);
         }
         if let Some(row) = self.progress.history.last() {
             self.monitor.emit(Activity::EpochFinished {
@@ -362,7 +362,7 @@ impl<'a> Trainer<'a> {
             identity: self.task.identity.clone(),
             progress: self.progress.clone(),
             loss_scale: self.loss_scale,
-            model: to_host(&self.network.state())?,
+            model: to_host(&self.network.state()?)?,
             optimizer: self.optimizer.state(),
             best: self.best.clone(),
         };
@@ -390,7 +390,7 @@ impl<'a> Trainer<'a> {
         let selected = self.progress.best_epoch.unwrap_or(self.progress.epoch);
         let weights = match self.best {
             Some(best) => best,
-            None => to_host(&self.network.state())?,
+            None => to_host(&self.network.state()?)?,
         };
         let row = self.progress.history.iter().find(|row| row.epoch == selected);
         let mut metrics = row.map(EpochRow::metrics).unwrap_or_default();
