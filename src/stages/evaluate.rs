@@ -71,8 +71,7 @@ fn run(
             None => Ok(()),
         }
     };
-    let named = (options.split, &split);
-    let tally = train::evaluate(&model.network, named, classes.len(), &evaluation, monitor, each)?;
+    let tally = train::evaluate(&model.network, &split, &evaluation, monitor, each)?;
     if let Some(predictions) = predictions {
         predictions.finish()?;
     }
@@ -174,7 +173,7 @@ struct Predictions<'a> {
 impl<'a> Predictions<'a> {
     fn create(output: &Path, classes: &'a [String]) -> Result<Self, TrainError> {
         let mut file = CsvFile::create(output.join("predictions.csv"))?;
-        let columns = ["index", "class", "predicted", "probability"];
+        let columns = ["sample", "class", "predicted", "probability"];
         let mut columns: Vec<String> = columns.map(str::to_owned).to_vec();
         if classes.len() <= PROBABILITY_COLUMNS {
             columns.extend(classes.iter().map(|class| format!("p({class})")));
@@ -185,13 +184,13 @@ impl<'a> Predictions<'a> {
 
     fn write(
         &mut self,
-        _split: &Split,
+        split: &Split,
         index: usize,
         label: usize,
         judged: &Judged,
     ) -> Result<(), TrainError> {
         let mut cells = vec![
-            index.to_string(),
+            split.origin(index),
             self.classes[label].clone(),
             self.classes[judged.predicted].clone(),
             judged.probabilities[judged.predicted].to_string(),

@@ -6,7 +6,7 @@
 //! so that an interruption at any moment leaves a whole one. A file that is torn, or belongs to
 //! something else, is reported and passed over.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -48,7 +48,7 @@ struct Header {
     identity: String,
     progress: Progress,
     loss_scale: Option<LossScale>,
-    optimizer_steps: std::collections::BTreeMap<String, u64>,
+    optimizer_steps: BTreeMap<String, u64>,
     has_best: bool,
 }
 
@@ -78,7 +78,7 @@ impl Checkpoint {
     /// The latest whole checkpoint of `identity` in `folder`. What had to be passed over is told
     /// to `warn`.
     pub fn read(folder: &Path, identity: &str, mut warn: impl FnMut(String)) -> Option<Self> {
-        for path in [LATEST, PREVIOUS].map(|name| folder.join(name)) {
+        for path in Self::files(folder) {
             match Self::read_file(&path, identity) {
                 Ok(checkpoint) => return Some(checkpoint),
                 Err(Unusable::Absent) => {}
@@ -91,7 +91,7 @@ impl Checkpoint {
         None
     }
 
-    /// The files that a checkpoint may stand in.
+    /// The files that a checkpoint may stand in, the latest first.
     pub fn files(folder: &Path) -> [PathBuf; 2] {
         [LATEST, PREVIOUS].map(|name| folder.join(name))
     }
@@ -190,8 +190,6 @@ fn digest<'a>(header: &str, tensors: impl Iterator<Item = (&'a str, &'a HostTens
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::super::history::Exact;
     use super::*;
 
@@ -233,23 +231,18 @@ mod tests {
         (checkpoint, warnings)
     }
 
-    /// Bytes, not values: NaN must survive too.
-    fn assert_same(left: &Checkpoint, right: &Checkpoint) {
-        assert_eq!(left, right);
-    }
-
     #[test]
     fn the_latest_is_read_and_one_more_is_kept() {
         let folder = tempfile::tempdir().unwrap();
         assert!(matches!(read(folder.path()), (None, warnings) if warnings.is_empty()));
         for epoch in 1..=3 {
             checkpoint(epoch).write(folder.path()).unwrap();
-            assert_same(&read(folder.path()).0.unwrap(), &checkpoint(epoch));
+            assert_eq!(read(folder.path()).0.unwrap(), checkpoint(epoch));
         }
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
         // As a crash between the two renames leaves it.
         fs::remove_file(folder.path().join(LATEST)).unwrap();
-        assert_same(&read(folder.path()).0.unwrap(), &checkpoint(2));
+        assert_eq!(read(folder.path()).0.unwrap(), checkpoint(2));
     }
 
     #[test]
@@ -263,7 +256,7 @@ mod tests {
         for cut in [0, 7, 100, whole.len() - 1] {
             fs::write(&latest, &whole[..cut]).unwrap();
             let (found, warnings) = read(folder.path());
-            assert_same(&found.unwrap(), &checkpoint(1));
+            assert_eq!(found.unwrap(), checkpoint(1));
             assert_eq!(warnings.len(), 1, "cut at {cut}");
         }
         for place in (0..whole.len()).step_by(13) {

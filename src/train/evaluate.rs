@@ -22,14 +22,13 @@ pub struct Evaluation {
 }
 
 /// Judges every sample of `split` in order, batch by batch, without a gradient graph. `each` hears
-/// every sample's index, true class and verdict; `progress` how many samples are done.
+/// every sample's index, true class and verdict.
 ///
 /// # Errors
 /// A sample cannot be read, an output is not finite, `each` fails, or the monitor asks to stop.
 pub fn evaluate(
     network: &Network,
-    (name, split): (SplitName, &Split),
-    classes: usize,
+    split: &Split,
     options: &Evaluation,
     monitor: &Monitor,
     mut each: impl FnMut(usize, usize, &Judged) -> Result<(), TrainError>,
@@ -43,12 +42,8 @@ pub fn evaluate(
         prefetch: 2,
     };
     let loader = Loader::new(split.clone(), config)?;
-    let pass = Pass {
-        train: false,
-        precision: options.precision,
-        seed: 0,
-        step: 0,
-    };
+    let pass = Pass::evaluate(options.precision);
+    let classes = split.classes();
     let mut tally = Tally::new(classes);
     for batch in loader.epoch(0, 0) {
         if monitor.stopped() {
@@ -62,7 +57,7 @@ pub fn evaluate(
             let label = label as usize;
             let judged = tally.add(logits, label).ok_or(TrainError::NonFiniteLogits {
                 index,
-                split: name.as_str(),
+                split: split.name().as_str(),
             })?;
             each(index, label, &judged)?;
         }
@@ -75,7 +70,7 @@ pub fn evaluate(
 /// # Errors
 /// It is missing or empty; the message lists those that are not.
 pub fn filled_split(dataset: &Dataset, name: SplitName) -> Result<Split, TrainError> {
-    let filled = |name| dataset.split(name).filter(|split| split.len() > 0);
+    let filled = |name| dataset.split(name).filter(|split| !split.is_empty());
     filled(name).ok_or_else(|| {
         let known = SplitName::ALL.into_iter().filter_map(|name| {
             let count = filled(name)?.len();

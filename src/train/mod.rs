@@ -38,3 +38,8 @@ pub use schedule::LearningRate;
 pub use tensor_file::{HostTensor, NamedTensors, read_tensors};
 pub use threads::on_threads;
 pub use trainer::{Task, Trained, train};
+
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;

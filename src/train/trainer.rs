@@ -63,13 +63,16 @@ pub struct Trained {
 pub fn train(task: &Task<'_>, monitor: &Monitor) -> Result<Trained, TrainError> {
     let recipe = task.recipe;
     let split = filled_split(task.dataset, SplitName::Train)?;
-    let validation = task.dataset.split(SplitName::Val).filter(|split| split.len() > 0);
+    let validation = task
+        .dataset
+        .split(SplitName::Val)
+        .filter(|split| !split.is_empty());
     if recipe.select == Select::Best && validation.is_none() {
         return Err(TrainError::NoValidation);
     }
     let normalization = match &recipe.normalize {
-        Some(given) => Normalization::from_spec(given),
-        None => Normalization::measure(&split)?,
+        Some(given) => Normalization::from_spec(given, task.dataset.shape())?,
+        None => Normalization::measure(&split),
     };
     let samples = split.len() as u64;
     let config = LoaderConfig {
@@ -205,7 +208,7 @@ impl<'a> Trainer<'a> {
         let speed = |seen: u64| (seen - seen_before) as f64 / started.elapsed().as_secs_f64();
         let mut gradients = Gradients::default();
         if self.progress.batch < self.steps.batches() {
-            for batch in loader.epoch(self.progress.epoch, self.progress.batch) {
+            for batch in loader.epoch(self.progress.epoch, self.progress.batch as usize) {
                 let index = self.progress.batch;
                 let loss = self.loss(batch?)?;
                 gradients.add(self.network.parameters(), loss.backward()?)?;
@@ -309,7 +312,7 @@ impl<'a> Trainer<'a> {
         let is_best = self.progress.finish_epoch(validation, self.loss_scale.is_some());
         if is_best && self.task.recipe.select == Select::Best {
             self.progress.best_epoch = Some(self.progress.epoch);
-            self.best = Some(to_host(&self.network.state())?);
+            self.best = Some(to_host(&self.network.state()?)?);
         }
         if let Some(row) = self.progress.history.last() {
             self.monitor.emit(Activity::EpochFinished {
@@ -340,16 +343,7 @@ impl<'a> Trainer<'a> {
             normalization: self.normalization.clone(),
             batch_size: self.task.recipe.batch_size.get() as usize,
         };
-        let classes = self.task.dataset.classes().len();
-        let split = (SplitName::Val, split);
-        let tally = evaluate(
-            &self.network,
-            split,
-            classes,
-            &options,
-            self.monitor,
-            |_, _, _| Ok(()),
-        )?;
+        let tally = evaluate(&self.network, split, &options, self.monitor, |_, _, _| Ok(()))?;
         Ok(Some((tally.loss(), tally.accuracy())))
     }
 
@@ -368,7 +362,7 @@ impl<'a> Trainer<'a> {
             identity: self.task.identity.clone(),
             progress: self.progress.clone(),
             loss_scale: self.loss_scale,
-            model: to_host(&self.network.state())?,
+            model: to_host(&self.network.state()?)?,
             optimizer: self.optimizer.state(),
             best: self.best.clone(),
         };
@@ -396,7 +390,7 @@ impl<'a> Trainer<'a> {
         let selected = self.progress.best_epoch.unwrap_or(self.progress.epoch);
         let weights = match self.best {
             Some(best) => best,
-            None => to_host(&self.network.state())?,
+            None => to_host(&self.network.state()?)?,
         };
         let row = self.progress.history.iter().find(|row| row.epoch == selected);
         let mut metrics = row.map(EpochRow::metrics).unwrap_or_default();

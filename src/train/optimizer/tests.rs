@@ -193,3 +193,18 @@ fn a_foreign_state_is_refused_and_a_missing_gradient_changes_nothing() {
     let wrong = [Some(Tensor::new(&[1f32], &Device::Cpu).unwrap()), None];
     assert!(optimizer.step(&parameters, &wrong, 0.1, 1.0).is_err());
 }
+
+/// Made by `tests/fixtures/optimizers.py`.
+#[test]
+fn trajectories_are_those_of_pytorch() {
+    let fixture: serde_json::Value = serde_json::from_str(include_str!("../../../tests/fixtures/optimizers.json")).unwrap();
+    let cases = fixture["cases"].as_array().unwrap();
+    assert_eq!(cases.len(), 5);
+    for case in cases {
+        let actual = run(&recipe(case["recipe"].clone()), falling);
+        for (actual, expected) in actual.iter().zip(case["weights"].as_array().unwrap()) {
+            let error = (f64::from(*actual) - expected.as_f64().unwrap()).abs();
+            assert!(error < 1e-5, "{}: {actual} is not {expected}", case["recipe"]);
+        }
+    }
+}
