@@ -1,6 +1,6 @@
 //! `erlen run`: brings stages and tables up to date.
 
-use std::path::PathBuf;
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -8,11 +8,11 @@ use clap::{Args, ValueEnum};
 
 use super::session::{PipelineArguments, Session};
 use super::{DONE, FAILED, Fail, INTERRUPTED, plan, tables};
-use crate::event::{Event, RunStatus};
+use crate::event::{Event, Level, RunStatus};
 use crate::exec::{self, Machine, Options, Placement};
-use crate::plan::{Decision, Plan};
+use crate::plan::{Decision, Plan, StageKey};
 use crate::progress::{self, Format};
-use crate::record::{Recorder, RunInfo};
+use crate::record::{Recorder, RunInfo, git_commit};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -62,7 +62,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8, Fail> {
         project: session.project.root.clone(),
         mirrors: session.project.mirrors.clone(),
     };
-    let mut recorder = Recorder::start(&session.history(), &run_info(&session));
+    let recorder = RefCell::new(Recorder::start(session.history(), run_info(&session)));
     let mut progress = progress::for_terminal(progress::Options {
         format: match arguments.log_format {
             LogFormat::Auto => Format::Auto,
@@ -72,13 +72,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8, Fail> {
         longest_name: session.pipeline.stages.keys().map(String::len).max().unwrap_or(0),
     });
     let mut tell = |event: &Event| {
-        recorder.event(event);
+        recorder.borrow_mut().event(event);
         progress.event(event);
     };
-    let mut keys = Vec::new();
     let summary = exec::execute(&mut plan, &session.store, &options, &stop, &mut |event, key| {
-        if let (Some(key), Some(stage)) = (key, stage_of(event)) {
-            keys.push((stage.to_owned(), key.clone()));
+        if let Some(key) = key {
+            record_key(&mut recorder.borrow_mut(), key);
         }
         tell(event);
     });
@@ -87,13 +86,34 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8, Fail> {
     } else {
         Ok(())
     };
-    tell(&summary.finished());
+    let finished = summary.finished();
+    recorder.borrow_mut().event(&finished);
+    if let Some(message) = recorder.into_inner().finish() {
+        progress.event(&Event::Notice { level: Level::Warning, message });
+    }
+    progress.event(&finished);
     written?;
     Ok(match summary.status {
         RunStatus::Done => DONE,
         RunStatus::Failed => FAILED,
         RunStatus::Interrupted => INTERRUPTED,
     })
+}
+
+fn record_key(recorder: &mut Recorder, key: &StageKey) {
+    if let Ok(value) = serde_json::to_value(key) {
+        recorder.key(key.fingerprint(), &value);
+    }
+}
+
+fn run_info(session: &Session) -> RunInfo {
+    RunInfo {
+        pipeline: session.pipeline.name.clone(),
+        file: session.file().to_owned(),
+        params: session.pipeline.params.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
+        command: std::env::args().collect(),
+        git_commit: git_commit(&session.project.root),
+    }
 }
 
 /// Says what will be done, where anything has to be.

@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::Fail;
 use crate::plan::{Earlier, Plan, Request};
-use crate::record;
+use crate::record::History;
 use crate::spec::{Override, Pipeline, Project};
 use crate::store::Store;
 
@@ -61,8 +61,11 @@ impl Session {
     /// The nearest earlier result of each stage, as far as the history knows.
     fn earlier(&self) -> HashMap<String, Earlier> {
         let names: Vec<&str> = self.pipeline.stages.keys().map(String::as_str).collect();
-        record::last_results(&self.history(), &self.pipeline.name, &names)
-            .into_iter()
+        // Without history, reasons are less telling; nothing else changes.
+        let last = History::open(&self.history())
+            .and_then(|history| history.last_results(&self.pipeline.name, &names))
+            .unwrap_or_default();
+        last.into_iter()
             .filter_map(|(stage, last)| {
                 let key = serde_json::from_value(last.key).ok()?;
                 Some((stage, Earlier { run: last.run, key }))

@@ -251,6 +251,7 @@ mod tests {
                 mirrors: Vec::new(),
                 scratch: self.path(&format!("{output}.scratch")),
                 output: self.path(output),
+                log: root.join("log.txt"),
                 threads: 2,
             }
         }

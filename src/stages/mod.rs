@@ -6,6 +6,7 @@
 //! where it runs: on the dispatcher's thread, in a worker process, or in a test.
 
 mod command;
+mod download;
 mod evaluate;
 mod export;
 mod preprocess;
@@ -13,6 +14,7 @@ mod process;
 mod train;
 
 pub use command::CommandStage;
+pub use download::DownloadStage;
 pub use evaluate::EvaluateStage;
 pub use export::ExportStage;
 pub use preprocess::PreprocessStage;
