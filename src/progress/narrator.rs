@@ -262,7 +262,7 @@ impl Narrator {
             Audience::Log => 1,
             Audience::Terminal { .. } => epochs.div_ceil(EPOCH_LINES).max(1),
         };
-        epoch == 1 || epoch % step == 0 || epoch >= epochs
+        epoch == 1 || epoch.is_multiple_of(step) || epoch >= epochs
     }
 
     /// Lines for what was only counted so far.
@@ -391,10 +391,10 @@ fn epoch_parts(epoch: u32, epochs: u32, metrics: &Metrics, speed: f64, seconds: 
     let digits = epochs.to_string().len();
     let mut parts = vec![(0, format!("epoch {epoch:>digits$}/{epochs}"))];
     let columns = [
-        (1, "train_loss", "loss"),
+        (2, "train_loss", "loss"),
         (4, "train_accuracy", "accuracy"),
         (3, "val_loss", "val_loss"),
-        (2, "val_accuracy", "val_accuracy"),
+        (1, "val_accuracy", "val_accuracy"),
     ];
     for (rank, metric, title) in columns {
         if let Some(value) = metrics.get(metric) {

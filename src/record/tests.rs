@@ -121,7 +121,7 @@ fn a_run_reads_back() {
     );
     let history = History::open(&db).unwrap();
     let run = history.run(1).unwrap().unwrap();
-    assert_eq!(history.runs(10).unwrap(), [run.summary.clone()]);
+    assert_eq!(history.runs(10).unwrap(), std::slice::from_ref(&run.summary));
     assert_eq!(run.summary.status, Some(RunStatus::Failed));
     assert!(run.summary.finished >= Some(run.summary.started));
     assert_eq!(run.summary.params, json!({"lr": 0.1}));

@@ -1,6 +1,6 @@
 //! The thread that writes rows, many a transaction.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -12,7 +12,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use super::recorder::{RunInfo, StageResult};
 use super::{RecordError, database};
 use crate::event::{Metrics, RunStatus};
-use crate::fingerprint::Fingerprint;
+use crate::fingerprint::{Digest, Fingerprint};
 
 /// How long rows gather before they are written.
 const GATHER: Duration = Duration::from_millis(200);
@@ -99,9 +99,9 @@ fn tell(warning: &Mutex<Option<String>>, what: &str) {
     *warning.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
 }
 
-fn write_all(path: &PathBuf, info: &RunInfo, started: i64, rows: &Receiver<Row>) -> Result<(), RecordError> {
+fn write_all(path: &Path, info: &RunInfo, started: i64, rows: &Receiver<Row>) -> Result<(), RecordError> {
     let failed = |source| RecordError::Database {
-        path: path.clone(),
+        path: path.to_owned(),
         source,
     };
     let mut connection = database::open_to_write(path)?;
@@ -178,8 +178,8 @@ fn write_row(transaction: &Transaction<'_>, run: i64, row: Row) -> rusqlite::Res
                 run,
                 result.stage,
                 result.kind,
-                result.fingerprint.as_ref().map(|digest| digest.as_bytes()),
-                result.artifact.as_ref().map(|digest| digest.as_bytes()),
+                result.fingerprint.as_ref().map(Digest::as_bytes),
+                result.artifact.as_ref().map(Digest::as_bytes),
                 result.status.as_str(),
                 result.seconds,
                 result
