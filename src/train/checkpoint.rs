@@ -83,7 +83,10 @@ impl Checkpoint {
                 Ok(checkpoint) => return Some(checkpoint),
                 Err(Unusable::Absent) => {}
                 Err(Unusable::Damaged(problem)) => {
-                    warn(format!("the checkpoint `{}` is passed over: {problem}", path.display()));
+                    warn(format!(
+                        "the checkpoint `{}` is passed over: {problem}",
+                        path.display()
+                    ));
                     // Where it cannot be removed, writing the next one fails with the reason.
                     let _ = fs::remove_file(&path);
                 }
