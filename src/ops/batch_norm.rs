@@ -192,15 +192,10 @@ impl BatchNorm {
             .zip(&self.inverse_deviation)
             .map(|(weight, inverse)| weight * inverse)
             .collect();
-        let shift: Vec<f32> = bias
-            .iter()
-            .zip(&self.mean)
-            .zip(&scale)
-            .map(|((bias, mean), scale)| bias - mean * scale)
-            .collect();
         let map = Normalization {
+            mean: &self.mean,
             scale: &scale,
-            shift: &shift,
+            bias,
             residual,
             relu: self.relu,
             precision: self.precision,

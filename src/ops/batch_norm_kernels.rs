@@ -73,14 +73,15 @@ pub(super) fn moments(x: &[f32], channels: usize) -> Moments {
 
 /// A map of every row by the same factors and summands, and what follows it.
 pub(super) struct Normalization<'a> {
+    pub mean: &'a [f32],
     pub scale: &'a [f32],
-    pub shift: &'a [f32],
+    pub bias: &'a [f32],
     pub residual: Option<&'a [f32]>,
     pub relu: bool,
     pub precision: Precision,
 }
 
-/// `x * scale + shift`, then plus the residual, then ReLU, then rounded, as asked for.
+/// `(x - mean) * scale + bias`, then plus the residual, then ReLU, then rounded, as asked for.
 pub(super) fn normalize(x: &[f32], map: &Normalization) -> Vec<f32> {
     let channels = map.scale.len();
     let len = block_len(channels);
@@ -90,8 +91,9 @@ pub(super) fn normalize(x: &[f32], map: &Normalization) -> Vec<f32> {
         .enumerate()
         .for_each(|(index, (y, x))| {
             for (y, x) in y.chunks_exact_mut(channels).zip(x.chunks_exact(channels)) {
-                for (((y, x), scale), shift) in y.iter_mut().zip(x).zip(map.scale).zip(map.shift) {
-                    *y = x * scale + shift;
+                let constants = map.mean.iter().zip(map.scale).zip(map.bias);
+                for ((y, x), ((mean, scale), bias)) in y.iter_mut().zip(x).zip(constants) {
+                    *y = (x - mean) * scale + bias;
                 }
             }
             if let Some(residual) = map.residual {

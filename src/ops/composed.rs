@@ -33,9 +33,17 @@ pub(super) fn conv2d(
     padding: usize,
     precision: Precision,
 ) -> Result<Tensor> {
-    let x = rounded(x, precision)?.permute((0, 3, 1, 2))?.contiguous()?;
+    let mut x = rounded(x, precision)?.permute((0, 3, 1, 2))?.contiguous()?;
     let weight = rounded_weight(weight, precision)?;
-    let y = x.conv2d(&weight, padding, stride, 1, 1)?;
+    // candle's backward fails where stride leaves different remainders of height and width, so
+    // pixels that no window reaches are cut off beforehand.
+    for dimension in [2, 3] {
+        x = x.pad_with_zeros(dimension, padding, padding)?;
+        let size = weight.dim(dimension)?;
+        let reached = (x.dim(dimension)? - size) / stride * stride + size;
+        x = x.narrow(dimension, 0, reached)?.contiguous()?;
+    }
+    let y = x.conv2d(&weight, 0, stride, 1, 1)?;
     rounded(&y.permute((0, 2, 3, 1))?.contiguous()?, precision)
 }
 

@@ -81,7 +81,7 @@ mod tests {
         assert_eq!(rounded(f32::MAX, Precision::Bf16), f32::INFINITY);
         assert_eq!(rounded(f32::NEG_INFINITY, Precision::Bf16), f32::NEG_INFINITY);
         // 1 + 2^-8 lies halfway between two bf16 values: the even one is 1.
-        assert_eq!(rounded(1.003_906_25, Precision::Bf16), 1.0);
+        assert_eq!(rounded(1.0 + 1.0 / 256.0, Precision::Bf16), 1.0);
         for precision in [Precision::F32, Precision::Bf16, Precision::F16] {
             assert!(rounded(f32::NAN, precision).is_nan());
             assert!(rounded(f32::from_bits(0xffff_ffff), precision).is_nan());
