@@ -5,6 +5,7 @@
 
 mod cifar;
 mod csv;
+mod decode;
 mod idx;
 mod image_folder;
 
