@@ -68,6 +68,7 @@ impl Project {
             mirrors: Vec::new(),
             scratch: self.path(&format!("{output}.scratch")),
             output: self.path(output),
+            log: self.path(&format!("{output}.log")),
             threads: 2,
         }
     }
