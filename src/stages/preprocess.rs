@@ -65,7 +65,7 @@ mod tests {
             mirrors: Vec::new(),
             scratch: folder.join("scratch"),
             output,
-            log: folder.join("log.txt"),
+            log: folder.join("log"),
             threads: 2,
         }
     }

@@ -76,16 +76,20 @@ impl Checkpoint {
     }
 
     /// The latest whole checkpoint of `identity` in `folder`. What had to be passed over is told
-    /// to `warn`.
+    /// to `warn` and removed, so that it never pushes out a whole one.
     pub fn read(folder: &Path, identity: &str, mut warn: impl FnMut(String)) -> Option<Self> {
         for path in Self::files(folder) {
             match Self::read_file(&path, identity) {
                 Ok(checkpoint) => return Some(checkpoint),
                 Err(Unusable::Absent) => {}
-                Err(Unusable::Damaged(problem)) => warn(format!(
-                    "the checkpoint `{}` is passed over: {problem}",
-                    path.display()
-                )),
+                Err(Unusable::Damaged(problem)) => {
+                    warn(format!(
+                        "the checkpoint `{}` is passed over: {problem}",
+                        path.display()
+                    ));
+                    // Where it cannot be removed, writing the next one fails with the reason.
+                    let _ = fs::remove_file(&path);
+                }
             }
         }
         None
@@ -267,6 +271,7 @@ mod tests {
             // A flipped space in the header's padding changes nothing that is read.
             assert!(found == checkpoint(1) || found == checkpoint(2), "byte {place}");
         }
+        assert!(!latest.exists());
         fs::write(&latest, b"not safetensors at all").unwrap();
         fs::write(folder.path().join(PREVIOUS), b"").unwrap();
         let (found, warnings) = read(folder.path());

@@ -68,8 +68,8 @@ fn accumulation_equals_the_larger_batch() {
         let micro = bench
             .train(&recipe(json!({"batch_size": 5, "accumulate": 4})))
             .unwrap();
-        let difference = difference(&large, &micro);
-        assert!(difference < 1e-6, "{samples} samples: {difference}");
+        let apart = difference(&large, &micro);
+        assert!(apart < 1e-6, "{samples} samples: {apart}");
         for (large, micro) in large.history.iter().zip(&micro.history) {
             assert!((large.train_loss.0 - micro.train_loss.0).abs() < 1e-6);
             assert_eq!(large.train_accuracy, micro.train_accuracy);
@@ -78,7 +78,7 @@ fn accumulation_equals_the_larger_batch() {
         let other = bench
             .train(&recipe(json!({"batch_size": 4, "accumulate": 4})))
             .unwrap();
-        assert!(super::testing::difference(&large, &other) > 1e-4);
+        assert!(difference(&large, &other) > 1e-4);
     }
 }
 

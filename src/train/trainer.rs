@@ -16,12 +16,14 @@ use super::model_file::{Card, build};
 use super::optimizer::Optimizer;
 use super::progress::{Progress, Steps};
 use super::schedule::LearningRate;
-use super::tensor_file::{NamedTensors, input_tensor, to_device, to_host};
+use super::tensor_file::{NamedTensors, input_tensor, to_host};
 use crate::data::{Batch, Dataset, Loader, LoaderConfig, Normalization, Split};
 use crate::event::{Activity, Monitor};
 use crate::models::{Network, Pass};
 use crate::ops::{CrossEntropy, cross_entropy};
 use crate::spec::{self, Precision, Select, SplitName};
+
+mod keeping;
 
 /// The shortest time between two reports on batches.
 const REPORT_EVERY: Duration = Duration::from_millis(100);
@@ -166,19 +168,6 @@ impl<'a> Trainer<'a> {
                 new()
             }
         }
-    }
-
-    fn restore(&mut self, checkpoint: Checkpoint) -> Result<(), String> {
-        let tensors = to_device(&checkpoint.model, &Device::Cpu)?;
-        self.network
-            .load_state(&tensors)
-            .map_err(|error| error.to_string())?;
-        self.optimizer.load_state(&checkpoint.optimizer)?;
-        self.loss_scale = checkpoint.loss_scale;
-        self.saved = Some((checkpoint.progress.epoch, checkpoint.progress.batch));
-        self.progress = checkpoint.progress;
-        self.best = checkpoint.best;
-        Ok(())
     }
 
     fn announce(&self, samples: u64) {
@@ -347,34 +336,6 @@ impl<'a> Trainer<'a> {
         Ok(Some((tally.loss(), tally.accuracy())))
     }
 
-    fn interrupt(&mut self) -> Result<(), TrainError> {
-        self.save()?;
-        Err(TrainError::Interrupted)
-    }
-
-    /// Writes a checkpoint, unless the latest one stands here already.
-    fn save(&mut self) -> Result<(), TrainError> {
-        let here = (self.progress.epoch, self.progress.batch);
-        if self.saved == Some(here) {
-            return Ok(());
-        }
-        let checkpoint = Checkpoint {
-            identity: self.task.identity.clone(),
-            progress: self.progress.clone(),
-            loss_scale: self.loss_scale,
-            model: to_host(&self.network.state()?)?,
-            optimizer: self.optimizer.state(),
-            best: self.best.clone(),
-        };
-        checkpoint.write(self.task.scratch)?;
-        self.saved = Some(here);
-        self.monitor.emit(Activity::CheckpointWritten {
-            epoch: here.0,
-            batch: here.1,
-        });
-        Ok(())
-    }
-
     fn report_batch(&self, samples_per_second: f64) {
         self.monitor.emit(Activity::BatchFinished {
             epoch: self.progress.epoch + 1,
@@ -382,38 +343,6 @@ impl<'a> Trainer<'a> {
             loss: self.progress.mean_loss(),
             samples_per_second,
         });
-    }
-
-    /// The weights that the recipe selects, with their card.
-    fn finish(self) -> Result<Trained, TrainError> {
-        let recipe = self.task.recipe;
-        let selected = self.progress.best_epoch.unwrap_or(self.progress.epoch);
-        let weights = match self.best {
-            Some(best) => best,
-            None => to_host(&self.network.state()?)?,
-        };
-        let row = self.progress.history.iter().find(|row| row.epoch == selected);
-        let mut metrics = row.map(EpochRow::metrics).unwrap_or_default();
-        metrics.retain(|name, _| name.starts_with("train_") || name.starts_with("val_"));
-        let card = Card {
-            card_version: Card::VERSION,
-            architecture: recipe.model.clone(),
-            input: self.task.dataset.shape(),
-            classes: self.task.dataset.classes().to_vec(),
-            normalization: self.normalization,
-            precision: recipe.precision,
-            batch_size: recipe.batch_size.get(),
-            seed: self.task.seed,
-            parameters: count(&self.network),
-            epochs: self.progress.epoch,
-            selected_epoch: selected,
-            metrics,
-        };
-        Ok(Trained {
-            card,
-            weights,
-            history: self.progress.history,
-        })
     }
 
     fn learning_rate(&self, batch: u32) -> f64 {

@@ -197,7 +197,8 @@ fn a_foreign_state_is_refused_and_a_missing_gradient_changes_nothing() {
 /// Made by `tests/fixtures/optimizers.py`.
 #[test]
 fn trajectories_are_those_of_pytorch() {
-    let fixture: serde_json::Value = serde_json::from_str(include_str!("../../../tests/fixtures/optimizers.json")).unwrap();
+    let fixture: serde_json::Value =
+        serde_json::from_str(include_str!("../../../tests/fixtures/optimizers.json")).unwrap();
     let cases = fixture["cases"].as_array().unwrap();
     assert_eq!(cases.len(), 5);
     for case in cases {
