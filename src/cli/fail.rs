@@ -58,7 +58,9 @@ impl Fail {
                 }
             }
             other => {
-                let bold = anstyle::Style::new().bold().fg_color(Some(anstyle::AnsiColor::Red.into()));
+                let bold = anstyle::Style::new()
+                    .bold()
+                    .fg_color(Some(anstyle::AnsiColor::Red.into()));
                 anstream::eprintln!("{bold}error{bold:#}: {other}");
             }
         }

@@ -3,7 +3,11 @@
 //! Results go to standard output, progress and messages to standard error. Exit codes: 0 done;
 //! 1 a stage failed; 2 the command line or a file is wrong; 130 interrupted.
 
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is where Erlen speaks")]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "this is where Erlen speaks"
+)]
 
 mod check;
 mod fail;

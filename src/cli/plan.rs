@@ -1,5 +1,7 @@
 //! `erlen plan`: what would run, and why.
 
+use std::fmt::Write as _;
+
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -27,6 +29,13 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8, Fail> {
     Ok(DONE)
 }
 
+/// Whether every result is known already.
+pub(super) fn is_idle(plan: &Plan) -> bool {
+    plan.order()
+        .iter()
+        .all(|&index| matches!(plan.node(index).decision, Decision::Reuse(..)))
+}
+
 /// The plan as lines: a stage each, with its decision and the reason for it.
 pub(super) fn to_text(plan: &Plan) -> String {
     let nodes: Vec<&Node> = plan.order().iter().map(|&index| plan.node(index)).collect();
@@ -35,19 +44,26 @@ pub(super) fn to_text(plan: &Plan) -> String {
     let mut text = format!("{}: {}\n", plan.pipeline(), headline(&nodes));
     for (node, name) in nodes.iter().zip(names) {
         let (mark, style, words) = match &node.decision {
-            Decision::Reuse(_, action) => {
-                ('✓', anstyle::AnsiColor::Green, format!("reuse  {}", action.artifact.short()))
-            }
+            Decision::Reuse(_, action) => (
+                '✓',
+                anstyle::AnsiColor::Green,
+                format!("reuse  {}", action.artifact.short()),
+            ),
             Decision::Run(_, reason) => ('▸', anstyle::AnsiColor::Yellow, format!("run    {reason}")),
-            Decision::Pending(upstream) => {
-                ('·', anstyle::AnsiColor::Cyan, format!("wait   for {}", upstream.join(", ")))
-            }
+            Decision::Pending(upstream) => (
+                '·',
+                anstyle::AnsiColor::Cyan,
+                format!("wait   for {}", upstream.join(", ")),
+            ),
         };
         let style = anstyle::Style::new().fg_color(Some(style.into()));
         let kind = node.stage.kind.name();
-        text.push_str(&format!("  {style}{mark}{style:#} {name:width$}  {kind:10}  {words}\n"));
+        let _ = writeln!(text, "  {style}{mark}{style:#} {name:width$}  {kind:10}  {words}");
     }
-    if nodes.iter().any(|node| matches!(node.decision, Decision::Pending(_))) {
+    if nodes
+        .iter()
+        .any(|node| matches!(node.decision, Decision::Pending(_)))
+    {
         text.push_str("A stage that waits is reused if what it waits for comes out as before.\n");
     }
     text
@@ -55,7 +71,11 @@ pub(super) fn to_text(plan: &Plan) -> String {
 
 fn headline(nodes: &[&Node]) -> String {
     let count = |wanted: fn(&Decision) -> bool| {
-        nodes.iter().filter(|node| wanted(&node.decision)).map(|node| node.names.len()).sum::<usize>()
+        nodes
+            .iter()
+            .filter(|node| wanted(&node.decision))
+            .map(|node| node.names.len())
+            .sum::<usize>()
     };
     let reused = count(|decision| matches!(decision, Decision::Reuse(..)));
     let run = count(|decision| matches!(decision, Decision::Run(..)));
@@ -66,8 +86,11 @@ fn headline(nodes: &[&Node]) -> String {
         return format!("{total} {stages}, all up to date");
     }
     let parts = [(run, "to run"), (waiting, "waiting"), (reused, "reused")];
-    let parts: Vec<String> =
-        parts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
+    let parts: Vec<String> = parts
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| format!("{count} {what}"))
+        .collect();
     format!("{total} {stages}: {}", parts.join(", "))
 }
 
@@ -77,7 +100,10 @@ fn to_json(plan: &Plan) -> Value {
         .iter()
         .map(|&index| {
             let node = plan.node(index);
-            let waits_for: Vec<&str> = plan.upstream(index).map(|index| plan.node(index).name()).collect();
+            let waits_for: Vec<&str> = plan
+                .upstream(index)
+                .map(|index| plan.node(index).name())
+                .collect();
             let mut stage = json!({
                 "stage": node.name(),
                 "names": node.names,

@@ -10,7 +10,7 @@ use super::session::{PipelineArguments, Session};
 use super::{DONE, FAILED, Fail, INTERRUPTED, plan, tables};
 use crate::event::{Event, Level, RunStatus};
 use crate::exec::{self, Machine, Options, Placement};
-use crate::plan::{Decision, Plan, StageKey};
+use crate::plan::{Plan, StageKey};
 use crate::progress::{self, Format};
 use crate::record::{Recorder, RunInfo, git_commit};
 
@@ -84,15 +84,20 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8, Fail> {
     let written = if summary.status == RunStatus::Done && arguments.pipeline.stages.is_empty() {
         tables::write(&session, &summary.metrics, &mut tell)
     } else {
-        Ok(())
+        Ok(Vec::new())
     };
     let finished = summary.finished();
     recorder.borrow_mut().event(&finished);
     if let Some(message) = recorder.into_inner().finish() {
-        progress.event(&Event::Notice { level: Level::Warning, message });
+        progress.event(&Event::Notice {
+            level: Level::Warning,
+            message,
+        });
     }
     progress.event(&finished);
-    written?;
+    for table in written? {
+        anstream::print!("{table}");
+    }
     Ok(match summary.status {
         RunStatus::Done => DONE,
         RunStatus::Failed => FAILED,
@@ -110,26 +115,35 @@ fn run_info(session: &Session) -> RunInfo {
     RunInfo {
         pipeline: session.pipeline.name.clone(),
         file: session.file().to_owned(),
-        params: session.pipeline.params.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
+        params: session
+            .pipeline
+            .params
+            .iter()
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect(),
         command: std::env::args().collect(),
         git_commit: git_commit(&session.project.root),
     }
 }
 
-/// Says what will be done, where anything has to be.
+/// Says what will be done, and why.
 fn announce(plan: &Plan, format: LogFormat) {
     const MOST_LINES: usize = 30;
-    let idle = plan.order().iter().all(|&index| matches!(plan.node(index).decision, Decision::Reuse(..)));
-    if idle || matches!(format, LogFormat::Json) {
+    if matches!(format, LogFormat::Json) {
         return;
     }
     let text = plan::to_text(plan);
     let lines: Vec<&str> = text.lines().collect();
-    for line in lines.iter().take(MOST_LINES) {
+    // Where all is up to date, what follows lists the stages.
+    let shown = if plan::is_idle(plan) { 1 } else { MOST_LINES };
+    for line in lines.iter().take(shown) {
         anstream::eprintln!("{line}");
     }
-    if lines.len() > MOST_LINES {
-        anstream::eprintln!("  … and {} more; `erlen plan` shows all", lines.len() - MOST_LINES);
+    if lines.len() > MOST_LINES && shown > 1 {
+        anstream::eprintln!(
+            "  … and {} more; `erlen plan` shows all",
+            lines.len() - MOST_LINES
+        );
     }
     anstream::eprintln!();
 }
@@ -137,7 +151,11 @@ fn announce(plan: &Plan, format: LogFormat) {
 /// A flag that the first SIGINT, SIGTERM or SIGHUP sets; the second one ends the program.
 fn stop_on_signals() -> Result<Arc<AtomicBool>, Fail> {
     let stop = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP] {
+    for signal in [
+        signal_hook::consts::SIGINT,
+        signal_hook::consts::SIGTERM,
+        signal_hook::consts::SIGHUP,
+    ] {
         signal_hook::flag::register_conditional_shutdown(signal, INTERRUPTED.into(), Arc::clone(&stop))
             .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&stop)))
             .map_err(Fail::io("signal handlers"))?;

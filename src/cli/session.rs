@@ -44,7 +44,12 @@ impl Session {
         let pipeline = Pipeline::load(&arguments.file, &arguments.overrides)?;
         let project = Project::find(&arguments.file, arguments.store.clone())?;
         let store = Store::open(&project.store)?;
-        Ok(Self { pipeline, project, store, file: arguments.file.clone() })
+        Ok(Self {
+            pipeline,
+            project,
+            store,
+            file: arguments.file.clone(),
+        })
     }
 
     /// The plan for what the arguments ask.
@@ -54,8 +59,17 @@ impl Session {
             (true, true) => self.pipeline.stages.keys().cloned().collect(),
             (true, false) => arguments.stages.iter().cloned().collect(),
         };
-        let request = Request { targets: arguments.stages.clone(), forced, earlier: self.earlier() };
-        Ok(Plan::new(&self.pipeline, &self.project.root, &self.store, request)?)
+        let request = Request {
+            targets: arguments.stages.clone(),
+            forced,
+            earlier: self.earlier(),
+        };
+        Ok(Plan::new(
+            &self.pipeline,
+            &self.project.root,
+            &self.store,
+            request,
+        )?)
     }
 
     /// The nearest earlier result of each stage, as far as the history knows.

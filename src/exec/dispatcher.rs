@@ -1,15 +1,15 @@
 //! The dispatcher: starts what can start, takes note of what ends.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
+use super::log::tail;
 use super::resources::{Machine, Needs, Pool, threads};
+use super::summary::{Counts, Summary};
 use super::task::{Done, Failure, Placement, Task, TaskInput};
 use crate::event::{Activity, Event, Level, Metrics, Monitor, RunStatus};
 use crate::plan::{Decision, NodeIndex, Plan, Reason, Source, StageKey};
@@ -21,9 +21,6 @@ const LOOK: Duration = Duration::from_millis(50);
 
 /// The first pause before another try; each further one is twice as long.
 const BACKOFF: Duration = Duration::from_secs(1);
-
-/// Lines of a failed stage's log that are shown.
-const TAIL_LINES: usize = 20;
 
 /// How to run a plan.
 #[derive(Clone, Debug)]
@@ -42,32 +39,6 @@ pub struct Options {
     pub mirrors: Vec<(String, String)>,
 }
 
-/// What a run came to.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Summary {
-    /// How it ended.
-    pub status: RunStatus,
-    /// The metrics of every stage whose result is known now, by name.
-    pub metrics: HashMap<String, Metrics>,
-    counts: Counts,
-    failed: usize,
-    begun: Instant,
-}
-
-impl Summary {
-    /// The event that closes the run, to be told once everything made of its results is written.
-    pub fn finished(&self) -> Event {
-        Event::RunFinished {
-            status: self.status,
-            ran: self.counts.ran,
-            reused: self.counts.reused,
-            failed: self.failed,
-            skipped: self.counts.skipped,
-            seconds: self.begun.elapsed().as_secs_f64(),
-        }
-    }
-}
-
 /// Brings every stage of `plan` up to date. Each fact is handed to `emit`, in order, on the calling
 /// thread (all but the last: see [`Summary::finished`]). Once `stop` is set nothing new starts, and running stages are asked to save what they
 /// need for a resume.
@@ -80,7 +51,11 @@ pub fn execute(
 ) -> Summary {
     let begun = Instant::now();
     let (sender, receiver) = channel();
-    let waits = plan.order().iter().map(|&index| (index, plan.upstream(index).count())).collect();
+    let waits = plan
+        .order()
+        .iter()
+        .map(|&index| (index, plan.upstream(index).count()))
+        .collect();
     let mut dispatcher = Dispatcher {
         store,
         options,
@@ -119,13 +94,6 @@ enum Message {
     Ended(NodeIndex, Result<Done, Failure>),
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Counts {
-    ran: usize,
-    reused: usize,
-    skipped: usize,
-}
-
 struct Dispatcher<'a> {
     plan: &'a mut Plan,
     store: &'a Store,
@@ -154,10 +122,20 @@ impl Dispatcher<'_> {
     fn run(&mut self, receiver: &Receiver<Message>, stop: &AtomicBool) {
         self.tell(&Event::RunStarted {
             pipeline: self.plan.pipeline().to_owned(),
-            stages: self.plan.order().iter().map(|&index| self.plan.node(index).names.len()).sum(),
+            stages: self
+                .plan
+                .order()
+                .iter()
+                .map(|&index| self.plan.node(index).names.len())
+                .sum(),
         });
-        let first: Vec<NodeIndex> =
-            self.plan.order().iter().copied().filter(|index| self.waits[index] == 0).collect();
+        let first: Vec<NodeIndex> = self
+            .plan
+            .order()
+            .iter()
+            .copied()
+            .filter(|index| self.waits[index] == 0)
+            .collect();
         self.ready.extend(first.into_iter().map(|index| (index, 0)));
         loop {
             if stop.load(Ordering::Relaxed) && !self.interrupted {
@@ -197,7 +175,8 @@ impl Dispatcher<'_> {
         let (due, later) = self.later.drain(..).partition(|(when, ..)| *when <= now);
         self.later = later;
         let due: Vec<(Instant, NodeIndex, u32)> = due;
-        self.ready.extend(due.into_iter().map(|(_, index, tries)| (index, tries)));
+        self.ready
+            .extend(due.into_iter().map(|(_, index, tries)| (index, tries)));
     }
 
     /// Decides about what is ready, and starts what has to run as far as resources reach.
@@ -224,7 +203,9 @@ impl Dispatcher<'_> {
             && !self.pool.is_exhausted()
             && let Some((index, tries)) = self.queue.pop_front()
         {
-            let Decision::Run(key, reason) = &self.plan.node(index).decision else { continue };
+            let Decision::Run(key, reason) = &self.plan.node(index).decision else {
+                continue;
+            };
             let (key, reason) = (key.clone(), reason.clone());
             let needs = Needs::of(&self.plan.node(index).stage, &self.options.machine);
             if self.pool.take(needs) {
@@ -242,7 +223,10 @@ impl Dispatcher<'_> {
         let (name, stage) = (node.name().to_owned(), node.stage.clone());
         if let (Some(message), 0) = (Needs::exceed(&stage, &self.options.machine), tries) {
             let message = format!("{name}: {message}; it runs with what there is");
-            self.tell(&Event::Notice { level: Level::Warning, message });
+            self.tell(&Event::Notice {
+                level: Level::Warning,
+                message,
+            });
         }
         let stop = Arc::new(AtomicBool::new(false));
         let task = Task {
@@ -271,7 +255,14 @@ impl Dispatcher<'_> {
             &key,
         );
         let deadline = stage.timeout.map(|timeout| Instant::now() + timeout.0);
-        let running = Running { needs, key, attempt, deadline, timed_out: false, stop };
+        let running = Running {
+            needs,
+            key,
+            attempt,
+            deadline,
+            timed_out: false,
+            stop,
+        };
         self.running.insert(index, running);
         let sender = self.sender.clone();
         let spawned = std::thread::Builder::new().name(name).spawn(move || {
@@ -283,16 +274,21 @@ impl Dispatcher<'_> {
                 )
             };
             let waiting = || drop(sender.send(Message::Waiting(index)));
-            let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| task.run(&monitor, &waiting)))
-                .unwrap_or_else(|_| {
-                    let error = StageError::failed("the stage panicked: a mistake of Erlen's; please report it");
-                    Err(Failure { error, log: None })
-                });
+            let result =
+                std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| task.run(&monitor, &waiting)))
+                    .unwrap_or_else(|_| {
+                        let error =
+                            StageError::failed("the stage panicked: a mistake of Erlen's; please report it");
+                        Err(Failure { error, log: None })
+                    });
             drop(sender.send(Message::Ended(index, result)));
         });
         if let Err(error) = spawned {
             let error = StageError::failed(format!("no thread could be started: {error}"));
-            drop(self.sender.send(Message::Ended(index, Err(Failure { error, log: None }))));
+            drop(
+                self.sender
+                    .send(Message::Ended(index, Err(Failure { error, log: None }))),
+            );
         }
     }
 
@@ -300,13 +296,15 @@ impl Dispatcher<'_> {
         let mut inputs = std::collections::BTreeMap::new();
         for input in &self.plan.node(index).inputs {
             let task_input = match &input.source {
-                Source::Project { path, digest } => {
-                    TaskInput::Project { path: path.clone(), digest: *digest }
-                }
+                Source::Project { path, digest } => TaskInput::Project {
+                    path: path.clone(),
+                    digest: *digest,
+                },
                 Source::Stage { node, path } => match self.plan.node(*node).decision.action() {
-                    Some(action) => {
-                        TaskInput::Artifact { artifact: action.artifact, path: path.clone() }
-                    }
+                    Some(action) => TaskInput::Artifact {
+                        artifact: action.artifact,
+                        path: path.clone(),
+                    },
                     None => continue,
                 },
             };
@@ -326,7 +324,9 @@ impl Dispatcher<'_> {
                 self.tell(&Event::StageWaiting { stage });
             }
             Message::Ended(index, result) => {
-                let Some(running) = self.running.remove(&index) else { return };
+                let Some(running) = self.running.remove(&index) else {
+                    return;
+                };
                 self.pool.give(running.needs);
                 match result {
                     Ok(done) => self.succeed(index, running, done),
@@ -337,7 +337,12 @@ impl Dispatcher<'_> {
     }
 
     fn succeed(&mut self, index: NodeIndex, running: Running, done: Done) {
-        let Done { action, reused, seconds, peak_memory } = done;
+        let Done {
+            action,
+            reused,
+            seconds,
+            peak_memory,
+        } = done;
         if reused {
             self.reuse(index, &running.key, &action);
             self.plan.finish(index, running.key, action);
@@ -372,7 +377,9 @@ impl Dispatcher<'_> {
 
     /// Whether the result is what the nearest earlier result of another key was.
     fn equals_earlier(&self, index: NodeIndex, key: &StageKey, action: &Action) -> bool {
-        let Some(earlier) = self.plan.earlier(index) else { return false };
+        let Some(earlier) = self.plan.earlier(index) else {
+            return false;
+        };
         if earlier.key == *key {
             return false;
         }
@@ -429,7 +436,12 @@ impl Dispatcher<'_> {
                 self.tell(&Event::StageInterrupted { stage });
             }
             StageError::Interrupted => {
-                let limit = self.plan.node(index).stage.timeout.map_or(0.0, |timeout| timeout.0.as_secs_f64());
+                let limit = self
+                    .plan
+                    .node(index)
+                    .stage
+                    .timeout
+                    .map_or(0.0, |timeout| timeout.0.as_secs_f64());
                 let error = StageError::failed(format!(
                     "stopped after its timeout of {limit} s; raise `timeout`, or find out what takes so long"
                 ));
@@ -476,7 +488,10 @@ impl Dispatcher<'_> {
     fn skip(&mut self, index: NodeIndex, because: &str) {
         for name in self.plan.node(index).names.clone() {
             self.counts.skipped += 1;
-            self.tell(&Event::StageSkipped { stage: name, because: because.to_owned() });
+            self.tell(&Event::StageSkipped {
+                stage: name,
+                because: because.to_owned(),
+            });
         }
     }
 
@@ -492,9 +507,17 @@ impl Dispatcher<'_> {
 
     /// Skips what is left over; gives what the run came to.
     fn finish(mut self, begun: Instant) -> Summary {
-        let left: Vec<NodeIndex> =
-            self.plan.order().iter().copied().filter(|index| !self.settled.contains(index)).collect();
-        let because = self.failed.first().map(|&index| self.plan.node(index).name().to_owned());
+        let left: Vec<NodeIndex> = self
+            .plan
+            .order()
+            .iter()
+            .copied()
+            .filter(|index| !self.settled.contains(index))
+            .collect();
+        let because = self
+            .failed
+            .first()
+            .map(|&index| self.plan.node(index).name().to_owned());
         for index in left {
             match &because {
                 Some(because) => self.skip(index, because),
@@ -508,7 +531,13 @@ impl Dispatcher<'_> {
         } else {
             RunStatus::Failed
         };
-        Summary { status, metrics: self.metrics, counts: self.counts, failed: self.failed.len(), begun }
+        Summary {
+            status,
+            metrics: self.metrics,
+            counts: self.counts,
+            failed: self.failed.len(),
+            begun,
+        }
     }
 
     fn tell(&mut self, event: &Event) {
@@ -518,20 +547,4 @@ impl Dispatcher<'_> {
     fn tell_with_key(&mut self, event: &Event, key: &StageKey) {
         (self.emit)(event, Some(key));
     }
-}
-
-/// The last lines of a log.
-fn tail(log: &Path) -> Vec<String> {
-    const MOST_BYTES: u64 = 16 << 10;
-    let read = || -> std::io::Result<Vec<u8>> {
-        let mut file = File::open(log)?;
-        let length = file.metadata()?.len();
-        file.seek(SeekFrom::Start(length.saturating_sub(MOST_BYTES)))?;
-        let mut bytes = Vec::new();
-        file.take(MOST_BYTES).read_to_end(&mut bytes)?;
-        Ok(bytes)
-    };
-    let text = String::from_utf8_lossy(&read().unwrap_or_default()).into_owned();
-    let lines: Vec<&str> = text.lines().collect();
-    lines[lines.len().saturating_sub(TAIL_LINES)..].iter().map(|line| (*line).to_owned()).collect()
 }

@@ -7,11 +7,14 @@
 //! result.
 
 mod dispatcher;
+mod log;
 mod resources;
+mod summary;
 mod task;
 mod worker;
 
-pub use dispatcher::{Options, Summary, execute};
+pub use dispatcher::{Options, execute};
 pub use resources::Machine;
+pub use summary::Summary;
 pub use task::{Placement, stage_for};
 pub use worker::serve;

@@ -15,7 +15,10 @@ impl Machine {
     /// This machine.
     pub fn this() -> Self {
         let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { cpus, memory: total_memory() }
+        Self {
+            cpus,
+            memory: total_memory(),
+        }
     }
 }
 
@@ -44,18 +47,28 @@ impl Needs {
         let default = if stage.kind.is_heavy() { machine.cpus } else { 1 };
         let cpus = stage.resources.cpus.map_or(default, |cpus| cpus.get() as usize);
         let memory = stage.resources.memory.map_or(0, |ByteSize(bytes)| bytes);
-        Self { cpus: cpus.clamp(1, machine.cpus), memory: memory.min(machine.memory.unwrap_or(u64::MAX)) }
+        Self {
+            cpus: cpus.clamp(1, machine.cpus),
+            memory: memory.min(machine.memory.unwrap_or(u64::MAX)),
+        }
     }
 
     /// Whether `stage` asks for more than `machine` has; then it runs alone, and slower.
     pub fn exceed(stage: &Stage, machine: &Machine) -> Option<String> {
         let cpus = stage.resources.cpus.map_or(0, |cpus| cpus.get() as usize);
         if cpus > machine.cpus {
-            return Some(format!("it asks for {cpus} cpus and the machine has {}", machine.cpus));
+            return Some(format!(
+                "it asks for {cpus} cpus and the machine has {}",
+                machine.cpus
+            ));
         }
         let (ByteSize(asked), total) = (stage.resources.memory?, machine.memory?);
         (asked > total).then(|| {
-            format!("it asks for {} of memory and the machine has {}", ByteSize(asked), ByteSize(total))
+            format!(
+                "it asks for {} of memory and the machine has {}",
+                ByteSize(asked),
+                ByteSize(total)
+            )
         })
     }
 }
@@ -70,7 +83,11 @@ pub(super) struct Pool {
 
 impl Pool {
     pub fn new(machine: &Machine, jobs: usize) -> Self {
-        Self { cpus: machine.cpus, memory: machine.memory.unwrap_or(u64::MAX), slots: jobs.max(1) }
+        Self {
+            cpus: machine.cpus,
+            memory: machine.memory.unwrap_or(u64::MAX),
+            slots: jobs.max(1),
+        }
     }
 
     /// Takes what `needs` says, if it is free.

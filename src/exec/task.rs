@@ -15,8 +15,8 @@ use crate::fingerprint::Digest;
 use crate::plan::StageKey;
 use crate::spec::Kind;
 use crate::stages::{
-    CommandStage, DownloadStage, EvaluateStage, ExportStage, Job, Outcome, PreprocessStage, Stage, StageError,
-    TrainStage,
+    CommandStage, DownloadStage, EvaluateStage, ExportStage, Job, Outcome, PreprocessStage, Stage,
+    StageError, TrainStage,
 };
 use crate::store::{Action, Commit, Lease, Leased, Store, StoreError};
 
@@ -93,12 +93,26 @@ impl Task {
         } else {
             self.store.lease(&fingerprint, &stopped, waiting)
         };
-        match leased.map_err(|error| Failure { error: from_store(&error), log: None })? {
-            Leased::Stopped => Err(Failure { error: StageError::Interrupted, log: None }),
-            Leased::Known(action) => Ok(Done { action, reused: true, seconds: 0.0, peak_memory: None }),
+        match leased.map_err(|error| Failure {
+            error: from_store(&error),
+            log: None,
+        })? {
+            Leased::Stopped => Err(Failure {
+                error: StageError::Interrupted,
+                log: None,
+            }),
+            Leased::Known(action) => Ok(Done {
+                action,
+                reused: true,
+                seconds: 0.0,
+                peak_memory: None,
+            }),
             Leased::Lease(lease) => {
                 let log = lease.log();
-                self.produce(lease, monitor).map_err(|error| Failure { error, log: log.exists().then_some(log) })
+                self.produce(lease, monitor).map_err(|error| Failure {
+                    error,
+                    log: log.exists().then_some(log),
+                })
             }
         }
     }
@@ -131,7 +145,12 @@ impl Task {
             }),
         };
         let action = lease.commit(commit).map_err(|error| from_store(&error))?;
-        Ok(Done { action, reused: false, seconds, peak_memory })
+        Ok(Done {
+            action,
+            reused: false,
+            seconds,
+            peak_memory,
+        })
     }
 
     fn place(
@@ -168,7 +187,12 @@ impl Task {
             seed: self.seed,
             fingerprint: self.key.fingerprint(),
             inputs,
-            provenance: self.key.inputs.iter().map(|(role, digest)| (role.clone(), digest.to_string())).collect(),
+            provenance: self
+                .key
+                .inputs
+                .iter()
+                .map(|(role, digest)| (role.clone(), digest.to_string()))
+                .collect(),
             project: self.project.clone(),
             mirrors: self.mirrors.clone(),
             scratch: lease.scratch().to_owned(),
@@ -182,7 +206,10 @@ impl Task {
     fn check_inputs(&self, lease: &Lease) -> Result<(), StageError> {
         for (role, input) in &self.inputs {
             if let TaskInput::Project { path, digest } = input {
-                let now = self.store.input_digest(path).map_err(|error| from_store(&error))?;
+                let now = self
+                    .store
+                    .input_digest(path)
+                    .map_err(|error| from_store(&error))?;
                 if now != *digest {
                     return Err(StageError::failed(format!(
                         "the input `{role}` ({}) changed while the stage ran; run it again",
@@ -191,7 +218,10 @@ impl Task {
                 }
             }
         }
-        let changed = self.store.changed_inputs(lease.inputs()).map_err(|error| from_store(&error))?;
+        let changed = self
+            .store
+            .changed_inputs(lease.inputs())
+            .map_err(|error| from_store(&error))?;
         match changed.first() {
             None => Ok(()),
             Some(path) => Err(StageError::failed(format!(

@@ -34,9 +34,16 @@ const DISPATCHER: &str = "ERLEN_DISPATCHER";
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "message", rename_all = "snake_case")]
 enum Message {
-    Activity { activity: Activity },
-    Done { outcome: Outcome, peak_memory: Option<u64> },
-    Failed { error: StageError },
+    Activity {
+        activity: Activity,
+    },
+    Done {
+        outcome: Outcome,
+        peak_memory: Option<u64>,
+    },
+    Failed {
+        error: StageError,
+    },
 }
 
 /// Runs `job` in a worker process. Gives its outcome and its peak memory in bytes.
@@ -51,7 +58,10 @@ pub(super) fn run(
     let text = serde_json::to_vec(job).map_err(|error| failed("the job", &error))?;
     fs::write(&file, text).map_err(|error| failed(&file.display().to_string(), &error))?;
     let log = File::create(&job.log).map_err(|error| failed(&job.log.display().to_string(), &error))?;
-    let lock = lease.lock_file().try_clone().map_err(|error| failed("the lease", &error))?;
+    let lock = lease
+        .lock_file()
+        .try_clone()
+        .map_err(|error| failed("the lease", &error))?;
     let mut command = Command::new(program);
     command
         .arg("worker")
@@ -114,10 +124,12 @@ pub fn serve(file: &Path, output: impl Write + Send + 'static, stop: &Arc<Atomic
     let tell = {
         let (output, stop) = (Arc::clone(&output), Arc::clone(stop));
         move |message: &Message| {
-            let sent = serde_json::to_string(message).map_err(io::Error::other).and_then(|line| {
-                let mut output = output.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                writeln!(output, "{line}").and_then(|()| output.flush())
-            });
+            let sent = serde_json::to_string(message)
+                .map_err(io::Error::other)
+                .and_then(|line| {
+                    let mut output = output.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                    writeln!(output, "{line}").and_then(|()| output.flush())
+                });
             if sent.is_err() {
                 stop.store(true, Ordering::Relaxed);
             }
@@ -126,12 +138,18 @@ pub fn serve(file: &Path, output: impl Write + Send + 'static, stop: &Arc<Atomic
     };
     let monitor = {
         let tell = tell.clone();
-        Monitor::new(move |activity| drop(tell(&Message::Activity { activity })), Arc::clone(stop))
+        Monitor::new(
+            move |activity| drop(tell(&Message::Activity { activity })),
+            Arc::clone(stop),
+        )
     };
     let result = stage_for(&job.kind).run(&job, &monitor);
     let done = result.is_ok();
     tell(&match result {
-        Ok(outcome) => Message::Done { outcome, peak_memory: peak_memory() },
+        Ok(outcome) => Message::Done {
+            outcome,
+            peak_memory: peak_memory(),
+        },
         Err(error) => Message::Failed { error },
     })?;
     Ok(done)

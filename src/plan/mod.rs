@@ -7,8 +7,11 @@
 
 mod graph;
 mod key;
+mod node;
 mod reason;
 
-pub use graph::{Decision, Input, Node, NodeIndex, Plan, PlanError, Request, Source};
+pub use graph::{Plan, PlanError, Request};
 pub use key::StageKey;
+pub use node::{Decision, Input, Node, Source};
+pub use petgraph::graph::NodeIndex;
 pub use reason::{Earlier, Reason};

@@ -68,10 +68,8 @@ impl Narrator {
     pub fn tell(&mut self, event: &Event, lines: &mut Vec<String>) {
         let palette = self.palette;
         match event {
-            Event::RunStarted { pipeline, stages } => {
-                let pipeline = paint(palette.name, text::printable(pipeline));
-                lines.push(self.fit(&format!("{pipeline}: {}", text::counted(*stages, "stage"))));
-            }
+            // What is to be done has been said by whoever made the plan.
+            Event::RunStarted { .. } => {}
             Event::StageReused {
                 stage,
                 artifact,

@@ -17,6 +17,7 @@ mod node;
 mod pipeline;
 mod preprocess;
 mod project;
+mod read;
 mod reference;
 mod schema;
 mod table;

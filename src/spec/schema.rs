@@ -3,7 +3,7 @@
 use schemars::schema_for;
 use serde_json::{Value, json};
 
-use super::pipeline::Document;
+use super::read::Document;
 
 /// The schema that editors use to complete and check pipeline files while they are written.
 ///

@@ -70,7 +70,7 @@ fn from_raw_data_to_a_table() {
         "  model:\n    resources: {cpus: 1}\n    train:",
     );
     other.write("pipelines/digits.yaml", text);
-    assert!(command.status().unwrap().success());
+    assert!(command.output().unwrap().status.success());
     assert_eq!(artifacts, other.artifacts(&FEW));
     assert_eq!(table, other.read("results/digits.csv"));
 }
