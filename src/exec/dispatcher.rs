@@ -91,7 +91,7 @@ struct Running {
 enum Message {
     Activity(NodeIndex, Activity),
     Waiting(NodeIndex),
-    Ended(NodeIndex, Result<Done, Failure>),
+    Ended(NodeIndex, Box<Result<Done, Failure>>),
 }
 
 struct Dispatcher<'a> {
@@ -281,13 +281,13 @@ impl Dispatcher<'_> {
                             StageError::failed("the stage panicked: a mistake of Erlen's; please report it");
                         Err(Failure { error, log: None })
                     });
-            drop(sender.send(Message::Ended(index, result)));
+            drop(sender.send(Message::Ended(index, Box::new(result))));
         });
         if let Err(error) = spawned {
             let error = StageError::failed(format!("no thread could be started: {error}"));
             drop(
                 self.sender
-                    .send(Message::Ended(index, Err(Failure { error, log: None }))),
+                    .send(Message::Ended(index, Box::new(Err(Failure { error, log: None })))),
             );
         }
     }
@@ -328,7 +328,7 @@ impl Dispatcher<'_> {
                     return;
                 };
                 self.pool.give(running.needs);
-                match result {
+                match *result {
                     Ok(done) => self.succeed(index, running, done),
                     Err(failure) => self.end_without_result(index, &running, failure),
                 }

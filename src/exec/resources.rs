@@ -25,7 +25,7 @@ impl Machine {
 #[cfg(target_os = "linux")]
 fn total_memory() -> Option<u64> {
     let info = rustix::system::sysinfo();
-    Some(u64::from(info.totalram) * u64::from(info.mem_unit))
+    Some(info.totalram as u64 * u64::from(info.mem_unit))
 }
 
 #[cfg(not(target_os = "linux"))]

@@ -287,7 +287,7 @@ impl Plan {
             return Ok(Decision::Run(key, Reason::Forced));
         }
         Ok(match self.store.look_up(&key.fingerprint())? {
-            Lookup::Hit(action) => Decision::Reuse(key, Box::new(action)),
+            Lookup::Hit(action) => Decision::Reuse(key, action),
             Lookup::Evicted { what } => Decision::Run(key, Reason::Evicted { what }),
             Lookup::Corrupt { what } => Decision::Run(key, Reason::Corrupt { what }),
             Lookup::Miss => {

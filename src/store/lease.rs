@@ -69,7 +69,7 @@ impl Store {
         waiting: &dyn Fn(),
     ) -> Result<Leased, StoreError> {
         let before = match self.look_up(fingerprint)? {
-            Lookup::Hit(action) => Some(action),
+            Lookup::Hit(action) => Some(*action),
             _ => None,
         };
         self.lease_unless(fingerprint, stop, waiting, |action| {
@@ -108,7 +108,7 @@ impl Store {
                     {
                         // Nothing but the lock is there, unless a holder was killed after its commit.
                         remove_folder(&folder)?;
-                        return Ok(Leased::Known(action));
+                        return Ok(Leased::Known(*action));
                     }
                     return Lease::begin(self, *fingerprint, folder, lock).map(Leased::Lease);
                 }

@@ -66,7 +66,7 @@ struct Shared {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Lookup {
     /// The whole result.
-    Hit(Action),
+    Hit(Box<Action>),
     /// Nothing.
     Miss,
     /// A result of which something is gone.
@@ -155,7 +155,7 @@ impl Store {
             }
         };
         Ok(match problem {
-            None => Lookup::Hit(action),
+            None => Lookup::Hit(Box::new(action)),
             Some(Problem::Missing(what)) => Lookup::Evicted { what },
             Some(Problem::Damaged(what)) => Lookup::Corrupt { what },
         })

@@ -50,7 +50,7 @@ fn commit(store: &Store, name: &str, files: &[(&str, &[u8])]) -> Action {
 
 fn hit(store: &Store, name: &str) -> Action {
     match store.look_up(&fingerprint(name)).unwrap() {
-        Lookup::Hit(action) => action,
+        Lookup::Hit(action) => *action,
         other => panic!("{other:?}"),
     }
 }

@@ -15,7 +15,7 @@ pub enum TrainError {
     Interrupted,
     /// The loss is infinite or not a number.
     #[error(
-        "the loss is {loss} in epoch {epoch}, batch {batch} (learning rate {lr}): the training has \
+        "the loss is {loss} in epoch {epoch}, batch {batch} (learning rate {lr:?}): the training has \
          diverged; lower the learning rate, add a `warmup`{precision_hint}"
     )]
     NonFiniteLoss {
