@@ -71,9 +71,9 @@ fn single_file(input: &Path) -> Result<PathBuf, DataError> {
     let mut folders = Vec::new();
     for path in entries(input)? {
         if path.is_dir() {
-            folders.push(path)
+            folders.push(path);
         } else {
-            files.push(path)
+            files.push(path);
         }
     }
     match (&files[..], &folders[..]) {
