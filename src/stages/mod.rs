@@ -5,9 +5,12 @@
 //! Out comes a filled output folder and an [`Outcome`], or a [`StageError`]. A stage does not know
 //! where it runs: on the dispatcher's thread, in a worker process, or in a test.
 
+mod download;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+pub use download::DownloadStage;
 use serde::{Deserialize, Serialize};
 
 use crate::event::{Metrics, Monitor};

@@ -1,0 +1,424 @@
+//! Files over HTTP: with retries, going on where a connection was cut off.
+//!
+//! The connection is read on a thread of its own, so that an interruption or a stall is noticed
+//! whatever the connection does; a thread that is left behind ends at its next timeout.
+
+use std::io::Read;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
+use std::time::{Duration, Instant, SystemTime};
+
+use ureq::http::{HeaderMap, StatusCode, header};
+use url::Url;
+
+use super::partial::{Origin, Partial, Writer};
+use super::{Progress, too_large};
+use crate::event::Monitor;
+use crate::spec::Download;
+use crate::stages::StageError;
+
+/// How patient and how persistent to be.
+#[derive(Clone, Debug)]
+pub(super) struct Http {
+    /// Without a byte for this long, a connection counts as dead.
+    pub stall: Duration,
+    /// Tries in a row that bring the file no further.
+    pub tries: u32,
+    /// The pause after the first of them; it doubles with each.
+    pub pause: Duration,
+    /// The longest pause, whatever a server asks for.
+    pub longest_pause: Duration,
+    /// Redirects to follow.
+    pub redirects: u32,
+    /// Whether the proxy that the environment names is used.
+    pub proxy: bool,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self {
+            stall: Duration::from_secs(30),
+            tries: 6,
+            pause: Duration::from_secs(1),
+            longest_pause: Duration::from_secs(60),
+            redirects: 10,
+            proxy: true,
+        }
+    }
+}
+
+/// How a try ended that did not bring the whole file.
+enum Trouble {
+    /// Another try may fare better, after the pause that the server asks for.
+    Transient(String, Option<Duration>),
+    /// What is there does not fit what the server has; it was dropped.
+    StartAnew(String),
+    /// No try will.
+    Final(StageError),
+}
+
+impl From<StageError> for Trouble {
+    fn from(error: StageError) -> Self {
+        Self::Final(error)
+    }
+}
+
+/// What the reading thread tells.
+enum Message {
+    Head(StatusCode, Box<HeaderMap>),
+    Bytes(Vec<u8>),
+    End,
+    Failed(String, bool),
+}
+
+impl Http {
+    /// Brings `partial` to the whole file at `url`, which messages call `place`. Whether bytes of
+    /// several responses were put together.
+    pub fn fetch(
+        &self,
+        url: &Url,
+        place: &str,
+        partial: &mut Partial,
+        spec: &Download,
+        monitor: &Monitor,
+    ) -> Result<bool, StageError> {
+        let mut resumed = false;
+        let (mut failed, mut most) = (0, partial.size());
+        loop {
+            if monitor.stopped() {
+                return Err(StageError::Interrupted);
+            }
+            let (why, wait) = match self.attempt(url, place, partial, spec, monitor, &mut resumed) {
+                Ok(()) => return Ok(resumed),
+                Err(Trouble::Final(error)) => return Err(error),
+                Err(Trouble::StartAnew(why)) => {
+                    partial.clear()?;
+                    (why, None)
+                }
+                Err(Trouble::Transient(why, wait)) => (why, wait),
+            };
+            // A try that brought the file further than any before starts the count anew.
+            failed = if partial.size() > most { 1 } else { failed + 1 };
+            most = most.max(partial.size());
+            if failed >= self.tries {
+                return Err(StageError::transient(format!(
+                    "`{place}` failed {failed} times in a row, the last time because {why}; look whether the server \
+                     and the network are up, then run again{}",
+                    if partial.size() > 0 {
+                        ": the download goes on where it stopped"
+                    } else {
+                        ""
+                    }
+                )));
+            }
+            let pause = wait
+                .unwrap_or(self.pause * 2_u32.saturating_pow(failed - 1))
+                .min(self.longest_pause);
+            monitor.warn(format!(
+                "`{place}`: {why}; trying again in {:.1} s",
+                pause.as_secs_f64()
+            ));
+            let until = Instant::now() + pause;
+            while Instant::now() < until {
+                if monitor.stopped() {
+                    return Err(StageError::Interrupted);
+                }
+                std::thread::sleep((until - Instant::now()).min(Duration::from_millis(100)));
+            }
+        }
+    }
+
+    fn attempt(
+        &self,
+        url: &Url,
+        place: &str,
+        partial: &mut Partial,
+        spec: &Download,
+        monitor: &Monitor,
+        resumed: &mut bool,
+    ) -> Result<(), Trouble> {
+        let range = resumable(partial, url, spec.sha256.is_some());
+        if let Some((start, _)) = range
+            && partial
+                .origin()
+                .is_some_and(|origin| origin.length == Some(start))
+        {
+            *resumed = true;
+            return Ok(());
+        }
+        let messages = self.request(url, range.clone());
+        let (status, headers) = match self.next(&messages, monitor)? {
+            Message::Head(status, headers) => (status, headers),
+            Message::Failed(why, true) => return Err(Trouble::Transient(why, None)),
+            Message::Failed(why, false) => return Err(StageError::failed(format!("`{place}`: {why}")).into()),
+            Message::Bytes(_) | Message::End => {
+                return Err(Trouble::Transient("it sent no header".to_owned(), None));
+            }
+        };
+        let (mut writer, total) = match (status, range) {
+            (StatusCode::OK, _) => {
+                let length = number(&headers, header::CONTENT_LENGTH);
+                refuse_large(length, place, spec)?;
+                let origin = Origin {
+                    url: url.to_string(),
+                    validator: validator(&headers),
+                    length,
+                };
+                *resumed = false;
+                (partial.begin(origin)?, length)
+            }
+            (StatusCode::PARTIAL_CONTENT, Some((start, _))) => {
+                let (first, total) = content_range(&headers);
+                let known = partial.origin().and_then(|origin| origin.length);
+                let other = known.is_some() && total.is_some() && known != total;
+                if first != Some(start) || other {
+                    let why = "it sent another part of the file than it was asked for".to_owned();
+                    return Err(Trouble::StartAnew(if other {
+                        "the file has changed".to_owned()
+                    } else {
+                        why
+                    }));
+                }
+                let ends = number(&headers, header::CONTENT_LENGTH).map(|rest| start + rest);
+                let total = total.or(known).or(ends);
+                refuse_large(total, place, spec)?;
+                *resumed = true;
+                (partial.resume()?, total)
+            }
+            (StatusCode::RANGE_NOT_SATISFIABLE, Some((start, _))) => {
+                let (_, total) = content_range(&headers);
+                if total == Some(start) {
+                    *resumed = true;
+                    return Ok(());
+                }
+                return Err(Trouble::StartAnew(format!(
+                    "there is no byte {start} in the file any more"
+                )));
+            }
+            (status, _) => return Err(refusal(status, &headers, place)),
+        };
+        self.receive(&messages, &mut writer, total, place, spec, monitor)
+    }
+
+    /// Writes the body down.
+    fn receive(
+        &self,
+        messages: &Receiver<Message>,
+        writer: &mut Writer<'_>,
+        total: Option<u64>,
+        place: &str,
+        spec: &Download,
+        monitor: &Monitor,
+    ) -> Result<(), Trouble> {
+        let mut progress = Progress::new("download", total, monitor);
+        let mut size = writer.append(&[])?;
+        loop {
+            match self.next(messages, monitor)? {
+                Message::Bytes(bytes) => {
+                    if size + bytes.len() as u64 > spec.max_size.0 {
+                        return Err(too_large(place, size + bytes.len() as u64, spec.max_size).into());
+                    }
+                    size = writer.append(&bytes)?;
+                    if let Some(total) = total.filter(|total| size > *total) {
+                        let why = format!("it sent more than the {total} bytes that it had announced");
+                        return Err(Trouble::StartAnew(why));
+                    }
+                    progress.at(size)?;
+                }
+                Message::End if total.is_none_or(|total| total == size) => return Ok(()),
+                Message::End => return Err(Trouble::Transient(cut_off(size, total), None)),
+                Message::Failed(why, true) => {
+                    return Err(Trouble::Transient(
+                        format!("{}: {why}", cut_off(size, total)),
+                        None,
+                    ));
+                }
+                Message::Failed(why, false) => {
+                    return Err(StageError::failed(format!("`{place}`: {why}")).into());
+                }
+                Message::Head(..) => {}
+            }
+        }
+    }
+
+    /// The next message; an interruption and a stall end the wait.
+    fn next(&self, messages: &Receiver<Message>, monitor: &Monitor) -> Result<Message, Trouble> {
+        let begin = Instant::now();
+        loop {
+            if monitor.stopped() {
+                return Err(StageError::Interrupted.into());
+            }
+            match messages.recv_timeout(Duration::from_millis(100)) {
+                Ok(message) => return Ok(message),
+                Err(RecvTimeoutError::Timeout) if begin.elapsed() < self.stall => {}
+                Err(RecvTimeoutError::Timeout) => {
+                    let why = format!("nothing came for {:.0} s", self.stall.as_secs_f64());
+                    return Err(Trouble::Transient(why, None));
+                }
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(Trouble::Transient(
+                        "the connection's thread ended".to_owned(),
+                        None,
+                    ));
+                }
+            }
+        }
+    }
+
+    /// Asks for the file from byte `range.0` on, on a thread of its own.
+    fn request(&self, url: &Url, range: Option<(u64, Option<String>)>) -> Receiver<Message> {
+        let mut config = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(self.redirects)
+            .user_agent(concat!("erlen/", env!("CARGO_PKG_VERSION")))
+            // What is checked and kept are the file's own bytes.
+            .accept_encoding("identity")
+            .timeout_resolve(Some(self.stall))
+            .timeout_connect(Some(self.stall))
+            .timeout_per_read(Some(self.stall))
+            .timeout_per_write(Some(self.stall));
+        if !self.proxy {
+            config = config.proxy(None);
+        }
+        let mut request = ureq::Agent::new_with_config(config.build()).get(url.as_str());
+        if let Some((start, validator)) = range {
+            request = request.header(header::RANGE, format!("bytes={start}-"));
+            if let Some(validator) = validator {
+                request = request.header(header::IF_RANGE, validator);
+            }
+        }
+        let (sender, messages) = mpsc::sync_channel(8);
+        std::thread::spawn(move || {
+            // An error means that nobody listens any more.
+            let _ = answer(request, &sender);
+        });
+        messages
+    }
+}
+
+/// Runs the request and passes on what comes.
+fn answer(
+    request: ureq::RequestBuilder<ureq::typestate::WithoutBody>,
+    sender: &SyncSender<Message>,
+) -> Result<(), mpsc::SendError<Message>> {
+    let response = match request.call() {
+        Ok(response) => response,
+        Err(error) => return sender.send(failure(&error)),
+    };
+    let (head, body) = response.into_parts();
+    sender.send(Message::Head(head.status, Box::new(head.headers)))?;
+    let mut reader = body.into_reader();
+    let mut buffer = vec![0; 128 << 10];
+    loop {
+        match reader.read(&mut buffer) {
+            Ok(0) => return sender.send(Message::End),
+            Ok(count) => sender.send(Message::Bytes(buffer[..count].to_vec()))?,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return sender.send(Message::Failed(error.to_string(), true)),
+        }
+    }
+}
+
+/// Why a request failed, and whether another may fare better.
+fn failure(error: &ureq::Error) -> Message {
+    let transient = matches!(
+        error,
+        ureq::Error::Io(_)
+            | ureq::Error::Timeout(_)
+            | ureq::Error::HostNotFound
+            | ureq::Error::ConnectionFailed
+            | ureq::Error::ConnectProxyFailed(_)
+            | ureq::Error::Protocol(_)
+            | ureq::Error::BodyStalled
+    );
+    let why = match error {
+        ureq::Error::TooManyRedirects => {
+            "it redirects in a loop, or too often; open it in a browser and use the address that it ends at"
+                .to_owned()
+        }
+        ureq::Error::HostNotFound => "the host was not found".to_owned(),
+        other => other.to_string(),
+    };
+    Message::Failed(why, transient)
+}
+
+/// The byte to go on from and how to make sure that the file is the same; none to start anew.
+fn resumable(partial: &Partial, url: &Url, has_checksum: bool) -> Option<(u64, Option<String>)> {
+    let origin = partial.origin().filter(|_| partial.size() > 0)?;
+    if origin.url == url.as_str() && origin.validator.is_some() {
+        return Some((partial.size(), origin.validator.clone()));
+    }
+    // From elsewhere, or without a validator: only the checksum can tell that the parts fit.
+    has_checksum.then_some((partial.size(), None))
+}
+
+fn refuse_large(length: Option<u64>, place: &str, spec: &Download) -> Result<(), StageError> {
+    match length {
+        Some(length) if length > spec.max_size.0 => Err(too_large(place, length, spec.max_size)),
+        _ => Ok(()),
+    }
+}
+
+/// What a status means that brings no file.
+fn refusal(status: StatusCode, headers: &HeaderMap, place: &str) -> Trouble {
+    let why = format!("the server answered {status}");
+    match status.as_u16() {
+        408 | 425 | 429 | 500 | 502 | 503 | 504 => Trouble::Transient(why, retry_after(headers)),
+        206 | 416 => Trouble::StartAnew(why),
+        code => {
+            let advice = match code {
+                401 | 403 | 407 => "the file needs a permission that this download does not have",
+                404 | 410 => "look whether the address is right, or name a mirror",
+                _ => "open the address in a browser to see what it says",
+            };
+            StageError::failed(format!("`{place}`: {why}; {advice}")).into()
+        }
+    }
+}
+
+/// The pause that the server asks for, in seconds or until a date.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = jiff::fmt::rfc2822::parse(text).ok()?;
+    SystemTime::from(date.timestamp())
+        .duration_since(SystemTime::now())
+        .ok()
+}
+
+/// What `If-Range` may compare: a strong entity tag, else the modification date.
+fn validator(headers: &HeaderMap) -> Option<String> {
+    let text = |name| headers.get(name)?.to_str().ok().map(str::to_owned);
+    text(header::ETAG)
+        .filter(|tag| tag.starts_with('"'))
+        .or_else(|| text(header::LAST_MODIFIED))
+}
+
+fn number(headers: &HeaderMap, name: header::HeaderName) -> Option<u64> {
+    headers.get(name)?.to_str().ok()?.trim().parse().ok()
+}
+
+/// First byte and whole size in `Content-Range: bytes 5-9/10`, as far as they are given.
+fn content_range(headers: &HeaderMap) -> (Option<u64>, Option<u64>) {
+    let text = headers
+        .get(header::CONTENT_RANGE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    let (part, total) = text
+        .trim_start_matches("bytes")
+        .trim()
+        .split_once('/')
+        .unwrap_or_default();
+    (
+        part.split('-').next().and_then(|first| first.trim().parse().ok()),
+        total.trim().parse().ok(),
+    )
+}
+
+fn cut_off(size: u64, total: Option<u64>) -> String {
+    match total {
+        Some(total) => format!("the connection was cut off after {size} of {total} bytes"),
+        None => format!("the connection was cut off after {size} bytes"),
+    }
+}
