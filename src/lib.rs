@@ -1,8 +1,31 @@
 //! Erlen runs machine-learning experiments that are written down as files.
+//!
+//! ```text
+//! YAML text --spec--> Pipeline --plan--> Plan --exec--> artifacts, records --report--> tables
+//! ```
+//!
+//! Data goes one way. [`spec`] turns a pipeline file into a validated description; [`plan`] turns
+//! that into a graph of stages with a decision and a reason each, by looking into the [`store`];
+//! [`exec`] runs what has to run, through the kinds in [`stages`], and tells what happens as
+//! [`event`]s; [`progress`] shows and [`record`] keeps them; [`report`] makes tables of the results.
+//!
+//! The computing lies in [`data`] (formats, the dataset file, the loader), [`ops`] (tensor
+//! operations), [`models`] (architectures) and [`train`] (the training loop). [`fingerprint`] and
+//! [`random`] are leaves that everything may use. What stands left never imports what stands right.
 
+pub mod cli;
+pub mod data;
 pub mod event;
+pub mod exec;
 pub mod fingerprint;
+pub mod models;
+pub mod ops;
+pub mod plan;
+pub mod progress;
 pub mod random;
+pub mod record;
+pub mod report;
 pub mod spec;
 pub mod stages;
 pub mod store;
+pub mod train;

@@ -27,6 +27,16 @@ pub struct Command {
     pub env: IndexMap<String, EnvValue>,
 }
 
+impl Command {
+    /// Whether there is nothing to run.
+    pub(super) fn is_empty(&self) -> bool {
+        match &self.run {
+            Run::Script(script) => script.trim().is_empty(),
+            Run::Program(words) => words.first().is_none_or(|program| program.is_empty()),
+        }
+    }
+}
+
 /// What to run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]

@@ -2,6 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::values::ByteSize;
 
@@ -27,6 +28,54 @@ pub struct Download {
     /// Most bytes to accept, unpacked.
     #[serde(default = "default_max_unpacked")]
     pub max_unpacked: ByteSize,
+}
+
+impl Download {
+    /// The file on this machine that the URL names: one without a scheme, relative to the project's
+    /// root unless it is absolute, or one with `file:`.
+    pub fn local_file(&self) -> Option<String> {
+        match url::Url::parse(&self.url) {
+            Ok(url) if url.scheme() == "file" => url
+                .to_file_path()
+                .ok()
+                .and_then(|path| path.to_str().map(str::to_owned)),
+            Ok(_) => None,
+            Err(_) => Some(self.url.strip_prefix("./").unwrap_or(&self.url).to_owned()),
+        }
+    }
+
+    /// The name that the file has in the artifact where it is not unpacked: the last part of the
+    /// URL's path.
+    pub fn file_name(&self) -> String {
+        let path = self
+            .url
+            .split(['?', '#'])
+            .next()
+            .unwrap_or_default()
+            .trim_end_matches('/');
+        let name = path.rsplit(['/', ':']).next().unwrap_or_default();
+        if matches!(name, "" | "." | "..") {
+            "download".to_owned()
+        } else {
+            name.to_owned()
+        }
+    }
+
+    /// What names the result: the checksum where there is one, else where the file comes from.
+    /// A file of this machine without a checksum is an input, named by its content.
+    pub(super) fn key_fields(&self) -> Value {
+        let mut fields = Map::new();
+        match &self.sha256 {
+            Some(sha256) => fields.insert("sha256".to_owned(), sha256.as_str().into()),
+            None if self.local_file().is_none() => fields.insert("url".to_owned(), self.url.as_str().into()),
+            None => None,
+        };
+        if !self.unpack {
+            fields.insert("file_name".to_owned(), self.file_name().into());
+        }
+        fields.insert("unpack".to_owned(), self.unpack.into());
+        Value::Object(fields)
+    }
 }
 
 fn default_max_size() -> ByteSize {

@@ -21,6 +21,22 @@ pub struct Evaluate {
     pub metrics: Vec<Metric>,
 }
 
+impl Evaluate {
+    /// The names of the metrics that it reports.
+    pub(super) fn metric_names(&self) -> Vec<&'static str> {
+        let mut names = vec!["accuracy", "loss", "samples"];
+        for metric in &self.metrics {
+            match metric {
+                Metric::Top3 => names.push("top3"),
+                Metric::Top5 => names.push("top5"),
+                Metric::PerClass => names.extend(["macro_precision", "macro_recall", "macro_f1"]),
+                Metric::Accuracy | Metric::Loss | Metric::Confusion | Metric::Predictions => {}
+            }
+        }
+        names
+    }
+}
+
 /// A dataset's split.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,

@@ -5,49 +5,43 @@
 //! rest of the crate works with: plain data, without behaviour of their own.
 
 mod command;
+mod decode;
+mod diagnostic;
 mod download;
 mod evaluate;
 mod export;
+mod interpolate;
+mod kind;
 mod model;
+mod node;
+mod pipeline;
 mod preprocess;
+mod project;
 mod reference;
+mod schema;
 mod table;
 mod train;
+mod validate;
 mod values;
 
 pub use command::{Command, EnvValue, Run};
+pub use diagnostic::{Diagnostic, SpecError, nearest, suggest};
 pub use download::{Download, Sha256};
 pub use evaluate::{Evaluate, Metric, SplitName};
 pub use export::{Export, ExportFormat};
+pub use kind::{Input, Kind};
 pub use model::{ConvNet, Mlp, Model, ResNet, Stem};
+pub use pipeline::{Override, Pipeline, Resources, Stage};
 pub use preprocess::{
     Cifar10, Cifar100, Cifar100Labels, Color, Column, Csv, CsvImage, Format, Idx, ImageFolder, OnError,
     Preprocess, Split,
 };
+pub use project::Project;
 pub use reference::Reference;
+pub use schema::json_schema;
 pub use table::{MetricPath, Table, TableFormat};
 pub use train::{
     AdamW, Augment, Checkpoint, Constant, Cosine, CrossEntropy, Loss, Normalize, Optimizer, Precision,
     RandomCrop, RandomFlip, Schedule, Select, Sgd, Step, Train, Warmup,
 };
 pub use values::{BelowOne, ByteSize, NonNegative, Positive, Probability, Share, Span};
-
-use serde::{Deserialize, Serialize};
-
-/// What a stage does.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Kind {
-    /// Bytes from a project file or a URL.
-    Download(Download),
-    /// Files of a known format become a dataset.
-    Preprocess(Preprocess),
-    /// A dataset and an architecture become weights.
-    Train(Box<Train>),
-    /// A model's figures on one split.
-    Evaluate(Evaluate),
-    /// A model in a form that other programs read.
-    Export(Export),
-    /// Any program.
-    Command(Command),
-}

@@ -5,12 +5,25 @@
 //! Out comes a filled output folder and an [`Outcome`], or a [`StageError`]. A stage does not know
 //! where it runs: on the dispatcher's thread, in a worker process, or in a test.
 
+mod command;
 mod download;
+mod evaluate;
+mod export;
+mod preprocess;
+mod process;
+mod train;
+
+pub use command::CommandStage;
+pub use download::DownloadStage;
+pub use evaluate::EvaluateStage;
+pub use export::ExportStage;
+pub use preprocess::PreprocessStage;
+pub use process::{Ended, Process};
+pub use train::TrainStage;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-pub use download::DownloadStage;
 use serde::{Deserialize, Serialize};
 
 use crate::event::{Metrics, Monitor};
@@ -40,6 +53,8 @@ pub struct Job {
     pub scratch: PathBuf,
     /// An empty folder to fill: what is in it at the end is the artifact.
     pub output: PathBuf,
+    /// The file for everything that the stage prints.
+    pub log: PathBuf,
     /// How many threads to use.
     pub threads: usize,
 }

@@ -27,10 +27,8 @@ use crate::event::{Monitor, Unit};
 use crate::spec::{ByteSize, Download, Kind};
 
 /// Runs `download` stages.
-#[derive(Clone, Debug, Default)]
-pub struct DownloadStage {
-    http: Http,
-}
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DownloadStage;
 
 /// A packed file and whose it is.
 struct Packed {
@@ -41,114 +39,118 @@ struct Packed {
 
 impl Stage for DownloadStage {
     fn run(&self, job: &Job, monitor: &Monitor) -> Result<Outcome, StageError> {
-        let Kind::Download(spec) = &job.kind else {
-            return Err(StageError::failed(format!(
-                "the stage `{}` is no download",
-                job.stage
-            )));
-        };
-        let packed = self.fetch(spec, job, monitor)?;
-        let name = source::file_name(&spec.url);
-        if spec.unpack {
-            let limits = unpack::Limits {
-                bytes: spec.max_unpacked.0,
-                ..unpack::Limits::default()
-            };
-            unpack::unpack(
-                &packed.path,
-                &name,
-                &job.output,
-                limits,
-                spec.sha256.is_some(),
-                monitor,
-            )?;
-        } else {
-            keep(&packed, &job.output.join(name), monitor)?;
-        }
-        if packed.ours {
-            let _ = fs::remove_file(&packed.path);
-        }
-        Ok(Outcome::default())
+        download(job, monitor, &Http::default())
     }
 }
 
-impl DownloadStage {
-    /// Gets the packed file, checked, from the first place that has it.
-    fn fetch(&self, spec: &Download, job: &Job, monitor: &Monitor) -> Result<Packed, StageError> {
-        let mut failures: Vec<(String, StageError)> = Vec::new();
-        for source in source::candidates(spec, job)? {
-            if let Some((place, error)) = failures.last() {
-                monitor.info(format!("`{place}` failed ({error}); trying `{source}`"));
-            }
-            match self.fetch_from(&source, spec, job, monitor) {
-                Ok(packed) => return Ok(packed),
-                Err(StageError::Interrupted) => return Err(StageError::Interrupted),
-                Err(error) => failures.push((source.to_string(), error)),
-            }
-        }
-        let transient = failures
-            .iter()
-            .any(|(_, error)| matches!(error, StageError::Failed { transient: true, .. }));
-        let message = match failures.as_slice() {
-            [(_, error)] => error.to_string(),
-            several => {
-                let lines: Vec<String> = several
-                    .iter()
-                    .map(|(place, error)| format!("  from `{place}`: {error}"))
-                    .collect();
-                format!(
-                    "none of the {} sources gave the file:\n{}",
-                    several.len(),
-                    lines.join("\n")
-                )
-            }
+/// Runs the job, as patiently as `http` says.
+fn download(job: &Job, monitor: &Monitor, http: &Http) -> Result<Outcome, StageError> {
+    let Kind::Download(spec) = &job.kind else {
+        return Err(StageError::failed(format!(
+            "the stage `{}` is no download",
+            job.stage
+        )));
+    };
+    let packed = fetch(spec, job, monitor, http)?;
+    let name = source::safe_name(&spec.file_name());
+    if spec.unpack {
+        let limits = unpack::Limits {
+            bytes: spec.max_unpacked.0,
+            ..unpack::Limits::default()
         };
-        Err(StageError::Failed { message, transient })
+        unpack::unpack(
+            &packed.path,
+            &name,
+            &job.output,
+            limits,
+            spec.sha256.is_some(),
+            monitor,
+        )?;
+    } else {
+        keep(&packed, &job.output.join(name), monitor)?;
     }
+    if packed.ours {
+        // What is left is cleared with the scratch folder.
+        let _ = fs::remove_file(&packed.path);
+    }
+    Ok(Outcome::default())
+}
 
-    fn fetch_from(
-        &self,
-        source: &Source,
-        spec: &Download,
-        job: &Job,
-        monitor: &Monitor,
-    ) -> Result<Packed, StageError> {
-        match source {
-            Source::File(path) => {
-                let size = size_of(path)?;
-                if size > spec.max_size.0 {
-                    return Err(too_large(&path.display().to_string(), size, spec.max_size));
-                }
-                check(path, &path.display().to_string(), spec, monitor)?;
-                Ok(Packed {
-                    path: path.clone(),
-                    ours: false,
-                })
+/// Gets the packed file, checked, from the first place that has it.
+fn fetch(spec: &Download, job: &Job, monitor: &Monitor, http: &Http) -> Result<Packed, StageError> {
+    let mut failures: Vec<(String, StageError)> = Vec::new();
+    for source in source::candidates(spec, job)? {
+        if let Some((place, error)) = failures.last() {
+            monitor.info(format!("`{place}` failed ({error}); trying `{source}`"));
+        }
+        match fetch_from(&source, spec, job, monitor, http) {
+            Ok(packed) => return Ok(packed),
+            Err(StageError::Interrupted) => return Err(StageError::Interrupted),
+            Err(error) => failures.push((source.to_string(), error)),
+        }
+    }
+    let transient = failures
+        .iter()
+        .any(|(_, error)| matches!(error, StageError::Failed { transient: true, .. }));
+    let message = match failures.as_slice() {
+        [(_, error)] => error.to_string(),
+        several => {
+            let lines: Vec<String> = several
+                .iter()
+                .map(|(place, error)| format!("  from `{place}`: {error}"))
+                .collect();
+            format!(
+                "none of the {} sources gave the file:\n{}",
+                several.len(),
+                lines.join("\n")
+            )
+        }
+    };
+    Err(StageError::Failed { message, transient })
+}
+
+fn fetch_from(
+    source: &Source,
+    spec: &Download,
+    job: &Job,
+    monitor: &Monitor,
+    http: &Http,
+) -> Result<Packed, StageError> {
+    match source {
+        Source::File(path) => {
+            let size = size_of(path)?;
+            if size > spec.max_size.0 {
+                return Err(too_large(&path.display().to_string(), size, spec.max_size));
             }
-            Source::Url(url) => {
-                fs::create_dir_all(&job.scratch)
-                    .map_err(|error| cannot("make the folder", &job.scratch, &error))?;
-                let shown = source.to_string();
-                let mut partial = partial::Partial::open(&job.scratch)?;
-                let resumed = self.http.fetch(url, &shown, &mut partial, spec, monitor)?;
-                let mut checked = check(partial.path(), &shown, spec, monitor);
-                if resumed && matches!(checked, Err(StageError::Failed { .. })) {
-                    monitor.warn(format!(
-                        "what `{shown}` sent in parts does not fit together; starting anew"
-                    ));
-                    partial.clear()?;
-                    self.http.fetch(url, &shown, &mut partial, spec, monitor)?;
-                    checked = check(partial.path(), &shown, spec, monitor);
-                }
-                if let Err(StageError::Failed { .. }) = checked {
-                    partial.clear()?;
-                }
-                checked?;
-                Ok(Packed {
-                    path: partial.path().to_owned(),
-                    ours: true,
-                })
+            check(path, &path.display().to_string(), spec, monitor)?;
+            Ok(Packed {
+                path: path.clone(),
+                ours: false,
+            })
+        }
+        Source::Url(url) => {
+            fs::create_dir_all(&job.scratch)
+                .map_err(|error| cannot("make the folder", &job.scratch, &error))?;
+            let shown = source.to_string();
+            let mut partial = partial::Partial::open(&job.scratch)?;
+            let resumed = http.fetch(url, &shown, &mut partial, spec, monitor)?;
+            let mut checked = check(partial.path(), &shown, spec, monitor);
+            if resumed && matches!(checked, Err(StageError::Failed { .. })) {
+                monitor.warn(format!(
+                    "what `{shown}` sent in parts does not fit together; starting anew"
+                ));
+                partial.clear()?;
+                http.fetch(url, &shown, &mut partial, spec, monitor)?;
+                checked = check(partial.path(), &shown, spec, monitor);
             }
+            if let Err(StageError::Failed { .. }) = checked {
+                partial.clear()?;
+            }
+            checked?;
+            Ok(Packed {
+                path: partial.path().to_owned(),
+                ours: true,
+            })
         }
     }
 }

@@ -148,9 +148,10 @@ impl Test {
             mirrors: self.mirrors.clone(),
             scratch: self.path("scratch"),
             output: self.path("output"),
+            log: self.path("log.txt"),
             threads: 1,
         };
-        DownloadStage { http }.run(&job, &Monitor::new(|_| {}, Arc::clone(&self.stop)))
+        download(&job, &Monitor::new(|_| {}, Arc::clone(&self.stop)), &http)
     }
 
     /// It worked, and gave the content.

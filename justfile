@@ -1,0 +1,32 @@
+# Commands that people repeat. `just` lists them; https://just.systems
+
+default:
+    @just --list
+
+# Everything that CI checks.
+check:
+    .ci/run
+
+# Format the code.
+fmt:
+    cargo fmt
+
+# The tests, or those whose name holds FILTER.
+test FILTER="":
+    cargo test {{FILTER}}
+
+# The digits, from raw data to the table.
+digits:
+    cargo run --release -- run pipelines/digits.yaml
+
+# Write new snapshots; look at them with `git diff` before committing.
+snapshots:
+    INSTA_UPDATE=always cargo test
+
+# Look at the display: MODE is auto, plain or json; SCENE is training, trouble or many.
+display MODE="auto" SCENE="training":
+    cargo run --example progress_demo -- {{MODE}} {{SCENE}}
+
+# The library's documentation.
+doc:
+    cargo doc --no-deps --open

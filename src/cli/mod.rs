@@ -1,0 +1,77 @@
+//! The command line: arguments, one file a subcommand, diagnostics, exit codes.
+//!
+//! Results go to standard output, progress and messages to standard error. Exit codes: 0 done;
+//! 1 a stage failed; 2 the command line or a file is wrong; 130 interrupted.
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is where Erlen speaks")]
+
+mod check;
+mod fail;
+mod plan;
+mod run;
+mod schema;
+mod session;
+mod tables;
+mod worker;
+
+use clap::{Parser, Subcommand};
+
+pub use fail::Fail;
+
+/// Everything went well.
+const DONE: u8 = 0;
+/// A stage failed.
+const FAILED: u8 = 1;
+/// The command line or a file is wrong.
+const USAGE: u8 = 2;
+/// Interrupted; everything committed so far is kept.
+const INTERRUPTED: u8 = 130;
+
+/// Declarative experiment pipelines for machine learning.
+#[derive(Debug, Parser)]
+#[command(name = "erlen", version, propagate_version = true, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Bring stages up to date and, where none is named, the tables
+    Run(run::Arguments),
+    /// Show what would run, and why
+    Plan(plan::Arguments),
+    /// Validate pipeline files; nothing is run
+    Check(check::Arguments),
+    /// Print the JSON Schema of pipeline files, for editors
+    Schema,
+    /// Run one job in this process
+    #[command(hide = true)]
+    Worker(worker::Arguments),
+}
+
+/// Runs the command that the program's arguments describe; gives the exit code.
+pub fn main() -> u8 {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Where even the message cannot be written, the exit code still tells.
+            let _ = error.print();
+            return if error.use_stderr() { USAGE } else { DONE };
+        }
+    };
+    let result = match arguments.command {
+        Command::Run(arguments) => run::run(&arguments),
+        Command::Plan(arguments) => plan::run(&arguments),
+        Command::Check(arguments) => check::run(&arguments),
+        Command::Schema => schema::run(),
+        Command::Worker(arguments) => worker::run(&arguments),
+    };
+    match result {
+        Ok(code) => code,
+        Err(fail) => {
+            fail.print();
+            fail.code()
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! `erlen plan`: what would run, and why.
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::session::{PipelineArguments, Session};
+use super::{DONE, Fail};
+use crate::plan::{Decision, Node, Plan};
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    pipeline: PipelineArguments,
+    /// Print the plan as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<u8, Fail> {
+    let session = Session::open(&arguments.pipeline)?;
+    let plan = session.plan(&arguments.pipeline)?;
+    if arguments.json {
+        anstream::println!("{:#}", to_json(&plan));
+    } else {
+        anstream::print!("{}", to_text(&plan));
+    }
+    Ok(DONE)
+}
+
+/// The plan as lines: a stage each, with its decision and the reason for it.
+pub(super) fn to_text(plan: &Plan) -> String {
+    let nodes: Vec<&Node> = plan.order().iter().map(|&index| plan.node(index)).collect();
+    let names: Vec<String> = nodes.iter().map(|node| node.names.join(", ")).collect();
+    let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
+    let mut text = format!("{}: {}\n", plan.pipeline(), headline(&nodes));
+    for (node, name) in nodes.iter().zip(names) {
+        let (mark, style, words) = match &node.decision {
+            Decision::Reuse(_, action) => {
+                ('✓', anstyle::AnsiColor::Green, format!("reuse  {}", action.artifact.short()))
+            }
+            Decision::Run(_, reason) => ('▸', anstyle::AnsiColor::Yellow, format!("run    {reason}")),
+            Decision::Pending(upstream) => {
+                ('·', anstyle::AnsiColor::Cyan, format!("wait   for {}", upstream.join(", ")))
+            }
+        };
+        let style = anstyle::Style::new().fg_color(Some(style.into()));
+        let kind = node.stage.kind.name();
+        text.push_str(&format!("  {style}{mark}{style:#} {name:width$}  {kind:10}  {words}\n"));
+    }
+    if nodes.iter().any(|node| matches!(node.decision, Decision::Pending(_))) {
+        text.push_str("A stage that waits is reused if what it waits for comes out as before.\n");
+    }
+    text
+}
+
+fn headline(nodes: &[&Node]) -> String {
+    let count = |wanted: fn(&Decision) -> bool| {
+        nodes.iter().filter(|node| wanted(&node.decision)).map(|node| node.names.len()).sum::<usize>()
+    };
+    let reused = count(|decision| matches!(decision, Decision::Reuse(..)));
+    let run = count(|decision| matches!(decision, Decision::Run(..)));
+    let waiting = count(|decision| matches!(decision, Decision::Pending(_)));
+    let total = reused + run + waiting;
+    let stages = if total == 1 { "stage" } else { "stages" };
+    if reused == total {
+        return format!("{total} {stages}, all up to date");
+    }
+    let parts = [(run, "to run"), (waiting, "waiting"), (reused, "reused")];
+    let parts: Vec<String> =
+        parts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
+    format!("{total} {stages}: {}", parts.join(", "))
+}
+
+fn to_json(plan: &Plan) -> Value {
+    let stages: Vec<Value> = plan
+        .order()
+        .iter()
+        .map(|&index| {
+            let node = plan.node(index);
+            let waits_for: Vec<&str> = plan.upstream(index).map(|index| plan.node(index).name()).collect();
+            let mut stage = json!({
+                "stage": node.name(),
+                "names": node.names,
+                "kind": node.stage.kind.name(),
+                "after": waits_for,
+                "recipe": node.recipe,
+            });
+            let decision = match &node.decision {
+                Decision::Reuse(key, action) => json!({
+                    "decision": "reuse",
+                    "fingerprint": action.fingerprint,
+                    "artifact": action.artifact,
+                    "metrics": action.metrics,
+                    "key": key,
+                }),
+                Decision::Run(key, reason) => json!({
+                    "decision": "run",
+                    "fingerprint": key.fingerprint(),
+                    "reason": reason,
+                    "because": reason.to_string(),
+                    "key": key,
+                }),
+                Decision::Pending(upstream) => json!({"decision": "pending", "pending": upstream}),
+            };
+            if let (Value::Object(stage), Value::Object(decision)) = (&mut stage, decision) {
+                stage.extend(decision);
+            }
+            stage
+        })
+        .collect();
+    json!({"pipeline": plan.pipeline(), "stages": stages})
+}

@@ -1,0 +1,85 @@
+//! What most commands begin with: the pipeline, its project, the store, the history.
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::Fail;
+use crate::plan::{Earlier, Plan, Request};
+use crate::record::History;
+use crate::spec::{Override, Pipeline, Project};
+use crate::store::Store;
+
+/// The arguments that name a pipeline and its parameters.
+#[derive(Debug, Args)]
+pub(super) struct PipelineArguments {
+    /// The pipeline file
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Stages to bring up to date, with all that they need; by default all
+    #[arg(value_name = "STAGE")]
+    pub stages: Vec<String>,
+    /// Replace a parameter's value (or the pipeline's `seed`); may be repeated
+    #[arg(long = "set", value_name = "NAME=VALUE")]
+    pub overrides: Vec<Override>,
+    /// Run the named stages, or all, even where their results are known
+    #[arg(short, long)]
+    pub force: bool,
+    /// Where results are kept, instead of .erlen in the project's root
+    #[arg(long, env = "ERLEN_STORE", value_name = "FOLDER", hide_env_values = true)]
+    pub store: Option<PathBuf>,
+}
+
+/// A pipeline in its project, with the store.
+pub(super) struct Session {
+    pub pipeline: Pipeline,
+    pub project: Project,
+    pub store: Store,
+    file: PathBuf,
+}
+
+impl Session {
+    pub fn open(arguments: &PipelineArguments) -> Result<Self, Fail> {
+        let pipeline = Pipeline::load(&arguments.file, &arguments.overrides)?;
+        let project = Project::find(&arguments.file, arguments.store.clone())?;
+        let store = Store::open(&project.store)?;
+        Ok(Self { pipeline, project, store, file: arguments.file.clone() })
+    }
+
+    /// The plan for what the arguments ask.
+    pub fn plan(&self, arguments: &PipelineArguments) -> Result<Plan, Fail> {
+        let forced: BTreeSet<String> = match (arguments.force, arguments.stages.is_empty()) {
+            (false, _) => BTreeSet::new(),
+            (true, true) => self.pipeline.stages.keys().cloned().collect(),
+            (true, false) => arguments.stages.iter().cloned().collect(),
+        };
+        let request = Request { targets: arguments.stages.clone(), forced, earlier: self.earlier() };
+        Ok(Plan::new(&self.pipeline, &self.project.root, &self.store, request)?)
+    }
+
+    /// The nearest earlier result of each stage, as far as the history knows.
+    fn earlier(&self) -> HashMap<String, Earlier> {
+        let names: Vec<&str> = self.pipeline.stages.keys().map(String::as_str).collect();
+        // Without history, reasons are less telling; nothing else changes.
+        let last = History::open(&self.history())
+            .and_then(|history| history.last_results(&self.pipeline.name, &names))
+            .unwrap_or_default();
+        last.into_iter()
+            .filter_map(|(stage, last)| {
+                let key = serde_json::from_value(last.key).ok()?;
+                Some((stage, Earlier { run: last.run, key }))
+            })
+            .collect()
+    }
+
+    /// The file with the history of runs.
+    pub fn history(&self) -> PathBuf {
+        self.project.store.join("erlen.db")
+    }
+
+    /// The pipeline file, as it was named.
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+}

@@ -1,0 +1,25 @@
+//! `erlen worker`: the other end of a dispatcher's line. Not for users.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use clap::Args;
+
+use super::{DONE, FAILED, Fail};
+use crate::exec;
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// The job file
+    job: PathBuf,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<u8, Fail> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT, signal_hook::consts::SIGHUP] {
+        signal_hook::flag::register(signal, Arc::clone(&stop)).map_err(Fail::io("signal handlers"))?;
+    }
+    let done = exec::serve(&arguments.job, std::io::stdout(), &stop).map_err(Fail::io("the worker"))?;
+    Ok(if done { DONE } else { FAILED })
+}

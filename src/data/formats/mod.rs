@@ -1,0 +1,167 @@
+//! The input formats, one file each.
+//!
+//! A format finds its files in the input, checks them, and hands every sample to the intake in the
+//! files' natural order, which never depends on how a folder happens to be listed.
+
+mod cifar;
+mod csv;
+mod decode;
+mod idx;
+mod image_folder;
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use flate2::bufread::MultiGzDecoder;
+
+use super::error::DataError;
+use super::intake::Intake;
+use super::labels::Classes;
+use crate::spec::Format;
+
+/// Samples with more values than this are taken for a mistake.
+const MOST_VALUES: usize = 1 << 28;
+
+/// Hands every sample of `input` to `intake` and gives the classes.
+pub(super) fn read(format: &Format, input: &Path, intake: &mut Intake<'_>) -> Result<Classes, DataError> {
+    match format {
+        Format::Csv(options) => csv::read(options, input, intake),
+        Format::Idx(_) => idx::read(input, intake),
+        Format::Cifar10(_) => cifar::read_cifar10(input, intake),
+        Format::Cifar100(options) => cifar::read_cifar100(options, input, intake),
+        Format::ImageFolder(options) => image_folder::read(options, input, intake),
+    }
+}
+
+/// What stands in `folder`, sorted by name, without hidden entries.
+fn entries(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
+    let listing = fs::read_dir(folder).map_err(DataError::io("list", folder))?;
+    let mut paths = Vec::new();
+    for entry in listing {
+        let path = entry.map_err(DataError::io("list", folder))?.path();
+        if path.file_name().is_some_and(|name| !is_hidden(name)) {
+            paths.push(path);
+        }
+    }
+    paths.sort_unstable();
+    Ok(paths)
+}
+
+/// Hidden by custom, or left behind by a packing program.
+fn is_hidden(name: &OsStr) -> bool {
+    name.as_encoded_bytes().starts_with(b".") || name == "__MACOSX"
+}
+
+/// The last part of a path, as text.
+fn name_of(path: &Path) -> String {
+    path.file_name()
+        .unwrap_or(path.as_os_str())
+        .to_string_lossy()
+        .into_owned()
+}
+
+/// The input if it is a file, or the only file in it.
+fn single_file(input: &Path) -> Result<PathBuf, DataError> {
+    if !input.is_dir() {
+        return Ok(input.to_owned());
+    }
+    let mut files = Vec::new();
+    let mut folders = Vec::new();
+    for path in entries(input)? {
+        if path.is_dir() {
+            folders.push(path)
+        } else {
+            files.push(path)
+        }
+    }
+    match (&files[..], &folders[..]) {
+        ([file], _) => Ok(file.clone()),
+        ([], [folder]) => single_file(folder),
+        ([], _) => Err(DataError::input(
+            input,
+            "one file is expected here, and there is none",
+        )),
+        _ => Err(DataError::input(
+            input,
+            format!(
+                "one file is expected here, and there are {} (`{}`, `{}`, ...): name the file in `input`",
+                files.len(),
+                name_of(&files[0]),
+                name_of(&files[1])
+            ),
+        )),
+    }
+}
+
+/// The folder that `holds` says is right: the input, or a folder in it.
+fn holding_folder(
+    input: &Path,
+    what: &str,
+    holds: impl Fn(&Path) -> Result<bool, DataError>,
+) -> Result<PathBuf, DataError> {
+    if !input.is_dir() {
+        let problem =
+            format!("a folder with {what} is expected here; was the archive unpacked (`unpack: true`)?");
+        return Err(DataError::input(input, problem));
+    }
+    if holds(input)? {
+        return Ok(input.to_owned());
+    }
+    let mut found = Vec::new();
+    for path in entries(input)? {
+        if path.is_dir() && holds(&path)? {
+            found.push(path);
+        }
+    }
+    match &found[..] {
+        [folder] => Ok(folder.clone()),
+        [] => Err(DataError::input(
+            input,
+            format!("there is no {what} here or one folder down"),
+        )),
+        [first, second, ..] => Err(DataError::input(
+            input,
+            format!(
+                "both `{}` and `{}` have {what}: name one in `input`",
+                name_of(first),
+                name_of(second)
+            ),
+        )),
+    }
+}
+
+/// Opens a file that may be gzipped.
+fn open(path: &Path) -> Result<Box<dyn BufRead>, DataError> {
+    let file = File::open(path).map_err(DataError::io("open", path))?;
+    let mut reader = BufReader::with_capacity(1 << 17, file);
+    let start = reader.fill_buf().map_err(DataError::io("read", path))?;
+    if start.starts_with(&[0x1f, 0x8b]) {
+        Ok(Box::new(BufReader::with_capacity(
+            1 << 17,
+            MultiGzDecoder::new(reader),
+        )))
+    } else {
+        Ok(Box::new(reader))
+    }
+}
+
+/// Fills `buffer`; `false` if the file ends before.
+fn read_full(reader: &mut dyn BufRead, buffer: &mut [u8], path: &Path) -> Result<bool, DataError> {
+    match reader.read_exact(buffer) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(false),
+        Err(error) => Err(DataError::io("read", path)(error)),
+    }
+}
+
+/// Whether nothing follows.
+fn at_end(reader: &mut dyn BufRead, path: &Path) -> Result<bool, DataError> {
+    let mut byte = [0];
+    let count = reader
+        .take(1)
+        .read(&mut byte)
+        .map_err(DataError::io("read", path))?;
+    Ok(count == 0)
+}

@@ -1,0 +1,35 @@
+//! Data: from files in a known format to batches ready for a training step.
+//!
+//! Two halves meet in one file. [`prepare`] reads CSV tables, IDX files, CIFAR archives or folders
+//! of images, decides the splits by content, and writes a dataset: a single file that can be
+//! mapped into memory. [`Dataset`] opens it, and a [`Loader`] serves a [`Split`] of it as shuffled,
+//! augmented, normalised batches, made ahead on other threads.
+//!
+//! The same input files give the same dataset file, byte for byte; the same seed, epoch and index
+//! give the same batch, whatever the number of threads.
+
+mod augment;
+mod dataset;
+mod error;
+mod formats;
+mod intake;
+mod labels;
+mod layout;
+mod loader;
+mod normalization;
+mod prepare;
+mod shape;
+mod split;
+#[cfg(test)]
+mod testing;
+mod writer;
+
+pub use augment::Augmentation;
+pub use dataset::{Dataset, Split};
+pub use error::DataError;
+pub use layout::FILE_NAME;
+pub use loader::{Batch, EpochBatches, Loader, LoaderConfig};
+pub use normalization::Normalization;
+pub use prepare::{Prepared, prepare};
+pub use shape::SampleShape;
+pub use writer::{DatasetWriter, Sample};

@@ -1,0 +1,161 @@
+//! Normalisation: from pixels or features to numbers around 0.
+
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::dataset::{RawSample, Split};
+use super::error::DataError;
+use super::shape::SampleShape;
+use crate::spec;
+
+/// `(x - mean) / std` for each channel of an image (pixels in `[0, 1]`) or each feature column.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Normalization {
+    /// The mean of each channel or column.
+    pub mean: Vec<f32>,
+    /// The standard deviation of each channel or column.
+    pub std: Vec<f32>,
+}
+
+impl Normalization {
+    /// Mean and (population) deviation over all samples of `split`. A deviation of 0 becomes 1.
+    ///
+    /// Pixels are counted, so the result is exact up to its last rounding; features are summed in
+    /// f64 in the samples' order.
+    pub fn measure(split: &Split) -> Self {
+        let moments: Vec<(f64, f64)> = match split.shape() {
+            SampleShape::Image { channels, .. } => {
+                count_pixels(split, channels).iter().map(pixel_moments).collect()
+            }
+            SampleShape::Features { columns } => feature_moments(split, columns),
+        };
+        Self {
+            mean: moments.iter().map(|(mean, _)| *mean as f32).collect(),
+            std: moments
+                .iter()
+                .map(|(_, std)| *std as f32)
+                .map(|std| if std > 0.0 { std } else { 1.0 })
+                .collect(),
+        }
+    }
+
+    /// What a pipeline file gives.
+    ///
+    /// # Errors
+    /// It is for another number of channels.
+    pub fn from_spec(normalize: &spec::Normalize, shape: SampleShape) -> Result<Self, DataError> {
+        let normalization = Self {
+            mean: normalize.mean.iter().map(|mean| *mean as f32).collect(),
+            std: normalize.std.iter().map(|std| std.get() as f32).collect(),
+        };
+        normalization.check(shape)?;
+        Ok(normalization)
+    }
+
+    /// Checks that this fits samples of `shape`.
+    ///
+    /// # Errors
+    /// It is for another number of channels, or its numbers cannot be divided by.
+    pub fn check(&self, shape: SampleShape) -> Result<(), DataError> {
+        let wanted = shape.channels();
+        if self.mean.len() != wanted || self.std.len() != wanted {
+            let what = match shape {
+                SampleShape::Image { .. } => "channels",
+                SampleShape::Features { .. } => "feature columns",
+            };
+            return Err(DataError::Options(format!(
+                "`normalize` has {} means and {} deviations, and the data has {wanted} {what}: give one \
+                 of each a channel, or leave `normalize` out to have them measured",
+                self.mean.len(),
+                self.std.len()
+            )));
+        }
+        let usable = |std: &f32| std.is_finite() && *std > 0.0;
+        if !self.mean.iter().all(|mean| mean.is_finite()) || !self.std.iter().all(usable) {
+            return Err(DataError::Options(
+                "`normalize` needs finite means, and deviations over 0 that f32 can hold".into(),
+            ));
+        }
+        Ok(())
+    }
+
+    /// For each channel, what each pixel value becomes.
+    pub(super) fn pixel_tables(&self) -> Vec<[f32; 256]> {
+        let channels = self.mean.iter().zip(&self.std);
+        channels
+            .map(|(mean, std)| std::array::from_fn(|pixel| (pixel as f32 / 255.0 - mean) / std))
+            .collect()
+    }
+
+    /// Normalises a row of features in place.
+    pub(super) fn apply_to_features(&self, features: &mut [f32]) {
+        for ((feature, mean), std) in features.iter_mut().zip(&self.mean).zip(&self.std) {
+            *feature = (*feature - mean) / std;
+        }
+    }
+}
+
+/// For each channel, how often each pixel value occurs. Integers: the order of threads is no matter.
+fn count_pixels(split: &Split, channels: usize) -> Vec<[u64; 256]> {
+    let empty = || vec![[0u64; 256]; channels];
+    let plane = split.shape().len() / channels;
+    (0..split.len())
+        .into_par_iter()
+        .with_min_len(256)
+        .fold(empty, |mut counts, index| {
+            if let RawSample::Pixels(pixels) = split.raw_sample(index) {
+                for (counts, plane) in counts.iter_mut().zip(pixels.chunks_exact(plane)) {
+                    for pixel in plane {
+                        counts[usize::from(*pixel)] += 1;
+                    }
+                }
+            }
+            counts
+        })
+        .reduce(empty, |mut left, right| {
+            for (left, right) in left.iter_mut().flatten().zip(right.iter().flatten()) {
+                *left += right;
+            }
+            left
+        })
+}
+
+fn pixel_moments(counts: &[u64; 256]) -> (f64, f64) {
+    let total = counts.iter().sum::<u64>().max(1) as f64;
+    let values = || {
+        counts
+            .iter()
+            .enumerate()
+            .map(|(value, count)| (value as f64 / 255.0, *count as f64))
+    };
+    let mean = values().map(|(value, count)| value * count).sum::<f64>() / total;
+    let variance = values()
+        .map(|(value, count)| (value - mean).powi(2) * count)
+        .sum::<f64>()
+        / total;
+    (mean, variance.sqrt())
+}
+
+fn feature_moments(split: &Split, columns: usize) -> Vec<(f64, f64)> {
+    let total = split.len().max(1) as f64;
+    let mut row = vec![0f32; columns];
+    let mut mean = vec![0f64; columns];
+    for index in 0..split.len() {
+        split.read_sample(index, &mut row);
+        for (mean, value) in mean.iter_mut().zip(&row) {
+            *mean += f64::from(*value);
+        }
+    }
+    mean.iter_mut().for_each(|mean| *mean /= total);
+    let mut variance = vec![0f64; columns];
+    for index in 0..split.len() {
+        split.read_sample(index, &mut row);
+        for ((variance, mean), value) in variance.iter_mut().zip(&mean).zip(&row) {
+            *variance += (f64::from(*value) - mean).powi(2);
+        }
+    }
+    mean.into_iter()
+        .zip(variance)
+        .map(|(mean, sum)| (mean, (sum / total).sqrt()))
+        .collect()
+}

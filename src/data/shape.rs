@@ -1,0 +1,75 @@
+//! The shape of one sample.
+
+use std::fmt::{self, Display, Formatter};
+
+use serde::{Deserialize, Serialize};
+
+/// The shape of one sample.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum SampleShape {
+    /// An image, `[C, H, W]`.
+    Image {
+        /// Channels: 1 for grey, 3 for red, green, blue.
+        channels: usize,
+        /// Rows of pixels.
+        height: usize,
+        /// Columns of pixels.
+        width: usize,
+    },
+    /// A table's row, `[F]`.
+    Features {
+        /// Feature columns.
+        columns: usize,
+    },
+}
+
+impl SampleShape {
+    /// The number of values in a sample.
+    #[allow(clippy::len_without_is_empty, reason = "no sample is empty")]
+    pub fn len(&self) -> usize {
+        match *self {
+            Self::Image {
+                channels,
+                height,
+                width,
+            } => channels * height * width,
+            Self::Features { columns } => columns,
+        }
+    }
+
+    /// The number of values that normalisation treats apart: channels, or feature columns.
+    pub fn channels(&self) -> usize {
+        match *self {
+            Self::Image { channels, .. } => channels,
+            Self::Features { columns } => columns,
+        }
+    }
+
+    /// [`SampleShape::len`], or nothing where a dimension is 0 or the product does not fit.
+    pub(super) fn checked_len(&self) -> Option<usize> {
+        let len = match *self {
+            Self::Image {
+                channels,
+                height,
+                width,
+            } => channels.checked_mul(height)?.checked_mul(width)?,
+            Self::Features { columns } => columns,
+        };
+        (len > 0).then_some(len)
+    }
+}
+
+impl Display for SampleShape {
+    /// As `3x32x32` (`[C, H, W]`), or `13 columns`.
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Image {
+                channels,
+                height,
+                width,
+            } => write!(f, "{channels}x{height}x{width}"),
+            Self::Features { columns } => write!(f, "{columns} columns"),
+        }
+    }
+}

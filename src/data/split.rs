@@ -1,0 +1,201 @@
+//! Carving splits from the training samples.
+//!
+//! Within each class, samples are ranked by the digest of their values. The first `test` share of
+//! the ranking goes to the test split, the next `val` share to the validation split, the rest stays.
+//! So neither the order of the samples nor the names of their files matter, and adding samples
+//! moves few of the others. Samples with equal values stay together, so that no copy of a training
+//! sample is ever tested on. Each class gives `round(share * n)` of its `n` samples, but at least
+//! one, to each split; it is an error where that leaves none to train on.
+
+use super::error::DataError;
+use crate::spec::SplitName;
+
+/// The digest of a sample's values: 16 bytes of BLAKE3.
+pub(super) type ContentDigest = [u8; 16];
+
+/// The shares of the training samples that become other splits.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Shares {
+    pub val: Option<f64>,
+    pub test: Option<f64>,
+}
+
+/// Moves samples of the train split to others.
+pub(super) fn carve(
+    shares: Shares,
+    classes: &[String],
+    labels: &[u32],
+    digests: &[ContentDigest],
+    splits: &mut [SplitName],
+) -> Result<(), DataError> {
+    let requests: Vec<(SplitName, f64)> = [(SplitName::Test, shares.test), (SplitName::Val, shares.val)]
+        .into_iter()
+        .filter_map(|(name, share)| Some((name, share?)))
+        .collect();
+    if requests.is_empty() {
+        return Ok(());
+    }
+    let sum: f64 = requests.iter().map(|(_, share)| share).sum();
+    if sum >= 1.0 {
+        return Err(DataError::Options(format!(
+            "the shares of `split` add up to {sum}, which leaves nothing to train on: make them smaller"
+        )));
+    }
+    let mut members: Vec<Vec<usize>> = vec![Vec::new(); classes.len()];
+    for (index, label) in labels.iter().enumerate() {
+        if splits[index] == SplitName::Train {
+            members[*label as usize].push(index);
+        }
+    }
+    for (class, mut members) in classes.iter().zip(members) {
+        if members.is_empty() {
+            continue;
+        }
+        members.sort_unstable_by_key(|index| digests[*index]);
+        let groups: Vec<&[usize]> = members
+            .chunk_by(|left, right| digests[*left] == digests[*right])
+            .collect();
+        let mut groups = groups.into_iter();
+        for (name, share) in &requests {
+            let wanted = ((share * members.len() as f64).round() as usize).max(1);
+            let mut taken = 0;
+            while taken < wanted {
+                let Some(group) = groups.next() else {
+                    return Err(too_small(class, members.len(), &requests));
+                };
+                group.iter().for_each(|index| splits[*index] = *name);
+                taken += group.len();
+            }
+        }
+        if groups.next().is_none() {
+            return Err(too_small(class, members.len(), &requests));
+        }
+    }
+    Ok(())
+}
+
+fn too_small(class: &str, count: usize, requests: &[(SplitName, f64)]) -> DataError {
+    let names: Vec<&str> = requests.iter().map(|(name, _)| name.as_str()).collect();
+    DataError::Options(format!(
+        "class `{class}` has {count} training {}, too few different ones to fill {} and leave one to train \
+         on: add samples, leave the class out, or change `split` (a label column that holds numbers to be \
+         predicted, not classes, looks like this too)",
+        if count == 1 { "sample" } else { "samples" },
+        names.join(" and ")
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn digest(value: u32) -> ContentDigest {
+        blake3::hash(&value.to_le_bytes()).as_bytes()[..16]
+            .try_into()
+            .unwrap()
+    }
+
+    fn names(count: usize) -> Vec<String> {
+        (0..count).map(|index| format!("c{index}")).collect()
+    }
+
+    fn carved(samples: &[(u32, u32)], shares: Shares) -> Result<Vec<SplitName>, DataError> {
+        let labels: Vec<u32> = samples.iter().map(|(label, _)| *label).collect();
+        let digests: Vec<ContentDigest> = samples.iter().map(|(_, value)| digest(*value)).collect();
+        let mut splits = vec![SplitName::Train; samples.len()];
+        carve(shares, &names(3), &labels, &digests, &mut splits)?;
+        Ok(splits)
+    }
+
+    const BOTH: Shares = Shares {
+        val: Some(0.1),
+        test: Some(0.25),
+    };
+
+    #[test]
+    fn each_class_gives_its_share() {
+        let samples: Vec<(u32, u32)> = (0..300).map(|value| (value % 3, value)).collect();
+        let splits = carved(&samples, BOTH).unwrap();
+        for class in 0..3 {
+            let count = |name| {
+                let members = samples
+                    .iter()
+                    .zip(&splits)
+                    .filter(|((label, _), _)| *label == class);
+                members.filter(|(_, split)| **split == name).count()
+            };
+            assert_eq!(count(SplitName::Test), 25);
+            assert_eq!(count(SplitName::Val), 10);
+            assert_eq!(count(SplitName::Train), 65);
+        }
+    }
+
+    #[test]
+    fn splits_of_the_files_stay() {
+        let labels = [0, 0, 0, 0];
+        let digests: Vec<ContentDigest> = (0..4).map(digest).collect();
+        let mut splits = [
+            SplitName::Train,
+            SplitName::Test,
+            SplitName::Train,
+            SplitName::Train,
+        ];
+        let shares = Shares {
+            val: Some(0.34),
+            test: None,
+        };
+        carve(shares, &names(1), &labels, &digests, &mut splits).unwrap();
+        assert_eq!(splits[1], SplitName::Test);
+        assert_eq!(splits.iter().filter(|name| **name == SplitName::Val).count(), 1);
+    }
+
+    #[test]
+    fn classes_that_are_too_small_are_named() {
+        let error = carved(&[(0, 1), (0, 2), (0, 3), (1, 4), (1, 5)], BOTH).unwrap_err();
+        assert!(
+            error.to_string().contains("class `c1` has 2 training samples"),
+            "{error}"
+        );
+        let copies = carved(&[(2, 1), (2, 1), (2, 1), (2, 1)], BOTH).unwrap_err();
+        assert!(copies.to_string().contains("class `c2`"), "{copies}");
+        let three = carved(&[(0, 1), (0, 2), (0, 3)], BOTH).unwrap();
+        assert_eq!(three.iter().collect::<BTreeSet<_>>().len(), 3);
+        let all = Shares {
+            val: Some(0.5),
+            test: Some(0.5),
+        };
+        assert!(
+            carved(&[(0, 1)], all)
+                .unwrap_err()
+                .to_string()
+                .contains("add up to 1")
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn order_does_not_matter_and_copies_stay_together(
+            values in prop::collection::vec(0u32..60, 30..120),
+            seed in any::<u64>(),
+        ) {
+            let samples: Vec<(u32, u32)> = values.iter().map(|value| (value % 3, *value)).collect();
+            let mut shuffled = samples.clone();
+            crate::random::Stream::new(seed, crate::random::Purpose::Shuffle, 0, 0).shuffle(&mut shuffled);
+            let sets = |samples: &[(u32, u32)]| {
+                let splits = carved(samples, BOTH).ok()?;
+                Some(splits.into_iter().zip(samples.iter().copied()).collect::<BTreeSet<_>>())
+            };
+            let (left, right) = (sets(&samples), sets(&shuffled));
+            prop_assert_eq!(&left, &right);
+            if let Some(left) = left {
+                // Each different sample is in one split.
+                let different: BTreeSet<_> = samples.iter().collect();
+                prop_assert_eq!(left.len(), different.len());
+            }
+        }
+    }
+}

@@ -1,0 +1,537 @@
+//! The dispatcher: starts what can start, takes note of what ends.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
+
+use super::resources::{Machine, Needs, Pool, threads};
+use super::task::{Done, Failure, Placement, Task, TaskInput};
+use crate::event::{Activity, Event, Level, Metrics, Monitor, RunStatus};
+use crate::plan::{Decision, NodeIndex, Plan, Reason, Source, StageKey};
+use crate::stages::StageError;
+use crate::store::{Action, Lookup, Store};
+
+/// How often the dispatcher looks at the clock and at the stop flag.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// The first pause before another try; each further one is twice as long.
+const BACKOFF: Duration = Duration::from_secs(1);
+
+/// Lines of a failed stage's log that are shown.
+const TAIL_LINES: usize = 20;
+
+/// How to run a plan.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The most stages at once.
+    pub jobs: usize,
+    /// What the machine has for stages.
+    pub machine: Machine,
+    /// Whether to go on with what does not depend on a failed stage.
+    pub keep_going: bool,
+    /// Where heavy stages run.
+    pub placement: Placement,
+    /// The project's root.
+    pub project: PathBuf,
+    /// URL prefixes and what stands in for them, longest first.
+    pub mirrors: Vec<(String, String)>,
+}
+
+/// What a run came to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Summary {
+    /// How it ended.
+    pub status: RunStatus,
+    /// The metrics of every stage whose result is known now, by name.
+    pub metrics: HashMap<String, Metrics>,
+    counts: Counts,
+    failed: usize,
+    begun: Instant,
+}
+
+impl Summary {
+    /// The event that closes the run, to be told once everything made of its results is written.
+    pub fn finished(&self) -> Event {
+        Event::RunFinished {
+            status: self.status,
+            ran: self.counts.ran,
+            reused: self.counts.reused,
+            failed: self.failed,
+            skipped: self.counts.skipped,
+            seconds: self.begun.elapsed().as_secs_f64(),
+        }
+    }
+}
+
+/// Brings every stage of `plan` up to date. Each fact is handed to `emit`, in order, on the calling
+/// thread (all but the last: see [`Summary::finished`]). Once `stop` is set nothing new starts, and running stages are asked to save what they
+/// need for a resume.
+pub fn execute(
+    plan: &mut Plan,
+    store: &Store,
+    options: &Options,
+    stop: &AtomicBool,
+    emit: &mut dyn FnMut(&Event, Option<&StageKey>),
+) -> Summary {
+    let begun = Instant::now();
+    let (sender, receiver) = channel();
+    let waits = plan.order().iter().map(|&index| (index, plan.upstream(index).count())).collect();
+    let mut dispatcher = Dispatcher {
+        store,
+        options,
+        emit,
+        sender,
+        pool: Pool::new(&options.machine, options.jobs),
+        ready: VecDeque::new(),
+        queue: VecDeque::new(),
+        later: Vec::new(),
+        waits,
+        running: HashMap::new(),
+        failed: Vec::new(),
+        settled: BTreeSet::new(),
+        interrupted: false,
+        counts: Counts::default(),
+        metrics: HashMap::new(),
+        plan,
+    };
+    dispatcher.run(&receiver, stop);
+    dispatcher.finish(begun)
+}
+
+/// A stage that runs.
+struct Running {
+    needs: Needs,
+    key: StageKey,
+    attempt: u32,
+    deadline: Option<Instant>,
+    timed_out: bool,
+    stop: Arc<AtomicBool>,
+}
+
+enum Message {
+    Activity(NodeIndex, Activity),
+    Waiting(NodeIndex),
+    Ended(NodeIndex, Result<Done, Failure>),
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Counts {
+    ran: usize,
+    reused: usize,
+    skipped: usize,
+}
+
+struct Dispatcher<'a> {
+    plan: &'a mut Plan,
+    store: &'a Store,
+    options: &'a Options,
+    emit: &'a mut dyn FnMut(&Event, Option<&StageKey>),
+    sender: Sender<Message>,
+    pool: Pool,
+    /// Nodes whose inputs are there: each with its number of failed tries.
+    ready: VecDeque<(NodeIndex, u32)>,
+    /// Nodes that have to run and wait for resources.
+    queue: VecDeque<(NodeIndex, u32)>,
+    /// What is tried again once a pause is over.
+    later: Vec<(Instant, NodeIndex, u32)>,
+    /// How many upstream nodes are still to be done.
+    waits: HashMap<NodeIndex, usize>,
+    running: HashMap<NodeIndex, Running>,
+    failed: Vec<NodeIndex>,
+    /// Done, failed, skipped or interrupted.
+    settled: BTreeSet<NodeIndex>,
+    interrupted: bool,
+    counts: Counts,
+    metrics: HashMap<String, Metrics>,
+}
+
+impl Dispatcher<'_> {
+    fn run(&mut self, receiver: &Receiver<Message>, stop: &AtomicBool) {
+        self.tell(&Event::RunStarted {
+            pipeline: self.plan.pipeline().to_owned(),
+            stages: self.plan.order().iter().map(|&index| self.plan.node(index).names.len()).sum(),
+        });
+        let first: Vec<NodeIndex> =
+            self.plan.order().iter().copied().filter(|index| self.waits[index] == 0).collect();
+        self.ready.extend(first.into_iter().map(|index| (index, 0)));
+        loop {
+            if stop.load(Ordering::Relaxed) && !self.interrupted {
+                self.interrupted = true;
+                for running in self.running.values() {
+                    running.stop.store(true, Ordering::Relaxed);
+                }
+            }
+            self.resume_later();
+            self.start_ready();
+            let more = !(self.ready.is_empty() && self.queue.is_empty() && self.later.is_empty());
+            if self.running.is_empty() && (!self.may_start() || !more) {
+                return;
+            }
+            match receiver.recv_timeout(LOOK) {
+                Ok(message) => {
+                    self.take(message);
+                    // What else has arrived belongs to the same moment.
+                    while let Ok(message) = receiver.try_recv() {
+                        self.take(message);
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            self.enforce_deadlines();
+        }
+    }
+
+    /// Whether anything new may start.
+    fn may_start(&self) -> bool {
+        !self.interrupted && (self.options.keep_going || self.failed.is_empty())
+    }
+
+    fn resume_later(&mut self) {
+        let now = Instant::now();
+        let (due, later) = self.later.drain(..).partition(|(when, ..)| *when <= now);
+        self.later = later;
+        let due: Vec<(Instant, NodeIndex, u32)> = due;
+        self.ready.extend(due.into_iter().map(|(_, index, tries)| (index, tries)));
+    }
+
+    /// Decides about what is ready, and starts what has to run as far as resources reach.
+    fn start_ready(&mut self) {
+        while self.may_start()
+            && let Some((index, tries)) = self.ready.pop_front()
+        {
+            if matches!(self.plan.node(index).decision, Decision::Pending(_))
+                && let Err(error) = self.plan.settle(index)
+            {
+                self.fail(index, tries + 1, &StageError::failed(error.to_string()), None);
+                continue;
+            }
+            match &self.plan.node(index).decision {
+                Decision::Reuse(key, action) => {
+                    let (key, action) = (key.clone(), (**action).clone());
+                    self.reuse(index, &key, &action);
+                }
+                Decision::Run(..) | Decision::Pending(_) => self.queue.push_back((index, tries)),
+            }
+        }
+        let mut held = VecDeque::new();
+        while self.may_start()
+            && !self.pool.is_exhausted()
+            && let Some((index, tries)) = self.queue.pop_front()
+        {
+            let Decision::Run(key, reason) = &self.plan.node(index).decision else { continue };
+            let (key, reason) = (key.clone(), reason.clone());
+            let needs = Needs::of(&self.plan.node(index).stage, &self.options.machine);
+            if self.pool.take(needs) {
+                self.start(index, tries, needs, key, &reason);
+            } else {
+                held.push_back((index, tries));
+            }
+        }
+        held.append(&mut self.queue);
+        self.queue = held;
+    }
+
+    fn start(&mut self, index: NodeIndex, tries: u32, needs: Needs, key: StageKey, reason: &Reason) {
+        let node = self.plan.node(index);
+        let (name, stage) = (node.name().to_owned(), node.stage.clone());
+        if let (Some(message), 0) = (Needs::exceed(&stage, &self.options.machine), tries) {
+            let message = format!("{name}: {message}; it runs with what there is");
+            self.tell(&Event::Notice { level: Level::Warning, message });
+        }
+        let stop = Arc::new(AtomicBool::new(false));
+        let task = Task {
+            name: name.clone(),
+            kind: stage.kind.clone(),
+            seed: self.plan.node(index).seed,
+            key: key.clone(),
+            forced: *reason == Reason::Forced,
+            inputs: self.task_inputs(index),
+            threads: threads(&stage.kind, needs),
+            project: self.options.project.clone(),
+            mirrors: self.options.mirrors.clone(),
+            placement: self.options.placement.clone(),
+            store: self.store.clone(),
+            stop: Arc::clone(&stop),
+        };
+        let attempt = tries + 1;
+        self.tell_with_key(
+            &Event::StageStarted {
+                stage: name.clone(),
+                kind: stage.kind.name().to_owned(),
+                fingerprint: key.fingerprint(),
+                reason: reason.to_string(),
+                attempt,
+            },
+            &key,
+        );
+        let deadline = stage.timeout.map(|timeout| Instant::now() + timeout.0);
+        let running = Running { needs, key, attempt, deadline, timed_out: false, stop };
+        self.running.insert(index, running);
+        let sender = self.sender.clone();
+        let spawned = std::thread::Builder::new().name(name).spawn(move || {
+            let monitor = {
+                let sender = sender.clone();
+                Monitor::new(
+                    move |activity| drop(sender.send(Message::Activity(index, activity))),
+                    Arc::clone(&task.stop),
+                )
+            };
+            let waiting = || drop(sender.send(Message::Waiting(index)));
+            let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| task.run(&monitor, &waiting)))
+                .unwrap_or_else(|_| {
+                    let error = StageError::failed("the stage panicked: a mistake of Erlen's; please report it");
+                    Err(Failure { error, log: None })
+                });
+            drop(sender.send(Message::Ended(index, result)));
+        });
+        if let Err(error) = spawned {
+            let error = StageError::failed(format!("no thread could be started: {error}"));
+            drop(self.sender.send(Message::Ended(index, Err(Failure { error, log: None }))));
+        }
+    }
+
+    fn task_inputs(&self, index: NodeIndex) -> std::collections::BTreeMap<String, TaskInput> {
+        let mut inputs = std::collections::BTreeMap::new();
+        for input in &self.plan.node(index).inputs {
+            let task_input = match &input.source {
+                Source::Project { path, digest } => {
+                    TaskInput::Project { path: path.clone(), digest: *digest }
+                }
+                Source::Stage { node, path } => match self.plan.node(*node).decision.action() {
+                    Some(action) => {
+                        TaskInput::Artifact { artifact: action.artifact, path: path.clone() }
+                    }
+                    None => continue,
+                },
+            };
+            inputs.insert(input.role.clone(), task_input);
+        }
+        inputs
+    }
+
+    fn take(&mut self, message: Message) {
+        match message {
+            Message::Activity(index, activity) => {
+                let stage = self.plan.node(index).name().to_owned();
+                self.tell(&Event::StageActivity { stage, activity });
+            }
+            Message::Waiting(index) => {
+                let stage = self.plan.node(index).name().to_owned();
+                self.tell(&Event::StageWaiting { stage });
+            }
+            Message::Ended(index, result) => {
+                let Some(running) = self.running.remove(&index) else { return };
+                self.pool.give(running.needs);
+                match result {
+                    Ok(done) => self.succeed(index, running, done),
+                    Err(failure) => self.end_without_result(index, &running, failure),
+                }
+            }
+        }
+    }
+
+    fn succeed(&mut self, index: NodeIndex, running: Running, done: Done) {
+        let Done { action, reused, seconds, peak_memory } = done;
+        if reused {
+            self.reuse(index, &running.key, &action);
+            self.plan.finish(index, running.key, action);
+            return;
+        }
+        let unchanged = self.equals_earlier(index, &running.key, &action);
+        self.counts.ran += 1;
+        self.tell_with_key(
+            &Event::StageFinished {
+                stage: self.plan.node(index).name().to_owned(),
+                fingerprint: action.fingerprint,
+                artifact: action.artifact,
+                metrics: action.metrics.clone(),
+                seconds,
+                peak_memory,
+                unchanged,
+            },
+            &running.key,
+        );
+        let metrics = action.metrics.clone();
+        self.plan.finish(index, running.key.clone(), action.clone());
+        // Stages that are equal to this one share its result.
+        let names = self.plan.node(index).names.clone();
+        for name in &names[1..] {
+            self.tell_reused(name, &running.key, &action);
+        }
+        for name in names {
+            self.metrics.insert(name, metrics.clone());
+        }
+        self.release(index);
+    }
+
+    /// Whether the result is what the nearest earlier result of another key was.
+    fn equals_earlier(&self, index: NodeIndex, key: &StageKey, action: &Action) -> bool {
+        let Some(earlier) = self.plan.earlier(index) else { return false };
+        if earlier.key == *key {
+            return false;
+        }
+        match self.store.look_up(&earlier.key.fingerprint()) {
+            Ok(Lookup::Hit(before)) => before.artifact == action.artifact,
+            _ => false,
+        }
+    }
+
+    fn reuse(&mut self, index: NodeIndex, key: &StageKey, action: &Action) {
+        for name in self.plan.node(index).names.clone() {
+            self.tell_reused(&name, key, action);
+            self.metrics.insert(name, action.metrics.clone());
+        }
+        self.release(index);
+    }
+
+    fn tell_reused(&mut self, name: &str, key: &StageKey, action: &Action) {
+        self.counts.reused += 1;
+        self.tell_with_key(
+            &Event::StageReused {
+                stage: name.to_owned(),
+                fingerprint: action.fingerprint,
+                artifact: action.artifact,
+                metrics: action.metrics.clone(),
+            },
+            key,
+        );
+    }
+
+    /// Takes note that a node is done: what waited for it alone is ready.
+    fn release(&mut self, index: NodeIndex) {
+        self.settled.insert(index);
+        let downstream: Vec<NodeIndex> = self.plan.downstream(index).collect();
+        let mut freed = Vec::new();
+        for next in downstream {
+            if let Some(waits) = self.waits.get_mut(&next) {
+                *waits = waits.saturating_sub(1);
+                if *waits == 0 {
+                    freed.push(next);
+                }
+            }
+        }
+        freed.sort_unstable();
+        self.ready.extend(freed.into_iter().map(|index| (index, 0)));
+    }
+
+    fn end_without_result(&mut self, index: NodeIndex, running: &Running, failure: Failure) {
+        let Failure { error, log } = failure;
+        match error {
+            StageError::Interrupted if !running.timed_out => {
+                self.settled.insert(index);
+                let stage = self.plan.node(index).name().to_owned();
+                self.tell(&Event::StageInterrupted { stage });
+            }
+            StageError::Interrupted => {
+                let limit = self.plan.node(index).stage.timeout.map_or(0.0, |timeout| timeout.0.as_secs_f64());
+                let error = StageError::failed(format!(
+                    "stopped after its timeout of {limit} s; raise `timeout`, or find out what takes so long"
+                ));
+                self.fail(index, running.attempt, &error, log);
+            }
+            error => self.fail(index, running.attempt, &error, log),
+        }
+    }
+
+    fn fail(&mut self, index: NodeIndex, attempt: u32, error: &StageError, log: Option<PathBuf>) {
+        let node = self.plan.node(index);
+        let (stage, retries) = (node.name().to_owned(), node.stage.retries);
+        let retrying = attempt <= retries && !self.interrupted;
+        let tail = log.as_deref().map(tail).unwrap_or_default();
+        self.tell(&Event::StageFailed {
+            stage: stage.clone(),
+            error: error.to_string(),
+            log: log.filter(|_| !tail.is_empty()),
+            tail,
+            attempt,
+            retrying,
+        });
+        if retrying {
+            let pause = BACKOFF * 2u32.saturating_pow(attempt - 1).min(64);
+            self.later.push((Instant::now() + pause, index, attempt));
+            return;
+        }
+        self.failed.push(index);
+        self.settled.insert(index);
+        let mut stack: Vec<NodeIndex> = self.plan.downstream(index).collect();
+        stack.sort_unstable();
+        let mut skipped = BTreeSet::new();
+        while let Some(next) = stack.pop() {
+            if self.settled.insert(next) {
+                skipped.insert(next);
+                stack.extend(self.plan.downstream(next));
+            }
+        }
+        for next in skipped {
+            self.skip(next, &stage);
+        }
+    }
+
+    fn skip(&mut self, index: NodeIndex, because: &str) {
+        for name in self.plan.node(index).names.clone() {
+            self.counts.skipped += 1;
+            self.tell(&Event::StageSkipped { stage: name, because: because.to_owned() });
+        }
+    }
+
+    fn enforce_deadlines(&mut self) {
+        let now = Instant::now();
+        for running in self.running.values_mut() {
+            if !running.timed_out && running.deadline.is_some_and(|deadline| deadline <= now) {
+                running.timed_out = true;
+                running.stop.store(true, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Skips what is left over; gives what the run came to.
+    fn finish(mut self, begun: Instant) -> Summary {
+        let left: Vec<NodeIndex> =
+            self.plan.order().iter().copied().filter(|index| !self.settled.contains(index)).collect();
+        let because = self.failed.first().map(|&index| self.plan.node(index).name().to_owned());
+        for index in left {
+            match &because {
+                Some(because) => self.skip(index, because),
+                None => self.counts.skipped += self.plan.node(index).names.len(),
+            }
+        }
+        let status = if self.interrupted {
+            RunStatus::Interrupted
+        } else if self.failed.is_empty() {
+            RunStatus::Done
+        } else {
+            RunStatus::Failed
+        };
+        Summary { status, metrics: self.metrics, counts: self.counts, failed: self.failed.len(), begun }
+    }
+
+    fn tell(&mut self, event: &Event) {
+        (self.emit)(event, None);
+    }
+
+    fn tell_with_key(&mut self, event: &Event, key: &StageKey) {
+        (self.emit)(event, Some(key));
+    }
+}
+
+/// The last lines of a log.
+fn tail(log: &Path) -> Vec<String> {
+    const MOST_BYTES: u64 = 16 << 10;
+    let read = || -> std::io::Result<Vec<u8>> {
+        let mut file = File::open(log)?;
+        let length = file.metadata()?.len();
+        file.seek(SeekFrom::Start(length.saturating_sub(MOST_BYTES)))?;
+        let mut bytes = Vec::new();
+        file.take(MOST_BYTES).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    let text = String::from_utf8_lossy(&read().unwrap_or_default()).into_owned();
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(TAIL_LINES)..].iter().map(|line| (*line).to_owned()).collect()
+}

@@ -1,0 +1,17 @@
+//! Runs a plan.
+//!
+//! In goes a [`Plan`](crate::plan::Plan); out come artifacts in the store and a stream of
+//! [`Event`](crate::event::Event)s. The dispatcher's thread owns the plan and decides what may
+//! start; each running stage has a thread of its own ([`task`]) that leases the stage's
+//! fingerprint, lays out its inputs, places it (here, or in a [`worker`] process) and commits its
+//! result.
+
+mod dispatcher;
+mod resources;
+mod task;
+mod worker;
+
+pub use dispatcher::{Options, Summary, execute};
+pub use resources::Machine;
+pub use task::{Placement, stage_for};
+pub use worker::serve;

@@ -1,0 +1,224 @@
+//! One stage, from its lease to its commit.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use serde_json::json;
+
+use super::worker;
+use crate::event::{Metrics, Monitor};
+use crate::fingerprint::Digest;
+use crate::plan::StageKey;
+use crate::spec::Kind;
+use crate::stages::{
+    CommandStage, DownloadStage, EvaluateStage, ExportStage, Job, Outcome, PreprocessStage, Stage, StageError,
+    TrainStage,
+};
+use crate::store::{Action, Commit, Lease, Leased, Store, StoreError};
+
+/// Where heavy stages run.
+#[derive(Clone, Debug)]
+pub enum Placement {
+    /// Each in a process of its own: this program, started as `PROGRAM worker JOBFILE`.
+    Process(PathBuf),
+    /// In the calling process, for tests and for use as a library.
+    Here,
+}
+
+/// The implementation of a kind.
+pub fn stage_for(kind: &Kind) -> &'static dyn Stage {
+    match kind {
+        Kind::Download(_) => &DownloadStage,
+        Kind::Preprocess(_) => &PreprocessStage,
+        Kind::Train(_) => &TrainStage,
+        Kind::Evaluate(_) => &EvaluateStage,
+        Kind::Export(_) => &ExportStage,
+        Kind::Command(_) => &CommandStage,
+    }
+}
+
+/// An input as the dispatcher knows it.
+#[derive(Clone, Debug)]
+pub(super) enum TaskInput {
+    /// An artifact in the store, or a path inside it.
+    Artifact { artifact: Digest, path: Option<String> },
+    /// A project file, with its digest when the plan was made.
+    Project { path: PathBuf, digest: Digest },
+}
+
+/// One stage to bring up to date.
+#[derive(Clone)]
+pub(super) struct Task {
+    pub name: String,
+    pub kind: Kind,
+    pub seed: u64,
+    pub key: StageKey,
+    pub forced: bool,
+    pub inputs: BTreeMap<String, TaskInput>,
+    pub threads: usize,
+    pub project: PathBuf,
+    pub mirrors: Vec<(String, String)>,
+    pub placement: Placement,
+    pub store: Store,
+    pub stop: Arc<AtomicBool>,
+}
+
+/// A stage's result.
+pub(super) struct Done {
+    pub action: Action,
+    /// Whether another process made it while this one waited.
+    pub reused: bool,
+    pub seconds: f64,
+    pub peak_memory: Option<u64>,
+}
+
+/// Why there is no result.
+pub(super) struct Failure {
+    pub error: StageError,
+    /// Everything that the stage printed.
+    pub log: Option<PathBuf>,
+}
+
+impl Task {
+    /// Brings the stage up to date. `waiting` is called if another process holds the lease.
+    pub fn run(&self, monitor: &Monitor, waiting: &dyn Fn()) -> Result<Done, Failure> {
+        let fingerprint = self.key.fingerprint();
+        let stopped = || monitor.stopped();
+        let leased = if self.forced {
+            self.store.lease_forced(&fingerprint, &stopped, waiting)
+        } else {
+            self.store.lease(&fingerprint, &stopped, waiting)
+        };
+        match leased.map_err(|error| Failure { error: from_store(&error), log: None })? {
+            Leased::Stopped => Err(Failure { error: StageError::Interrupted, log: None }),
+            Leased::Known(action) => Ok(Done { action, reused: true, seconds: 0.0, peak_memory: None }),
+            Leased::Lease(lease) => {
+                let log = lease.log();
+                self.produce(lease, monitor).map_err(|error| Failure { error, log: log.exists().then_some(log) })
+            }
+        }
+    }
+
+    fn produce(&self, lease: Lease, monitor: &Monitor) -> Result<Done, StageError> {
+        let begun = Instant::now();
+        let started = jiff::Timestamp::now();
+        let job = self.job(&lease)?;
+        // A log tells of one try.
+        if let Err(error) = fs::remove_file(&job.log)
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            return Err(StageError::failed(format!("{}: {error}", job.log.display())));
+        }
+        let (outcome, peak_memory) = self.place(&job, &lease, monitor)?;
+        check_finite(&outcome.metrics)?;
+        self.check_inputs(&lease)?;
+        let seconds = begun.elapsed().as_secs_f64();
+        let commit = Commit {
+            key: serde_json::to_value(&self.key).map_err(|error| StageError::failed(error.to_string()))?,
+            metrics: outcome.metrics,
+            made: json!({
+                "stage": self.name,
+                "erlen": env!("CARGO_PKG_VERSION"),
+                "host": rustix::system::uname().nodename().to_string_lossy(),
+                "started": started.to_string(),
+                "seconds": seconds,
+                "threads": self.threads,
+                "peak_memory": peak_memory,
+            }),
+        };
+        let action = lease.commit(commit).map_err(|error| from_store(&error))?;
+        Ok(Done { action, reused: false, seconds, peak_memory })
+    }
+
+    fn place(
+        &self,
+        job: &Job,
+        lease: &Lease,
+        monitor: &Monitor,
+    ) -> Result<(Outcome, Option<u64>), StageError> {
+        match &self.placement {
+            Placement::Process(program) if job.kind.is_heavy() => worker::run(program, job, lease, monitor),
+            _ => Ok((stage_for(&job.kind).run(job, monitor)?, None)),
+        }
+    }
+
+    /// Lays out the inputs and describes the job.
+    fn job(&self, lease: &Lease) -> Result<Job, StageError> {
+        let mut inputs = BTreeMap::new();
+        for (role, input) in &self.inputs {
+            let path = match input {
+                TaskInput::Project { path, .. } => path.clone(),
+                TaskInput::Artifact { artifact, path } => {
+                    let target = lease.inputs().join(input_name(role, path.as_deref()));
+                    self.store
+                        .materialise(artifact, path.as_deref(), &target)
+                        .map_err(|error| from_store(&error))?;
+                    target
+                }
+            };
+            inputs.insert(role.clone(), path);
+        }
+        Ok(Job {
+            stage: self.name.clone(),
+            kind: self.kind.clone(),
+            seed: self.seed,
+            fingerprint: self.key.fingerprint(),
+            inputs,
+            provenance: self.key.inputs.iter().map(|(role, digest)| (role.clone(), digest.to_string())).collect(),
+            project: self.project.clone(),
+            mirrors: self.mirrors.clone(),
+            scratch: lease.scratch().to_owned(),
+            output: lease.output().to_owned(),
+            log: lease.log(),
+            threads: self.threads,
+        })
+    }
+
+    /// A result is only worth its key if the inputs stayed what they were.
+    fn check_inputs(&self, lease: &Lease) -> Result<(), StageError> {
+        for (role, input) in &self.inputs {
+            if let TaskInput::Project { path, digest } = input {
+                let now = self.store.input_digest(path).map_err(|error| from_store(&error))?;
+                if now != *digest {
+                    return Err(StageError::failed(format!(
+                        "the input `{role}` ({}) changed while the stage ran; run it again",
+                        path.display()
+                    )));
+                }
+            }
+        }
+        let changed = self.store.changed_inputs(lease.inputs()).map_err(|error| from_store(&error))?;
+        match changed.first() {
+            None => Ok(()),
+            Some(path) => Err(StageError::failed(format!(
+                "the stage changed its own input {} ({} in all); copy what is to be changed first",
+                path.strip_prefix(lease.inputs()).unwrap_or(path).display(),
+                changed.len()
+            ))),
+        }
+    }
+}
+
+/// The name under which an input is laid out: the role, and for a single file its own name below
+/// it, since programs look at endings.
+fn input_name(role: &str, path: Option<&str>) -> PathBuf {
+    match path.and_then(|path| Path::new(path).file_name()) {
+        Some(name) => Path::new(role).join(name),
+        None => PathBuf::from(role),
+    }
+}
+
+fn check_finite(metrics: &Metrics) -> Result<(), StageError> {
+    match metrics.iter().find(|(_, value)| !value.is_finite()) {
+        None => Ok(()),
+        Some((name, value)) => Err(StageError::failed(format!("the metric `{name}` is {value}"))),
+    }
+}
+
+fn from_store(error: &StoreError) -> StageError {
+    StageError::failed(error.to_string())
+}

@@ -1,0 +1,63 @@
+//! Fully connected layers with ReLU between them.
+
+use candle_core::Tensor;
+
+use super::builder::Builder;
+use super::error::ModelError;
+use super::layers::{Dropout, Linear};
+use super::network::{Architecture, InputShape, Pass, check_weight};
+use crate::ops;
+use crate::spec;
+
+pub(super) struct Mlp {
+    hidden: Vec<(Linear, Dropout)>,
+    last: Linear,
+}
+
+impl Mlp {
+    pub fn check(spec: &spec::Mlp, input: InputShape, outputs: usize) -> Result<(), ModelError> {
+        widths(spec, input, outputs)
+            .windows(2)
+            .try_for_each(|pair| check_weight(pair[0], pair[1]))
+    }
+
+    pub fn build(
+        spec: &spec::Mlp,
+        input: InputShape,
+        outputs: usize,
+        builder: &mut Builder,
+    ) -> Result<Self, ModelError> {
+        let mut hidden = Vec::new();
+        let mut inputs = input.len();
+        for (layer, width) in (0..).zip(&spec.hidden) {
+            let width = width.get() as usize;
+            // Linear, ReLU and dropout count as three modules of the Sequential.
+            let linear = builder.linear(&(3 * layer).to_string(), inputs, width)?;
+            hidden.push((
+                linear,
+                Dropout {
+                    probability: spec.dropout.get(),
+                    layer,
+                },
+            ));
+            inputs = width;
+        }
+        let last = builder.linear(&(3 * hidden.len()).to_string(), inputs, outputs)?;
+        Ok(Self { hidden, last })
+    }
+}
+
+fn widths(spec: &spec::Mlp, input: InputShape, outputs: usize) -> Vec<usize> {
+    let hidden = spec.hidden.iter().map(|width| width.get() as usize);
+    [input.len()].into_iter().chain(hidden).chain([outputs]).collect()
+}
+
+impl Architecture for Mlp {
+    fn forward(&self, input: &Tensor, pass: &Pass) -> Result<Tensor, ModelError> {
+        let mut x = ops::flatten(input)?;
+        for (linear, dropout) in &self.hidden {
+            x = dropout.forward(ops::relu(&linear.forward(&x, pass)?)?, pass)?;
+        }
+        self.last.forward(&x, pass)
+    }
+}

@@ -1,0 +1,130 @@
+//! Dropout.
+
+use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
+
+use super::error::OpError;
+use super::tensor;
+use crate::random::{Purpose, Stream};
+
+/// Names one mask of the run: equal keys give equal masks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DropoutKey {
+    /// The run's seed.
+    pub seed: u64,
+    /// The step.
+    pub step: u32,
+    /// The layer within the network.
+    pub layer: u32,
+}
+
+/// Sets each value of `x`, of any shape, to 0 with probability `probability`, and divides the
+/// others by `1 - probability` (Srivastava et al., 2014). To be left out in evaluation.
+///
+/// # Errors
+/// A probability outside of `[0, 1)`.
+pub fn dropout(x: &Tensor, probability: f64, key: DropoutKey) -> std::result::Result<Tensor, OpError> {
+    if !(0.0..1.0).contains(&probability) {
+        let problem = format!("the probability {probability} is not in [0, 1)");
+        return Err(OpError::shape("dropout", problem));
+    }
+    if probability == 0.0 {
+        return Ok(x.clone());
+    }
+    let factors = factors(x.elem_count(), probability, key);
+    if !x.device().is_cpu() {
+        return Ok((x * Tensor::from_vec(factors, x.shape(), x.device())?)?);
+    }
+    Ok(x.contiguous()?.apply_op1(Dropout { factors })?)
+}
+
+fn factors(len: usize, probability: f64, key: DropoutKey) -> Vec<f32> {
+    let mut stream = Stream::new(key.seed, Purpose::Dropout, key.step, key.layer);
+    let threshold = probability * 2f64.powi(32);
+    let kept = (1.0 / (1.0 - probability)) as f32;
+    (0..len)
+        .map(|_| {
+            if f64::from(stream.next_u32()) < threshold {
+                0.0
+            } else {
+                kept
+            }
+        })
+        .collect()
+}
+
+struct Dropout {
+    factors: Vec<f32>,
+}
+
+impl Dropout {
+    fn apply(&self, values: &[f32]) -> Vec<f32> {
+        // Not a product: what is dropped is 0, were it infinite.
+        let product = |(&value, &factor)| if factor == 0.0 { 0.0 } else { value * factor };
+        values.iter().zip(&self.factors).map(product).collect()
+    }
+}
+
+impl CustomOp1 for Dropout {
+    fn name(&self) -> &'static str {
+        "dropout"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        Ok(tensor::output(
+            self.apply(tensor::values(x, layout)?),
+            layout.shape().clone(),
+        ))
+    }
+
+    fn bwd(&self, x: &Tensor, _y: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
+        let values = tensor::with_values(gradient, |gradient| Ok(self.apply(gradient)))?;
+        Ok(Some(tensor::from_values(values, x.shape())?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Var;
+
+    use super::*;
+    use crate::ops::testing::{gradient_of, host, random};
+
+    const KEY: DropoutKey = DropoutKey {
+        seed: 3,
+        step: 4,
+        layer: 5,
+    };
+
+    #[test]
+    fn drops_the_share_asked_for_and_keeps_the_mean() {
+        let x = Tensor::ones((100, 200), candle_core::DType::F32, &candle_core::Device::Cpu).expect("valid");
+        let y = host(&dropout(&x, 0.3, KEY).expect("runs"));
+        let dropped = y.iter().filter(|&&value| value == 0.0).count();
+        assert!(dropped.abs_diff(6000) < 300, "{dropped}");
+        assert!(y.iter().all(|&value| value == 0.0 || value == 1.0 / 0.7));
+    }
+
+    #[test]
+    fn gradient_passes_where_values_did() {
+        let x = Var::from_tensor(&random(&[7, 9], 1)).expect("valid");
+        let weights = host(&random(&[7, 9], 2));
+        let y = dropout(&x, 0.5, KEY).expect("runs");
+        let gradient = gradient_of(&y, &weights, &x);
+        for ((y, gradient), weight) in host(&y).iter().zip(gradient).zip(weights) {
+            assert_eq!(gradient, if *y == 0.0 { 0.0 } else { 2.0 * weight });
+        }
+    }
+
+    #[test]
+    fn the_key_decides_the_mask() {
+        let x = random(&[50, 20], 1);
+        let mask = |key| host(&dropout(&x, 0.5, key).expect("runs"));
+        assert_eq!(mask(KEY), mask(KEY));
+        assert_ne!(mask(KEY), mask(DropoutKey { seed: 4, ..KEY }));
+        assert_ne!(mask(KEY), mask(DropoutKey { step: 5, ..KEY }));
+        assert_ne!(mask(KEY), mask(DropoutKey { layer: 6, ..KEY }));
+        assert_eq!(host(&dropout(&x, 0.0, KEY).expect("runs")), host(&x));
+        assert!(dropout(&x, 1.0, KEY).is_err());
+        assert!(dropout(&x, f64::NAN, KEY).is_err());
+    }
+}

@@ -1,0 +1,48 @@
+use candle_core::Shape;
+use thiserror::Error;
+
+/// Why an operation could not be carried out.
+#[derive(Debug, Error)]
+pub enum OpError {
+    /// The operands do not fit each other.
+    #[error("{op}: {problem}")]
+    Shape {
+        /// The operation.
+        op: &'static str,
+        /// What does not fit.
+        problem: String,
+    },
+    /// A class label that the logits have no column for.
+    #[error(
+        "sample {index} of the batch has label {label}, but there are only {classes} classes (0 to {}); \
+         give the network as many outputs as the dataset has classes",
+        .classes.saturating_sub(1)
+    )]
+    Label {
+        /// The sample's position in the batch.
+        index: usize,
+        /// Its label.
+        label: u32,
+        /// Columns of the logits.
+        classes: usize,
+    },
+    /// The tensor engine refused.
+    #[error(transparent)]
+    Candle(#[from] candle_core::Error),
+}
+
+impl OpError {
+    pub(super) fn shape(op: &'static str, problem: impl Into<String>) -> Self {
+        Self::Shape {
+            op,
+            problem: problem.into(),
+        }
+    }
+
+    pub(super) fn rank(op: &'static str, wanted: &str, shape: &Shape) -> Self {
+        Self::shape(
+            op,
+            format!("needs a tensor of shape {wanted}, got {:?}", shape.dims()),
+        )
+    }
+}

@@ -1,0 +1,128 @@
+//! Products of matrices of f32.
+
+use gemm::Parallelism;
+use rayon::prelude::*;
+
+/// A matrix within a slice, with any strides.
+#[derive(Clone, Copy)]
+pub(super) struct Matrix<'a> {
+    data: &'a [f32],
+    rows: usize,
+    columns: usize,
+    row_stride: usize,
+    column_stride: usize,
+}
+
+impl<'a> Matrix<'a> {
+    /// A matrix stored row after row.
+    pub fn row_major(data: &'a [f32], rows: usize, columns: usize) -> Self {
+        assert_eq!(data.len(), rows * columns, "a matrix of {rows} x {columns}");
+        Self {
+            data,
+            rows,
+            columns,
+            row_stride: columns,
+            column_stride: 1,
+        }
+    }
+
+    /// The same values with rows and columns exchanged.
+    pub fn transposed(self) -> Self {
+        Self {
+            data: self.data,
+            rows: self.columns,
+            columns: self.rows,
+            row_stride: self.column_stride,
+            column_stride: self.row_stride,
+        }
+    }
+
+    /// Rows `start..start + count`.
+    fn row_range(self, start: usize, count: usize) -> Self {
+        assert!(
+            start + count <= self.rows,
+            "rows {start} + {count} of {}",
+            self.rows
+        );
+        Self {
+            data: &self.data[(start * self.row_stride).min(self.data.len())..],
+            rows: count,
+            ..self
+        }
+    }
+
+    /// Whether the last element lies within the slice.
+    fn is_inside(&self) -> bool {
+        self.rows == 0
+            || self.columns == 0
+            || (self.rows - 1) * self.row_stride + (self.columns - 1) * self.column_stride < self.data.len()
+    }
+}
+
+/// `target = left * right`, or `target += left * right`, on the calling thread. `target` is stored
+/// row after row.
+pub(super) fn multiply(target: &mut [f32], left: Matrix, right: Matrix, accumulate: bool) {
+    let (rows, columns, inner) = (left.rows, right.columns, left.columns);
+    assert_eq!(inner, right.rows, "the inner dimensions agree");
+    assert_eq!(target.len(), rows * columns, "the target has the product's size");
+    assert!(
+        left.is_inside() && right.is_inside(),
+        "the factors lie within their slices"
+    );
+    if inner == 0 {
+        if !accumulate {
+            target.fill(0.0);
+        }
+        return;
+    }
+    if target.is_empty() {
+        return;
+    }
+    // SAFETY: the assertions above hold every address that is computed from the dimensions and
+    // strides within the three slices; `target` is borrowed mutably, so it overlaps neither factor.
+    unsafe {
+        gemm::gemm(
+            rows,
+            columns,
+            inner,
+            target.as_mut_ptr(),
+            1,
+            columns as isize,
+            accumulate,
+            left.data.as_ptr(),
+            left.column_stride as isize,
+            left.row_stride as isize,
+            right.data.as_ptr(),
+            right.column_stride as isize,
+            right.row_stride as isize,
+            1.0,
+            1.0,
+            false,
+            false,
+            false,
+            Parallelism::None,
+        );
+    }
+}
+
+/// `left * right`, cut into blocks of rows that run in parallel.
+pub(super) fn multiply_in_parallel(left: Matrix, right: Matrix) -> Vec<f32> {
+    let (rows, columns) = (left.rows, right.columns);
+    let mut target = vec![0.0; rows * columns];
+    let block = rows.div_ceil(TASKS).max(MIN_ROWS);
+    if columns > 0 {
+        target
+            .par_chunks_mut(block * columns)
+            .enumerate()
+            .for_each(|(index, target)| {
+                let left = left.row_range(index * block, target.len() / columns);
+                multiply(target, left, right, false);
+            });
+    }
+    target
+}
+
+/// Blocks that a product is cut into, at most; never a function of the number of threads.
+const TASKS: usize = 16;
+/// A block of fewer rows would spend its time on repacking the right factor.
+const MIN_ROWS: usize = 32;

@@ -1,0 +1,210 @@
+//! Pooling.
+
+use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
+use rayon::prelude::*;
+
+use super::composed;
+use super::conv::Window;
+use super::error::OpError;
+use super::round::round_in_place;
+use super::tensor::{self, Images, channels_last};
+use crate::spec::Precision;
+
+/// The largest value under each window of `x`, `[N, H, W, C]`: `[N, OH, OW, C]`. Padding never
+/// wins; of equal values the first wins and gets the whole gradient, and a NaN wins over all, as in
+/// PyTorch.
+///
+/// # Errors
+/// A window that does not fit, or padding over half of it.
+pub fn max_pool2d(x: &Tensor, window: Window) -> std::result::Result<Tensor, OpError> {
+    const OP: &str = "max pooling";
+    let input = channels_last(OP, x)?;
+    let Window { size, padding, .. } = window;
+    if size == 0 || padding > size / 2 {
+        let problem = format!("padding {padding} is over half of the window of {size}x{size}");
+        return Err(OpError::shape(OP, problem));
+    }
+    let (Some(height), Some(width)) = (window.positions(input.height), window.positions(input.width)) else {
+        let Images { height, width, .. } = input;
+        let problem = format!("a {size}x{size} window does not fit in an image of {height}x{width}");
+        return Err(OpError::shape(OP, problem));
+    };
+    let output = Images {
+        height,
+        width,
+        ..input
+    };
+    if !x.device().is_cpu() {
+        return Ok(composed::max_pool2d(x, window, (height, width))?);
+    }
+    Ok(x.contiguous()?.apply_op1(MaxPool {
+        window,
+        input,
+        output,
+    })?)
+}
+
+/// The mean over all pixels of `x`, `[N, H, W, C]`: `[N, C]`.
+///
+/// # Errors
+/// A tensor of another rank.
+pub fn global_average_pool(x: &Tensor, precision: Precision) -> std::result::Result<Tensor, OpError> {
+    let input = channels_last("global average pooling", x)?;
+    if !x.device().is_cpu() {
+        return Ok(composed::global_average_pool(x, precision)?);
+    }
+    Ok(x.contiguous()?
+        .apply_op1(GlobalAveragePool { input, precision })?)
+}
+
+struct MaxPool {
+    window: Window,
+    input: Images,
+    output: Images,
+}
+
+impl MaxPool {
+    /// Visits each output pixel of an image with the largest value of each channel and where in
+    /// the image it lies.
+    fn for_each_pixel(&self, image: &[f32], mut visit: impl FnMut(usize, &[f32], &[u32])) {
+        let Window {
+            size,
+            stride,
+            padding,
+        } = self.window;
+        let channels = self.input.channels;
+        let mut largest = vec![0.0f32; channels];
+        let mut places = vec![0u32; channels];
+        for row in 0..self.output.height {
+            for column in 0..self.output.width {
+                let rows = inside(row * stride, size, padding, self.input.height);
+                let mut first = true;
+                for y in rows {
+                    for x in inside(column * stride, size, padding, self.input.width) {
+                        let start = (y * self.input.width + x) * channels;
+                        let values = &image[start..start + channels];
+                        if std::mem::take(&mut first) {
+                            largest.copy_from_slice(values);
+                            places.fill(start as u32);
+                            continue;
+                        }
+                        for ((largest, place), &value) in largest.iter_mut().zip(&mut places).zip(values) {
+                            let wins = value > *largest || value.is_nan();
+                            *largest = if wins { value } else { *largest };
+                            *place = if wins { start as u32 } else { *place };
+                        }
+                    }
+                }
+                visit(row * self.output.width + column, &largest, &places);
+            }
+        }
+    }
+}
+
+/// The pixels under a window that starts at `start`, counted from the padded edge.
+fn inside(start: usize, size: usize, padding: usize, extent: usize) -> std::ops::Range<usize> {
+    start.saturating_sub(padding)..(start + size).saturating_sub(padding).min(extent)
+}
+
+impl CustomOp1 for MaxPool {
+    fn name(&self) -> &'static str {
+        "max-pool2d"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let x = tensor::values(x, layout)?;
+        let channels = self.input.channels;
+        let mut y = vec![0.0; self.output.len()];
+        y.par_chunks_mut(self.output.image_len())
+            .zip(x.par_chunks(self.input.image_len()))
+            .for_each(|(y, x)| {
+                self.for_each_pixel(x, |pixel, largest, _| {
+                    y[pixel * channels..][..channels].copy_from_slice(largest);
+                });
+            });
+        Ok(tensor::output(y, self.output.shape()))
+    }
+
+    fn bwd(&self, x: &Tensor, _y: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
+        let channels = self.input.channels;
+        let values = tensor::with_values(x, |x| {
+            tensor::with_values(gradient, |gradient| {
+                let mut input_gradient = vec![0.0; x.len()];
+                input_gradient
+                    .par_chunks_mut(self.input.image_len())
+                    .zip(x.par_chunks(self.input.image_len()))
+                    .zip(gradient.par_chunks(self.output.image_len()))
+                    .for_each(|((input_gradient, x), gradient)| {
+                        self.for_each_pixel(x, |pixel, _, places| {
+                            let gradient = &gradient[pixel * channels..][..channels];
+                            for (channel, (&place, gradient)) in places.iter().zip(gradient).enumerate() {
+                                input_gradient[place as usize + channel] += gradient;
+                            }
+                        });
+                    });
+                Ok(input_gradient)
+            })
+        })?;
+        Ok(Some(tensor::from_values(values, x.shape())?))
+    }
+}
+
+struct GlobalAveragePool {
+    input: Images,
+    precision: Precision,
+}
+
+impl CustomOp1 for GlobalAveragePool {
+    fn name(&self) -> &'static str {
+        "global-average-pool"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let x = tensor::values(x, layout)?;
+        let Images {
+            batch,
+            height,
+            width,
+            channels,
+        } = self.input;
+        let mut y = vec![0.0; batch * channels];
+        y.par_chunks_mut(channels)
+            .zip(x.par_chunks(self.input.image_len()))
+            .for_each(|(y, x)| {
+                let mut sums = vec![0.0f64; channels];
+                for pixel in x.chunks_exact(channels) {
+                    for (sum, &value) in sums.iter_mut().zip(pixel) {
+                        *sum += f64::from(value);
+                    }
+                }
+                for (y, sum) in y.iter_mut().zip(sums) {
+                    *y = (sum / (height * width) as f64) as f32;
+                }
+                round_in_place(y, self.precision);
+            });
+        Ok(tensor::output(y, (batch, channels)))
+    }
+
+    fn bwd(&self, x: &Tensor, _y: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
+        let channels = self.input.channels;
+        let pixels = (self.input.height * self.input.width) as f32;
+        let values = tensor::with_values(gradient, |gradient| {
+            let mut input_gradient = vec![0.0; self.input.len()];
+            input_gradient
+                .par_chunks_mut(self.input.image_len())
+                .zip(gradient.par_chunks(channels))
+                .for_each(|(target, gradient)| {
+                    let mut share: Vec<f32> = gradient.iter().map(|gradient| gradient / pixels).collect();
+                    round_in_place(&mut share, self.precision);
+                    target
+                        .chunks_exact_mut(channels)
+                        .for_each(|pixel| pixel.copy_from_slice(&share));
+                });
+            Ok(input_gradient)
+        })?;
+        Ok(Some(tensor::from_values(values, x.shape())?))
+    }
+}
+
+#[cfg(test)]
+mod tests;

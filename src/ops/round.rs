@@ -1,0 +1,90 @@
+//! Rounding of f32 values to those that a narrower format can hold, to nearest, ties to even.
+
+use half::f16;
+use half::slice::HalfFloatSliceExt;
+
+use crate::spec::Precision;
+
+/// Rounds `values` to the format.
+pub(super) fn round_in_place(values: &mut [f32], precision: Precision) {
+    match precision {
+        Precision::F32 => {}
+        Precision::Bf16 => values.iter_mut().for_each(|value| *value = round_bf16(*value)),
+        Precision::F16 => {
+            for block in values.chunks_mut(BLOCK) {
+                let mut narrow = [f16::ZERO; BLOCK];
+                let narrow = &mut narrow[..block.len()];
+                narrow.convert_from_f32_slice(block);
+                narrow.convert_to_f32_slice(block);
+            }
+        }
+    }
+}
+
+/// Copies `source` to `target` of the same length, rounded to the format.
+pub(super) fn copy_rounded(source: &[f32], target: &mut [f32], precision: Precision) {
+    match precision {
+        Precision::F32 => target.copy_from_slice(source),
+        Precision::Bf16 => {
+            for (target, &value) in target.iter_mut().zip(source) {
+                *target = round_bf16(value);
+            }
+        }
+        Precision::F16 => {
+            target.copy_from_slice(source);
+            round_in_place(target, precision);
+        }
+    }
+}
+
+const BLOCK: usize = 256;
+
+fn round_bf16(value: f32) -> f32 {
+    let bits = value.to_bits();
+    let even = (bits >> 16) & 1;
+    let rounded = f32::from_bits(bits.wrapping_add(0x7fff + even) & 0xffff_0000);
+    // The carry of a NaN would run into its sign.
+    if value.is_nan() { value } else { rounded }
+}
+
+#[cfg(test)]
+mod tests {
+    use half::bf16;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn rounded(value: f32, precision: Precision) -> f32 {
+        let mut values = [value; 1];
+        round_in_place(&mut values, precision);
+        let mut copy = [0.0; 1];
+        copy_rounded(&[value], &mut copy, precision);
+        assert!(copy[0].to_bits() == values[0].to_bits() || value.is_nan());
+        values[0]
+    }
+
+    proptest! {
+        #[test]
+        fn agrees_with_scalar_conversion(bits in any::<u32>()) {
+            let value = f32::from_bits(bits);
+            prop_assume!(!value.is_nan());
+            prop_assert_eq!(rounded(value, Precision::F32).to_bits(), bits);
+            prop_assert_eq!(rounded(value, Precision::Bf16), bf16::from_f32(value).to_f32());
+            prop_assert_eq!(rounded(value, Precision::F16), f16::from_f32(value).to_f32());
+        }
+    }
+
+    #[test]
+    fn edges() {
+        assert_eq!(rounded(65_520.0, Precision::F16), f32::INFINITY);
+        assert_eq!(rounded(65_519.0, Precision::F16), 65_504.0);
+        assert_eq!(rounded(f32::MAX, Precision::Bf16), f32::INFINITY);
+        assert_eq!(rounded(f32::NEG_INFINITY, Precision::Bf16), f32::NEG_INFINITY);
+        // 1 + 2^-8 lies halfway between two bf16 values: the even one is 1.
+        assert_eq!(rounded(1.0 + 1.0 / 256.0, Precision::Bf16), 1.0);
+        for precision in [Precision::F32, Precision::Bf16, Precision::F16] {
+            assert!(rounded(f32::NAN, precision).is_nan());
+            assert!(rounded(f32::from_bits(0xffff_ffff), precision).is_nan());
+        }
+    }
+}

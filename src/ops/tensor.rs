@@ -1,0 +1,76 @@
+//! Access to the numbers of CPU tensors.
+
+use candle_core::{CpuStorage, Error, Layout, Result, Shape, Storage, Tensor};
+
+use super::error::OpError;
+
+/// The values of a contiguous f32 operand of a custom op.
+pub(super) fn values<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
+    let (start, end) = layout
+        .contiguous_offsets()
+        .ok_or_else(|| Error::Msg("this operation needs contiguous operands".to_string()))?;
+    Ok(&storage.as_slice::<f32>()?[start..end])
+}
+
+/// Calls `body` with the values of a CPU tensor of f32, made contiguous if need be.
+pub(super) fn with_values<T>(tensor: &Tensor, body: impl FnOnce(&[f32]) -> Result<T>) -> Result<T> {
+    let tensor = tensor.contiguous()?;
+    let (storage, layout) = tensor.storage_and_layout();
+    match &*storage {
+        Storage::Cpu(storage) => body(values(storage, layout)?),
+        _ => Err(Error::Msg("this kernel runs on the CPU only".to_string())),
+    }
+}
+
+/// A CPU tensor of `values`.
+pub(super) fn from_values(values: Vec<f32>, shape: impl Into<Shape>) -> Result<Tensor> {
+    Tensor::from_vec(values, shape.into(), &candle_core::Device::Cpu)
+}
+
+/// What `cpu_fwd` returns.
+pub(super) fn output(values: Vec<f32>, shape: impl Into<Shape>) -> (CpuStorage, Shape) {
+    (CpuStorage::F32(values), shape.into())
+}
+
+/// The dimensions of a channels-last activation.
+pub(super) fn channels_last(op: &'static str, x: &Tensor) -> std::result::Result<Images, OpError> {
+    match *x.dims() {
+        [batch, height, width, channels] if height * width * channels > 0 => Ok(Images {
+            batch,
+            height,
+            width,
+            channels,
+        }),
+        _ => Err(OpError::rank(
+            op,
+            "[N, H, W, C] without an empty dimension",
+            x.shape(),
+        )),
+    }
+}
+
+/// The dimensions `[N, H, W, C]` of a channels-last activation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Images {
+    pub batch: usize,
+    pub height: usize,
+    pub width: usize,
+    pub channels: usize,
+}
+
+impl Images {
+    /// Values of one image.
+    pub fn image_len(&self) -> usize {
+        self.height * self.width * self.channels
+    }
+
+    /// Values of all images.
+    pub fn len(&self) -> usize {
+        self.batch * self.image_len()
+    }
+
+    /// As candle wants it.
+    pub fn shape(&self) -> (usize, usize, usize, usize) {
+        (self.batch, self.height, self.width, self.channels)
+    }
+}

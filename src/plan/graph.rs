@@ -1,0 +1,464 @@
+//! The graph of stages and the decisions about them.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use petgraph::Direction;
+use petgraph::graph::DiGraph;
+pub use petgraph::graph::NodeIndex;
+
+use super::key::{RecipeInput, StageKey, recipe};
+use super::reason::{Earlier, Reason};
+use crate::fingerprint::{Digest, Fingerprint};
+use crate::spec::{self, Pipeline, Reference, suggest};
+use crate::store::{Action, Lookup, Store, StoreError};
+
+/// What is asked of a plan.
+#[derive(Clone, Debug, Default)]
+pub struct Request {
+    /// The stages to bring up to date, with all that they need; none means all.
+    pub targets: Vec<String>,
+    /// Stages that run even if their result is known.
+    pub forced: BTreeSet<String>,
+    /// Earlier results, by stage.
+    pub earlier: HashMap<String, Earlier>,
+}
+
+/// A stage that is to be brought up to date.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// The names of the stages that it stands for: equal stages are one node.
+    pub names: Vec<String>,
+    /// What to do and how to run it.
+    pub stage: spec::Stage,
+    /// The seed.
+    pub seed: u64,
+    /// The digest of its recipe.
+    pub recipe: Digest,
+    /// What it takes in.
+    pub inputs: Vec<Input>,
+    /// What is to be done about it.
+    pub decision: Decision,
+}
+
+impl Node {
+    /// The first of its names, for messages.
+    pub fn name(&self) -> &str {
+        &self.names[0]
+    }
+}
+
+/// An input of a node.
+#[derive(Clone, Debug)]
+pub struct Input {
+    /// What the stage calls it.
+    pub role: String,
+    /// Where it comes from.
+    pub source: Source,
+}
+
+/// Where an input comes from.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// Another node's artifact, or a path inside it.
+    Stage {
+        /// The node.
+        node: NodeIndex,
+        /// A path inside its artifact.
+        path: Option<String>,
+    },
+    /// A file or folder of the project.
+    Project {
+        /// Its absolute path.
+        path: PathBuf,
+        /// Its content's digest when the plan was made.
+        digest: Digest,
+    },
+}
+
+/// What is to be done about a stage.
+#[derive(Clone, Debug)]
+pub enum Decision {
+    /// Its result is known.
+    Reuse(StageKey, Box<Action>),
+    /// It has to run.
+    Run(StageKey, Reason),
+    /// Its key can be known once these stages are done.
+    Pending(Vec<String>),
+}
+
+impl Decision {
+    /// The result, where it is known.
+    pub fn action(&self) -> Option<&Action> {
+        match self {
+            Self::Reuse(_, action) => Some(action),
+            _ => None,
+        }
+    }
+
+    /// The key's digest, where the key is known.
+    pub fn fingerprint(&self) -> Option<Fingerprint> {
+        match self {
+            Self::Reuse(_, action) => Some(action.fingerprint),
+            Self::Run(key, _) => Some(key.fingerprint()),
+            Self::Pending(_) => None,
+        }
+    }
+}
+
+/// Why no plan could be made.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// A target or a forced stage does not exist.
+    #[error("there is no stage `{name}`: {help}")]
+    UnknownStage {
+        /// The name.
+        name: String,
+        /// What it may have been.
+        help: String,
+    },
+    /// A project file that a stage reads is not there.
+    #[error("the stage `{stage}` reads {path}, which cannot be read: {source}")]
+    Unreadable {
+        /// The stage.
+        stage: String,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: StoreError,
+    },
+    /// A reference into an artifact leads nowhere.
+    #[error("the stage `{stage}` takes `{reference}`, and there is no such path in it; it holds: {holds}")]
+    NoSuchPath {
+        /// The stage.
+        stage: String,
+        /// The reference.
+        reference: String,
+        /// The first few paths that there are.
+        holds: String,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A graph of stages, each with a decision. An edge leads from a stage to one that waits for it.
+pub struct Plan {
+    pipeline: String,
+    graph: DiGraph<Node, ()>,
+    order: Vec<NodeIndex>,
+    by_name: HashMap<String, NodeIndex>,
+    store: Store,
+    forced: BTreeSet<String>,
+    earlier: HashMap<String, Earlier>,
+}
+
+impl Plan {
+    /// Plans what `request` asks of `pipeline`, whose project files lie in `project`.
+    ///
+    /// # Errors
+    /// A name that no stage has, a project file that is not there, or a store that fails.
+    pub fn new(
+        pipeline: &Pipeline,
+        project: &Path,
+        store: &Store,
+        request: Request,
+    ) -> Result<Self, PlanError> {
+        for name in request.targets.iter().chain(&request.forced) {
+            if !pipeline.stages.contains_key(name) {
+                let help = suggest(name, "stages", pipeline.stages.keys().map(String::as_str));
+                return Err(PlanError::UnknownStage {
+                    name: name.clone(),
+                    help,
+                });
+            }
+        }
+        let mut plan = Self {
+            pipeline: pipeline.name.clone(),
+            graph: DiGraph::new(),
+            order: Vec::new(),
+            by_name: HashMap::new(),
+            store: store.clone(),
+            forced: request.forced,
+            earlier: request.earlier,
+        };
+        let names = wanted(pipeline, &request.targets);
+        let digests = project_inputs(pipeline, &names, project, store)?;
+        let mut by_recipe = HashMap::new();
+        for name in names {
+            plan.add(name, pipeline, &digests, &mut by_recipe);
+        }
+        // Stages were added after all that they wait for.
+        plan.order = plan.graph.node_indices().collect();
+        for index in plan.order.clone() {
+            plan.settle(index)?;
+        }
+        Ok(plan)
+    }
+
+    /// Adds a stage whose upstream stages are in the graph already, or joins it with an equal one.
+    fn add(
+        &mut self,
+        name: &str,
+        pipeline: &Pipeline,
+        digests: &HashMap<String, (PathBuf, Digest)>,
+        by_recipe: &mut HashMap<Digest, NodeIndex>,
+    ) {
+        let stage = &pipeline.stages[name];
+        let mut inputs = Vec::new();
+        let mut recipe_inputs = BTreeMap::new();
+        for input in stage.kind.inputs() {
+            let (source, recipe_input) = match input.reference {
+                Reference::Stage { stage, path } => {
+                    let node = self.by_name[&stage];
+                    let recipe = self.graph[node].recipe;
+                    (
+                        Source::Stage {
+                            node,
+                            path: path.clone(),
+                        },
+                        RecipeInput::Stage { recipe, path },
+                    )
+                }
+                Reference::Project(path) => {
+                    let (path, digest) = digests[&path].clone();
+                    (Source::Project { path, digest }, RecipeInput::File(digest))
+                }
+            };
+            recipe_inputs.insert(input.role.clone(), recipe_input);
+            inputs.push(Input {
+                role: input.role,
+                source,
+            });
+        }
+        let upstream: Vec<NodeIndex> = stage.upstream().iter().map(|name| self.by_name[name]).collect();
+        let mut after: Vec<Digest> = stage
+            .after
+            .iter()
+            .map(|name| self.graph[self.by_name[name]].recipe)
+            .collect();
+        after.sort_unstable();
+        let recipe = recipe(&stage.kind, pipeline.seed, &recipe_inputs, &after);
+        if let Some(&same) = by_recipe.get(&recipe) {
+            self.graph[same].names.push(name.to_owned());
+            self.by_name.insert(name.to_owned(), same);
+            return;
+        }
+        let index = self.graph.add_node(Node {
+            names: vec![name.to_owned()],
+            stage: stage.clone(),
+            seed: pipeline.seed,
+            recipe,
+            inputs,
+            decision: Decision::Pending(Vec::new()),
+        });
+        for node in upstream {
+            self.graph.update_edge(node, index, ());
+        }
+        by_recipe.insert(recipe, index);
+        self.by_name.insert(name.to_owned(), index);
+    }
+
+    /// The pipeline's name.
+    pub fn pipeline(&self) -> &str {
+        &self.pipeline
+    }
+
+    /// The nearest earlier result of a node's stage.
+    pub fn earlier(&self, index: NodeIndex) -> Option<&Earlier> {
+        self.graph[index]
+            .names
+            .iter()
+            .find_map(|name| self.earlier.get(name))
+    }
+
+    /// The nodes, each after all that it waits for.
+    pub fn order(&self) -> &[NodeIndex] {
+        &self.order
+    }
+
+    /// A node.
+    pub fn node(&self, index: NodeIndex) -> &Node {
+        &self.graph[index]
+    }
+
+    /// The node that stands for the stage `name`.
+    pub fn find(&self, name: &str) -> Option<&Node> {
+        self.by_name.get(name).map(|index| &self.graph[*index])
+    }
+
+    /// The nodes that `index` waits for.
+    pub fn upstream(&self, index: NodeIndex) -> impl Iterator<Item = NodeIndex> {
+        self.graph.neighbors_directed(index, Direction::Incoming)
+    }
+
+    /// The nodes that wait for `index`.
+    pub fn downstream(&self, index: NodeIndex) -> impl Iterator<Item = NodeIndex> {
+        self.graph.neighbors_directed(index, Direction::Outgoing)
+    }
+
+    /// Takes note that a node's result is known now.
+    pub fn finish(&mut self, index: NodeIndex, key: StageKey, action: Action) {
+        self.graph[index].decision = Decision::Reuse(key, Box::new(action));
+    }
+
+    /// Decides about a node as far as its inputs are known.
+    ///
+    /// # Errors
+    /// A reference into an artifact that leads nowhere, or a store that fails.
+    pub fn settle(&mut self, index: NodeIndex) -> Result<(), PlanError> {
+        let node = &self.graph[index];
+        let mut contents = BTreeMap::new();
+        let mut waits_for = Vec::new();
+        for input in &node.inputs {
+            match &input.source {
+                Source::Project { digest, .. } => {
+                    contents.insert(input.role.clone(), *digest);
+                }
+                Source::Stage { node: upstream, path } => match self.graph[*upstream].decision.action() {
+                    Some(action) => {
+                        let content = self.content(index, *upstream, action, path.as_deref())?;
+                        contents.insert(input.role.clone(), content);
+                    }
+                    None => waits_for.push(self.graph[*upstream].name().to_owned()),
+                },
+            }
+        }
+        let decision = if waits_for.is_empty() {
+            self.decide(node, StageKey::new(&node.stage.kind, node.seed, contents))?
+        } else {
+            waits_for.sort();
+            waits_for.dedup();
+            Decision::Pending(waits_for)
+        };
+        self.graph[index].decision = decision;
+        Ok(())
+    }
+
+    /// The digest of what an input refers to inside another node's artifact.
+    fn content(
+        &self,
+        index: NodeIndex,
+        upstream: NodeIndex,
+        action: &Action,
+        path: Option<&str>,
+    ) -> Result<Digest, PlanError> {
+        let Some(path) = path else {
+            return Ok(action.artifact);
+        };
+        let manifest = self.store.manifest(&action.artifact)?;
+        manifest.content_digest_at(path).ok_or_else(|| {
+            let mut holds = String::new();
+            for entry in manifest.entries.iter().take(5) {
+                let _ = write!(holds, "{}, ", entry.path);
+            }
+            if manifest.entries.len() > 5 {
+                let _ = write!(holds, "and {} more", manifest.entries.len() - 5);
+            }
+            PlanError::NoSuchPath {
+                stage: self.graph[index].name().to_owned(),
+                reference: format!("{}/{path}", self.graph[upstream].name()),
+                holds: holds.trim_end_matches(", ").to_owned(),
+            }
+        })
+    }
+
+    fn decide(&self, node: &Node, key: StageKey) -> Result<Decision, PlanError> {
+        if node.names.iter().any(|name| self.forced.contains(name)) {
+            return Ok(Decision::Run(key, Reason::Forced));
+        }
+        Ok(match self.store.look_up(&key.fingerprint())? {
+            Lookup::Hit(action) => Decision::Reuse(key, Box::new(action)),
+            Lookup::Evicted { what } => Decision::Run(key, Reason::Evicted { what }),
+            Lookup::Corrupt { what } => Decision::Run(key, Reason::Corrupt { what }),
+            Lookup::Miss => {
+                let earlier = node.names.iter().find_map(|name| self.earlier.get(name));
+                let reason = earlier.map_or(Reason::NeverRan, |earlier| Reason::since(earlier, &key));
+                Decision::Run(key, reason)
+            }
+        })
+    }
+}
+
+/// The names of the wanted stages and of all that they need, each after what it waits for.
+fn wanted<'a>(pipeline: &'a Pipeline, targets: &[String]) -> Vec<&'a str> {
+    let mut graph: DiGraph<&str, ()> = DiGraph::new();
+    let nodes: HashMap<&str, _> = pipeline
+        .stages
+        .keys()
+        .map(|name| (name.as_str(), graph.add_node(name.as_str())))
+        .collect();
+    for (name, stage) in &pipeline.stages {
+        for upstream in stage.upstream() {
+            graph.update_edge(nodes[upstream.as_str()], nodes[name.as_str()], ());
+        }
+    }
+    let mut keep: BTreeSet<&str> = BTreeSet::new();
+    let mut stack: Vec<&str> = if targets.is_empty() {
+        pipeline.stages.keys().map(String::as_str).collect()
+    } else {
+        targets.iter().map(String::as_str).collect()
+    };
+    while let Some(name) = stack.pop() {
+        if keep.insert(name) {
+            stack.extend(
+                graph
+                    .neighbors_directed(nodes[name], Direction::Incoming)
+                    .map(|node| graph[node]),
+            );
+        }
+    }
+    // The file's order where dependencies leave a choice: depth first from each stage in turn.
+    let mut order = Vec::new();
+    let mut done = BTreeSet::new();
+    for name in pipeline.stages.keys().filter(|name| keep.contains(name.as_str())) {
+        let mut stack = vec![(name.as_str(), false)];
+        while let Some((name, ready)) = stack.pop() {
+            if ready {
+                if done.insert(name) {
+                    order.push(name);
+                }
+            } else if !done.contains(name) {
+                stack.push((name, true));
+                let mut upstream: Vec<&str> = graph
+                    .neighbors_directed(nodes[name], Direction::Incoming)
+                    .map(|node| graph[node])
+                    .collect();
+                upstream.sort_unstable();
+                stack.extend(upstream.into_iter().rev().map(|name| (name, false)));
+            }
+        }
+    }
+    order
+}
+
+/// The absolute path and content of every project file that the named stages read.
+fn project_inputs(
+    pipeline: &Pipeline,
+    names: &[&str],
+    project: &Path,
+    store: &Store,
+) -> Result<HashMap<String, (PathBuf, Digest)>, PlanError> {
+    let mut readers: BTreeMap<String, &str> = BTreeMap::new();
+    for name in names {
+        for input in pipeline.stages[*name].kind.inputs() {
+            if let Reference::Project(path) = input.reference {
+                readers.entry(path).or_insert(name);
+            }
+        }
+    }
+    let mut digests = HashMap::new();
+    for (path, reader) in readers {
+        let absolute = project.join(&path);
+        let digest = store
+            .input_digest(&absolute)
+            .map_err(|source| PlanError::Unreadable {
+                stage: reader.to_owned(),
+                path: absolute.clone(),
+                source,
+            })?;
+        digests.insert(path, (absolute, digest));
+    }
+    Ok(digests)
+}

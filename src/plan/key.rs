@@ -1,0 +1,118 @@
+//! The key of a stage's result, and the recipe that stands in for it before inputs are known.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::fingerprint::{Digest, Fingerprint};
+use crate::spec::Kind;
+
+/// All that a stage's result depends on. Two stages with equal keys have equal results.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StageKey {
+    /// What the stage does, such as `train`.
+    pub kind: String,
+    /// The version of what the kind does.
+    pub version: u32,
+    /// The fields that affect the output, with parameters and defaults filled in.
+    pub fields: Value,
+    /// The seed, where the kind draws random numbers.
+    pub seed: Option<u64>,
+    /// The digest of every input's content, by role.
+    pub inputs: BTreeMap<String, Digest>,
+}
+
+impl StageKey {
+    /// The key of a stage of `kind` over inputs with the given contents.
+    pub fn new(kind: &Kind, seed: u64, inputs: BTreeMap<String, Digest>) -> Self {
+        Self {
+            kind: kind.name().to_owned(),
+            version: kind.version(),
+            fields: kind.key_fields(),
+            seed: kind.draws().then_some(seed),
+            inputs,
+        }
+    }
+
+    /// The digest under which the result is kept.
+    pub fn fingerprint(&self) -> Fingerprint {
+        Digest::of_value("stage key", self)
+    }
+}
+
+/// What takes the place of an input's content in a recipe.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum RecipeInput {
+    /// A stage, by its own recipe.
+    Stage { recipe: Digest, path: Option<String> },
+    /// A project file, by its content.
+    File(Digest),
+}
+
+/// The digest of a stage's recipe: like its key, but with upstream recipes in place of contents.
+/// Known before anything runs. `after` is part of it, as it is part of what will happen.
+pub(super) fn recipe(
+    kind: &Kind,
+    seed: u64,
+    inputs: &BTreeMap<String, RecipeInput>,
+    after: &[Digest],
+) -> Digest {
+    let key = StageKey::new(kind, seed, BTreeMap::new());
+    Digest::of_value("recipe", &(key, inputs, after))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::spec::Pipeline;
+
+    fn key(yaml: &str, seed: u64) -> StageKey {
+        let source = format!("stages:\n  d:\n    preprocess: {{input: ./x, format: csv}}\n  s:\n{yaml}\n");
+        let pipeline = Pipeline::parse(Path::new("p.yaml"), &source, &[]).unwrap();
+        StageKey::new(&pipeline.stages["s"].kind, seed, BTreeMap::new())
+    }
+
+    const TRAIN: &str =
+        "    train: {data: d, model: mlp, epochs: 2, batch_size: 4, optimizer: {sgd: {lr: 0.1}}}";
+
+    #[test]
+    fn only_what_affects_the_output_is_in_the_key() {
+        let base = key(TRAIN, 0);
+        let spelt_out = "    description: words\n    resources: {cpus: 1}\n    retries: 3\n    train:\n      \
+                         optimizer: {sgd: {lr: 0.1, momentum: 0, nesterov: false}}\n      checkpoint: {every: 7}\n      \
+                         model: {mlp: {hidden: [128]}}\n      batch_size: 4\n      epochs: 2\n      data: d\n";
+        assert_eq!(base.fingerprint(), key(spelt_out, 0).fingerprint());
+        assert_ne!(base.fingerprint(), key(TRAIN, 1).fingerprint());
+        assert_ne!(
+            base.fingerprint(),
+            key(&TRAIN.replace("0.1", "0.2"), 0).fingerprint()
+        );
+        assert_ne!(
+            base.fingerprint(),
+            key(&TRAIN.replace("mlp", "conv_net"), 0).fingerprint()
+        );
+    }
+
+    #[test]
+    fn the_seed_matters_only_where_it_is_used() {
+        let command = "    command: {run: echo}";
+        assert_eq!(key(command, 0).fingerprint(), key(command, 1).fingerprint());
+    }
+
+    proptest! {
+        /// A key that went through its JSON text has the same fingerprint.
+        #[test]
+        fn fingerprints_survive_json(lr in 1e-9f64..1e3, epochs in 1u32..1000, seed: u64) {
+            let text = TRAIN.replace("0.1", &format!("{lr:?}")).replace("epochs: 2", &format!("epochs: {epochs}"));
+            let key = key(&text, seed);
+            let back: StageKey = serde_json::from_str(&serde_json::to_string(&key).unwrap()).unwrap();
+            prop_assert_eq!(key.fingerprint(), back.fingerprint());
+        }
+    }
+}

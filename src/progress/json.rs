@@ -1,0 +1,76 @@
+//! JSON lines: the event stream for programs.
+
+use std::io::Write;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::Progress;
+use crate::event::Event;
+
+/// Writes each event as one JSON object and line: `time` (RFC 3339, UTC, milliseconds), `event`
+/// (its kind), and the event's own fields.
+pub struct JsonLines<W> {
+    out: W,
+    clock: fn() -> Timestamp,
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    time: String,
+    #[serde(flatten)]
+    event: &'a Event,
+}
+
+impl<W: Write + Send> JsonLines<W> {
+    /// Writes to `out`.
+    pub fn new(out: W) -> Self {
+        Self {
+            out,
+            clock: Timestamp::now,
+        }
+    }
+}
+
+impl<W: Write + Send> Progress for JsonLines<W> {
+    fn event(&mut self, event: &Event) {
+        let time = format!("{:.3}", (self.clock)());
+        // Events are plain data that JSON can hold; were one not to be, the others still count.
+        let Ok(mut line) = serde_json::to_vec(&Line { time, event }) else {
+            return;
+        };
+        line.push(b'\n');
+        // A reader that went away must not stop the run.
+        let _ = self.out.write_all(&line);
+        let _ = self.out.flush();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Activity, Unit};
+
+    #[test]
+    fn one_object_a_line_that_reads_back() {
+        let event = Event::StageActivity {
+            stage: "raw\n2".into(),
+            activity: Activity::Progress {
+                task: "download".into(),
+                done: 1,
+                total: None,
+                unit: Unit::Bytes,
+            },
+        };
+        let mut lines = JsonLines::new(Vec::new());
+        lines.clock = || Timestamp::UNIX_EPOCH;
+        lines.event(&event);
+        lines.event(&event);
+        let text = String::from_utf8(lines.out).unwrap();
+        insta::assert_snapshot!(text.lines().next().unwrap());
+        assert_eq!(text.lines().count(), 2);
+        for line in text.lines() {
+            assert_eq!(serde_json::from_str::<Event>(line).unwrap(), event);
+        }
+    }
+}

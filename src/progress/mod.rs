@@ -1,0 +1,72 @@
+//! Shows a run to whoever started it.
+//!
+//! In go [`Event`]s; out come, on standard error, either a terminal display (finished stages as
+//! lines, running ones as a live block below them), plain log lines, or JSON lines. What a finished
+//! stage looks like is decided in one place, [`Narrator`], for terminals and logs alike. Showing
+//! never fails a run: a standard error that cannot be written to is ignored.
+
+mod json;
+mod live;
+mod narrator;
+mod plain;
+mod row;
+mod style;
+mod terminal;
+#[cfg(test)]
+mod tests;
+mod text;
+
+pub use json::JsonLines;
+pub use live::Live;
+pub use narrator::{Audience, Narrator};
+pub use plain::Plain;
+pub use style::Palette;
+pub use terminal::Terminal;
+
+use std::io::IsTerminal;
+
+use crate::event::Event;
+
+/// Something that shows a run.
+pub trait Progress: Send {
+    /// Shows one more fact.
+    fn event(&mut self, event: &Event);
+}
+
+/// How to show a run.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// The form.
+    pub format: Format,
+    /// The length of the longest stage name, so that columns line up from the first line on; 0
+    /// where it is not known.
+    pub longest_name: usize,
+}
+
+/// The form in which a run is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// A live display where standard error is a terminal, else plain lines.
+    #[default]
+    Auto,
+    /// Plain lines.
+    Plain,
+    /// One JSON object an event and line, each with the time.
+    Json,
+}
+
+/// The display that suits standard error and `options`.
+pub fn for_terminal(options: Options) -> Box<dyn Progress> {
+    let palette = Palette::for_stderr();
+    match options.format {
+        Format::Json => Box::new(JsonLines::new(std::io::stderr())),
+        Format::Auto if can_move_cursor() => Box::new(Terminal::new(palette, options.longest_name)),
+        Format::Auto | Format::Plain => {
+            Box::new(Plain::new(std::io::stderr(), palette, options.longest_name))
+        }
+    }
+}
+
+fn can_move_cursor() -> bool {
+    std::io::stderr().is_terminal() && std::env::var_os("TERM").is_some_and(|term| term != "dumb")
+}

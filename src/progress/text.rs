@@ -1,0 +1,303 @@
+//! Numbers as people read them, and text that fits its line.
+
+use crate::event::Metrics;
+
+/// Metrics that say most about a result, most telling first; others follow by name.
+const TELLING: [&str; 8] = [
+    "val_accuracy",
+    "accuracy",
+    "val_loss",
+    "loss",
+    "top3",
+    "top5",
+    "train_accuracy",
+    "train_loss",
+];
+
+/// How many metrics a stage's line shows.
+const SHOWN_METRICS: usize = 3;
+
+/// A span of time: `12 ms`, `3.2 s`, `1m 12s`, `2h 05m`, `3d 04h`.
+pub fn seconds(seconds: f64) -> String {
+    match seconds {
+        s if !s.is_finite() || s < 0.0 => "-".to_owned(),
+        s if s < 0.0995 => format!("{:.0} ms", s * 1000.0),
+        s if s < 59.95 => format!("{s:.1} s"),
+        s => long_time(s.round() as u64),
+    }
+}
+
+/// A span of time without fractions, for figures that change before the eye: `0 s`, `12 s`, `1m 12s`.
+pub fn whole_seconds(seconds: f64) -> String {
+    match seconds.max(0.0).round() as u64 {
+        s if s < 60 => format!("{s} s"),
+        s => long_time(s),
+    }
+}
+
+fn long_time(seconds: u64) -> String {
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);
+    if minutes < 60 {
+        format!("{minutes}m {:02}s", seconds % 60)
+    } else if hours < 24 {
+        format!("{hours}h {:02}m", minutes % 60)
+    } else {
+        format!("{days}d {:02}h", hours % 24)
+    }
+}
+
+/// So many bytes of so many, in the unit of the latter: ` 1.5/45.0 MiB`.
+pub fn bytes_of(done: u64, total: u64) -> String {
+    let whole = bytes(total as f64);
+    let (number, unit) = whole.split_once(' ').unwrap_or((&whole, ""));
+    let power = ["B", "KiB", "MiB", "GiB", "TiB"]
+        .iter()
+        .position(|name| *name == unit);
+    let done = done as f64 / 1024f64.powi(power.unwrap_or(0) as i32);
+    let decimals = usize::from(unit != "B");
+    format!("{done:>width$.decimals$}/{number} {unit}", width = number.len())
+}
+
+/// A number of bytes in binary units: `12 B`, `1.5 KiB`, `45.0 MiB`.
+pub fn bytes(bytes: f64) -> String {
+    let mut value = bytes;
+    for unit in ["B", "KiB", "MiB", "GiB"] {
+        if value < 1023.95 {
+            return if unit == "B" {
+                format!("{value:.0} B")
+            } else {
+                format!("{value:.1} {unit}")
+            };
+        }
+        value /= 1024.0;
+    }
+    format!("{value:.1} TiB")
+}
+
+/// A whole number with its thousands apart: `46,730`.
+pub fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `1 stage`, `2 stages`.
+pub fn counted(number: usize, noun: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{} {noun}{plural}", count(number as u64))
+}
+
+/// A figure such as a speed: whole from 10 on.
+pub fn rate(value: f64) -> String {
+    if value >= 9.95 {
+        count(value.round() as u64)
+    } else {
+        format!("{value:.1}")
+    }
+}
+
+/// A metric with four digits: `0.985`, `1.2e-5`, `12,345`.
+pub fn metric(value: f64) -> String {
+    if !value.is_finite() {
+        return value.to_string();
+    }
+    let size = value.abs();
+    if value.fract() == 0.0 && size < 1e15 {
+        let sign = if value < 0.0 { "-" } else { "" };
+        return format!("{sign}{}", count(size as u64));
+    }
+    if !(1e-3..1e6).contains(&size) {
+        return format!("{value:.1e}");
+    }
+    let decimals = match size {
+        s if s < 10.0 => 4,
+        s if s < 100.0 => 2,
+        _ => 1,
+    };
+    let text = format!("{value:.decimals$}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// The most telling metrics, each as one part for [`fitting`]: `val_accuracy 0.985`, `val_loss 0.06`.
+pub fn metrics(metrics: &Metrics) -> Vec<(u8, String)> {
+    let telling = TELLING.iter().filter_map(|name| metrics.get_key_value(*name));
+    let others = metrics
+        .iter()
+        .filter(|(name, _)| !TELLING.contains(&name.as_str()));
+    telling
+        .chain(others)
+        .take(SHOWN_METRICS)
+        .zip(0..)
+        .map(|((name, value), rank)| (rank, format!("{} {}", printable(name), metric(*value))))
+        .collect()
+}
+
+/// As many of the parts as `room` columns hold, two spaces apart; those of the highest rank leave
+/// first, and one always stays.
+pub fn fitting(mut parts: Vec<(u8, String)>, room: Option<usize>) -> String {
+    let columns = |parts: &[(u8, String)]| {
+        let texts = parts
+            .iter()
+            .map(|(_, text)| console::measure_text_width(text) + 2);
+        texts.sum::<usize>().saturating_sub(2)
+    };
+    while parts.len() > 1 && room.is_some_and(|room| columns(&parts) > room) {
+        let (mut last, mut highest) = (0, 0);
+        for (index, (rank, _)) in parts.iter().enumerate() {
+            if *rank >= highest {
+                (last, highest) = (index, *rank);
+            }
+        }
+        parts.remove(last);
+    }
+    let texts: Vec<String> = parts.into_iter().map(|(_, text)| text).collect();
+    texts.join("  ")
+}
+
+/// `text` cut to `width` columns, with an ellipsis where something is missing.
+pub fn fit(text: &str, width: Option<usize>) -> String {
+    match width {
+        Some(width) => console::truncate_str(text, width, "…").into_owned(),
+        None => text.to_owned(),
+    }
+}
+
+/// `text` broken between words into lines of at most `width` columns; its own line breaks stay. A
+/// word that is longer than a line (a path) keeps its own line whole, so that it can be copied.
+pub fn wrap(text: &str, width: Option<usize>) -> Vec<String> {
+    let Some(width) = width else {
+        return text.lines().map(str::to_owned).collect();
+    };
+    let mut lines = Vec::new();
+    for line in text.lines() {
+        if console::measure_text_width(line) <= width {
+            lines.push(line.to_owned());
+            continue;
+        }
+        let indent = &line[..line.len() - line.trim_start().len()];
+        let mut current = indent.to_owned();
+        for word in line.split_whitespace() {
+            let fresh = current.len() == indent.len();
+            let length = console::measure_text_width(&current) + 1 + console::measure_text_width(word);
+            if !fresh && length > width {
+                lines.push(std::mem::replace(&mut current, indent.to_owned()));
+            } else if !fresh {
+                current.push(' ');
+            }
+            current.push_str(word);
+        }
+        lines.push(current);
+    }
+    lines
+}
+
+/// `text` without what would disturb a terminal: control characters become spaces.
+pub fn printable(text: &str) -> String {
+    console::strip_ansi_codes(text)
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times() {
+        let all = [
+            0.0,
+            0.0123,
+            0.1,
+            3.21,
+            59.94,
+            59.96,
+            72.4,
+            7500.0,
+            273_700.0,
+            f64::NAN,
+        ];
+        assert_eq!(
+            all.map(seconds).join(" | "),
+            "0 ms | 12 ms | 0.1 s | 3.2 s | 59.9 s | 1m 00s | 1m 12s | 2h 05m | 3d 04h | -"
+        );
+        assert_eq!(whole_seconds(59.6), "1m 00s");
+    }
+
+    #[test]
+    fn numbers() {
+        assert_eq!(
+            [0, 999, 1000, 1_234_567].map(count).join(" "),
+            "0 999 1,000 1,234,567"
+        );
+        assert_eq!(
+            [0.0, 1023.0, 1024.0, 47_185_920.0, 5e13].map(bytes).join(" "),
+            "0 B 1023 B 1.0 KiB 45.0 MiB 45.5 TiB"
+        );
+        let all = [
+            0.985,
+            0.98765,
+            1.0,
+            -3.0,
+            12.345,
+            123.456,
+            1.234e-5,
+            0.0,
+            45_000.0,
+            f64::NAN,
+        ];
+        assert_eq!(
+            all.map(metric).join(" "),
+            "0.985 0.9877 1 -3 12.35 123.5 1.2e-5 0 45,000 NaN"
+        );
+        assert_eq!([0.44, 9.96, 4210.4].map(rate).join(" "), "0.4 10 4,210");
+    }
+
+    #[test]
+    fn telling_metrics_come_first() {
+        let figures = [
+            ("a", 1.0),
+            ("b", 2.0),
+            ("val_loss", 0.06),
+            ("val_accuracy", 0.985),
+        ];
+        let figures = figures.map(|(name, value)| (name.to_owned(), value)).into();
+        let parts = metrics(&figures);
+        assert_eq!(
+            fitting(parts.clone(), None),
+            "val_accuracy 0.985  val_loss 0.06  a 1"
+        );
+        assert_eq!(
+            fitting(parts.clone(), Some(35)),
+            "val_accuracy 0.985  val_loss 0.06"
+        );
+        assert_eq!(fitting(parts, Some(3)), "val_accuracy 0.985");
+    }
+
+    #[test]
+    fn wraps_between_words_and_keeps_paths_whole() {
+        let text = "cannot read the file\n  at /a/very/long/path/that/exceeds/the/width now";
+        assert_eq!(
+            wrap(text, Some(12)),
+            [
+                "cannot read",
+                "the file",
+                "  at",
+                "  /a/very/long/path/that/exceeds/the/width",
+                "  now"
+            ]
+        );
+        assert_eq!(wrap(text, None).len(), 2);
+    }
+
+    #[test]
+    fn control_characters_are_removed() {
+        assert_eq!(printable("a\u{1b}[31mred\u{1b}[0m\tb\r"), "ared b ");
+    }
+}

@@ -1,0 +1,341 @@
+//! Reading past runs.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{RecordError, StageStatus, database};
+use crate::event::{Metrics, RunStatus};
+use crate::fingerprint::{Digest, Fingerprint};
+
+/// Past runs. Where there is no database yet, there are none.
+pub struct History {
+    path: PathBuf,
+    connection: Option<Connection>,
+}
+
+/// The result that a stage had last.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LastResult {
+    /// The run.
+    pub run: i64,
+    /// The digest of the stage's key.
+    pub fingerprint: Fingerprint,
+    /// The key; `null` where it was not kept.
+    pub key: Value,
+}
+
+/// A run, as a list shows it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RunSummary {
+    /// Its number.
+    pub id: i64,
+    /// The pipeline's name.
+    pub pipeline: String,
+    /// The pipeline file.
+    pub file: String,
+    /// When it started, in milliseconds since 1970 (UTC).
+    pub started: i64,
+    /// When it finished; none where it has not, or was killed.
+    pub finished: Option<i64>,
+    /// How it ended; none where it has not, or was killed.
+    pub status: Option<RunStatus>,
+    /// The machine.
+    pub host: String,
+    /// Erlen's version.
+    pub version: String,
+    /// The project's commit.
+    pub git_commit: Option<String>,
+    /// The parameters.
+    pub params: Value,
+    /// The command line.
+    pub command: Vec<String>,
+}
+
+/// A run, in full.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RunRow {
+    /// The run itself.
+    #[serde(flatten)]
+    pub summary: RunSummary,
+    /// Its stages, by name.
+    pub stages: Vec<StageRow>,
+}
+
+/// A stage of a run.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct StageRow {
+    /// Its name.
+    pub stage: String,
+    /// Its kind, where it ran.
+    pub kind: Option<String>,
+    /// Its key's digest, where it was known.
+    pub fingerprint: Option<Fingerprint>,
+    /// Its artifact, where there is one.
+    pub artifact: Option<Digest>,
+    /// What became of it.
+    pub status: StageStatus,
+    /// Wall time in seconds, where it ran.
+    pub seconds: Option<f64>,
+    /// Peak memory in bytes, where known.
+    pub peak_memory: Option<u64>,
+    /// Its figures.
+    pub metrics: Metrics,
+    /// Its key; `null` where it was not kept.
+    pub key: Value,
+    /// What went wrong.
+    pub error: Option<String>,
+    /// Its epochs, where it trained.
+    pub epochs: Vec<EpochRow>,
+}
+
+/// An epoch of training.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct EpochRow {
+    /// From 1.
+    pub epoch: u32,
+    /// Its figures.
+    pub metrics: Metrics,
+}
+
+const RUN_COLUMNS: &str =
+    "id, pipeline, file, started, finished, status, host, version, git_commit, params, command";
+
+impl History {
+    /// Opens the history in the database `db`.
+    ///
+    /// # Errors
+    /// The database is damaged, unreadable or of a newer version.
+    pub fn open(db: &Path) -> Result<Self, RecordError> {
+        Ok(Self {
+            path: db.to_owned(),
+            connection: database::open_to_read(db)?,
+        })
+    }
+
+    /// For each of `stages` that ever had a result in `pipeline`, the latest one.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn last_results(
+        &self,
+        pipeline: &str,
+        stages: &[&str],
+    ) -> Result<BTreeMap<String, LastResult>, RecordError> {
+        let mut results = BTreeMap::new();
+        let Some(connection) = &self.connection else {
+            return Ok(results);
+        };
+        let mut query = connection
+            .prepare(
+                "SELECT stages.run, stages.fingerprint, keys.key
+                 FROM stages JOIN runs ON runs.id = stages.run
+                 LEFT JOIN keys ON keys.fingerprint = stages.fingerprint
+                 WHERE stages.stage = ?1 AND runs.pipeline = ?2
+                   AND stages.artifact IS NOT NULL AND stages.fingerprint IS NOT NULL
+                 ORDER BY stages.run DESC LIMIT 1",
+            )
+            .map_err(|source| self.failed(source))?;
+        for stage in stages {
+            let found = query
+                .query_row(params![stage, pipeline], |row| {
+                    Ok((
+                        row.get(0)?,
+                        row.get::<_, [u8; 32]>(1)?,
+                        row.get::<_, Option<String>>(2)?,
+                    ))
+                })
+                .optional()
+                .map_err(|source| self.failed(source))?;
+            if let Some((run, fingerprint, key)) = found {
+                let result = LastResult {
+                    run,
+                    fingerprint: self.digest(fingerprint)?,
+                    key: self.json(key)?,
+                };
+                results.insert((*stage).to_owned(), result);
+            }
+        }
+        Ok(results)
+    }
+
+    /// The latest runs, newest first, at most `limit`.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn runs(&self, limit: usize) -> Result<Vec<RunSummary>, RecordError> {
+        let sql = format!("SELECT {RUN_COLUMNS} FROM runs ORDER BY id DESC LIMIT ?1");
+        self.summaries(&sql, i64::try_from(limit).unwrap_or(i64::MAX))
+    }
+
+    /// The run number `id`, with its stages and their epochs.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn run(&self, id: i64) -> Result<Option<RunRow>, RecordError> {
+        let sql = format!("SELECT {RUN_COLUMNS} FROM runs WHERE id = ?1");
+        let Some(summary) = self.summaries(&sql, id)?.pop() else {
+            return Ok(None);
+        };
+        let mut epochs = self.epochs(id)?;
+        let mut stages = self.stages(id)?;
+        for stage in &mut stages {
+            stage.epochs = epochs.remove(&stage.stage).unwrap_or_default();
+        }
+        Ok(Some(RunRow { summary, stages }))
+    }
+
+    fn summaries(&self, sql: &str, parameter: i64) -> Result<Vec<RunSummary>, RecordError> {
+        let read = |row: &Row<'_>| {
+            let summary = RunSummary {
+                id: row.get(0)?,
+                pipeline: row.get(1)?,
+                file: row.get(2)?,
+                started: row.get(3)?,
+                finished: row.get(4)?,
+                status: None,
+                host: row.get(6)?,
+                version: row.get(7)?,
+                git_commit: row.get(8)?,
+                params: Value::Null,
+                command: Vec::new(),
+            };
+            Ok((
+                summary,
+                row.get::<_, Option<String>>(5)?,
+                row.get(9)?,
+                row.get(10)?,
+            ))
+        };
+        let rows = self.rows(sql, parameter, read)?;
+        rows.into_iter()
+            .map(
+                |(summary, status, params, command): (RunSummary, _, String, String)| {
+                    Ok(RunSummary {
+                        status: self.typed(status.map(Value::String).unwrap_or_default())?,
+                        params: self.json(Some(params))?,
+                        command: self.typed(self.json(Some(command))?)?,
+                        ..summary
+                    })
+                },
+            )
+            .collect()
+    }
+
+    fn stages(&self, run: i64) -> Result<Vec<StageRow>, RecordError> {
+        let sql = "SELECT stages.stage, kind, stages.fingerprint, artifact, status, seconds, peak_memory,
+                          metrics, keys.key, error
+                   FROM stages LEFT JOIN keys ON keys.fingerprint = stages.fingerprint
+                   WHERE run = ?1 ORDER BY stages.stage";
+        let read = |row: &Row<'_>| {
+            let stage = StageRow {
+                stage: row.get(0)?,
+                kind: row.get(1)?,
+                fingerprint: None,
+                artifact: None,
+                status: StageStatus::Ran,
+                seconds: row.get(5)?,
+                peak_memory: row
+                    .get::<_, Option<i64>>(6)?
+                    .and_then(|bytes| u64::try_from(bytes).ok()),
+                metrics: Metrics::new(),
+                key: Value::Null,
+                error: row.get(9)?,
+                epochs: Vec::new(),
+            };
+            let digests: [Option<[u8; 32]>; 2] = [row.get(2)?, row.get(3)?];
+            let texts: [Option<String>; 3] = [row.get(4)?, row.get(7)?, row.get(8)?];
+            Ok((stage, digests, texts))
+        };
+        let rows = self.rows(sql, run, read)?;
+        rows.into_iter()
+            .map(|(stage, [fingerprint, artifact], [status, metrics, key])| {
+                let status = status.unwrap_or_default();
+                Ok(StageRow {
+                    fingerprint: fingerprint.map(|bytes| self.digest(bytes)).transpose()?,
+                    artifact: artifact.map(|bytes| self.digest(bytes)).transpose()?,
+                    status: StageStatus::parse(&status)
+                        .ok_or_else(|| self.malformed(format!("`{status}` is no status of a stage")))?,
+                    metrics: self.metrics(metrics)?,
+                    key: self.json(key)?,
+                    ..stage
+                })
+            })
+            .collect()
+    }
+
+    fn epochs(&self, run: i64) -> Result<BTreeMap<String, Vec<EpochRow>>, RecordError> {
+        let sql = "SELECT stage, epoch, metrics FROM epochs WHERE run = ?1 ORDER BY stage, epoch";
+        let rows = self.rows(sql, run, |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get::<_, String>(2)?))
+        })?;
+        let mut epochs: BTreeMap<String, Vec<EpochRow>> = BTreeMap::new();
+        for (stage, epoch, metrics) in rows {
+            let metrics = self.metrics(Some(metrics))?;
+            epochs.entry(stage).or_default().push(EpochRow { epoch, metrics });
+        }
+        Ok(epochs)
+    }
+
+    fn rows<T>(
+        &self,
+        sql: &str,
+        parameter: i64,
+        read: impl Fn(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>, RecordError> {
+        let Some(connection) = &self.connection else {
+            return Ok(Vec::new());
+        };
+        let rows = || -> rusqlite::Result<Vec<T>> {
+            connection
+                .prepare(sql)?
+                .query_map([parameter], |row| read(row))?
+                .collect()
+        };
+        rows().map_err(|source| self.failed(source))
+    }
+
+    fn metrics(&self, text: Option<String>) -> Result<Metrics, RecordError> {
+        let values: BTreeMap<String, Option<f64>> = self.typed(self.json(text)?)?;
+        Ok(values
+            .into_iter()
+            .map(|(name, value)| (name, value.unwrap_or(f64::NAN)))
+            .collect())
+    }
+
+    fn json(&self, text: Option<String>) -> Result<Value, RecordError> {
+        self.parsed(text.map_or(Ok(Value::Null), |text| serde_json::from_str(&text)))
+    }
+
+    fn typed<T: serde::de::DeserializeOwned>(&self, value: Value) -> Result<T, RecordError> {
+        self.parsed(serde_json::from_value(value))
+    }
+
+    fn parsed<T>(&self, result: Result<T, serde_json::Error>) -> Result<T, RecordError> {
+        result.map_err(|error| self.malformed(error.to_string()))
+    }
+
+    fn digest(&self, bytes: [u8; 32]) -> Result<Digest, RecordError> {
+        let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        digits
+            .parse()
+            .map_err(|error: crate::fingerprint::ParseDigestError| self.malformed(error.to_string()))
+    }
+
+    fn failed(&self, source: rusqlite::Error) -> RecordError {
+        RecordError::Database {
+            path: self.path.clone(),
+            source,
+        }
+    }
+
+    fn malformed(&self, what: String) -> RecordError {
+        RecordError::Malformed {
+            path: self.path.clone(),
+            what,
+        }
+    }
+}

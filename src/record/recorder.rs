@@ -1,0 +1,178 @@
+//! Turns the events of a run into rows.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use super::StageStatus;
+use super::writer::{Row, Writer};
+use crate::event::{Activity, Event, Metrics};
+use crate::fingerprint::{Digest, Fingerprint};
+
+/// What is known of a run when it starts.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RunInfo {
+    /// The pipeline's name.
+    pub pipeline: String,
+    /// The pipeline file.
+    pub file: PathBuf,
+    /// The parameters, as a JSON object.
+    pub params: Value,
+    /// The command line.
+    pub command: Vec<String>,
+    /// The commit of the project, where it is in git: [`git_commit`](super::git_commit).
+    pub git_commit: Option<String>,
+}
+
+/// Records one run. Dropping it keeps everything recorded so far.
+pub struct Recorder {
+    writer: Writer,
+    running: HashMap<String, (String, Fingerprint)>,
+}
+
+/// The parts of a stage's row; what a status has no say about stays empty.
+#[derive(Debug)]
+pub(super) struct StageResult {
+    pub stage: String,
+    pub kind: Option<String>,
+    pub fingerprint: Option<Fingerprint>,
+    pub artifact: Option<Digest>,
+    pub status: StageStatus,
+    pub seconds: Option<f64>,
+    pub peak_memory: Option<u64>,
+    pub metrics: Metrics,
+    pub error: Option<String>,
+}
+
+impl Recorder {
+    /// Begins to record a run in the database `db`, which is made where there is none. Whatever goes
+    /// wrong is told by [`warning`](Self::warning) and [`finish`](Self::finish), and nothing else
+    /// comes of it.
+    pub fn start(db: impl Into<PathBuf>, info: RunInfo) -> Self {
+        Self {
+            writer: Writer::start(db.into(), info),
+            running: HashMap::new(),
+        }
+    }
+
+    /// Keeps the key of a stage, so that a later run can tell what changed. It is kept once for
+    /// each fingerprint.
+    pub fn key(&mut self, fingerprint: Fingerprint, key: &Value) {
+        self.writer.send(Row::Key {
+            fingerprint,
+            key: key.to_string(),
+        });
+    }
+
+    /// Takes note of `event`.
+    pub fn event(&mut self, event: &Event) {
+        match event {
+            Event::StageReused {
+                stage,
+                fingerprint,
+                artifact,
+                metrics,
+            } => self.writer.send(Row::Stage(StageResult {
+                fingerprint: Some(*fingerprint),
+                artifact: Some(*artifact),
+                metrics: metrics.clone(),
+                ..StageResult::new(stage, StageStatus::Reused)
+            })),
+            Event::StageStarted {
+                stage,
+                kind,
+                fingerprint,
+                ..
+            } => {
+                self.running.insert(stage.clone(), (kind.clone(), *fingerprint));
+            }
+            Event::StageFinished {
+                stage,
+                fingerprint,
+                artifact,
+                metrics,
+                seconds,
+                peak_memory,
+                ..
+            } => {
+                let kind = self.running.remove(stage).map(|(kind, _)| kind);
+                self.writer.send(Row::Stage(StageResult {
+                    kind,
+                    fingerprint: Some(*fingerprint),
+                    artifact: Some(*artifact),
+                    metrics: metrics.clone(),
+                    seconds: Some(*seconds),
+                    peak_memory: *peak_memory,
+                    ..StageResult::new(stage, StageStatus::Ran)
+                }));
+            }
+            Event::StageFailed {
+                stage,
+                error,
+                retrying: false,
+                ..
+            } => {
+                self.ended(stage, StageStatus::Failed, Some(error.clone()));
+            }
+            Event::StageInterrupted { stage } => self.ended(stage, StageStatus::Interrupted, None),
+            Event::StageSkipped { stage, because } => {
+                self.ended(stage, StageStatus::Skipped, Some(format!("because of {because}")));
+            }
+            Event::StageActivity {
+                stage,
+                activity: Activity::EpochFinished { epoch, metrics, .. },
+            } => {
+                self.writer.send(Row::Epoch {
+                    stage: stage.clone(),
+                    epoch: *epoch,
+                    metrics: metrics.clone(),
+                });
+            }
+            Event::RunFinished { status, .. } => self.writer.send(Row::Finished(*status)),
+            Event::RunStarted { .. }
+            | Event::StageWaiting { .. }
+            | Event::StageActivity { .. }
+            | Event::StageFailed { retrying: true, .. }
+            | Event::TableWritten { .. }
+            | Event::Notice { .. } => {}
+        }
+    }
+
+    fn ended(&mut self, stage: &str, status: StageStatus, error: Option<String>) {
+        let (kind, fingerprint) = self.running.remove(stage).unzip();
+        self.writer.send(Row::Stage(StageResult {
+            kind,
+            fingerprint,
+            error,
+            ..StageResult::new(stage, status)
+        }));
+    }
+
+    /// What went wrong with recording, if anything; told once.
+    pub fn warning(&mut self) -> Option<String> {
+        self.writer.take_warning()
+    }
+
+    /// Writes what is still to be written; what went wrong with recording, if it was not told yet.
+    pub fn finish(mut self) -> Option<String> {
+        self.writer.close();
+        self.writer.take_warning()
+    }
+}
+
+impl StageResult {
+    fn new(stage: &str, status: StageStatus) -> Self {
+        Self {
+            stage: stage.to_owned(),
+            kind: None,
+            fingerprint: None,
+            artifact: None,
+            status,
+            seconds: None,
+            peak_memory: None,
+            metrics: Metrics::new(),
+            error: None,
+        }
+    }
+}

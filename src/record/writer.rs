@@ -1,0 +1,215 @@
+//! The thread that writes rows, many a transaction.
+
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use rusqlite::{Connection, Transaction, TransactionBehavior, params};
+
+use super::recorder::{RunInfo, StageResult};
+use super::{RecordError, database};
+use crate::event::{Metrics, RunStatus};
+use crate::fingerprint::{Digest, Fingerprint};
+
+/// How long rows gather before they are written.
+const GATHER: Duration = Duration::from_millis(200);
+
+/// How many rows are written at once at most.
+const MOST_ROWS: usize = 4096;
+
+/// Something to write.
+pub(super) enum Row {
+    /// A stage's key.
+    Key { fingerprint: Fingerprint, key: String },
+    /// What became of a stage.
+    Stage(StageResult),
+    /// An epoch of training.
+    Epoch {
+        stage: String,
+        epoch: u32,
+        metrics: Metrics,
+    },
+    /// The run is over.
+    Finished(RunStatus),
+}
+
+/// The sending end of the writing thread.
+pub(super) struct Writer {
+    rows: Option<Sender<Row>>,
+    thread: Option<JoinHandle<()>>,
+    warning: Arc<Mutex<Option<String>>>,
+}
+
+impl Writer {
+    /// Starts to write a run to the database `path`.
+    pub fn start(path: PathBuf, info: RunInfo) -> Self {
+        let warning = Arc::new(Mutex::new(None));
+        let (rows, received) = mpsc::channel();
+        let told = Arc::clone(&warning);
+        let started = Timestamp::now().as_millisecond();
+        let thread = thread::Builder::new().name("record".to_owned()).spawn(move || {
+            if let Err(error) = write_all(&path, &info, started, &received) {
+                tell(&told, &error.to_string());
+            }
+        });
+        if let Err(error) = &thread {
+            tell(&warning, &format!("no thread can be started ({error})"));
+        }
+        Self {
+            rows: Some(rows),
+            thread: thread.ok(),
+            warning,
+        }
+    }
+
+    /// Hands over a row. After a failure nobody takes it, and that is all right.
+    pub fn send(&self, row: Row) {
+        if let Some(rows) = &self.rows {
+            let _ = rows.send(row);
+        }
+    }
+
+    /// Waits until everything is written.
+    pub fn close(&mut self) {
+        self.rows.take();
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tell(&self.warning, "the recording thread panicked");
+        }
+    }
+
+    /// What went wrong, told once.
+    pub fn take_warning(&self) -> Option<String> {
+        self.warning.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+fn tell(warning: &Mutex<Option<String>>, what: &str) {
+    let text = format!("the history of this run is not kept: {what}");
+    *warning.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
+}
+
+fn write_all(path: &Path, info: &RunInfo, started: i64, rows: &Receiver<Row>) -> Result<(), RecordError> {
+    let failed = |source| RecordError::Database {
+        path: path.to_owned(),
+        source,
+    };
+    let mut connection = database::open_to_write(path)?;
+    let run = insert_run(&connection, info, started).map_err(failed)?;
+    let mut gathered = Vec::new();
+    loop {
+        let open = gather(rows, &mut gathered);
+        write(&mut connection, run, &mut gathered).map_err(failed)?;
+        if !open {
+            return Ok(());
+        }
+    }
+}
+
+/// Waits for a row, then for more for a while; whether further ones can come.
+fn gather(rows: &Receiver<Row>, gathered: &mut Vec<Row>) -> bool {
+    let Ok(first) = rows.recv() else {
+        return false;
+    };
+    gathered.push(first);
+    let until = Instant::now() + GATHER;
+    while gathered.len() < MOST_ROWS {
+        match rows.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            Ok(row) => gathered.push(row),
+            Err(RecvTimeoutError::Timeout) => break,
+            Err(RecvTimeoutError::Disconnected) => return false,
+        }
+    }
+    true
+}
+
+fn insert_run(connection: &Connection, info: &RunInfo, started: i64) -> rusqlite::Result<i64> {
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    connection.execute(
+        "INSERT INTO runs (pipeline, file, started, host, version, git_commit, params, command)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        params![
+            info.pipeline,
+            info.file.to_string_lossy(),
+            started,
+            host,
+            env!("CARGO_PKG_VERSION"),
+            info.git_commit,
+            info.params.to_string(),
+            serde_json::Value::from(info.command.clone()).to_string(),
+        ],
+    )?;
+    Ok(connection.last_insert_rowid())
+}
+
+fn write(connection: &mut Connection, run: i64, rows: &mut Vec<Row>) -> rusqlite::Result<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    for row in rows.drain(..) {
+        write_row(&transaction, run, row)?;
+    }
+    transaction.commit()
+}
+
+fn write_row(transaction: &Transaction<'_>, run: i64, row: Row) -> rusqlite::Result<()> {
+    match row {
+        Row::Key { fingerprint, key } => transaction
+            .prepare_cached("INSERT OR IGNORE INTO keys (fingerprint, key) VALUES (?1, ?2)")?
+            .execute(params![fingerprint.as_bytes(), key]),
+        Row::Stage(result) => transaction
+            .prepare_cached(
+                "INSERT OR REPLACE INTO stages
+                 (run, stage, kind, fingerprint, artifact, status, seconds, peak_memory, metrics, error)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+            )?
+            .execute(params![
+                run,
+                result.stage,
+                result.kind,
+                result.fingerprint.as_ref().map(Digest::as_bytes),
+                result.artifact.as_ref().map(Digest::as_bytes),
+                result.status.as_str(),
+                result.seconds,
+                result
+                    .peak_memory
+                    .map(|bytes| i64::try_from(bytes).unwrap_or(i64::MAX)),
+                metrics_json(&result.metrics),
+                result.error,
+            ]),
+        Row::Epoch {
+            stage,
+            epoch,
+            metrics,
+        } => transaction
+            .prepare_cached(
+                "INSERT OR REPLACE INTO epochs (run, stage, epoch, metrics) VALUES (?1, ?2, ?3, ?4)",
+            )?
+            .execute(params![run, stage, epoch, metrics_json(&metrics)]),
+        Row::Finished(status) => transaction.execute(
+            "UPDATE runs SET finished = ?2, status = ?3 WHERE id = ?1",
+            params![run, Timestamp::now().as_millisecond(), status.to_string()],
+        ),
+    }?;
+    Ok(())
+}
+
+/// Metrics as a JSON object; those that are no finite number, which JSON lacks, as `null`.
+fn metrics_json(metrics: &Metrics) -> String {
+    let object: serde_json::Map<_, _> = metrics
+        .iter()
+        .map(|(name, value)| (name.clone(), (*value).into()))
+        .collect();
+    serde_json::Value::Object(object).to_string()
+}

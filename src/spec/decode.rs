@@ -1,0 +1,448 @@
+//! From a tree of values to typed fields, with every mistake at its place.
+//!
+//! A serde deserializer over [`Node`]s: the types of the vocabulary derive `Deserialize`, and an
+//! error gets the span of the innermost value (or key) that it is about.
+
+use std::fmt::Display;
+
+use miette::SourceSpan;
+use serde::de::value::StrDeserializer;
+use serde::de::{
+    self, DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, Expected, IntoDeserializer, MapAccess,
+    SeqAccess, Unexpected, VariantAccess, Visitor,
+};
+
+use super::diagnostic::{Diagnostic, suggest};
+use super::node::{Key, Node, Value};
+
+/// Reads a `T` from `node`.
+///
+/// # Errors
+/// The first mistake found, at its place.
+pub fn decode<T: DeserializeOwned>(node: &Node) -> Result<T, Box<Diagnostic>> {
+    T::deserialize(At(node)).map_err(|error| {
+        let mut diagnostic = Diagnostic::new(error.message, error.span.unwrap_or(node.span));
+        diagnostic.help = error.help;
+        Box::new(diagnostic)
+    })
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+struct DecodeError {
+    message: String,
+    help: Option<String>,
+    span: Option<SourceSpan>,
+}
+
+impl DecodeError {
+    /// Puts the error at `node` unless it is already placed deeper.
+    fn at(mut self, node: &Node) -> Self {
+        if self.span.is_none() {
+            self.span = Some(node.span);
+            if let (Some(parameter), None) = (&node.parameter, &self.help) {
+                self.help = Some(format!("the value comes from the parameter `{parameter}`"));
+            }
+        }
+        self
+    }
+
+    fn at_key(mut self, key: &Key) -> Self {
+        self.span.get_or_insert(key.span);
+        self
+    }
+}
+
+impl de::Error for DecodeError {
+    fn custom<T: Display>(message: T) -> Self {
+        Self {
+            message: message.to_string(),
+            help: None,
+            span: None,
+        }
+    }
+
+    fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        let mut error = Self::custom(format!("expected {}, found {}", plain(expected), describe(found)));
+        if let Unexpected::Str(text) = found
+            && text.parse::<f64>().is_ok()
+        {
+            error.help = Some(format!("without quotes, {text} is a number"));
+        }
+        error
+    }
+
+    fn invalid_value(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        Self::custom(format!("expected {}, found {}", plain(expected), describe(found)))
+    }
+
+    fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
+        Self {
+            message: format!("unknown field `{field}`"),
+            help: Some(suggest(field, "known fields", expected.iter().copied())),
+            span: None,
+        }
+    }
+
+    fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
+        Self {
+            message: format!("`{variant}` is not known here"),
+            help: Some(suggest(variant, "known", expected.iter().copied())),
+            span: None,
+        }
+    }
+
+    fn missing_field(field: &'static str) -> Self {
+        Self::custom(format!("the field `{field}` is missing"))
+    }
+}
+
+/// serde's names of expected types, in a user's words.
+fn plain(expected: &dyn Expected) -> String {
+    let text = expected.to_string();
+    match text.as_str() {
+        "f64" | "f32" => "a number".to_owned(),
+        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number, 0 or more".to_owned(),
+        "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number".to_owned(),
+        "a boolean" => "true or false".to_owned(),
+        "a string" => "a text".to_owned(),
+        "a character" => "a single character".to_owned(),
+        "a sequence" => "a list".to_owned(),
+        _ if text.starts_with("a nonzero") => "a whole number, 1 or more".to_owned(),
+        _ if text.starts_with("struct ") || text == "a map" => "a mapping of fields".to_owned(),
+        _ if text.starts_with("an array of length ") => {
+            format!(
+                "a list of {} values",
+                text.trim_start_matches("an array of length ")
+            )
+        }
+        _ => text,
+    }
+}
+
+fn describe(found: Unexpected<'_>) -> String {
+    match found {
+        Unexpected::Bool(value) => format!("`{value}`"),
+        Unexpected::Unsigned(value) => format!("the number {value}"),
+        Unexpected::Signed(value) => format!("the number {value}"),
+        Unexpected::Float(value) => format!("the number {value}"),
+        Unexpected::Str(value) => format!("the text `{value}`"),
+        Unexpected::Seq => "a list".to_owned(),
+        Unexpected::Map => "a mapping".to_owned(),
+        Unexpected::Unit | Unexpected::Option => "nothing".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// A value to be read.
+#[derive(Clone, Copy)]
+struct At<'a>(&'a Node);
+
+impl<'de> Deserializer<'de> for At<'_> {
+    type Error = DecodeError;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
+        match &self.0.value {
+            Value::Null => visitor.visit_unit(),
+            Value::Bool(value) => visitor.visit_bool(*value),
+            Value::Int(value) => match u64::try_from(*value) {
+                Ok(value) => visitor.visit_u64(value),
+                Err(_) => visitor.visit_i64(*value),
+            },
+            Value::Float(value) => visitor.visit_f64(*value),
+            Value::Text(value) => visitor.visit_str(value),
+            Value::List(items) => visitor.visit_seq(Items(items.iter())),
+            Value::Map(entries) => visitor.visit_map(Entries {
+                rest: entries.iter(),
+                value: None,
+            }),
+        }
+        .map_err(|error| error.at(self.0))
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
+        match self.0.value {
+            Value::Null => visitor.visit_none(),
+            _ => visitor.visit_some(self),
+        }
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, DecodeError> {
+        visitor
+            .visit_newtype_struct(self)
+            .map_err(|error| error.at(self.0))
+    }
+
+    /// A name alone, or a mapping of the name to its options.
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, DecodeError> {
+        let choice = match &self.0.value {
+            Value::Text(name) => Choice {
+                name,
+                key: None,
+                options: None,
+                at: self.0,
+            },
+            Value::Map(entries) if entries.len() == 1 => {
+                let (key, options) = &entries[0];
+                Choice {
+                    name: &key.name,
+                    key: Some(key),
+                    options: Some(options),
+                    at: self.0,
+                }
+            }
+            Value::Map(entries) if entries.len() > 1 => {
+                return Err(DecodeError {
+                    message: format!(
+                        "one choice is expected here, found {}: {}",
+                        entries.len(),
+                        entries
+                            .iter()
+                            .map(|(key, _)| key.name.as_str())
+                            .collect::<Vec<_>>()
+                            .join(", ")
+                    ),
+                    help: Some("write one of them with its options indented under it".to_owned()),
+                    span: Some(entries[1].0.span),
+                });
+            }
+            _ => {
+                return Err(DecodeError {
+                    message: format!(
+                        "expected one of {}, found {}",
+                        variants.join(", "),
+                        self.0.describe()
+                    ),
+                    help: None,
+                    span: None,
+                }
+                .at(self.0));
+            }
+        };
+        visitor.visit_enum(choice).map_err(|error| error.at(self.0))
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct
+        seq tuple tuple_struct map struct identifier ignored_any
+    }
+}
+
+struct Items<'a>(std::slice::Iter<'a, Node>);
+
+impl<'de> SeqAccess<'de> for Items<'_> {
+    type Error = DecodeError;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(
+        &mut self,
+        seed: T,
+    ) -> Result<Option<T::Value>, DecodeError> {
+        self.0
+            .next()
+            .map(|item| seed.deserialize(At(item)).map_err(|error| error.at(item)))
+            .transpose()
+    }
+
+    fn size_hint(&self) -> Option<usize> {
+        Some(self.0.len())
+    }
+}
+
+struct Entries<'a> {
+    rest: std::slice::Iter<'a, (Key, Node)>,
+    value: Option<(&'a Key, &'a Node)>,
+}
+
+impl<'de> MapAccess<'de> for Entries<'_> {
+    type Error = DecodeError;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, DecodeError> {
+        let Some((key, value)) = self.rest.next() else {
+            return Ok(None);
+        };
+        self.value = Some((key, value));
+        let name: StrDeserializer<'_, DecodeError> = key.name.as_str().into_deserializer();
+        seed.deserialize(name)
+            .map(Some)
+            .map_err(|error| error.at_key(key))
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, DecodeError> {
+        let (key, value) = self
+            .value
+            .take()
+            .ok_or_else(|| de::Error::custom("a value before its key"))?;
+        seed.deserialize(At(value)).map_err(|error| {
+            // What is wrong with a whole mapping is best shown at the key that it stands under.
+            if value.is_scalar() {
+                error.at(value)
+            } else if error.span == Some(value.span) {
+                DecodeError {
+                    span: Some(key.span),
+                    ..error
+                }
+            } else {
+                error.at_key(key)
+            }
+        })
+    }
+}
+
+/// One variant of an enum, by name, with or without options.
+struct Choice<'a> {
+    name: &'a str,
+    key: Option<&'a Key>,
+    options: Option<&'a Node>,
+    at: &'a Node,
+}
+
+impl<'a, 'de> EnumAccess<'de> for Choice<'a> {
+    type Error = DecodeError;
+    type Variant = Self;
+
+    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self), DecodeError> {
+        let name: StrDeserializer<'_, DecodeError> = self.name.into_deserializer();
+        let variant = seed.deserialize(name).map_err(|error| match self.key {
+            Some(key) => error.at_key(key),
+            None => error.at(self.at),
+        })?;
+        Ok((variant, self))
+    }
+}
+
+impl<'de> VariantAccess<'de> for Choice<'_> {
+    type Error = DecodeError;
+
+    fn unit_variant(self) -> Result<(), DecodeError> {
+        match self.options {
+            None => Ok(()),
+            Some(options) if options.value == Value::Null => Ok(()),
+            Some(options) => Err(DecodeError {
+                message: format!("`{}` has no options", self.name),
+                help: None,
+                span: None,
+            }
+            .at(options)),
+        }
+    }
+
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, DecodeError> {
+        match self.options {
+            Some(options) if options.value != Value::Null => {
+                seed.deserialize(At(options)).map_err(|error| match self.key {
+                    Some(key) if error.span == Some(options.span) && !options.is_scalar() => DecodeError {
+                        span: Some(key.span),
+                        ..error
+                    },
+                    _ => error.at(options),
+                })
+            }
+            // A name alone: every option has its default, or the error says which one is missing.
+            _ => {
+                let empty = Node::new(
+                    Value::Map(Vec::new()),
+                    self.key.map_or(self.at.span, |key| key.span),
+                );
+                seed.deserialize(At(&empty))
+            }
+        }
+    }
+
+    fn tuple_variant<V: Visitor<'de>>(self, _: usize, _: V) -> Result<V::Value, DecodeError> {
+        Err(de::Error::custom(format!(
+            "`{}` cannot be written here",
+            self.name
+        )))
+    }
+
+    fn struct_variant<V: Visitor<'de>>(
+        self,
+        _: &'static [&'static str],
+        _: V,
+    ) -> Result<V::Value, DecodeError> {
+        Err(de::Error::custom(format!(
+            "`{}` cannot be written here",
+            self.name
+        )))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Augment, Optimizer, Train};
+    use super::*;
+
+    fn fails<T: DeserializeOwned + std::fmt::Debug>(source: &str) -> (String, String, Option<String>) {
+        let node = Node::parse(source).unwrap();
+        let error = decode::<T>(&node).unwrap_err();
+        let span = error.span.unwrap();
+        (
+            error.message,
+            source[span.offset()..span.offset() + span.len()].to_owned(),
+            error.help,
+        )
+    }
+
+    #[test]
+    fn names_alone_stand_for_all_defaults() {
+        let node = Node::parse("- random_horizontal_flip\n- random_crop: {padding: 4}\n").unwrap();
+        let augment: Vec<Augment> = decode(&node).unwrap();
+        assert_eq!(
+            serde_json::to_string(&augment).unwrap(),
+            r#"[{"random_horizontal_flip":{"p":0.5}},{"random_crop":{"padding":4}}]"#
+        );
+        let (message, place, _) = fails::<Vec<Augment>>("- random_crop\n");
+        assert_eq!(
+            (message.as_str(), place.as_str()),
+            ("the field `padding` is missing", "random_crop")
+        );
+    }
+
+    #[test]
+    fn mistakes_are_placed() {
+        let (message, place, help) = fails::<Optimizer>("sgd: {lr: 0.1, momentun: 0.9}");
+        assert_eq!(message, "unknown field `momentun`");
+        assert_eq!(place, "momentun");
+        assert_eq!(help.as_deref(), Some("did you mean `momentum`?"));
+
+        let (message, place, _) = fails::<Optimizer>("sgd: {lr: -0.1}");
+        assert_eq!(
+            (message.as_str(), place.as_str()),
+            ("-0.1 is not a number over 0", "-0.1")
+        );
+
+        let (message, place, help) = fails::<Optimizer>("sgd:\n  lr: '0.1'\n");
+        assert_eq!(message, "expected a number, found the text `0.1`");
+        assert_eq!(place, "'0.1'");
+        assert_eq!(help.as_deref(), Some("without quotes, 0.1 is a number"));
+
+        let (message, place, help) = fails::<Optimizer>("adam: {lr: 0.1}");
+        assert_eq!(
+            (message.as_str(), place.as_str()),
+            ("`adam` is not known here", "adam")
+        );
+        assert_eq!(help.as_deref(), Some("did you mean `adamw`?"));
+
+        let (message, place, _) =
+            fails::<Train>("data: d\nmodel: mlp\nepochs: 0\noptimizer: {sgd: {lr: 1}}\n");
+        assert_eq!(
+            (message.as_str(), place.as_str()),
+            ("expected a whole number, 1 or more, found the number 0", "0")
+        );
+
+        let (message, place, _) = fails::<Optimizer>("sgd:\n  momentum: 0.9\n");
+        assert_eq!(
+            (message.as_str(), place.as_str()),
+            ("the field `lr` is missing", "sgd")
+        );
+    }
+}

@@ -1,0 +1,395 @@
+//! YAML text as a tree of values that know where they stand in the file.
+//!
+//! `${name}` marks a parameter. Inside a flow mapping (`{lr: ${lr}}`) YAML would take its braces
+//! for its own, so before parsing they are replaced, one character for one, by two private-use
+//! characters that YAML lets through; offsets stay what they were. `$${` stands for a literal `${`.
+
+use std::fmt::{self, Formatter};
+
+use miette::SourceSpan;
+use serde::Deserialize;
+use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_yaml::{Location, Options, Spanned};
+
+use super::diagnostic::Diagnostic;
+
+/// What `{` and `}` of a `${name}` become while YAML is parsed.
+pub(super) const OPEN: char = '\u{E000}';
+pub(super) const CLOSE: char = '\u{E001}';
+
+/// A value and where it stands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Node {
+    /// The value.
+    pub value: Value,
+    /// Where it stands, in bytes of the source.
+    pub span: SourceSpan,
+    /// Which parameter the value came from, where it is not written at its place.
+    pub parameter: Option<String>,
+}
+
+/// A YAML value.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// Nothing, or `null`.
+    Null,
+    /// `true` or `false`.
+    Bool(bool),
+    /// A whole number.
+    Int(i64),
+    /// A number.
+    Float(f64),
+    /// A text.
+    Text(String),
+    /// A list.
+    List(Vec<Node>),
+    /// A mapping, in the order of the file.
+    Map(Vec<(Key, Node)>),
+}
+
+/// A mapping's key and where it stands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Key {
+    /// The key.
+    pub name: String,
+    /// Where it stands.
+    pub span: SourceSpan,
+}
+
+impl Node {
+    /// A value that stands at `span`.
+    pub fn new(value: Value, span: SourceSpan) -> Self {
+        Self {
+            value,
+            span,
+            parameter: None,
+        }
+    }
+
+    /// Reads one YAML document.
+    ///
+    /// # Errors
+    /// The text is not YAML, repeats a key, or costs more than a file of this kind should.
+    pub fn parse(source: &str) -> Result<Self, Box<Diagnostic>> {
+        let text = mark_parameters(source);
+        let offsets = Offsets::new(&text, source);
+        let mut options = Options::default();
+        options.strict_booleans = true;
+        options.with_snippet = false;
+        match serde_yaml::from_str_with_options::<Spanned<Raw>>(&text, options) {
+            Ok(root) => Ok(offsets.node(root)),
+            Err(error) => {
+                let span = error.location().map(|location| offsets.span(&location));
+                let message = error.without_snippet().to_string();
+                let message = message
+                    .split(" at line")
+                    .next()
+                    .unwrap_or_default()
+                    .trim_end_matches(',');
+                Err(Box::new(Diagnostic::new(
+                    format!("this is not valid YAML: {message}"),
+                    span,
+                )))
+            }
+        }
+    }
+
+    /// The member `name` of a mapping.
+    pub fn get(&self, name: &str) -> Option<&Self> {
+        self.entry(name).map(|(_, node)| node)
+    }
+
+    /// The member `name` of a mapping, with its key.
+    pub fn entry(&self, name: &str) -> Option<(&Key, &Self)> {
+        match &self.value {
+            Value::Map(entries) => entries
+                .iter()
+                .find(|(key, _)| key.name == name)
+                .map(|(key, node)| (key, node)),
+            _ => None,
+        }
+    }
+
+    /// The place of the value at `path`, or of as much of the path as there is.
+    pub fn span_at(&self, path: &[&str]) -> SourceSpan {
+        let mut node = self;
+        let mut span = self.span;
+        for part in path {
+            let next = match &node.value {
+                Value::Map(_) => node.entry(part).map(|(key, child)| (key.span, child)),
+                Value::List(items) => part
+                    .parse::<usize>()
+                    .ok()
+                    .and_then(|index| items.get(index))
+                    .map(|item| (item.span, item)),
+                _ => None,
+            };
+            let Some((key, child)) = next else { break };
+            span = if child.is_scalar() { child.span } else { key };
+            node = child;
+        }
+        span
+    }
+
+    /// Whether this is neither a list nor a mapping.
+    pub fn is_scalar(&self) -> bool {
+        !matches!(self.value, Value::List(_) | Value::Map(_))
+    }
+
+    /// What kind of value this is, for messages.
+    pub fn describe(&self) -> String {
+        match &self.value {
+            Value::Null => "nothing".to_owned(),
+            Value::Bool(value) => format!("`{value}`"),
+            Value::Int(value) => format!("the number {value}"),
+            Value::Float(value) => format!("the number {value}"),
+            Value::Text(value) => format!("the text `{}`", value.replace(OPEN, "{").replace(CLOSE, "}")),
+            Value::List(_) => "a list".to_owned(),
+            Value::Map(_) => "a mapping".to_owned(),
+        }
+    }
+
+    /// The value as JSON.
+    pub fn to_json(&self) -> serde_json::Value {
+        match &self.value {
+            Value::Null => serde_json::Value::Null,
+            Value::Bool(value) => (*value).into(),
+            Value::Int(value) => (*value).into(),
+            Value::Float(value) => (*value).into(),
+            Value::Text(value) => value.clone().into(),
+            Value::List(items) => items.iter().map(Self::to_json).collect(),
+            Value::Map(entries) => entries
+                .iter()
+                .map(|(key, node)| (key.name.clone(), node.to_json()))
+                .collect(),
+        }
+    }
+}
+
+/// Replaces the braces of every `${...}` that is closed on its line.
+fn mark_parameters(source: &str) -> String {
+    let mut out = String::with_capacity(source.len());
+    let mut rest = source;
+    while let Some(at) = rest.find("${") {
+        let (before, from) = rest.split_at(at);
+        out.push_str(before);
+        let escaped = before.ends_with('$');
+        let inside = &from[2..];
+        let end = inside
+            .find(['}', '\n', '{'])
+            .filter(|&end| inside.as_bytes()[end] == b'}');
+        match end {
+            Some(end) if !escaped => {
+                out.push('$');
+                out.push(OPEN);
+                out.push_str(&inside[..end]);
+                out.push(CLOSE);
+                rest = &inside[end + 1..];
+            }
+            _ => {
+                out.push_str("${");
+                rest = inside;
+            }
+        }
+    }
+    out.push_str(rest);
+    out
+}
+
+/// Translates character offsets of the marked text into byte offsets of the source.
+struct Offsets<'a> {
+    source: &'a str,
+    /// The byte offset in the source of every character, or nothing where they are the same.
+    bytes: Option<Vec<usize>>,
+}
+
+impl<'a> Offsets<'a> {
+    fn new(marked: &str, source: &'a str) -> Self {
+        let bytes = (!source.is_ascii()).then(|| source.char_indices().map(|(at, _)| at).collect());
+        debug_assert_eq!(marked.chars().count(), source.chars().count());
+        Self { source, bytes }
+    }
+
+    fn byte(&self, character: usize) -> usize {
+        match &self.bytes {
+            None => character.min(self.source.len()),
+            Some(bytes) => bytes.get(character).copied().unwrap_or(self.source.len()),
+        }
+    }
+
+    fn span(&self, location: &Location) -> SourceSpan {
+        let start = location.span().offset() as usize;
+        let end = start + location.span().len() as usize;
+        let (start, end) = (self.byte(start), self.byte(end));
+        let text = &self.source[start..end];
+        // A block's span reaches to the end of its last line; its first line says enough.
+        let length = text.lines().next().unwrap_or_default().trim_end().len();
+        (start, length).into()
+    }
+
+    fn node(&self, raw: Spanned<Raw>) -> Node {
+        let span = self.span(&raw.referenced);
+        let value = match raw.value {
+            Raw::Null => Value::Null,
+            Raw::Bool(value) => Value::Bool(value),
+            Raw::Int(value) => Value::Int(value),
+            Raw::Float(value) => Value::Float(value),
+            Raw::Text(value) => Value::Text(value),
+            Raw::List(items) => Value::List(items.into_iter().map(|item| self.node(item)).collect()),
+            Raw::Map(entries) => Value::Map(
+                entries
+                    .into_iter()
+                    .map(|(key, value)| {
+                        let span = self.span(&key.referenced);
+                        (
+                            Key {
+                                name: key.value,
+                                span,
+                            },
+                            self.node(value),
+                        )
+                    })
+                    .collect(),
+            ),
+        };
+        Node::new(value, span)
+    }
+}
+
+/// What the YAML library gives, before offsets are translated.
+enum Raw {
+    Null,
+    Bool(bool),
+    Int(i64),
+    Float(f64),
+    Text(String),
+    List(Vec<Spanned<Raw>>),
+    Map(Vec<(Spanned<String>, Spanned<Raw>)>),
+}
+
+impl<'de> Deserialize<'de> for Raw {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(RawVisitor)
+    }
+}
+
+struct RawVisitor;
+
+impl<'de> Visitor<'de> for RawVisitor {
+    type Value = Raw;
+
+    fn expecting(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Raw, E> {
+        Ok(Raw::Null)
+    }
+
+    fn visit_none<E>(self) -> Result<Raw, E> {
+        Ok(Raw::Null)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Raw, D::Error> {
+        Raw::deserialize(deserializer)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Raw, E> {
+        Ok(Raw::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Raw, E> {
+        Ok(Raw::Int(value))
+    }
+
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Raw, E> {
+        Ok(i64::try_from(value).map_or(Raw::Float(value as f64), Raw::Int))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Raw, E> {
+        Ok(Raw::Float(value))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Raw, E> {
+        Ok(Raw::Text(value.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Raw, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = access.next_element()? {
+            items.push(item);
+        }
+        Ok(Raw::List(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Raw, A::Error> {
+        let mut entries = Vec::new();
+        while let Some(entry) = access.next_entry()? {
+            entries.push(entry);
+        }
+        Ok(Raw::Map(entries))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at<'a>(source: &'a str, node: &Node) -> &'a str {
+        &source[node.span.offset()..node.span.offset() + node.span.len()]
+    }
+
+    #[test]
+    fn parameters_survive_flow_mappings_and_spans_are_bytes() {
+        let source = "é: {lr: ${lr}, m: 0.9}\nshell: \"echo $${HOME} ${x}\"\n";
+        let root = Node::parse(source).unwrap();
+        let lr = root.get("é").unwrap().get("lr").unwrap();
+        assert_eq!(lr.value, Value::Text(format!("${OPEN}lr{CLOSE}")));
+        assert_eq!(at(source, lr), "${lr}");
+        assert_eq!(at(source, root.get("é").unwrap().get("m").unwrap()), "0.9");
+        let shell = root.get("shell").unwrap();
+        assert_eq!(
+            shell.value,
+            Value::Text(format!("echo $${{HOME}} ${OPEN}x{CLOSE}"))
+        );
+    }
+
+    #[test]
+    fn numbers_have_their_types() {
+        let root =
+            Node::parse("[1, -2, 5e-4, 1.0, 0x10, yes, true, null, '3', 18446744073709551615]").unwrap();
+        let Value::List(items) = root.value else {
+            panic!("a list")
+        };
+        let values: Vec<Value> = items.into_iter().map(|item| item.value).collect();
+        assert_eq!(
+            values,
+            [
+                Value::Int(1),
+                Value::Int(-2),
+                Value::Float(5e-4),
+                Value::Float(1.0),
+                Value::Int(16),
+                Value::Text("yes".into()),
+                Value::Bool(true),
+                Value::Null,
+                Value::Text("3".into()),
+                Value::Float(18_446_744_073_709_551_615.0),
+            ]
+        );
+    }
+
+    #[test]
+    fn bad_yaml_is_placed() {
+        let source = "a: 1\nb: [1, 2\nc: 3\n";
+        let error = Node::parse(source).unwrap_err();
+        assert!(
+            error.message.starts_with("this is not valid YAML"),
+            "{}",
+            error.message
+        );
+        assert!(error.span.is_some());
+        let error = Node::parse("a: 1\na: 2\n").unwrap_err();
+        assert!(error.message.contains("duplicate"), "{}", error.message);
+    }
+}

@@ -1,0 +1,481 @@
+//! The pipeline: a validated description of an experiment.
+
+use std::path::{Path, PathBuf};
+
+use indexmap::IndexMap;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::decode::decode;
+use super::diagnostic::{Diagnostic, SpecError, suggest};
+use super::interpolate::interpolate;
+use super::node::{Node, Value};
+use super::values::{ByteSize, Span};
+use super::{Command, Download, Evaluate, Export, Kind, Preprocess, Table, Train, validate};
+
+/// An experiment: stages that depend on each other, and the tables made of their results.
+#[derive(Clone, Debug)]
+pub struct Pipeline {
+    /// Its name.
+    pub name: String,
+    /// What it is about.
+    pub description: Option<String>,
+    /// The seed of everything drawn.
+    pub seed: u64,
+    /// The parameters' values, overrides included.
+    pub params: IndexMap<String, serde_json::Value>,
+    /// The stages, in the order of the file.
+    pub stages: IndexMap<String, Stage>,
+    /// The tables, in the order of the file.
+    pub tables: IndexMap<String, Table>,
+}
+
+/// One named step of a pipeline.
+#[derive(Clone, Debug)]
+pub struct Stage {
+    /// What it does.
+    pub kind: Kind,
+    /// Stages that must be done before it, beside those that it takes inputs from.
+    pub after: Vec<String>,
+    /// What it may use.
+    pub resources: Resources,
+    /// How often to try again after a failure.
+    pub retries: u32,
+    /// How long one try may take.
+    pub timeout: Option<Span>,
+    /// What it is about.
+    pub description: Option<String>,
+}
+
+impl Stage {
+    /// The stages that must be done before this one.
+    pub fn upstream(&self) -> Vec<String> {
+        let mut stages: Vec<String> = self
+            .kind
+            .inputs()
+            .iter()
+            .filter_map(|input| input.reference.stage().map(str::to_owned))
+            .collect();
+        stages.extend(self.after.iter().cloned());
+        stages.sort();
+        stages.dedup();
+        stages
+    }
+}
+
+/// What a stage may use while it runs. Never part of its key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Resources {
+    /// Processor cores; by default all of the machine's for stages that compute, else one.
+    #[serde(default)]
+    pub cpus: Option<std::num::NonZeroU32>,
+    /// Memory; by default not counted.
+    #[serde(default)]
+    pub memory: Option<ByteSize>,
+}
+
+/// A stage as it is written: one kind, and how to run it.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Stage")]
+pub(super) struct StageFields {
+    #[serde(default)]
+    download: Option<Download>,
+    #[serde(default)]
+    preprocess: Option<Preprocess>,
+    #[serde(default)]
+    train: Option<Box<Train>>,
+    #[serde(default)]
+    evaluate: Option<Evaluate>,
+    #[serde(default)]
+    export: Option<Export>,
+    #[serde(default)]
+    command: Option<Command>,
+    /// Stages that must be done before this one, beside those that it takes inputs from.
+    #[serde(default)]
+    after: Vec<String>,
+    /// What it may use; never changes the result.
+    #[serde(default)]
+    resources: Resources,
+    /// How often to try again after a failure.
+    #[serde(default)]
+    retries: u32,
+    /// How long one try may take.
+    #[serde(default)]
+    timeout: Option<Span>,
+    /// What it is about.
+    #[serde(default)]
+    description: Option<String>,
+}
+
+impl StageFields {
+    fn into_stage(self) -> Result<Stage, Vec<&'static str>> {
+        let mut kinds: Vec<Kind> = [
+            self.download.map(Kind::Download),
+            self.preprocess.map(Kind::Preprocess),
+            self.train.map(Kind::Train),
+            self.evaluate.map(Kind::Evaluate),
+            self.export.map(Kind::Export),
+            self.command.map(Kind::Command),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        match (kinds.pop(), kinds.is_empty()) {
+            (Some(kind), true) => Ok(Stage {
+                kind,
+                after: self.after,
+                resources: self.resources,
+                retries: self.retries,
+                timeout: self.timeout,
+                description: self.description,
+            }),
+            (last, _) => Err(kinds.iter().chain(&last).map(Kind::name).collect()),
+        }
+    }
+}
+
+/// The whole file, as it is written.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Pipeline")]
+pub(super) struct Document {
+    /// The pipeline's name; by default the file's.
+    #[serde(default)]
+    name: Option<String>,
+    /// What it is about.
+    #[serde(default)]
+    description: Option<String>,
+    /// The seed of everything drawn.
+    #[serde(default)]
+    seed: Option<u64>,
+    /// Values that `${name}`, `--set` and tables speak of.
+    #[serde(default)]
+    #[schemars(with = "IndexMap<String, serde_json::Value>")]
+    #[allow(
+        dead_code,
+        reason = "read from the tree, for its source spans; here for the schema"
+    )]
+    params: Option<serde::de::IgnoredAny>,
+    /// The steps, by name.
+    #[schemars(with = "IndexMap<String, StageFields>")]
+    #[allow(
+        dead_code,
+        reason = "read from the tree, for its source spans; here for the schema"
+    )]
+    stages: serde::de::IgnoredAny,
+    /// The results tables, by name.
+    #[serde(default)]
+    #[schemars(with = "IndexMap<String, Table>")]
+    #[allow(
+        dead_code,
+        reason = "read from the tree, for its source spans; here for the schema"
+    )]
+    tables: Option<serde::de::IgnoredAny>,
+}
+
+/// A parameter's value given on the command line: `--set lr=0.02`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Override {
+    /// The parameter, or `seed`.
+    pub name: String,
+    /// The value, as YAML.
+    pub value: String,
+}
+
+impl std::str::FromStr for Override {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once('=') {
+            Some((name, value)) if !name.trim().is_empty() => Ok(Self {
+                name: name.trim().to_owned(),
+                value: value.to_owned(),
+            }),
+            _ => Err(format!("`{text}` is not NAME=VALUE")),
+        }
+    }
+}
+
+impl Pipeline {
+    /// Reads a pipeline file.
+    ///
+    /// # Errors
+    /// Every mistake in the file, each at its place.
+    pub fn load(path: &Path, overrides: &[Override]) -> Result<Self, SpecError> {
+        match std::fs::read(path) {
+            Ok(bytes) => match String::from_utf8(bytes) {
+                Ok(source) => Self::parse(path, &source, overrides),
+                Err(_) => Err(SpecError::new(
+                    path,
+                    "",
+                    vec![Diagnostic::new("the file is not UTF-8 text", None)],
+                )),
+            },
+            Err(error) => {
+                let mistake = Diagnostic::new(format!("cannot read {}: {error}", path.display()), None);
+                Err(SpecError::new(path, "", vec![mistake]))
+            }
+        }
+    }
+
+    /// Reads a pipeline from its text.
+    ///
+    /// # Errors
+    /// Every mistake in the text, each at its place.
+    pub fn parse(path: &Path, source: &str, overrides: &[Override]) -> Result<Self, SpecError> {
+        Self::read(path, source, overrides).map_err(|mistakes| SpecError::new(path, source, mistakes))
+    }
+
+    fn read(path: &Path, source: &str, overrides: &[Override]) -> Result<Self, Vec<Diagnostic>> {
+        let mut root = Node::parse(source).map_err(|mistake| vec![*mistake])?;
+        if !matches!(root.value, Value::Map(_)) {
+            let found = if source.trim().is_empty() {
+                "the file is empty".to_owned()
+            } else {
+                root.describe()
+            };
+            return Err(vec![
+                Diagnostic::new(
+                    format!("a pipeline is a mapping with `stages`; found {found}"),
+                    root.span,
+                )
+                .help("see pipelines/digits.yaml for an example"),
+            ]);
+        }
+        let mut mistakes = Vec::new();
+        let parameters = parameters(&root, overrides, &mut mistakes);
+        if let Value::Map(entries) = &mut root.value {
+            for (_, node) in entries.iter_mut().filter(|(key, _)| key.name != "params") {
+                interpolate(node, &parameters, &mut mistakes);
+            }
+        }
+        if !mistakes.is_empty() {
+            return Err(mistakes);
+        }
+
+        let mut document: Document = match decode(&root) {
+            Ok(document) => document,
+            Err(mistake) => return Err(vec![*mistake]),
+        };
+        let stages = stages(&root, &mut mistakes);
+        let tables = tables(&root, &mut mistakes);
+        for change in overrides.iter().filter(|change| is_seed(change, &parameters)) {
+            match change.value.trim().parse() {
+                Ok(seed) => document.seed = Some(seed),
+                Err(_) => mistakes.push(Diagnostic::new(
+                    format!("--set seed={}: expected a whole number, 0 or more", change.value),
+                    None,
+                )),
+            }
+        }
+        let pipeline = Self {
+            name: document.name.unwrap_or_else(|| stem(path)),
+            description: document.description,
+            seed: document.seed.unwrap_or(0),
+            params: parameters
+                .iter()
+                .map(|(name, node)| (name.clone(), node.to_json()))
+                .collect(),
+            stages,
+            tables,
+        };
+        // With a stage missing, what refers to it would be reported as a second mistake.
+        if mistakes.is_empty() {
+            mistakes = validate::mistakes(&pipeline, &root);
+        }
+        if mistakes.is_empty() {
+            Ok(pipeline)
+        } else {
+            Err(mistakes)
+        }
+    }
+}
+
+fn stem(path: &Path) -> String {
+    let stem: Option<PathBuf> = path.file_stem().map(PathBuf::from);
+    stem.map_or_else(|| "pipeline".to_owned(), |stem| stem.display().to_string())
+}
+
+/// Whether the override speaks of the pipeline's seed and not of a parameter of that name.
+fn is_seed(change: &Override, parameters: &IndexMap<String, Node>) -> bool {
+    change.name == "seed" && !parameters.contains_key("seed")
+}
+
+/// The file's parameters with the command line's values in their place.
+fn parameters(root: &Node, overrides: &[Override], mistakes: &mut Vec<Diagnostic>) -> IndexMap<String, Node> {
+    let mut parameters = IndexMap::new();
+    match root.get("params") {
+        None => {}
+        Some(Node {
+            value: Value::Null, ..
+        }) => {}
+        Some(Node {
+            value: Value::Map(entries),
+            ..
+        }) => {
+            for (key, node) in entries {
+                if !validate::is_name(&key.name) {
+                    mistakes.push(validate::bad_name("parameter", key));
+                }
+                if contains_parameter(node) {
+                    mistakes.push(
+                        Diagnostic::new("a parameter cannot refer to another one", node.span)
+                            .help("write its value"),
+                    );
+                }
+                parameters.insert(key.name.clone(), node.clone());
+            }
+        }
+        Some(node) => mistakes.push(Diagnostic::new(
+            format!("expected a mapping of parameters, found {}", node.describe()),
+            node.span,
+        )),
+    }
+    for change in overrides {
+        if is_seed(change, &parameters) {
+            continue;
+        }
+        let Some(node) = parameters.get_mut(&change.name) else {
+            let help = suggest(&change.name, "parameters", parameters.keys().map(String::as_str));
+            mistakes.push(
+                Diagnostic::new(format!("--set {}: there is no such parameter", change.name), None)
+                    .help(help),
+            );
+            continue;
+        };
+        match Node::parse(&change.value) {
+            Ok(mut value) => {
+                move_to(&mut value, node.span);
+                node.value = value.value;
+            }
+            Err(problem) => mistakes.push(Diagnostic::new(
+                format!("--set {}={}: {}", change.name, change.value, problem.message),
+                None,
+            )),
+        }
+    }
+    parameters
+}
+
+/// Gives a value from the command line the place of the parameter that it replaces.
+fn move_to(node: &mut Node, span: miette::SourceSpan) {
+    node.span = span;
+    match &mut node.value {
+        Value::List(items) => items.iter_mut().for_each(|item| move_to(item, span)),
+        Value::Map(entries) => {
+            for (key, item) in entries {
+                key.span = span;
+                move_to(item, span);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn contains_parameter(node: &Node) -> bool {
+    match &node.value {
+        Value::Text(text) => text.contains(super::node::OPEN),
+        Value::List(items) => items.iter().any(contains_parameter),
+        Value::Map(entries) => entries.iter().any(|(_, node)| contains_parameter(node)),
+        _ => false,
+    }
+}
+
+fn stages(root: &Node, mistakes: &mut Vec<Diagnostic>) -> IndexMap<String, Stage> {
+    let mut stages = IndexMap::new();
+    let Some((key, node)) = root.entry("stages") else {
+        return stages;
+    };
+    let Value::Map(entries) = &node.value else {
+        mistakes.push(Diagnostic::new(
+            format!("expected a mapping of stages, found {}", node.describe()),
+            if node.is_scalar() { node.span } else { key.span },
+        ));
+        return stages;
+    };
+    for (key, node) in entries {
+        if !validate::is_name(&key.name) {
+            mistakes.push(validate::bad_name("stage", key));
+        }
+        if !matches!(node.value, Value::Map(_)) {
+            mistakes.push(
+                Diagnostic::new(
+                    format!("expected a stage's kind, found {}", node.describe()),
+                    key.span,
+                )
+                .help(format!("a stage holds one of {}", Kind::NAMES.join(", "))),
+            );
+            continue;
+        }
+        match decode::<StageFields>(node) {
+            Ok(fields) => match fields.into_stage() {
+                Ok(stage) => {
+                    stages.insert(key.name.clone(), stage);
+                }
+                Err(kinds) if kinds.is_empty() => mistakes.push(
+                    Diagnostic::new(format!("the stage `{}` has no kind", key.name), key.span)
+                        .help(format!("it needs one of {}", Kind::NAMES.join(", "))),
+                ),
+                Err(kinds) => mistakes.push(
+                    Diagnostic::new(
+                        format!(
+                            "the stage `{}` has {} kinds: {}",
+                            key.name,
+                            kinds.len(),
+                            kinds.join(", ")
+                        ),
+                        key.span,
+                    )
+                    .help("a stage has one kind; make a stage of each"),
+                ),
+            },
+            Err(mistake) if mistake.span == Some(node.span) => {
+                mistakes.push(Diagnostic {
+                    span: Some(key.span),
+                    ..*mistake
+                });
+            }
+            Err(mistake) => mistakes.push(*mistake),
+        }
+    }
+    if entries.is_empty() {
+        mistakes.push(Diagnostic::new("there are no stages", key.span));
+    }
+    stages
+}
+
+fn tables(root: &Node, mistakes: &mut Vec<Diagnostic>) -> IndexMap<String, Table> {
+    let mut tables = IndexMap::new();
+    let Some((_, node)) = root.entry("tables") else {
+        return tables;
+    };
+    let Value::Map(entries) = &node.value else {
+        if node.value != Value::Null {
+            mistakes.push(Diagnostic::new(
+                format!("expected a mapping of tables, found {}", node.describe()),
+                node.span,
+            ));
+        }
+        return tables;
+    };
+    for (key, node) in entries {
+        if !validate::is_name(&key.name) {
+            mistakes.push(validate::bad_name("table", key));
+        }
+        match decode(node) {
+            Ok(table) => {
+                tables.insert(key.name.clone(), table);
+            }
+            Err(mistake) if mistake.span == Some(node.span) => {
+                mistakes.push(Diagnostic {
+                    span: Some(key.span),
+                    ..*mistake
+                });
+            }
+            Err(mistake) => mistakes.push(*mistake),
+        }
+    }
+    tables
+}

@@ -1,0 +1,381 @@
+//! What the types cannot say: references that lead somewhere, inputs of the right kind, no cycles.
+
+use std::collections::HashSet;
+
+use petgraph::algo::tarjan_scc;
+use petgraph::graphmap::DiGraphMap;
+
+use super::diagnostic::{Diagnostic, suggest};
+use super::node::{Key, Node, Value};
+use super::{Command, Kind, Pipeline, Reference, Table, Train};
+
+/// Whether `name` can name a stage, a table or a parameter: letters, digits, `_` and `-`, from a
+/// letter on.
+pub(super) fn is_name(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_alphabetic())
+        && name
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
+}
+
+pub(super) fn bad_name(what: &str, key: &Key) -> Diagnostic {
+    Diagnostic::new(format!("`{}` cannot name a {what}", key.name), key.span)
+        .help("a name begins with a letter; letters, digits, `_` and `-` may follow")
+}
+
+/// All mistakes of a pipeline whose fields are right by themselves.
+pub(super) fn mistakes(pipeline: &Pipeline, root: &Node) -> Vec<Diagnostic> {
+    let mut mistakes = Vec::new();
+    for (name, stage) in &pipeline.stages {
+        let place = |path: &[&str]| {
+            let path: Vec<&str> = ["stages", name].iter().chain(path).copied().collect();
+            root.span_at(&path)
+        };
+        for input in stage.kind.inputs() {
+            let mut path = vec![stage.kind.name()];
+            path.extend(input.path.iter().map(String::as_str));
+            if let Some(mistake) = reference_mistake(pipeline, &stage.kind, &input.role, &input.reference) {
+                mistakes.push(Diagnostic {
+                    span: Some(place(&path)),
+                    ..mistake
+                });
+            }
+        }
+        for (index, upstream) in stage.after.iter().enumerate() {
+            if !pipeline.stages.contains_key(upstream) {
+                mistakes.push(unknown_stage(
+                    pipeline,
+                    upstream,
+                    place(&["after", &index.to_string()]),
+                ));
+            }
+        }
+        match &stage.kind {
+            Kind::Command(command) => {
+                command_mistakes(command, &mut mistakes, |path| {
+                    place(&[&["command"], path].concat())
+                });
+            }
+            Kind::Train(train) => {
+                train_mistakes(train, &mut mistakes, |path| place(&[&["train"], path].concat()));
+            }
+            _ => {}
+        }
+    }
+    for (name, table) in &pipeline.tables {
+        table_mistakes(pipeline, name, table, root, &mut mistakes);
+    }
+    if mistakes.is_empty() {
+        mistakes.extend(cycles(pipeline, root));
+    }
+    mistakes
+}
+
+fn unknown_stage(pipeline: &Pipeline, name: &str, span: miette::SourceSpan) -> Diagnostic {
+    Diagnostic::new(format!("there is no stage `{name}`"), span).help(suggest(
+        name,
+        "stages",
+        pipeline.stages.keys().map(String::as_str),
+    ))
+}
+
+/// What is wrong with the input `role` of a stage, unplaced.
+fn reference_mistake(
+    pipeline: &Pipeline,
+    kind: &Kind,
+    role: &str,
+    reference: &Reference,
+) -> Option<Diagnostic> {
+    // A command can make anything, so it may stand in for any other kind.
+    let wanted: &[&str] = match (kind, role) {
+        (Kind::Train(_) | Kind::Evaluate(_), "data") => &["preprocess", "command"],
+        (Kind::Evaluate(_) | Kind::Export(_), "model") => &["train", "command"],
+        (Kind::Export(_), _) => &["evaluate", "train", "command"],
+        (Kind::Preprocess(_), _) => &["download", "command"],
+        _ => &Kind::NAMES,
+    };
+    let Some(stage) = reference.stage() else {
+        let takes_files = matches!(kind, Kind::Preprocess(_) | Kind::Command(_) | Kind::Download(_));
+        return (!takes_files).then(|| {
+            Diagnostic::new(
+                format!("`{reference}` is a file of the project; a stage is expected here"),
+                None,
+            )
+            .help(format!("refer to a stage of kind {}", wanted.join(" or ")))
+        });
+    };
+    match pipeline.stages.get(stage) {
+        None => {
+            let mut mistake = unknown_stage(pipeline, stage, (0, 0).into());
+            if mistake
+                .help
+                .as_deref()
+                .is_none_or(|help| !help.starts_with("did you mean"))
+            {
+                let help = mistake.help.take().unwrap_or_default();
+                mistake.help = Some(format!("{help}; a file of the project is written ./{reference}"));
+            }
+            Some(mistake)
+        }
+        Some(found) if !wanted.contains(&found.kind.name()) => Some(
+            Diagnostic::new(
+                format!(
+                    "`{role}` needs a stage of kind {}, and `{stage}` is a {} stage",
+                    wanted[..wanted.len() - usize::from(wanted.len() > 1)].join(" or "),
+                    found.kind.name()
+                ),
+                None,
+            )
+            .help(match fitting(pipeline, wanted) {
+                names if names.is_empty() => format!("add a stage of kind {}", wanted[0]),
+                names => format!("stages that fit: {}", names.join(", ")),
+            }),
+        ),
+        Some(_) => None,
+    }
+}
+
+fn fitting<'a>(pipeline: &'a Pipeline, kinds: &[&str]) -> Vec<&'a str> {
+    let fits = pipeline
+        .stages
+        .iter()
+        .filter(|(_, stage)| kinds.contains(&stage.kind.name()));
+    fits.map(|(name, _)| name.as_str()).collect()
+}
+
+fn command_mistakes(
+    command: &Command,
+    mistakes: &mut Vec<Diagnostic>,
+    place: impl Fn(&[&str]) -> miette::SourceSpan,
+) {
+    if command.is_empty() {
+        mistakes.push(Diagnostic::new("there is nothing to run", place(&["run"])));
+    }
+    for (index, output) in command.outputs.iter().enumerate() {
+        let span = place(&["outputs", &index.to_string()]);
+        if !is_inside(output) {
+            mistakes.push(
+                Diagnostic::new(
+                    format!("the output `{output}` is not a path inside the stage's folder"),
+                    span,
+                )
+                .help("an output is a relative path without `..`"),
+            );
+        }
+        let overlaps = command.outputs[..index].iter().any(|other| {
+            let (left, right) = (std::path::Path::new(output), std::path::Path::new(other));
+            left.starts_with(right) || right.starts_with(left)
+        });
+        if overlaps {
+            mistakes.push(Diagnostic::new(
+                format!("the output `{output}` overlaps an earlier one"),
+                span,
+            ));
+        }
+    }
+    if let Some(metrics) = &command.metrics {
+        let declared = command
+            .outputs
+            .iter()
+            .any(|output| std::path::Path::new(metrics).starts_with(output));
+        if !declared {
+            mistakes.push(
+                Diagnostic::new(
+                    format!("`{metrics}` is not among the outputs"),
+                    place(&["metrics"]),
+                )
+                .help("add it to `outputs`"),
+            );
+        }
+    }
+    for (section, names) in [
+        ("inputs", command.inputs.keys().collect::<Vec<_>>()),
+        ("env", command.env.keys().collect::<Vec<_>>()),
+    ] {
+        for name in names {
+            if !is_variable(name) {
+                mistakes.push(
+                    Diagnostic::new(
+                        format!("`{name}` cannot name an environment variable"),
+                        place(&[section, name]),
+                    )
+                    .help("letters, digits and `_`, not beginning with a digit"),
+                );
+            }
+            if section == "env" && command.inputs.contains_key(name) {
+                mistakes.push(Diagnostic::new(
+                    format!("`{name}` is both an input and a fixed value"),
+                    place(&[section, name]),
+                ));
+            }
+        }
+    }
+}
+
+fn is_variable(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+/// Whether `path` is relative, not empty, and stays where it is.
+fn is_inside(path: &str) -> bool {
+    use std::path::Component;
+    let mut components = std::path::Path::new(path).components().peekable();
+    components.peek().is_some() && components.all(|part| matches!(part, Component::Normal(_)))
+}
+
+fn train_mistakes(
+    train: &Train,
+    mistakes: &mut Vec<Diagnostic>,
+    place: impl Fn(&[&str]) -> miette::SourceSpan,
+) {
+    if let Some(normalize) = &train.normalize {
+        let (mean, std) = (normalize.mean.len(), normalize.std.len());
+        if mean != std || mean == 0 {
+            mistakes.push(
+                Diagnostic::new(
+                    format!("`mean` has {mean} values and `std` has {std}"),
+                    place(&["normalize", "std"]),
+                )
+                .help("each needs one value a channel"),
+            );
+        }
+        if let Some(index) = normalize.mean.iter().position(|mean| !mean.is_finite()) {
+            mistakes.push(Diagnostic::new(
+                "a mean must be a finite number",
+                place(&["normalize", "mean", &index.to_string()]),
+            ));
+        }
+    }
+    if let Some(warmup) = &train.warmup
+        && warmup.epochs >= train.epochs
+    {
+        mistakes.push(
+            Diagnostic::new(
+                format!("the warm-up takes {} epochs of {}", warmup.epochs, train.epochs),
+                place(&["warmup", "epochs"]),
+            )
+            .help("leave at least one epoch for the schedule"),
+        );
+    }
+}
+
+fn table_mistakes(
+    pipeline: &Pipeline,
+    name: &str,
+    table: &Table,
+    root: &Node,
+    mistakes: &mut Vec<Diagnostic>,
+) {
+    for (index, row) in table.rows.iter().enumerate() {
+        if !pipeline.params.contains_key(row) {
+            mistakes.push(
+                Diagnostic::new(
+                    format!("there is no parameter `{row}`"),
+                    root.span_at(&["tables", name, "rows", &index.to_string()]),
+                )
+                .help(suggest(
+                    row,
+                    "parameters",
+                    pipeline.params.keys().map(String::as_str),
+                )),
+            );
+        }
+    }
+    if table.columns.is_empty() {
+        mistakes.push(Diagnostic::new(
+            format!("the table `{name}` has no columns"),
+            root.span_at(&["tables", name, "columns"]),
+        ));
+    }
+    for (title, path) in &table.columns {
+        let span = root.span_at(&["tables", name, "columns", title]);
+        let Some(stage) = pipeline.stages.get(&path.stage) else {
+            mistakes.push(unknown_stage(pipeline, &path.stage, span));
+            continue;
+        };
+        if let Some(known) = stage.kind.metrics()
+            && !known.contains(&path.metric.as_str())
+        {
+            let message = format!("the stage `{}` reports no `{}`", path.stage, path.metric);
+            let help = suggest(&path.metric, "metrics of this stage", known);
+            mistakes.push(Diagnostic::new(message, span).help(help));
+        }
+    }
+}
+
+/// A diagnostic for each group of stages that wait for each other: the cycle as a path.
+fn cycles(pipeline: &Pipeline, root: &Node) -> Vec<Diagnostic> {
+    let mut graph: DiGraphMap<&str, ()> = DiGraphMap::new();
+    let upstream: Vec<(&str, Vec<String>)> = pipeline
+        .stages
+        .iter()
+        .map(|(name, stage)| (name.as_str(), stage.upstream()))
+        .collect();
+    for (name, names) in &upstream {
+        graph.add_node(name);
+        for other in names {
+            graph.add_edge(other.as_str(), name, ());
+        }
+    }
+    let mut found = Vec::new();
+    for group in tarjan_scc(&graph) {
+        let members: HashSet<&str> = group.iter().copied().collect();
+        let is_cycle = group.len() > 1 || graph.contains_edge(group[0], group[0]);
+        if !is_cycle {
+            continue;
+        }
+        // Begin with the member that stands first in the file.
+        let first = upstream
+            .iter()
+            .map(|(name, _)| *name)
+            .find(|name| members.contains(name));
+        let Some(first) = first else { continue };
+        let path = shortest_cycle(&graph, first, &members);
+        let span = match root.get("stages").map(|node| &node.value) {
+            Some(Value::Map(entries)) => entries
+                .iter()
+                .find(|(key, _)| key.name == first)
+                .map(|(key, _)| key.span),
+            _ => None,
+        };
+        found.push(
+            Diagnostic::new(format!("stages wait for each other: {}", path.join(" → ")), span)
+                .label("the cycle begins here")
+                .help("take one of these references out"),
+        );
+    }
+    found
+}
+
+/// The shortest way from `first` back to itself inside `members`, breadth first.
+fn shortest_cycle<'a>(
+    graph: &DiGraphMap<&'a str, ()>,
+    first: &'a str,
+    members: &HashSet<&'a str>,
+) -> Vec<&'a str> {
+    let mut came_from = std::collections::HashMap::new();
+    let mut queue = std::collections::VecDeque::from([first]);
+    while let Some(stage) = queue.pop_front() {
+        for next in graph.neighbors(stage).filter(|next| members.contains(next)) {
+            if next == first {
+                let mut path = vec![first, stage];
+                let mut at = stage;
+                while at != first {
+                    at = came_from[at];
+                    path.push(at);
+                }
+                path.reverse();
+                if path.len() == 3 && stage == first {
+                    path.pop();
+                }
+                return path;
+            }
+            if !came_from.contains_key(next) {
+                came_from.insert(next, stage);
+                queue.push_back(next);
+            }
+        }
+    }
+    vec![first]
+}

@@ -1,0 +1,185 @@
+//! The `export` kind: [`ExportStage`].
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use candle_core::Device;
+use serde::Serialize;
+
+use crate::data::{Normalization, SampleShape};
+use crate::event::{Metrics, Monitor};
+use crate::spec::{ExportFormat, Kind, Model, Precision};
+use crate::train::{self, CARD_FILE, Card, TrainError, TrainedModel, WEIGHTS_FILE, on_threads, read_card};
+
+use super::{Job, Outcome, Stage, StageError};
+
+/// Writes the input `model` for other programs.
+///
+/// The artifact: `model.safetensors`, with PyTorch's names and layouts, and `model.json`, a card
+/// that says how to use it, what it reached (from the inputs `metrics.STAGE`) and what it was made
+/// from.
+pub struct ExportStage;
+
+/// The inputs with this prefix hold other stages' figures.
+const METRICS_ROLE: &str = "metrics.";
+
+impl Stage for ExportStage {
+    fn run(&self, job: &Job, _: &Monitor) -> Result<Outcome, StageError> {
+        let Kind::Export(options) = &job.kind else {
+            return Err(StageError::failed(
+                "an export stage was handed a job of another kind",
+            ));
+        };
+        let folder = job.input("model")?;
+        let mut metrics = BTreeMap::new();
+        for (role, path) in &job.inputs {
+            if let Some(stage) = role.strip_prefix(METRICS_ROLE) {
+                let figures = read_metrics(path)
+                    .map_err(|problem| StageError::failed(format!("the metrics of `{stage}`: {problem}")))?;
+                metrics.insert(stage.to_owned(), figures);
+            }
+        }
+        on_threads(job.threads, || {
+            // Loading checks that the weights are whole and are those of the architecture.
+            let model = TrainedModel::load(folder, &Device::Cpu)?;
+            match options.format {
+                ExportFormat::Safetensors => write(&model.card, folder, metrics, job),
+            }
+        })?;
+        Ok(Outcome::default())
+    }
+}
+
+/// The exported card: for people and programs that have never heard of Erlen.
+#[derive(Serialize)]
+struct ExportCard<'a> {
+    architecture: &'a Model,
+    parameters: u64,
+    weights: Weights,
+    input: Input<'a>,
+    output: Output<'a>,
+    training: Training,
+    metrics: BTreeMap<String, Metrics>,
+    provenance: Provenance<'a>,
+}
+
+#[derive(Serialize)]
+struct Weights {
+    file: &'static str,
+    format: &'static str,
+    layout: &'static str,
+}
+
+#[derive(Serialize)]
+struct Input<'a> {
+    shape: SampleShape,
+    layout: &'static str,
+    range: &'static str,
+    normalization: &'a Normalization,
+}
+
+#[derive(Serialize)]
+struct Output<'a> {
+    layout: &'static str,
+    meaning: &'static str,
+    classes: &'a [String],
+}
+
+#[derive(Serialize)]
+struct Training {
+    precision: Precision,
+    seed: u64,
+    epochs: u32,
+    selected_epoch: u32,
+    metrics: Metrics,
+}
+
+#[derive(Serialize)]
+struct Provenance<'a> {
+    erlen: &'static str,
+    fingerprint: String,
+    inputs: &'a BTreeMap<String, String>,
+}
+
+fn write(
+    card: &Card,
+    folder: &Path,
+    metrics: BTreeMap<String, Metrics>,
+    job: &Job,
+) -> Result<(), TrainError> {
+    let (layout, range) = match card.input {
+        SampleShape::Image { .. } => ("N,C,H,W", "pixels from 0 to 255 divided by 255"),
+        SampleShape::Features { .. } => ("N,F", "columns as they are in the source"),
+    };
+    let exported = ExportCard {
+        architecture: &card.architecture,
+        parameters: card.parameters,
+        weights: Weights {
+            file: WEIGHTS_FILE,
+            format: "safetensors",
+            layout: "names and shapes of PyTorch (convolutions O,I,H,W), f32",
+        },
+        input: Input {
+            shape: card.input,
+            layout,
+            range,
+            normalization: &card.normalization,
+        },
+        output: Output {
+            layout: "N,classes",
+            meaning: "logits: softmax gives probabilities",
+            classes: &card.classes,
+        },
+        training: Training {
+            precision: card.precision,
+            seed: card.seed,
+            epochs: card.epochs,
+            selected_epoch: card.selected_epoch,
+            metrics: card.metrics.clone(),
+        },
+        metrics,
+        provenance: Provenance {
+            erlen: env!("CARGO_PKG_VERSION"),
+            fingerprint: job.fingerprint.to_string(),
+            inputs: &job.provenance,
+        },
+    };
+    let target = job.output.join(WEIGHTS_FILE);
+    // Read and written rather than copied: a copy would take over the store's read-only mode.
+    let source = folder.join(WEIGHTS_FILE);
+    let bytes = fs::read(&source).map_err(|error| TrainError::Read {
+        path: source,
+        source: error,
+    })?;
+    fs::write(&target, bytes).map_err(|source| TrainError::Write { path: target, source })?;
+    train::write_json(&job.output.join(CARD_FILE), &exported)
+}
+
+/// The figures in a stage's artifact: those in `metrics.json`, or those on a trained model's card.
+fn read_metrics(folder: &Path) -> Result<Metrics, String> {
+    let path = if folder.is_dir() {
+        folder.join("metrics.json")
+    } else {
+        folder.to_owned()
+    };
+    if path.exists() {
+        let text = fs::read_to_string(&path)
+            .map_err(|error| format!("cannot read `{}`: {error}", path.display()))?;
+        return serde_json::from_str(&text)
+            .map_err(|error| format!("`{}` is not an object of numbers ({error})", path.display()));
+    }
+    let card = folder.join(CARD_FILE);
+    if card.exists() {
+        return read_card(&card)
+            .map(|card| card.metrics)
+            .map_err(|error| error.to_string());
+    }
+    Err(format!(
+        "`{}` holds neither metrics.json nor a trained model; name a stage of the kind `evaluate` or `train`",
+        folder.display()
+    ))
+}
+
+#[cfg(test)]
+mod tests;

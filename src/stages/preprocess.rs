@@ -1,0 +1,102 @@
+//! The `preprocess` kind: files of a known format become a dataset.
+
+use rayon::ThreadPoolBuilder;
+
+use super::{Job, Outcome, Stage, StageError};
+use crate::data::{self, DataError};
+use crate::event::{Metrics, Monitor};
+use crate::spec::{Kind, SplitName};
+
+/// Runs `preprocess` jobs: reads the input `input`, writes a dataset into the output folder.
+///
+/// Metrics: the samples of each split there is (`train`, `val`, `test`), `classes`, and `skipped`,
+/// the samples left out because they could not be read.
+pub struct PreprocessStage;
+
+impl Stage for PreprocessStage {
+    fn run(&self, job: &Job, monitor: &Monitor) -> Result<Outcome, StageError> {
+        let Kind::Preprocess(options) = &job.kind else {
+            return Err(StageError::failed("this job is not a `preprocess` job"));
+        };
+        let input = job.input("input")?;
+        let pool = ThreadPoolBuilder::new().num_threads(job.threads).build();
+        let pool = pool.map_err(|error| StageError::failed(format!("cannot start threads: {error}")))?;
+        let prepared = pool
+            .install(|| data::prepare(options, input, &job.output, monitor))
+            .map_err(|error| match error {
+                DataError::Stopped => StageError::Interrupted,
+                error => StageError::failed(error.to_string()),
+            })?;
+        let mut metrics = Metrics::new();
+        for name in SplitName::ALL {
+            if let Some(count) = prepared.splits.get(&name) {
+                metrics.insert(name.as_str().to_owned(), *count as f64);
+            }
+        }
+        metrics.insert("classes".to_owned(), prepared.classes as f64);
+        metrics.insert("skipped".to_owned(), prepared.skipped as f64);
+        Ok(Outcome { metrics })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::fs;
+    use std::path::Path;
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicBool;
+
+    use super::*;
+    use crate::data::Dataset;
+    use crate::fingerprint::Digest;
+
+    fn job(folder: &Path, kind: &str) -> Job {
+        let output = folder.join("output");
+        fs::create_dir_all(&output).unwrap();
+        Job {
+            stage: "data".into(),
+            kind: serde_json::from_str(kind).unwrap(),
+            seed: 0,
+            fingerprint: Digest::of_bytes(b"key"),
+            inputs: BTreeMap::from([("input".into(), folder.join("table.csv"))]),
+            provenance: BTreeMap::new(),
+            project: folder.to_owned(),
+            mirrors: Vec::new(),
+            scratch: folder.join("scratch"),
+            output,
+            log: folder.join("log"),
+            threads: 2,
+        }
+    }
+
+    const KIND: &str = r#"{"preprocess": {"input": "raw", "format": {"csv": {}}, "split": {"test": 0.5}, "on_error": "skip"}}"#;
+
+    #[test]
+    fn writes_a_dataset_and_counts() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("table.csv"), "1,a\n2,b\n3,a\n4,b\nx,a\n").unwrap();
+        let outcome = PreprocessStage
+            .run(&job(folder.path(), KIND), &Monitor::silent())
+            .unwrap();
+        let metrics = [("classes", 2.0), ("skipped", 1.0), ("test", 2.0), ("train", 2.0)];
+        let metrics: Metrics = metrics.map(|(name, value)| (name.to_owned(), value)).into();
+        assert_eq!(outcome.metrics, metrics);
+        let dataset = Dataset::open(&folder.path().join("output")).unwrap();
+        assert_eq!(dataset.split(SplitName::Test).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn stops_and_fails_as_it_should() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("table.csv"), "1,a\n2,b\n").unwrap();
+        let job = job(folder.path(), KIND);
+        let stopped = Monitor::new(|_| {}, Arc::new(AtomicBool::new(true)));
+        assert_eq!(PreprocessStage.run(&job, &stopped), Err(StageError::Interrupted));
+        let failed = PreprocessStage.run(&job, &Monitor::silent()).unwrap_err();
+        assert!(
+            failed.to_string().contains("class `a` has 1 training sample,"),
+            "{failed}"
+        );
+    }
+}

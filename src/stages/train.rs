@@ -1,0 +1,59 @@
+//! The `train` kind: [`TrainStage`].
+
+use crate::data::Dataset;
+use crate::event::Monitor;
+use crate::spec::Kind;
+use crate::train::{self, CARD_FILE, Task, TrainError, Trained, on_threads};
+
+use super::{Job, Outcome, Stage, StageError};
+
+/// Trains the model of a `train` job on its input `data`.
+///
+/// The artifact: `model.safetensors` (weights as PyTorch names and lays them out), `model.json`
+/// (the card) and `history.csv`. The metrics: the selected epoch's `train_loss`, `train_accuracy`
+/// and, with a val split, `val_loss` and `val_accuracy`; `parameters` and `epochs`.
+pub struct TrainStage;
+
+impl Stage for TrainStage {
+    fn run(&self, job: &Job, monitor: &Monitor) -> Result<Outcome, StageError> {
+        let Kind::Train(recipe) = &job.kind else {
+            return Err(StageError::failed(
+                "a train stage was handed a job of another kind",
+            ));
+        };
+        let data = job.input("data")?;
+        let work = || {
+            let dataset = Dataset::open(data)?;
+            let task = Task {
+                recipe,
+                dataset: &dataset,
+                seed: job.seed,
+                identity: job.fingerprint.to_string(),
+                scratch: &job.scratch,
+            };
+            let trained = train::train(&task, monitor)?;
+            write(&trained, job)?;
+            Ok(trained)
+        };
+        let trained = on_threads(job.threads, work)?;
+        let mut metrics = trained.card.metrics;
+        metrics.insert("parameters".to_owned(), trained.card.parameters as f64);
+        metrics.insert("epochs".to_owned(), f64::from(trained.card.epochs));
+        Ok(Outcome { metrics })
+    }
+}
+
+fn write(trained: &Trained, job: &Job) -> Result<(), TrainError> {
+    train::write_weights(&job.output, &trained.weights)?;
+    train::write_json(&job.output.join(CARD_FILE), &trained.card)?;
+    train::write_history(&job.output.join("history.csv"), &trained.history)
+}
+
+impl From<TrainError> for StageError {
+    fn from(error: TrainError) -> Self {
+        match error {
+            TrainError::Interrupted | TrainError::Data(crate::data::DataError::Stopped) => Self::Interrupted,
+            other => Self::failed(other.to_string()),
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! What can go wrong in training and evaluation.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::data::DataError;
+use crate::models::ModelError;
+use crate::ops::OpError;
+
+/// Why training, evaluation or a model's file failed.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    /// It was asked to stop; a checkpoint stands in the scratch folder.
+    #[error("interrupted")]
+    Interrupted,
+    /// The loss is infinite or not a number.
+    #[error(
+        "the loss is {loss} in epoch {epoch}, batch {batch} (learning rate {lr}): the training has \
+         diverged; lower the learning rate, add a `warmup`{precision_hint}"
+    )]
+    NonFiniteLoss {
+        /// From 1.
+        epoch: u32,
+        /// From 1, within the epoch.
+        batch: u32,
+        /// The loss.
+        loss: f64,
+        /// The learning rate in effect.
+        lr: f64,
+        /// What else to try where the precision is not f32.
+        precision_hint: &'static str,
+    },
+    /// A weight became infinite or not a number.
+    #[error(
+        "the parameter `{name}` has values that are not finite after epoch {epoch}: the training has \
+         diverged; lower the learning rate, add a `warmup`{precision_hint}"
+    )]
+    NonFiniteWeights {
+        /// The parameter.
+        name: String,
+        /// From 1.
+        epoch: u32,
+        /// What else to try where the precision is not f32.
+        precision_hint: &'static str,
+    },
+    /// The loss scale backed off again and again.
+    #[error(
+        "gradients overflow in f16 even with a loss scale under {floor}: the training has diverged; \
+         lower the learning rate, add a `warmup`, or use `precision: bf16` or `f32`"
+    )]
+    LossScaleExhausted {
+        /// The smallest scale that is tried.
+        floor: f64,
+    },
+    /// A logit is infinite or not a number.
+    #[error(
+        "the model's output for sample {index} of the {split} split is not finite: the weights or the \
+         sample are damaged, or the training has diverged; look at the loss in the model's history.csv"
+    )]
+    NonFiniteLogits {
+        /// The sample's index in the split.
+        index: usize,
+        /// The split.
+        split: &'static str,
+    },
+    /// The recipe chooses by validation accuracy, but nothing is held out.
+    #[error(
+        "`select: best` chooses the epoch by validation accuracy, but the dataset has no val split; \
+         add `split: {{val: 0.1}}` to its preprocess stage, or use `select: last`"
+    )]
+    NoValidation,
+    /// A split is missing or has no samples.
+    #[error("the dataset has no samples in the split `{split}`; splits with samples: {available}")]
+    EmptySplit {
+        /// The split that was asked for.
+        split: &'static str,
+        /// Those that there are.
+        available: String,
+    },
+    /// Model and dataset do not belong together.
+    #[error("the model and the dataset disagree on {what}: the model has {model}, the dataset {data}")]
+    Mismatch {
+        /// Such as `the input shape`.
+        what: &'static str,
+        /// The model's side.
+        model: String,
+        /// The dataset's side.
+        data: String,
+    },
+    /// A checkpoint or a model's file does not hold what the architecture needs.
+    #[error("`{path}` does not fit: {problem}")]
+    BadFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A file cannot be read.
+    #[error("cannot read `{path}`: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file cannot be written.
+    #[error("cannot write `{path}`: {source}; check free space and permissions")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The worker's threads cannot be started.
+    #[error("cannot start {threads} threads: {source}")]
+    Threads {
+        /// How many.
+        threads: usize,
+        /// Why.
+        source: rayon::ThreadPoolBuildError,
+    },
+    /// Data cannot be read.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// The network cannot be built or run.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// The loss cannot be computed.
+    #[error(transparent)]
+    Op(#[from] OpError),
+    /// Tensor arithmetic failed.
+    #[error("tensor arithmetic failed: {0}")]
+    Tensor(#[from] candle_core::Error),
+}

@@ -1,0 +1,200 @@
+//! A trained model as files: `model.safetensors` and its card, `model.json`.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::Path;
+
+use candle_core::Device;
+use serde::{Deserialize, Serialize};
+
+use super::error::TrainError;
+use super::tensor_file::{NamedTensors, encode, read_tensors, to_device, write_atomically};
+use crate::data::{Normalization, SampleShape};
+use crate::event::Metrics;
+use crate::models::{self, InputShape, Network};
+use crate::spec;
+
+/// The file with the weights.
+pub const WEIGHTS_FILE: &str = "model.safetensors";
+/// The file with the card.
+pub const CARD_FILE: &str = "model.json";
+
+/// What has to be known to use a model's weights. It holds no dates and no times: the same training
+/// gives the same bytes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Card {
+    /// The version of this layout.
+    pub card_version: u32,
+    /// The architecture, as a pipeline file spells it.
+    pub architecture: spec::Model,
+    /// The shape of one sample; images are `[C, H, W]`.
+    pub input: SampleShape,
+    /// The classes' names, in the order of the logits.
+    pub classes: Vec<String>,
+    /// What is done to each channel (or column) first.
+    pub normalization: Normalization,
+    /// The arithmetic that it was trained with.
+    pub precision: spec::Precision,
+    /// Samples a micro-batch in training.
+    pub batch_size: u32,
+    /// The seed of everything drawn.
+    pub seed: u64,
+    /// The number of trained parameters.
+    pub parameters: u64,
+    /// Epochs of training.
+    pub epochs: u32,
+    /// The epoch whose weights these are, from 1.
+    pub selected_epoch: u32,
+    /// The figures of that epoch.
+    pub metrics: Metrics,
+}
+
+impl Card {
+    /// The version that is written.
+    pub const VERSION: u32 = 1;
+}
+
+/// A model with its weights.
+pub struct TrainedModel {
+    /// What it is.
+    pub card: Card,
+    /// The network, with the weights loaded.
+    pub network: Network,
+}
+
+impl TrainedModel {
+    /// Loads the model in `folder`, which `train` made.
+    ///
+    /// # Errors
+    /// A file is missing or damaged, or the weights are not exactly those of the architecture.
+    pub fn load(folder: &Path, device: &Device) -> Result<Self, TrainError> {
+        let card = read_card(&folder.join(CARD_FILE))?;
+        let path = folder.join(WEIGHTS_FILE);
+        let tensors = read_tensors(&path)?;
+        let network = build(
+            &card.architecture,
+            card.input,
+            card.classes.len(),
+            card.seed,
+            device,
+        )?;
+        let load = || -> Result<(), String> {
+            let tensors = to_device(&tensors, device)?;
+            network.load_state(&tensors).map_err(|error| error.to_string())
+        };
+        load().map_err(|problem| TrainError::BadFile { path, problem })?;
+        Ok(Self { card, network })
+    }
+
+    /// Checks that samples of `shape` with the class names `classes` are what the model was trained
+    /// for.
+    ///
+    /// # Errors
+    /// They are not; the message names both sides.
+    pub fn check_data(&self, shape: SampleShape, classes: &[String]) -> Result<(), TrainError> {
+        if shape != self.card.input {
+            return Err(TrainError::Mismatch {
+                what: "the shape of a sample",
+                model: self.card.input.to_string(),
+                data: shape.to_string(),
+            });
+        }
+        if classes != self.card.classes {
+            return Err(TrainError::Mismatch {
+                what: "the classes",
+                model: name_classes(&self.card.classes),
+                data: name_classes(classes),
+            });
+        }
+        Ok(())
+    }
+}
+
+/// Builds a network for samples of `shape`.
+///
+/// # Errors
+/// The architecture does not fit the shape.
+pub fn build(
+    architecture: &spec::Model,
+    shape: SampleShape,
+    classes: usize,
+    seed: u64,
+    device: &Device,
+) -> Result<Network, TrainError> {
+    let input = match shape {
+        SampleShape::Image {
+            channels,
+            height,
+            width,
+        } => InputShape::Image {
+            channels,
+            height,
+            width,
+        },
+        SampleShape::Features { columns } => InputShape::Features { columns },
+    };
+    Ok(models::build(architecture, input, classes, seed, device)?)
+}
+
+/// Reads a model's card.
+///
+/// # Errors
+/// The file is missing or is not a card.
+pub fn read_card(path: &Path) -> Result<Card, TrainError> {
+    let text = fs::read_to_string(path).map_err(|source| TrainError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    let bad = |problem: String| TrainError::BadFile {
+        path: path.to_owned(),
+        problem,
+    };
+    let card: Card =
+        serde_json::from_str(&text).map_err(|error| bad(format!("not a model's card: {error}")))?;
+    if card.card_version != Card::VERSION {
+        return Err(bad(format!(
+            "its version is {}, but this Erlen reads version {}; train the model again",
+            card.card_version,
+            Card::VERSION
+        )));
+    }
+    Ok(card)
+}
+
+/// Writes a model's weights into `folder`, in the order of their names.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn write_weights(folder: &Path, weights: &NamedTensors) -> Result<(), TrainError> {
+    let path = folder.join(WEIGHTS_FILE);
+    let entries = weights.iter().map(|(name, tensor)| (name.as_str(), tensor));
+    // `format: pt` is what programs of the PyTorch world look for.
+    let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+    let bytes = encode(entries, metadata).map_err(|problem| TrainError::BadFile {
+        path: path.clone(),
+        problem,
+    })?;
+    write_atomically(&path, &bytes)
+}
+
+/// Writes `value` as indented JSON with a final newline.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn write_json(path: &Path, value: &impl Serialize) -> Result<(), TrainError> {
+    let failed = |source| TrainError::Write {
+        path: path.to_owned(),
+        source,
+    };
+    let mut text = serde_json::to_string_pretty(value).map_err(|error| failed(error.into()))?;
+    text.push('\n');
+    fs::write(path, text).map_err(failed)
+}
+
+/// How many classes there are, and the first of their names.
+fn name_classes(classes: &[String]) -> String {
+    const SHOWN: usize = 10;
+    let names: Vec<&str> = classes.iter().take(SHOWN).map(String::as_str).collect();
+    let more = if classes.len() > SHOWN { ", ..." } else { "" };
+    format!("{} ({}{more})", classes.len(), names.join(", "))
+}

@@ -1,0 +1,287 @@
+//! Tensors on the host and in safetensors files.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::Path;
+
+use candle_core::{DType, Device, Tensor};
+use safetensors::{Dtype, SafeTensors, View};
+
+use super::error::TrainError;
+use crate::data::SampleShape;
+
+/// A tensor's bytes, little-endian and row by row, with its type and shape.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HostTensor {
+    dtype: Dtype,
+    shape: Vec<usize>,
+    bytes: Vec<u8>,
+}
+
+/// Named tensors, in the order of their names.
+pub type NamedTensors = BTreeMap<String, HostTensor>;
+
+impl HostTensor {
+    /// An f32 tensor of `shape`.
+    pub fn from_f32(shape: Vec<usize>, values: &[f32]) -> Self {
+        let mut bytes = Vec::with_capacity(values.len() * 4);
+        for value in values {
+            bytes.extend_from_slice(&value.to_le_bytes());
+        }
+        Self {
+            dtype: Dtype::F32,
+            shape,
+            bytes,
+        }
+    }
+
+    /// A copy of a candle tensor, which must be f32, i64 or u32.
+    ///
+    /// # Errors
+    /// It has another type, or cannot be copied from its device.
+    pub fn from_tensor(tensor: &Tensor) -> candle_core::Result<Self> {
+        let shape = tensor.dims().to_vec();
+        let flat = tensor.flatten_all()?;
+        let (dtype, bytes) = match tensor.dtype() {
+            DType::F32 => return Ok(Self::from_f32(shape, &flat.to_vec1::<f32>()?)),
+            DType::I64 => (
+                Dtype::I64,
+                flat.to_vec1::<i64>()?
+                    .iter()
+                    .flat_map(|x| x.to_le_bytes())
+                    .collect(),
+            ),
+            DType::U32 => (
+                Dtype::U32,
+                flat.to_vec1::<u32>()?
+                    .iter()
+                    .flat_map(|x| x.to_le_bytes())
+                    .collect(),
+            ),
+            other => candle_core::bail!("a state tensor of type {other:?} cannot be kept"),
+        };
+        Ok(Self { dtype, shape, bytes })
+    }
+
+    /// The dimensions.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// The type of the elements.
+    pub fn dtype(&self) -> Dtype {
+        self.dtype
+    }
+
+    /// The bytes, little-endian.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The values, where they are f32.
+    ///
+    /// # Errors
+    /// A sentence: they are of another type.
+    pub fn to_f32(&self) -> Result<Vec<f32>, String> {
+        match self.dtype {
+            Dtype::F32 => Ok(self.words().map(f32::from_le_bytes).collect()),
+            other => Err(format!("a tensor has type {other:?}, but F32 is expected")),
+        }
+    }
+
+    /// The same as a candle tensor on `device`.
+    ///
+    /// # Errors
+    /// A sentence: the type is not f32, i64 or u32, or the device fails.
+    pub fn to_tensor(&self, device: &Device) -> Result<Tensor, String> {
+        let shape = self.shape.as_slice();
+        let tensor = match self.dtype {
+            Dtype::F32 => Tensor::from_vec(self.to_f32()?, shape, device),
+            Dtype::I64 => {
+                let values: Vec<i64> = self.words().map(i64::from_le_bytes).collect();
+                Tensor::from_vec(values, shape, device)
+            }
+            Dtype::U32 => {
+                let values: Vec<u32> = self.words().map(u32::from_le_bytes).collect();
+                Tensor::from_vec(values, shape, device)
+            }
+            other => return Err(format!("tensors of type {other:?} are not supported")),
+        };
+        tensor.map_err(|error| error.to_string())
+    }
+
+    fn words<const N: usize>(&self) -> impl Iterator<Item = [u8; N]> + '_ {
+        self.bytes.as_chunks::<N>().0.iter().copied()
+    }
+}
+
+impl View for &HostTensor {
+    fn dtype(&self) -> Dtype {
+        self.dtype
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        Cow::Borrowed(&self.bytes)
+    }
+
+    fn data_len(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
+/// A batch of samples as the tensor that a network takes: `[N, C, H, W]` or `[N, F]`.
+///
+/// # Errors
+/// The number of values is not that of `samples` samples of `shape`.
+pub fn input_tensor(
+    inputs: Vec<f32>,
+    samples: usize,
+    shape: SampleShape,
+    device: &Device,
+) -> candle_core::Result<Tensor> {
+    match shape {
+        SampleShape::Image {
+            channels,
+            height,
+            width,
+        } => Tensor::from_vec(inputs, (samples, channels, height, width), device),
+        SampleShape::Features { columns } => Tensor::from_vec(inputs, (samples, columns), device),
+    }
+}
+
+/// Copies `tensors` to the host.
+///
+/// # Errors
+/// As [`HostTensor::from_tensor`].
+pub fn to_host(tensors: &BTreeMap<String, Tensor>) -> candle_core::Result<NamedTensors> {
+    let copied = tensors
+        .iter()
+        .map(|(name, tensor)| Ok((name.clone(), HostTensor::from_tensor(tensor)?)));
+    copied.collect()
+}
+
+/// Copies `tensors` to `device`.
+///
+/// # Errors
+/// As [`HostTensor::to_tensor`], with the tensor's name.
+pub fn to_device(tensors: &NamedTensors, device: &Device) -> Result<BTreeMap<String, Tensor>, String> {
+    let copied = tensors.iter().map(|(name, tensor)| {
+        let tensor = tensor
+            .to_tensor(device)
+            .map_err(|error| format!("`{name}`: {error}"))?;
+        Ok((name.clone(), tensor))
+    });
+    copied.collect()
+}
+
+/// `tensors` in the safetensors format. The same tensors and at most one metadata entry give the
+/// same bytes.
+///
+/// # Errors
+/// A sentence: the header would be too large.
+pub fn encode<'a>(
+    tensors: impl IntoIterator<Item = (&'a str, &'a HostTensor)>,
+    metadata: HashMap<String, String>,
+) -> Result<Vec<u8>, String> {
+    safetensors::serialize(tensors, Some(metadata)).map_err(|error| error.to_string())
+}
+
+/// The tensors and the metadata in the safetensors `bytes`.
+///
+/// # Errors
+/// A sentence: the bytes are not what they should be.
+pub fn decode(bytes: &[u8]) -> Result<(NamedTensors, HashMap<String, String>), String> {
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(|error| error.to_string())?;
+    let file = SafeTensors::deserialize(bytes).map_err(|error| error.to_string())?;
+    let tensors = file.iter().map(|(name, view)| {
+        let tensor = HostTensor {
+            dtype: view.dtype(),
+            shape: view.shape().to_vec(),
+            bytes: view.data().to_vec(),
+        };
+        (name.to_owned(), tensor)
+    });
+    Ok((tensors.collect(), header.metadata().clone().unwrap_or_default()))
+}
+
+/// Reads a file of named tensors.
+///
+/// # Errors
+/// It cannot be read, or is not a safetensors file.
+pub fn read_tensors(path: &Path) -> Result<NamedTensors, TrainError> {
+    let bytes = fs::read(path).map_err(|source| TrainError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    let (tensors, _) = decode(&bytes).map_err(|problem| TrainError::BadFile {
+        path: path.to_owned(),
+        problem: format!("not a whole safetensors file: {problem}"),
+    })?;
+    Ok(tensors)
+}
+
+/// Writes a file so that after a crash either the old or the new one is there as a whole: to a
+/// temporary name, flushed, renamed.
+///
+/// # Errors
+/// It cannot be written.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), TrainError> {
+    let failed = |source| TrainError::Write {
+        path: path.to_owned(),
+        source,
+    };
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
+    file.write_all(bytes).map_err(failed)?;
+    file.as_file().sync_all().map_err(failed)?;
+    file.persist(path).map_err(|error| failed(error.error))?;
+    File::open(folder)
+        .and_then(|folder| folder.sync_all())
+        .map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tensors_survive_a_file() {
+        let device = Device::Cpu;
+        let tensors = BTreeMap::from([
+            (
+                "b.weight".to_owned(),
+                Tensor::new(&[[1.5f32, -0.0], [f32::MIN_POSITIVE, 3.0]], &device).unwrap(),
+            ),
+            ("a.count".to_owned(), Tensor::new(7i64, &device).unwrap()),
+        ]);
+        let host = to_host(&tensors).unwrap();
+        let entries = || host.iter().map(|(name, tensor)| (name.as_str(), tensor));
+        let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+        let bytes = encode(entries(), metadata.clone()).unwrap();
+        assert_eq!(bytes, encode(entries(), metadata.clone()).unwrap());
+
+        let (back, read_metadata) = decode(&bytes).unwrap();
+        assert_eq!((back.clone(), read_metadata), (host, metadata));
+        let back = to_device(&back, &device).unwrap();
+        assert_eq!(back["a.count"].to_scalar::<i64>().unwrap(), 7);
+        assert_eq!(back["b.weight"].dims(), [2, 2]);
+        assert!(decode(&bytes[..bytes.len() - 1]).is_err());
+    }
+
+    #[test]
+    fn files_are_replaced_as_a_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        write_atomically(&path, b"first").unwrap();
+        write_atomically(&path, b"second").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"second");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        assert!(write_atomically(&folder.path().join("no/file"), b"x").is_err());
+    }
+}

@@ -1,0 +1,173 @@
+//! A tiny dataset and recipes for the tests of training.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde_json::{Value, json};
+
+use super::{Task, TrainError, Trained, on_threads, train};
+use crate::data::{Dataset, DatasetWriter, Sample, SampleShape};
+use crate::event::{Activity, Monitor};
+use crate::random::{Purpose, Stream};
+use crate::spec::{self, SplitName};
+
+/// The classes of the tiny datasets.
+pub const CLASSES: [&str; 3] = ["ant", "bee", "cat"];
+
+/// A folder with a dataset and a place for checkpoints.
+pub struct Bench {
+    pub folder: tempfile::TempDir,
+    pub seed: u64,
+    pub threads: usize,
+}
+
+impl Bench {
+    /// Rows of `columns` numbers around a centre for each class.
+    pub fn table(columns: usize, splits: &[(SplitName, usize)]) -> Self {
+        Self::new(SampleShape::Features { columns }, splits)
+    }
+
+    /// Images of 1x8x8 pixels with a bright patch whose place tells the class.
+    pub fn images(splits: &[(SplitName, usize)]) -> Self {
+        let shape = SampleShape::Image {
+            channels: 1,
+            height: 8,
+            width: 8,
+        };
+        Self::new(shape, splits)
+    }
+
+    fn new(shape: SampleShape, splits: &[(SplitName, usize)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let bench = Self {
+            folder,
+            seed: 7,
+            threads: 2,
+        };
+        write_dataset(&bench.data(), shape, splits, &CLASSES);
+        bench
+    }
+
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    pub fn scratch(&self) -> PathBuf {
+        self.folder.path().join("scratch")
+    }
+
+    /// Trains with an empty scratch folder.
+    pub fn train(&self, recipe: &spec::Train) -> Result<Trained, TrainError> {
+        let _ = std::fs::remove_dir_all(self.scratch());
+        self.go_on(recipe, &Monitor::silent())
+    }
+
+    /// Trains from where the scratch folder stands.
+    pub fn go_on(&self, recipe: &spec::Train, monitor: &Monitor) -> Result<Trained, TrainError> {
+        let dataset = Dataset::open(&self.data())?;
+        let scratch = self.scratch();
+        let task = Task {
+            recipe,
+            dataset: &dataset,
+            seed: self.seed,
+            identity: "test".to_owned(),
+            scratch: &scratch,
+        };
+        on_threads(self.threads, || train(&task, monitor))
+    }
+
+    /// Trains with an interruption after every optimizer step; gives the number of interruptions.
+    pub fn train_step_by_step(&self, recipe: &spec::Train) -> (Trained, usize) {
+        let _ = std::fs::remove_dir_all(self.scratch());
+        let mut interruptions = 0;
+        loop {
+            // Stops after one step, except where the epoch's steps are all done: then it validates.
+            let stop = Arc::new(AtomicBool::new(false));
+            let flag = Arc::clone(&stop);
+            let listen = move |activity: Activity| match activity {
+                Activity::TrainingStarted {
+                    batches,
+                    resumed_from,
+                    ..
+                } => {
+                    let (_, batch) = resumed_from.unwrap_or((0, 0));
+                    flag.store(batch < batches, Ordering::Relaxed);
+                }
+                Activity::EpochFinished { .. } => flag.store(true, Ordering::Relaxed),
+                _ => {}
+            };
+            match self.go_on(recipe, &Monitor::new(listen, stop)) {
+                Ok(trained) => return (trained, interruptions),
+                Err(TrainError::Interrupted) => interruptions += 1,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+}
+
+/// Writes a dataset whose sample `i` has class `i % classes`.
+pub fn write_dataset(folder: &Path, shape: SampleShape, splits: &[(SplitName, usize)], classes: &[&str]) {
+    std::fs::create_dir_all(folder).unwrap();
+    let columns = match shape {
+        SampleShape::Features { columns } => (0..columns).map(|index| format!("x{index}")).collect(),
+        SampleShape::Image { .. } => Vec::new(),
+    };
+    let mut writer = DatasetWriter::create(folder, shape, columns).unwrap();
+    let (mut labels, mut members) = (Vec::new(), Vec::new());
+    for &(split, count) in splits {
+        for _ in 0..count {
+            let index = labels.len();
+            let class = index % classes.len();
+            let mut stream = Stream::new(1, Purpose::Bootstrap, 0, index as u32);
+            let origin = format!("row {index}");
+            let sample_len = shape.len();
+            let value = |place: usize, noise: f64| {
+                let signal = if place % classes.len() == class { 1.0 } else { 0.0 };
+                signal + noise
+            };
+            if let SampleShape::Image { .. } = shape {
+                let pixels: Vec<u8> = (0..sample_len)
+                    .map(|place| (value(place / 8, stream.uniform()) * 120.0) as u8)
+                    .collect();
+                writer.push(Sample::Pixels(&pixels), &origin).unwrap();
+            } else {
+                let row: Vec<f32> = (0..sample_len)
+                    .map(|place| value(place, 0.7 * stream.normal()) as f32)
+                    .collect();
+                writer.push(Sample::Features(&row), &origin).unwrap();
+            }
+            labels.push(class as u32);
+            members.push(split);
+        }
+    }
+    let classes = classes.iter().map(|&class| class.to_owned()).collect();
+    writer.finish(classes, &labels, &members).unwrap();
+}
+
+/// A recipe: a small default with `changes` over it.
+pub fn recipe(changes: Value) -> spec::Train {
+    let mut recipe = json!({
+        "data": "data",
+        "model": {"mlp": {"hidden": [8]}},
+        "epochs": 3,
+        "batch_size": 8,
+        "optimizer": {"sgd": {"lr": 0.1, "momentum": 0.9, "weight_decay": 5e-4}},
+    });
+    for (key, value) in changes.as_object().unwrap() {
+        recipe[key] = value.clone();
+    }
+    serde_json::from_value(recipe).unwrap()
+}
+
+/// The largest difference between two models' weights.
+pub fn difference(left: &Trained, right: &Trained) -> f32 {
+    assert!(left.weights.keys().eq(right.weights.keys()));
+    let mut largest = 0f32;
+    for (left, right) in left.weights.values().zip(right.weights.values()) {
+        for (left, right) in left.to_f32().unwrap().iter().zip(right.to_f32().unwrap()) {
+            largest = largest.max((left - right).abs());
+        }
+    }
+    largest
+}

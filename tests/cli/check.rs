@@ -1,0 +1,164 @@
+//! Mistakes in a pipeline file are reported at their place before anything runs.
+
+use crate::project::Project;
+
+/// What `erlen check` says of `source`; the exit code is 2 and nothing was made.
+fn complaint(source: &str) -> String {
+    let project = Project::new().with("p.yaml", source);
+    let finished = project.erlen(["check", "p.yaml"]);
+    finished.assert_code(2);
+    let run = project.erlen(["run", "p.yaml"]);
+    run.assert_code(2);
+    assert!(!project.path(".erlen").exists(), "something was made");
+    finished.stderr
+}
+
+#[test]
+fn misspelt_field() {
+    insta::assert_snapshot!(complaint(
+        "stages:
+  raw:
+    download: {url: digits.csv.gz}
+  data:
+    preprocess:
+      imput: raw
+      format: csv
+"
+    ));
+}
+
+#[test]
+fn unknown_stage() {
+    insta::assert_snapshot!(complaint(
+        "stages:
+  raw:
+    download: {url: digits.csv.gz}
+  data:
+    preprocess: {input: rwa, format: csv}
+"
+    ));
+}
+
+#[test]
+fn cycle_as_a_path() {
+    insta::assert_snapshot!(complaint(
+        "stages:
+  one:
+    command: {run: 'cat $IN', inputs: {IN: three}}
+  two:
+    command: {run: 'cat $IN', inputs: {IN: one}}
+  three:
+    command: {run: 'cat $IN', inputs: {IN: two}}
+"
+    ));
+}
+
+#[test]
+fn waiting_for_itself() {
+    insta::assert_snapshot!(complaint(
+        "stages:\n  one:\n    command: {run: 'true'}\n    after: [one]\n"
+    ));
+}
+
+#[test]
+fn wrong_type() {
+    insta::assert_snapshot!(complaint(
+        "params: {epochs: ten}
+stages:
+  data:
+    preprocess: {input: ./x.csv, format: csv}
+  model:
+    train:
+      data: data
+      model: mlp
+      epochs: ${epochs}
+      optimizer: {sgd: {lr: 0.1}}
+"
+    ));
+}
+
+#[test]
+fn bad_parameter() {
+    insta::assert_snapshot!(complaint(
+        "params: {lr: 0.1}
+stages:
+  model:
+    command: {run: 'echo ${rl}'}
+"
+    ));
+}
+
+#[test]
+fn wrong_kind_of_input() {
+    insta::assert_snapshot!(complaint(
+        "stages:
+  raw:
+    download: {url: x.csv}
+  model:
+    train: {data: raw, model: mlp, epochs: 1, optimizer: {sgd: {lr: 0.1}}}
+"
+    ));
+}
+
+#[test]
+fn unknown_metric_and_parameter_in_a_table() {
+    insta::assert_snapshot!(complaint(
+        "params: {lr: 0.1}
+stages:
+  data:
+    preprocess: {input: ./x.csv, format: csv}
+  model:
+    train: {data: data, model: mlp, epochs: 1, optimizer: {sgd: {lr: '${lr}'}}}
+tables:
+  t:
+    rows: [rate]
+    columns: {accuracy: model.val_acuracy, other: modle.val_loss}
+"
+    ));
+}
+
+#[test]
+fn not_yaml() {
+    insta::assert_snapshot!(complaint("stages: {a: [1, 2}\n"));
+}
+
+#[test]
+fn empty_file() {
+    insta::assert_snapshot!(complaint(""));
+}
+
+#[test]
+fn unknown_override() {
+    let project = Project::new().with(
+        "p.yaml",
+        "params: {lr: 1}\nstages:\n  a:\n    command: {run: 'true'}\n",
+    );
+    let finished = project.erlen(["run", "p.yaml", "--set", "rl=2"]);
+    finished
+        .assert_code(2)
+        .assert_stderr("there is no such parameter")
+        .assert_stderr("did you mean `lr`?");
+    project
+        .erlen(["run", "p.yaml", "--set", "lr"])
+        .assert_code(2)
+        .assert_stderr("is not NAME=VALUE");
+    project
+        .erlen(["run", "p.yaml", "b"])
+        .assert_code(2)
+        .assert_stderr("there is no stage `b`");
+    project
+        .erlen(["run", "nowhere.yaml"])
+        .assert_code(2)
+        .assert_stderr("cannot read nowhere.yaml");
+    project.erlen(["rum", "p.yaml"]).assert_code(2);
+}
+
+#[test]
+fn the_committed_pipelines_are_right() {
+    let root = env!("CARGO_MANIFEST_DIR");
+    let files = std::fs::read_dir(format!("{root}/pipelines")).unwrap();
+    let mut arguments = vec!["check".to_owned()];
+    arguments.extend(files.map(|entry| entry.unwrap().path().display().to_string()));
+    assert!(arguments.len() > 3);
+    Project::new().erlen(arguments).assert_code(0);
+}

@@ -1,0 +1,9 @@
+//! What a user sees: the program itself, run on temporary projects.
+
+mod check;
+mod command;
+mod digits;
+mod formats;
+mod project;
+mod resume;
+mod schema;
