@@ -49,9 +49,7 @@ fn execute(spec: &spec::Command, job: &Job, folder: &Path, monitor: &Monitor) ->
         .append(true)
         .open(&job.log)
         .map_err(|error| StageError::failed(format!("{}: {error}", job.log.display())))?;
-    let errors = log
-        .try_clone()
-        .map_err(|error| StageError::failed(error.to_string()))?;
+    let errors = log.try_clone().map_err(|error| StageError::failed(error.to_string()))?;
     let mut command = match &spec.run {
         Run::Script(script) => {
             let mut command = Command::new("sh");
@@ -64,11 +62,7 @@ fn execute(spec: &spec::Command, job: &Job, folder: &Path, monitor: &Monitor) ->
             command
         }
     };
-    command
-        .current_dir(folder)
-        .stdin(Stdio::null())
-        .stdout(log)
-        .stderr(errors);
+    command.current_dir(folder).stdin(Stdio::null()).stdout(log).stderr(errors);
     for (name, value) in &spec.env {
         command.env(name, text(value));
     }
@@ -85,9 +79,7 @@ fn execute(spec: &spec::Command, job: &Job, folder: &Path, monitor: &Monitor) ->
         Ok(Ended::Stopped(_)) => Err(StageError::Interrupted),
         Ok(Ended::Exited(status)) if status.success() => Ok(()),
         Ok(Ended::Exited(status)) => Err(StageError::failed(format!("the command failed: {status}"))),
-        Err(error) => Err(StageError::failed(format!(
-            "cannot wait for the command: {error}"
-        ))),
+        Err(error) => Err(StageError::failed(format!("cannot wait for the command: {error}"))),
     }
 }
 
@@ -129,12 +121,7 @@ fn listing(folder: &Path) -> String {
     names.sort();
     match names.len() {
         0 => "nothing".to_owned(),
-        _ => names
-            .iter()
-            .take(8)
-            .map(|name| name.display().to_string())
-            .collect::<Vec<_>>()
-            .join(", "),
+        _ => names.iter().take(8).map(|name| name.display().to_string()).collect::<Vec<_>>().join(", "),
     }
 }
 
@@ -142,7 +129,8 @@ fn listing(folder: &Path) -> String {
 fn read_metrics(path: &Path, name: &str) -> Result<Metrics, StageError> {
     let failed = |problem: String| StageError::failed(format!("the metrics file `{name}`: {problem}"));
     let text = fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
-    let value: Value = serde_json::from_str(&text).map_err(|error| failed(format!("not JSON: {error}")))?;
+    let value: Value =
+        serde_json::from_str(&text).map_err(|error| failed(format!("not JSON: {error}")))?;
     if !value.is_object() {
         return Err(failed("an object with numbers is expected".to_owned()));
     }
@@ -155,11 +143,7 @@ fn flatten(prefix: &str, value: &Value, metrics: &mut Metrics) {
     match value {
         Value::Object(members) => {
             for (name, value) in members {
-                let name = if prefix.is_empty() {
-                    name.clone()
-                } else {
-                    format!("{prefix}.{name}")
-                };
+                let name = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
                 flatten(&name, value, metrics);
             }
         }

@@ -69,11 +69,7 @@ impl Process {
             waiter.wait();
         };
         self.signal(Signal::KILL);
-        Ok(if asked.is_some() {
-            Ended::Stopped(status)
-        } else {
-            Ended::Exited(status)
-        })
+        Ok(if asked.is_some() { Ended::Stopped(status) } else { Ended::Exited(status) })
     }
 
     fn signal(&self, signal: Signal) {
@@ -111,10 +107,7 @@ impl Waiter {
         #[cfg(target_os = "linux")]
         if let Some(pidfd) = &self.pidfd {
             use rustix::event::{PollFd, PollFlags, Timespec, poll};
-            let timeout = Timespec {
-                tv_sec: 0,
-                tv_nsec: i64::from(LOOK.subsec_nanos()),
-            };
+            let timeout = Timespec { tv_sec: 0, tv_nsec: i64::from(LOOK.subsec_nanos()) };
             // An interrupted wait only means that the caller looks again sooner.
             let _ = poll(&mut [PollFd::new(pidfd, PollFlags::IN)], Some(&timeout));
             return;
@@ -134,18 +127,14 @@ mod tests {
 
     #[test]
     fn waits_for_the_end() {
-        let Ended::Exited(status) = shell("exit 3").wait(LOOK, || false).unwrap() else {
-            panic!("stopped")
-        };
+        let Ended::Exited(status) = shell("exit 3").wait(LOOK, || false).unwrap() else { panic!("stopped") };
         assert_eq!(status.code(), Some(3));
     }
 
     #[test]
     fn stops_what_ignores_the_request() {
         let begun = Instant::now();
-        let ended = shell("trap '' TERM; sleep 30")
-            .wait(Duration::from_millis(100), || true)
-            .unwrap();
+        let ended = shell("trap '' TERM; sleep 30").wait(Duration::from_millis(100), || true).unwrap();
         assert!(matches!(ended, Ended::Stopped(_)));
         assert!(begun.elapsed() < Duration::from_secs(10));
     }
