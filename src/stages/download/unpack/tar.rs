@@ -47,7 +47,7 @@ pub(super) fn unpack(reader: impl Read, tree: &mut Tree<'_>, checked: bool) -> R
             let target = || {
                 entry
                     .link_name_bytes()
-                    .map(|name| name.into_owned())
+                    .map(std::borrow::Cow::into_owned)
                     .unwrap_or_default()
             };
             match kind {

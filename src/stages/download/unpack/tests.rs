@@ -225,7 +225,7 @@ fn hostile_zips_are_refused() {
     let outside = zipped(|writer| {
         writer
             .add_symlink("l", "../../x", SimpleFileOptions::default())
-            .unwrap()
+            .unwrap();
     });
     Unpacked::of(&outside).refused("leads outside");
     let whole = zip_file("x", &"text".repeat(100), 0o644);
