@@ -3,6 +3,8 @@
 //! `cargo bench --bench train_step -- [STEM] [BATCH] [THREADS] [PRECISION]`, by default
 //! `imagenet 256 2 f32`, on 32x32 images.
 
+#![allow(clippy::print_stdout, reason = "a benchmark tells its figures")]
+
 use std::error::Error;
 use std::time::Instant;
 

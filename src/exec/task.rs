@@ -218,18 +218,28 @@ impl Task {
                 }
             }
         }
-        let changed = self
-            .store
-            .changed_inputs(lease.inputs())
-            .map_err(|error| from_store(&error))?;
-        match changed.first() {
-            None => Ok(()),
-            Some(path) => Err(StageError::failed(format!(
-                "the stage changed its own input {} ({} in all); copy what is to be changed first",
-                path.strip_prefix(lease.inputs()).unwrap_or(path).display(),
-                changed.len()
-            ))),
+        for (role, input) in &self.inputs {
+            let TaskInput::Artifact { artifact, path } = input else {
+                continue;
+            };
+            let target = lease.inputs().join(input_name(role, path.as_deref()));
+            let changed = self
+                .store
+                .changed_inputs(artifact, path.as_deref(), &target)
+                .map_err(|error| from_store(&error))?;
+            if let Some(first) = changed.first() {
+                return Err(StageError::failed(format!(
+                    "the stage changed its own input `{role}`{} ({} in all); copy what is to be changed first",
+                    if first.path.is_empty() {
+                        String::new()
+                    } else {
+                        format!(", in {}", first.path)
+                    },
+                    changed.len()
+                )));
+            }
         }
+        Ok(())
     }
 }
 

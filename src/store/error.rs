@@ -1,86 +1,128 @@
-//! What can go wrong with the store.
+//! What can go wrong in the store.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::fingerprint::Digest;
 
-/// What went wrong with the store.
+/// Why the store could not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The system refused.
-    #[error("{}: {source}{}", path.display(), advice(source))]
+    /// The system refused an operation on a file.
+    #[error("cannot {doing} `{}`: {source}", .path.display())]
     Io {
-        /// The file or folder.
-        path: PathBuf,
-        /// Why.
+        /// What was tried, such as `read`.
+        doing: &'static str,
+        /// On which file.
+        path: Box<Path>,
+        /// What the system said.
         source: io::Error,
     },
-    /// The folder holds a store of another layout.
-    #[error("{} is `{found}`, and this program knows `{known}`; use another folder (ERLEN_STORE)", root.display())]
+    /// The disk, or the user's quota on it, is full.
+    #[error(
+        "the disk is full: cannot {doing} `{path}`{}; make room (`erlen store gc` drops what is no longer needed) \
+         or set ERLEN_STORE to a folder on another disk, and run again",
+        .needed.map(|bytes| format!(", which needs {bytes} bytes")).unwrap_or_default()
+    )]
+    Full {
+        /// What was tried.
+        doing: &'static str,
+        /// On which file.
+        path: Box<Path>,
+        /// How many bytes it needs, where known.
+        needed: Option<u64>,
+    },
+    /// The store may be read but not written.
+    #[error(
+        "the store cannot be written: cannot {doing} `{path}`: {source}; make it writable, or set ERLEN_STORE to a \
+         folder that is"
+    )]
+    ReadOnly {
+        /// What was tried.
+        doing: &'static str,
+        /// On which file.
+        path: Box<Path>,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The folder is no store, or one of another version.
+    #[error("`{path}` is not a store of this version: {why}")]
     Format {
-        /// The store's folder.
-        root: PathBuf,
-        /// What it says it is.
-        found: String,
-        /// What is known.
-        known: &'static str,
+        /// The folder.
+        path: Box<Path>,
+        /// What is wrong with it, and what to do.
+        why: String,
     },
-    /// Something that was there is gone.
-    #[error("{what}; run again to make it anew")]
-    Missing {
-        /// What.
+    /// An object is not there any more.
+    #[error("{what} is missing from the store; run again to make it anew")]
+    Evicted {
+        /// What is missing.
         what: String,
     },
-    /// A file is not what its name says.
-    #[error("{} is damaged: {what}; run again to make it anew", path.display())]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// In which way.
+    /// An object's bytes are not those that it is named by.
+    #[error("{what}; it was moved to quarantine, run again to make it anew")]
+    Corrupt {
+        /// What is damaged, and how that shows.
         what: String,
     },
-    /// An artifact has no such file.
-    #[error("the artifact {} has no file `{path}`", artifact.short())]
-    NoSuchFile {
+    /// An artifact has no such path.
+    #[error("the artifact {artifact} has no `{path}`{hint}", artifact = .artifact.short())]
+    NoSuchPath {
         /// The artifact.
-        artifact: Digest,
-        /// The path inside it.
-        path: String,
+        artifact: Box<Digest>,
+        /// The path asked for.
+        path: Box<str>,
+        /// What is there instead.
+        hint: Box<str>,
     },
-    /// A name cannot be kept.
-    #[error("{}: the name is not UTF-8; rename the file", path.display())]
-    Name {
+    /// A file tree holds something that cannot be kept.
+    #[error("`{path}` cannot be kept: {why}")]
+    Unkeepable {
         /// The file.
-        path: PathBuf,
+        path: Box<Path>,
+        /// What it is, and what to do.
+        why: String,
     },
-    /// Something that cannot be kept.
-    #[error("{}: {what}", path.display())]
-    Unsupported {
+    /// A file changed while it was being read.
+    #[error("`{path}` changed while it was being read; let whatever writes it finish, and run again")]
+    Unsettled {
         /// The file.
-        path: PathBuf,
-        /// What it is.
-        what: String,
+        path: Box<Path>,
     },
 }
 
 impl StoreError {
-    /// The system refused something about `path`.
-    pub(super) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
-        let path = path.to_owned();
-        move |source| Self::Io { path, source }
+    /// Tells full disks and unwritable places from other failures.
+    fn of_write(doing: &'static str, path: &Path, needed: Option<u64>, source: io::Error) -> Self {
+        let path = Box::from(path);
+        match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full { doing, path, needed },
+            io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
+                Self::ReadOnly { doing, path, source }
+            }
+            _ => Self::Io { doing, path, source },
+        }
     }
 }
 
-/// What to do about an error of the system's.
-fn advice(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            "; free some space, or put the store elsewhere (ERLEN_STORE), and run again: what is done is kept"
-        }
-        io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
-            "; the store must be writable: put it elsewhere with ERLEN_STORE or `store` in erlen.yaml"
-        }
-        _ => "",
-    }
+/// For `map_err`: failing to `doing` (a read) `path`.
+pub(super) fn reading(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
+    let path = Box::from(path);
+    move |source| StoreError::Io { doing, path, source }
+}
+
+/// For `map_err`: failing to `doing` (a write) `path`.
+pub(super) fn writing(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
+    let path = path.to_owned();
+    move |source| StoreError::of_write(doing, &path, None, source)
+}
+
+/// For `map_err`: failing to `doing` (a write of `needed` bytes) `path`.
+pub(super) fn writing_bytes(
+    doing: &'static str,
+    path: &Path,
+    needed: u64,
+) -> impl FnOnce(io::Error) -> StoreError {
+    let path = path.to_owned();
+    move |source| StoreError::of_write(doing, &path, Some(needed), source)
 }

@@ -1,79 +1,104 @@
-//! Leases: the right to produce one fingerprint.
-//!
-//! A lease is a kernel file lock on `work/<fingerprint>/lock`, so it ends with the process that
-//! holds it, and with every process that inherited it. The file is removed with its folder after a
-//! commit; whoever got the lock of a file that no longer stands at that path tries again.
+//! Leases: the right to make a fingerprint.
 
-use std::fs::{self, File, TryLockError};
+use std::collections::HashSet;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
 
-use super::action::{Action, Commit};
-use super::error::StoreError;
-use super::manifest::Manifest;
-use super::{Lookup, Store, object};
+use super::action::{Action, Commit, Lookup, PARALLEL_FROM, decode, encode};
+use super::error::{reading, writing, writing_bytes};
+use super::manifest::{Entry, Manifest};
+use super::object::{rename_making_folders, times};
+use super::tree::{self, Found, Links};
+use super::{Store, StoreError, boot};
 use crate::fingerprint::{Digest, Fingerprint};
 
-/// The pause between two looks at a lease that another process holds.
-const PAUSE: Duration = Duration::from_millis(20);
+/// A result whose lease was held this long is flushed to the disk: see the module's documentation.
+const FLUSH_FROM: Duration = Duration::from_secs(1);
 
-/// The right to produce one fingerprint, and the folders to do it in.
-pub struct Lease {
-    store: Store,
-    fingerprint: Fingerprint,
-    folder: PathBuf,
-    scratch: PathBuf,
-    output: PathBuf,
-    inputs: PathBuf,
-    lock: File,
-}
+/// Up to this many files are flushed one by one; for more, the whole file system is.
+const FLUSH_SINGLY: usize = 8;
 
-/// What came of asking for a lease.
+/// What asking for a lease gave.
+#[derive(Debug)]
 pub enum Leased {
-    /// It is granted.
+    /// The right to make it.
     Lease(Lease),
-    /// The result is known already.
+    /// It is known: it was all along, or another process made it meanwhile.
     Known(Action),
-    /// Waiting for it was called off.
+    /// It was asked to stop while another process held the lease.
     Stopped,
 }
 
+/// The right to make one fingerprint; it ends with a commit, when dropped, or with the process.
+///
+/// Dropped without a commit, the scratch folder and the log stay for the next lease.
+#[derive(Debug)]
+pub struct Lease {
+    store: Store,
+    fingerprint: Fingerprint,
+    work: PathBuf,
+    scratch: PathBuf,
+    output: PathBuf,
+    inputs: PathBuf,
+    since: Instant,
+    lock: File,
+}
+
+/// What an action file looked like, so that a new one is told from it.
+type Seen = Option<(u64, (u64, (i64, i64), (i64, i64)))>;
+
 impl Store {
-    /// Asks for the right to produce `fingerprint`. Where another process has it, `waiting` is called
-    /// once, and this waits until that one has committed (its result is known then), has given up
-    /// (the lease is granted), or `stop` gives true.
+    /// The right to make `fingerprint`, or its result where that is known.
+    ///
+    /// While another thread or process holds the lease, `waiting` is called once and `stop` asked
+    /// several times a second.
     ///
     /// # Errors
-    /// The store cannot be written to.
+    /// The store cannot be read or written.
     pub fn lease(
         &self,
         fingerprint: &Fingerprint,
         stop: &dyn Fn() -> bool,
         waiting: &dyn Fn(),
     ) -> Result<Leased, StoreError> {
-        self.lease_unless(fingerprint, stop, waiting, |_| true)
+        self.lease_unless(fingerprint, stop, waiting, |store| {
+            match store.look_up(fingerprint)? {
+                Lookup::Hit(action) => Ok(Some(*action)),
+                _ => Ok(None),
+            }
+        })
     }
 
-    /// Like [`Store::lease`], but a result that existed before does not count.
+    /// As [`Store::lease`], but a result that is known at the time of the call does not count.
     ///
     /// # Errors
-    /// The store cannot be written to.
+    /// The store cannot be read or written.
     pub fn lease_forced(
         &self,
         fingerprint: &Fingerprint,
         stop: &dyn Fn() -> bool,
         waiting: &dyn Fn(),
     ) -> Result<Leased, StoreError> {
-        let before = match self.look_up(fingerprint)? {
-            Lookup::Hit(action) => Some(*action),
-            _ => None,
+        let path = self.action_path(fingerprint);
+        let look = || -> Seen {
+            fs::metadata(&path)
+                .ok()
+                .map(|metadata| (metadata.ino(), times(&metadata)))
         };
-        self.lease_unless(fingerprint, stop, waiting, |action| {
-            before.as_ref() != Some(action)
+        let before = look();
+        self.lease_unless(fingerprint, stop, waiting, |store| {
+            if look() == before {
+                return Ok(None);
+            }
+            match store.look_up(fingerprint)? {
+                Lookup::Hit(action) => Ok(Some(*action)),
+                _ => Ok(None),
+            }
         })
     }
 
@@ -82,203 +107,272 @@ impl Store {
         fingerprint: &Fingerprint,
         stop: &dyn Fn() -> bool,
         waiting: &dyn Fn(),
-        counts: impl Fn(&Action) -> bool,
+        known: impl Fn(&Self) -> Result<Option<Action>, StoreError>,
     ) -> Result<Leased, StoreError> {
-        let folder = self.root().join("work").join(fingerprint.to_string());
-        let path = folder.join("lock");
-        let mut told = false;
+        if let Some(action) = known(self)? {
+            return Ok(Leased::Known(action));
+        }
+        let mut pause = Duration::ZERO;
+        let lock = loop {
+            if let Some(lock) = self.try_lock(fingerprint)? {
+                break lock;
+            }
+            if pause.is_zero() {
+                waiting();
+            }
+            if stop() {
+                return Ok(Leased::Stopped);
+            }
+            pause = (pause * 2).clamp(Duration::from_millis(1), Duration::from_millis(50));
+            std::thread::sleep(pause);
+        };
+        let work = self.work_path(fingerprint);
+        if let Some(action) = known(self)? {
+            // A process that was killed between commit and clean-up, or this one's own lock file.
+            let _ = clear_away(&work);
+            return Ok(Leased::Known(action));
+        }
+        let lease = Lease {
+            store: self.clone(),
+            fingerprint: *fingerprint,
+            scratch: work.join("scratch"),
+            output: work.join("output"),
+            inputs: work.join("in"),
+            work,
+            since: Instant::now(),
+            lock,
+        };
+        for folder in [&lease.output, &lease.inputs] {
+            if fs::create_dir(folder).is_err() {
+                tree::remove(folder).map_err(writing("clear", folder))?;
+                fs::create_dir(folder).map_err(writing("make the folder", folder))?;
+            }
+        }
+        if let Err(error) = fs::create_dir(&lease.scratch)
+            && error.kind() != io::ErrorKind::AlreadyExists
+        {
+            return Err(writing("make the folder", &lease.scratch)(error));
+        }
+        Ok(Leased::Lease(lease))
+    }
+
+    /// The lock on the work folder of `fingerprint`, unless it is held.
+    pub(super) fn try_lock(&self, fingerprint: &Fingerprint) -> Result<Option<File>, StoreError> {
+        let work = self.work_path(fingerprint);
+        let path = work.join("lock");
+        // Whoever finishes removes the folder and the lock file: another round when that happens
+        // between two of these steps.
         loop {
-            fs::create_dir_all(&folder).map_err(StoreError::io(&folder))?;
-            let lock = match File::options()
+            match fs::create_dir(&work) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    fs::create_dir_all(&work).map_err(writing("make the folder", &work))?;
+                }
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                    return Err(writing("make the folder", &work)(error));
+                }
+                _ => {}
+            }
+            let lock = match OpenOptions::new()
                 .create(true)
                 .truncate(false)
                 .write(true)
                 .open(&path)
             {
                 Ok(lock) => lock,
-                // The holder removed the folder in between.
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-                Err(error) => return Err(StoreError::io(&path)(error)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(writing("open", &path)(error)),
             };
             match lock.try_lock() {
-                Ok(()) if !stands_at(&lock, &path) => continue,
-                Ok(()) => {
-                    if let Lookup::Hit(action) = self.look_up(fingerprint)?
-                        && counts(&action)
-                    {
-                        // Nothing but the lock is there, unless a holder was killed after its commit.
-                        remove_folder(&folder)?;
-                        return Ok(Leased::Known(*action));
-                    }
-                    return Lease::begin(self, *fingerprint, folder, lock).map(Leased::Lease);
-                }
-                Err(TryLockError::WouldBlock) => {
-                    if !told {
-                        waiting();
-                        told = true;
-                    }
-                    if stop() {
-                        return Ok(Leased::Stopped);
-                    }
-                    thread::sleep(PAUSE);
-                }
-                Err(TryLockError::Error(error)) => return Err(StoreError::io(&path)(error)),
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => return Ok(None),
+                Err(TryLockError::Error(error)) => return Err(writing("lock", &path)(error)),
+            }
+            let held = lock.metadata().map_err(reading("look at", &path))?;
+            let named = fs::metadata(&path);
+            if named.is_ok_and(|named| (named.dev(), named.ino()) == (held.dev(), held.ino())) {
+                return Ok(Some(lock));
             }
         }
     }
-
-    /// The files below `inputs` (laid out by [`Store::materialise`]) that are no longer what they
-    /// were. Where such a file shares its content with an object, the object is quarantined.
-    ///
-    /// # Errors
-    /// The store cannot be read.
-    pub fn changed_inputs(&self, inputs: &Path) -> Result<Vec<PathBuf>, StoreError> {
-        let mut changed = Vec::new();
-        for list in fs::read_dir(inputs).into_iter().flatten().filter_map(Result::ok) {
-            let list = list.path();
-            if list
-                .extension()
-                .is_none_or(|extension| extension != super::materialise::LIST)
-            {
-                continue;
-            }
-            let manifest = fs::read(&list)
-                .map_err(StoreError::io(&list))
-                .map(|bytes| Manifest::from_bytes(&bytes).unwrap_or_default())?;
-            let root = list.with_extension("");
-            for entry in &manifest.entries {
-                let file = if entry.path.is_empty() {
-                    root.clone()
-                } else {
-                    root.join(&entry.path)
-                };
-                let same = fs::metadata(&file).is_ok_and(|metadata| {
-                    metadata.len() == entry.size
-                        && metadata
-                            .modified()
-                            .is_ok_and(|time| time == object::mark(&entry.digest))
-                });
-                if !same && Digest::of_file(&file).ok() != Some(entry.digest) {
-                    self.shared.objects.check(&entry.digest, Some(entry.size))?;
-                    changed.push(file);
-                }
-            }
-        }
-        Ok(changed)
-    }
-}
-
-/// Whether `file` is what stands at `path`.
-fn stands_at(file: &File, path: &Path) -> bool {
-    match (file.metadata(), fs::metadata(path)) {
-        (Ok(held), Ok(there)) => (held.dev(), held.ino()) == (there.dev(), there.ino()),
-        _ => false,
-    }
-}
-
-fn remove_folder(folder: &Path) -> Result<(), StoreError> {
-    match fs::remove_dir_all(folder) {
-        Err(error)
-            if !matches!(
-                error.kind(),
-                // Someone who waits may have made it anew in between.
-                std::io::ErrorKind::NotFound | std::io::ErrorKind::DirectoryNotEmpty
-            ) =>
-        {
-            Err(StoreError::io(folder)(error))
-        }
-        _ => Ok(()),
-    }
-}
-
-fn fresh(folder: PathBuf) -> Result<PathBuf, StoreError> {
-    remove_folder(&folder)?;
-    fs::create_dir_all(&folder).map_err(StoreError::io(&folder))?;
-    Ok(folder)
 }
 
 impl Lease {
-    fn begin(
-        store: &Store,
-        fingerprint: Fingerprint,
-        folder: PathBuf,
-        lock: File,
-    ) -> Result<Self, StoreError> {
-        let scratch = folder.join("scratch");
-        fs::create_dir_all(&scratch).map_err(StoreError::io(&scratch))?;
-        Ok(Self {
-            store: store.clone(),
-            fingerprint,
-            scratch,
-            output: fresh(folder.join("output"))?,
-            inputs: fresh(folder.join("in"))?,
-            folder,
-            lock,
-        })
+    /// The fingerprint that may be made.
+    pub fn fingerprint(&self) -> &Fingerprint {
+        &self.fingerprint
     }
 
-    /// A folder that outlives a crash or an interruption, for a resume.
+    /// A folder that outlives a crash or an interruption, for what a resume needs.
     pub fn scratch(&self) -> &Path {
         &self.scratch
     }
 
-    /// An empty folder for the output.
+    /// The folder to fill; empty when the lease begins.
     pub fn output(&self) -> &Path {
         &self.output
     }
 
-    /// An empty folder for the inputs.
+    /// A folder for the stage's inputs; empty when the lease begins.
     pub fn inputs(&self) -> &Path {
         &self.inputs
     }
 
-    /// The file for what the stage prints.
+    /// Where the stage's log belongs; it outlives a failure.
     pub fn log(&self) -> PathBuf {
-        self.folder.join("log.txt")
+        self.work.join("log.txt")
     }
 
-    /// The locked file. The lease lives as long as any process has it open.
+    /// The locked file: a child that inherits it keeps the lease for as long as it lives.
     pub fn lock_file(&self) -> &File {
         &self.lock
     }
 
-    /// Takes the output folder's files in and records the result. Ends the lease.
+    /// Empties the output and input folders, for another try under the same lease.
     ///
     /// # Errors
-    /// The output holds something that cannot be kept, or the store cannot be written to; nothing is
-    /// recorded then.
-    pub fn commit(self, commit: Commit) -> Result<Action, StoreError> {
-        let objects = &self.store.shared.objects;
-        let manifest = Manifest::of_folder(&self.output, &|file| {
-            Digest::of_file(file).map_err(StoreError::io(file))
-        })?;
-        // Links first: they are read through, and what they lead to must still be there.
-        let (links, files): (Vec<_>, Vec<_>) = manifest.entries.iter().partition(|entry| {
-            self.output
-                .join(&entry.path)
-                .symlink_metadata()
-                .is_ok_and(|m| m.is_symlink())
-        });
-        for entry in links {
-            objects.take(&self.output.join(&entry.path), &entry.digest)?;
+    /// They cannot be removed or made anew.
+    pub fn clear(&self) -> Result<(), StoreError> {
+        for folder in [&self.output, &self.inputs] {
+            tree::remove(folder).map_err(writing("clear", folder))?;
+            fs::create_dir(folder).map_err(writing("make the folder", folder))?;
         }
-        files
-            .into_par_iter()
-            .try_for_each(|entry| objects.take(&self.output.join(&entry.path), &entry.digest))?;
-        let artifact = manifest.digest();
-        objects.put(&manifest.to_bytes(), &artifact)?;
+        Ok(())
+    }
+
+    /// Keeps what is in the output folder as the fingerprint's result, and ends the lease.
+    ///
+    /// # Errors
+    /// The output holds something that cannot be kept, or the store cannot be written; then there
+    /// is no result, and scratch folder and log stay.
+    pub fn commit(self, commit: Commit) -> Result<Action, StoreError> {
+        let durable = self.since.elapsed() >= FLUSH_FROM || boot().is_none();
+        let manifest = self.keep_output()?;
+        let artifact = self
+            .store
+            .put(manifest.to_text().as_bytes(), &self.work.join("manifest"))?;
+        if durable {
+            self.flush(&manifest, &artifact)?;
+        }
         let action = Action {
             fingerprint: self.fingerprint,
-            key: commit.key,
             artifact,
             entries: manifest.entries.len() as u64,
-            bytes: manifest.size(),
+            bytes: manifest.bytes(),
             metrics: commit.metrics,
             made: commit.made,
+            key: commit.key,
+            boot: boot().filter(|_| !durable).map(str::to_owned),
         };
-        object::write_atomically(&self.store.action_path(&self.fingerprint), &action.to_bytes())?;
-        // The result is recorded; a folder that cannot be removed is removed by the next lease.
-        let _ = remove_folder(&self.folder);
-        Ok(action)
+        let text = encode(&action);
+        let (temporary, path) = (
+            self.work.join("action"),
+            self.store.action_path(&self.fingerprint),
+        );
+        fs::write(&temporary, &text).map_err(writing_bytes("write", &temporary, text.len() as u64))?;
+        if durable {
+            flush(&temporary)?;
+        }
+        rename_making_folders(&temporary, &path).map_err(writing("write", &path))?;
+        if durable {
+            path.parent().map_or(Ok(()), flush)?;
+        }
+        // The result stands; what is left of the work folder is cleared by whoever asks next.
+        let _ = clear_away(&self.work);
+        // As it will be read from now on, to the last digit of every number.
+        Ok(decode(text.as_bytes()).unwrap_or(action))
     }
+
+    /// Moves the output's files into the store.
+    fn keep_output(&self) -> Result<Manifest, StoreError> {
+        let top = fs::symlink_metadata(&self.output).map_err(reading("look at", &self.output))?;
+        if !top.is_dir() {
+            let why = "the output folder was replaced by something else; write into it instead".to_owned();
+            return Err(StoreError::Unkeepable {
+                path: self.output.as_path().into(),
+                why,
+            });
+        }
+        let tree = tree::list(&self.output, Links::Inside)?;
+        // Everything is hashed before anything moves: through links, two paths may share a file.
+        let hashed = each(&tree.files, |file| {
+            let digest = Digest::of_file(&file.real).map_err(reading("read", &file.real))?;
+            let now = fs::symlink_metadata(&file.real).map_err(reading("look at", &file.real))?;
+            // Not the change time: another link to the file would set it.
+            let ((size, modified, _), (size_then, modified_then, _)) = (times(&now), times(&file.metadata));
+            if (size, modified) != (size_then, modified_then) {
+                return Err(StoreError::Unsettled {
+                    path: file.real.as_path().into(),
+                });
+            }
+            Ok(digest)
+        })?;
+        let pairs: Vec<(&Found, Digest)> = tree.files.iter().zip(hashed).collect();
+        let mut moved = HashSet::with_capacity(pairs.len());
+        let once: Vec<_> = pairs
+            .iter()
+            .filter(|(file, _)| moved.insert(&file.real))
+            .collect();
+        each(&once, |(file, digest)| {
+            self.store.adopt(&file.real, digest, &file.metadata)
+        })?;
+        let entry = |(file, digest): &(&Found, Digest)| Entry {
+            path: file.path.clone(),
+            digest: *digest,
+            size: file.metadata.len(),
+            executable: file.executable(),
+        };
+        let entries = pairs.iter().map(entry).collect();
+        Ok(Manifest::new(entries, tree.empty_folders))
+    }
+
+    /// Flushes the artifact's objects to the disk.
+    fn flush(&self, manifest: &Manifest, artifact: &Digest) -> Result<(), StoreError> {
+        if manifest.entries.len() > FLUSH_SINGLY {
+            return rustix::fs::syncfs(&self.lock)
+                .map_err(|error| writing("flush", self.store.root())(error.into()));
+        }
+        for digest in manifest
+            .entries
+            .iter()
+            .map(|entry| &entry.digest)
+            .chain([artifact])
+        {
+            let path = self.store.object_path(digest);
+            flush(&path)?;
+            path.parent().map_or(Ok(()), flush)?;
+        }
+        Ok(())
+    }
+}
+
+/// Does `work` for each item, on all cores where there are many or they are large.
+fn each<T: Sync, R: Send>(
+    items: &[T],
+    work: impl Fn(&T) -> Result<R, StoreError> + Sync + Send,
+) -> Result<Vec<R>, StoreError> {
+    if items.len() < PARALLEL_FROM {
+        items.iter().map(work).collect()
+    } else {
+        items.par_iter().map(work).collect()
+    }
+}
+
+/// Flushes a file or a folder to the disk.
+fn flush(path: &Path) -> Result<(), StoreError> {
+    File::open(path)
+        .and_then(|file| file.sync_all())
+        .map_err(writing("flush", path))
+}
+
+/// Removes a work folder under its lock; the lock file goes last, so that nobody who locks a new
+/// one finds leftovers.
+fn clear_away(work: &Path) -> io::Result<()> {
+    for item in fs::read_dir(work)? {
+        let item = item?;
+        if item.file_name() != "lock" {
+            tree::remove(&item.path())?;
+        }
+    }
+    fs::remove_file(work.join("lock"))?;
+    fs::remove_dir(work)
 }

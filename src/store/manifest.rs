@@ -1,188 +1,285 @@
-//! Manifests: the files of an artifact.
+//! Manifests: what a file tree holds, by content.
 
-use std::fs;
-use std::path::Path;
+use serde::Serialize;
 
-use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
+use crate::fingerprint::Digest;
 
-use super::error::StoreError;
-use crate::fingerprint::{Digest, canonical_json};
+/// The first line of every manifest.
+const HEADER: &str = "erlen manifest 1";
 
-/// The files of an artifact, sorted by path. Empty folders are not kept.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Manifest {
-    /// The files.
-    pub entries: Vec<Entry>,
-}
-
-/// A file of an artifact.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// One file of a tree.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Entry {
-    /// The path inside the artifact, with `/` between its parts.
+    /// Its path within the tree, with `/` between names.
     pub path: String,
-    /// The content's digest.
+    /// Its content's digest.
     pub digest: Digest,
-    /// The content's size in bytes.
+    /// Its size in bytes.
     pub size: u64,
-    /// Whether it is a program.
+    /// Whether it may be executed.
     pub executable: bool,
 }
 
-/// What stands at a path inside an artifact.
+/// A file tree by content: the sorted list of its files, and the folders that hold nothing.
+///
+/// Its text form is one line of JSON a file (`["path","digest",size]`, with a fourth item `"x"`
+/// for an executable) and one an empty folder (`["path"]`) behind a header line; the digest of
+/// that text is the tree's digest. Equal trees thus have equal digests, wherever they lie.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Manifest {
+    /// The files, sorted by the bytes of their paths.
+    pub entries: Vec<Entry>,
+    /// The folders that hold neither files nor folders, sorted; `""` is the tree itself, when empty.
+    pub empty_folders: Vec<String>,
+}
+
+/// What lies at a path of a tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Found<'a> {
+pub enum Subtree<'a> {
     /// A file.
     File(&'a Entry),
-    /// A folder: its files, with paths relative to it.
+    /// A folder, as a tree of its own.
     Folder(Manifest),
 }
 
-/// A file on its way into a manifest.
-struct Listed {
-    file: std::path::PathBuf,
-    path: String,
-    size: u64,
-    executable: bool,
-}
-
 impl Manifest {
-    /// The manifest of the files below `root`, whose contents `digest` names. A symbolic link counts
-    /// as the file that it leads to, as long as that lies below `root` too.
-    pub(super) fn of_folder(
-        root: &Path,
-        digest: &(dyn Fn(&Path) -> Result<Digest, StoreError> + Sync),
-    ) -> Result<Self, StoreError> {
-        let listed = list(root)?;
-        let entries: Result<Vec<Entry>, StoreError> = listed
-            .into_par_iter()
-            .map(|item| {
-                let digest = digest(&item.file)?;
-                Ok(Entry {
-                    path: item.path,
-                    digest,
-                    size: item.size,
-                    executable: item.executable,
-                })
-            })
-            .collect();
-        let mut entries = entries?;
-        entries.sort_by(|left, right| left.path.cmp(&right.path));
-        Ok(Self { entries })
+    /// The tree of these files and empty folders, in any order.
+    pub(super) fn new(mut entries: Vec<Entry>, mut empty_folders: Vec<String>) -> Self {
+        entries.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+        empty_folders.sort_unstable();
+        Self {
+            entries,
+            empty_folders,
+        }
     }
 
-    /// The digest that names the artifact.
-    pub fn digest(&self) -> Digest {
-        Digest::of_bytes(&self.to_bytes())
-    }
-
-    /// The size of all files in bytes.
-    pub fn size(&self) -> u64 {
+    /// The size of all files together, in bytes.
+    pub fn bytes(&self) -> u64 {
         self.entries.iter().map(|entry| entry.size).sum()
     }
 
-    /// What stands at `path`.
-    pub fn find(&self, path: &str) -> Option<Found<'_>> {
-        if let Ok(index) = self
-            .entries
-            .binary_search_by(|entry| entry.path.as_str().cmp(path))
-        {
-            return Some(Found::File(&self.entries[index]));
-        }
-        let prefix = format!("{path}/");
-        let entries: Vec<Entry> = self
-            .entries
-            .iter()
-            .filter_map(|entry| {
-                let path = entry.path.strip_prefix(&prefix)?.to_owned();
-                Some(Entry {
-                    path,
-                    ..entry.clone()
-                })
-            })
-            .collect();
-        (!entries.is_empty()).then_some(Found::Folder(Self { entries }))
+    /// The digest that names the tree.
+    pub fn digest(&self) -> Digest {
+        Digest::of_bytes(self.to_text().as_bytes())
     }
 
-    /// The digest of what stands at `path`: of a file's content, or of a folder's manifest.
+    /// The file at `path`.
+    pub fn file(&self, path: &str) -> Option<&Entry> {
+        let index = self
+            .entries
+            .binary_search_by(|entry| entry.path.as_str().cmp(path))
+            .ok()?;
+        Some(&self.entries[index])
+    }
+
+    /// What lies at `path`; the tree itself at `""` or `.`.
+    pub fn subtree(&self, path: &str) -> Option<Subtree<'_>> {
+        let path = normal(path);
+        if path.is_empty() {
+            return Some(Subtree::Folder(self.clone()));
+        }
+        if let Some(entry) = self.file(&path) {
+            return Some(Subtree::File(entry));
+        }
+        let prefix = format!("{path}/");
+        let start = self
+            .entries
+            .partition_point(|entry| entry.path.as_str() < prefix.as_str());
+        let entries: Vec<Entry> = self.entries[start..]
+            .iter()
+            .take_while(|entry| entry.path.starts_with(&prefix))
+            .map(|entry| Entry {
+                path: entry.path[prefix.len()..].to_owned(),
+                ..entry.clone()
+            })
+            .collect();
+        let empty_folders: Vec<String> = self
+            .empty_folders
+            .iter()
+            .filter_map(|folder| match folder.strip_prefix(&prefix) {
+                Some(rest) => Some(rest.to_owned()),
+                None => (*folder == path).then(String::new),
+            })
+            .collect();
+        let found = !entries.is_empty() || !empty_folders.is_empty();
+        found.then_some(Subtree::Folder(Self {
+            entries,
+            empty_folders,
+        }))
+    }
+
+    /// The digest of the content at `path`: a file's bytes, or a folder's manifest.
     pub fn content_digest_at(&self, path: &str) -> Option<Digest> {
-        self.find(path).map(|found| match found {
-            Found::File(entry) => entry.digest,
-            Found::Folder(manifest) => manifest.digest(),
+        Some(match self.subtree(path)? {
+            Subtree::File(entry) => entry.digest,
+            Subtree::Folder(tree) => tree.digest(),
         })
     }
 
-    pub(super) fn to_bytes(&self) -> Vec<u8> {
-        canonical_json(self).into_bytes()
+    /// The first few names at the top of the tree, for messages.
+    pub(super) fn names(&self, most: usize) -> Vec<&str> {
+        let all = self
+            .entries
+            .iter()
+            .map(|entry| &entry.path)
+            .chain(&self.empty_folders);
+        let mut names: Vec<&str> = all.map(|path| path.split('/').next().unwrap_or(path)).collect();
+        names.sort_unstable();
+        names.dedup();
+        names.truncate(most);
+        names
     }
 
-    pub(super) fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
-        serde_json::from_slice(bytes).map_err(|error| format!("not a list of files: {error}"))
+    /// The text form.
+    pub(super) fn to_text(&self) -> String {
+        let mut text = String::with_capacity(32 + self.entries.len() * 112);
+        text.push_str(HEADER);
+        text.push('\n');
+        let quoted = |path: &str| serde_json::Value::from(path).to_string();
+        for Entry {
+            path,
+            digest,
+            size,
+            executable,
+        } in &self.entries
+        {
+            let mark = if *executable { ",\"x\"" } else { "" };
+            text.push_str(&format!("[{},\"{digest}\",{size}{mark}]\n", quoted(path)));
+        }
+        for folder in &self.empty_folders {
+            text.push_str(&format!("[{}]\n", quoted(folder)));
+        }
+        text
     }
-}
 
-/// The files below `root`.
-fn list(root: &Path) -> Result<Vec<Listed>, StoreError> {
-    let mut listed = Vec::new();
-    for entry in walkdir::WalkDir::new(root).min_depth(1) {
-        let entry = entry.map_err(|error| {
-            let path = error.path().unwrap_or(root).to_owned();
-            StoreError::Io {
-                path,
-                source: error.into(),
-            }
-        })?;
-        let kind = entry.file_type();
-        if kind.is_dir() {
-            continue;
+    /// Reads the text form; the error says what is wrong.
+    pub(super) fn from_text(text: &str) -> Result<Self, String> {
+        let mut lines = text.lines();
+        match lines.next() {
+            Some(HEADER) => {}
+            first => return Err(format!("it begins with {first:?}, not with `{HEADER}`")),
         }
-        let path = entry.path();
-        if kind.is_symlink() {
-            check_link(root, path)?;
-        }
-        let metadata = fs::metadata(path).map_err(StoreError::io(path))?;
-        if !metadata.is_file() {
-            let what = if kind.is_symlink() {
-                "a symbolic link to a folder cannot be kept; copy the folder"
-            } else {
-                "only files and folders can be kept"
+        let mut manifest = Self::default();
+        for (index, line) in lines.enumerate() {
+            let wrong = |why: &str| format!("line {}: {why}", index + 2);
+            let items: Vec<serde_json::Value> =
+                serde_json::from_str(line).map_err(|error| wrong(&error.to_string()))?;
+            let mut items = items.into_iter();
+            let Some(serde_json::Value::String(path)) = items.next() else {
+                return Err(wrong("a path is expected"));
             };
-            return Err(StoreError::Unsupported {
-                path: path.to_owned(),
-                what: what.to_owned(),
-            });
+            let fields = (items.next(), items.next(), items.next());
+            let sound = path.is_empty() && fields.0.is_none() || is_relative_and_normal(&path);
+            if !sound {
+                return Err(wrong("the path leads outside the tree"));
+            }
+            match fields {
+                (None, ..) => manifest.empty_folders.push(path),
+                (Some(digest), Some(size), mark) => manifest.entries.push(Entry {
+                    path,
+                    digest: digest
+                        .as_str()
+                        .and_then(|text| text.parse().ok())
+                        .ok_or_else(|| wrong("a digest is expected"))?,
+                    size: size.as_u64().ok_or_else(|| wrong("a size is expected"))?,
+                    executable: mark.is_some_and(|mark| mark == "x"),
+                }),
+                _ => return Err(wrong("a size is expected")),
+            }
         }
-        let relative = path.strip_prefix(root).unwrap_or(path);
-        let name = relative.to_str().ok_or_else(|| StoreError::Name {
-            path: path.to_owned(),
-        })?;
-        listed.push(Listed {
-            file: path.to_owned(),
-            path: name.to_owned(),
-            size: metadata.len(),
-            executable: is_executable(&metadata),
-        });
+        if !manifest.entries.is_sorted_by(|a, b| a.path < b.path) {
+            return Err("its files are not sorted, or not all different".to_owned());
+        }
+        Ok(manifest)
     }
-    Ok(listed)
 }
 
-fn check_link(root: &Path, link: &Path) -> Result<(), StoreError> {
-    let target = link.canonicalize().map_err(StoreError::io(link))?;
-    let root = root.canonicalize().map_err(StoreError::io(root))?;
-    if target.starts_with(&root) {
-        return Ok(());
-    }
-    let what = format!(
-        "the symbolic link leads outside, to {}; copy the file instead",
-        target.display()
-    );
-    Err(StoreError::Unsupported {
-        path: link.to_owned(),
-        what,
-    })
+/// Whether every part of `path` is a plain name.
+fn is_relative_and_normal(path: &str) -> bool {
+    path.split('/').all(|part| !matches!(part, "" | "." | ".."))
 }
 
-fn is_executable(metadata: &fs::Metadata) -> bool {
-    use std::os::unix::fs::PermissionsExt;
-    metadata.permissions().mode() & 0o111 != 0
+/// `path` without `.` parts and doubled or trailing slashes.
+fn normal(path: &str) -> String {
+    let parts: Vec<&str> = path
+        .split('/')
+        .filter(|part| !matches!(*part, "" | "."))
+        .collect();
+    parts.join("/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(path: &str, executable: bool) -> Entry {
+        Entry {
+            path: path.into(),
+            digest: Digest::of_bytes(path.as_bytes()),
+            size: path.len() as u64,
+            executable,
+        }
+    }
+
+    fn sample() -> Manifest {
+        Manifest::new(
+            vec![
+                entry("z \"q\"\n", false),
+                entry("a/b", true),
+                entry("a/c/d", false),
+                entry("a-", false),
+            ],
+            vec!["e".to_owned(), "a/f".to_owned()],
+        )
+    }
+
+    #[test]
+    fn text_reads_back() {
+        let manifest = sample();
+        assert_eq!(Manifest::from_text(&manifest.to_text()).unwrap(), manifest);
+        let empty = Manifest::new(vec![], vec![String::new()]);
+        assert_eq!(Manifest::from_text(&empty.to_text()).unwrap(), empty);
+    }
+
+    #[test]
+    fn hostile_text_is_refused() {
+        let digest = Digest::of_bytes(b"");
+        for line in [
+            format!("[\"../x\",\"{digest}\",0]"),
+            format!("[\"/x\",\"{digest}\",0]"),
+            format!("[\"a//x\",\"{digest}\",0]"),
+            format!("[\"\",\"{digest}\",0]"),
+            "[\"x\",\"12\",0]".to_owned(),
+            format!("[\"b\",\"{digest}\",0]\n[\"a\",\"{digest}\",0]"),
+            "[\"x\"".to_owned(),
+        ] {
+            assert!(
+                Manifest::from_text(&format!("{HEADER}\n{line}\n")).is_err(),
+                "{line}"
+            );
+        }
+        assert!(Manifest::from_text("").is_err());
+    }
+
+    #[test]
+    fn subtrees_are_trees() {
+        let manifest = sample();
+        let Some(Subtree::Folder(a)) = manifest.subtree("./a/") else {
+            panic!()
+        };
+        assert_eq!(
+            a.entries
+                .iter()
+                .map(|entry| entry.path.as_str())
+                .collect::<Vec<_>>(),
+            ["b", "c/d"]
+        );
+        assert_eq!(a.empty_folders, ["f"]);
+        assert_eq!(manifest.content_digest_at("a"), Some(a.digest()));
+        assert_eq!(manifest.content_digest_at("a/b"), Some(Digest::of_bytes(b"a/b")));
+        assert_eq!(manifest.content_digest_at(""), Some(manifest.digest()));
+        assert!(matches!(manifest.subtree("e"), Some(Subtree::Folder(_))));
+        assert_eq!(manifest.subtree("a/bb"), None);
+        assert_eq!(manifest.names(9), ["a", "a-", "e", "z \"q\"\n"]);
+    }
 }

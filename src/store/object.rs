@@ -1,223 +1,299 @@
-//! Objects: file contents, named by their digests.
+//! Objects: file contents named by their digest.
 
-use std::fs::{self, File, Permissions};
-use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::fs::{self, Metadata, Permissions};
+use std::io;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
 
-use rayon::prelude::*;
-use tempfile::NamedTempFile;
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_OMIT};
 
-use super::error::StoreError;
+use super::error::{reading, writing, writing_bytes};
+use super::manifest::Manifest;
+use super::tree::make_writable;
+use super::{Store, StoreError};
 use crate::fingerprint::Digest;
 
-/// What is wrong with an object.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Problem {
-    /// It is gone.
-    Missing(String),
-    /// It was not what its name says, and is in quarantine now.
+/// What is known about an object.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// It is there, and as it should be.
+    Sound,
+    /// It is not there.
+    Missing,
+    /// It was damaged and is in quarantine; how that showed.
     Damaged(String),
 }
 
-/// The objects of a store.
-pub(super) struct Objects {
-    root: PathBuf,
-    folder: PathBuf,
+/// How an object is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trust {
+    /// Size and time suffice.
+    Times,
+    /// Only the digest does.
+    Nothing,
 }
 
-impl Objects {
-    pub fn new(root: &Path) -> Self {
-        Self {
-            root: root.to_owned(),
-            folder: root.join("objects"),
+impl Store {
+    /// Looks whether the object is there and sound; damaged, it goes to quarantine.
+    pub(super) fn check_object(
+        &self,
+        digest: &Digest,
+        size: Option<u64>,
+        trust: Trust,
+    ) -> Result<State, StoreError> {
+        let path = self.object_path(digest);
+        let metadata = match fs::symlink_metadata(&path) {
+            Ok(metadata) => metadata,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(State::Missing),
+            Err(error) => return Err(reading("look at", &path)(error)),
+        };
+        if let Some(why) = wrong_shape(&metadata, size) {
+            self.quarantine(&path);
+            return Ok(State::Damaged(why));
         }
-    }
-
-    /// Where the object of `digest` lies.
-    pub fn path(&self, digest: &Digest) -> PathBuf {
-        let name = digest.to_string();
-        self.folder.join(&name[..2]).join(&name[2..])
-    }
-
-    /// Takes the file `source` in, by renaming it; where the object exists, `source` is removed.
-    pub fn take(&self, source: &Path, digest: &Digest) -> Result<(), StoreError> {
-        let path = self.path(digest);
-        let size = fs::metadata(source).map_err(StoreError::io(source))?.len();
-        if self.check(digest, Some(size))?.is_none() {
-            return fs::remove_file(source).map_err(StoreError::io(source));
+        if trust == Trust::Times && has_verified_time(&metadata, digest) {
+            return Ok(State::Sound);
         }
-        if fs::symlink_metadata(source)
-            .map_err(StoreError::io(source))?
-            .is_symlink()
+        let found = match Digest::of_file(&path) {
+            Ok(found) => found,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(State::Missing),
+            Err(error) => return Err(reading("read", &path)(error)),
+        };
+        if found != *digest {
+            self.quarantine(&path);
+            return Ok(State::Damaged(format!(
+                "its content has the digest {}",
+                found.short()
+            )));
+        }
+        // A store that can only be read is hashed again each time.
+        let unchanged = |now: &Metadata| times(now) == times(&metadata);
+        if !has_verified_time(&metadata, digest)
+            && fs::symlink_metadata(&path).is_ok_and(|now| unchanged(&now))
         {
-            // The link's target is a file of the same output: both need their own content.
-            return self.put(&fs::read(source).map_err(StoreError::io(source))?, digest);
+            let _ = set_verified_time(&path, digest);
         }
-        seal(source, digest)?;
-        move_to(source, &path)
+        Ok(State::Sound)
     }
 
-    /// Writes `bytes` as the object of `digest`, unless it exists.
-    pub fn put(&self, bytes: &[u8], digest: &Digest) -> Result<(), StoreError> {
-        if self.check(digest, Some(bytes.len() as u64))?.is_none() {
-            return Ok(());
+    /// As [`Store::check_object`], with anything but soundness an error that speaks of `what`.
+    pub(super) fn require_object(
+        &self,
+        digest: &Digest,
+        size: Option<u64>,
+        what: &str,
+    ) -> Result<(), StoreError> {
+        let name = format!("{what} (object {})", digest.short());
+        match self.check_object(digest, size, Trust::Times)? {
+            State::Sound => Ok(()),
+            State::Missing => Err(StoreError::Evicted { what: name }),
+            State::Damaged(why) => Err(StoreError::Corrupt {
+                what: format!("{name} is damaged: {why}"),
+            }),
         }
-        let path = self.path(digest);
-        let temporary = temporary_beside(&path, bytes)?;
-        seal(temporary.path(), digest)?;
-        temporary
-            .persist(&path)
-            .map_err(|error| StoreError::io(&path)(error.error))?;
-        Ok(())
     }
 
-    /// The object's content, verified.
-    pub fn read(&self, digest: &Digest) -> Result<Vec<u8>, StoreError> {
-        let path = self.path(digest);
+    /// The object's bytes, verified.
+    pub(super) fn read_object(&self, digest: &Digest, what: &str) -> Result<Vec<u8>, StoreError> {
+        let path = self.object_path(digest);
+        let name = || format!("{what} (object {})", digest.short());
         let bytes = match fs::read(&path) {
             Ok(bytes) => bytes,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Err(StoreError::Missing { what: missing(&path) });
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(StoreError::Evicted { what: name() });
             }
-            Err(error) => return Err(StoreError::io(&path)(error)),
+            Err(error) => return Err(reading("read", &path)(error)),
         };
-        if Digest::of_bytes(&bytes) == *digest {
+        let found = Digest::of_bytes(&bytes);
+        if found == *digest {
             return Ok(bytes);
         }
-        self.quarantine(&path)?;
-        Err(StoreError::Damaged {
-            path,
-            what: "its content does not match its digest".to_owned(),
+        self.quarantine(&path);
+        Err(StoreError::Corrupt {
+            what: format!(
+                "{} is damaged: its content has the digest {}",
+                name(),
+                found.short()
+            ),
         })
     }
 
-    /// Whether the object is there, of the right size, and unchanged since it was last verified; one
-    /// that changed is hashed, and quarantined if it is not what its name says.
-    pub fn check(&self, digest: &Digest, size: Option<u64>) -> Result<Option<Problem>, StoreError> {
-        let path = self.path(digest);
-        let metadata = match fs::metadata(&path) {
-            Ok(metadata) => metadata,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Ok(Some(Problem::Missing(missing(&path))));
-            }
-            Err(error) => return Err(StoreError::io(&path)(error)),
-        };
-        let right_size = size.is_none_or(|size| size == metadata.len());
-        let right_time = metadata.modified().is_ok_and(|time| time == mark(digest));
-        if right_size && right_time {
-            return Ok(None);
-        }
-        if right_size && Digest::of_file(&path).map_err(StoreError::io(&path))? == *digest {
-            // On a store that may only be read it is hashed again the next time.
-            let _ = set_time(&path, digest);
-            return Ok(None);
-        }
-        self.quarantine(&path)?;
-        let what = format!(
-            "the object {} was changed or cut short; it is in quarantine",
-            path.display()
-        );
-        Ok(Some(Problem::Damaged(what)))
-    }
-
-    /// Hashes every object.
-    pub fn verify_all(&self) -> Result<Vec<String>, StoreError> {
-        let files = super::files_below(&self.folder);
-        let problems: Result<Vec<Option<String>>, StoreError> = files
-            .par_iter()
-            .map(|path| {
-                let name = path.parent().and_then(Path::file_name).zip(path.file_name());
-                let digest = name.and_then(|(folder, name)| {
-                    format!("{}{}", folder.to_string_lossy(), name.to_string_lossy())
-                        .parse::<Digest>()
-                        .ok()
-                });
-                let Some(digest) = digest else {
-                    return Ok(Some(format!("{} is no object", path.display())));
-                };
-                if Digest::of_file(path).map_err(StoreError::io(path))? == digest {
-                    let _ = set_time(path, &digest);
-                    return Ok(None);
-                }
-                self.quarantine(path)?;
-                Ok(Some(format!(
-                    "the object {} was damaged; it is in quarantine",
-                    path.display()
-                )))
+    /// An artifact's manifest, verified.
+    ///
+    /// # Errors
+    /// It is missing, damaged (and now in quarantine), or cannot be read.
+    pub fn manifest(&self, artifact: &Digest) -> Result<Manifest, StoreError> {
+        let what = format!("the manifest of the artifact {}", artifact.short());
+        let bytes = self.read_object(artifact, &what)?;
+        let text = String::from_utf8(bytes).map_err(|error| error.to_string());
+        text.and_then(|text| Manifest::from_text(&text))
+            .map_err(|why| StoreError::Corrupt {
+                what: format!("{what} is no manifest: {why}"),
             })
-            .collect();
-        Ok(problems?.into_iter().flatten().collect())
     }
 
-    /// Moves a damaged file out of the way.
-    pub fn quarantine(&self, path: &Path) -> Result<(), StoreError> {
-        let name = path
-            .strip_prefix(&self.root)
-            .unwrap_or(path)
-            .display()
-            .to_string()
-            .replace('/', "-");
-        match move_to(path, &self.root.join("quarantine").join(name)) {
-            // Another process was faster.
-            Err(StoreError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Ok(()),
-            other => other,
+    /// The bytes of one file of an artifact, verified.
+    ///
+    /// # Errors
+    /// As [`Store::manifest`], and where the artifact has no such file.
+    pub fn read_file(&self, artifact: &Digest, path: &str) -> Result<Vec<u8>, StoreError> {
+        let manifest = self.manifest(artifact)?;
+        match manifest.file(path) {
+            Some(entry) => self.read_object(
+                &entry.digest,
+                &format!("`{path}` of the artifact {}", artifact.short()),
+            ),
+            None => Err(no_such_path(artifact, &manifest, path)),
         }
     }
+
+    /// Takes the file at `path` in as the object `digest`: moved where it can be, else copied.
+    ///
+    /// Where a sound object is there already, the file is left as it is.
+    pub(super) fn adopt(&self, path: &Path, digest: &Digest, metadata: &Metadata) -> Result<(), StoreError> {
+        if self.check_object(digest, Some(metadata.len()), Trust::Times)? == State::Sound {
+            return Ok(());
+        }
+        let object = self.object_path(digest);
+        // Behind a second name lies a file of someone else's, which must stay as it is.
+        let moved = metadata.nlink() == 1 && self.move_in(path, &object, digest)?;
+        if moved {
+            Ok(())
+        } else {
+            self.copy_in(path, &object, digest, metadata.len())
+        }
+    }
+
+    /// Writes `bytes` as an object, through the temporary file `temporary`.
+    pub(super) fn put(&self, bytes: &[u8], temporary: &Path) -> Result<Digest, StoreError> {
+        let digest = Digest::of_bytes(bytes);
+        if self.check_object(&digest, Some(bytes.len() as u64), Trust::Times)? == State::Sound {
+            return Ok(digest);
+        }
+        let object = self.object_path(&digest);
+        fs::write(temporary, bytes).map_err(writing_bytes("write", temporary, bytes.len() as u64))?;
+        seal(temporary, &digest).map_err(writing("seal", temporary))?;
+        rename_making_folders(temporary, &object).map_err(writing("write", &object))?;
+        Ok(digest)
+    }
+
+    fn move_in(&self, path: &Path, object: &Path, digest: &Digest) -> Result<bool, StoreError> {
+        if seal(path, digest).is_err() {
+            return Ok(false);
+        }
+        match rename_making_folders(path, object) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::CrossesDevices => Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                path.parent().into_iter().for_each(make_writable);
+                rename_making_folders(path, object).map_err(writing("move an output to", object))?;
+                Ok(true)
+            }
+            Err(error) => Err(writing("move an output to", object)(error)),
+        }
+    }
+
+    fn copy_in(&self, path: &Path, object: &Path, digest: &Digest, size: u64) -> Result<(), StoreError> {
+        let folder = object.parent().unwrap_or(object);
+        fs::create_dir_all(folder).map_err(writing("make the folder", folder))?;
+        let temporary = tempfile::Builder::new()
+            .prefix(".new-")
+            .tempfile_in(folder)
+            .map_err(writing("write into", folder))?
+            .into_temp_path();
+        fs::copy(path, &temporary).map_err(writing_bytes("write", object, size))?;
+        // The file may have changed between the hashing and the copy.
+        if Digest::of_file(&temporary).map_err(reading("read", &temporary))? != *digest {
+            return Err(StoreError::Unsettled { path: path.into() });
+        }
+        seal(&temporary, digest).map_err(writing("seal", object))?;
+        temporary
+            .persist(object)
+            .map_err(|error| writing("write", object)(error.error))
+    }
 }
 
-fn missing(path: &Path) -> String {
-    format!("the object {} is gone", path.display())
+/// The error for a path that the artifact does not have.
+pub(super) fn no_such_path(artifact: &Digest, manifest: &Manifest, path: &str) -> StoreError {
+    let names: Vec<String> = manifest.names(8).iter().map(|name| format!("`{name}`")).collect();
+    let hint = if names.is_empty() {
+        "; it is empty".to_owned()
+    } else {
+        format!("; it has {}", names.join(", "))
+    };
+    StoreError::NoSuchPath {
+        artifact: Box::new(*artifact),
+        path: path.into(),
+        hint: hint.into(),
+    }
 }
 
-/// The modification time that marks the object of `digest` as verified.
-pub(super) fn mark(digest: &Digest) -> SystemTime {
+/// What about the file cannot be right, whatever its content.
+fn wrong_shape(metadata: &Metadata, size: Option<u64>) -> Option<String> {
+    if !metadata.is_file() {
+        return Some("it is not a file".to_owned());
+    }
+    size.filter(|size| *size != metadata.len())
+        .map(|size| format!("it has {} bytes instead of {size}", metadata.len()))
+}
+
+/// Size, modification and change time: what shows that a file changed.
+pub(super) fn times(metadata: &Metadata) -> (u64, (i64, i64), (i64, i64)) {
+    let modified = (metadata.mtime(), metadata.mtime_nsec());
+    (
+        metadata.len(),
+        modified,
+        (metadata.ctime(), metadata.ctime_nsec()),
+    )
+}
+
+/// The modification time, in seconds, of an object that has not changed since it was verified.
+fn verified_time(digest: &Digest) -> i64 {
     let bytes = digest.as_bytes();
-    let number = u32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]) % (1 << 29);
-    SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000 + u64::from(number))
+    let number = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+    1_000_000_000 + i64::from(number % (1 << 29))
 }
 
-fn set_time(path: &Path, digest: &Digest) -> std::io::Result<()> {
-    File::open(path)?.set_modified(mark(digest))
+/// Whether the file has not changed since it was verified as the object `digest`.
+pub(super) fn has_verified_time(metadata: &Metadata, digest: &Digest) -> bool {
+    metadata.mtime() == verified_time(digest) && metadata.mtime_nsec() == 0
 }
 
-/// Makes a file read-only and marks it as verified.
-fn seal(path: &Path, digest: &Digest) -> Result<(), StoreError> {
-    set_time(path, digest)
-        .and_then(|()| fs::set_permissions(path, Permissions::from_mode(0o444)))
-        .map_err(StoreError::io(path))
+/// Marks the file as verified.
+pub(super) fn set_verified_time(path: &Path, digest: &Digest) -> io::Result<()> {
+    let times = Timestamps {
+        last_access: Timespec {
+            tv_sec: 0,
+            tv_nsec: UTIME_OMIT,
+        },
+        last_modification: Timespec {
+            tv_sec: verified_time(digest),
+            tv_nsec: 0,
+        },
+    };
+    Ok(rustix::fs::utimensat(
+        CWD,
+        path,
+        &times,
+        AtFlags::SYMLINK_NOFOLLOW,
+    )?)
 }
 
-/// Renames a file, making the target's folder where it does not exist.
-fn move_to(source: &Path, target: &Path) -> Result<(), StoreError> {
-    match fs::rename(source, target) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            make_parent(target)?;
-            fs::rename(source, target).map_err(StoreError::io(target))
+/// Makes the file what every object is: read-only and marked as verified.
+fn seal(path: &Path, digest: &Digest) -> io::Result<()> {
+    fs::set_permissions(path, Permissions::from_mode(0o444))?;
+    set_verified_time(path, digest)
+}
+
+/// Renames; the target's folder is made where it is missing.
+pub(super) fn rename_making_folders(from: &Path, to: &Path) -> io::Result<()> {
+    match fs::rename(from, to) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            if let Some(folder) = to.parent() {
+                fs::create_dir_all(folder)?;
+            }
+            fs::rename(from, to)
         }
-        other => other.map_err(StoreError::io(target)),
+        done => done,
     }
-}
-
-fn make_parent(path: &Path) -> Result<(), StoreError> {
-    let parent = path.parent().unwrap_or(path);
-    fs::create_dir_all(parent).map_err(StoreError::io(parent))
-}
-
-fn temporary_beside(path: &Path, bytes: &[u8]) -> Result<NamedTempFile, StoreError> {
-    make_parent(path)?;
-    let parent = path.parent().unwrap_or(path);
-    let mut file = NamedTempFile::with_prefix_in(".new-", parent).map_err(StoreError::io(parent))?;
-    file.write_all(bytes).map_err(StoreError::io(path))?;
-    Ok(file)
-}
-
-/// Writes a whole file under a temporary name, then renames it into place.
-pub(super) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
-    let file = temporary_beside(path, bytes)?;
-    fs::set_permissions(file.path(), Permissions::from_mode(0o644)).map_err(StoreError::io(path))?;
-    file.persist(path)
-        .map_err(|error| StoreError::io(path)(error.error))?;
-    Ok(())
 }

@@ -102,8 +102,9 @@ fn a_loss_that_is_not_finite_stops_with_advice() {
     ]);
     finished
         .assert_code(1)
-        .assert_stderr("epoch 1")
-        .assert_stderr("lr");
+        .assert_stderr("in epoch 1, batch 2")
+        .assert_stderr("lower the learning rate");
+    assert!(!project.path("results").exists());
 }
 
 #[test]
