@@ -42,7 +42,10 @@ pub(super) struct Session {
 impl Session {
     pub fn open(arguments: &PipelineArguments) -> Result<Self, Fail> {
         let pipeline = Pipeline::load(&arguments.file, &arguments.overrides)?;
-        let project = Project::find(&arguments.file, arguments.store.clone())?;
+        // A place that is named on the command line is meant from where the user stands.
+        let store = arguments.store.as_deref().map(std::path::absolute).transpose();
+        let store = store.map_err(Fail::io("finding the current folder"))?;
+        let project = Project::find(&arguments.file, store)?;
         let store = Store::open(&project.store)?;
         Ok(Self {
             pipeline,

@@ -157,10 +157,7 @@ pub(super) fn global_average_pool(x: &Tensor, precision: Precision) -> Result<Te
 }
 
 pub(super) fn cross_entropy(logits: &Tensor, labels: &[u32], options: CrossEntropy) -> Result<Tensor> {
-    let largest = logits.detach().max_keepdim(1)?;
-    let shifted = logits.broadcast_sub(&largest)?;
-    let log_sums = shifted.exp()?.sum_keepdim(1)?.log()?;
-    let log_probabilities = shifted.broadcast_sub(&log_sums)?;
+    let log_probabilities = candle_nn::ops::log_softmax(logits, 1)?;
     let labels = Tensor::new(labels, logits.device())?.unsqueeze(1)?;
     let of_label = log_probabilities.gather(&labels, 1)?.sum_all()?;
     let classes = logits.dim(1)? as f64;
