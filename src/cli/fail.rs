@@ -42,9 +42,10 @@ impl Fail {
     /// The exit code.
     pub fn code(&self) -> u8 {
         match self {
-            Self::Spec(_) | Self::Plan(PlanError::UnknownStage { .. } | PlanError::Unreadable { .. }) => {
-                super::USAGE
-            }
+            Self::Spec(_)
+            | Self::Plan(
+                PlanError::UnknownStage { .. } | PlanError::Unreadable { .. } | PlanError::NoSuchPath { .. },
+            ) => super::USAGE,
             _ => super::FAILED,
         }
     }

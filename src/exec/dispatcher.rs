@@ -83,6 +83,7 @@ struct Running {
     needs: Needs,
     key: StageKey,
     attempt: u32,
+    /// Known once the lease is granted: waiting for it does not count.
     deadline: Option<Instant>,
     timed_out: bool,
     stop: Arc<AtomicBool>,
@@ -91,6 +92,7 @@ struct Running {
 enum Message {
     Activity(NodeIndex, Activity),
     Waiting(NodeIndex),
+    Leased(NodeIndex),
     Ended(NodeIndex, Box<Result<Done, Failure>>),
 }
 
@@ -254,12 +256,11 @@ impl Dispatcher<'_> {
             },
             &key,
         );
-        let deadline = stage.timeout.map(|timeout| Instant::now() + timeout.0);
         let running = Running {
             needs,
             key,
             attempt,
-            deadline,
+            deadline: None,
             timed_out: false,
             stop,
         };
@@ -274,13 +275,14 @@ impl Dispatcher<'_> {
                 )
             };
             let waiting = || drop(sender.send(Message::Waiting(index)));
-            let result =
-                std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| task.run(&monitor, &waiting)))
-                    .unwrap_or_else(|_| {
-                        let error =
-                            StageError::failed("the stage panicked: a mistake of Erlen's; please report it");
-                        Err(Failure { error, log: None })
-                    });
+            let leased = || drop(sender.send(Message::Leased(index)));
+            let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                task.run(&monitor, &waiting, &leased)
+            }))
+            .unwrap_or_else(|_| {
+                let error = StageError::failed("the stage panicked: a mistake of Erlen's; please report it");
+                Err(Failure { error, log: None })
+            });
             drop(sender.send(Message::Ended(index, Box::new(result))));
         });
         if let Err(error) = spawned {
@@ -322,6 +324,12 @@ impl Dispatcher<'_> {
             Message::Waiting(index) => {
                 let stage = self.plan.node(index).name().to_owned();
                 self.tell(&Event::StageWaiting { stage });
+            }
+            Message::Leased(index) => {
+                let timeout = self.plan.node(index).stage.timeout;
+                if let Some(running) = self.running.get_mut(&index) {
+                    running.deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout.0));
+                }
             }
             Message::Ended(index, result) => {
                 let Some(running) = self.running.remove(&index) else {
@@ -432,8 +440,9 @@ impl Dispatcher<'_> {
         match error {
             StageError::Interrupted if !running.timed_out => {
                 self.settled.insert(index);
-                let stage = self.plan.node(index).name().to_owned();
-                self.tell(&Event::StageInterrupted { stage });
+                for stage in self.plan.node(index).names.clone() {
+                    self.tell(&Event::StageInterrupted { stage });
+                }
             }
             StageError::Interrupted => {
                 let limit = self
@@ -471,6 +480,15 @@ impl Dispatcher<'_> {
         }
         self.failed.push(index);
         self.settled.insert(index);
+        // Stages that are equal to this one have no result either.
+        let names = self.plan.node(index).names.clone();
+        for name in names.into_iter().skip(1) {
+            self.counts.skipped += 1;
+            self.tell(&Event::StageSkipped {
+                stage: name,
+                because: stage.clone(),
+            });
+        }
         let mut stack: Vec<NodeIndex> = self.plan.downstream(index).collect();
         stack.sort_unstable();
         let mut skipped = BTreeSet::new();

@@ -84,16 +84,17 @@ pub(super) struct Failure {
 }
 
 impl Task {
-    /// Brings the stage up to date. `waiting` is called if another process holds the lease.
-    pub fn run(&self, monitor: &Monitor, waiting: &dyn Fn()) -> Result<Done, Failure> {
+    /// Brings the stage up to date. `waiting` is called if another process holds the lease, `leased`
+    /// once it is granted.
+    pub fn run(&self, monitor: &Monitor, waiting: &dyn Fn(), leased: &dyn Fn()) -> Result<Done, Failure> {
         let fingerprint = self.key.fingerprint();
         let stopped = || monitor.stopped();
-        let leased = if self.forced {
+        let answer = if self.forced {
             self.store.lease_forced(&fingerprint, &stopped, waiting)
         } else {
             self.store.lease(&fingerprint, &stopped, waiting)
         };
-        match leased.map_err(|error| Failure {
+        match answer.map_err(|error| Failure {
             error: from_store(&error),
             log: None,
         })? {
@@ -108,6 +109,7 @@ impl Task {
                 peak_memory: None,
             }),
             Leased::Lease(lease) => {
+                leased();
                 let log = lease.log();
                 self.produce(lease, monitor).map_err(|error| Failure {
                     error,

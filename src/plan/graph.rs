@@ -11,7 +11,7 @@ use super::key::{RecipeInput, StageKey, recipe};
 use super::node::{Decision, Input, Node, Source};
 use super::reason::{Earlier, Reason};
 use crate::fingerprint::Digest;
-use crate::spec::{Pipeline, Reference, suggest};
+use crate::spec::{Kind, Pipeline, Reference, Stage, suggest};
 use crate::store::{Action, Lookup, Store, StoreError};
 
 /// What is asked of a plan.
@@ -121,7 +121,7 @@ impl Plan {
         name: &str,
         pipeline: &Pipeline,
         digests: &HashMap<String, (PathBuf, Digest)>,
-        by_recipe: &mut HashMap<Digest, NodeIndex>,
+        by_recipe: &mut HashMap<(Digest, String), NodeIndex>,
     ) {
         let stage = &pipeline.stages[name];
         let mut inputs = Vec::new();
@@ -158,7 +158,10 @@ impl Plan {
             .collect();
         after.sort_unstable();
         let recipe = recipe(&stage.kind, pipeline.seed, &recipe_inputs, &after);
-        if let Some(&same) = by_recipe.get(&recipe) {
+        // Stages that are to be run in different ways stay apart; the store makes one wait for the other.
+        let manner = manner(stage);
+        let same = (recipe, manner);
+        if let Some(&same) = by_recipe.get(&same) {
             self.graph[same].names.push(name.to_owned());
             self.by_name.insert(name.to_owned(), same);
             return;
@@ -174,7 +177,7 @@ impl Plan {
         for node in upstream {
             self.graph.update_edge(node, index, ());
         }
-        by_recipe.insert(recipe, index);
+        by_recipe.insert(same, index);
         self.by_name.insert(name.to_owned(), index);
     }
 
@@ -297,6 +300,15 @@ impl Plan {
             }
         })
     }
+}
+
+/// What of a stage changes how it is run and not what comes out, as text.
+fn manner(stage: &Stage) -> String {
+    let places = match &stage.kind {
+        Kind::Download(download) => Some((&download.url, &download.mirrors)),
+        _ => None,
+    };
+    format!("{:?}", (stage.resources, stage.retries, stage.timeout, places))
 }
 
 /// The names of the wanted stages and of all that they need, each after what it waits for.

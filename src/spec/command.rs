@@ -1,8 +1,11 @@
 //! The `command` kind: any program, with declared inputs and outputs.
 
+use std::fmt::{self, Display, Formatter};
+
 use indexmap::IndexMap;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::{SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::reference::Reference;
 
@@ -38,17 +41,45 @@ impl Command {
 }
 
 /// What to run.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Run {
     /// A script for `sh`.
     Script(String),
     /// A program and its arguments, without a shell.
-    Program(Vec<String>),
+    Program(#[schemars(with = "Vec<EnvValue>")] Vec<String>),
 }
 
-/// The value of an environment variable.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+impl<'de> Deserialize<'de> for Run {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct RunVisitor;
+
+        impl<'de> Visitor<'de> for RunVisitor {
+            type Value = Run;
+
+            fn expecting(&self, f: &mut Formatter<'_>) -> fmt::Result {
+                f.write_str("a script, or a list of a program and its arguments")
+            }
+
+            fn visit_str<E>(self, script: &str) -> Result<Run, E> {
+                Ok(Run::Script(script.to_owned()))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut words: A) -> Result<Run, A::Error> {
+                let mut program = Vec::new();
+                while let Some(word) = words.next_element::<EnvValue>()? {
+                    program.push(word.to_string());
+                }
+                Ok(Run::Program(program))
+            }
+        }
+
+        deserializer.deserialize_any(RunVisitor)
+    }
+}
+
+/// The value of an environment variable, or a word of a command.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum EnvValue {
     /// `true` or `false`.
@@ -59,4 +90,51 @@ pub enum EnvValue {
     Float(f64),
     /// A text.
     Text(String),
+}
+
+impl Display for EnvValue {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bool(value) => write!(f, "{value}"),
+            Self::Int(value) => write!(f, "{value}"),
+            Self::Float(value) => write!(f, "{value}"),
+            Self::Text(value) => f.write_str(value),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for EnvValue {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ValueVisitor;
+
+        impl Visitor<'_> for ValueVisitor {
+            type Value = EnvValue;
+
+            fn expecting(&self, f: &mut Formatter<'_>) -> fmt::Result {
+                f.write_str("a text, a number, true or false")
+            }
+
+            fn visit_bool<E>(self, value: bool) -> Result<EnvValue, E> {
+                Ok(EnvValue::Bool(value))
+            }
+
+            fn visit_i64<E>(self, value: i64) -> Result<EnvValue, E> {
+                Ok(EnvValue::Int(value))
+            }
+
+            fn visit_u64<E>(self, value: u64) -> Result<EnvValue, E> {
+                Ok(i64::try_from(value).map_or(EnvValue::Float(value as f64), EnvValue::Int))
+            }
+
+            fn visit_f64<E>(self, value: f64) -> Result<EnvValue, E> {
+                Ok(EnvValue::Float(value))
+            }
+
+            fn visit_str<E>(self, value: &str) -> Result<EnvValue, E> {
+                Ok(EnvValue::Text(value.to_owned()))
+            }
+        }
+
+        deserializer.deserialize_any(ValueVisitor)
+    }
 }

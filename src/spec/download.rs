@@ -61,6 +61,15 @@ impl Download {
         }
     }
 
+    /// Whether the file is, by its name, one compressed file, which keeps its name when unpacked.
+    fn is_single_file(&self) -> bool {
+        let name = self.file_name().to_ascii_lowercase();
+        let stem = [".gz", ".gzip", ".zst", ".zstd"]
+            .iter()
+            .find_map(|ending| name.strip_suffix(ending));
+        stem.is_some_and(|stem| !stem.ends_with(".tar"))
+    }
+
     /// What names the result: the checksum where there is one, else where the file comes from.
     /// A file of this machine without a checksum is an input, named by its content.
     pub(super) fn key_fields(&self) -> Value {
@@ -70,7 +79,7 @@ impl Download {
             None if self.local_file().is_none() => fields.insert("url".to_owned(), self.url.as_str().into()),
             None => None,
         };
-        if !self.unpack {
+        if !self.unpack || self.is_single_file() {
             fields.insert("file_name".to_owned(), self.file_name().into());
         }
         fields.insert("unpack".to_owned(), self.unpack.into());

@@ -33,7 +33,7 @@ pub(super) fn interpolate(
             match substitute(text, parameters) {
                 Ok((value, parameter)) => {
                     node.value = value;
-                    node.parameter = Some(parameter);
+                    node.parameter = parameter;
                 }
                 Err(problem) => mistakes.push(Diagnostic {
                     span: Some(node.span),
@@ -46,7 +46,10 @@ pub(super) fn interpolate(
 }
 
 /// The value of `text` with its parameters filled in, and the name of one of them.
-fn substitute(text: &str, parameters: &IndexMap<String, Node>) -> Result<(Value, String), Diagnostic> {
+fn substitute(
+    text: &str,
+    parameters: &IndexMap<String, Node>,
+) -> Result<(Value, Option<String>), Diagnostic> {
     let find = |name: &str| {
         parameters.get(name).ok_or_else(|| {
             let mut help = suggest(name, "parameters", parameters.keys().map(String::as_str));
@@ -61,14 +64,14 @@ fn substitute(text: &str, parameters: &IndexMap<String, Node>) -> Result<(Value,
         && !name.contains(CLOSE)
     {
         let name = name.trim();
-        return Ok((find(name)?.value.clone(), name.to_owned()));
+        return Ok((find(name)?.value.clone(), Some(name.to_owned())));
     }
     let mut out = String::new();
-    let mut last = String::new();
+    let mut last = None;
     let mut rest = text;
     while let Some(at) = rest.find(OPEN) {
         let before = &rest[..at];
-        out.push_str(before.strip_suffix('$').unwrap_or(before));
+        out.push_str(&unescape(before.strip_suffix('$').unwrap_or(before)));
         let inside = &rest[at + OPEN.len_utf8()..];
         let (name, after) = inside.split_once(CLOSE).unwrap_or((inside, ""));
         let name = name.trim();
@@ -88,11 +91,26 @@ fn substitute(text: &str, parameters: &IndexMap<String, Node>) -> Result<(Value,
                 ));
             }
         }
-        last = name.to_owned();
+        last = Some(name.to_owned());
         rest = after;
     }
-    out.push_str(rest);
-    Ok((Value::Text(out.replace("$${", "${")), last))
+    out.push_str(&unescape(rest));
+    Ok((Value::Text(out), last))
+}
+
+/// Takes `$${` for the `${` that it stands for.
+fn unescape(text: &str) -> String {
+    text.replace("$${", "${")
+}
+
+/// Takes every `$${` in a parameter's value for the `${` that it stands for.
+pub(super) fn unescape_all(node: &mut Node) {
+    match &mut node.value {
+        Value::Text(text) => *text = unescape(text),
+        Value::List(items) => items.iter_mut().for_each(unescape_all),
+        Value::Map(entries) => entries.iter_mut().for_each(|(_, node)| unescape_all(node)),
+        _ => {}
+    }
 }
 
 #[cfg(test)]
@@ -132,6 +150,9 @@ mod tests {
         assert_eq!(mistakes[0].message, "unknown parameter `l`");
         assert_eq!(mistakes[0].help.as_deref(), Some("did you mean `lr`?"));
         assert!(mistakes[1].message.contains("cannot be put into a text"));
+        let (node, _) = run("a: echo $${HOME}\n");
+        assert_eq!(node.get("a").unwrap().value, Value::Text("echo ${HOME}".into()));
+        assert_eq!(node.get("a").unwrap().parameter, None);
         assert!(mistakes[2].help.as_deref().unwrap().contains("$${HOME}"));
     }
 }

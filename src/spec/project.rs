@@ -45,6 +45,9 @@ impl Project {
     pub fn find(file: &Path, store: Option<PathBuf>) -> Result<Self, SpecError> {
         let absolute = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
         let folder = absolute.parent().unwrap_or(Path::new("/"));
+        // With `..` left in it, a path has ancestors that the file does not lie in.
+        let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+        let folder = folder.as_path();
         let root = folder
             .ancestors()
             .find(|folder| MARKS.iter().any(|mark| folder.join(mark).exists()))
@@ -97,15 +100,19 @@ mod tests {
     #[test]
     fn the_root_is_found_from_below() {
         let folder = tempfile::tempdir().unwrap();
-        let root = folder.path();
+        let root = &folder.path().canonicalize().unwrap();
         std::fs::create_dir_all(root.join("pipelines/deep")).unwrap();
+        std::fs::create_dir_all(root.join("other")).unwrap();
+        std::fs::write(root.join("other/erlen.yaml"), "").unwrap();
         std::fs::write(
             root.join("erlen.yaml"),
             "# settings\nstore: cache\nmirrors:\n  'https://a/': /x\n  'https://a/b/': /y\n",
         )
         .unwrap();
         let project = Project::find(&root.join("pipelines/deep/p.yaml"), None).unwrap();
-        assert_eq!(project.root, root);
+        assert_eq!(project.root, *root);
+        let project = Project::find(&root.join("other/../pipelines/p.yaml"), None).unwrap();
+        assert_eq!(project.root, *root);
         assert_eq!(project.store, root.join("cache"));
         assert_eq!(project.mirrors[0].0, "https://a/b/");
         let elsewhere = Project::find(&root.join("p.yaml"), Some("/tmp/s".into())).unwrap();

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::decode::decode;
 use super::diagnostic::{Diagnostic, suggest};
-use super::interpolate::interpolate;
+use super::interpolate::{interpolate, unescape_all};
 use super::node::{Node, Value};
 use super::pipeline::{Override, Pipeline, Resources, Stage};
 use super::values::Span;
@@ -227,6 +227,13 @@ fn parameters(root: &Node, overrides: &[Override], mistakes: &mut Vec<Diagnostic
             continue;
         };
         match Node::parse(&change.value) {
+            Ok(value) if contains_parameter(&value) => mistakes.push(
+                Diagnostic::new(
+                    format!("--set {}: a parameter cannot refer to another one", change.name),
+                    None,
+                )
+                .help("write its value; a literal ${ is written $${"),
+            ),
             Ok(mut value) => {
                 move_to(&mut value, node.span);
                 node.value = value.value;
@@ -237,6 +244,7 @@ fn parameters(root: &Node, overrides: &[Override], mistakes: &mut Vec<Diagnostic
             )),
         }
     }
+    parameters.values_mut().for_each(unescape_all);
     parameters
 }
 

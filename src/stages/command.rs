@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::process::{Ended, Process};
 use super::{Job, Outcome, Stage, StageError};
 use crate::event::{Metrics, Monitor};
-use crate::spec::{self, EnvValue, Kind, Run};
+use crate::spec::{self, Kind, Run};
 
 /// How long a program may take to end once it is asked to.
 const GRACE: Duration = Duration::from_secs(5);
@@ -70,7 +70,7 @@ fn execute(spec: &spec::Command, job: &Job, folder: &Path, monitor: &Monitor) ->
         .stdout(log)
         .stderr(errors);
     for (name, value) in &spec.env {
-        command.env(name, text(value));
+        command.env(name, value.to_string());
     }
     for name in spec.inputs.keys() {
         command.env(name, job.input(name)?);
@@ -88,15 +88,6 @@ fn execute(spec: &spec::Command, job: &Job, folder: &Path, monitor: &Monitor) ->
         Err(error) => Err(StageError::failed(format!(
             "cannot wait for the command: {error}"
         ))),
-    }
-}
-
-fn text(value: &EnvValue) -> String {
-    match value {
-        EnvValue::Bool(value) => value.to_string(),
-        EnvValue::Int(value) => value.to_string(),
-        EnvValue::Float(value) => value.to_string(),
-        EnvValue::Text(value) => value.clone(),
     }
 }
 

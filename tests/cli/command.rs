@@ -270,3 +270,58 @@ fn two_runs_at_once_share_the_work() {
         "the stage ran more than once"
     );
 }
+
+#[test]
+fn a_program_takes_numbers_as_arguments_and_dollars_can_be_escaped() {
+    let project = Project::new().with(
+        "p.yaml",
+        "params: {lr: 0.1, script: 'echo $${HOME} > out'}
+stages:
+  program:
+    command: {run: [sh, -c, 'echo $0 $1 > out', '${lr}', 3], outputs: [out]}
+  shell:
+    command: {run: '${script}', outputs: [out], env: {HOME: here}}
+  both:
+    command: {run: 'cat $A/out $B/out; echo \"{\\\"lr\\\": $(cut -d\" \" -f1 $A/out)}\" > m.json; grep -q here $B/out', inputs: {A: program, B: shell}, outputs: [m.json], metrics: m.json}
+tables:
+  t: {columns: {lr: both.lr}, formats: [csv]}
+",
+    );
+    project.erlen(["run", "p.yaml"]).assert_code(0);
+    assert_eq!(project.read("results/t.csv"), "lr\n0.1\n");
+    let finished = project.erlen(["run", "p.yaml", "--set", "script=echo ${HOME}"]);
+    finished
+        .assert_code(2)
+        .assert_stderr("cannot refer to another one");
+    project.write("q.yaml", "stages:\n  a:\n    command: {run: [sh, [x]]}\n");
+    let finished = project.erlen(["check", "q.yaml"]);
+    finished
+        .assert_code(2)
+        .assert_stderr("expected a text, a number, true or false, found a list");
+}
+
+#[test]
+fn equal_stages_share_a_result_and_a_failure() {
+    let project = Project::new().with(
+        "p.yaml",
+        "stages:
+  one:
+    command: {run: 'exit 3'}
+  two:
+    command: {run: 'exit 3'}
+  three:
+    command: {run: 'exit 3'}
+    retries: 1
+",
+    );
+    let finished = project.erlen(["run", "p.yaml", "-k"]);
+    finished
+        .assert_code(1)
+        .assert_stderr("skipped: because of one")
+        .assert_stderr("2 failed, 1 skipped");
+    assert!(
+        finished.stderr.contains("attempt 1 failed"),
+        "{}",
+        finished.stderr
+    );
+}

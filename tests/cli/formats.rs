@@ -71,7 +71,11 @@ fn image_folder_pipeline() {
         .erlen(["run"].iter().chain(&SMALL))
         .assert_code(0)
         .assert_stderr("5 ran");
-    assert!(project.read("results/image-folder.csv").starts_with("lr,precision,epochs,accuracy"));
+    assert!(
+        project
+            .read("results/image-folder.csv")
+            .starts_with("lr,precision,epochs,accuracy")
+    );
 }
 
 #[test]
