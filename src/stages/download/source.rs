@@ -58,16 +58,13 @@ pub(super) fn candidates(spec: &Download, job: &Job) -> Result<Vec<Source>, Stag
 /// What a URL means.
 fn parse(url: &str, project: &Path) -> Result<Source, StageError> {
     match scheme(url) {
-        None if Path::new(url).is_absolute() => Ok(Source::File(PathBuf::from(url))),
-        None => inside(project, url).map(Source::File).ok_or_else(|| {
-            StageError::failed(format!(
-                "`{url}` leads outside the project; name a file below the project's root, or write a `file:` URL"
-            ))
-        }),
+        None => Ok(Source::File(project.join(url))),
         Some("file") => {
             let parsed = Url::parse(url).map_err(|error| malformed(url, &error))?;
             parsed.to_file_path().map(Source::File).map_err(|()| {
-                StageError::failed(format!("`{url}` names no file of this machine; write file:///path/to/file"))
+                StageError::failed(format!(
+                    "`{url}` names no file of this machine; write file:///path/to/file"
+                ))
             })
         }
         Some("http" | "https") => {
@@ -186,7 +183,8 @@ mod tests {
             matches!(parse("https://a.b/c#d", project).unwrap(), Source::Url(url) if url.as_str() == "https://a.b/c")
         );
         assert_eq!(parse("/q/x", project).unwrap(), file("/q/x"));
-        for wrong in ["../x", "a/../../x", "ftp://a.b/c", "http://", "s3://b/k"] {
+        assert_eq!(parse("../x", project).unwrap(), file("/p/../x"));
+        for wrong in ["ftp://a.b/c", "http://", "s3://b/k"] {
             assert!(parse(wrong, project).is_err(), "{wrong}");
         }
     }
