@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 use crate::fingerprint::{Digest, Fingerprint};
@@ -108,6 +109,61 @@ pub enum Event {
         /// The stage that failed.
         because: String,
     },
+    /// A stage stopped before its end on purpose; its checkpoint is kept and can be continued.
+    StagePaused {
+        /// The stage's name.
+        stage: String,
+        /// Finished epochs.
+        epoch: u32,
+    },
+    /// A sweep begins, or is continued.
+    SweepStarted {
+        /// The pipeline's name.
+        pipeline: String,
+        /// How the space is searched, such as `tpe`.
+        search: String,
+        /// How many trials there will be, where that is known.
+        trials: Option<usize>,
+        /// How many of them have ended already.
+        known: usize,
+        /// Seeds a trial.
+        replicates: u32,
+        /// What is searched for: the metric's path, and whether the larger value is better.
+        objectives: Vec<(String, bool)>,
+    },
+    /// A trial begins, or goes on after a pause.
+    TrialStarted {
+        /// Its number, from 1.
+        trial: u32,
+        /// The swept parameters' values.
+        values: IndexMap<String, serde_json::Value>,
+        /// Finished epochs, where it goes on after a pause.
+        continued_from: Option<u32>,
+    },
+    /// A trial came to an end, or to a pause that it may not be continued from.
+    TrialFinished {
+        /// Its number, from 1.
+        trial: u32,
+        /// The swept parameters' values.
+        values: IndexMap<String, serde_json::Value>,
+        /// What became of it.
+        outcome: TrialOutcome,
+        /// Whether it is the best so far (with several objectives: on the Pareto front).
+        best: bool,
+        /// Wall time in seconds, of this call; 0 where everything was known.
+        seconds: f64,
+    },
+    /// No further trials follow.
+    SweepFinished {
+        /// Trials that came to their end.
+        done: usize,
+        /// Trials that were stopped early.
+        pruned: usize,
+        /// Trials that failed.
+        failed: usize,
+        /// The best trial's number; with several objectives all that are on the Pareto front.
+        best: Vec<u32>,
+    },
     /// A table's file is up to date.
     TableWritten {
         /// The table's name.
@@ -139,6 +195,49 @@ pub enum Event {
         /// Wall time in seconds.
         seconds: f64,
     },
+}
+
+/// What became of a trial.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum TrialOutcome {
+    /// It came to its end.
+    Done {
+        /// Each objective's mean over the replicates.
+        objectives: Vec<f64>,
+        /// Each objective's standard deviation over the replicates, where there are several.
+        deviations: Vec<Option<f64>>,
+    },
+    /// It was stopped early.
+    Pruned {
+        /// Finished epochs.
+        epoch: u32,
+        /// The judged figure after the last of them.
+        value: f64,
+    },
+    /// A stage failed.
+    Failed {
+        /// What went wrong.
+        error: String,
+    },
+}
+
+/// The name of a trial's stage: the stage's own, the trial and, where there are several, the
+/// replicate: `model@3` or `model@3.2`, both counted from 1.
+pub fn trial_stage(stage: &str, trial: u32, replicate: Option<u32>) -> String {
+    match replicate {
+        None => format!("{stage}@{trial}"),
+        Some(replicate) => format!("{stage}@{trial}.{replicate}"),
+    }
+}
+
+/// The stage, trial and replicate of a name that [`trial_stage`] made.
+pub fn of_trial(name: &str) -> Option<(&str, u32, Option<u32>)> {
+    let (stage, rest) = name.rsplit_once('@')?;
+    match rest.split_once('.') {
+        None => Some((stage, rest.parse().ok()?, None)),
+        Some((trial, replicate)) => Some((stage, trial.parse().ok()?, Some(replicate.parse().ok()?))),
+    }
 }
 
 /// How a run ended.
@@ -309,5 +408,20 @@ impl Monitor {
     /// Whether the stage should save what it needs for a resume and return.
     pub fn stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_trials_read_back() {
+        for replicate in [None, Some(2)] {
+            let name = trial_stage("model-a", 13, replicate);
+            assert_eq!(of_trial(&name), Some(("model-a", 13, replicate)));
+        }
+        assert_eq!(of_trial("model"), None);
+        assert_eq!(of_trial("model@x"), None);
     }
 }

@@ -82,7 +82,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8, Fail> {
         tell(event);
     });
     let written = if summary.status == RunStatus::Done && arguments.pipeline.stages.is_empty() {
-        tables::write(&session, &summary.metrics, &mut tell)
+        tables::write(&session, &plan, &mut tell)
     } else {
         Ok(Vec::new())
     };

@@ -1,12 +1,14 @@
 //! From the results of a run to the files of its tables.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use super::Fail;
 use super::session::Session;
-use crate::event::{Event, Metrics};
-use crate::report::{TableData, Trial, render, write_if_changed};
+use crate::event::Event;
+use crate::plan::{Decision, Plan};
+use crate::report::{Replicate, StageResult, TableData, Trial, TrialStatus, render, write_if_changed};
 use crate::spec::TableFormat;
+use crate::store::Action;
 
 /// The folder of the tables, in the project's root.
 const FOLDER: &str = "results";
@@ -15,17 +17,17 @@ const FOLDER: &str = "results";
 /// Markdown.
 pub(super) fn write(
     session: &Session,
-    metrics: &HashMap<String, Metrics>,
+    plan: &Plan,
     tell: &mut dyn FnMut(&Event),
 ) -> Result<Vec<String>, Fail> {
     let trial = Trial {
+        number: 1,
         parameters: session.pipeline.params.clone(),
-        replicates: vec![
-            metrics
-                .iter()
-                .map(|(stage, metrics)| (stage.clone(), metrics.clone()))
-                .collect(),
-        ],
+        status: TrialStatus::Done,
+        replicates: vec![Replicate {
+            seed: session.pipeline.seed,
+            stages: known(plan),
+        }],
     };
     let mut texts = Vec::new();
     for (name, table) in &session.pipeline.tables {
@@ -51,4 +53,31 @@ pub(super) fn write(
         texts.push(String::from_utf8_lossy(&render(&data, TableFormat::Md)).into_owned());
     }
     Ok(texts)
+}
+
+/// The results of all stages of `plan` that are known, by the stages' names.
+fn known(plan: &Plan) -> BTreeMap<String, StageResult> {
+    let mut results = BTreeMap::new();
+    for &index in plan.order() {
+        let node = plan.node(index);
+        let Decision::Reuse(_, action) = &node.decision else {
+            continue;
+        };
+        for name in &node.names {
+            results.insert(name.clone(), stage_result(node.stage.kind.name(), action));
+        }
+    }
+    results
+}
+
+/// A result as the store has it.
+fn stage_result(kind: &str, action: &Action) -> StageResult {
+    StageResult {
+        kind: kind.to_owned(),
+        fingerprint: action.fingerprint,
+        artifact: action.artifact,
+        metrics: action.metrics.clone(),
+        key: action.key.clone(),
+        made: action.made.clone(),
+    }
 }

@@ -100,7 +100,14 @@ impl Live {
                 retrying: true,
                 ..
             } => self.remove(stage),
-            Event::TableWritten { .. } | Event::Notice { .. } | Event::RunFinished { .. } => {}
+            Event::StagePaused { stage, .. } => self.remove(stage),
+            Event::SweepStarted { .. }
+            | Event::TrialStarted { .. }
+            | Event::TrialFinished { .. }
+            | Event::SweepFinished { .. }
+            | Event::TableWritten { .. }
+            | Event::Notice { .. }
+            | Event::RunFinished { .. } => {}
         }
     }
 

@@ -172,6 +172,11 @@ impl Narrator {
                     lines.push(self.stage_line((palette.warning, "–"), stage, "", vec![(0, detail)]));
                 }
             }
+            Event::StagePaused { .. }
+            | Event::SweepStarted { .. }
+            | Event::TrialStarted { .. }
+            | Event::TrialFinished { .. }
+            | Event::SweepFinished { .. } => {}
             Event::TableWritten { path, changed, .. } => {
                 self.count_the_rest(lines);
                 let what = if *changed { "written" } else { "unchanged" };

@@ -68,18 +68,21 @@ pub enum StageStatus {
     Skipped,
     /// It was interrupted.
     Interrupted,
+    /// It stopped before its end on purpose, and can be continued.
+    Paused,
 }
 
 impl StageStatus {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::Reused,
         Self::Ran,
         Self::Failed,
         Self::Skipped,
         Self::Interrupted,
+        Self::Paused,
     ];
 
-    /// `reused`, `ran`, `failed`, `skipped` or `interrupted`.
+    /// `reused`, `ran`, `failed`, `skipped`, `interrupted` or `paused`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Reused => "reused",
@@ -87,6 +90,7 @@ impl StageStatus {
             Self::Failed => "failed",
             Self::Skipped => "skipped",
             Self::Interrupted => "interrupted",
+            Self::Paused => "paused",
         }
     }
 

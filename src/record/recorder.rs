@@ -115,6 +115,7 @@ impl Recorder {
             } => {
                 self.ended(stage, StageStatus::Failed, Some(error.clone()));
             }
+            Event::StagePaused { stage, .. } => self.ended(stage, StageStatus::Paused, None),
             Event::StageInterrupted { stage } => self.ended(stage, StageStatus::Interrupted, None),
             Event::StageSkipped { stage, because } => {
                 self.ended(stage, StageStatus::Skipped, Some(format!("because of {because}")));
@@ -134,6 +135,10 @@ impl Recorder {
             | Event::StageWaiting { .. }
             | Event::StageActivity { .. }
             | Event::StageFailed { retrying: true, .. }
+            | Event::SweepStarted { .. }
+            | Event::TrialStarted { .. }
+            | Event::TrialFinished { .. }
+            | Event::SweepFinished { .. }
             | Event::TableWritten { .. }
             | Event::Notice { .. } => {}
         }

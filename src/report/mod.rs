@@ -8,10 +8,12 @@
 mod csv;
 mod markdown;
 mod number;
+mod results;
 mod table;
 mod write;
 
-pub use table::{Aggregate, Cell, Column, Row, TableData, Trial};
+pub use results::{Replicate, Results, StageResult, Trial, TrialStatus};
+pub use table::{Aggregate, Cell, Column, Row, TableData};
 pub use write::write_if_changed;
 
 use std::io;

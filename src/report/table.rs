@@ -1,12 +1,9 @@
 //! What a table says, before it has a format.
 
-use std::collections::BTreeMap;
-
-use indexmap::IndexMap;
 use serde_json::Value;
 
 use super::ReportError;
-use crate::event::Metrics;
+use super::results::{Replicate, Trial};
 use crate::spec::{MetricPath, Table};
 
 /// A table's content.
@@ -53,15 +50,6 @@ pub struct Row {
 pub struct Cell {
     /// The values.
     pub values: Vec<f64>,
-}
-
-/// The results of one point of the parameters: the pipeline's own, or one trial of a sweep.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Trial {
-    /// Every parameter's value.
-    pub parameters: IndexMap<String, Value>,
-    /// The metrics of each stage, by the stage's name; one map a replicate.
-    pub replicates: Vec<BTreeMap<String, Metrics>>,
 }
 
 impl TableData {
@@ -122,7 +110,10 @@ impl TableData {
 
 impl Cell {
     fn of(trial: &Trial, path: &MetricPath) -> Self {
-        let value = |stages: &BTreeMap<String, Metrics>| stages.get(&path.stage)?.get(&path.metric).copied();
+        let value = |replicate: &Replicate| {
+            let result = replicate.stages.get(&path.stage)?;
+            result.metrics.get(&path.metric).copied()
+        };
         Self {
             values: trial.replicates.iter().filter_map(value).collect(),
         }
@@ -138,8 +129,13 @@ impl Cell {
 }
 
 fn all_metrics(trial: &Trial) -> impl Iterator<Item = String> + '_ {
-    let stages = trial.replicates.iter().flatten();
-    stages.flat_map(|(stage, metrics)| metrics.keys().map(move |metric| format!("{stage}.{metric}")))
+    let stages = trial.replicates.iter().flat_map(|replicate| &replicate.stages);
+    stages.flat_map(|(stage, result)| {
+        result
+            .metrics
+            .keys()
+            .map(move |metric| format!("{stage}.{metric}"))
+    })
 }
 
 /// `intro` and the names, sorted, each once; or a sentence that there are none.
@@ -153,9 +149,15 @@ fn listed(intro: &str, names: impl Iterator<Item = String>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use indexmap::IndexMap;
     use serde_json::json;
 
     use super::*;
+    use crate::event::Metrics;
+    use crate::fingerprint::Digest;
+    use crate::report::StageResult;
 
     fn metrics(figures: &[(&str, f64)]) -> Metrics {
         figures
@@ -166,10 +168,18 @@ mod tests {
 
     fn trial() -> Trial {
         let replicate = |accuracy| {
-            BTreeMap::from([(
-                "test".to_owned(),
-                metrics(&[("accuracy", accuracy), ("loss", 0.1)]),
-            )])
+            let result = StageResult {
+                kind: "evaluate".to_owned(),
+                fingerprint: Digest::of_bytes(b"f"),
+                artifact: Digest::of_bytes(b"a"),
+                metrics: metrics(&[("accuracy", accuracy), ("loss", 0.1)]),
+                key: Value::Null,
+                made: Value::Null,
+            };
+            Replicate {
+                seed: 0,
+                stages: BTreeMap::from([("test".to_owned(), result)]),
+            }
         };
         Trial {
             parameters: IndexMap::from([
@@ -177,6 +187,7 @@ mod tests {
                 ("precision".to_owned(), json!("f32")),
             ]),
             replicates: vec![replicate(0.5), replicate(0.75)],
+            ..Trial::default()
         }
     }
 

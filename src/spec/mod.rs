@@ -20,7 +20,10 @@ mod project;
 mod read;
 mod reference;
 mod schema;
+mod sweep;
+mod sweep_check;
 mod table;
+mod template;
 mod train;
 mod validate;
 mod values;
@@ -40,7 +43,12 @@ pub use preprocess::{
 pub use project::Project;
 pub use reference::Reference;
 pub use schema::json_schema;
+pub use sweep::{
+    Asha, CmaEs, Constraint, Direction, Domain, EpochLimits, Grid, Median, Objective, Objectives, OneOrMany,
+    Operand, Parameter, Patience, Prune, Search, Sweep, Tpe, Trials,
+};
 pub use table::{MetricPath, Table, TableFormat};
+pub use template::Template;
 pub use train::{
     AdamW, Augment, Checkpoint, Constant, Cosine, CrossEntropy, Loss, Normalize, Optimizer, Precision,
     RandomCrop, RandomFlip, Schedule, Select, Sgd, Step, Train, Warmup,

@@ -94,6 +94,48 @@ impl Node {
         }
     }
 
+    /// A JSON value as one that stands at `span`.
+    pub fn from_json(value: &serde_json::Value, span: SourceSpan) -> Self {
+        let value = match value {
+            serde_json::Value::Null => Value::Null,
+            serde_json::Value::Bool(flag) => Value::Bool(*flag),
+            serde_json::Value::Number(number) => match number.as_i64() {
+                Some(whole) => Value::Int(whole),
+                None => Value::Float(number.as_f64().unwrap_or(f64::NAN)),
+            },
+            serde_json::Value::String(text) => Value::Text(text.clone()),
+            serde_json::Value::Array(items) => {
+                Value::List(items.iter().map(|item| Self::from_json(item, span)).collect())
+            }
+            serde_json::Value::Object(members) => Value::Map(
+                members
+                    .iter()
+                    .map(|(name, member)| {
+                        let key = Key {
+                            name: name.clone(),
+                            span,
+                        };
+                        (key, Self::from_json(member, span))
+                    })
+                    .collect(),
+            ),
+        };
+        Self::new(value, span)
+    }
+
+    /// The names of the parameters that stand anywhere in it.
+    pub fn parameters(&self, found: &mut std::collections::BTreeSet<String>) {
+        match &self.value {
+            Value::Text(text) => {
+                let parts = text.split(OPEN).skip(1).filter_map(|rest| rest.split_once(CLOSE));
+                found.extend(parts.map(|(name, _)| name.trim().to_owned()));
+            }
+            Value::List(items) => items.iter().for_each(|item| item.parameters(found)),
+            Value::Map(entries) => entries.iter().for_each(|(_, node)| node.parameters(found)),
+            _ => {}
+        }
+    }
+
     /// The member `name` of a mapping.
     pub fn get(&self, name: &str) -> Option<&Self> {
         self.entry(name).map(|(_, node)| node)

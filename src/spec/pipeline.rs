@@ -1,14 +1,15 @@
 //! The pipeline: a validated description of an experiment.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::diagnostic::{Diagnostic, SpecError};
+use super::diagnostic::SpecError;
 use super::values::{ByteSize, Span};
-use super::{Kind, Table, read};
+use super::{Kind, Sweep, Table, Template};
 
 /// An experiment: stages that depend on each other, and the tables made of their results.
 #[derive(Clone, Debug)]
@@ -23,6 +24,8 @@ pub struct Pipeline {
     pub params: IndexMap<String, serde_json::Value>,
     /// The stages, in the order of the file.
     pub stages: IndexMap<String, Stage>,
+    /// What is swept, and how.
+    pub sweep: Option<Sweep>,
     /// The tables, in the order of the file.
     pub tables: IndexMap<String, Table>,
 }
@@ -42,6 +45,8 @@ pub struct Stage {
     pub timeout: Option<Span>,
     /// What it is about.
     pub description: Option<String>,
+    /// The parameters that its fields speak of.
+    pub params: BTreeSet<String>,
 }
 
 impl Stage {
@@ -101,20 +106,7 @@ impl Pipeline {
     /// # Errors
     /// Every mistake in the file, each at its place.
     pub fn load(path: &Path, overrides: &[Override]) -> Result<Self, SpecError> {
-        match std::fs::read(path) {
-            Ok(bytes) => match String::from_utf8(bytes) {
-                Ok(source) => Self::parse(path, &source, overrides),
-                Err(_) => Err(SpecError::new(
-                    path,
-                    "",
-                    vec![Diagnostic::new("the file is not UTF-8 text", None)],
-                )),
-            },
-            Err(error) => {
-                let mistake = Diagnostic::new(format!("cannot read {}: {error}", path.display()), None);
-                Err(SpecError::new(path, "", vec![mistake]))
-            }
-        }
+        Template::load(path)?.pipeline(overrides)
     }
 
     /// Reads a pipeline from its text.
@@ -122,6 +114,6 @@ impl Pipeline {
     /// # Errors
     /// Every mistake in the text, each at its place.
     pub fn parse(path: &Path, source: &str, overrides: &[Override]) -> Result<Self, SpecError> {
-        read::read(path, source, overrides).map_err(|mistakes| SpecError::new(path, source, mistakes))
+        Template::parse(path, source)?.pipeline(overrides)
     }
 }

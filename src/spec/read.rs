@@ -1,5 +1,6 @@
 //! From a file's text to a pipeline: parameters in their places, fields read, mistakes gathered.
 
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use indexmap::IndexMap;
@@ -12,22 +13,39 @@ use super::interpolate::{interpolate, unescape_all};
 use super::node::{Node, Value};
 use super::pipeline::{Override, Pipeline, Resources, Stage};
 use super::values::Span;
-use super::{Command, Download, Evaluate, Export, Kind, Preprocess, Table, Train, validate};
+use super::{Command, Download, Evaluate, Export, Kind, Preprocess, Sweep, Table, Train, validate};
 
-/// Reads a pipeline from its text; gives every mistake that can be told.
-pub(super) fn read(path: &Path, source: &str, overrides: &[Override]) -> Result<Pipeline, Vec<Diagnostic>> {
-    let mut root = Node::parse(source).map_err(|mistake| vec![*mistake])?;
-    if !matches!(root.value, Value::Map(_)) {
-        let mistake = if source.trim().is_empty() {
-            Diagnostic::new("the file is empty", None)
-        } else {
-            let message = format!("a pipeline is a mapping with `stages`; found {}", root.describe());
-            Diagnostic::new(message, root.span)
-        };
-        return Err(vec![mistake.help("see pipelines/digits.yaml for an example")]);
+/// Reads the tree of a pipeline file.
+pub(super) fn tree(source: &str) -> Result<Node, Diagnostic> {
+    let root = Node::parse(source).map_err(|mistake| *mistake)?;
+    if matches!(root.value, Value::Map(_)) {
+        return Ok(root);
     }
+    let mistake = if source.trim().is_empty() {
+        Diagnostic::new("the file is empty", None)
+    } else {
+        let message = format!("a pipeline is a mapping with `stages`; found {}", root.describe());
+        Diagnostic::new(message, root.span)
+    };
+    Err(mistake.help("see pipelines/digits.yaml for an example"))
+}
+
+/// Reads a pipeline from its tree; gives every mistake that can be told. `values` take the place
+/// of parameters after the overrides, without a word about their source.
+pub(super) fn read(
+    path: &Path,
+    mut root: Node,
+    overrides: &[Override],
+    values: &IndexMap<String, serde_json::Value>,
+) -> Result<Pipeline, Vec<Diagnostic>> {
     let mut mistakes = Vec::new();
-    let parameters = parameters(&root, overrides, &mut mistakes);
+    let mut parameters = parameters(&root, overrides, &mut mistakes);
+    for (name, value) in values {
+        if let Some(node) = parameters.get_mut(name) {
+            *node = Node::from_json(value, node.span);
+        }
+    }
+    let mentions = mentions(&root);
     if let Value::Map(entries) = &mut root.value {
         for (_, node) in entries.iter_mut().filter(|(key, _)| key.name != "params") {
             interpolate(node, &parameters, &mut mistakes);
@@ -41,7 +59,11 @@ pub(super) fn read(path: &Path, source: &str, overrides: &[Override]) -> Result<
         Ok(document) => document,
         Err(mistake) => return Err(vec![*mistake]),
     };
-    let stages = stages(&root, &mut mistakes);
+    let mut stages = stages(&root, &mut mistakes);
+    for (name, stage) in &mut stages {
+        stage.params = mentions.get(name).cloned().unwrap_or_default();
+    }
+    let sweep = sweep(&root, &mut mistakes);
     let tables = tables(&root, &mut mistakes);
     for change in overrides.iter().filter(|change| is_seed(change, &parameters)) {
         match change.value.trim().parse() {
@@ -61,6 +83,7 @@ pub(super) fn read(path: &Path, source: &str, overrides: &[Override]) -> Result<
             .map(|(name, node)| (name.clone(), node.to_json()))
             .collect(),
         stages,
+        sweep,
         tables,
     };
     // With a stage missing, what refers to it would be reported as a second mistake.
@@ -129,6 +152,7 @@ impl StageFields {
                 retries: self.retries,
                 timeout: self.timeout,
                 description: self.description,
+                params: BTreeSet::new(),
             }),
             (last, _) => Err(kinds.iter().chain(&last).map(Kind::name).collect()),
         }
@@ -164,6 +188,14 @@ pub(super) struct Document {
         reason = "read from the tree, for its source spans; here for the schema"
     )]
     stages: serde::de::IgnoredAny,
+    /// Many runs of the same stages, each with other values of some parameters.
+    #[serde(default)]
+    #[schemars(with = "Sweep")]
+    #[allow(
+        dead_code,
+        reason = "read from the tree, for its source spans; here for the schema"
+    )]
+    sweep: Option<serde::de::IgnoredAny>,
     /// The results tables, by name.
     #[serde(default)]
     #[schemars(with = "IndexMap<String, Table>")]
@@ -180,7 +212,7 @@ fn stem(path: &Path) -> String {
 }
 
 /// Whether the override speaks of the pipeline's seed and not of a parameter of that name.
-fn is_seed(change: &Override, parameters: &IndexMap<String, Node>) -> bool {
+pub(super) fn is_seed(change: &Override, parameters: &IndexMap<String, Node>) -> bool {
     change.name == "seed" && !parameters.contains_key("seed")
 }
 
@@ -333,6 +365,40 @@ fn stages(root: &Node, mistakes: &mut Vec<Diagnostic>) -> IndexMap<String, Stage
         mistakes.push(Diagnostic::new("there are no stages", key.span));
     }
     stages
+}
+
+/// The parameters that each stage's fields speak of.
+fn mentions(root: &Node) -> HashMap<String, BTreeSet<String>> {
+    let Some(Value::Map(entries)) = root.get("stages").map(|node| &node.value) else {
+        return HashMap::new();
+    };
+    let stages = entries.iter().map(|(key, node)| {
+        let mut found = BTreeSet::new();
+        node.parameters(&mut found);
+        (key.name.clone(), found)
+    });
+    stages.collect()
+}
+
+fn sweep(root: &Node, mistakes: &mut Vec<Diagnostic>) -> Option<Sweep> {
+    let (key, node) = root.entry("sweep")?;
+    if node.value == Value::Null {
+        return None;
+    }
+    match decode(node) {
+        Ok(sweep) => Some(sweep),
+        Err(mistake) if mistake.span == Some(node.span) => {
+            mistakes.push(Diagnostic {
+                span: Some(key.span),
+                ..*mistake
+            });
+            None
+        }
+        Err(mistake) => {
+            mistakes.push(*mistake);
+            None
+        }
+    }
 }
 
 fn tables(root: &Node, mistakes: &mut Vec<Diagnostic>) -> IndexMap<String, Table> {

@@ -2,12 +2,14 @@
 
 use std::collections::HashSet;
 
+use indexmap::IndexMap;
 use petgraph::algo::tarjan_scc;
 use petgraph::graphmap::DiGraphMap;
 
 use super::diagnostic::{Diagnostic, suggest};
 use super::node::{Key, Node, Value};
-use super::{Command, Kind, Pipeline, Reference, Table, Train};
+use super::sweep_check::sweep_mistakes;
+use super::{Command, Kind, MetricPath, Pipeline, Reference, Stage, Table, Train};
 
 /// Whether `name` can name a stage, a table or a parameter: letters, digits, `_` and `-`, from a
 /// letter on.
@@ -44,7 +46,7 @@ pub(super) fn mistakes(pipeline: &Pipeline, root: &Node) -> Vec<Diagnostic> {
         for (index, upstream) in stage.after.iter().enumerate() {
             if !pipeline.stages.contains_key(upstream) {
                 mistakes.push(unknown_stage(
-                    pipeline,
+                    &pipeline.stages,
                     upstream,
                     place(&["after", &index.to_string()]),
                 ));
@@ -65,17 +67,24 @@ pub(super) fn mistakes(pipeline: &Pipeline, root: &Node) -> Vec<Diagnostic> {
     for (name, table) in &pipeline.tables {
         table_mistakes(pipeline, name, table, root, &mut mistakes);
     }
+    if let Some(sweep) = &pipeline.sweep {
+        mistakes.extend(sweep_mistakes(&pipeline.stages, &pipeline.params, sweep, root));
+    }
     if mistakes.is_empty() {
         mistakes.extend(cycles(pipeline, root));
     }
     mistakes
 }
 
-fn unknown_stage(pipeline: &Pipeline, name: &str, span: miette::SourceSpan) -> Diagnostic {
+pub(super) fn unknown_stage(
+    stages: &IndexMap<String, Stage>,
+    name: &str,
+    span: miette::SourceSpan,
+) -> Diagnostic {
     Diagnostic::new(format!("there is no stage `{name}`"), span).help(suggest(
         name,
         "stages",
-        pipeline.stages.keys().map(String::as_str),
+        stages.keys().map(String::as_str),
     ))
 }
 
@@ -106,7 +115,7 @@ fn reference_mistake(
     };
     match pipeline.stages.get(stage) {
         None => {
-            let mut mistake = unknown_stage(pipeline, stage, (0, 0).into());
+            let mut mistake = unknown_stage(&pipeline.stages, stage, (0, 0).into());
             if mistake
                 .help
                 .as_deref()
@@ -290,18 +299,25 @@ fn table_mistakes(
     }
     for (title, path) in &table.columns {
         let span = root.span_at(&["tables", name, "columns", title]);
-        let Some(stage) = pipeline.stages.get(&path.stage) else {
-            mistakes.push(unknown_stage(pipeline, &path.stage, span));
-            continue;
-        };
-        if let Some(known) = stage.kind.metrics()
-            && !known.contains(&path.metric.as_str())
-        {
-            let message = format!("the stage `{}` reports no `{}`", path.stage, path.metric);
-            let help = suggest(&path.metric, "metrics of this stage", known);
-            mistakes.push(Diagnostic::new(message, span).help(help));
-        }
+        mistakes.extend(metric_mistake(&pipeline.stages, path, span));
     }
+}
+
+/// What is wrong with a metric's path: no such stage, or one that reports no such metric.
+pub(super) fn metric_mistake(
+    stages: &IndexMap<String, Stage>,
+    path: &MetricPath,
+    span: miette::SourceSpan,
+) -> Option<Diagnostic> {
+    let Some(stage) = stages.get(&path.stage) else {
+        return Some(unknown_stage(stages, &path.stage, span));
+    };
+    let known = stage.kind.metrics()?;
+    (!known.contains(&path.metric.as_str())).then(|| {
+        let message = format!("the stage `{}` reports no `{}`", path.stage, path.metric);
+        let help = suggest(&path.metric, "metrics of this stage", known);
+        Diagnostic::new(message, span).help(help)
+    })
 }
 
 /// A diagnostic for each group of stages that wait for each other: the cycle as a path.

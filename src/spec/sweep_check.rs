@@ -1,0 +1,252 @@
+//! What a sweep's types cannot say: parameters that exist, objectives that are reported, spaces
+//! that the search can handle.
+
+use std::collections::BTreeSet;
+
+use indexmap::IndexMap;
+use serde_json::Value;
+
+use super::diagnostic::{Diagnostic, suggest};
+use super::node::Node;
+use super::sweep::{Domain, Objective, Search, Sweep};
+use super::validate::metric_mistake;
+use super::{Kind, MetricPath, Stage};
+
+/// The figures of a training's epochs that a pruner can judge.
+pub(super) const EPOCH_METRICS: [&str; 4] = ["train_loss", "train_accuracy", "val_loss", "val_accuracy"];
+
+/// All mistakes of a sweep whose fields are right by themselves.
+pub(super) fn sweep_mistakes(
+    stages: &IndexMap<String, Stage>,
+    params: &IndexMap<String, Value>,
+    sweep: &Sweep,
+    root: &Node,
+) -> Vec<Diagnostic> {
+    let mut mistakes = Vec::new();
+    let place = |path: &[&str]| root.span_at(&[&["sweep"], path].concat());
+    if sweep.params.is_empty() {
+        mistakes.push(Diagnostic::new("there is nothing to sweep", place(&["params"])));
+    }
+    for name in sweep.params.keys() {
+        let span = place(&["params", name]);
+        if !params.contains_key(name) {
+            let known = params.keys().map(String::as_str);
+            mistakes.push(
+                Diagnostic::new(format!("there is no parameter `{name}`"), span).help(suggest(
+                    name,
+                    "parameters",
+                    known,
+                )),
+            );
+        } else if !stages.values().any(|stage| stage.params.contains(name)) {
+            mistakes.push(
+                Diagnostic::new(format!("no stage uses the parameter `{name}`"), span)
+                    .help(format!("write ${{{name}}} where its value belongs")),
+            );
+        }
+    }
+    mistakes.extend(condition_mistakes(sweep, place));
+    mistakes.extend(constraint_mistakes(params, sweep, place));
+    for (index, objective) in sweep.objective.0.iter().enumerate() {
+        let index = index.to_string();
+        let direction = match objective {
+            Objective::Maximize(_) => "maximize",
+            Objective::Minimize(_) => "minimize",
+        };
+        let path: &[&str] = if root
+            .get("sweep")
+            .and_then(|sweep| sweep.get("objective"))
+            .is_some_and(|node| node.get(direction).is_some())
+        {
+            &["objective", direction]
+        } else {
+            &["objective", &index, direction]
+        };
+        mistakes.extend(metric_mistake(stages, objective.path(), place(path)));
+    }
+    if let Some((message, help)) = search_mistake(sweep) {
+        mistakes.push(Diagnostic::new(message, place(&["search"])).help(help));
+    }
+    mistakes.extend(prune_mistake(stages, sweep, place));
+    mistakes
+}
+
+fn condition_mistakes(sweep: &Sweep, place: impl Fn(&[&str]) -> miette::SourceSpan) -> Vec<Diagnostic> {
+    let mut mistakes = Vec::new();
+    for (name, parameter) in &sweep.params {
+        for (other, wanted) in &parameter.when {
+            let span = place(&["params", name, "when", other]);
+            let Some(condition) = sweep.params.get(other) else {
+                let known = sweep.params.keys().map(String::as_str);
+                mistakes.push(
+                    Diagnostic::new(format!("`{other}` is not swept"), span).help(suggest(
+                        other,
+                        "swept parameters",
+                        known,
+                    )),
+                );
+                continue;
+            };
+            let never: Vec<String> = wanted
+                .0
+                .iter()
+                .filter(|value| !condition.domain.contains(value))
+                .map(Value::to_string)
+                .collect();
+            if !never.is_empty() {
+                mistakes.push(Diagnostic::new(
+                    format!("`{other}` is never {}", never.join(" or ")),
+                    span,
+                ));
+            }
+        }
+        if waits_for_itself(sweep, name) {
+            mistakes.push(
+                Diagnostic::new(
+                    format!("whether `{name}` is used depends on itself"),
+                    place(&["params", name, "when"]),
+                )
+                .help("take one of these conditions out"),
+            );
+        }
+    }
+    mistakes
+}
+
+fn waits_for_itself(sweep: &Sweep, name: &str) -> bool {
+    let mut seen = BTreeSet::new();
+    let mut stack = vec![name];
+    while let Some(at) = stack.pop() {
+        let Some(parameter) = sweep.params.get(at) else {
+            continue;
+        };
+        for other in parameter.when.keys() {
+            if other == name {
+                return true;
+            }
+            if seen.insert(other.as_str()) {
+                stack.push(other);
+            }
+        }
+    }
+    false
+}
+
+fn constraint_mistakes(
+    params: &IndexMap<String, Value>,
+    sweep: &Sweep,
+    place: impl Fn(&[&str]) -> miette::SourceSpan,
+) -> Vec<Diagnostic> {
+    let mut mistakes = Vec::new();
+    for (index, constraint) in sweep.constraints.iter().enumerate() {
+        let index = index.to_string();
+        let span = place(&["constraints", &index]);
+        if let Some(mistake) = constraint.mistake() {
+            mistakes.push(
+                Diagnostic::new(mistake, span).help("for example {product: [width, depth], at_most: 64}"),
+            );
+        }
+        for name in constraint.parameters().filter(|name| !params.contains_key(*name)) {
+            let known = params.keys().map(String::as_str);
+            mistakes.push(
+                Diagnostic::new(format!("there is no parameter `{name}`"), span).help(suggest(
+                    name,
+                    "parameters",
+                    known,
+                )),
+            );
+        }
+    }
+    mistakes
+}
+
+/// What the search cannot handle, and what to do.
+fn search_mistake(sweep: &Sweep) -> Option<(String, String)> {
+    let search = sweep.search.name();
+    if matches!(sweep.search, Search::Tpe(_) | Search::CmaEs(_)) && sweep.objective.0.is_empty() {
+        return Some((
+            format!("`{search}` needs an objective"),
+            "add one, such as objective: {maximize: model.val_accuracy}".to_owned(),
+        ));
+    }
+    match &sweep.search {
+        Search::Grid(_) => {
+            let endless = sweep
+                .params
+                .iter()
+                .find(|(_, parameter)| parameter.domain.values().is_none());
+            if let Some((name, _)) = endless {
+                return Some((
+                    format!("a grid has no end where `{name}` can be any number"),
+                    format!(
+                        "give `{name}` a list or a range, or choose another search, such as {{random: {{trials: 24}}}}"
+                    ),
+                ));
+            }
+            let size = sweep.params.values().try_fold(1u64, |product, parameter| {
+                product.checked_mul(parameter.domain.size()?)
+            });
+            match size {
+                Some(0..=1_000_000) => None,
+                _ => Some((
+                    "the grid has more than a million points".to_owned(),
+                    "take values out, or choose another search, such as {random: {trials: 24}}".to_owned(),
+                )),
+            }
+        }
+        Search::CmaEs(_) => {
+            if sweep.objective.0.len() > 1 {
+                return Some((
+                    "`cma_es` has one objective".to_owned(),
+                    "leave the others out, or choose tpe".to_owned(),
+                ));
+            }
+            let unfit = sweep.params.iter().find(|(_, parameter)| {
+                matches!(parameter.domain, Domain::Choice(_) | Domain::Range { .. })
+                    || !parameter.when.is_empty()
+            });
+            unfit.map(|(name, _)| {
+                (
+                    format!("`cma_es` searches numbers that are always used, and `{name}` is something else"),
+                    "use uniform, log_uniform, int or log_int without `when`, or choose tpe".to_owned(),
+                )
+            })
+        }
+        Search::Random(_) | Search::Sobol(_) | Search::Tpe(_) => None,
+    }
+}
+
+fn prune_mistake(
+    stages: &IndexMap<String, Stage>,
+    sweep: &Sweep,
+    place: impl Fn(&[&str]) -> miette::SourceSpan,
+) -> Option<Diagnostic> {
+    sweep.prune.as_ref()?;
+    let span = place(&["prune"]);
+    let Some(objective) = sweep.judged() else {
+        return Some(
+            Diagnostic::new("a pruner needs one objective to judge by", span)
+                .help("add one, or name it: {asha: {metric: model.val_accuracy}}"),
+        );
+    };
+    let path: &MetricPath = objective.path();
+    if let Some(mistake) = metric_mistake(stages, path, span) {
+        return Some(mistake);
+    }
+    let trains = stages
+        .get(&path.stage)
+        .is_some_and(|stage| matches!(stage.kind, Kind::Train(_)));
+    (!trains || !EPOCH_METRICS.contains(&path.metric.as_str())).then(|| {
+        Diagnostic::new(
+            format!(
+                "a pruner judges by a training's epochs, and `{}.{}` is none of their figures",
+                path.stage, path.metric
+            ),
+            span,
+        )
+        .help(format!(
+            "name one: metric: STAGE.METRIC, with a train stage and one of {}",
+            EPOCH_METRICS.join(", ")
+        ))
+    })
+}

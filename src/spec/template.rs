@@ -1,0 +1,315 @@
+//! A pipeline file that is read once and filled in many times.
+
+use std::path::{Path, PathBuf};
+
+use indexmap::IndexMap;
+use serde_json::Value;
+
+use super::diagnostic::{Diagnostic, SpecError};
+use super::node::{Node, Value as NodeValue};
+use super::pipeline::{Override, Pipeline};
+use super::read;
+use super::sweep::{Domain, Objectives, Parameter, Search, Sweep};
+use super::sweep_check::sweep_mistakes;
+
+/// A pipeline file's text as a tree, ready to be filled with parameters.
+#[derive(Clone, Debug)]
+pub struct Template {
+    path: PathBuf,
+    source: String,
+    root: Node,
+}
+
+impl Template {
+    /// Reads a pipeline file.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is not YAML.
+    pub fn load(path: &Path) -> Result<Self, SpecError> {
+        match std::fs::read(path) {
+            Ok(bytes) => match String::from_utf8(bytes) {
+                Ok(source) => Self::parse(path, &source),
+                Err(_) => Err(SpecError::new(
+                    path,
+                    "",
+                    vec![Diagnostic::new("the file is not UTF-8 text", None)],
+                )),
+            },
+            Err(error) => {
+                let mistake = Diagnostic::new(format!("cannot read {}: {error}", path.display()), None);
+                Err(SpecError::new(path, "", vec![mistake]))
+            }
+        }
+    }
+
+    /// Takes a pipeline file's text.
+    ///
+    /// # Errors
+    /// The text is not YAML.
+    pub fn parse(path: &Path, source: &str) -> Result<Self, SpecError> {
+        let root = read::tree(source).map_err(|mistake| SpecError::new(path, source, vec![mistake]))?;
+        Ok(Self {
+            path: path.to_owned(),
+            source: source.to_owned(),
+            root,
+        })
+    }
+
+    /// The file's path, as it was named.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The pipeline with the file's own parameters and the command line's in their place.
+    ///
+    /// # Errors
+    /// Every mistake in the file, each at its place; those of the sweep's space too.
+    pub fn pipeline(&self, overrides: &[Override]) -> Result<Pipeline, SpecError> {
+        let pipeline = self.fill(overrides, &IndexMap::new())?;
+        match &pipeline.sweep {
+            Some(sweep) => self.probe(overrides, sweep).map(|()| pipeline),
+            None => Ok(pipeline),
+        }
+    }
+
+    /// The pipeline of one trial: `values` in place of what the file and the command line say, and
+    /// `seed` in place of the pipeline's.
+    ///
+    /// # Errors
+    /// The values do not fit together.
+    pub fn trial(
+        &self,
+        overrides: &[Override],
+        values: &IndexMap<String, Value>,
+        seed: u64,
+    ) -> Result<Pipeline, SpecError> {
+        let mut pipeline = self.fill(overrides, values)?;
+        pipeline.seed = seed;
+        Ok(pipeline)
+    }
+
+    /// The sweep that the file describes, changed as the command line says, and the overrides that
+    /// are left. A parameter that is set to several values there (`lr=0.1,0.01`, or a domain such
+    /// as `lr={log_uniform: [0.01, 1]}`) is swept, and then nothing else is; one that is set to a
+    /// single value is not swept.
+    ///
+    /// # Errors
+    /// Every mistake in the file and in the values; nothing is swept.
+    pub fn sweep(&self, overrides: &[Override]) -> Result<(Sweep, Vec<Override>), SpecError> {
+        let (swept, fixed): (Vec<_>, Vec<_>) = overrides
+            .iter()
+            .cloned()
+            .partition(|change| several(&change.value).is_some());
+        let fail = |message: String, help: &str| {
+            SpecError::new(
+                &self.path,
+                &self.source,
+                vec![Diagnostic::new(message, None).help(help)],
+            )
+        };
+        let pipeline = self.pipeline(&fixed)?;
+        if swept.is_empty() {
+            let Some(mut sweep) = pipeline.sweep else {
+                return Err(fail(
+                    "there is nothing to sweep: the file has no `sweep` section".to_owned(),
+                    "add one, or name several values: --set lr=0.1,0.01",
+                ));
+            };
+            sweep
+                .params
+                .retain(|name, _| fixed.iter().all(|change| change.name != *name));
+            for parameter in sweep.params.values_mut() {
+                parameter
+                    .when
+                    .retain(|name, _| fixed.iter().all(|change| change.name != *name));
+            }
+            if sweep.params.is_empty() {
+                return Err(fail(
+                    "there is nothing to sweep: the command line sets every swept parameter".to_owned(),
+                    "leave one out, or use `erlen run`",
+                ));
+            }
+            return Ok((sweep, fixed));
+        }
+        let mut params = IndexMap::new();
+        for change in &swept {
+            if !pipeline.params.contains_key(&change.name) {
+                let known = pipeline.params.keys().map(String::as_str);
+                let help = super::suggest(&change.name, "parameters", known);
+                let message = format!("--set {}: there is no such parameter", change.name);
+                return Err(fail(message, &help));
+            }
+            let value = several(&change.value).unwrap_or_default();
+            let parameter = Parameter::from_json(&value).map_err(|problem| {
+                fail(
+                    format!("--set {}={}: {problem}", change.name, change.value),
+                    "several values are written a,b,c",
+                )
+            })?;
+            params.insert(change.name.clone(), parameter);
+        }
+        let counted = params
+            .values()
+            .all(|parameter: &Parameter| parameter.domain.size().is_some());
+        let own = pipeline.sweep;
+        let sweep = Sweep {
+            params,
+            constraints: Vec::new(),
+            replicates: own
+                .as_ref()
+                .map_or(std::num::NonZeroU32::MIN, |sweep| sweep.replicates),
+            search: match &own {
+                Some(sweep) if !counted => sweep.search.clone(),
+                _ => Search::default(),
+            },
+            objective: own
+                .as_ref()
+                .map_or_else(Objectives::default, |sweep| sweep.objective.clone()),
+            prune: None,
+            parallel: own
+                .as_ref()
+                .map_or(std::num::NonZeroU32::MIN, |sweep| sweep.parallel),
+            time: own.as_ref().and_then(|sweep| sweep.time),
+        };
+        let mut mistakes = sweep_mistakes(&pipeline.stages, &pipeline.params, &sweep, &self.root);
+        for mistake in &mut mistakes {
+            mistake.span = None;
+        }
+        if !mistakes.is_empty() {
+            return Err(SpecError::new(&self.path, &self.source, mistakes));
+        }
+        self.probe(&fixed, &sweep)?;
+        Ok((sweep, fixed))
+    }
+
+    fn fill(&self, overrides: &[Override], values: &IndexMap<String, Value>) -> Result<Pipeline, SpecError> {
+        read::read(&self.path, self.root.clone(), overrides, values)
+            .map_err(|mistakes| SpecError::new(&self.path, &self.source, mistakes))
+    }
+
+    /// Tries every choice and every bound of the space, one parameter at a time.
+    fn probe(&self, overrides: &[Override], sweep: &Sweep) -> Result<(), SpecError> {
+        let mut mistakes = Vec::new();
+        for (name, parameter) in &sweep.params {
+            for (index, value) in parameter.domain.probes().into_iter().enumerate() {
+                let values = IndexMap::from([(name.clone(), value.clone())]);
+                let Err(error) = self.fill(overrides, &values) else {
+                    continue;
+                };
+                let Some(first) = error.mistakes.into_iter().next() else {
+                    continue;
+                };
+                let index = index.to_string();
+                let place: &[&str] = match parameter.domain {
+                    Domain::Choice(_) => &["sweep", "params", name, &index],
+                    _ => &["sweep", "params", name],
+                };
+                let span = self.root.entry("sweep").map(|_| self.root.span_at(place));
+                let message = format!("`{name}` cannot be {value}: {}", first.message);
+                mistakes.push(Diagnostic {
+                    help: first
+                        .help
+                        .filter(|help| !help.starts_with("the value comes from")),
+                    ..Diagnostic::new(message, span)
+                });
+            }
+        }
+        if mistakes.is_empty() {
+            Ok(())
+        } else {
+            Err(SpecError::new(&self.path, &self.source, mistakes))
+        }
+    }
+}
+
+/// The domain that a value of the command line stands for, if it is several values: `1,2,3`, or a
+/// mapping with the name of a domain.
+fn several(text: &str) -> Option<Value> {
+    if let Ok(node) = Node::parse(text)
+        && let NodeValue::Map(entries) = &node.value
+    {
+        const DOMAINS: [&str; 6] = ["choice", "range", "uniform", "log_uniform", "int", "log_int"];
+        let is_domain = entries.len() == 1 && DOMAINS.contains(&entries[0].0.name.as_str());
+        return is_domain.then(|| node.to_json());
+    }
+    match Node::parse(&format!("[{text}]")).ok()?.to_json() {
+        Value::Array(values) if values.len() > 1 => Some(Value::Array(values)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const SOURCE: &str = "params: {lr: 0.1, width: 8, note: x}
+stages:
+  d: {preprocess: {input: ./x, format: csv}}
+  m: {train: {data: d, model: {mlp: {hidden: ['${width}']}}, epochs: 2, optimizer: {sgd: {lr: '${lr}'}}}}
+  t: {evaluate: {model: m, data: d}}
+sweep:
+  params: {lr: {log_uniform: [0.01, 1]}, width: [8, 16]}
+  replicates: 2
+  search: {random: {trials: 4}}
+  objective: {maximize: m.val_accuracy}
+";
+
+    fn template(source: &str) -> Template {
+        Template::parse(Path::new("p.yaml"), source).unwrap()
+    }
+
+    fn set(text: &str) -> Override {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn values_of_a_trial_take_their_places() {
+        let values = IndexMap::from([("lr".to_owned(), json!(0.5)), ("width".to_owned(), json!(16))]);
+        let pipeline = template(SOURCE).trial(&[], &values, 7).unwrap();
+        assert_eq!(pipeline.seed, 7);
+        assert_eq!(pipeline.params["lr"], json!(0.5));
+        let fields = pipeline.stages["m"].kind.key_fields();
+        assert_eq!(fields["optimizer"]["sgd"]["lr"], json!(0.5));
+        assert_eq!(fields["model"]["mlp"]["hidden"], json!([16]));
+        let names: Vec<&str> = pipeline.stages["m"].params.iter().map(String::as_str).collect();
+        assert_eq!(names, ["lr", "width"]);
+        assert!(pipeline.stages["t"].params.is_empty());
+    }
+
+    #[test]
+    fn the_command_line_narrows_or_replaces_the_sweep() {
+        let template = template(SOURCE);
+        let (sweep, fixed) = template.sweep(&[]).unwrap();
+        assert_eq!((sweep.params.len(), fixed.len()), (2, 0));
+        let (sweep, fixed) = template.sweep(&[set("lr=0.3")]).unwrap();
+        assert_eq!((sweep.params.len(), fixed.len()), (1, 1));
+        let (sweep, fixed) = template.sweep(&[set("lr=0.1,0.01"), set("note=y")]).unwrap();
+        assert_eq!(sweep.params["lr"].domain.size(), Some(2));
+        assert_eq!(
+            (sweep.params.len(), sweep.search.name(), fixed.len()),
+            (1, "grid", 1)
+        );
+        let (sweep, _) = template.sweep(&[set("width={int: [4, 6]}")]).unwrap();
+        assert_eq!(sweep.params["width"].domain.size(), Some(3));
+        let (sweep, _) = template.sweep(&[set("lr={log_uniform: [0.1, 1]}")]).unwrap();
+        assert_eq!(sweep.search.name(), "random");
+    }
+
+    #[test]
+    fn a_value_that_does_not_fit_is_found_before_anything_runs() {
+        let complaint =
+            |source: &str, overrides: &[Override]| template(source).sweep(overrides).unwrap_err().to_string();
+        let bad = SOURCE.replace("width: [8, 16]", "width: [8, 0]");
+        let text = complaint(&bad, &[]);
+        assert!(text.contains("p.yaml:7:"), "{text}");
+        assert!(text.contains("`width` cannot be 0"), "{text}");
+        assert!(complaint(SOURCE, &[set("lr=1,-1")]).contains("`lr` cannot be -1"));
+        assert!(complaint(SOURCE, &[set("lrr=1,2")]).contains("no such parameter"));
+        let plain = SOURCE.split("sweep:").next().unwrap();
+        assert!(complaint(plain, &[]).contains("nothing to sweep"));
+        let all = [set("lr=1"), set("width=4")];
+        assert!(complaint(SOURCE, &all).contains("every swept parameter"));
+    }
+}
