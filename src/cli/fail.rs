@@ -6,6 +6,7 @@ use crate::plan::PlanError;
 use crate::report::ReportError;
 use crate::spec::SpecError;
 use crate::store::StoreError;
+use crate::sweep::SweepError;
 
 /// Why a command could not do its work.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +23,12 @@ pub enum Fail {
     /// A table could not be written.
     #[error(transparent)]
     Report(#[from] ReportError),
+    /// A sweep has no trials.
+    #[error(transparent)]
+    Sweep(#[from] SweepError),
+    /// A sweep's journal cannot be read or written.
+    #[error(transparent)]
+    Journal(#[from] io::Error),
     /// Something around the run failed.
     #[error("{what}: {source}")]
     Io {
@@ -43,6 +50,7 @@ impl Fail {
     pub fn code(&self) -> u8 {
         match self {
             Self::Spec(_)
+            | Self::Sweep(_)
             | Self::Plan(
                 PlanError::UnknownStage { .. } | PlanError::Unreadable { .. } | PlanError::NoSuchPath { .. },
             ) => super::USAGE,

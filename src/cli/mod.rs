@@ -10,11 +10,13 @@
 )]
 
 mod check;
+mod execution;
 mod fail;
 mod plan;
 mod run;
 mod schema;
 mod session;
+mod sweep;
 mod tables;
 mod worker;
 
@@ -45,6 +47,8 @@ enum Command {
     Run(run::Arguments),
     /// Show what would run, and why
     Plan(plan::Arguments),
+    /// Run many trials of a pipeline; a second call continues the first
+    Sweep(sweep::Arguments),
     /// Validate pipeline files; nothing is run
     Check(check::Arguments),
     /// Print the JSON Schema of pipeline files, for editors
@@ -67,6 +71,7 @@ pub fn main() -> u8 {
     let result = match arguments.command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Plan(arguments) => plan::run(&arguments),
+        Command::Sweep(arguments) => sweep::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Schema => schema::run(),
         Command::Worker(arguments) => worker::run(&arguments),

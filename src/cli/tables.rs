@@ -6,7 +6,9 @@ use super::Fail;
 use super::session::Session;
 use crate::event::Event;
 use crate::plan::{Decision, Plan};
-use crate::report::{Replicate, StageResult, TableData, Trial, TrialStatus, render, write_if_changed};
+use crate::report::{
+    Replicate, Results, StageResult, TableData, Trial, TrialStatus, render, write_if_changed,
+};
 use crate::spec::TableFormat;
 use crate::store::Action;
 
@@ -15,6 +17,15 @@ const FOLDER: &str = "results";
 
 /// Writes every table of the pipeline whose bytes differ from what stands there. Gives them as
 /// Markdown.
+pub(super) fn write_results(
+    session: &Session,
+    results: &Results,
+    tell: &mut dyn FnMut(&Event),
+) -> Result<Vec<String>, Fail> {
+    write_trials(session, &results.trials, tell)
+}
+
+/// As [`write_results`], for a pipeline without a sweep.
 pub(super) fn write(
     session: &Session,
     plan: &Plan,
@@ -29,9 +40,17 @@ pub(super) fn write(
             stages: known(plan),
         }],
     };
+    write_trials(session, std::slice::from_ref(&trial), tell)
+}
+
+fn write_trials(
+    session: &Session,
+    trials: &[Trial],
+    tell: &mut dyn FnMut(&Event),
+) -> Result<Vec<String>, Fail> {
     let mut texts = Vec::new();
     for (name, table) in &session.pipeline.tables {
-        let data = TableData::assemble(name, table, std::slice::from_ref(&trial))?;
+        let data = TableData::assemble(name, table, trials)?;
         for &format in &table.formats {
             let path = session
                 .project
@@ -71,7 +90,7 @@ fn known(plan: &Plan) -> BTreeMap<String, StageResult> {
 }
 
 /// A result as the store has it.
-fn stage_result(kind: &str, action: &Action) -> StageResult {
+pub(super) fn stage_result(kind: &str, action: &Action) -> StageResult {
     StageResult {
         kind: kind.to_owned(),
         fingerprint: action.fingerprint,

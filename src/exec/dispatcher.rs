@@ -1,17 +1,19 @@
 //! The dispatcher: starts what can start, takes note of what ends.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
+use super::feeder::{End, Feeder, More};
 use super::log::tail;
+use super::nodes::{Asked, Nodes};
 use super::resources::{Machine, Needs, Pool, threads};
 use super::summary::{Counts, Summary};
 use super::task::{Done, Failure, Placement, Task, TaskInput};
-use crate::event::{Activity, Event, Level, Metrics, Monitor, RunStatus};
+use crate::event::{Activity, Event, Level, Monitor, RunStatus};
 use crate::plan::{Decision, NodeIndex, Plan, Reason, Source, StageKey};
 use crate::stages::StageError;
 use crate::store::{Action, Lookup, Store};
@@ -40,8 +42,8 @@ pub struct Options {
 }
 
 /// Brings every stage of `plan` up to date. Each fact is handed to `emit`, in order, on the calling
-/// thread (all but the last: see [`Summary::finished`]). Once `stop` is set nothing new starts, and running stages are asked to save what they
-/// need for a resume.
+/// thread (all but the last: see [`Summary::finished`]). Once `stop` is set nothing new starts, and
+/// running stages are asked to save what they need for a resume.
 pub fn execute(
     plan: &mut Plan,
     store: &Store,
@@ -49,13 +51,31 @@ pub fn execute(
     stop: &AtomicBool,
     emit: &mut dyn FnMut(&Event, Option<&StageKey>),
 ) -> Summary {
+    run(plan, None, store, options, stop, emit)
+}
+
+/// As [`execute`], but only what `feeder` asks for is brought up to date; it may add to the plan.
+pub fn execute_from(
+    feeder: &mut dyn Feeder,
+    plan: &mut Plan,
+    store: &Store,
+    options: &Options,
+    stop: &AtomicBool,
+    emit: &mut dyn FnMut(&Event, Option<&StageKey>),
+) -> Summary {
+    run(plan, Some(feeder), store, options, stop, emit)
+}
+
+fn run(
+    plan: &mut Plan,
+    feeder: Option<&mut dyn Feeder>,
+    store: &Store,
+    options: &Options,
+    stop: &AtomicBool,
+    emit: &mut dyn FnMut(&Event, Option<&StageKey>),
+) -> Summary {
     let begun = Instant::now();
     let (sender, receiver) = channel();
-    let waits = plan
-        .order()
-        .iter()
-        .map(|&index| (index, plan.upstream(index).count()))
-        .collect();
     let mut dispatcher = Dispatcher {
         store,
         options,
@@ -65,13 +85,15 @@ pub fn execute(
         ready: VecDeque::new(),
         queue: VecDeque::new(),
         later: Vec::new(),
-        waits,
+        nodes: Nodes::default(),
         running: HashMap::new(),
         failed: Vec::new(),
-        settled: BTreeSet::new(),
         interrupted: false,
+        broken: false,
+        exhausted: feeder.is_none(),
+        feeder: feeder.map(|feeder| feeder as &mut dyn Feeder),
+        ended: Vec::new(),
         counts: Counts::default(),
-        metrics: HashMap::new(),
         plan,
     };
     dispatcher.run(&receiver, stop);
@@ -109,15 +131,18 @@ struct Dispatcher<'a> {
     queue: VecDeque<(NodeIndex, u32)>,
     /// What is tried again once a pause is over.
     later: Vec<(Instant, NodeIndex, u32)>,
-    /// How many upstream nodes are still to be done.
-    waits: HashMap<NodeIndex, usize>,
+    nodes: Nodes,
     running: HashMap<NodeIndex, Running>,
     failed: Vec<NodeIndex>,
-    /// Done, failed, skipped or interrupted.
-    settled: BTreeSet<NodeIndex>,
     interrupted: bool,
+    /// The feeder cannot go on.
+    broken: bool,
+    feeder: Option<&'a mut dyn Feeder>,
+    /// The feeder has nothing more.
+    exhausted: bool,
+    /// What the feeder has not been told yet.
+    ended: Vec<(NodeIndex, End)>,
     counts: Counts,
-    metrics: HashMap<String, Metrics>,
 }
 
 impl Dispatcher<'_> {
@@ -131,26 +156,28 @@ impl Dispatcher<'_> {
                 .map(|&index| self.plan.node(index).names.len())
                 .sum(),
         });
-        let first: Vec<NodeIndex> = self
-            .plan
-            .order()
-            .iter()
-            .copied()
-            .filter(|index| self.waits[index] == 0)
-            .collect();
-        self.ready.extend(first.into_iter().map(|index| (index, 0)));
+        if self.feeder.is_none() {
+            for index in self.plan.order().to_vec() {
+                self.ask(index);
+            }
+        }
         loop {
-            if stop.load(Ordering::Relaxed) && !self.interrupted {
-                self.interrupted = true;
-                for running in self.running.values() {
-                    running.stop.store(true, Ordering::Relaxed);
-                }
+            if stop.load(Ordering::Relaxed) {
+                self.interrupt();
             }
             self.resume_later();
+            self.consult();
             self.start_ready();
-            let more = !(self.ready.is_empty() && self.queue.is_empty() && self.later.is_empty());
+            let more = !(self.ready.is_empty()
+                && self.queue.is_empty()
+                && self.later.is_empty()
+                && self.ended.is_empty()
+                && self.exhausted);
             if self.running.is_empty() && (!self.may_start() || !more) {
                 return;
+            }
+            if !self.ended.is_empty() && self.may_start() {
+                continue;
             }
             match receiver.recv_timeout(LOOK) {
                 Ok(message) => {
@@ -170,6 +197,72 @@ impl Dispatcher<'_> {
     /// Whether anything new may start.
     fn may_start(&self) -> bool {
         !self.interrupted && (self.options.keep_going || self.failed.is_empty())
+    }
+
+    fn interrupt(&mut self) {
+        if !self.interrupted {
+            self.interrupted = true;
+            for running in self.running.values() {
+                running.stop.store(true, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Asks for a node; what can start at once is ready then.
+    fn ask(&mut self, index: NodeIndex) -> Asked {
+        let mut ready = Vec::new();
+        let asked = self.nodes.ask(self.plan, index, &mut ready);
+        self.ready.extend(ready.into_iter().map(|index| (index, 0)));
+        asked
+    }
+
+    /// Tells the feeder what ended, and takes what it wants to be done next.
+    fn consult(&mut self) {
+        while let Some(feeder) = &mut self.feeder
+            && !self.interrupted
+        {
+            let free = !self.exhausted
+                && self.ready.is_empty()
+                && self.queue.is_empty()
+                && !self.pool.is_exhausted();
+            let ended = std::mem::take(&mut self.ended);
+            let emit = &mut self.emit;
+            match feeder.next(self.plan, ended, free, &mut |event| emit(event, None)) {
+                Ok(More::Start(wanted)) => {
+                    for (index, limits) in wanted {
+                        self.nodes.limit(index, limits);
+                        match self.ask(index) {
+                            Asked::Later => {}
+                            Asked::Done => self.ended.push((index, End::Done)),
+                            Asked::Failed(because) => {
+                                let because = self.plan.node(because).name().to_owned();
+                                self.ended.push((index, failed_because(&because)));
+                            }
+                        }
+                    }
+                }
+                Ok(More::Wait) => return,
+                Ok(More::Finished) => {
+                    self.exhausted = true;
+                    return;
+                }
+                Err(message) => {
+                    self.tell(&Event::Notice {
+                        level: Level::Warning,
+                        message,
+                    });
+                    self.broken = true;
+                    self.interrupt();
+                }
+            }
+        }
+    }
+
+    /// Takes note of how a node ended, for the feeder.
+    fn note(&mut self, index: NodeIndex, end: End) {
+        if self.feeder.is_some() {
+            self.ended.push((index, end));
+        }
     }
 
     fn resume_later(&mut self) {
@@ -238,6 +331,7 @@ impl Dispatcher<'_> {
             key: key.clone(),
             forced: *reason == Reason::Forced,
             inputs: self.task_inputs(index),
+            limits: self.nodes.limits(index).cloned(),
             threads: threads(&stage.kind, needs),
             project: self.options.project.clone(),
             mirrors: self.options.mirrors.clone(),
@@ -370,15 +464,11 @@ impl Dispatcher<'_> {
             },
             &running.key,
         );
-        let metrics = action.metrics.clone();
         self.plan.finish(index, running.key.clone(), action.clone());
         // Stages that are equal to this one share its result.
         let names = self.plan.node(index).names.clone();
         for name in &names[1..] {
             self.tell_reused(name, &running.key, &action);
-        }
-        for name in names {
-            self.metrics.insert(name, metrics.clone());
         }
         self.release(index);
     }
@@ -400,7 +490,6 @@ impl Dispatcher<'_> {
     fn reuse(&mut self, index: NodeIndex, key: &StageKey, action: &Action) {
         for name in self.plan.node(index).names.clone() {
             self.tell_reused(&name, key, action);
-            self.metrics.insert(name, action.metrics.clone());
         }
         self.release(index);
     }
@@ -420,26 +509,16 @@ impl Dispatcher<'_> {
 
     /// Takes note that a node is done: what waited for it alone is ready.
     fn release(&mut self, index: NodeIndex) {
-        self.settled.insert(index);
-        let downstream: Vec<NodeIndex> = self.plan.downstream(index).collect();
-        let mut freed = Vec::new();
-        for next in downstream {
-            if let Some(waits) = self.waits.get_mut(&next) {
-                *waits = waits.saturating_sub(1);
-                if *waits == 0 {
-                    freed.push(next);
-                }
-            }
-        }
-        freed.sort_unstable();
+        let freed = self.nodes.finish(self.plan, index);
         self.ready.extend(freed.into_iter().map(|index| (index, 0)));
+        self.note(index, End::Done);
     }
 
     fn end_without_result(&mut self, index: NodeIndex, running: &Running, failure: Failure) {
         let Failure { error, log } = failure;
         match error {
             StageError::Interrupted if !running.timed_out => {
-                self.settled.insert(index);
+                self.nodes.stop(self.plan, index);
                 for stage in self.plan.node(index).names.clone() {
                     self.tell(&Event::StageInterrupted { stage });
                 }
@@ -455,6 +534,14 @@ impl Dispatcher<'_> {
                     "stopped after its timeout of {limit} s; raise `timeout`, or find out what takes so long"
                 ));
                 self.fail(index, running.attempt, &error, log);
+            }
+            StageError::Paused { curve } => {
+                self.nodes.stop(self.plan, index);
+                let epoch = u32::try_from(curve.len()).unwrap_or(u32::MAX);
+                for stage in self.plan.node(index).names.clone() {
+                    self.tell(&Event::StagePaused { stage, epoch });
+                }
+                self.note(index, End::Paused(curve));
             }
             error => self.fail(index, running.attempt, &error, log),
         }
@@ -479,7 +566,7 @@ impl Dispatcher<'_> {
             return;
         }
         self.failed.push(index);
-        self.settled.insert(index);
+        self.note(index, End::Failed(error.to_string()));
         // Stages that are equal to this one have no result either.
         let names = self.plan.node(index).names.clone();
         for name in names.into_iter().skip(1) {
@@ -489,17 +576,9 @@ impl Dispatcher<'_> {
                 because: stage.clone(),
             });
         }
-        let mut stack: Vec<NodeIndex> = self.plan.downstream(index).collect();
-        stack.sort_unstable();
-        let mut skipped = BTreeSet::new();
-        while let Some(next) = stack.pop() {
-            if self.settled.insert(next) {
-                skipped.insert(next);
-                stack.extend(self.plan.downstream(next));
-            }
-        }
-        for next in skipped {
+        for next in self.nodes.fail(self.plan, index) {
             self.skip(next, &stage);
+            self.note(next, failed_because(&stage));
         }
     }
 
@@ -525,13 +604,7 @@ impl Dispatcher<'_> {
 
     /// Skips what is left over; gives what the run came to.
     fn finish(mut self, begun: Instant) -> Summary {
-        let left: Vec<NodeIndex> = self
-            .plan
-            .order()
-            .iter()
-            .copied()
-            .filter(|index| !self.settled.contains(index))
-            .collect();
+        let left = self.nodes.open();
         let because = self
             .failed
             .first()
@@ -542,18 +615,18 @@ impl Dispatcher<'_> {
                 None => self.counts.skipped += self.plan.node(index).names.len(),
             }
         }
-        let status = if self.interrupted {
+        let status = if self.interrupted && !self.broken {
             RunStatus::Interrupted
-        } else if self.failed.is_empty() {
+        } else if self.failed.is_empty() && !self.broken {
             RunStatus::Done
         } else {
             RunStatus::Failed
         };
         Summary {
             status,
-            metrics: self.metrics,
             counts: self.counts,
             failed: self.failed.len(),
+            broken: self.broken,
             begun,
         }
     }
@@ -565,4 +638,9 @@ impl Dispatcher<'_> {
     fn tell_with_key(&mut self, event: &Event, key: &StageKey) {
         (self.emit)(event, Some(key));
     }
+}
+
+/// How a node ended that needs the failed stage `because`.
+fn failed_because(because: &str) -> End {
+    End::Failed(format!("the stage `{because}`, which it needs, failed"))
 }

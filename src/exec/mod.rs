@@ -7,13 +7,16 @@
 //! result.
 
 mod dispatcher;
+mod feeder;
 mod log;
+mod nodes;
 mod resources;
 mod summary;
 mod task;
 mod worker;
 
-pub use dispatcher::{Options, execute};
+pub use dispatcher::{Options, execute, execute_from};
+pub use feeder::{End, Feeder, More};
 pub use resources::Machine;
 pub use summary::Summary;
 pub use task::{Placement, stage_for};

@@ -1,23 +1,26 @@
 //! What a run came to.
 
-use std::collections::HashMap;
 use std::time::Instant;
 
-use crate::event::{Event, Metrics, RunStatus};
+use crate::event::{Event, RunStatus};
 
 /// What a run came to.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Summary {
     /// How it ended.
     pub status: RunStatus,
-    /// The metrics of every stage whose result is known now, by name.
-    pub metrics: HashMap<String, Metrics>,
     pub(super) counts: Counts,
     pub(super) failed: usize,
+    pub(super) broken: bool,
     pub(super) begun: Instant,
 }
 
 impl Summary {
+    /// Whether the run ended because what fed it could not go on.
+    pub fn is_broken(&self) -> bool {
+        self.broken
+    }
+
     /// The event that closes the run, to be told once everything made of its results is written.
     pub fn finished(&self) -> Event {
         Event::RunFinished {

@@ -13,7 +13,7 @@ use super::worker;
 use crate::event::{Metrics, Monitor};
 use crate::fingerprint::Digest;
 use crate::plan::StageKey;
-use crate::spec::Kind;
+use crate::spec::{EpochLimits, Kind};
 use crate::stages::{
     CommandStage, DownloadStage, EvaluateStage, ExportStage, Job, Outcome, PreprocessStage, Stage,
     StageError, TrainStage,
@@ -59,6 +59,7 @@ pub(super) struct Task {
     pub key: StageKey,
     pub forced: bool,
     pub inputs: BTreeMap<String, TaskInput>,
+    pub limits: Option<EpochLimits>,
     pub threads: usize,
     pub project: PathBuf,
     pub mirrors: Vec<(String, String)>,
@@ -201,6 +202,7 @@ impl Task {
             output: lease.output().to_owned(),
             log: lease.log(),
             threads: self.threads,
+            limits: self.limits.clone(),
         })
     }
 

@@ -10,6 +10,7 @@ use petgraph::graph::{DiGraph, NodeIndex};
 use super::key::{RecipeInput, StageKey, recipe};
 use super::node::{Decision, Input, Node, Source};
 use super::reason::{Earlier, Reason};
+use crate::event::of_trial;
 use crate::fingerprint::Digest;
 use crate::spec::{Kind, Pipeline, Reference, Stage, suggest};
 use crate::store::{Action, Lookup, Store, StoreError};
@@ -62,11 +63,19 @@ pub enum PlanError {
 }
 
 /// A graph of stages, each with a decision. An edge leads from a stage to one that waits for it.
+///
+/// It can grow: [`Plan::grow`] adds the stages of a further pipeline (a trial of a sweep), and what
+/// is equal to a stage that is there already is that stage.
 pub struct Plan {
     pipeline: String,
+    project: PathBuf,
     graph: DiGraph<Node, ()>,
     order: Vec<NodeIndex>,
     by_name: HashMap<String, NodeIndex>,
+    /// What is to be made in which manner, and by which node.
+    by_recipe: HashMap<(Digest, String), NodeIndex>,
+    /// The absolute path and content of every project file that stages read.
+    inputs: HashMap<String, (PathBuf, Digest)>,
     store: Store,
     forced: BTreeSet<String>,
     earlier: HashMap<String, Earlier>,
@@ -92,44 +101,74 @@ impl Plan {
                 });
             }
         }
-        let mut plan = Self {
-            pipeline: pipeline.name.clone(),
-            graph: DiGraph::new(),
-            order: Vec::new(),
-            by_name: HashMap::new(),
-            store: store.clone(),
-            forced: request.forced,
-            earlier: request.earlier,
-        };
-        let names = wanted(pipeline, &request.targets);
-        let digests = project_inputs(pipeline, &names, project, store)?;
-        let mut by_recipe = HashMap::new();
-        for name in names {
-            plan.add(name, pipeline, &digests, &mut by_recipe);
-        }
-        // Stages were added after all that they wait for.
-        plan.order = plan.graph.node_indices().collect();
-        for index in plan.order.clone() {
-            plan.settle(index)?;
-        }
+        let mut plan = Self::empty(&pipeline.name, project, store, request.earlier);
+        plan.forced = request.forced;
+        plan.grow(pipeline, &request.targets, &str::to_owned)?;
         Ok(plan)
     }
 
-    /// Adds a stage whose upstream stages are in the graph already, or joins it with an equal one.
+    /// A plan without stages, to be grown. `earlier` has results of earlier runs, by stage.
+    pub fn empty(pipeline: &str, project: &Path, store: &Store, earlier: HashMap<String, Earlier>) -> Self {
+        Self {
+            pipeline: pipeline.to_owned(),
+            project: project.to_owned(),
+            graph: DiGraph::new(),
+            order: Vec::new(),
+            by_name: HashMap::new(),
+            by_recipe: HashMap::new(),
+            inputs: HashMap::new(),
+            store: store.clone(),
+            forced: BTreeSet::new(),
+            earlier,
+        }
+    }
+
+    /// Adds the stages `targets` of `pipeline` (all where none is named) and what they need, and
+    /// decides about them. A stage that is new gets the name that `name_of` makes of its own. Gives
+    /// the node of every stage, by the stage's own name.
+    ///
+    /// # Errors
+    /// A project file that is not there, a reference that leads nowhere, or a store that fails.
+    pub fn grow(
+        &mut self,
+        pipeline: &Pipeline,
+        targets: &[String],
+        name_of: &dyn Fn(&str) -> String,
+    ) -> Result<HashMap<String, NodeIndex>, PlanError> {
+        let names = wanted(pipeline, targets);
+        self.read_inputs(pipeline, &names)?;
+        let first = self.graph.node_count();
+        let mut nodes = HashMap::with_capacity(names.len());
+        for name in names {
+            let index = self.add(name, pipeline, &nodes, first, name_of);
+            nodes.insert(name.to_owned(), index);
+        }
+        // Stages were added after all that they wait for.
+        let new: Vec<NodeIndex> = (first..self.graph.node_count()).map(NodeIndex::new).collect();
+        self.order.extend(&new);
+        for index in new {
+            self.settle(index)?;
+        }
+        Ok(nodes)
+    }
+
+    /// Adds a stage whose upstream stages are among `nodes`, or finds an equal one. Of equal stages
+    /// that are added together (from the node number `first` on), each name is kept.
     fn add(
         &mut self,
         name: &str,
         pipeline: &Pipeline,
-        digests: &HashMap<String, (PathBuf, Digest)>,
-        by_recipe: &mut HashMap<(Digest, String), NodeIndex>,
-    ) {
+        nodes: &HashMap<String, NodeIndex>,
+        first: usize,
+        name_of: &dyn Fn(&str) -> String,
+    ) -> NodeIndex {
         let stage = &pipeline.stages[name];
         let mut inputs = Vec::new();
         let mut recipe_inputs = BTreeMap::new();
         for input in stage.kind.inputs() {
             let (source, recipe_input) = match input.reference {
                 Reference::Stage { stage, path } => {
-                    let node = self.by_name[&stage];
+                    let node = nodes[&stage];
                     let recipe = self.graph[node].recipe;
                     (
                         Source::Stage {
@@ -140,7 +179,7 @@ impl Plan {
                     )
                 }
                 Reference::Project(path) => {
-                    let (path, digest) = digests[&path].clone();
+                    let (path, digest) = self.inputs[&path].clone();
                     (Source::Project { path, digest }, RecipeInput::File(digest))
                 }
             };
@@ -150,24 +189,28 @@ impl Plan {
                 source,
             });
         }
-        let upstream: Vec<NodeIndex> = stage.upstream().iter().map(|name| self.by_name[name]).collect();
+        let upstream: Vec<NodeIndex> = stage.upstream().iter().map(|name| nodes[name]).collect();
         let mut after: Vec<Digest> = stage
             .after
             .iter()
-            .map(|name| self.graph[self.by_name[name]].recipe)
+            .map(|name| self.graph[nodes[name]].recipe)
             .collect();
         after.sort_unstable();
         let recipe = recipe(&stage.kind, pipeline.seed, &recipe_inputs, &after);
         // Stages that are to be run in different ways stay apart; the store makes one wait for the other.
         let manner = manner(stage);
         let same = (recipe, manner);
-        if let Some(&same) = by_recipe.get(&same) {
-            self.graph[same].names.push(name.to_owned());
-            self.by_name.insert(name.to_owned(), same);
-            return;
+        if let Some(&same) = self.by_recipe.get(&same) {
+            if same.index() >= first {
+                let name = name_of(name);
+                self.graph[same].names.push(name.clone());
+                self.by_name.insert(name, same);
+            }
+            return same;
         }
+        let name = name_of(name);
         let index = self.graph.add_node(Node {
-            names: vec![name.to_owned()],
+            names: vec![name.clone()],
             stage: stage.clone(),
             seed: pipeline.seed,
             recipe,
@@ -177,8 +220,37 @@ impl Plan {
         for node in upstream {
             self.graph.update_edge(node, index, ());
         }
-        by_recipe.insert(same, index);
-        self.by_name.insert(name.to_owned(), index);
+        self.by_recipe.insert(same, index);
+        self.by_name.insert(name, index);
+        index
+    }
+
+    /// Finds out the content of every project file that the named stages read.
+    fn read_inputs(&mut self, pipeline: &Pipeline, names: &[&str]) -> Result<(), PlanError> {
+        let mut readers: BTreeMap<String, &str> = BTreeMap::new();
+        for name in names {
+            for input in pipeline.stages[*name].kind.inputs() {
+                if let Reference::Project(path) = input.reference {
+                    readers.entry(path).or_insert(name);
+                }
+            }
+        }
+        for (path, reader) in readers {
+            if self.inputs.contains_key(&path) {
+                continue;
+            }
+            let absolute = self.project.join(&path);
+            let digest = self
+                .store
+                .input_digest(&absolute)
+                .map_err(|source| PlanError::Unreadable {
+                    stage: reader.to_owned(),
+                    path: absolute.clone(),
+                    source,
+                })?;
+            self.inputs.insert(path, (absolute, digest));
+        }
+        Ok(())
     }
 
     /// The pipeline's name.
@@ -186,12 +258,14 @@ impl Plan {
         &self.pipeline
     }
 
-    /// The nearest earlier result of a node's stage.
+    /// The nearest earlier result of a node's stage; for a trial's, that of the stage itself.
     pub fn earlier(&self, index: NodeIndex) -> Option<&Earlier> {
-        self.graph[index]
-            .names
-            .iter()
-            .find_map(|name| self.earlier.get(name))
+        self.earlier_of(&self.graph[index])
+    }
+
+    fn earlier_of(&self, node: &Node) -> Option<&Earlier> {
+        let mut names = node.names.iter().map(String::as_str);
+        names.find_map(|name| self.earlier.get(of_trial(name).map_or(name, |(stage, ..)| stage)))
     }
 
     /// The nodes, each after all that it waits for.
@@ -294,7 +368,7 @@ impl Plan {
             Lookup::Evicted { what } => Decision::Run(key, Reason::Evicted { what }),
             Lookup::Corrupt { what } => Decision::Run(key, Reason::Corrupt { what }),
             Lookup::Miss => {
-                let earlier = node.names.iter().find_map(|name| self.earlier.get(name));
+                let earlier = self.earlier_of(node);
                 let reason = earlier.map_or(Reason::NeverRan, |earlier| Reason::since(earlier, &key));
                 Decision::Run(key, reason)
             }
@@ -361,34 +435,4 @@ fn wanted<'a>(pipeline: &'a Pipeline, targets: &[String]) -> Vec<&'a str> {
         }
     }
     order
-}
-
-/// The absolute path and content of every project file that the named stages read.
-fn project_inputs(
-    pipeline: &Pipeline,
-    names: &[&str],
-    project: &Path,
-    store: &Store,
-) -> Result<HashMap<String, (PathBuf, Digest)>, PlanError> {
-    let mut readers: BTreeMap<String, &str> = BTreeMap::new();
-    for name in names {
-        for input in pipeline.stages[*name].kind.inputs() {
-            if let Reference::Project(path) = input.reference {
-                readers.entry(path).or_insert(name);
-            }
-        }
-    }
-    let mut digests = HashMap::new();
-    for (path, reader) in readers {
-        let absolute = project.join(&path);
-        let digest = store
-            .input_digest(&absolute)
-            .map_err(|source| PlanError::Unreadable {
-                stage: reader.to_owned(),
-                path: absolute.clone(),
-                source,
-            })?;
-        digests.insert(path, (absolute, digest));
-    }
-    Ok(digests)
 }

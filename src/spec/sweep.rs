@@ -7,6 +7,7 @@ use std::num::NonZeroU32;
 use indexmap::IndexMap;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::ser::{SerializeMap, Serializer};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -34,10 +35,11 @@ pub struct Sweep {
     /// When a trial that does badly is stopped before its last epoch.
     #[serde(default)]
     pub prune: Option<Prune>,
-    /// How many trials may run at once, as far as the machine's resources allow. A search that
-    /// learns from earlier trials knows that many fewer of them.
-    #[serde(default = "one")]
-    pub parallel: NonZeroU32,
+    /// How many trials may run at once, as far as the machine's resources allow. By default one
+    /// where later trials learn from earlier ones (a search that learns knows so many fewer of
+    /// them), else as many as the resources allow.
+    #[serde(default)]
+    pub parallel: Option<NonZeroU32>,
     /// How long new trials may be started for, counted from the start of each call.
     #[serde(default)]
     pub time: Option<Span>,
@@ -65,20 +67,17 @@ impl Sweep {
 }
 
 /// A swept parameter: its domain, and the condition under which it is used.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Parameter {
     /// The values that it may take.
-    #[serde(flatten)]
     pub domain: Domain,
     /// The values that other swept parameters must have for this one to be used. Where they have
     /// others, the parameter keeps the value that the file gives it.
-    #[serde(skip_serializing_if = "IndexMap::is_empty")]
     pub when: IndexMap<String, OneOrMany>,
 }
 
 /// The values that a parameter may take.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Domain {
     /// One of these, without an order.
     Choice(Vec<Value>),
@@ -189,7 +188,7 @@ impl Domain {
 
     /// The values to try a pipeline with, to find out whether it takes all of them: every choice,
     /// and the ends of everything else.
-    pub(super) fn probes(&self) -> Vec<Value> {
+    pub fn probes(&self) -> Vec<Value> {
         match self {
             Self::Choice(values) => values.clone(),
             Self::Range { .. } => {
@@ -319,6 +318,27 @@ impl Parameter {
     /// What is wrong with it.
     pub fn from_json(value: &Value) -> Result<Self, String> {
         serde_json::from_value(value.clone()).map_err(|error| error.to_string())
+    }
+}
+
+impl Serialize for Parameter {
+    /// As it is written in a file.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        match &self.domain {
+            Domain::Choice(values) => map.serialize_entry("choice", values)?,
+            Domain::Range {
+                start, stop, step, ..
+            } => map.serialize_entry("range", &[start, stop, step])?,
+            Domain::Uniform { low, high } => map.serialize_entry("uniform", &[low, high])?,
+            Domain::LogUniform { low, high } => map.serialize_entry("log_uniform", &[low, high])?,
+            Domain::Int { low, high } => map.serialize_entry("int", &[low, high])?,
+            Domain::LogInt { low, high } => map.serialize_entry("log_int", &[low, high])?,
+        }
+        if !self.when.is_empty() {
+            map.serialize_entry("when", &self.when)?;
+        }
+        map.end()
     }
 }
 
@@ -849,6 +869,19 @@ mod tests {
         assert!(holds(json!({"range": [0, 1, 0.25]}), json!(0.75)));
         assert!(!holds(json!({"int": [1, 3]}), json!(1.5)));
         assert!(!holds(json!(["a", "b"]), json!("c")));
+    }
+
+    #[test]
+    fn parameters_are_written_as_they_are_read() {
+        for text in [
+            json!({"choice": ["a", 1, null]}),
+            json!({"range": [1.0, 6.0, 2.0], "when": {"o": ["sgd"]}}),
+            json!({"log_uniform": [0.01, 1.0]}),
+            json!({"int": [1, 8]}),
+        ] {
+            let parameter = Parameter::from_json(&text).unwrap();
+            assert_eq!(serde_json::to_value(&parameter).unwrap(), text);
+        }
     }
 
     #[test]

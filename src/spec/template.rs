@@ -166,9 +166,7 @@ impl Template {
                 .as_ref()
                 .map_or_else(Objectives::default, |sweep| sweep.objective.clone()),
             prune: None,
-            parallel: own
-                .as_ref()
-                .map_or(std::num::NonZeroU32::MIN, |sweep| sweep.parallel),
+            parallel: own.as_ref().and_then(|sweep| sweep.parallel),
             time: own.as_ref().and_then(|sweep| sweep.time),
         };
         let mut mistakes = sweep_mistakes(&pipeline.stages, &pipeline.params, &sweep, &self.root);

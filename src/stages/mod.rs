@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::{Metrics, Monitor};
 use crate::fingerprint::Fingerprint;
-use crate::spec::Kind;
+use crate::spec::{EpochLimits, Kind};
 
 /// One stage to run, with all that it needs.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -57,6 +57,8 @@ pub struct Job {
     pub log: PathBuf,
     /// How many threads to use.
     pub threads: usize,
+    /// How far to go for now; nothing means to the end.
+    pub limits: Option<EpochLimits>,
 }
 
 impl Job {
@@ -85,6 +87,13 @@ pub enum StageError {
     /// It was asked to stop; what it had done is in the scratch folder.
     #[error("interrupted")]
     Interrupted,
+    /// It reached the limits of its job; what it had done is in the scratch folder.
+    #[error("paused after epoch {}", curve.len())]
+    Paused {
+        /// The judged figure of each epoch so far.
+        #[serde(with = "exact")]
+        curve: Vec<f64>,
+    },
     /// It failed.
     #[error("{message}")]
     Failed {
@@ -93,6 +102,21 @@ pub enum StageError {
         /// Whether another try may succeed (a network that was down).
         transient: bool,
     },
+}
+
+/// Numbers that keep their bits through JSON, those included that JSON cannot write.
+mod exact {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<S: Serializer>(values: &[f64], serializer: S) -> Result<S::Ok, S::Error> {
+        let bits: Vec<u64> = values.iter().map(|value| value.to_bits()).collect();
+        bits.serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<f64>, D::Error> {
+        let bits = Vec::<u64>::deserialize(deserializer)?;
+        Ok(bits.into_iter().map(f64::from_bits).collect())
+    }
 }
 
 impl StageError {

@@ -67,6 +67,7 @@ mod tests {
             output,
             log: folder.join("log"),
             threads: 2,
+            limits: None,
         }
     }
 

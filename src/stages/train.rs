@@ -30,6 +30,7 @@ impl Stage for TrainStage {
                 seed: job.seed,
                 identity: job.fingerprint.to_string(),
                 scratch: &job.scratch,
+                limits: job.limits.as_ref(),
             };
             let trained = train::train(&task, monitor)?;
             write(&trained, job)?;
@@ -53,6 +54,7 @@ impl From<TrainError> for StageError {
     fn from(error: TrainError) -> Self {
         match error {
             TrainError::Interrupted | TrainError::Data(crate::data::DataError::Stopped) => Self::Interrupted,
+            TrainError::Paused { curve } => Self::Paused { curve },
             other => Self::failed(other.to_string()),
         }
     }

@@ -13,6 +13,12 @@ pub enum TrainError {
     /// It was asked to stop; a checkpoint stands in the scratch folder.
     #[error("interrupted")]
     Interrupted,
+    /// It reached the limits of its task; a checkpoint stands in the scratch folder.
+    #[error("paused after epoch {}", curve.len())]
+    Paused {
+        /// The judged figure of each epoch so far.
+        curve: Vec<f64>,
+    },
     /// The loss is infinite or not a number.
     #[error(
         "the loss is {loss} in epoch {epoch}, batch {batch} (learning rate {lr:?}): the training has \

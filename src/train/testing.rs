@@ -65,6 +65,16 @@ impl Bench {
 
     /// Trains from where the scratch folder stands.
     pub fn go_on(&self, recipe: &spec::Train, monitor: &Monitor) -> Result<Trained, TrainError> {
+        self.go_until(recipe, None, monitor)
+    }
+
+    /// Trains from where the scratch folder stands to the end of `limits`.
+    pub fn go_until(
+        &self,
+        recipe: &spec::Train,
+        limits: Option<&spec::EpochLimits>,
+        monitor: &Monitor,
+    ) -> Result<Trained, TrainError> {
         let dataset = Dataset::open(&self.data())?;
         let scratch = self.scratch();
         let task = Task {
@@ -73,6 +83,7 @@ impl Bench {
             seed: self.seed,
             identity: "test".to_owned(),
             scratch: &scratch,
+            limits,
         };
         on_threads(self.threads, || train(&task, monitor))
     }

@@ -228,3 +228,49 @@ fn half_precision_follows_f32() {
         assert!(difference > 0.0 && difference < 0.05, "{precision}: {difference}");
     }
 }
+
+#[test]
+fn a_pause_at_the_limits_changes_nothing_but_the_moment() {
+    use crate::spec::{Direction, EpochLimits};
+
+    let limits = |until: u32| EpochLimits {
+        metric: "val_accuracy".into(),
+        direction: Direction::Maximize,
+        until: Some(until),
+        worse_than: std::collections::BTreeMap::new(),
+        patience: None,
+    };
+    for (name, bench, change) in demanding() {
+        let recipe = recipe(change);
+        let whole = bench.train(&recipe).unwrap();
+        let expected: Vec<f64> = whole
+            .history
+            .iter()
+            .map(|row| row.val_accuracy.map_or(f64::NAN, |value| value.0))
+            .collect();
+        fs::remove_dir_all(bench.scratch()).unwrap();
+        let pause = |until: u32| match bench.go_until(&recipe, Some(&limits(until)), &Monitor::silent()) {
+            Err(TrainError::Paused { curve }) => curve,
+            other => panic!("{name}: {:?}", other.map(|trained| trained.history)),
+        };
+        let same = |curve: &[f64], epochs: usize| {
+            curve.len() == epochs
+                && curve
+                    .iter()
+                    .zip(&expected)
+                    .all(|(left, right)| left.to_bits() == right.to_bits())
+        };
+        assert!(same(&pause(1), 1), "{name}");
+        // A checkpoint beyond the limits does not change what is told of them.
+        let epochs = recipe.epochs.get();
+        if epochs > 2 {
+            assert!(same(&pause(2), 2), "{name}");
+            assert!(same(&pause(1), 1), "{name}");
+        }
+        // The last epoch ends the training whatever the limits say.
+        let trained = bench
+            .go_until(&recipe, Some(&limits(epochs)), &Monitor::silent())
+            .unwrap();
+        assert_same(&whole, &trained);
+    }
+}

@@ -41,6 +41,8 @@ pub struct Task<'a> {
     pub identity: String,
     /// Where checkpoints are kept.
     pub scratch: &'a Path,
+    /// How far to go for now; nothing means to the end.
+    pub limits: Option<&'a spec::EpochLimits>,
 }
 
 /// A training's result.
@@ -60,8 +62,9 @@ pub struct Trained {
 /// Run it on a thread with a large stack: the backward pass recurses over the network's depth.
 ///
 /// # Errors
-/// [`TrainError::Interrupted`], with a checkpoint written, soon after the monitor asks to stop; the
-/// training diverges; data cannot be read; a checkpoint cannot be written.
+/// [`TrainError::Interrupted`], with a checkpoint written, soon after the monitor asks to stop;
+/// [`TrainError::Paused`], likewise, after the epoch at which the task's limits end; the training
+/// diverges; data cannot be read; a checkpoint cannot be written.
 pub fn train(task: &Task<'_>, monitor: &Monitor) -> Result<Trained, TrainError> {
     let recipe = task.recipe;
     let split = filled_split(task.dataset, SplitName::Train)?;
@@ -90,6 +93,7 @@ pub fn train(task: &Task<'_>, monitor: &Monitor) -> Result<Trained, TrainError> 
     let mut trainer = Trainer::resume(task, monitor, validation, normalization, steps)?;
     trainer.announce(samples);
     while trainer.progress.epoch < recipe.epochs.get() {
+        trainer.pause_at_limits()?;
         trainer.epoch(&loader)?;
     }
     trainer.finish()

@@ -117,6 +117,84 @@ tables:
     ));
 }
 
+/// A pipeline whose sweep is `sweep`, one field a line.
+fn swept(sweep: &str) -> String {
+    format!(
+        "params: {{lr: 0.1, width: 8, unused: 1}}
+stages:
+  data:
+    preprocess: {{input: ./x.csv, format: csv}}
+  model:
+    train:
+      data: data
+      model: {{mlp: {{hidden: ['${{width}}']}}}}
+      epochs: 2
+      optimizer: {{sgd: {{lr: '${{lr}}'}}}}
+  test: {{evaluate: {{model: model, data: data}}}}
+sweep:
+{sweep}
+"
+    )
+}
+
+#[test]
+fn a_grid_without_an_end() {
+    insta::assert_snapshot!(complaint(&swept(
+        "  params: {lr: {uniform: [0.1, 1]}}\n  search: grid"
+    )));
+}
+
+#[test]
+fn a_space_that_names_the_wrong_things() {
+    insta::assert_snapshot!(complaint(&swept(
+        "  params: {rl: [1, 2], unused: [1, 2], width: {int: [8, 4]}}"
+    )));
+    insta::assert_snapshot!(complaint(&swept(
+        "  params:
+    rl: [1, 2]
+    unused: [1, 2]
+    width: {choice: [4, 8], when: {lr: 0.3}}
+    lr: [0.1, 0.2]
+  constraints:
+    - {product: [width, depth], at_most: 64}
+    - {at_most: 64}"
+    )));
+}
+
+#[test]
+fn a_value_that_no_stage_takes() {
+    insta::assert_snapshot!(complaint(&swept(
+        "  params:\n    width: [8, 0]\n    lr: {uniform: [-1, 1]}\n  search: random"
+    )));
+}
+
+#[test]
+fn an_objective_or_a_pruner_that_fits_nothing() {
+    insta::assert_snapshot!(complaint(&swept(
+        "  params: {lr: [0.1, 0.2]}
+  search: tpe
+  prune: asha"
+    )));
+    insta::assert_snapshot!(complaint(&swept(
+        "  params: {lr: [0.1, 0.2]}
+  objective: {maximize: model.val_acuracy}"
+    )));
+    insta::assert_snapshot!(complaint(&swept(
+        "  params: {lr: [0.1, 0.2]}
+  objective: {maximize: test.accuracy}
+  prune: median"
+    )));
+}
+
+#[test]
+fn a_search_that_does_not_suit_the_space() {
+    insta::assert_snapshot!(complaint(&swept(
+        "  params: {lr: [0.1, 0.2]}
+  search: cma_es
+  objective: {maximize: test.accuracy}"
+    )));
+}
+
 #[test]
 fn not_yaml() {
     insta::assert_snapshot!(complaint("stages: {a: [1, 2}\n"));

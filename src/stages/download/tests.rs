@@ -150,6 +150,7 @@ impl Test {
             output: self.path("output"),
             log: self.path("log.txt"),
             threads: 1,
+            limits: None,
         };
         download(&job, &Monitor::new(|_| {}, Arc::clone(&self.stop)), &http)
     }

@@ -70,6 +70,7 @@ impl Project {
             output: self.path(output),
             log: self.path(&format!("{output}.log")),
             threads: 2,
+            limits: None,
         }
     }
 

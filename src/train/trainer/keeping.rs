@@ -32,6 +32,30 @@ impl Trainer<'_> {
         Err(TrainError::Interrupted)
     }
 
+    /// Stops, with a checkpoint, if the task's limits end at or before the epochs finished so far.
+    pub(super) fn pause_at_limits(&mut self) -> Result<(), TrainError> {
+        let Some(limits) = self.task.limits else {
+            return Ok(());
+        };
+        let values: Vec<f64> = self
+            .progress
+            .history
+            .iter()
+            .map(|row| row.metrics().get(&limits.metric).copied().unwrap_or(f64::NAN))
+            .collect();
+        // A checkpoint of an earlier call may stand beyond: what counts is where the limits end.
+        let end = (1..=values.len()).find(|&epochs| limits.pause(&values[..epochs]));
+        match end {
+            None => Ok(()),
+            Some(epochs) => {
+                self.save()?;
+                Err(TrainError::Paused {
+                    curve: values[..epochs].to_vec(),
+                })
+            }
+        }
+    }
+
     /// Writes a checkpoint, unless the latest one stands here already.
     pub(super) fn save(&mut self) -> Result<(), TrainError> {
         let here = (self.progress.epoch, self.progress.batch);

@@ -1,0 +1,401 @@
+//! Carries a sweep out: takes jobs from the study, has the dispatcher run their stages, and writes
+//! into the journal what came of them.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Instant;
+
+use super::outcome::{curve_of, deviation, mean, objective_values, results};
+use super::setting::{Replicates, Setting};
+use crate::cli::Fail;
+use crate::event::{Event, TrialOutcome};
+use crate::exec::{End, Feeder, More};
+use crate::plan::{Decision, NodeIndex, Plan};
+use crate::report::Results;
+use crate::spec::EpochLimits;
+use crate::store::Store;
+use crate::sweep::{Entry, Job, Journal, Outcome, Proposal, Replay, State, TrialState};
+
+/// A sweep that is being carried out.
+pub(in crate::cli) struct Driver<'a> {
+    setting: &'a Setting,
+    store: &'a Store,
+    replay: Replay,
+    journal: Journal,
+    /// The nodes of the trials that this process has looked at.
+    nodes: HashMap<u32, Replicates>,
+    active: BTreeMap<u32, Active>,
+    /// Known trials some of whose results have to be made again.
+    repairs: Option<Vec<(NodeIndex, Option<EpochLimits>)>>,
+    /// How many trials this process runs at once.
+    most: usize,
+    /// After this moment no new trial starts.
+    deadline: Option<Instant>,
+}
+
+/// A job that this process does.
+struct Active {
+    job: Job,
+    stage: Stage,
+    /// What has not ended yet.
+    open: BTreeSet<NodeIndex>,
+    error: Option<String>,
+    begun: Instant,
+}
+
+/// How far a job is.
+#[derive(PartialEq)]
+enum Stage {
+    /// The judged training of the first replicate runs, within its limits.
+    Judged,
+    /// Everything that is left runs.
+    Whole,
+}
+
+impl<'a> Driver<'a> {
+    /// A driver that goes on where `journal` stands.
+    ///
+    /// # Errors
+    /// The journal cannot be read or written, or there is no point in the space.
+    pub fn new(
+        setting: &'a Setting,
+        store: &'a Store,
+        mut journal: Journal,
+        most: usize,
+        retry_failed: bool,
+    ) -> Result<Self, Fail> {
+        let definition = setting.definition();
+        let replay = journal.turn(|entries, _| {
+            let (mut replay, defined) = Replay::of(entries, &definition)?;
+            let mut added: Vec<Entry> = defined.into_iter().collect();
+            if retry_failed {
+                let failed: Vec<u32> = replay
+                    .study()
+                    .trials()
+                    .iter()
+                    .filter(|trial| matches!(trial.state, State::Failed { .. }))
+                    .map(|trial| trial.number)
+                    .collect();
+                for trial in failed {
+                    replay.apply(Entry::Retried { trial });
+                    added.push(Entry::Retried { trial });
+                }
+            }
+            Ok::<_, Fail>((replay, added))
+        })?;
+        let deadline = setting
+            .sweep
+            .time
+            .and_then(|time| Instant::now().checked_add(time.0));
+        Ok(Self {
+            setting,
+            store,
+            replay,
+            journal,
+            nodes: HashMap::new(),
+            active: BTreeMap::new(),
+            repairs: None,
+            most,
+            deadline,
+        })
+    }
+
+    /// The study as it stands.
+    pub fn replay(&mut self) -> &mut Replay {
+        &mut self.replay
+    }
+
+    /// Adds to `plan` every trial that has come to its end, whoever ran it; gives all trials' nodes.
+    ///
+    /// # Errors
+    /// As for [`Setting::grow`].
+    pub fn complete(&mut self, plan: &mut Plan) -> Result<&HashMap<u32, Replicates>, Fail> {
+        for trial in self.replay.study().trials() {
+            if matches!(trial.state, State::Done { .. }) && !self.nodes.contains_key(&trial.number) {
+                let replicates = self.setting.grow(plan, trial.number, &trial.values)?;
+                self.nodes.insert(trial.number, replicates);
+            }
+        }
+        Ok(&self.nodes)
+    }
+
+    /// What is known of all trials, for tables and pages.
+    pub fn results(&mut self, file: String, plan: &Plan) -> Results {
+        results(
+            self.setting,
+            file,
+            plan,
+            self.replay.study().trials(),
+            &self.nodes,
+        )
+    }
+
+    /// What is missing of the trials that are known to be done: results that were evicted since.
+    fn repairs(&mut self, plan: &mut Plan) -> Result<Vec<(NodeIndex, Option<EpochLimits>)>, Fail> {
+        self.complete(plan)?;
+        let mut missing: Vec<NodeIndex> = self
+            .nodes
+            .values()
+            .flatten()
+            .flat_map(|nodes| self.setting.targets.iter().map(|name| nodes[name]))
+            .filter(|&index| !matches!(plan.node(index).decision, Decision::Reuse(..)))
+            .collect();
+        missing.sort_unstable();
+        missing.dedup();
+        Ok(missing.into_iter().map(|index| (index, None)).collect())
+    }
+
+    /// Takes note of how a node ended. Gives what is to be started then, and the jobs that ended.
+    fn note(
+        &mut self,
+        node: NodeIndex,
+        end: &End,
+    ) -> (Vec<(NodeIndex, Option<EpochLimits>)>, Vec<(u32, End)>) {
+        let (mut starts, mut ended) = (Vec::new(), Vec::new());
+        for (number, active) in &mut self.active {
+            if !active.open.remove(&node) {
+                continue;
+            }
+            match (end, &active.stage) {
+                (End::Done, Stage::Judged) => {
+                    active.stage = Stage::Whole;
+                    let nodes = targets(self.setting, &self.nodes[&active.job.trial]);
+                    starts.extend(nodes.iter().map(|&index| (index, None)));
+                    active.open = nodes;
+                }
+                (End::Done, Stage::Whole) => {}
+                (End::Paused(_), _) => ended.push((*number, end.clone())),
+                (End::Failed(error), _) => drop(active.error.get_or_insert_with(|| error.clone())),
+            }
+            if active.open.is_empty() && !matches!(end, End::Paused(_)) {
+                let end = match active.error.take() {
+                    Some(error) => End::Failed(error),
+                    None => End::Done,
+                };
+                ended.push((*number, end));
+            }
+        }
+        (starts, ended)
+    }
+
+    /// Writes down what came of a job, and tells it.
+    fn finish(
+        &mut self,
+        plan: &Plan,
+        number: u32,
+        end: End,
+        emit: &mut dyn FnMut(&Event),
+    ) -> Result<(), Fail> {
+        let Some(active) = self.active.remove(&number) else {
+            return Ok(());
+        };
+        let trial = active.job.trial;
+        let mut deviations = Vec::new();
+        let outcome = match end {
+            End::Paused(curve) => Outcome::Paused { curve },
+            End::Failed(error) => Outcome::Failed { error },
+            End::Done => match objective_values(self.setting, plan, &self.nodes[&trial]) {
+                Err(error) => Outcome::Failed { error },
+                Ok(values) => {
+                    deviations = values.iter().map(|values| deviation(values)).collect();
+                    Outcome::Done {
+                        objectives: values.iter().map(|values| mean(values)).collect(),
+                        curve: curve_of(self.setting, plan, self.store, &self.nodes[&trial]),
+                    }
+                }
+            },
+        };
+        let entry = Entry::Ended {
+            job: number,
+            outcome: outcome.clone(),
+        };
+        let Self { journal, replay, .. } = self;
+        journal.turn(|entries, _| {
+            follow(replay, entries)?;
+            replay.apply(entry.clone());
+            Ok::<_, Fail>(((), vec![entry]))
+        })?;
+        emit(&Event::TrialFinished {
+            trial,
+            values: active.job.values.clone(),
+            outcome: match outcome {
+                Outcome::Done { objectives, .. } => TrialOutcome::Done {
+                    objectives,
+                    deviations,
+                },
+                Outcome::Paused { curve } => TrialOutcome::Pruned {
+                    epoch: u32::try_from(curve.len()).unwrap_or(u32::MAX),
+                    value: curve.last().copied().unwrap_or(f64::NAN),
+                },
+                Outcome::Failed { error } => TrialOutcome::Failed { error },
+            },
+            best: self.replay.study().best().contains(&trial),
+            seconds: active.begun.elapsed().as_secs_f64(),
+        });
+        Ok(())
+    }
+
+    /// The next job, if there is one for this process now.
+    fn take_job(&mut self) -> Result<Proposal, Fail> {
+        let late = self.deadline.is_some_and(|deadline| deadline <= Instant::now());
+        let Self {
+            journal,
+            replay,
+            active,
+            ..
+        } = self;
+        journal.turn(|entries, worker| {
+            follow(replay, entries)?;
+            let orphan = replay.running().find(|(job, by)| {
+                !active.contains_key(&job.number) && *by != worker.name() && !worker.is_alive(by)
+            });
+            let proposal = match orphan {
+                _ if late => Proposal::Finished,
+                Some((job, _)) => Proposal::Run(job.clone()),
+                None => replay.study().propose()?,
+            };
+            let others = replay.running().any(|(job, _)| !active.contains_key(&job.number));
+            let (proposal, added) = match proposal {
+                Proposal::Run(job) => {
+                    let entry = Entry::Started {
+                        job: job.clone(),
+                        worker: worker.name().to_owned(),
+                    };
+                    replay.apply(entry.clone());
+                    (Proposal::Run(job), vec![entry])
+                }
+                // Another process may yet die and leave its job to this one.
+                Proposal::Finished if others && !late => (Proposal::Wait, Vec::new()),
+                other => (other, Vec::new()),
+            };
+            Ok::<_, Fail>((proposal, added))
+        })
+    }
+
+    /// Puts a job's trial into the plan; gives what is to be started for it.
+    fn begin(
+        &mut self,
+        plan: &mut Plan,
+        job: Job,
+        emit: &mut dyn FnMut(&Event),
+    ) -> Result<Vec<(NodeIndex, Option<EpochLimits>)>, Fail> {
+        let trials = self.replay.study().trials();
+        let known = trials.iter().find(|trial| trial.number == job.trial);
+        let continued_from = known.map(TrialState::epochs).filter(|epochs| *epochs > 0);
+        emit(&Event::TrialStarted {
+            trial: job.trial,
+            values: job.values.clone(),
+            continued_from,
+        });
+        let mut active = Active {
+            stage: Stage::Whole,
+            open: BTreeSet::new(),
+            error: None,
+            begun: Instant::now(),
+            job,
+        };
+        let (number, trial) = (active.job.number, active.job.trial);
+        if !self.nodes.contains_key(&trial) {
+            match self.setting.grow(plan, trial, &active.job.values) {
+                Ok(replicates) => drop(self.nodes.insert(trial, replicates)),
+                // Values that fit one by one, and not together.
+                Err(Fail::Spec(error)) => {
+                    self.active.insert(number, active);
+                    let error = format!("its values do not fit together: {error}");
+                    self.finish(plan, number, End::Failed(error), emit)?;
+                    return Ok(Vec::new());
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let replicates = &self.nodes[&trial];
+        let judged = self
+            .setting
+            .judged
+            .as_ref()
+            .filter(|_| active.job.limits.is_some());
+        let starts: Vec<(NodeIndex, Option<EpochLimits>)> = match judged {
+            Some(judged) => {
+                active.stage = Stage::Judged;
+                vec![(replicates[0][&judged.stage], active.job.limits.clone())]
+            }
+            None => targets(self.setting, replicates)
+                .into_iter()
+                .map(|index| (index, None))
+                .collect(),
+        };
+        active.open = starts.iter().map(|(index, _)| *index).collect();
+        self.active.insert(number, active);
+        Ok(starts)
+    }
+
+    fn step(
+        &mut self,
+        plan: &mut Plan,
+        ended: Vec<(NodeIndex, End)>,
+        free: bool,
+        emit: &mut dyn FnMut(&Event),
+    ) -> Result<More, Fail> {
+        if self.repairs.is_none() {
+            let repairs = self.repairs(plan)?;
+            self.repairs = Some(repairs.clone());
+            if !repairs.is_empty() {
+                return Ok(More::Start(repairs));
+            }
+        }
+        let mut starts = Vec::new();
+        for (node, end) in ended {
+            let (more, finished) = self.note(node, &end);
+            starts.extend(more);
+            for (number, end) in finished {
+                self.finish(plan, number, end, emit)?;
+            }
+        }
+        if !starts.is_empty() {
+            return Ok(More::Start(starts));
+        }
+        if self.active.len() >= self.most || !free {
+            return Ok(More::Wait);
+        }
+        Ok(match self.take_job()? {
+            Proposal::Run(job) => More::Start(self.begin(plan, job, emit)?),
+            Proposal::Finished if self.active.is_empty() => More::Finished,
+            Proposal::Wait | Proposal::Finished => More::Wait,
+        })
+    }
+}
+
+impl Feeder for Driver<'_> {
+    fn next(
+        &mut self,
+        plan: &mut Plan,
+        ended: Vec<(NodeIndex, End)>,
+        free: bool,
+        emit: &mut dyn FnMut(&Event),
+    ) -> Result<More, String> {
+        self.step(plan, ended, free, emit)
+            .map_err(|error| error.to_string())
+    }
+}
+
+/// Takes note of what other processes wrote.
+fn follow(replay: &mut Replay, entries: Vec<Entry>) -> Result<(), Fail> {
+    for entry in entries {
+        if let Entry::Defined { definition } = &entry
+            && !replay.definition().continues(definition)
+        {
+            return Err(Fail::io("going on with the sweep")(std::io::Error::other(
+                "another process goes on with it under a changed definition; run the command again to join in",
+            )));
+        }
+        replay.apply(entry);
+    }
+    Ok(())
+}
+
+/// The nodes that a trial has to bring up to date.
+fn targets(setting: &Setting, replicates: &Replicates) -> BTreeSet<NodeIndex> {
+    let of = |nodes: &HashMap<String, NodeIndex>| -> Vec<NodeIndex> {
+        setting.targets.iter().map(|name| nodes[name]).collect()
+    };
+    replicates.iter().flat_map(of).collect()
+}

@@ -1,0 +1,152 @@
+//! What a trial's results come to.
+
+use std::collections::BTreeMap;
+
+use super::setting::{Replicates, Setting};
+use crate::cli::tables::stage_result;
+use crate::plan::Plan;
+use crate::report::{Replicate, Results, Trial, TrialStatus};
+use crate::store::Store;
+use crate::sweep::{State, TrialState};
+
+/// Each objective's value in every replicate.
+///
+/// # Errors
+/// A stage reports no such figure: what it does report.
+pub(super) fn objective_values(
+    setting: &Setting,
+    plan: &Plan,
+    replicates: &Replicates,
+) -> Result<Vec<Vec<f64>>, String> {
+    let objectives = setting.sweep.objective.0.iter();
+    objectives
+        .map(|objective| {
+            let path = objective.path();
+            replicates
+                .iter()
+                .map(|nodes| {
+                    let node = plan.node(nodes[&path.stage]);
+                    let action = node
+                        .decision
+                        .action()
+                        .ok_or_else(|| format!("the stage `{}` has no result", path.stage))?;
+                    action.metrics.get(&path.metric).copied().ok_or_else(|| {
+                        let known: Vec<&str> = action.metrics.keys().map(String::as_str).collect();
+                        let known = match known.as_slice() {
+                            [] => "nothing".to_owned(),
+                            known => known.join(", "),
+                        };
+                        format!(
+                            "the objective `{}.{}` is not among what the stage reports: {known}",
+                            path.stage, path.metric
+                        )
+                    })
+                })
+                .collect()
+        })
+        .collect()
+}
+
+/// The judged figure of the first replicate's epochs; empty where nothing is judged, or where it
+/// cannot be read.
+pub(super) fn curve_of(setting: &Setting, plan: &Plan, store: &Store, replicates: &Replicates) -> Vec<f64> {
+    let read = || {
+        let judged = setting.judged.as_ref()?;
+        let node = plan.node(replicates.first()?[&judged.stage]);
+        let action = node.decision.action()?;
+        let bytes = store.read_file(&action.artifact, "history.csv").ok()?;
+        let mut rows = csv::Reader::from_reader(bytes.as_slice());
+        let column = rows
+            .headers()
+            .ok()?
+            .iter()
+            .position(|name| name == judged.metric)?;
+        rows.records()
+            .map(|row| row.ok()?.get(column)?.parse().ok())
+            .collect::<Option<Vec<f64>>>()
+    };
+    read().unwrap_or_default()
+}
+
+/// The mean.
+pub(super) fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+/// The sample standard deviation; none for a single value.
+pub(super) fn deviation(values: &[f64]) -> Option<f64> {
+    let freedom = values.len().checked_sub(1).filter(|freedom| *freedom > 0)?;
+    let mean = mean(values);
+    let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+    Some((squares / freedom as f64).sqrt())
+}
+
+/// What is known of a sweep's trials, for tables and pages.
+pub(super) fn results(
+    setting: &Setting,
+    file: String,
+    plan: &Plan,
+    trials: &[TrialState],
+    nodes: &std::collections::HashMap<u32, Replicates>,
+) -> Results {
+    let trials = trials.iter().map(|trial| {
+        let replicates: Vec<Replicate> = nodes
+            .get(&trial.number)
+            .into_iter()
+            .flatten()
+            .zip(0..)
+            .map(|(nodes, replicate)| Replicate {
+                seed: setting.seed(replicate),
+                stages: nodes
+                    .iter()
+                    .filter_map(|(name, &index)| {
+                        let node = plan.node(index);
+                        let action = node.decision.action()?;
+                        Some((name.clone(), stage_result(node.stage.kind.name(), action)))
+                    })
+                    .collect::<BTreeMap<_, _>>(),
+            })
+            .collect();
+        let whole = |replicate: &Replicate| {
+            setting
+                .targets
+                .iter()
+                .all(|name| replicate.stages.contains_key(name))
+        };
+        Trial {
+            number: trial.number,
+            parameters: setting.parameters(&trial.values),
+            status: match &trial.state {
+                State::Failed { error } => TrialStatus::Failed { error: error.clone() },
+                State::Paused => TrialStatus::Pruned {
+                    epoch: trial.epochs(),
+                },
+                State::Done { .. } if replicates.iter().all(whole) && !replicates.is_empty() => {
+                    TrialStatus::Done
+                }
+                State::Done { .. } | State::Waiting | State::Running => TrialStatus::Missing,
+            },
+            replicates,
+        }
+    });
+    Results {
+        pipeline: setting.base.name.clone(),
+        file,
+        description: setting.base.description.clone(),
+        swept: setting.sweep.params.keys().cloned().collect(),
+        objectives: setting.sweep.objective.0.clone(),
+        trials: trials.collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deviations_are_of_samples() {
+        assert_eq!(deviation(&[1.0]), None);
+        assert_eq!(deviation(&[1.0, 3.0]), Some(2f64.sqrt()));
+        assert_eq!(mean(&[1.0, 2.0, 6.0]), 3.0);
+    }
+}

@@ -1,0 +1,230 @@
+//! What a sweep is about: the file, the stages that its trials need, and how each gets into a plan.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+
+use crate::cli::Fail;
+use crate::event::trial_stage;
+use crate::fingerprint::Digest;
+use crate::plan::{NodeIndex, Plan};
+use crate::spec::{Kind, Override, Pipeline, Search, SpecError, Stage, Sweep, Template};
+use crate::store::Store;
+use crate::sweep::{Definition, Values};
+
+/// A pipeline file with a sweep, and what follows from them before anything runs.
+pub(in crate::cli) struct Setting {
+    template: Template,
+    overrides: Vec<Override>,
+    /// The pipeline as the file has it.
+    pub base: Pipeline,
+    /// What is swept, and how.
+    pub sweep: Sweep,
+    /// The stages that every trial brings up to date.
+    pub targets: Vec<String>,
+    /// The training whose epochs the pruner judges.
+    pub judged: Option<Judged>,
+    /// Stages that differ from trial to trial.
+    varied: BTreeSet<String>,
+    /// Stages that differ from replicate to replicate.
+    seeded: BTreeSet<String>,
+}
+
+/// The training whose epochs the pruner judges.
+#[derive(Clone, Debug)]
+pub(in crate::cli) struct Judged {
+    pub stage: String,
+    pub metric: String,
+}
+
+/// The nodes of a trial: of each replicate, by the stages' names.
+pub(in crate::cli) type Replicates = Vec<HashMap<String, NodeIndex>>;
+
+impl Setting {
+    /// Reads the sweep of a file, changed as the command line says.
+    ///
+    /// # Errors
+    /// Mistakes in the file or the command line; nothing is swept.
+    pub fn new(template: Template, overrides: &[Override]) -> Result<Self, SpecError> {
+        let (sweep, overrides) = template.sweep(overrides)?;
+        let base = template.pipeline(&overrides)?;
+        let judged = sweep
+            .judged()
+            .filter(|_| sweep.prune.is_some())
+            .map(|objective| Judged {
+                stage: objective.path().stage.clone(),
+                metric: objective.path().metric.clone(),
+            });
+        let varied = reached(&base, |stage| {
+            sweep.params.keys().any(|name| stage.params.contains(name))
+        });
+        let seeded = match sweep.replicates {
+            NonZeroU32::MIN => BTreeSet::new(),
+            _ => reached(&base, |stage| stage.kind.draws()),
+        };
+        let mut targets: BTreeSet<String> = sweep
+            .objective
+            .0
+            .iter()
+            .map(|objective| objective.path().stage.clone())
+            .collect();
+        targets.extend(judged.iter().map(|judged| judged.stage.clone()));
+        for table in base.tables.values() {
+            targets.extend(table.columns.values().map(|path| path.stage.clone()));
+        }
+        if targets.is_empty() {
+            targets.extend(base.stages.keys().cloned());
+        }
+        Ok(Self {
+            template,
+            overrides,
+            targets: targets.into_iter().collect(),
+            base,
+            sweep,
+            judged,
+            varied,
+            seeded,
+        })
+    }
+
+    /// All that decides which trials there are.
+    pub fn definition(&self) -> Definition {
+        Definition {
+            sweep: self.sweep.clone(),
+            own: self.base.params.clone(),
+            seed: self.base.seed,
+            max_epochs: self.max_epochs(),
+        }
+    }
+
+    /// How many trials may run at once, if the sweep leaves it open.
+    pub fn parallel(&self, cpus: usize) -> usize {
+        let learns =
+            matches!(self.sweep.search, Search::Tpe(_) | Search::CmaEs(_)) || self.sweep.prune.is_some();
+        match self.sweep.parallel {
+            Some(parallel) => parallel.get() as usize,
+            None if learns => 1,
+            None => cpus,
+        }
+    }
+
+    /// The place of the sweep's journal: one for each content of the stages that the objectives
+    /// (or else the tables) speak of, whatever is swept.
+    ///
+    /// # Errors
+    /// A project file that is not there, or a store that fails.
+    pub fn folder(&self, project: &Path, store: &Store) -> Result<PathBuf, Fail> {
+        let mut plan = Plan::empty(&self.base.name, project, store, HashMap::new());
+        let mut stages: Vec<String> = self
+            .sweep
+            .objective
+            .0
+            .iter()
+            .map(|objective| objective.path().stage.clone())
+            .collect();
+        if stages.is_empty() {
+            stages.clone_from(&self.targets);
+        }
+        let nodes = plan.grow(&self.base, &stages, &str::to_owned)?;
+        let recipes: BTreeMap<&String, Digest> = stages
+            .iter()
+            .map(|name| (name, plan.node(nodes[name]).recipe))
+            .collect();
+        let digest = Digest::of_value("sweep", &(&self.base.name, recipes));
+        let name: String = self
+            .base
+            .name
+            .chars()
+            .filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
+            .take(40)
+            .collect();
+        Ok(store
+            .root()
+            .join("sweeps")
+            .join(format!("{name}-{}", digest.short())))
+    }
+
+    /// The stages that are the same in all trials.
+    pub fn shared(&self) -> Vec<String> {
+        let names = self.base.stages.keys();
+        names
+            .filter(|name| !self.varied.contains(*name) && !self.seeded.contains(*name))
+            .cloned()
+            .collect()
+    }
+
+    /// Adds the stages of a trial to `plan`.
+    ///
+    /// # Errors
+    /// The values do not fit together, a project file is not there, or the store fails.
+    pub fn grow(&self, plan: &mut Plan, trial: u32, values: &Values) -> Result<Replicates, Fail> {
+        let mut replicates = Vec::new();
+        for replicate in 0..self.sweep.replicates.get() {
+            let seed = self.seed(replicate);
+            let pipeline = self.template.trial(&self.overrides, values, seed)?;
+            let name_of = |stage: &str| {
+                if self.seeded.contains(stage) {
+                    trial_stage(stage, trial, Some(replicate + 1))
+                } else if self.varied.contains(stage) {
+                    trial_stage(stage, trial, None)
+                } else {
+                    stage.to_owned()
+                }
+            };
+            replicates.push(plan.grow(&pipeline, &self.targets, &name_of)?);
+        }
+        Ok(replicates)
+    }
+
+    /// The seed of a replicate, counted from 0.
+    pub fn seed(&self, replicate: u32) -> u64 {
+        self.base.seed.wrapping_add(u64::from(replicate))
+    }
+
+    /// Every parameter's value in a trial.
+    pub fn parameters(&self, values: &Values) -> Values {
+        let mut parameters = self.base.params.clone();
+        for (name, value) in values {
+            parameters.insert(name.clone(), value.clone());
+        }
+        parameters
+    }
+
+    /// The epochs of the judged training, if they are the same all over the space.
+    fn max_epochs(&self) -> Option<u32> {
+        let judged = self.judged.as_ref()?;
+        let epochs = |pipeline: &Pipeline| match &pipeline.stages.get(&judged.stage)?.kind {
+            Kind::Train(train) => Some(train.epochs.get()),
+            _ => None,
+        };
+        let own = epochs(&self.base)?;
+        let same = self.sweep.params.iter().all(|(name, parameter)| {
+            parameter.domain.probes().into_iter().all(|value| {
+                let values = Values::from([(name.clone(), value)]);
+                let pipeline = self.template.trial(&self.overrides, &values, self.base.seed);
+                pipeline.is_ok_and(|pipeline| epochs(&pipeline) == Some(own))
+            })
+        });
+        same.then_some(own)
+    }
+}
+
+/// The stages that `holds` is true of, and all that depend on them.
+fn reached(pipeline: &Pipeline, holds: impl Fn(&Stage) -> bool) -> BTreeSet<String> {
+    let mut reached: BTreeSet<String> = BTreeSet::new();
+    loop {
+        let more: Vec<String> = pipeline
+            .stages
+            .iter()
+            .filter(|(name, stage)| {
+                !reached.contains(*name)
+                    && (holds(stage) || stage.upstream().iter().any(|name| reached.contains(name)))
+            })
+            .map(|(name, _)| name.clone())
+            .collect();
+        if more.is_empty() {
+            return reached;
+        }
+        reached.extend(more);
+    }
+}

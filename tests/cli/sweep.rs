@@ -1,0 +1,332 @@
+//! Sweeps: many trials of one pipeline, whatever happens on the way.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use crate::project::Project;
+
+/// A pipeline whose objective is computed by the shell and leaves a mark each time it runs.
+fn toy(sweep: &str) -> Project {
+    let project = Project::new();
+    let marks = project.path("marks");
+    project.write("marks/.keep", "");
+    let source = format!(
+        "name: toy
+params: {{x: 0, y: 0}}
+stages:
+  shared:
+    command: {{run: 'mktemp {marks}/shared-XXXXXX; echo > out', outputs: [out]}}
+  score:
+    command:
+      run: 'mktemp {marks}/score-XXXXXX; test ${{x}} -ne 7; echo \"{{\\\"loss\\\": $((${{x}} * ${{x}} + ${{y}}))}}\" > m.json'
+      inputs: {{SHARED: shared}}
+      outputs: [m.json]
+      metrics: m.json
+sweep:
+{sweep}
+  objective: {{minimize: score.loss}}
+tables:
+  toy: {{rows: [x, y], columns: {{loss: score.loss}}, formats: [csv]}}
+",
+        marks = marks.display(),
+    );
+    project.write("p.yaml", source);
+    project
+}
+
+/// How often each stage of the toy has run.
+fn runs(project: &Project) -> BTreeMap<String, usize> {
+    let mut runs = BTreeMap::new();
+    for entry in std::fs::read_dir(project.path("marks")).unwrap() {
+        let name = entry.unwrap().file_name().to_string_lossy().into_owned();
+        if let Some((stage, _)) = name.split_once('-') {
+            *runs.entry(stage.to_owned()).or_default() += 1;
+        }
+    }
+    runs
+}
+
+fn change(project: &Project, old: &str, new: &str) {
+    let text = project.read("p.yaml");
+    assert!(text.contains(old), "`{old}` is not in the file");
+    project.write("p.yaml", text.replace(old, new));
+}
+
+/// The rows of a table, without its titles.
+fn rows(project: &Project, table: &str) -> Vec<Vec<String>> {
+    let text = project.read(table);
+    csv::Reader::from_reader(text.as_bytes())
+        .records()
+        .map(|row| row.unwrap().iter().map(str::to_owned).collect())
+        .collect()
+}
+
+const GRID: &str = "  params: {x: [1, 2, 3], y: [0, 1]}";
+
+#[test]
+fn what_is_shared_runs_once_and_a_second_call_runs_nothing() {
+    let project = toy(GRID);
+    project
+        .erlen(["sweep", "p.yaml"])
+        .assert_code(0)
+        .assert_stderr("7 ran");
+    assert_eq!(
+        runs(&project),
+        BTreeMap::from([("score".into(), 6), ("shared".into(), 1)])
+    );
+    let table = rows(&project, "results/toy.csv");
+    assert_eq!(table.len(), 6);
+    assert_eq!(table[1], ["1", "1", "2"]);
+    project
+        .erlen(["sweep", "p.yaml"])
+        .assert_code(0)
+        .assert_stderr("0 ran");
+    assert_eq!(rows(&project, "results/toy.csv"), table);
+}
+
+#[test]
+fn a_wider_space_runs_only_the_new_points_and_says_what_it_keeps() {
+    let project = toy(GRID);
+    project.erlen(["sweep", "p.yaml"]).assert_code(0);
+    change(&project, "x: [1, 2, 3]", "x: [2, 3, 4, 5]");
+    let again = project.erlen(["sweep", "p.yaml"]);
+    again
+        .assert_code(0)
+        .assert_stderr("4 of its 6 trials fit it")
+        .assert_stderr("4 ran");
+    assert_eq!(rows(&project, "results/toy.csv").len(), 8);
+    // As it was: all is known.
+    change(&project, "x: [2, 3, 4, 5]", "x: [1, 2, 3]");
+    project
+        .erlen(["sweep", "p.yaml"])
+        .assert_code(0)
+        .assert_stderr("0 ran");
+}
+
+#[test]
+fn failed_trials_stop_nobody_and_are_tried_again_when_asked() {
+    let project = toy("  params: {x: [6, 7, 8]}");
+    let first = project.erlen(["sweep", "p.yaml"]);
+    first
+        .assert_code(0)
+        .assert_stderr("1 failed")
+        .assert_stderr("2 done");
+    assert_eq!(runs(&project)["score"], 3);
+    project.erlen(["sweep", "p.yaml"]).assert_code(0);
+    assert_eq!(runs(&project)["score"], 3, "a failed trial is left alone");
+    project
+        .erlen(["sweep", "p.yaml", "--retry-failed"])
+        .assert_code(0);
+    assert_eq!(runs(&project)["score"], 4, "only the failed one runs again");
+}
+
+#[test]
+fn a_sweep_of_which_all_trials_fail_fails() {
+    let project = toy("  params: {x: [7], y: [0, 1]}");
+    let finished = project.erlen(["sweep", "p.yaml"]);
+    finished
+        .assert_code(1)
+        .assert_stderr("every trial failed")
+        .assert_stderr("--retry-failed");
+    assert!(!project.path("results").exists());
+}
+
+#[test]
+fn an_objective_that_nobody_reports_is_told_with_those_that_exist() {
+    let project = toy("  params: {x: [1]}");
+    change(&project, "minimize: score.loss", "minimize: score.los");
+    project
+        .erlen(["sweep", "p.yaml"])
+        .assert_code(1)
+        .assert_stderr("`score.los` is not among what the stage reports: loss");
+}
+
+#[test]
+fn several_values_on_the_command_line_are_a_sweep() {
+    let project = toy("  params: {y: [5]}");
+    let finished = project.erlen(["sweep", "p.yaml", "--set", "x=1,2", "--set", "y=3"]);
+    finished.assert_code(0).assert_stderr("3 ran");
+    let table = rows(&project, "results/toy.csv");
+    assert_eq!(table, [["1", "3", "4"], ["2", "3", "7"]]);
+    project
+        .erlen(["sweep", "p.yaml", "--set", "y=1"])
+        .assert_code(2)
+        .assert_stderr("nothing to sweep");
+    project
+        .erlen(["sweep", "p.yaml", "--set", "z=1,2"])
+        .assert_code(2)
+        .assert_stderr("no such parameter");
+    let described = project.erlen(["sweep", "p.yaml", "-n", "--set", "x={int: [1, 9]}"]);
+    described.assert_code(0);
+    assert!(
+        described.stdout.contains("9 trials by grid"),
+        "{}",
+        described.stdout
+    );
+}
+
+#[test]
+fn many_processes_share_the_trials_of_one_sweep() {
+    let project = toy("  params: {x: {int: [10, 40]}}\n  search: {random: {trials: 24}}");
+    let children: Vec<_> = (0..4).map(|_| project.start(["sweep", "p.yaml"])).collect();
+    for child in children {
+        let output = child.wait_with_output().unwrap();
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{text}");
+        assert!(!text.contains("locked"), "{text}");
+    }
+    assert_eq!(
+        runs(&project),
+        BTreeMap::from([("score".into(), 24), ("shared".into(), 1)])
+    );
+    assert_eq!(rows(&project, "results/toy.csv").len(), 24);
+}
+
+#[test]
+fn a_result_that_was_lost_is_made_again() {
+    let project = toy("  params: {x: [1, 2]}");
+    project.erlen(["sweep", "p.yaml"]).assert_code(0);
+    let actions = project.path(".erlen/actions");
+    let file = walkdir::WalkDir::new(actions)
+        .into_iter()
+        .filter_map(Result::ok)
+        .find(|entry| {
+            entry.file_type().is_file() && std::fs::read_to_string(entry.path()).unwrap().contains("score@2")
+        })
+        .unwrap();
+    std::fs::remove_file(file.path()).unwrap();
+    project
+        .erlen(["sweep", "p.yaml"])
+        .assert_code(0)
+        .assert_stderr("1 ran");
+    assert_eq!(rows(&project, "results/toy.csv").len(), 2);
+}
+
+fn digits(sweep: &str) -> Project {
+    let project = Project::new().with_copy("datasets/digits.csv.gz");
+    project.write(
+        "p.yaml",
+        format!(
+            "name: digits
+params: {{lr: 0.1, width: 16}}
+stages:
+  raw: {{download: {{url: datasets/digits.csv.gz}}}}
+  data:
+    preprocess: {{input: raw, format: {{csv: {{label: -1}}}}, split: {{val: 0.2, test: 0.2}}}}
+  model:
+    train:
+      data: data
+      model: {{mlp: {{hidden: ['${{width}}']}}}}
+      epochs: 4
+      batch_size: 64
+      optimizer: {{sgd: {{lr: '${{lr}}', momentum: 0.9}}}}
+  test: {{evaluate: {{model: model, data: data}}}}
+sweep:
+  params: {{lr: {{log_uniform: [0.001, 0.5]}}, width: {{log_int: [4, 32]}}}}
+{sweep}
+  objective: {{maximize: model.val_accuracy}}
+tables:
+  digits: {{rows: [lr, width], columns: {{accuracy: test.accuracy}}, formats: [csv]}}
+"
+        ),
+    );
+    project
+}
+
+const SEARCH: &str =
+    "  search: {tpe: {trials: 8, startup: 3}}\n  replicates: 2\n  prune: {asha: {reduction: 2}}";
+
+/// The trials of a sweep's journal, as it began: which jobs, in which order, with which end.
+fn jobs(project: &Project) -> Vec<String> {
+    let journal = walkdir::WalkDir::new(project.path(".erlen/sweeps"))
+        .into_iter()
+        .filter_map(Result::ok)
+        .find(|entry| entry.file_name() == "journal.jsonl")
+        .expect("a journal");
+    let text = std::fs::read_to_string(journal.path()).unwrap();
+    let mut seen = Vec::new();
+    for line in text.lines() {
+        let mut entry: serde_json::Value = serde_json::from_str(line).unwrap();
+        if let Some(entry) = entry.as_object_mut() {
+            entry.remove("worker");
+        }
+        let line = entry.to_string();
+        // A job that was taken over stands there again.
+        if !seen.contains(&line) {
+            seen.push(line);
+        }
+    }
+    seen
+}
+
+#[test]
+fn a_killed_sweep_goes_on_as_if_nothing_had_happened() {
+    let undisturbed = digits(SEARCH);
+    undisturbed
+        .erlen(["sweep", "p.yaml"])
+        .assert_code(0)
+        .assert_stderr("pruned");
+
+    let project = digits(SEARCH);
+    for ended in [2, 5] {
+        let mut child = project.start(["sweep", "p.yaml"]);
+        let begun = Instant::now();
+        while !project.path(".erlen/sweeps").exists() || count(&project, "\"ended\"") < ended {
+            assert!(begun.elapsed() < Duration::from_secs(120), "no trial ended");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    project.erlen(["sweep", "p.yaml"]).assert_code(0);
+    assert_eq!(jobs(&project), jobs(&undisturbed));
+    assert_eq!(
+        project.read("results/digits.csv"),
+        undisturbed.read("results/digits.csv")
+    );
+}
+
+fn count(project: &Project, what: &str) -> usize {
+    walkdir::WalkDir::new(project.path(".erlen/sweeps"))
+        .into_iter()
+        .filter_map(Result::ok)
+        .filter(|entry| entry.file_name() == "journal.jsonl")
+        .map(|entry| {
+            let text = std::fs::read_to_string(entry.path()).unwrap_or_default();
+            text.matches(what).count()
+        })
+        .sum()
+}
+
+#[test]
+fn pruned_trials_go_on_from_their_checkpoints() {
+    let project = digits("  search: {random: {trials: 4}}\n  prune: {asha: {reduction: 4}}");
+    project
+        .erlen(["sweep", "p.yaml"])
+        .assert_code(0)
+        .assert_stderr("3 pruned");
+    change(&project, "\n  prune: {asha: {reduction: 4}}", "");
+    let finished = project.erlen(["sweep", "p.yaml", "--log-format", "json"]);
+    finished.assert_code(0);
+    let resumed: Vec<&str> = finished
+        .stderr
+        .lines()
+        .filter(|line| line.contains("training_started"))
+        .collect();
+    assert_eq!(resumed.len(), 3, "{resumed:?}");
+    assert!(
+        resumed.iter().all(|line| line.contains("\"resumed_from\":[1,0]")),
+        "{resumed:?}"
+    );
+    assert_eq!(rows(&project, "results/digits.csv").len(), 4);
+
+    // What was pruned on the way came out as if it had not been.
+    let plain = digits("  search: {random: {trials: 4}}");
+    plain.erlen(["sweep", "p.yaml"]).assert_code(0);
+    let sorted = |project: &Project| {
+        let mut rows = rows(project, "results/digits.csv");
+        rows.sort();
+        rows
+    };
+    assert_eq!(sorted(&project), sorted(&plain));
+}
