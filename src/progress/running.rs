@@ -223,18 +223,22 @@ impl Running {
         compose(head, self.parts(now, palette), width, palette)
     }
 
+    /// How long it has run, or waited: `12 s`.
+    pub fn elapsed(&self, now: Instant) -> String {
+        text::whole_seconds((now - self.since).as_secs_f64())
+    }
+
     /// What its row says behind the name.
     pub fn parts(&self, now: Instant, palette: &Palette) -> Vec<Part> {
-        let elapsed = (now - self.since).as_secs_f64();
         match &self.doing {
             Doing::Starting { kind, reason } => vec![
                 Part::text(0, kind.clone()),
-                Part::text(1, text::whole_seconds(elapsed)),
+                Part::text(1, self.elapsed(now)),
                 Part::text(2, paint(palette.dim, reason)),
             ],
             Doing::Waiting => vec![
                 Part::text(0, "waits for another process".to_owned()),
-                Part::text(1, text::whole_seconds(elapsed)),
+                Part::text(1, self.elapsed(now)),
             ],
             Doing::Task {
                 task,

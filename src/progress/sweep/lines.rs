@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use anstyle::Style;
 
 use super::tally::Counts;
-use super::{Columns, Tally, Values, trial_of};
+use super::{Columns, Tally, Values, ranks, trial_of};
 use crate::event::{Activity, Event, Level, TrialOutcome};
 use crate::progress::narrator::LISTED;
 use crate::progress::style::{Palette, paint};
@@ -199,17 +199,21 @@ impl SweepLines {
         let head = format!("{} {}  ", paint(style, mark), self.columns.name(trial, &palette));
         let room = room.map(|room| room.saturating_sub(console::measure_text_width(&head)));
         let values = self.columns.values(values, &palette);
-        let mut parts: Vec<(u8, String)> = (10..).zip(values).collect();
+        let mut parts: Vec<(u8, String)> = ranks(10).zip(values).collect();
         match outcome {
             TrialOutcome::Done { .. } => {
                 let figures = self.columns.figures(&self.tally, outcome, &palette);
-                parts.extend((0..).zip(figures));
+                parts.extend(ranks(0).zip(figures));
                 let time = match seconds {
                     0.0 => "known".to_owned(),
                     seconds => text::seconds(seconds),
                 };
                 parts.push((u8::MAX, format!("{time:<7}")));
-                let word = if self.tally.has_front() { "on the front" } else { "best" };
+                let word = if self.tally.has_front() {
+                    "on the front"
+                } else {
+                    "best"
+                };
                 // Blank where it is not the best, so that the same columns fit in every line.
                 let word = match best {
                     true => paint(palette.good, word),
@@ -253,31 +257,23 @@ impl SweepLines {
         };
         let rest = std::mem::take(&mut self.rest);
         if rest.sum() > 0 {
-            add(
-                palette.good,
-                "✓",
-                format!("{} more {}", text::count(rest.sum() as u64), sorts(rest)),
-            );
+            let noun = text::counted(rest.sum(), "more trial");
+            add(palette.good, "✓", format!("{noun}: {}", sorts(rest)));
         }
         let repeated = std::mem::take(&mut self.repeated);
-        for (sort, style, mark, noun) in [
-            (Message::Failure, palette.bad, "✗", "failure"),
-            (Message::Retry, palette.warning, "!", "failed attempt"),
-            (Message::Warning, palette.warning, "!", "warning"),
+        for (sort, style, mark, noun, verb) in [
+            (Message::Failure, palette.bad, "✗", "more stage", " failed"),
+            (Message::Retry, palette.warning, "!", "more attempt", " failed"),
+            (Message::Warning, palette.warning, "!", "more warning", ""),
         ] {
             if let Some(number) = repeated.get(&sort) {
-                let plural = if *number == 1 { "" } else { "s" };
-                add(
-                    style,
-                    mark,
-                    format!("{} more {noun}{plural}", text::count(*number as u64)),
-                );
+                add(style, mark, format!("{}{verb}", text::counted(*number, noun)));
             }
         }
         let stopped = std::mem::take(&mut self.stopped).len();
         if stopped > 0 {
             let what = format!(
-                "{} stopped: what they had done is kept",
+                "{} stopped; what was done is kept",
                 text::counted(stopped, "trial")
             );
             add(palette.warning, "!", what);

@@ -44,3 +44,8 @@ fn trial_of(event: &Event) -> Option<(&str, u32)> {
     };
     of_trial(stage).map(|(_, trial, _)| (stage.as_str(), trial))
 }
+
+/// The ranks of parts that leave from the last on, however many they are.
+fn ranks(first: u8) -> impl Iterator<Item = u8> {
+    (first..200).chain(std::iter::repeat(200))
+}

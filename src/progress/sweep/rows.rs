@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use indexmap::IndexMap;
 
-use super::{Best, Columns, Tally, Values, trial_of};
-use crate::event::{Activity, Event, of_trial};
+use super::{Best, Columns, Tally, Values, ranks, trial_of};
+use crate::event::{Activity, Event, TrialOutcome, of_trial};
 use crate::progress::row::{Part, compose};
 use crate::progress::running::{Doing, Running, Stages, spinner, time_left};
 use crate::progress::sparkline::{Curve, Scales};
@@ -23,11 +23,15 @@ pub struct SweepRows {
     columns: Columns,
     replicates: u32,
     trials: IndexMap<u32, Trial>,
+    pruned: HashMap<u32, Curves>,
     most_at_once: usize,
     seconds: f64,
     timed: usize,
     scales: Scales,
 }
+
+/// The curves of a trial's stages.
+type Curves = HashMap<String, Curve>;
 
 /// A trial that runs, or that is paused and may go on.
 struct Trial {
@@ -35,7 +39,7 @@ struct Trial {
     since: Instant,
     paused: bool,
     stages: Stages,
-    curves: HashMap<String, Curve>,
+    curves: Curves,
     latest: Option<String>,
 }
 
@@ -50,7 +54,8 @@ impl SweepRows {
                 self.trials.clear();
             }
             Event::TrialStarted { trial, values, .. } => {
-                let curves = self.trials.shift_remove(trial).map(|trial| trial.curves);
+                let paused = self.trials.shift_remove(trial).map(|trial| trial.curves);
+                let curves = paused.or_else(|| self.pruned.remove(trial));
                 let begun = Trial {
                     values: values.clone(),
                     since: now,
@@ -62,8 +67,17 @@ impl SweepRows {
                 self.trials.insert(*trial, begun);
                 self.most_at_once = self.most_at_once.max(self.running());
             }
-            Event::TrialFinished { trial, seconds, .. } => {
-                self.trials.shift_remove(trial);
+            Event::TrialFinished {
+                trial,
+                outcome,
+                seconds,
+                ..
+            } => {
+                let ended = self.trials.shift_remove(trial);
+                // One that did well after all goes on where it stood.
+                if let (Some(ended), TrialOutcome::Pruned { .. }) = (ended, outcome) {
+                    self.pruned.insert(*trial, ended.curves);
+                }
                 // What was known takes no time, and what is still to come is not known.
                 if *seconds > 0.0 {
                     self.seconds += seconds;
@@ -174,7 +188,8 @@ impl SweepRows {
         let rests: Vec<f64> = running
             .map(|trial| (mean - (now - trial.since).as_secs_f64()).max(0.0))
             .collect();
-        let waiting = left.saturating_sub(rests.len()) as f64 * mean;
+        // Most of those that are paused never go on.
+        let waiting = left.saturating_sub(self.trials.len()) as f64 * mean;
         let lanes = self.most_at_once.clamp(1, left) as f64;
         let longest = rests.iter().copied().fold(0.0, f64::max);
         Some(((waiting + rests.iter().sum::<f64>()) / lanes).max(longest))
@@ -198,7 +213,11 @@ impl SweepRows {
         );
         let mut parts = self.value_parts(values, palette);
         let figures = self.columns.listed_figures(&self.tally, outcome, palette);
-        parts.extend((0..).zip(figures).map(|(rank, figure)| Part::text(rank, figure)));
+        parts.extend(
+            ranks(0)
+                .zip(figures)
+                .map(|(rank, figure)| Part::text(rank, figure)),
+        );
         parts.push(Part::text(20, front.unwrap_or_default()));
         Some(compose(head, parts, width, palette))
     }
@@ -229,7 +248,7 @@ impl SweepRows {
     /// The values leave a row from the last on; the first ones stay longer than what is less telling.
     fn value_parts(&self, values: &Values, palette: &Palette) -> Vec<Part> {
         let cells = self.columns.values(values, palette);
-        let ranks = [8, 9, 10].into_iter().chain(30..);
+        let ranks = [8, 9, 10].into_iter().chain(ranks(30));
         let parts = ranks.zip(cells).map(|(rank, cell)| Part::text(rank, cell));
         parts.collect()
     }
@@ -246,7 +265,9 @@ impl SweepRows {
         let (name, replicate) = name.map_or((stage.stage.as_str(), None), |(name, _, replicate)| {
             (name, replicate)
         });
-        let mut parts = vec![Part::text(11, name.to_owned())];
+        // A stage that has told nothing has nothing but its name to show.
+        let starting = matches!(stage.doing, Doing::Starting { .. });
+        let mut parts = vec![Part::text(if starting { 0 } else { 11 }, name.to_owned())];
         if let Some(replicate) = replicate.filter(|_| self.replicates > 1) {
             parts.push(Part::text(12, format!("seed {replicate}/{}", self.replicates)));
         }
@@ -254,9 +275,16 @@ impl SweepRows {
         if more > 0 {
             parts.push(Part::text(13, format!("+{more}")));
         }
-        let Doing::Training(training) = &stage.doing else {
-            parts.extend(stage.parts(now, palette));
-            return parts;
+        let training = match &stage.doing {
+            Doing::Training(training) => training,
+            Doing::Starting { .. } => {
+                parts.push(Part::text(1, stage.elapsed(now)));
+                return parts;
+            }
+            Doing::Waiting | Doing::Task { .. } => {
+                parts.extend(stage.parts(now, palette));
+                return parts;
+            }
         };
         parts.push(Part::text(0, training.epoch_text()));
         let batches = training.batches.to_string().len();
