@@ -23,7 +23,7 @@ digits:
 snapshots:
     INSTA_UPDATE=always cargo test
 
-# Look at the display: MODE is auto, plain or json; SCENE is training, trouble or many.
+# Look at the display: MODE is auto, plain or json; SCENE is training, trouble, many or sweep.
 display MODE="auto" SCENE="training":
     cargo run --example progress_demo -- {{MODE}} {{SCENE}}
 

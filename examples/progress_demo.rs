@@ -1,14 +1,16 @@
 //! Plays a made-up run through the display, for looking at it: nothing is computed.
 //!
-//! `cargo run --example progress_demo -- [auto|plain|json] [trouble|many]`
+//! `cargo run --example progress_demo -- [auto|plain|json] [trouble|many|sweep]`
 
 use std::collections::BTreeMap;
 use std::thread::sleep;
 use std::time::Duration;
 
-use erlen::event::{Activity, Event, Level, RunStatus, Unit};
+use erlen::event::{Activity, Event, Level, RunStatus, TrialOutcome, Unit, trial_stage};
 use erlen::fingerprint::Digest;
 use erlen::progress::{Format, Options, Progress, for_terminal};
+use indexmap::IndexMap;
+use serde_json::json;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -24,6 +26,7 @@ fn main() {
     match arguments.get(1).map(String::as_str) {
         Some("trouble") => trouble(progress.as_mut()),
         Some("many") => many(progress.as_mut()),
+        Some("sweep") => sweep(progress.as_mut()),
         _ => training(progress.as_mut()),
     }
 }
@@ -259,5 +262,199 @@ fn many(progress: &mut dyn Progress) {
         failed: 0,
         skipped: 0,
         seconds,
+    });
+}
+
+/// A trial of the made-up sweep: every third sort of value does badly, and trial 7 fails.
+struct Trial {
+    number: u32,
+    replicate: u32,
+    epoch: u32,
+    values: IndexMap<String, serde_json::Value>,
+    peak: f64,
+}
+
+impl Trial {
+    const EPOCHS: u32 = 12;
+    const REPLICATES: u32 = 2;
+
+    fn new(number: u32) -> Self {
+        let share = f64::from(number * 7 % 24) / 24.0;
+        let mut values = IndexMap::from([
+            ("lr".to_owned(), json!(10f64.powf(-3.0 * share))),
+            ("width".to_owned(), json!(16 << (number % 4))),
+            (
+                "optimizer".to_owned(),
+                json!(["sgd", "adamw", "lion"][number as usize % 3]),
+            ),
+        ]);
+        if number.is_multiple_of(3) {
+            values.insert("momentum".to_owned(), json!(0.9));
+        }
+        Self {
+            number,
+            replicate: 1,
+            epoch: 0,
+            values,
+            peak: 0.98 - 0.6 * (share - 0.4).powi(2),
+        }
+    }
+
+    fn stage(&self) -> String {
+        trial_stage("model", self.number, Some(self.replicate))
+    }
+
+    fn begin_training(&self, progress: &mut dyn Progress) {
+        progress.event(&started(&self.stage(), "train"));
+        progress.event(&tell(
+            &self.stage(),
+            Activity::TrainingStarted {
+                parameters: 94_410,
+                samples: 1293,
+                epochs: Self::EPOCHS,
+                batches: 41,
+                threads: 1,
+                resumed_from: None,
+            },
+        ));
+    }
+
+    /// One epoch more; what became of the trial, once it ends.
+    fn step(&mut self, progress: &mut dyn Progress) -> Option<TrialOutcome> {
+        self.epoch += 1;
+        let speed = 1.0 + f64::from(self.number % 3);
+        let accuracy = self.peak * (1.0 - 0.9 * (-f64::from(self.epoch) / (4.0 * speed)).exp());
+        let metrics = [("train_loss", 2.0 - 2.0 * accuracy), ("val_accuracy", accuracy)];
+        let metrics = metrics.map(|(name, value)| (name.to_owned(), value)).into();
+        progress.event(&tell(
+            &self.stage(),
+            Activity::EpochFinished {
+                epoch: self.epoch,
+                metrics,
+                samples_per_second: 5300.0,
+                seconds: 0.25,
+            },
+        ));
+        if self.number == 7 && self.epoch == 2 {
+            let error =
+                "the loss is not finite after epoch 2\nlower the learning rate, or clip the gradients";
+            progress.event(&Event::StageFailed {
+                stage: self.stage(),
+                error: error.into(),
+                log: Some("/project/.erlen/work/097287809041/log".into()),
+                tail: vec!["epoch 2: loss inf".into()],
+                attempt: 1,
+                retrying: false,
+            });
+            return Some(TrialOutcome::Failed { error: error.into() });
+        }
+        if self.number > 6 && self.epoch == 3 && accuracy < 0.4 {
+            progress.event(&Event::StagePaused {
+                stage: self.stage(),
+                epoch: 3,
+            });
+            return Some(TrialOutcome::Pruned {
+                epoch: 3,
+                value: accuracy,
+            });
+        }
+        if self.epoch < Self::EPOCHS {
+            return None;
+        }
+        progress.event(&finished(&self.stage(), 3.0, &[("val_accuracy", accuracy)]));
+        if self.replicate < Self::REPLICATES {
+            self.replicate += 1;
+            self.epoch = 0;
+            self.begin_training(progress);
+            return None;
+        }
+        Some(TrialOutcome::Done {
+            objectives: vec![accuracy],
+            deviations: vec![Some(0.0013 * speed)],
+        })
+    }
+}
+
+fn sweep(progress: &mut dyn Progress) {
+    let start = std::time::Instant::now();
+    progress.event(&Event::SweepStarted {
+        pipeline: "digits".into(),
+        search: "tpe".into(),
+        trials: Some(24),
+        known: 2,
+        replicates: Trial::REPLICATES,
+        objectives: vec![("model.val_accuracy".into(), true)],
+    });
+    progress.event(&reused("raw"));
+    progress.event(&started("data", "preprocess"));
+    count(progress, "data", "decode", 60_000, Unit::Samples);
+    progress.event(&finished("data", 1.6, &[("train", 1293.0)]));
+    let mut next = 3;
+    let mut running: Vec<(Trial, std::time::Instant)> = Vec::new();
+    let (mut best, mut best_trial) = (0.0, 0);
+    let (mut done, mut pruned, mut failed) = (2, 0, 0);
+    loop {
+        while running.len() < 3 && next <= 24 {
+            let trial = Trial::new(next);
+            progress.event(&Event::TrialStarted {
+                trial: next,
+                values: trial.values.clone(),
+                continued_from: None,
+            });
+            trial.begin_training(progress);
+            running.push((trial, std::time::Instant::now()));
+            next += 1;
+        }
+        if running.is_empty() {
+            break;
+        }
+        let mut still = Vec::new();
+        for (mut trial, since) in running {
+            pause(50);
+            let Some(outcome) = trial.step(progress) else {
+                still.push((trial, since));
+                continue;
+            };
+            let figure = match &outcome {
+                TrialOutcome::Done { objectives, .. } => {
+                    done += 1;
+                    objectives[0]
+                }
+                TrialOutcome::Pruned { .. } => {
+                    pruned += 1;
+                    0.0
+                }
+                TrialOutcome::Failed { .. } => {
+                    failed += 1;
+                    0.0
+                }
+            };
+            let is_best = figure > best;
+            if is_best {
+                (best, best_trial) = (figure, trial.number);
+            }
+            progress.event(&Event::TrialFinished {
+                trial: trial.number,
+                values: trial.values,
+                outcome,
+                best: is_best,
+                seconds: since.elapsed().as_secs_f64(),
+            });
+        }
+        running = still;
+    }
+    progress.event(&Event::SweepFinished {
+        done,
+        pruned,
+        failed,
+        best: vec![best_trial],
+    });
+    progress.event(&Event::RunFinished {
+        status: RunStatus::Failed,
+        ran: 40,
+        reused: 1,
+        failed,
+        skipped: 0,
+        seconds: start.elapsed().as_secs_f64(),
     });
 }

@@ -49,7 +49,7 @@ impl<W: Write + Send> Progress for JsonLines<W> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Activity, Unit};
+    use crate::event::{Activity, TrialOutcome, Unit};
 
     #[test]
     fn one_object_a_line_that_reads_back() {
@@ -71,6 +71,63 @@ mod tests {
         assert_eq!(text.lines().count(), 2);
         for line in text.lines() {
             assert_eq!(serde_json::from_str::<Event>(line).unwrap(), event);
+        }
+    }
+
+    #[test]
+    fn a_sweep_as_objects() {
+        let values: indexmap::IndexMap<_, _> = [
+            ("width".to_owned(), serde_json::json!(64)),
+            ("lr".to_owned(), serde_json::json!(0.03)),
+        ]
+        .into();
+        let finished = |outcome| Event::TrialFinished {
+            trial: 1,
+            values: values.clone(),
+            outcome,
+            best: false,
+            seconds: 1.5,
+        };
+        let events = [
+            Event::SweepStarted {
+                pipeline: "digits".into(),
+                search: "tpe".into(),
+                trials: Some(24),
+                known: 1,
+                replicates: 2,
+                objectives: vec![("model.val_accuracy".into(), true)],
+            },
+            Event::TrialStarted {
+                trial: 1,
+                values: values.clone(),
+                continued_from: Some(3),
+            },
+            Event::StagePaused {
+                stage: "model@1.2".into(),
+                epoch: 3,
+            },
+            finished(TrialOutcome::Done {
+                objectives: vec![0.98],
+                deviations: vec![None],
+            }),
+            finished(TrialOutcome::Pruned { epoch: 3, value: 0.4 }),
+            finished(TrialOutcome::Failed {
+                error: "no space".into(),
+            }),
+            Event::SweepFinished {
+                done: 20,
+                pruned: 3,
+                failed: 1,
+                best: vec![12],
+            },
+        ];
+        let mut lines = JsonLines::new(Vec::new());
+        lines.clock = || Timestamp::UNIX_EPOCH;
+        events.iter().for_each(|event| lines.event(event));
+        let text = String::from_utf8(lines.out).unwrap();
+        insta::assert_snapshot!(text);
+        for (line, event) in text.lines().zip(&events) {
+            assert_eq!(serde_json::from_str::<Event>(line).unwrap(), *event);
         }
     }
 }

@@ -1,58 +1,25 @@
 //! What is running now, as the rows of the display's live block.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::narrator::WIDEST_NAME;
-use super::row::{Part, compose};
+use super::running::{Running, Stages};
 use super::style::{Palette, paint};
+use super::sweep::SweepRows;
 use super::text;
-use crate::event::{Activity, Event, Metrics, Unit};
+use crate::event::Event;
 
-/// Most stages shown at once; the rest is counted.
+/// Most trials and stages shown at once; the rest is counted.
 const MOST_ROWS: usize = 8;
 
-/// The stages that run at the moment.
+/// The stages and trials that run at the moment.
 pub struct Live {
     started: Instant,
     names: usize,
     total: usize,
     done: usize,
-    running: Vec<Running>,
-}
-
-struct Running {
-    stage: String,
-    since: Instant,
-    doing: Doing,
-}
-
-enum Doing {
-    Starting {
-        kind: String,
-        reason: String,
-    },
-    Waiting,
-    Task {
-        task: String,
-        done: u64,
-        total: Option<u64>,
-        unit: Unit,
-        first: u64,
-        since: Instant,
-    },
-    Training(Training),
-}
-
-struct Training {
-    epochs: u32,
-    batches: u32,
-    epoch: u32,
-    batch: u32,
-    first: f64,
-    since: Instant,
-    loss: Option<f64>,
-    accuracy: Option<f64>,
-    speed: f64,
+    running: Stages,
+    sweep: SweepRows,
 }
 
 impl Live {
@@ -63,82 +30,52 @@ impl Live {
             names,
             total: 0,
             done: 0,
-            running: Vec::new(),
+            running: Stages::default(),
+            sweep: SweepRows::default(),
         }
     }
 
     /// Takes note of `event`, which happened at `now`.
     pub fn take(&mut self, event: &Event, now: Instant) {
+        if self.sweep.take(event, now) {
+            return;
+        }
+        self.running.take(event, now);
         match event {
             Event::RunStarted { stages, .. } => self.total = *stages,
-            Event::StageStarted {
-                stage, kind, reason, ..
-            } => {
-                let (kind, reason) = (text::printable(kind), text::printable(reason));
-                *self.running(stage, now) = Running {
-                    stage: text::printable(stage),
-                    since: now,
-                    doing: Doing::Starting { kind, reason },
-                };
-            }
-            Event::StageWaiting { stage } => self.running(stage, now).doing = Doing::Waiting,
-            Event::StageActivity { stage, activity } => self.running(stage, now).take(activity, now),
-            Event::StageReused { stage, .. }
-            | Event::StageFinished { stage, .. }
-            | Event::StageFailed {
-                stage,
-                retrying: false,
-                ..
-            }
-            | Event::StageInterrupted { stage }
-            | Event::StageSkipped { stage, .. } => {
-                self.done += 1;
-                self.remove(stage);
-            }
-            Event::StageFailed {
-                stage,
-                retrying: true,
-                ..
-            } => self.remove(stage),
-            Event::StagePaused { stage, .. } => self.remove(stage),
-            Event::SweepStarted { .. }
-            | Event::TrialStarted { .. }
-            | Event::TrialFinished { .. }
-            | Event::SweepFinished { .. }
-            | Event::TableWritten { .. }
-            | Event::Notice { .. }
-            | Event::RunFinished { .. } => {}
+            Event::StageReused { .. }
+            | Event::StageFinished { .. }
+            | Event::StageFailed { retrying: false, .. }
+            | Event::StageInterrupted { .. }
+            | Event::StageSkipped { .. } => self.done += 1,
+            _ => {}
         }
     }
 
-    fn running(&mut self, stage: &str, now: Instant) -> &mut Running {
-        let stage = text::printable(stage);
-        let index = self.running.iter().position(|running| running.stage == stage);
-        let index = index.unwrap_or_else(|| {
-            let doing = Doing::Starting {
-                kind: String::new(),
-                reason: String::new(),
-            };
-            self.running.push(Running {
-                stage,
-                since: now,
-                doing,
-            });
-            self.running.len() - 1
-        });
-        &mut self.running[index]
-    }
-
-    fn remove(&mut self, stage: &str) {
-        let stage = text::printable(stage);
-        self.running.retain(|running| running.stage != stage);
-    }
-
-    /// The rows as they are at `now`: the running stages, then the whole run. At most `height` rows
-    /// of at most `width` columns.
+    /// The rows as they are at `now`: the sweep with its trials, the running stages, and where there
+    /// is no sweep the whole run. At most `height` rows of at most `width` columns.
     pub fn rows(&self, now: Instant, width: usize, height: usize, palette: &Palette) -> Vec<String> {
-        let most = MOST_ROWS.min(height.saturating_sub(2)).max(1);
-        let shown = &self.running[..self.running.len().min(most)];
+        let elapsed = now - self.started;
+        let stages = self.running.as_slice();
+        if !self.sweep.is_under_way() {
+            let most = MOST_ROWS.min(height.saturating_sub(2)).max(1);
+            let shown = &stages[..stages.len().min(most)];
+            let mut rows = self.stage_rows(shown, now, width, palette);
+            rows.push(self.foot(stages.len() - shown.len(), elapsed, width, palette));
+            return rows;
+        }
+        let room = Room::new(height, self.sweep.running(), stages.len());
+        let hidden = self.sweep.running() + stages.len() - room.trials - room.stages;
+        let mut rows = vec![self.sweep.headline(now, elapsed, hidden, width, palette)];
+        if room.best {
+            rows.extend(self.sweep.best_row(width, palette));
+        }
+        rows.extend(self.sweep.trial_rows(room.trials, now, width, palette));
+        rows.extend(self.stage_rows(&stages[..room.stages], now, width, palette));
+        rows
+    }
+
+    fn stage_rows(&self, shown: &[Running], now: Instant, width: usize, palette: &Palette) -> Vec<String> {
         let names = shown
             .iter()
             .map(|running| console::measure_text_width(&running.stage));
@@ -147,244 +84,51 @@ impl Live {
             0..80 => longest.min((width / 4).max(8)),
             _ => self.names.max(longest.min(WIDEST_NAME)),
         };
-        let mut rows: Vec<String> = shown
+        let rows = shown
             .iter()
-            .map(|running| running.row(now, width, names, palette))
-            .collect();
+            .map(|running| running.row(now, width, names, palette));
+        rows.collect()
+    }
 
+    fn foot(&self, hidden: usize, elapsed: Duration, width: usize, palette: &Palette) -> String {
         let mut line = format!(
             "  {} of {}",
             text::count(self.done as u64),
             text::counted(self.total, "stage")
         );
-        if self.running.len() > most {
-            line.push_str(&format!(", {} more running", self.running.len() - most));
+        if hidden > 0 {
+            line.push_str(&format!(", {hidden} more running"));
         }
-        line.push_str(&format!(
-            ", {}",
-            text::whole_seconds((now - self.started).as_secs_f64())
-        ));
-        rows.push(text::fit(&paint(palette.dim, line), Some(width)));
-        rows
+        line.push_str(&format!(", {}", text::whole_seconds(elapsed.as_secs_f64())));
+        text::fit(&paint(palette.dim, line), Some(width))
     }
 }
 
-impl Running {
-    fn take(&mut self, activity: &Activity, now: Instant) {
-        match activity {
-            Activity::Progress {
-                task,
-                done,
-                total,
-                unit,
-            } => {
-                if let Doing::Training(_) = self.doing {
-                    return;
-                }
-                let (first, since) = match &self.doing {
-                    Doing::Task {
-                        task: old,
-                        first,
-                        since,
-                        done: before,
-                        ..
-                    } if old == task && before <= done => (*first, *since),
-                    _ => (*done, now),
-                };
-                let task = text::printable(task);
-                self.doing = Doing::Task {
-                    task,
-                    done: *done,
-                    total: *total,
-                    unit: *unit,
-                    first,
-                    since,
-                };
-            }
-            Activity::TrainingStarted {
-                epochs,
-                batches,
-                resumed_from,
-                ..
-            } => {
-                let (epoch, batch) = resumed_from.unwrap_or((0, 0));
-                let mut training = Training {
-                    epochs: *epochs,
-                    batches: *batches,
-                    epoch,
-                    batch,
-                    first: 0.0,
-                    since: now,
-                    loss: None,
-                    accuracy: None,
-                    speed: 0.0,
-                };
-                training.first = training.position();
-                self.doing = Doing::Training(training);
-            }
-            Activity::BatchFinished {
-                epoch,
-                batch,
-                loss,
-                samples_per_second,
-            } => {
-                if let Doing::Training(training) = &mut self.doing {
-                    training.epoch = epoch.saturating_sub(1);
-                    training.batch = *batch;
-                    training.loss = Some(*loss);
-                    training.speed = *samples_per_second;
-                }
-            }
-            Activity::EpochFinished {
-                epoch,
-                metrics,
-                samples_per_second,
-                ..
-            } => {
-                if let Doing::Training(training) = &mut self.doing {
-                    training.epoch = *epoch;
-                    training.batch = 0;
-                    training.loss = metrics.get("train_loss").copied().or(training.loss);
-                    training.accuracy = accuracy(metrics);
-                    training.speed = *samples_per_second;
-                }
-            }
-            Activity::CheckpointWritten { .. } | Activity::Notice { .. } => {}
-        }
-    }
-
-    fn row(&self, now: Instant, width: usize, names: usize, palette: &Palette) -> String {
-        let elapsed = (now - self.since).as_secs_f64();
-        let spinner = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"];
-        let frame = spinner[((now - self.since).as_millis() / 100) as usize % spinner.len()];
-        let name = text::fit(&self.stage, Some(names));
-        let padding = " ".repeat(names - console::measure_text_width(&name));
-        let head = format!(
-            "{} {}{padding}",
-            paint(palette.bar, frame),
-            paint(palette.name, name)
-        );
-        let parts = match &self.doing {
-            Doing::Starting { kind, reason } => vec![
-                Part::text(0, kind.clone()),
-                Part::text(1, text::whole_seconds(elapsed)),
-                Part::text(2, paint(palette.dim, reason)),
-            ],
-            Doing::Waiting => vec![
-                Part::text(0, "waits for another process".to_owned()),
-                Part::text(1, text::whole_seconds(elapsed)),
-            ],
-            Doing::Task {
-                task,
-                done,
-                total,
-                unit,
-                first,
-                since,
-            } => {
-                let speed = (done - first) as f64 / (now - *since).as_secs_f64().max(1e-9);
-                let known = now - *since >= std::time::Duration::from_millis(500) && done > first;
-                let left = total
-                    .filter(|_| known)
-                    .map(|total| total.saturating_sub(*done) as f64 / speed);
-                vec![
-                    Part::text(4, task.clone()),
-                    Part::bar(1, total.map(|total| *done as f64 / (total as f64).max(1.0))),
-                    Part::text(0, amount(*done, *total, *unit)),
-                    Part::text(
-                        2,
-                        if known {
-                            speed_text(speed, *unit)
-                        } else {
-                            String::new()
-                        },
-                    ),
-                    Part::text(3, left.map(time_left).unwrap_or_default()),
-                ]
-            }
-            Doing::Training(training) => training.parts(now),
-        };
-        compose(head, parts, width, palette)
-    }
+/// How many rows of each sort a sweep's live block has.
+struct Room {
+    best: bool,
+    trials: usize,
+    stages: usize,
 }
 
-impl Training {
-    /// How much of the whole training is done, from 0 to 1.
-    fn position(&self) -> f64 {
-        let within = f64::from(self.batch) / f64::from(self.batches.max(1));
-        ((f64::from(self.epoch) + within) / f64::from(self.epochs.max(1))).clamp(0.0, 1.0)
-    }
-
-    fn parts(&self, now: Instant) -> Vec<Part> {
-        let position = self.position();
-        let elapsed = (now - self.since).as_secs_f64();
-        let left = (position > self.first && elapsed >= 0.5)
-            .then(|| elapsed * (1.0 - position) / (position - self.first));
-        let current = (self.epoch + 1).min(self.epochs);
-        let digits = self.epochs.to_string().len();
-        let batches = self.batches.to_string().len();
-        let labelled = |label: &str, value: Option<f64>| match value {
-            Some(value) => format!("{label} {value:.4}"),
-            None => String::new(),
-        };
-        vec![
-            Part::text(0, format!("epoch {current:>digits$}/{}", self.epochs)),
-            Part::bar(4, Some(position)),
-            Part::text(6, format!("{:>batches$}/{}", self.batch, self.batches)),
-            Part::text(1, labelled("loss", self.loss)),
-            Part::text(3, labelled("accuracy", self.accuracy)),
-            Part::text(
-                5,
-                if self.speed > 0.0 {
-                    format!("{:>5}/s", text::rate(self.speed))
-                } else {
-                    String::new()
-                },
-            ),
-            Part::text(2, left.map(time_left).unwrap_or_default()),
-        ]
-    }
-}
-
-fn accuracy(metrics: &Metrics) -> Option<f64> {
-    metrics
-        .get("val_accuracy")
-        .or_else(|| metrics.get("train_accuracy"))
-        .copied()
-}
-
-fn time_left(seconds: f64) -> String {
-    format!("{} left", text::whole_seconds(seconds))
-}
-
-fn amount(done: u64, total: Option<u64>, unit: Unit) -> String {
-    let (noun, number): (_, fn(u64) -> String) = match unit {
-        Unit::Bytes => ("", |bytes| text::bytes(bytes as f64)),
-        Unit::Files => (" files", text::count),
-        Unit::Samples => (" samples", text::count),
-    };
-    match total {
-        Some(total) if unit == Unit::Bytes => text::bytes_of(done, total),
-        Some(total) => {
-            let total = number(total);
-            format!("{:>width$}/{total}{noun}", number(done), width = total.len())
-        }
-        None => format!("{}{noun}", number(done)),
-    }
-}
-
-fn speed_text(speed: f64, unit: Unit) -> String {
-    match unit {
-        Unit::Bytes => format!("{}/s", text::bytes(speed)),
-        Unit::Files | Unit::Samples => format!("{}/s", text::rate(speed)),
+impl Room {
+    /// Where not everything finds room, trials that run and shared stages have half of it each, and
+    /// what one does not need is the other's.
+    fn new(height: usize, trials: usize, stages: usize) -> Self {
+        let best = height >= 6;
+        let most = MOST_ROWS
+            .min(height.saturating_sub(if best { 3 } else { 2 }))
+            .max(1);
+        let stages = stages.min((most / 2).max(most.saturating_sub(trials)));
+        let trials = trials.min(most - stages);
+        Self { best, trials, stages }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
+    use crate::event::{Activity, Unit};
     use crate::fingerprint::Digest;
 
     fn started(stage: &str, kind: &str) -> Event {

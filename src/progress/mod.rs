@@ -2,15 +2,19 @@
 //!
 //! In go [`Event`]s; out come, on standard error, either a terminal display (finished stages as
 //! lines, running ones as a live block below them), plain log lines, or JSON lines. What a finished
-//! stage looks like is decided in one place, [`Narrator`], for terminals and logs alike. Showing
-//! never fails a run: a standard error that cannot be written to is ignored.
+//! stage looks like is decided in one place, [`Narrator`], for terminals and logs alike. In a sweep
+//! the lines are one a trial, and the stages of trials have none. Showing never fails a run: a
+//! standard error that cannot be written to is ignored.
 
 mod json;
 mod live;
 mod narrator;
 mod plain;
 mod row;
+mod running;
+mod sparkline;
 mod style;
+mod sweep;
 mod terminal;
 #[cfg(test)]
 mod tests;

@@ -5,11 +5,12 @@ use std::collections::HashMap;
 use anstyle::Style;
 
 use super::style::{Palette, paint};
+use super::sweep::SweepLines;
 use super::text;
 use crate::event::{Activity, Event, Level, Metrics, RunStatus};
 
 /// From this many lines of one sort (reused, skipped) on, the rest is only counted.
-const LISTED: usize = 30;
+pub(super) const LISTED: usize = 30;
 
 /// About how many epoch lines of one training stay on a terminal.
 const EPOCH_LINES: u32 = 20;
@@ -37,6 +38,7 @@ pub struct Narrator {
     reused: usize,
     skipped: usize,
     epochs: HashMap<String, u32>,
+    sweep: SweepLines,
 }
 
 impl Narrator {
@@ -49,6 +51,7 @@ impl Narrator {
             reused: 0,
             skipped: 0,
             epochs: HashMap::new(),
+            sweep: SweepLines::new(palette, matches!(audience, Audience::Terminal { .. })),
         }
     }
 
@@ -67,6 +70,9 @@ impl Narrator {
     /// Adds the lines that tell `event`, if any, to `lines`.
     pub fn tell(&mut self, event: &Event, lines: &mut Vec<String>) {
         let palette = self.palette;
+        if self.sweep.hides(event) {
+            return;
+        }
         match event {
             // What is to be done has been said by whoever made the plan.
             Event::RunStarted { .. } => {}
@@ -172,11 +178,17 @@ impl Narrator {
                     lines.push(self.stage_line((palette.warning, "–"), stage, "", vec![(0, detail)]));
                 }
             }
-            Event::StagePaused { .. }
-            | Event::SweepStarted { .. }
+            Event::StagePaused { stage, epoch } => {
+                let detail = format!("after epoch {epoch}; it can be continued");
+                lines.push(self.stage_line((palette.dim, "·"), stage, "paused", vec![(0, detail)]));
+            }
+            Event::SweepStarted { .. }
             | Event::TrialStarted { .. }
             | Event::TrialFinished { .. }
-            | Event::SweepFinished { .. } => {}
+            | Event::SweepFinished { .. } => {
+                let room = self.room(0);
+                self.sweep.tell(event, room, lines);
+            }
             Event::TableWritten { path, changed, .. } => {
                 self.count_the_rest(lines);
                 let what = if *changed { "written" } else { "unchanged" };
@@ -270,6 +282,7 @@ impl Narrator {
 
     /// Lines for what was only counted so far.
     fn count_the_rest(&mut self, lines: &mut Vec<String>) {
+        self.sweep.count_the_rest(lines);
         let rest = [
             (&mut self.reused, self.palette.good, "✓", "reused"),
             (&mut self.skipped, self.palette.warning, "–", "skipped"),

@@ -124,6 +124,35 @@ pub fn metric(value: f64) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
+/// A number with at most so many significant digits: `0.03162`, `1.2e-5`, `12346`.
+pub fn significant(value: f64, digits: usize) -> String {
+    if !value.is_finite() {
+        return value.to_string();
+    }
+    if value.fract() == 0.0 && value.abs() < 1e7 {
+        return format!("{}", value as i64);
+    }
+    let rounded = format!("{value:.*e}", digits.saturating_sub(1));
+    let (number, exponent) = rounded.split_once('e').unwrap_or((&rounded, "0"));
+    let short = |number: &str| match number.contains('.') {
+        true => number.trim_end_matches('0').trim_end_matches('.').to_owned(),
+        false => number.to_owned(),
+    };
+    match exponent.parse::<i32>().unwrap_or(0) {
+        power @ -3..7 => {
+            let decimals = (digits as i32 - 1 - power).max(0) as usize;
+            short(&format!("{value:.decimals$}"))
+        }
+        power => format!("{}e{power}", short(number)),
+    }
+}
+
+/// `text` with blanks up to `width` columns.
+pub fn padded(text: &str, width: usize) -> String {
+    let missing = width.saturating_sub(console::measure_text_width(text));
+    format!("{text}{}", " ".repeat(missing))
+}
+
 /// The most telling metrics, each as one part for [`fitting`]: `val_accuracy 0.985`, `val_loss 0.06`.
 pub fn metrics(metrics: &Metrics) -> Vec<(u8, String)> {
     let telling = TELLING.iter().filter_map(|name| metrics.get_key_value(*name));
@@ -257,6 +286,34 @@ mod tests {
             "0.985 0.9877 1 -3 12.35 123.5 1.2e-5 0 45,000 NaN"
         );
         assert_eq!([0.44, 9.96, 4210.4].map(rate).join(" "), "0.4 10 4,210");
+    }
+
+    #[test]
+    fn numbers_with_significant_digits() {
+        let all = [
+            0.0316228,
+            0.1,
+            0.001,
+            0.00031623,
+            1e-5,
+            12.3456,
+            99_999.6,
+            -0.98444,
+            1e9,
+            0.0,
+            64.0,
+            f64::INFINITY,
+        ];
+        assert_eq!(
+            all.map(|value| significant(value, 4)).join(" "),
+            "0.03162 0.1 0.001 3.162e-4 1e-5 12.35 100000 -0.9844 1e9 0 64 inf"
+        );
+        assert_eq!(
+            [0.00214, 0.9996, 12.3]
+                .map(|value| significant(value, 2))
+                .join(" "),
+            "0.0021 1 12"
+        );
     }
 
     #[test]

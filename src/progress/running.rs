@@ -1,0 +1,359 @@
+//! The stages that run: what each does at the moment, and its row in the live block.
+
+use std::time::Instant;
+
+use super::row::{Part, compose};
+use super::style::{Palette, paint};
+use super::text;
+use crate::event::{Activity, Event, Metrics, Unit};
+
+/// The stages that run, in the order of their starts.
+#[derive(Default)]
+pub(super) struct Stages(Vec<Running>);
+
+/// A stage that runs.
+pub(super) struct Running {
+    /// Its name, fit to print.
+    pub stage: String,
+    since: Instant,
+    /// What it does.
+    pub doing: Doing,
+}
+
+/// What a stage does at the moment.
+pub(super) enum Doing {
+    /// It has told nothing yet.
+    Starting {
+        /// The stage's kind.
+        kind: String,
+        /// Why it runs.
+        reason: String,
+    },
+    /// Another process makes the same result.
+    Waiting,
+    /// A countable task.
+    Task {
+        /// What is being done.
+        task: String,
+        /// How much is done.
+        done: u64,
+        /// How much there is, where known.
+        total: Option<u64>,
+        /// What is counted.
+        unit: Unit,
+        /// How much was done when it was first told of.
+        first: u64,
+        /// When that was.
+        since: Instant,
+    },
+    /// The epochs of a training.
+    Training(Training),
+}
+
+/// How far a training is.
+pub(super) struct Training {
+    /// Epochs in all.
+    pub epochs: u32,
+    /// Micro-batches an epoch.
+    pub batches: u32,
+    epoch: u32,
+    /// Finished micro-batches of the current epoch.
+    pub batch: u32,
+    first: f64,
+    since: Instant,
+    /// The latest loss.
+    pub loss: Option<f64>,
+    accuracy: Option<f64>,
+    speed: f64,
+}
+
+impl Stages {
+    /// Takes note of what `event` tells about a stage; other events change nothing.
+    pub fn take(&mut self, event: &Event, now: Instant) {
+        match event {
+            Event::StageStarted {
+                stage, kind, reason, ..
+            } => {
+                let (kind, reason) = (text::printable(kind), text::printable(reason));
+                *self.running(stage, now) = Running {
+                    stage: text::printable(stage),
+                    since: now,
+                    doing: Doing::Starting { kind, reason },
+                };
+            }
+            Event::StageWaiting { stage } => self.running(stage, now).doing = Doing::Waiting,
+            Event::StageActivity { stage, activity } => self.running(stage, now).take(activity, now),
+            Event::StageReused { stage, .. }
+            | Event::StageFinished { stage, .. }
+            | Event::StageFailed { stage, .. }
+            | Event::StageInterrupted { stage }
+            | Event::StageSkipped { stage, .. }
+            | Event::StagePaused { stage, .. } => {
+                let stage = text::printable(stage);
+                self.0.retain(|running| running.stage != stage);
+            }
+            Event::RunStarted { .. }
+            | Event::SweepStarted { .. }
+            | Event::TrialStarted { .. }
+            | Event::TrialFinished { .. }
+            | Event::SweepFinished { .. }
+            | Event::TableWritten { .. }
+            | Event::Notice { .. }
+            | Event::RunFinished { .. } => {}
+        }
+    }
+
+    fn running(&mut self, stage: &str, now: Instant) -> &mut Running {
+        let stage = text::printable(stage);
+        let index = self.0.iter().position(|running| running.stage == stage);
+        let index = index.unwrap_or_else(|| {
+            let doing = Doing::Starting {
+                kind: String::new(),
+                reason: String::new(),
+            };
+            self.0.push(Running {
+                stage,
+                since: now,
+                doing,
+            });
+            self.0.len() - 1
+        });
+        &mut self.0[index]
+    }
+
+    /// The stages.
+    pub fn as_slice(&self) -> &[Running] {
+        &self.0
+    }
+}
+
+impl Running {
+    fn take(&mut self, activity: &Activity, now: Instant) {
+        match activity {
+            Activity::Progress {
+                task,
+                done,
+                total,
+                unit,
+            } => {
+                if let Doing::Training(_) = self.doing {
+                    return;
+                }
+                let (first, since) = match &self.doing {
+                    Doing::Task {
+                        task: old,
+                        first,
+                        since,
+                        done: before,
+                        ..
+                    } if old == task && before <= done => (*first, *since),
+                    _ => (*done, now),
+                };
+                let task = text::printable(task);
+                self.doing = Doing::Task {
+                    task,
+                    done: *done,
+                    total: *total,
+                    unit: *unit,
+                    first,
+                    since,
+                };
+            }
+            Activity::TrainingStarted {
+                epochs,
+                batches,
+                resumed_from,
+                ..
+            } => {
+                let (epoch, batch) = resumed_from.unwrap_or((0, 0));
+                let mut training = Training {
+                    epochs: *epochs,
+                    batches: *batches,
+                    epoch,
+                    batch,
+                    first: 0.0,
+                    since: now,
+                    loss: None,
+                    accuracy: None,
+                    speed: 0.0,
+                };
+                training.first = training.position();
+                self.doing = Doing::Training(training);
+            }
+            Activity::BatchFinished {
+                epoch,
+                batch,
+                loss,
+                samples_per_second,
+            } => {
+                if let Doing::Training(training) = &mut self.doing {
+                    training.epoch = epoch.saturating_sub(1);
+                    training.batch = *batch;
+                    training.loss = Some(*loss);
+                    training.speed = *samples_per_second;
+                }
+            }
+            Activity::EpochFinished {
+                epoch,
+                metrics,
+                samples_per_second,
+                ..
+            } => {
+                if let Doing::Training(training) = &mut self.doing {
+                    training.epoch = *epoch;
+                    training.batch = 0;
+                    training.loss = metrics.get("train_loss").copied().or(training.loss);
+                    training.accuracy = accuracy(metrics);
+                    training.speed = *samples_per_second;
+                }
+            }
+            Activity::CheckpointWritten { .. } | Activity::Notice { .. } => {}
+        }
+    }
+
+    /// Its row at `now`, with its name in `names` columns.
+    pub fn row(&self, now: Instant, width: usize, names: usize, palette: &Palette) -> String {
+        let name = text::fit(&self.stage, Some(names));
+        let padding = " ".repeat(names - console::measure_text_width(&name));
+        let head = format!(
+            "{} {}{padding}",
+            spinner(self.since, now, palette),
+            paint(palette.name, name)
+        );
+        compose(head, self.parts(now, palette), width, palette)
+    }
+
+    /// How long it has run, or waited: `12 s`.
+    pub fn elapsed(&self, now: Instant) -> String {
+        text::whole_seconds((now - self.since).as_secs_f64())
+    }
+
+    /// What its row says behind the name.
+    pub fn parts(&self, now: Instant, palette: &Palette) -> Vec<Part> {
+        match &self.doing {
+            Doing::Starting { kind, reason } => vec![
+                Part::text(0, kind.clone()),
+                Part::text(1, self.elapsed(now)),
+                Part::text(2, paint(palette.dim, reason)),
+            ],
+            Doing::Waiting => vec![
+                Part::text(0, "waits for another process".to_owned()),
+                Part::text(1, self.elapsed(now)),
+            ],
+            Doing::Task {
+                task,
+                done,
+                total,
+                unit,
+                first,
+                since,
+            } => {
+                let speed = (done - first) as f64 / (now - *since).as_secs_f64().max(1e-9);
+                let known = now - *since >= std::time::Duration::from_millis(500) && done > first;
+                let left = total
+                    .filter(|_| known)
+                    .map(|total| total.saturating_sub(*done) as f64 / speed);
+                vec![
+                    Part::text(4, task.clone()),
+                    Part::bar(1, total.map(|total| *done as f64 / (total as f64).max(1.0))),
+                    Part::text(0, amount(*done, *total, *unit)),
+                    Part::text(
+                        2,
+                        if known {
+                            speed_text(speed, *unit)
+                        } else {
+                            String::new()
+                        },
+                    ),
+                    Part::text(3, left.map(time_left).unwrap_or_default()),
+                ]
+            }
+            Doing::Training(training) => training.parts(now),
+        }
+    }
+}
+
+/// The mark of something that runs since `since`, as it looks at `now`.
+pub(super) fn spinner(since: Instant, now: Instant, palette: &Palette) -> String {
+    let frames = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"];
+    let frame = frames[((now - since).as_millis() / 100) as usize % frames.len()];
+    paint(palette.bar, frame)
+}
+
+impl Training {
+    /// How much of the whole training is done, from 0 to 1.
+    fn position(&self) -> f64 {
+        let within = f64::from(self.batch) / f64::from(self.batches.max(1));
+        ((f64::from(self.epoch) + within) / f64::from(self.epochs.max(1))).clamp(0.0, 1.0)
+    }
+
+    /// The epoch that is under way: `epoch  3/20`.
+    pub fn epoch_text(&self) -> String {
+        let current = (self.epoch + 1).min(self.epochs);
+        let digits = self.epochs.to_string().len();
+        format!("epoch {current:>digits$}/{}", self.epochs)
+    }
+
+    fn parts(&self, now: Instant) -> Vec<Part> {
+        let position = self.position();
+        let elapsed = (now - self.since).as_secs_f64();
+        let left = (position > self.first && elapsed >= 0.5)
+            .then(|| elapsed * (1.0 - position) / (position - self.first));
+        let batches = self.batches.to_string().len();
+        let labelled = |label: &str, value: Option<f64>| match value {
+            Some(value) => format!("{label} {value:.4}"),
+            None => String::new(),
+        };
+        vec![
+            Part::text(0, self.epoch_text()),
+            Part::bar(4, Some(position)),
+            Part::text(6, format!("{:>batches$}/{}", self.batch, self.batches)),
+            Part::text(1, labelled("loss", self.loss)),
+            Part::text(3, labelled("accuracy", self.accuracy)),
+            Part::text(
+                5,
+                if self.speed > 0.0 {
+                    format!("{:>5}/s", text::rate(self.speed))
+                } else {
+                    String::new()
+                },
+            ),
+            Part::text(2, left.map(time_left).unwrap_or_default()),
+        ]
+    }
+}
+
+fn accuracy(metrics: &Metrics) -> Option<f64> {
+    metrics
+        .get("val_accuracy")
+        .or_else(|| metrics.get("train_accuracy"))
+        .copied()
+}
+
+/// `12 s left`.
+pub(super) fn time_left(seconds: f64) -> String {
+    format!("{} left", text::whole_seconds(seconds))
+}
+
+fn amount(done: u64, total: Option<u64>, unit: Unit) -> String {
+    let (noun, number): (_, fn(u64) -> String) = match unit {
+        Unit::Bytes => ("", |bytes| text::bytes(bytes as f64)),
+        Unit::Files => (" files", text::count),
+        Unit::Samples => (" samples", text::count),
+    };
+    match total {
+        Some(total) if unit == Unit::Bytes => text::bytes_of(done, total),
+        Some(total) => {
+            let total = number(total);
+            format!("{:>width$}/{total}{noun}", number(done), width = total.len())
+        }
+        None => format!("{}{noun}", number(done)),
+    }
+}
+
+fn speed_text(speed: f64, unit: Unit) -> String {
+    match unit {
+        Unit::Bytes => format!("{}/s", text::bytes(speed)),
+        Unit::Files | Unit::Samples => format!("{}/s", text::rate(speed)),
+    }
+}

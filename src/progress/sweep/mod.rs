@@ -1,0 +1,51 @@
+//! How a sweep looks: a line for each trial that ended, a row for each that runs.
+//!
+//! Both parts read the same events, each with a [`Tally`] of where the sweep stands and [`Columns`]
+//! that line up the trials' values: [`SweepLines`] are the lines that stay, [`SweepRows`] belong to
+//! the live block. The stages of trials are theirs; those that trials share are shown as ever.
+
+mod columns;
+mod lines;
+mod rows;
+mod tally;
+#[cfg(test)]
+mod tests;
+
+use columns::Columns;
+pub(super) use lines::SweepLines;
+pub(super) use rows::SweepRows;
+use tally::{Best, Tally};
+
+use crate::event::{Event, of_trial};
+
+/// A trial's values by the parameters' names.
+type Values = indexmap::IndexMap<String, serde_json::Value>;
+
+/// The stage that `event` tells of and its trial, where it is a trial's stage.
+fn trial_of(event: &Event) -> Option<(&str, u32)> {
+    let stage = match event {
+        Event::StageReused { stage, .. }
+        | Event::StageStarted { stage, .. }
+        | Event::StageWaiting { stage }
+        | Event::StageActivity { stage, .. }
+        | Event::StageFinished { stage, .. }
+        | Event::StageFailed { stage, .. }
+        | Event::StageInterrupted { stage }
+        | Event::StageSkipped { stage, .. }
+        | Event::StagePaused { stage, .. } => stage,
+        Event::RunStarted { .. }
+        | Event::SweepStarted { .. }
+        | Event::TrialStarted { .. }
+        | Event::TrialFinished { .. }
+        | Event::SweepFinished { .. }
+        | Event::TableWritten { .. }
+        | Event::Notice { .. }
+        | Event::RunFinished { .. } => return None,
+    };
+    of_trial(stage).map(|(_, trial, _)| (stage.as_str(), trial))
+}
+
+/// The ranks of parts that leave from the last on, however many they are.
+fn ranks(first: u8) -> impl Iterator<Item = u8> {
+    (first..200).chain(std::iter::repeat(200))
+}
