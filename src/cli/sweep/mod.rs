@@ -1,6 +1,7 @@
 //! `erlen sweep`: many trials of one pipeline.
 
 mod driver;
+mod known;
 mod outcome;
 mod setting;
 

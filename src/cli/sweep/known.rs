@@ -1,0 +1,97 @@
+//! What is known of a sweep without running anything.
+
+use std::collections::HashMap;
+
+use super::outcome::{self, curve_of, mean, objective_values};
+use super::setting::{Replicates, Setting};
+use crate::cli::Fail;
+use crate::cli::session::Session;
+use crate::plan::{Decision, Plan};
+use crate::report::Results;
+use crate::sweep::{Entry, Job, Journal, Outcome, Proposal, Replay, State};
+
+/// How many trials are looked for at most.
+const MOST_TRIALS: usize = 20_000;
+
+/// The trials that the journal knows, and those that would come next as far as that can be told
+/// from results in the store. Says too whether nothing is missing. Nothing is written.
+pub(super) fn known(setting: &Setting, session: &Session) -> Result<(Results, bool), Fail> {
+    let folder = setting.folder(&session.project.root, &session.store)?;
+    let (mut replay, _) = Replay::of(Journal::peek(&folder)?, &setting.definition())?;
+    let mut plan = Plan::empty(
+        &setting.base.name,
+        &session.project.root,
+        &session.store,
+        HashMap::new(),
+    );
+    let mut nodes: HashMap<u32, Replicates> = HashMap::new();
+    for trial in replay.study().trials() {
+        if matches!(trial.state, State::Done { .. }) {
+            nodes.insert(
+                trial.number,
+                setting.grow(&mut plan, trial.number, &trial.values)?,
+            );
+        }
+    }
+    let under_way: Vec<Job> = replay.running().map(|(job, _)| job.clone()).collect();
+    for job in under_way {
+        look_up(setting, session, &mut replay, &mut plan, &mut nodes, &job)?;
+    }
+    let finished = loop {
+        // Of a space without an end in sight, so much is shown.
+        if replay.study().trials().len() >= MOST_TRIALS {
+            break false;
+        }
+        match replay.study().propose()? {
+            Proposal::Run(job) => {
+                replay.apply(Entry::Started {
+                    job: job.clone(),
+                    worker: String::new(),
+                });
+                look_up(setting, session, &mut replay, &mut plan, &mut nodes, &job)?;
+            }
+            Proposal::Wait => break false,
+            Proposal::Finished => break true,
+        }
+    };
+    let file = session.file_in_project();
+    let results = outcome::results(setting, file, &plan, replay.study().trials(), &nodes);
+    let complete = finished
+        && results
+            .trials
+            .iter()
+            .all(|trial| trial.status != crate::report::TrialStatus::Missing);
+    Ok((results, complete))
+}
+
+/// Ends a job whose results are all in the store; any other one stays under way.
+fn look_up(
+    setting: &Setting,
+    session: &Session,
+    replay: &mut Replay,
+    plan: &mut Plan,
+    nodes: &mut HashMap<u32, Replicates>,
+    job: &Job,
+) -> Result<(), Fail> {
+    let replicates = match setting.grow(plan, job.trial, &job.values) {
+        Ok(replicates) => replicates,
+        // Values that fit one by one, and not together: the trial would fail.
+        Err(Fail::Spec(_)) => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let is_known = replicates.iter().all(|stages| {
+        let mut wanted = setting.targets.iter().map(|name| stages[name]);
+        wanted.all(|index| matches!(plan.node(index).decision, Decision::Reuse(..)))
+    });
+    if is_known && let Ok(values) = objective_values(setting, plan, &replicates) {
+        replay.apply(Entry::Ended {
+            job: job.number,
+            outcome: Outcome::Done {
+                objectives: values.iter().map(|values| mean(values)).collect(),
+                curve: curve_of(setting, plan, &session.store, &replicates),
+            },
+        });
+    }
+    nodes.insert(job.trial, replicates);
+    Ok(())
+}
