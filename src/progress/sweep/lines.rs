@@ -197,7 +197,7 @@ impl SweepLines {
             TrialOutcome::Failed { .. } => (palette.bad, "✗"),
         };
         let head = format!("{} {}  ", paint(style, mark), self.columns.name(trial, &palette));
-        let room = room.map(|room| room.saturating_sub(console::measure_text_width(&head)));
+        let beside = room.map(|room| room.saturating_sub(width(&head)));
         let values = self.columns.values(values, &palette);
         let mut parts: Vec<(u8, String)> = ranks(10).zip(values).collect();
         match outcome {
@@ -229,24 +229,18 @@ impl SweepLines {
                 let error = text::printable(error.lines().next().unwrap_or_default());
                 let message = format!("failed: {error}");
                 // The values have what the message leaves, but half the line at least.
-                let needed = console::measure_text_width(&message) + 2;
-                let spared = room.map(|room| room.saturating_sub(needed).max(room / 2));
-                let columns = |parts: &[(u8, String)]| {
-                    let widths = parts
-                        .iter()
-                        .map(|(_, text)| console::measure_text_width(text) + 2);
-                    widths.sum::<usize>()
-                };
-                while spared.is_some_and(|spared| columns(&parts) > spared) {
+                let left = |room: usize| room.saturating_sub(width(&message) + 2).max(room / 2);
+                let columns =
+                    |parts: &[(u8, String)]| -> usize { parts.iter().map(|(_, text)| width(text) + 2).sum() };
+                while beside.is_some_and(|beside| columns(&parts) > left(beside)) {
                     parts.pop();
                 }
-                parts.push((0, message));
-                let line = text::fitting(parts, None);
-                return text::fit(&format!("{head}{line}"), room.map(|room| room + width(&head)));
+                let rest: Vec<String> = parts.into_iter().map(|(_, text)| text + "  ").collect();
+                return text::fit(&format!("{head}{}{message}", rest.concat()), room);
             }
         }
-        let line = format!("{head}{}", text::fitting(parts, room));
-        text::fit(line.trim_end(), room.map(|room| room + width(&head)))
+        let line = format!("{head}{}", text::fitting(parts, beside));
+        text::fit(line.trim_end(), room)
     }
 
     /// Lines for what was only counted so far.

@@ -40,7 +40,6 @@ struct Trial {
     paused: bool,
     stages: Stages,
     curves: Curves,
-    latest: Option<String>,
 }
 
 impl SweepRows {
@@ -62,7 +61,6 @@ impl SweepRows {
                     paused: false,
                     stages: Stages::default(),
                     curves: curves.unwrap_or_default(),
-                    latest: None,
                 };
                 self.trials.insert(*trial, begun);
                 self.most_at_once = self.most_at_once.max(self.running());
@@ -114,7 +112,6 @@ impl SweepRows {
                 let curve = trial.curves.entry(text::printable(stage)).or_default();
                 curve.push(*epoch, metrics, preferred);
                 self.scales.take(curve);
-                trial.latest = Some(text::printable(stage));
             }
             _ => {}
         }
