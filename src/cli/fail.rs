@@ -22,6 +22,9 @@ pub enum Fail {
     /// A table could not be written.
     #[error(transparent)]
     Report(#[from] ReportError),
+    /// The command line asks for what there is not.
+    #[error("{0}")]
+    Usage(String),
     /// Something around the run failed.
     #[error("{what}: {source}")]
     Io {
@@ -43,9 +46,11 @@ impl Fail {
     pub fn code(&self) -> u8 {
         match self {
             Self::Spec(_)
+            | Self::Usage(_)
             | Self::Plan(
                 PlanError::UnknownStage { .. } | PlanError::Unreadable { .. } | PlanError::NoSuchPath { .. },
             ) => super::USAGE,
+            Self::Report(error) if error.is_mistake() => super::USAGE,
             _ => super::FAILED,
         }
     }

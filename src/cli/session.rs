@@ -42,16 +42,21 @@ pub(super) struct Session {
 impl Session {
     pub fn open(arguments: &PipelineArguments) -> Result<Self, Fail> {
         let pipeline = Pipeline::load(&arguments.file, &arguments.overrides)?;
+        Self::with(pipeline, &arguments.file, arguments.store.as_deref())
+    }
+
+    /// A session for a pipeline that was read from `file`.
+    pub fn with(pipeline: Pipeline, file: &Path, store: Option<&Path>) -> Result<Self, Fail> {
         // A place that is named on the command line is meant from where the user stands.
-        let store = arguments.store.as_deref().map(std::path::absolute).transpose();
+        let store = store.map(std::path::absolute).transpose();
         let store = store.map_err(Fail::io("finding the current folder"))?;
-        let project = Project::find(&arguments.file, store)?;
+        let project = Project::find(file, store)?;
         let store = Store::open(&project.store)?;
         Ok(Self {
             pipeline,
             project,
             store,
-            file: arguments.file.clone(),
+            file: file.to_owned(),
         })
     }
 
@@ -76,7 +81,7 @@ impl Session {
     }
 
     /// The nearest earlier result of each stage, as far as the history knows.
-    fn earlier(&self) -> HashMap<String, Earlier> {
+    pub fn earlier(&self) -> HashMap<String, Earlier> {
         let names: Vec<&str> = self.pipeline.stages.keys().map(String::as_str).collect();
         // Without history, reasons are less telling; nothing else changes.
         let last = History::open(&self.history())
@@ -93,6 +98,13 @@ impl Session {
     /// The file with the history of runs.
     pub fn history(&self) -> PathBuf {
         self.project.store.join("erlen.db")
+    }
+
+    /// The pipeline file, relative to the project's root where it lies inside.
+    pub fn file_in_project(&self) -> String {
+        let absolute = self.file.canonicalize().unwrap_or_else(|_| self.file.clone());
+        let inside = absolute.strip_prefix(&self.project.root).unwrap_or(&self.file);
+        inside.display().to_string()
     }
 
     /// The pipeline file, as it was named.

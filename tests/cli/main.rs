@@ -7,3 +7,4 @@ mod formats;
 mod project;
 mod resume;
 mod schema;
+mod table;

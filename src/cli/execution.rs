@@ -1,0 +1,168 @@
+//! Carrying a plan out for a user: signals, progress, history, exit code.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use clap::{Args, ValueEnum};
+use serde_json::Value;
+
+use super::session::Session;
+use super::{DONE, FAILED, Fail, INTERRUPTED};
+use crate::event::{Event, Level, RunStatus};
+use crate::exec::{self, Machine, Options, Placement, Summary};
+use crate::plan::{Plan, StageKey};
+use crate::progress::{self, Format, Progress};
+use crate::record::{Recorder, RunInfo, git_commit};
+
+/// The arguments that say how to run stages.
+#[derive(Debug, Args)]
+pub(super) struct ExecutionArguments {
+    /// The most stages at once; by default as many as the machine has cores
+    #[arg(short, long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
+    jobs: Option<u32>,
+    /// How progress is shown
+    #[arg(long, value_enum, default_value_t)]
+    pub log_format: LogFormat,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum LogFormat {
+    /// A live display in a terminal, else plain lines
+    #[default]
+    Auto,
+    /// Plain lines
+    Plain,
+    /// One JSON object a line
+    Json,
+}
+
+impl ExecutionArguments {
+    /// What shows a run of the session's pipeline.
+    pub fn progress(&self, session: &Session) -> Box<dyn Progress> {
+        progress::for_terminal(progress::Options {
+            format: match self.log_format {
+                LogFormat::Auto => Format::Auto,
+                LogFormat::Plain => Format::Plain,
+                LogFormat::Json => Format::Json,
+            },
+            longest_name: session.pipeline.stages.keys().map(String::len).max().unwrap_or(0),
+        })
+    }
+}
+
+/// A run in progress: who is told of it, and what can stop it.
+pub(super) struct Execution {
+    options: Options,
+    stop: Arc<AtomicBool>,
+    recorder: Recorder,
+    progress: Box<dyn Progress>,
+}
+
+impl Execution {
+    /// Begins a run of the session's pipeline.
+    ///
+    /// # Errors
+    /// Signals cannot be caught, or this program is not found.
+    pub fn start(session: &Session, arguments: &ExecutionArguments, keep_going: bool) -> Result<Self, Fail> {
+        let stop = stop_on_signals()?;
+        let machine = Machine::this();
+        let program = std::env::current_exe().map_err(Fail::io("finding this program"))?;
+        Ok(Self {
+            options: Options {
+                jobs: arguments.jobs.map_or(machine.cpus, |jobs| jobs as usize),
+                machine,
+                keep_going,
+                placement: Placement::Process(program),
+                project: session.project.root.clone(),
+                mirrors: session.project.mirrors.clone(),
+            },
+            stop,
+            recorder: Recorder::start(session.history(), run_info(session)),
+            progress: arguments.progress(session),
+        })
+    }
+
+    /// Tells whoever shows or records the run.
+    pub fn tell(&mut self, event: &Event) {
+        self.recorder.event(event);
+        self.progress.event(event);
+    }
+
+    /// Brings every stage of `plan` up to date.
+    pub fn carry_out(&mut self, plan: &mut Plan, store: &crate::store::Store) -> Summary {
+        let Self {
+            options,
+            stop,
+            recorder,
+            progress,
+        } = self;
+        exec::execute(plan, store, options, stop, &mut |event, key| {
+            if let Some(key) = key {
+                record_key(recorder, key);
+            }
+            recorder.event(event);
+            progress.event(event);
+        })
+    }
+
+    /// Ends the run: nothing is told after this. Gives the exit code.
+    pub fn finish(self, summary: &Summary) -> u8 {
+        let Self {
+            mut recorder,
+            mut progress,
+            ..
+        } = self;
+        let finished = summary.finished();
+        recorder.event(&finished);
+        if let Some(message) = recorder.finish() {
+            progress.event(&Event::Notice {
+                level: Level::Warning,
+                message,
+            });
+        }
+        progress.event(&finished);
+        match summary.status {
+            RunStatus::Done => DONE,
+            RunStatus::Failed => FAILED,
+            RunStatus::Interrupted => INTERRUPTED,
+        }
+    }
+}
+
+fn record_key(recorder: &mut Recorder, key: &StageKey) {
+    if let Ok(value) = serde_json::to_value(key) {
+        recorder.key(key.fingerprint(), &value);
+    }
+}
+
+fn run_info(session: &Session) -> RunInfo {
+    RunInfo {
+        pipeline: session.pipeline.name.clone(),
+        file: PathBuf::from(session.file()),
+        params: session
+            .pipeline
+            .params
+            .iter()
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect::<serde_json::Map<String, Value>>()
+            .into(),
+        command: std::env::args().collect(),
+        git_commit: git_commit(&session.project.root),
+    }
+}
+
+/// A flag that the first SIGINT, SIGTERM or SIGHUP sets; the second one ends the program.
+fn stop_on_signals() -> Result<Arc<AtomicBool>, Fail> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [
+        signal_hook::consts::SIGINT,
+        signal_hook::consts::SIGTERM,
+        signal_hook::consts::SIGHUP,
+    ] {
+        signal_hook::flag::register_conditional_shutdown(signal, INTERRUPTED.into(), Arc::clone(&stop))
+            .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&stop)))
+            .map_err(Fail::io("signal handlers"))?;
+    }
+    Ok(stop)
+}
