@@ -37,6 +37,20 @@ pub(super) enum LogFormat {
     Json,
 }
 
+impl ExecutionArguments {
+    /// What shows a run of the session's pipeline.
+    pub fn progress(&self, session: &Session) -> Box<dyn Progress> {
+        progress::for_terminal(progress::Options {
+            format: match self.log_format {
+                LogFormat::Auto => Format::Auto,
+                LogFormat::Plain => Format::Plain,
+                LogFormat::Json => Format::Json,
+            },
+            longest_name: session.pipeline.stages.keys().map(String::len).max().unwrap_or(0),
+        })
+    }
+}
+
 /// A run in progress: who is told of it, and what can stop it.
 pub(super) struct Execution {
     options: Options,
@@ -65,14 +79,7 @@ impl Execution {
             },
             stop,
             recorder: Recorder::start(session.history(), run_info(session)),
-            progress: progress::for_terminal(progress::Options {
-                format: match arguments.log_format {
-                    LogFormat::Auto => Format::Auto,
-                    LogFormat::Plain => Format::Plain,
-                    LogFormat::Json => Format::Json,
-                },
-                longest_name: session.pipeline.stages.keys().map(String::len).max().unwrap_or(0),
-            }),
+            progress: arguments.progress(session),
         })
     }
 

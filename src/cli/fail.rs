@@ -29,6 +29,9 @@ pub enum Fail {
     /// A sweep's journal cannot be read or written.
     #[error(transparent)]
     Journal(#[from] io::Error),
+    /// The command line asks for what there is not.
+    #[error("{0}")]
+    Usage(String),
     /// Something around the run failed.
     #[error("{what}: {source}")]
     Io {
@@ -51,9 +54,11 @@ impl Fail {
         match self {
             Self::Spec(_)
             | Self::Sweep(_)
+            | Self::Usage(_)
             | Self::Plan(
                 PlanError::UnknownStage { .. } | PlanError::Unreadable { .. } | PlanError::NoSuchPath { .. },
             ) => super::USAGE,
+            Self::Report(error) if error.is_mistake() => super::USAGE,
             _ => super::FAILED,
         }
     }

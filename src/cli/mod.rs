@@ -1,7 +1,7 @@
 //! The command line: arguments, one file a subcommand, diagnostics, exit codes.
 //!
 //! Results go to standard output, progress and messages to standard error. Exit codes: 0 done;
-//! 1 a stage failed; 2 the command line or a file is wrong; 130 interrupted.
+//! 1 a stage failed, or a checked table is stale; 2 the command line or a file is wrong; 130 interrupted.
 
 #![allow(
     clippy::print_stdout,
@@ -13,10 +13,13 @@ mod check;
 mod execution;
 mod fail;
 mod plan;
+mod results;
 mod run;
 mod schema;
 mod session;
+mod show;
 mod sweep;
+mod table;
 mod tables;
 mod worker;
 
@@ -49,6 +52,10 @@ enum Command {
     Plan(plan::Arguments),
     /// Run many trials of a pipeline; a second call continues the first
     Sweep(sweep::Arguments),
+    /// Bring tables up to date with all that they need, or check that they are
+    Table(table::Arguments),
+    /// Show the results behind a table's cell
+    Show(show::Arguments),
     /// Validate pipeline files; nothing is run
     Check(check::Arguments),
     /// Print the JSON Schema of pipeline files, for editors
@@ -72,6 +79,8 @@ pub fn main() -> u8 {
         Command::Run(arguments) => run::run(&arguments),
         Command::Plan(arguments) => plan::run(&arguments),
         Command::Sweep(arguments) => sweep::run(&arguments),
+        Command::Table(arguments) => table::run(&arguments),
+        Command::Show(arguments) => show::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Schema => schema::run(),
         Command::Worker(arguments) => worker::run(&arguments),

@@ -5,7 +5,7 @@ use clap::Args;
 use super::execution::{Execution, ExecutionArguments, LogFormat};
 use super::session::{PipelineArguments, Session};
 use super::{DONE, Fail, plan, tables};
-use crate::event::RunStatus;
+use crate::event::{Event, Level, RunStatus};
 use crate::plan::Plan;
 
 #[derive(Debug, Args)]
@@ -33,10 +33,20 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8, Fail> {
 
     let mut execution = Execution::start(&session, &arguments.execution, arguments.keep_going)?;
     let summary = execution.carry_out(&mut plan, &session.store, None);
-    let written = if summary.status == RunStatus::Done && arguments.pipeline.stages.is_empty() {
-        tables::write(&session, &plan, &mut |event| execution.tell(event))
-    } else {
+    let asks_for_tables = arguments.pipeline.stages.is_empty() && !session.pipeline.tables.is_empty();
+    let written = if summary.status != RunStatus::Done || !asks_for_tables {
         Ok(Vec::new())
+    } else if session.pipeline.sweep.is_some() {
+        let file = session.file().display();
+        execution.tell(&Event::Notice {
+            level: Level::Info,
+            message: format!(
+                "the tables are those of the sweep; `erlen sweep {file}` runs it and writes them"
+            ),
+        });
+        Ok(Vec::new())
+    } else {
+        tables::write(&session, &plan, &mut |event| execution.tell(event))
     };
     let code = execution.finish(&summary);
     for table in written? {
@@ -46,7 +56,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8, Fail> {
 }
 
 /// Says what will be done, and why.
-fn announce(plan: &Plan, format: LogFormat) {
+pub(super) fn announce(plan: &Plan, format: LogFormat) {
     const MOST_LINES: usize = 30;
     if matches!(format, LogFormat::Json) {
         return;

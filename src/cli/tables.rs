@@ -1,102 +1,135 @@
-//! From the results of a run to the files of its tables.
+//! From results to the files of tables.
 
-use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use super::Fail;
-use super::session::Session;
-use crate::event::Event;
-use crate::plan::{Decision, Plan};
-use crate::report::{
-    Replicate, Results, StageResult, TableData, Trial, TrialStatus, render, write_if_changed,
-};
-use crate::spec::TableFormat;
-use crate::store::Action;
+use super::results::{Effort, Gathered, of_plan, results_of};
+use super::session::{PipelineArguments, Session};
+use crate::event::{Event, Level};
+use crate::plan::Plan;
+use crate::report::{Provenance, Results, TableData, TrialStatus, render, write_if_changed};
+use crate::spec::{Pipeline, Table, TableFormat};
 
-/// The folder of the tables, in the project's root.
-const FOLDER: &str = "results";
-
-/// Writes every table of the pipeline whose bytes differ from what stands there. Gives them as
-/// Markdown.
-pub(super) fn write_results(
-    session: &Session,
-    results: &Results,
-    tell: &mut dyn FnMut(&Event),
-) -> Result<Vec<String>, Fail> {
-    write_trials(session, &results.trials, tell)
+/// A table, ready to be written.
+pub(super) struct Built {
+    pub name: String,
+    /// Its files, relative to the project's root, and what belongs into them.
+    pub files: Vec<(String, Vec<u8>)>,
+    /// The table as Markdown.
+    pub text: String,
 }
 
-/// As [`write_results`], for a pipeline without a sweep.
+/// Fills a table with the results of pipelines: that of the file that it stands in first.
+pub(super) fn build(name: &str, table: &Table, sources: &[(&Pipeline, &Results)]) -> Result<Built, Fail> {
+    let results: Vec<&Results> = sources.iter().map(|(_, results)| *results).collect();
+    let data = TableData::assemble(name, table, &results)?;
+    let mut files: Vec<(String, Vec<u8>)> = table
+        .formats
+        .iter()
+        .map(|&format| (table.file(name, format), render(&data, format)))
+        .collect();
+    let provenance = Provenance::of(&data, sources).to_text().into_bytes();
+    files.push((table.provenance_file(name), provenance));
+    Ok(Built {
+        name: name.to_owned(),
+        files,
+        text: String::from_utf8_lossy(&render(&data, TableFormat::Md)).into_owned(),
+    })
+}
+
+impl Built {
+    /// Writes the files whose bytes differ from what stands there.
+    pub fn write(&self, session: &Session, tell: &mut dyn FnMut(&Event)) -> Result<(), Fail> {
+        for (path, bytes) in &self.files {
+            let changed = write_if_changed(&session.project.root.join(path), bytes)?;
+            tell(&Event::TableWritten {
+                table: self.name.clone(),
+                path: PathBuf::from(path),
+                changed,
+            });
+        }
+        Ok(())
+    }
+}
+
+/// Writes every table of a pipeline without a sweep whose bytes differ from what stands there. Gives
+/// them as Markdown.
 pub(super) fn write(
     session: &Session,
     plan: &Plan,
     tell: &mut dyn FnMut(&Event),
 ) -> Result<Vec<String>, Fail> {
-    let trial = Trial {
-        number: 1,
-        parameters: session.pipeline.params.clone(),
-        status: TrialStatus::Done,
-        replicates: vec![Replicate {
-            seed: session.pipeline.seed,
-            stages: known(plan),
-        }],
-    };
-    write_trials(session, std::slice::from_ref(&trial), tell)
+    write_results(session, &of_plan(session, plan), tell)
 }
 
-fn write_trials(
+/// Writes every table of the pipeline whose bytes differ from what stands there. Gives them as
+/// Markdown. A table that needs results of other files which are not there yet is left as it is.
+pub(super) fn write_results(
     session: &Session,
-    trials: &[Trial],
+    results: &Results,
     tell: &mut dyn FnMut(&Event),
 ) -> Result<Vec<String>, Fail> {
     let mut texts = Vec::new();
-    for (name, table) in &session.pipeline.tables {
-        let data = TableData::assemble(name, table, trials)?;
-        for &format in &table.formats {
-            let path = session
-                .project
-                .root
-                .join(FOLDER)
-                .join(name)
-                .with_extension(format.extension());
-            let changed = write_if_changed(&path, &render(&data, format))?;
-            let shown = path
-                .strip_prefix(&session.project.root)
-                .unwrap_or(&path)
-                .to_owned();
-            tell(&Event::TableWritten {
-                table: name.clone(),
-                path: shown,
-                changed,
-            });
+    'tables: for (name, table) in &session.pipeline.tables {
+        let mut others = Vec::new();
+        for path in &table.pipelines {
+            let other = open_other(session, path)?;
+            match complete_results(&other, table)? {
+                Some(results) => others.push((other, results)),
+                None => {
+                    tell(&Event::Notice {
+                        level: Level::Info,
+                        message: format!(
+                            "the table `{name}` needs results of {path}; `erlen table {} {name}` makes them",
+                            session.file().display()
+                        ),
+                    });
+                    continue 'tables;
+                }
+            }
         }
-        texts.push(String::from_utf8_lossy(&render(&data, TableFormat::Md)).into_owned());
+        let mut sources = vec![(&session.pipeline, results)];
+        sources.extend(others.iter().map(|(other, results)| (&other.pipeline, results)));
+        let built = build(name, table, &sources)?;
+        built.write(session, tell)?;
+        texts.push(built.text);
     }
     Ok(texts)
 }
 
-/// The results of all stages of `plan` that are known, by the stages' names.
-fn known(plan: &Plan) -> BTreeMap<String, StageResult> {
-    let mut results = BTreeMap::new();
-    for &index in plan.order() {
-        let node = plan.node(index);
-        let Decision::Reuse(_, action) = &node.decision else {
-            continue;
-        };
-        for name in &node.names {
-            results.insert(name.clone(), stage_result(node.stage.kind.name(), action));
-        }
-    }
-    results
+/// The pipeline file at `path` in the session's project, with the same store.
+pub(super) fn open_other(session: &Session, path: &str) -> Result<Session, Fail> {
+    let inside = path.strip_prefix("./").unwrap_or(path);
+    let file = session.project.root.join(inside);
+    let pipeline = Pipeline::load(&file, &[])?;
+    Session::with(pipeline, &file, Some(&session.project.store))
 }
 
-/// A result as the store has it.
-pub(super) fn stage_result(kind: &str, action: &Action) -> StageResult {
-    StageResult {
-        kind: kind.to_owned(),
-        fingerprint: action.fingerprint,
-        artifact: action.artifact,
-        metrics: action.metrics.clone(),
-        key: action.key.clone(),
-        made: action.made.clone(),
+/// What a table needs of another file, where all of it is known.
+fn complete_results(other: &Session, table: &Table) -> Result<Option<Results>, Fail> {
+    match results_of(other, &needs(other, &[table]), Effort::Known)? {
+        Gathered::Known(results) => {
+            let is_done = |status: &TrialStatus| *status != TrialStatus::Missing;
+            let complete = results.trials.iter().all(|trial| is_done(&trial.status));
+            Ok(complete.then_some(results))
+        }
+        Gathered::Ended(_) => Ok(None),
+    }
+}
+
+/// The stages of the session's pipeline that tables need.
+pub(super) fn needs(session: &Session, tables: &[&Table]) -> PipelineArguments {
+    let stages = tables.iter().flat_map(|table| table.stages());
+    let mut stages: Vec<String> = stages
+        .filter(|stage| session.pipeline.stages.contains_key(stage))
+        .collect();
+    stages.sort();
+    stages.dedup();
+    PipelineArguments {
+        file: session.file().to_owned(),
+        stages,
+        overrides: Vec::new(),
+        force: false,
+        store: Some(session.project.store.clone()),
     }
 }

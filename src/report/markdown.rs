@@ -1,31 +1,22 @@
 //! Tables as Markdown, with columns that line up as plain text too.
 
-use super::number;
-use super::table::{Row, TableData};
+use super::shown::{CellKind, Shown, ShownCell};
+use super::table::TableData;
 
-/// `table` as a pipe table: parameters to the left, figures to the right.
+/// `table` as a pipe table: what tells rows apart to the left, figures to the right, the best in
+/// bold. Notes follow as lines of their own.
 pub fn render(table: &TableData) -> String {
-    let mut columns: Vec<TextColumn> = Vec::new();
-    for (index, title) in table.parameters.iter().enumerate() {
-        let values: Vec<_> = table.rows.iter().map(|row| &row.parameters[index]).collect();
-        columns.push(TextColumn {
-            title: escape(title),
-            right: !values.is_empty() && values.iter().all(|value| value.is_number()),
-            cells: values
-                .iter()
-                .map(|value| escape(&number::parameter(value)))
-                .collect(),
-        });
-    }
-    for (index, column) in table.columns.iter().enumerate() {
-        let figure = |row: &Row| row.cells[index].figure(column.aggregate);
-        let figures: Vec<Option<f64>> = table.rows.iter().map(figure).collect();
-        columns.push(TextColumn {
+    let shown = Shown::of(table);
+    let columns: Vec<TextColumn> = shown
+        .columns
+        .iter()
+        .enumerate()
+        .map(|(index, column)| TextColumn {
             title: escape(&column.title),
-            right: true,
-            cells: text_of(&figures),
-        });
-    }
+            right: column.numeric,
+            cells: shown.rows.iter().map(|row| cell_text(&row[index])).collect(),
+        })
+        .collect();
 
     let titles: Vec<&str> = columns.iter().map(|column| column.title.as_str()).collect();
     let mut text = line(&columns, &titles);
@@ -35,12 +26,15 @@ pub fn render(table: &TableData) -> String {
         text.push_str(&format!(" {dashes}{} |", if column.right { ":" } else { "" }));
     }
     text.push('\n');
-    for index in 0..table.rows.len() {
+    for index in 0..shown.rows.len() {
         let cells: Vec<&str> = columns
             .iter()
             .map(|column| column.cells[index].as_str())
             .collect();
         text.push_str(&line(&columns, &cells));
+    }
+    for note in &shown.notes {
+        text.push_str(&format!("\n{}\n", escape(note)));
     }
     text
 }
@@ -58,17 +52,19 @@ impl TextColumn {
     }
 }
 
-/// Whole numbers plain where a column holds nothing else; otherwise all alike.
-fn text_of(figures: &[Option<f64>]) -> Vec<String> {
-    let whole = figures
-        .iter()
-        .flatten()
-        .all(|figure| figure.fract() == 0.0 && figure.abs() < 1e15);
-    let text = if whole { number::full } else { number::readable };
-    figures
-        .iter()
-        .map(|figure| figure.map_or_else(|| "-".to_owned(), text))
-        .collect()
+fn cell_text(cell: &ShownCell) -> String {
+    let mut text = match cell.kind {
+        // `<0.001` is no tag.
+        CellKind::Number => cell.text.replace('<', "\\<"),
+        CellKind::Text | CellKind::Missing => escape(&cell.text),
+    };
+    if cell.best {
+        text = format!("**{text}**");
+    }
+    if let Some((found, expected)) = cell.partial {
+        text.push_str(&format!(" ({found} of {expected})"));
+    }
+    text
 }
 
 fn line(columns: &[TextColumn], cells: &[&str]) -> String {
@@ -90,69 +86,9 @@ fn line(columns: &[TextColumn], cells: &[&str]) -> String {
 fn escape(text: &str) -> String {
     text.replace('\\', "\\\\")
         .replace('|', "\\|")
+        .replace('*', "\\*")
+        .replace('`', "\\`")
+        .replace('<', "\\<")
         .replace("\r\n", "<br>")
         .replace(['\n', '\r'], "<br>")
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-    use crate::report::{Aggregate, Cell, Column, render as render_as};
-    use crate::spec::TableFormat;
-
-    fn sample() -> TableData {
-        let row = |parameters: [serde_json::Value; 2], cells: [&[f64]; 3]| Row {
-            parameters: parameters.into(),
-            cells: cells
-                .map(|values| Cell {
-                    values: values.into(),
-                })
-                .into(),
-        };
-        TableData {
-            name: "digits".into(),
-            parameters: vec!["model".into(), "lr".into()],
-            columns: ["accuracy", "loss, \"mean\"", "images"]
-                .map(|title| Column {
-                    title: title.into(),
-                    aggregate: Aggregate::Mean,
-                })
-                .into(),
-            rows: vec![
-                row(
-                    [json!("mlp|small"), json!(0.1)],
-                    [&[0.975, 0.985], &[0.061234567890123], &[360.0]],
-                ),
-                row([json!("two\nlines"), json!(0.05)], [&[1.0], &[12.5], &[]]),
-            ],
-        }
-    }
-
-    #[test]
-    fn markdown() {
-        insta::assert_snapshot!(render(&sample()));
-    }
-
-    #[test]
-    fn csv() {
-        let bytes = render_as(&sample(), TableFormat::Csv);
-        assert_eq!(bytes, render_as(&sample(), TableFormat::Csv));
-        insta::assert_snapshot!(String::from_utf8(bytes).unwrap());
-    }
-
-    #[test]
-    fn no_rows() {
-        let table = TableData {
-            rows: vec![],
-            ..sample()
-        };
-        assert_eq!(render(&table).lines().count(), 2);
-        let csv = render_as(&table, TableFormat::Csv);
-        assert_eq!(
-            String::from_utf8(csv).unwrap(),
-            "model,lr,accuracy,\"loss, \"\"mean\"\"\",images\n"
-        );
-    }
 }

@@ -2,18 +2,37 @@
 //!
 //! In go a table's description and the metrics of the stages behind it; out come bytes: pure, so
 //! the same results give the same bytes wherever and whenever they are written. [`TableData`] is
-//! what every format is rendered from: rows of parameters and cells, each cell with all the values
-//! (one a replicate) that it sums up. A file is replaced only when its bytes change.
+//! what every format is rendered from: rows of labels and cells, each cell with all the values (one
+//! a seed) that it sums up. A file is replaced only when its bytes change.
 
+mod assemble;
+mod bootstrap;
+mod compare;
 mod csv;
+mod html;
+mod json;
+mod latex;
 mod markdown;
 mod number;
+mod preflight;
+mod provenance;
 mod results;
+mod shown;
+mod statistics;
+mod student;
 mod table;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 mod write;
 
+pub use bootstrap::{Comparison, RESAMPLES};
+pub use preflight::check_across;
+pub use provenance::{CellOrigin, InputOrigin, Origin, Provenance, ProvenanceRow, StageOrigin, ValueOrigin};
 pub use results::{Replicate, Results, StageResult, Trial, TrialStatus};
-pub use table::{Aggregate, Cell, Column, Row, TableData};
+pub use statistics::Summary;
+pub use table::{Cell, Column, Row, Sample, TableData};
 pub use write::write_if_changed;
 
 use std::io;
@@ -46,6 +65,29 @@ pub enum ReportError {
         /// What exists, as a sentence.
         known: String,
     },
+    /// No row is the baseline.
+    #[error("table `{table}`: no row is the baseline {baseline}; the rows are {known}")]
+    NoBaseline {
+        /// The table's name.
+        table: String,
+        /// The values that it should have.
+        baseline: String,
+        /// The rows that there are.
+        known: String,
+    },
+    /// A row stands for several trials, and nothing says which counts.
+    #[error(
+        "table `{table}`: {trials} trials that differ in {open} share a row; add {open} to the rows, fix it under \
+         `where`, write group: all, or give the sweep an objective"
+    )]
+    OpenGroup {
+        /// The table's name.
+        table: String,
+        /// How many trials.
+        trials: usize,
+        /// The parameters that they differ in.
+        open: String,
+    },
     /// A file cannot be written.
     #[error("cannot write {}: {source}; free space, or make its folder writable", path.display())]
     Write {
@@ -56,10 +98,25 @@ pub enum ReportError {
     },
 }
 
+impl ReportError {
+    /// Whether the pipeline file is at fault, and not the system.
+    pub fn is_mistake(&self) -> bool {
+        !matches!(self, Self::Write { .. })
+    }
+}
+
+/// `table` as a `<table>` element, to be put into a page.
+pub fn html_table(table: &TableData) -> String {
+    html::render(table)
+}
+
 /// `table` as a file of `format`.
 pub fn render(table: &TableData, format: TableFormat) -> Vec<u8> {
     match format {
         TableFormat::Csv => csv::render(table),
         TableFormat::Md => markdown::render(table).into_bytes(),
+        TableFormat::Tex => latex::render(table).into_bytes(),
+        TableFormat::Html => html::render(table).into_bytes(),
+        TableFormat::Json => json::render(table).into_bytes(),
     }
 }

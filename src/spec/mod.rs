@@ -23,6 +23,9 @@ mod schema;
 mod sweep;
 mod sweep_check;
 mod table;
+mod table_check;
+mod table_column;
+mod table_rows;
 mod template;
 mod train;
 mod validate;
@@ -47,7 +50,9 @@ pub use sweep::{
     Asha, CmaEs, Constraint, Direction, Domain, EpochLimits, Grid, Median, Objective, Objectives, OneOrMany,
     Operand, Parameter, Patience, Prune, Search, Sweep, Tpe, Trials,
 };
-pub use table::{MetricPath, Table, TableFormat};
+pub use table::{MetricPath, Round, Table, TableFormat};
+pub use table_column::{Best, NumberFormat, Show, TableColumn};
+pub use table_rows::{Baseline, Filter, Group, Rows, SortKey, SortKeys, same_value};
 pub use template::Template;
 pub use train::{
     AdamW, Augment, Checkpoint, Constant, Cosine, CrossEntropy, Loss, Normalize, Optimizer, Precision,

@@ -9,7 +9,8 @@ use petgraph::graphmap::DiGraphMap;
 use super::diagnostic::{Diagnostic, suggest};
 use super::node::{Key, Node, Value};
 use super::sweep_check::sweep_mistakes;
-use super::{Command, Kind, MetricPath, Pipeline, Reference, Stage, Table, Train};
+use super::table_check::table_mistakes;
+use super::{Command, Kind, MetricPath, Pipeline, Reference, Stage, Train};
 
 /// Whether `name` can name a stage, a table or a parameter: letters, digits, `_` and `-`, from a
 /// letter on.
@@ -64,9 +65,7 @@ pub(super) fn mistakes(pipeline: &Pipeline, root: &Node) -> Vec<Diagnostic> {
             _ => {}
         }
     }
-    for (name, table) in &pipeline.tables {
-        table_mistakes(pipeline, name, table, root, &mut mistakes);
-    }
+    mistakes.extend(table_mistakes(pipeline, root));
     if let Some(sweep) = &pipeline.sweep {
         mistakes.extend(sweep_mistakes(&pipeline.stages, &pipeline.params, sweep, root));
     }
@@ -227,7 +226,7 @@ fn is_variable(name: &str) -> bool {
 }
 
 /// Whether `path` is relative, not empty, and stays where it is.
-fn is_inside(path: &str) -> bool {
+pub(super) fn is_inside(path: &str) -> bool {
     use std::path::Component;
     let mut components = std::path::Path::new(path).components().peekable();
     components.peek().is_some() && components.all(|part| matches!(part, Component::Normal(_)))
@@ -266,40 +265,6 @@ fn train_mistakes(
             )
             .help("leave at least one epoch for the schedule"),
         );
-    }
-}
-
-fn table_mistakes(
-    pipeline: &Pipeline,
-    name: &str,
-    table: &Table,
-    root: &Node,
-    mistakes: &mut Vec<Diagnostic>,
-) {
-    for (index, row) in table.rows.iter().enumerate() {
-        if !pipeline.params.contains_key(row) {
-            mistakes.push(
-                Diagnostic::new(
-                    format!("there is no parameter `{row}`"),
-                    root.span_at(&["tables", name, "rows", &index.to_string()]),
-                )
-                .help(suggest(
-                    row,
-                    "parameters",
-                    pipeline.params.keys().map(String::as_str),
-                )),
-            );
-        }
-    }
-    if table.columns.is_empty() {
-        mistakes.push(Diagnostic::new(
-            format!("the table `{name}` has no columns"),
-            root.span_at(&["tables", name, "columns"]),
-        ));
-    }
-    for (title, path) in &table.columns {
-        let span = root.span_at(&["tables", name, "columns", title]);
-        mistakes.extend(metric_mistake(&pipeline.stages, path, span));
     }
 }
 

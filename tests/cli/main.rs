@@ -8,3 +8,4 @@ mod project;
 mod resume;
 mod schema;
 mod sweep;
+mod table;

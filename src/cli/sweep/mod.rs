@@ -11,8 +11,10 @@ use std::path::PathBuf;
 use clap::Args;
 
 use self::driver::Driver;
+use self::known::known;
 use self::setting::Setting;
 use super::execution::{Execution, ExecutionArguments};
+use super::results::{Effort, Gathered};
 use super::session::Session;
 use super::{DONE, Fail, tables};
 use crate::event::{Event, Level, RunStatus};
@@ -64,6 +66,29 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8, Fail> {
         anstream::print!("{table}");
     }
     Ok(code)
+}
+
+/// What is known about the trials of the session's sweep.
+pub(super) fn results_of(
+    session: &Session,
+    overrides: &[Override],
+    effort: Effort<'_>,
+) -> Result<Gathered, Fail> {
+    let setting = Setting::new(Template::load(session.file())?, overrides)?;
+    let (results, complete) = known(&setting, session)?;
+    let Effort::Run(how) = effort else {
+        return Ok(Gathered::Known(results));
+    };
+    if complete {
+        return Ok(Gathered::Known(results));
+    }
+    let mut execution = Execution::start(session, how, true)?;
+    let (results, summary) = carry_out(&setting, session, &mut execution, false)?;
+    let code = execution.finish(&summary);
+    Ok(match summary.status {
+        RunStatus::Done => Gathered::Known(results),
+        RunStatus::Failed | RunStatus::Interrupted => Gathered::Ended(code),
+    })
 }
 
 /// Runs the sweep to its end, or as far as it gets. Gives what is known of its trials then.

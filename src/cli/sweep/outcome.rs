@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::setting::{Replicates, Setting};
-use crate::cli::tables::stage_result;
+use crate::cli::results::stage_result;
 use crate::plan::Plan;
 use crate::report::{Replicate, Results, Trial, TrialStatus};
 use crate::store::Store;

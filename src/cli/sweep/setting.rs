@@ -70,7 +70,7 @@ impl Setting {
             .collect();
         targets.extend(judged.iter().map(|judged| judged.stage.clone()));
         for table in base.tables.values() {
-            targets.extend(table.columns.values().map(|path| path.stage.clone()));
+            targets.extend(table.stages());
         }
         if targets.is_empty() {
             targets.extend(base.stages.keys().cloned());

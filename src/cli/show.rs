@@ -1,0 +1,436 @@
+//! `erlen show TABLE:CELL`: from a figure in a table to the results behind it.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde_json::Value;
+
+use super::{DONE, Fail};
+use crate::fingerprint::Fingerprint;
+use crate::report::{CellOrigin, Provenance, ProvenanceRow, StageOrigin, Summary, ValueOrigin};
+use crate::spec::{Project, same_value, suggest};
+use crate::store::{Lookup, Store};
+
+/// What the file beside a table ends with.
+const ENDING: &str = ".provenance.json";
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// A table's name (or the path of one of its files) and a cell: the row's number or values, and
+    /// the column's title, such as models:2.accuracy or models:lr=0.1,accuracy; without a cell, the
+    /// rows and columns that there are
+    #[arg(value_name = "TABLE:CELL")]
+    cell: String,
+    /// Print it as JSON
+    #[arg(long)]
+    json: bool,
+    /// Where results are kept, instead of .erlen in the project's root
+    #[arg(long, env = "ERLEN_STORE", value_name = "FOLDER", hide_env_values = true)]
+    store: Option<PathBuf>,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<u8, Fail> {
+    let here = std::env::current_dir().map_err(Fail::io("finding the current folder"))?;
+    let store = arguments.store.as_deref().map(std::path::absolute).transpose();
+    let store = store.map_err(Fail::io("finding the current folder"))?;
+    let project = Project::find(&here.join("any"), store)?;
+    let (table, cell) = match arguments.cell.split_once(':') {
+        Some((table, cell)) => (table, Some(cell)),
+        None => (arguments.cell.as_str(), None),
+    };
+    let provenance = read(&find(&project, &here, table)?)?;
+    let Some(cell) = cell.filter(|cell| !cell.is_empty()) else {
+        if arguments.json {
+            anstream::println!("{}", provenance.to_text().trim_end());
+        } else {
+            anstream::print!("{}", contents(&provenance));
+        }
+        return Ok(DONE);
+    };
+    let (number, row, title, origin) = look_up(&provenance, cell).map_err(Fail::Usage)?;
+    if arguments.json {
+        anstream::println!("{:#}", to_json(&provenance, number, row, title, origin));
+        return Ok(DONE);
+    }
+    // Without a store the file still tells; the store adds when and where.
+    let store = project
+        .store
+        .join("format")
+        .is_file()
+        .then(|| Store::open(&project.store));
+    let store = store.transpose()?;
+    anstream::print!(
+        "{}",
+        to_text(&provenance, (number, row), title, origin, store.as_ref())
+    );
+    Ok(DONE)
+}
+
+/// The file beside the table that `table` names.
+fn find(project: &Project, here: &Path, table: &str) -> Result<PathBuf, Fail> {
+    let stem = [".csv", ".md", ".tex", ".html", ".json"]
+        .iter()
+        .find_map(|ending| table.strip_suffix(ENDING).or(table.strip_suffix(ending)))
+        .unwrap_or(table);
+    let file = format!("{stem}{ENDING}");
+    let results = project.root.join("results");
+    let places = [results.join(&file), here.join(&file), project.root.join(&file)];
+    if let Some(place) = places.into_iter().find(|place| place.is_file()) {
+        return Ok(place);
+    }
+    let mut names = BTreeSet::new();
+    for entry in std::fs::read_dir(&results).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        names.extend(name.strip_suffix(ENDING).map(str::to_owned));
+    }
+    Err(Fail::Usage(format!(
+        "there is no {} that leads from the table `{table}` to its results; {}; `erlen table FILE` writes tables, and \
+         one with a path of its own is named by that path",
+        places_text(&file),
+        suggest(stem, "tables in results/", names.iter().map(String::as_str))
+    )))
+}
+
+fn places_text(file: &str) -> String {
+    if file.contains('/') {
+        file.to_owned()
+    } else {
+        format!("results/{file}")
+    }
+}
+
+fn read(path: &Path) -> Result<Provenance, Fail> {
+    let text = std::fs::read_to_string(path).map_err(Fail::io(format!("reading {}", path.display())))?;
+    serde_json::from_str(&text).map_err(|error| {
+        Fail::Usage(format!(
+            "{} is not what `erlen table` wrote: {error}; write the table again",
+            path.display()
+        ))
+    })
+}
+
+/// The cell that `text` names: `2.accuracy`, `lr=0.1,accuracy`, or the column alone where there is
+/// one row.
+fn look_up<'a>(
+    provenance: &'a Provenance,
+    text: &str,
+) -> Result<(usize, &'a ProvenanceRow, &'a str, &'a CellOrigin), String> {
+    let table = &provenance.table;
+    if provenance.rows.is_empty() {
+        return Err(format!("the table `{table}` has no rows"));
+    }
+    let (index, column) = row_and_column(provenance, text)?;
+    let row = &provenance.rows[index];
+    let (title, cell) = row.cells.get_key_value(column).ok_or_else(|| {
+        let known = row.cells.keys().map(String::as_str);
+        format!(
+            "the table `{table}` has no column `{column}`; {}",
+            suggest(column, "columns", known)
+        )
+    })?;
+    Ok((index + 1, row, title, cell))
+}
+
+/// The row's place, from 0, and the column's title.
+fn row_and_column<'a>(provenance: &Provenance, text: &'a str) -> Result<(usize, &'a str), String> {
+    let (table, count) = (&provenance.table, provenance.rows.len());
+    if let Some((number, column)) = text.split_once('.')
+        && let Ok(number) = number.parse::<usize>()
+    {
+        return if (1..=count).contains(&number) {
+            Ok((number - 1, column))
+        } else {
+            Err(format!(
+                "the table `{table}` has rows 1 to {count}, and no row {number}"
+            ))
+        };
+    }
+    // As many values of labels as there are; what is left is the column.
+    let mut rest = text;
+    let mut fitting: Vec<usize> = (0..count).collect();
+    while let Some((name, after)) = rest.split_once('=') {
+        if rest == text && provenance.rows[0].cells.contains_key(rest) {
+            break;
+        }
+        let name = name.trim();
+        if !provenance.labels.iter().any(|label| label == name) {
+            let known = provenance.labels.iter().map(String::as_str);
+            return Err(format!(
+                "rows of the table `{table}` are not told apart by `{name}`; {}",
+                suggest(name, "what tells them apart", known)
+            ));
+        }
+        let Some((value, next)) = after.split_once(',') else {
+            let known: Vec<&str> = provenance.rows[0].cells.keys().map(String::as_str).collect();
+            return Err(format!("`{text}` names no column; columns: {}", known.join(", ")));
+        };
+        let wanted = serde_json::from_str(value).unwrap_or_else(|_| Value::from(value));
+        let has = |row: &ProvenanceRow| {
+            let own = row.labels.get(name).unwrap_or(&Value::Null);
+            same_value(own, &wanted) || own.as_str() == Some(value)
+        };
+        fitting.retain(|&index| has(&provenance.rows[index]));
+        rest = next;
+    }
+    match fitting.as_slice() {
+        [only] => Ok((*only, rest.trim())),
+        [] => Err(format!(
+            "the table `{table}` has no such row; {}",
+            rows_text(provenance, None)
+        )),
+        several => Err(format!(
+            "{} rows of the table `{table}` fit `{text}`; {}",
+            several.len(),
+            rows_text(provenance, Some(several))
+        )),
+    }
+}
+
+fn labels_text(row: &ProvenanceRow) -> String {
+    let pair = |(name, value): (&String, &Value)| match value {
+        Value::String(text) => format!("{name}={text}"),
+        value => format!("{name}={value}"),
+    };
+    row.labels.iter().map(pair).collect::<Vec<_>>().join(",")
+}
+
+/// The rows that there are, or those of them that are `among`.
+fn rows_text(provenance: &Provenance, among: Option<&[usize]>) -> String {
+    const MOST: usize = 10;
+    let rows: Vec<String> = provenance
+        .rows
+        .iter()
+        .enumerate()
+        .filter(|(index, _)| among.is_none_or(|among| among.contains(index)))
+        .map(|(index, row)| format!("{} ({})", index + 1, labels_text(row)))
+        .collect();
+    let mut text = format!(
+        "rows: {}",
+        rows.iter().take(MOST).cloned().collect::<Vec<_>>().join("; ")
+    );
+    if rows.len() > MOST {
+        let _ = write!(text, " and {} more", rows.len() - MOST);
+    }
+    text
+}
+
+/// What can be asked for.
+fn contents(provenance: &Provenance) -> String {
+    let mut text = String::new();
+    let _ = writeln!(text, "{}: {} rows", provenance.table, provenance.rows.len());
+    for (index, row) in provenance.rows.iter().enumerate() {
+        let _ = writeln!(text, "  {:>3}  {}", index + 1, labels_text(row));
+    }
+    if let Some(row) = provenance.rows.first() {
+        let titles: Vec<&str> = row.cells.keys().map(String::as_str).collect();
+        let _ = writeln!(text, "columns: {}", titles.join(", "));
+        let _ = writeln!(
+            text,
+            "for example: erlen show '{}:1.{}'",
+            provenance.table,
+            titles.first().unwrap_or(&"")
+        );
+    }
+    text
+}
+
+fn to_text(
+    provenance: &Provenance,
+    (number, row): (usize, &ProvenanceRow),
+    title: &str,
+    cell: &CellOrigin,
+    store: Option<&Store>,
+) -> String {
+    let bold = anstyle::Style::new().bold();
+    let dim = anstyle::Style::new().dimmed();
+    let mut text = String::new();
+    let labels = labels_text(row);
+    let labels = if labels.is_empty() {
+        labels
+    } else {
+        format!(" ({labels})")
+    };
+    let _ = writeln!(
+        text,
+        "{bold}{}: row {number}{labels}, {title}{bold:#}",
+        provenance.table
+    );
+    let values: Vec<f64> = cell.values.iter().map(|value| value.value).collect();
+    match Summary::of(&values) {
+        None => {
+            let _ = writeln!(text, "  no result: {} is missing", cell.metric);
+        }
+        Some(Summary { count: 1, mean, .. }) => {
+            let _ = writeln!(text, "  {} = {mean:?}", cell.metric);
+        }
+        Some(summary) => {
+            let figure = cell
+                .figure
+                .map_or_else(|| "no figure".to_owned(), |figure| format!("{figure:?}"));
+            let _ = writeln!(
+                text,
+                "  {figure} ({}) of {} values of {}: mean {:?}, deviation {:?}, from {:?} to {:?}",
+                show_text(cell),
+                summary.count,
+                cell.metric,
+                summary.mean,
+                summary.std.unwrap_or_default(),
+                summary.min,
+                summary.max
+            );
+        }
+    }
+    let mut told = BTreeSet::new();
+    for value in &cell.values {
+        let _ = writeln!(text, "\n{}", value_text(provenance, value));
+        for fingerprint in chain(provenance, value.fingerprint) {
+            let Some(stage) = provenance.stages.get(&fingerprint) else {
+                continue;
+            };
+            if told.insert(fingerprint) {
+                text.push_str(&stage_text(provenance, fingerprint, stage, store));
+            } else {
+                let short = fingerprint.short();
+                let _ = writeln!(text, "  {} {dim}{short}: as above{dim:#}", stage.stage);
+            }
+        }
+    }
+    text
+}
+
+fn show_text(cell: &CellOrigin) -> String {
+    match serde_json::to_value(cell.show) {
+        Ok(Value::String(name)) => name.replace('_', " and "),
+        _ => String::new(),
+    }
+}
+
+fn value_text(provenance: &Provenance, value: &ValueOrigin) -> String {
+    let bold = anstyle::Style::new().bold();
+    let origin = provenance.pipelines.get(value.pipeline);
+    let parameters = origin.and_then(|origin| origin.trials.get(&value.trial));
+    let parameters: Vec<String> = parameters
+        .into_iter()
+        .flatten()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    format!(
+        "{bold}{:?}{bold:#}  seed {}, trial {} of {} ({})\n  {}",
+        value.value,
+        value.seed,
+        value.trial,
+        origin.map_or("", |origin| &origin.name),
+        origin.map_or("", |origin| &origin.file),
+        parameters.join(" ")
+    )
+}
+
+/// A stage and all that it was made from, each before what it was made from itself.
+fn chain(provenance: &Provenance, first: Fingerprint) -> Vec<Fingerprint> {
+    fn visit(
+        provenance: &Provenance,
+        at: Fingerprint,
+        seen: &mut BTreeSet<Fingerprint>,
+        out: &mut Vec<Fingerprint>,
+    ) {
+        if !seen.insert(at) {
+            return;
+        }
+        let inputs = provenance
+            .stages
+            .get(&at)
+            .into_iter()
+            .flat_map(|stage| stage.inputs.values());
+        for from in inputs.filter_map(|input| input.from) {
+            visit(provenance, from, seen, out);
+        }
+        out.push(at);
+    }
+    let mut chain = Vec::new();
+    visit(provenance, first, &mut BTreeSet::new(), &mut chain);
+    chain.reverse();
+    chain
+}
+
+fn stage_text(
+    provenance: &Provenance,
+    fingerprint: Fingerprint,
+    stage: &StageOrigin,
+    store: Option<&Store>,
+) -> String {
+    let dim = anstyle::Style::new().dimmed();
+    let mut text = String::new();
+    let seed = stage
+        .seed
+        .map_or_else(String::new, |seed| format!(", seed {seed}"));
+    let _ = writeln!(
+        text,
+        "  {}  {} version {}{seed}\n    {dim}fingerprint{dim:#} {fingerprint}\n    {dim}artifact{dim:#}    {}",
+        stage.stage, stage.kind, stage.version, stage.artifact
+    );
+    for (role, input) in &stage.inputs {
+        let from = input.from.and_then(|from| provenance.stages.get(&from));
+        let from = from.map_or("a file of the project", |stage| &stage.stage);
+        let _ = writeln!(
+            text,
+            "    {dim}input{dim:#}       {role} = {} from {from}",
+            input.digest
+        );
+    }
+    if let Value::Object(fields) = &stage.fields {
+        for (name, value) in fields.iter().filter(|(_, value)| !value.is_null()) {
+            let _ = writeln!(text, "    {dim}field{dim:#}       {name} = {value}");
+        }
+    }
+    if let Some(Ok(Lookup::Hit(action))) = store.map(|store| store.look_up(&fingerprint)) {
+        let made = |field: &str| {
+            action
+                .made
+                .get(field)
+                .and_then(Value::as_str)
+                .unwrap_or("?")
+                .to_owned()
+        };
+        let _ = writeln!(
+            text,
+            "    {dim}made{dim:#}        {} on {} by erlen {}",
+            made("started"),
+            made("host"),
+            made("erlen")
+        );
+    }
+    text
+}
+
+fn to_json(
+    provenance: &Provenance,
+    number: usize,
+    row: &ProvenanceRow,
+    title: &str,
+    cell: &CellOrigin,
+) -> Value {
+    let mut fingerprints = BTreeSet::new();
+    for value in &cell.values {
+        fingerprints.extend(chain(provenance, value.fingerprint));
+    }
+    let stages: serde_json::Map<String, Value> = provenance
+        .stages
+        .iter()
+        .filter(|(fingerprint, _)| fingerprints.contains(fingerprint))
+        .map(|(fingerprint, stage)| {
+            let stage = serde_json::to_value(stage).unwrap_or_default();
+            (fingerprint.to_string(), stage)
+        })
+        .collect();
+    serde_json::json!({
+        "table": provenance.table,
+        "row": number,
+        "labels": row.labels,
+        "column": title,
+        "cell": cell,
+        "pipelines": provenance.pipelines,
+        "stages": stages,
+    })
+}

@@ -1,0 +1,445 @@
+//! From results to the rows of a table.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::compare::compare_rows;
+use super::results::{Results, Trial, TrialStatus};
+use super::table::{Cell, Column, Row, Sample, TableData};
+use super::{ReportError, number};
+use crate::spec::{Filter, Group, MetricPath, Table, same_value};
+
+impl TableData {
+    /// Fills `table` with results: those of the file that it stands in, and of the other files that
+    /// it names, in that order.
+    ///
+    /// A row of parameters stands for the trials that agree in them: the best of them by the first
+    /// objective, or all of them where the table says so. Only trials that came to their end count,
+    /// or where there is none, what is known of those that have not run; the others are in the table
+    /// only where each trial has a row.
+    ///
+    /// # Errors
+    /// A parameter or a metric that no result has, a baseline that no row is, or rows that hide a
+    /// swept parameter without a rule for it.
+    pub fn assemble(name: &str, table: &Table, results: &[&Results]) -> Result<Self, ReportError> {
+        let assembly = Assembly { name, table, results };
+        assembly.check_parameters()?;
+        let candidates = assembly.candidates();
+        let mut rows = Vec::new();
+        let mut chosen_among = 0;
+        for group in assembly.groups(&candidates) {
+            let members = assembly.members(&group)?;
+            if members.len() < group.len() {
+                let done = group.iter().filter(|one| one.trial.status == TrialStatus::Done);
+                chosen_among = chosen_among.max(done.count());
+            }
+            rows.extend(assembly.rows(&group, &members));
+        }
+        assembly.check_metrics(&rows)?;
+        let mut data = Self {
+            name: name.to_owned(),
+            labels: table.labels(),
+            columns: assembly.columns(),
+            rows,
+            each_trial: table.rows.each_trial,
+            round: table.round,
+            notes: assembly.notes(&candidates, chosen_among),
+        };
+        data.sort(table);
+        compare_rows(&mut data, table, assembly.is_incomplete())?;
+        Ok(data)
+    }
+
+    /// Puts the rows in order; what is missing comes last.
+    fn sort(&mut self, table: &Table) {
+        for key in table.sort.0.iter().rev() {
+            let turn = |order: std::cmp::Ordering| if key.descending { order.reverse() } else { order };
+            if let Some(index) = self.labels.iter().position(|label| *label == key.by) {
+                self.rows
+                    .sort_by(|left, right| turn(order_of_values(&left.labels[index], &right.labels[index])));
+            } else if let Some(index) = self.columns.iter().position(|column| column.title == key.by) {
+                let column = &self.columns[index];
+                let figure = |row: &Row| row.cells[index].figure(column).filter(|figure| !figure.is_nan());
+                self.rows
+                    .sort_by(|left, right| match (figure(left), figure(right)) {
+                        (Some(left), Some(right)) => turn(left.total_cmp(&right)),
+                        (left, right) => left.is_none().cmp(&right.is_none()),
+                    });
+            }
+        }
+    }
+}
+
+/// Numbers by size, then texts by letters, then the rest.
+fn order_of_values(left: &Value, right: &Value) -> std::cmp::Ordering {
+    let class = |value: &Value| match value {
+        Value::Bool(_) => 0,
+        Value::Number(_) => 1,
+        Value::String(_) => 2,
+        Value::Array(_) | Value::Object(_) => 3,
+        Value::Null => 4,
+    };
+    match (left.as_f64(), right.as_f64()) {
+        (Some(left), Some(right)) => left.total_cmp(&right),
+        _ => class(left)
+            .cmp(&class(right))
+            .then_with(|| number::parameter(left).cmp(&number::parameter(right))),
+    }
+}
+
+/// A trial and the results that it belongs to.
+#[derive(Clone, Copy)]
+struct Candidate<'a> {
+    source: usize,
+    results: &'a Results,
+    trial: &'a Trial,
+}
+
+impl Candidate<'_> {
+    /// The values of a metric, one a seed.
+    fn samples(&self, path: &MetricPath) -> impl Iterator<Item = Sample> {
+        self.trial.replicates.iter().filter_map(|replicate| {
+            let result = replicate.stages.get(&path.stage)?;
+            Some(Sample {
+                source: self.source,
+                trial: self.trial.number,
+                seed: replicate.seed,
+                value: *result.metrics.get(&path.metric)?,
+                fingerprint: result.fingerprint,
+            })
+        })
+    }
+
+    /// The mean of a metric over the seeds; none where it is missing.
+    fn mean(&self, path: &MetricPath) -> Option<f64> {
+        let values: Vec<f64> = self.samples(path).map(|sample| sample.value).collect();
+        (!values.is_empty()).then(|| super::statistics::mean(&values))
+    }
+}
+
+struct Assembly<'a> {
+    name: &'a str,
+    table: &'a Table,
+    results: &'a [&'a Results],
+}
+
+impl<'a> Assembly<'a> {
+    fn trials(&self) -> impl Iterator<Item = Candidate<'a>> + use<'a> {
+        self.results.iter().enumerate().flat_map(|(source, results)| {
+            results.trials.iter().map(move |trial| Candidate {
+                source,
+                results,
+                trial,
+            })
+        })
+    }
+
+    fn is_incomplete(&self) -> bool {
+        self.trials().any(|one| one.trial.status == TrialStatus::Missing)
+    }
+
+    fn check_parameters(&self) -> Result<(), ReportError> {
+        let mut trials = self.trials().peekable();
+        if trials.peek().is_none() {
+            return Ok(());
+        }
+        for parameter in &self.table.rows.parameters {
+            if !self
+                .trials()
+                .any(|one| one.trial.parameters.contains_key(parameter))
+            {
+                return Err(ReportError::NoParameter {
+                    table: self.name.to_owned(),
+                    parameter: parameter.clone(),
+                    known: listed(
+                        "the parameters are",
+                        self.trials().flat_map(|one| one.trial.parameters.keys().cloned()),
+                    ),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// A metric that no row has although trials came to their end.
+    fn check_metrics(&self, rows: &[Row]) -> Result<(), ReportError> {
+        if !rows.iter().any(|row| row.status == TrialStatus::Done) {
+            return Ok(());
+        }
+        for (index, (title, column)) in self.table.columns.iter().enumerate() {
+            if rows.iter().all(|row| row.cells[index].samples.is_empty()) {
+                return Err(ReportError::NoMetric {
+                    table: self.name.to_owned(),
+                    column: title.clone(),
+                    path: column.metric.clone(),
+                    known: listed(
+                        "the metrics are",
+                        self.trials().flat_map(|one| all_metrics(one.trial)),
+                    ),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// The trials that fulfil the filters.
+    fn candidates(&self) -> Vec<Candidate<'a>> {
+        let holds = |one: &Candidate<'_>| {
+            let filters = &self.table.filters;
+            filters.iter().all(|(name, filter)| self.holds(one, name, filter))
+        };
+        self.trials().filter(holds).collect()
+    }
+
+    fn holds(&self, one: &Candidate<'_>, name: &str, filter: &Filter) -> bool {
+        let labels = self.table.labels();
+        let is_label = |label: &str| name == label && labels.iter().any(|known| known == label);
+        if is_label("pipeline") {
+            return filter.holds(&Value::from(self.pipeline(one.source)));
+        }
+        if is_label("trial") {
+            return filter.holds(&Value::from(one.trial.number));
+        }
+        if let Some(value) = one.trial.parameters.get(name) {
+            return filter.holds(value);
+        }
+        if self.is_of_rows(name) {
+            return true;
+        }
+        let mean = name.parse().ok().and_then(|path| one.mean(&path));
+        mean.is_some_and(|mean| filter.holds(&Value::from(mean)))
+    }
+
+    /// Whether a filter speaks of stages that are rows: of their names, or of a metric of theirs.
+    fn is_of_rows(&self, name: &str) -> bool {
+        let has_stage = |path: &MetricPath| {
+            let replicates = self.trials().flat_map(|one| &one.trial.replicates);
+            replicates
+                .into_iter()
+                .any(|replicate| replicate.stages.contains_key(&path.stage))
+        };
+        !self.table.rows.stages.is_empty()
+            && !self.trials().any(|one| one.trial.parameters.contains_key(name))
+            && !name.parse().is_ok_and(|path| has_stage(&path))
+    }
+
+    /// Whether the row of a stage is as the filters say.
+    fn holds_for_stage(&self, members: &[Candidate<'_>], stage: &str) -> bool {
+        let filters = self.table.filters.iter();
+        let mut of_rows = filters.filter(|(name, _)| self.is_of_rows(name));
+        of_rows.all(|(name, filter)| {
+            if name == "stage" {
+                return filter.holds(&Value::from(stage));
+            }
+            let path = MetricPath {
+                stage: stage.to_owned(),
+                metric: name.clone(),
+            };
+            let values: Vec<f64> = members
+                .iter()
+                .flat_map(|one| one.samples(&path))
+                .map(|sample| sample.value)
+                .collect();
+            !values.is_empty() && filter.holds(&Value::from(super::statistics::mean(&values)))
+        })
+    }
+
+    /// What a results' rows are called where there are several: the pipeline's name, or its file
+    /// where names are not enough.
+    fn pipeline(&self, source: usize) -> String {
+        let own = self.results[source];
+        let same = self.results.iter().filter(|other| other.pipeline == own.pipeline);
+        if same.count() > 1 {
+            own.file.clone()
+        } else {
+            own.pipeline.clone()
+        }
+    }
+
+    /// The labels of a trial's row, but for its stage.
+    fn labels(&self, one: &Candidate<'_>) -> Vec<Value> {
+        let mut labels = Vec::new();
+        if !self.table.pipelines.is_empty() {
+            labels.push(Value::from(self.pipeline(one.source)));
+        }
+        if self.table.rows.each_trial {
+            labels.push(Value::from(one.trial.number));
+        }
+        let parameters = &one.trial.parameters;
+        let values = self.table.rows.parameters.iter();
+        labels.extend(values.map(|name| parameters.get(name).cloned().unwrap_or_default()));
+        labels
+    }
+
+    /// Trials that share a row, in the order of the first of each.
+    fn groups(&self, candidates: &[Candidate<'a>]) -> Vec<Vec<Candidate<'a>>> {
+        let mut groups: Vec<(Vec<Value>, Vec<Candidate<'a>>)> = Vec::new();
+        let mut known = std::collections::HashMap::new();
+        for one in candidates {
+            let labels = self.labels(one);
+            // As a key, `1` and `1.0` are the same.
+            let key: Vec<String> = labels
+                .iter()
+                .map(|label| match label.as_f64() {
+                    Some(number) => format!("{number:?}"),
+                    None => label.to_string(),
+                })
+                .collect();
+            let index = *known.entry(key).or_insert(groups.len());
+            if index == groups.len() {
+                groups.push((labels, Vec::new()));
+            }
+            groups[index].1.push(*one);
+        }
+        groups.into_iter().map(|(_, members)| members).collect()
+    }
+
+    /// The trials that stand for a row.
+    fn members(&self, group: &[Candidate<'a>]) -> Result<Vec<Candidate<'a>>, ReportError> {
+        if self.table.rows.each_trial {
+            return Ok(group.to_vec());
+        }
+        let with = |status: &TrialStatus| {
+            let members = group.iter().filter(|one| one.trial.status == *status);
+            members.copied().collect::<Vec<_>>()
+        };
+        let mut members = with(&TrialStatus::Done);
+        if members.is_empty() {
+            members = with(&TrialStatus::Missing);
+        }
+        if members.len() < 2 || self.table.group == Some(Group::All) {
+            return Ok(members);
+        }
+        let Some(objective) = members.iter().find_map(|one| one.results.objectives.first()) else {
+            return Err(self.open_group(&members));
+        };
+        let loss = |one: &Candidate<'_>| {
+            let mean = one.mean(objective.path()).unwrap_or(f64::NAN);
+            objective.direction().loss(mean)
+        };
+        let best = members
+            .iter()
+            .min_by(|left, right| loss(left).total_cmp(&loss(right)))
+            .copied();
+        Ok(best.into_iter().collect())
+    }
+
+    fn open_group(&self, members: &[Candidate<'_>]) -> ReportError {
+        let first = &members[0].trial.parameters;
+        let differs = |name: &&String| {
+            let value = &first[*name];
+            members.iter().any(|one| {
+                !one.trial
+                    .parameters
+                    .get(*name)
+                    .is_some_and(|other| same_value(other, value))
+            })
+        };
+        let open: Vec<&str> = first.keys().filter(differs).map(String::as_str).collect();
+        ReportError::OpenGroup {
+            table: self.name.to_owned(),
+            trials: members.len(),
+            open: open.join(", "),
+        }
+    }
+
+    /// A row for the trials `members` of `group`, or one for each stage.
+    fn rows(&self, group: &[Candidate<'a>], members: &[Candidate<'a>]) -> Vec<Row> {
+        let Some(first) = members.first().or(group.first()) else {
+            return Vec::new();
+        };
+        let row = |stage: Option<&String>| {
+            let path = |metric: &str| match stage {
+                Some(stage) => Some(MetricPath {
+                    stage: stage.clone(),
+                    metric: metric.to_owned(),
+                }),
+                None => metric.parse().ok(),
+            };
+            let mut labels = self.labels(first);
+            labels.extend(stage.map(|stage| Value::from(stage.as_str())));
+            let expected = members.iter().map(|one| one.trial.replicates.len()).sum();
+            let columns = self.table.columns.values();
+            let cells = columns.filter_map(|column| {
+                let path = path(&column.metric)?;
+                let samples = members.iter().flat_map(|one| one.samples(&path)).collect();
+                Some(Cell::new(path, samples, expected))
+            });
+            Row {
+                labels,
+                status: first.trial.status.clone(),
+                cells: cells.collect(),
+            }
+        };
+        match self.table.rows.stages.as_slice() {
+            [] => vec![row(None)],
+            stages => stages
+                .iter()
+                .filter(|stage| self.holds_for_stage(members, stage))
+                .map(|stage| row(Some(stage)))
+                .collect(),
+        }
+    }
+
+    fn columns(&self) -> Vec<Column> {
+        let objectives: Vec<_> = self
+            .results
+            .iter()
+            .flat_map(|results| results.objectives.iter().cloned())
+            .collect();
+        let columns = self.table.columns.iter();
+        columns
+            .map(|(title, spec)| Column {
+                title: title.clone(),
+                spec: spec.clone(),
+                direction: self.table.direction(spec, &objectives),
+            })
+            .collect()
+    }
+
+    fn notes(&self, candidates: &[Candidate<'_>], chosen_among: usize) -> Vec<String> {
+        let mut notes = Vec::new();
+        if chosen_among > 1 {
+            let objective = self.results.iter().find_map(|results| results.objectives.first());
+            if let Some(objective) = objective {
+                notes.push(format!(
+                    "Each row is the best of up to {chosen_among} trials by {}.",
+                    objective.path()
+                ));
+            }
+        }
+        let missing = candidates
+            .iter()
+            .filter(|one| one.trial.status == TrialStatus::Missing)
+            .count();
+        if missing > 0 {
+            let total = candidates.len();
+            notes.push(if total == 1 {
+                "Some results are missing.".to_owned()
+            } else {
+                format!("Results of {missing} of {total} trials are missing.")
+            });
+        }
+        notes
+    }
+}
+
+fn all_metrics(trial: &Trial) -> impl Iterator<Item = String> + '_ {
+    let stages = trial.replicates.iter().flat_map(|replicate| &replicate.stages);
+    stages.flat_map(|(stage, result)| {
+        result
+            .metrics
+            .keys()
+            .map(move |metric| format!("{stage}.{metric}"))
+    })
+}
+
+/// `intro` and the names, sorted, each once; or a sentence that there are none.
+pub(super) fn listed(intro: &str, names: impl Iterator<Item = String>) -> String {
+    let names: BTreeSet<String> = names.collect();
+    if names.is_empty() {
+        return "there are none".to_owned();
+    }
+    format!("{intro} {}", Vec::from_iter(names).join(", "))
+}

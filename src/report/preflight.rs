@@ -1,0 +1,57 @@
+//! What can be told of a table over several files before anything runs.
+
+use super::ReportError;
+use super::assemble::listed;
+use crate::spec::{MetricPath, Pipeline, Table};
+
+/// Looks for parameters and metrics that none of `pipelines` can have.
+///
+/// # Errors
+/// The first that none has.
+pub fn check_across(name: &str, table: &Table, pipelines: &[&Pipeline]) -> Result<(), ReportError> {
+    for parameter in &table.rows.parameters {
+        if !pipelines.iter().any(|one| one.params.contains_key(parameter)) {
+            return Err(ReportError::NoParameter {
+                table: name.to_owned(),
+                parameter: parameter.clone(),
+                known: listed(
+                    "the parameters are",
+                    pipelines.iter().flat_map(|one| one.params.keys().cloned()),
+                ),
+            });
+        }
+    }
+    for (title, column) in &table.columns {
+        let metrics = table.metrics(column);
+        let is_known = |one: &&Pipeline| metrics.iter().any(|path| may_have(one, path));
+        if !pipelines.iter().any(is_known) {
+            return Err(ReportError::NoMetric {
+                table: name.to_owned(),
+                column: title.clone(),
+                path: column.metric.clone(),
+                known: listed(
+                    "the metrics are",
+                    pipelines.iter().flat_map(|one| all_metrics(one)),
+                ),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Whether a pipeline can report a metric. What a command reports is known only once it has run.
+fn may_have(pipeline: &Pipeline, path: &MetricPath) -> bool {
+    pipeline.stages.get(&path.stage).is_some_and(|stage| {
+        stage
+            .kind
+            .metrics()
+            .is_none_or(|metrics| metrics.contains(&path.metric.as_str()))
+    })
+}
+
+fn all_metrics(pipeline: &Pipeline) -> impl Iterator<Item = String> + '_ {
+    pipeline.stages.iter().flat_map(|(name, stage)| {
+        let metrics = stage.kind.metrics().unwrap_or_default();
+        metrics.into_iter().map(move |metric| format!("{name}.{metric}"))
+    })
+}

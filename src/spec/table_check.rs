@@ -1,0 +1,676 @@
+//! What a table's types cannot say: parameters and metrics that exist, columns that can be
+//! compared, files that no other table writes.
+
+use std::collections::HashMap;
+
+use miette::SourceSpan;
+use serde_json::Value;
+
+use super::diagnostic::{Diagnostic, suggest};
+use super::node::{Node, Value as NodeValue};
+use super::table::{MetricPath, Table};
+use super::table_column::{Best, Show, TableColumn};
+use super::table_rows::{Filter, Group};
+use super::validate::{is_inside, metric_mistake, unknown_stage};
+use super::{Pipeline, Sweep};
+
+/// All mistakes of the tables whose fields are right by themselves.
+pub(super) fn table_mistakes(pipeline: &Pipeline, root: &Node) -> Vec<Diagnostic> {
+    let mut mistakes = Vec::new();
+    for (name, table) in &pipeline.tables {
+        let check = Check {
+            pipeline,
+            table,
+            place: &|path: &[&str]| root.span_at(&[&["tables", name], path].concat()),
+            listed: is_list(root, name),
+        };
+        mistakes.extend(check.rows());
+        mistakes.extend(check.columns(name));
+        mistakes.extend(check.filters());
+        mistakes.extend(check.sort());
+        mistakes.extend(check.baseline());
+        mistakes.extend(check.group());
+        mistakes.extend(check.pipelines());
+    }
+    mistakes.extend(file_mistakes(pipeline, root));
+    mistakes
+}
+
+/// Whether a table's rows are written as a list, and not as a mapping.
+fn is_list(root: &Node, table: &str) -> bool {
+    let rows = root
+        .get("tables")
+        .and_then(|tables| tables.get(table)?.get("rows"));
+    matches!(rows.map(|rows| &rows.value), Some(NodeValue::List(_)))
+}
+
+struct Check<'a> {
+    pipeline: &'a Pipeline,
+    table: &'a Table,
+    place: &'a dyn Fn(&[&str]) -> SourceSpan,
+    listed: bool,
+}
+
+impl Check<'_> {
+    /// Whether what this file lacks may be in another one.
+    fn is_alone(&self) -> bool {
+        self.table.pipelines.is_empty()
+    }
+
+    fn rows(&self) -> Vec<Diagnostic> {
+        let rows = &self.table.rows;
+        let field = if rows.each_trial { "trials" } else { "parameters" };
+        let place = |index: usize| {
+            let index = index.to_string();
+            if self.listed {
+                (self.place)(&["rows", &index])
+            } else {
+                (self.place)(&["rows", field, &index])
+            }
+        };
+        let mut mistakes = Vec::new();
+        for (index, parameter) in rows.parameters.iter().enumerate() {
+            if self.is_alone() && !self.pipeline.params.contains_key(parameter) {
+                mistakes.push(self.unknown_parameter(parameter, place(index)));
+            }
+            if rows.parameters[..index].contains(parameter) {
+                mistakes.push(Diagnostic::new(
+                    format!("the parameter `{parameter}` stands here twice"),
+                    place(index),
+                ));
+            }
+        }
+        for (index, stage) in rows.stages.iter().enumerate() {
+            let span = (self.place)(&["rows", "stages", &index.to_string()]);
+            if self.is_alone() && !self.pipeline.stages.contains_key(stage) {
+                mistakes.push(unknown_stage(&self.pipeline.stages, stage, span));
+            }
+            if rows.stages[..index].contains(stage) {
+                mistakes.push(Diagnostic::new(
+                    format!("the stage `{stage}` stands here twice"),
+                    span,
+                ));
+            }
+        }
+        mistakes
+    }
+
+    fn unknown_parameter(&self, name: &str, span: SourceSpan) -> Diagnostic {
+        let known = self.pipeline.params.keys().map(String::as_str);
+        Diagnostic::new(format!("there is no parameter `{name}`"), span).help(suggest(
+            name,
+            "parameters",
+            known,
+        ))
+    }
+
+    fn columns(&self, name: &str) -> Vec<Diagnostic> {
+        let mut mistakes = Vec::new();
+        if self.table.columns.is_empty() {
+            mistakes.push(Diagnostic::new(
+                format!("the table `{name}` has no columns"),
+                (self.place)(&["columns"]),
+            ));
+        }
+        let labels = self.table.labels();
+        for (title, column) in &self.table.columns {
+            let key = (self.place)(&["columns", title]);
+            if labels.contains(title) || title == "status" {
+                mistakes.push(
+                    Diagnostic::new(
+                        format!("the column `{title}` has the title of another column"),
+                        key,
+                    )
+                    .help("rows are told apart by a column of that title; choose another"),
+                );
+            }
+            // The long form has its metric in a field.
+            let long = (self.place)(&["columns", title, "metric"]);
+            mistakes.extend(self.metric(column, long));
+            mistakes.extend(self.comparisons(title, column));
+        }
+        mistakes
+    }
+
+    /// What is wrong with a column's metric.
+    fn metric(&self, column: &TableColumn, span: SourceSpan) -> Option<Diagnostic> {
+        let stages = &self.pipeline.stages;
+        if self.table.rows.stages.is_empty() {
+            return match column.metric.parse::<MetricPath>() {
+                Ok(path) if self.is_alone() => metric_mistake(stages, &path, span),
+                Ok(_) => None,
+                Err(message) => Some(Diagnostic::new(message, span)),
+            };
+        }
+        if !self.is_alone() {
+            return None;
+        }
+        // Stages that do not exist are told elsewhere.
+        let known: Vec<_> = self
+            .table
+            .rows
+            .stages
+            .iter()
+            .filter_map(|stage| stages.get(stage))
+            .collect();
+        let metrics: Option<Vec<&str>> = known
+            .iter()
+            .map(|stage| stage.kind.metrics())
+            .collect::<Option<Vec<_>>>()
+            .map(|metrics| metrics.concat());
+        let metrics = metrics?;
+        (!known.is_empty() && !metrics.contains(&column.metric.as_str())).then(|| {
+            let message = format!("none of the stages reports `{}`", column.metric);
+            let help = match column.metric.split_once('.') {
+                Some((stage, metric)) if metrics.contains(&metric) => {
+                    format!("where rows are stages, a column names a metric alone: `{metric}`, not `{stage}.{metric}`")
+                }
+                _ => suggest(&column.metric, "metrics of these stages", metrics),
+            };
+            Diagnostic::new(message, span).help(help)
+        })
+    }
+
+    /// Ranks, differences and significance that cannot be told.
+    fn comparisons(&self, title: &str, column: &TableColumn) -> Vec<Diagnostic> {
+        let mut mistakes = Vec::new();
+        let place = |field: &str| (self.place)(&["columns", title, field]);
+        let objectives = self.pipeline.sweep.as_ref().map(|sweep| &sweep.objective.0);
+        let objectives = objectives.map_or(&[][..], Vec::as_slice);
+        if column.rank && self.table.direction(column, objectives).is_none() {
+            let message = format!("there is no rank where no `{title}` is better than another");
+            mistakes.push(Diagnostic::new(message, place("rank")).help("add best: max or best: min"));
+        }
+        for (field, wanted) in [("delta", column.delta), ("significance", column.significance)] {
+            if wanted && self.table.baseline.is_none() {
+                mistakes.push(
+                    Diagnostic::new(
+                        format!("`{field}` compares with a baseline, and there is none"),
+                        place(field),
+                    )
+                    .help("name a row: baseline: {PARAMETER: VALUE}"),
+                );
+            }
+        }
+        if column.significance && !column.show.is_mean() {
+            mistakes.push(
+                Diagnostic::new("significance is told of means", place("significance"))
+                    .help("show: mean_std, mean or interval"),
+            );
+        }
+        if column.best.is_some_and(|best| best != Best::None) && column.show == Show::Count {
+            mistakes.push(Diagnostic::new(
+                "no number of values is better than another",
+                place("best"),
+            ));
+        }
+        mistakes
+    }
+
+    fn filters(&self) -> Vec<Diagnostic> {
+        let mut mistakes = Vec::new();
+        let labels = self.table.labels();
+        for (name, filter) in &self.table.filters {
+            let span = (self.place)(&["where", name]);
+            if labels.contains(name) || self.pipeline.params.contains_key(name) {
+                mistakes.extend(self.never(name, filter, span));
+                continue;
+            }
+            if !self.is_alone() {
+                continue;
+            }
+            match name.parse::<MetricPath>() {
+                Ok(path) if self.pipeline.stages.contains_key(&path.stage) => {
+                    mistakes.extend(metric_mistake(&self.pipeline.stages, &path, span));
+                }
+                Ok(path) if self.table.rows.stages.is_empty() => {
+                    mistakes.push(unknown_stage(&self.pipeline.stages, &path.stage, span));
+                }
+                // A metric of the stages that are rows.
+                _ if !self.table.rows.stages.is_empty() => {
+                    mistakes.extend(self.metric(&TableColumn::of(name), span));
+                }
+                _ => mistakes.push(self.unknown_parameter(name, span)),
+            }
+        }
+        mistakes
+    }
+
+    /// A filter for values that a swept parameter never has.
+    fn never(&self, name: &str, filter: &Filter, span: SourceSpan) -> Option<Diagnostic> {
+        let Filter::OneOf(values) = filter else {
+            return None;
+        };
+        let never: Vec<String> = values
+            .iter()
+            .filter(|value| self.is_never(name, value))
+            .map(Value::to_string)
+            .collect();
+        (!never.is_empty())
+            .then(|| Diagnostic::new(format!("`{name}` is never {}", never.join(" or ")), span))
+    }
+
+    /// Whether a swept parameter or a stage's row can never have this value. Other parameters can:
+    /// the command line sets them.
+    fn is_never(&self, name: &str, value: &Value) -> bool {
+        if !self.is_alone() {
+            return false;
+        }
+        if name == "stage" && !self.table.rows.stages.is_empty() {
+            return !value
+                .as_str()
+                .is_some_and(|stage| self.table.rows.stages.iter().any(|known| known == stage));
+        }
+        let Some(parameter) = self.sweep().and_then(|sweep| sweep.params.get(name)) else {
+            return false;
+        };
+        // Where it is not used, it has the value that the file gives it.
+        parameter.when.is_empty() && !parameter.domain.contains(value)
+    }
+
+    fn sweep(&self) -> Option<&Sweep> {
+        self.pipeline.sweep.as_ref()
+    }
+
+    fn sort(&self) -> Vec<Diagnostic> {
+        let labels = self.table.labels();
+        let known = || labels.iter().chain(self.table.columns.keys()).map(String::as_str);
+        let mut mistakes = Vec::new();
+        for (index, key) in self.table.sort.0.iter().enumerate() {
+            if known().any(|name| name == key.by) {
+                continue;
+            }
+            let span = match (self.place)(&["sort", &index.to_string(), "by"]) {
+                deep if deep != (self.place)(&["sort"]) => deep,
+                _ => (self.place)(&["sort", "by"]),
+            };
+            let message = format!(
+                "the rows cannot be sorted by `{}`: there is no such column",
+                key.by
+            );
+            mistakes.push(Diagnostic::new(message, span).help(suggest(&key.by, "columns", known())));
+        }
+        mistakes
+    }
+
+    fn baseline(&self) -> Vec<Diagnostic> {
+        let Some(baseline) = &self.table.baseline else {
+            return Vec::new();
+        };
+        let labels = self.table.labels();
+        let values = baseline.values(&labels);
+        let span = (self.place)(&["baseline"]);
+        let mut mistakes = Vec::new();
+        let is_used = |column: &TableColumn| column.delta || column.significance;
+        if !self.table.columns.values().any(is_used) {
+            mistakes.push(
+                Diagnostic::new("no column compares with the baseline", span)
+                    .help("add delta: true or significance: true to a column"),
+            );
+        }
+        if matches!(baseline, super::Baseline::Only(_)) && labels.len() != 1 {
+            mistakes.push(
+                Diagnostic::new("a value alone names no row here", span).help(format!(
+                    "rows are told apart by {}; write baseline: {{NAME: VALUE}}",
+                    if labels.is_empty() {
+                        "nothing".to_owned()
+                    } else {
+                        labels.join(", ")
+                    }
+                )),
+            );
+            return mistakes;
+        }
+        if values.is_empty() {
+            mistakes
+                .push(Diagnostic::new("the baseline names no row", span).help("for example {model: mlp}"));
+        }
+        for (name, value) in &values {
+            let span = (self.place)(&["baseline", name]);
+            if !labels.contains(name) {
+                let known = labels.iter().map(String::as_str);
+                mistakes.push(
+                    Diagnostic::new(format!("rows are not told apart by `{name}`"), span).help(suggest(
+                        name,
+                        "what tells rows apart",
+                        known,
+                    )),
+                );
+            } else if self.is_never(name, value) {
+                mistakes.push(
+                    Diagnostic::new(
+                        format!("no row can be the baseline: `{name}` is never {value}"),
+                        span,
+                    )
+                    .help(self.known_values(name)),
+                );
+            }
+        }
+        mistakes
+    }
+
+    /// The values that a label may have, as a sentence.
+    fn known_values(&self, name: &str) -> String {
+        if name == "stage" {
+            return format!("stages: {}", self.table.rows.stages.join(", "));
+        }
+        let domain = self.sweep().and_then(|sweep| sweep.params.get(name));
+        match domain.and_then(|parameter| parameter.domain.values()) {
+            Some(values) => {
+                let values: Vec<String> = values.iter().take(20).map(Value::to_string).collect();
+                format!("it is swept over {}", values.join(", "))
+            }
+            None => "it is swept over other numbers".to_owned(),
+        }
+    }
+
+    /// Rows that hide a swept parameter without a rule for it.
+    fn group(&self) -> Option<Diagnostic> {
+        let rows = &self.table.rows;
+        let sweep = self.sweep()?;
+        if rows.each_trial || self.table.group == Some(Group::All) || !sweep.objective.0.is_empty() {
+            return None;
+        }
+        let is_fixed = |name: &str| match self.table.filters.get(name) {
+            Some(Filter::OneOf(values)) => values.len() == 1,
+            _ => false,
+        };
+        let open: Vec<&str> = sweep
+            .params
+            .keys()
+            .map(String::as_str)
+            .filter(|name| !rows.parameters.iter().any(|row| row == name) && !is_fixed(name))
+            .collect();
+        (!open.is_empty()).then(|| {
+            let message = format!("a row stands for several trials: `{}` is swept too", open.join("`, `"));
+            let span = (self.place)(&[if self.table.group.is_some() { "group" } else { "rows" }]);
+            Diagnostic::new(message, span).help(
+                "add it to the rows, fix it under `where`, write group: all, or give the sweep an objective: then \
+                 the best trial stands for the row",
+            )
+        })
+    }
+
+    fn pipelines(&self) -> Vec<Diagnostic> {
+        let mut mistakes = Vec::new();
+        for (index, path) in self.table.pipelines.iter().enumerate() {
+            let span = (self.place)(&["pipelines", &index.to_string()]);
+            if !path.starts_with("./") {
+                mistakes.push(
+                    Diagnostic::new(format!("`{path}` is not a file of the project"), span)
+                        .help(format!("a file of the project is written ./{path}")),
+                );
+            }
+            if self.table.pipelines[..index].contains(path) {
+                mistakes.push(Diagnostic::new(
+                    format!("the file `{path}` stands here twice"),
+                    span,
+                ));
+            }
+        }
+        mistakes
+    }
+}
+
+/// Tables that would write each other's files, or outside the project.
+fn file_mistakes(pipeline: &Pipeline, root: &Node) -> Vec<Diagnostic> {
+    let mut mistakes = Vec::new();
+    let mut writers: HashMap<String, &str> = HashMap::new();
+    for (name, table) in &pipeline.tables {
+        let place = |field: &[&str]| {
+            let span = root.span_at(&[&["tables", name], field].concat());
+            // Without the field, the table's own name is the place.
+            let whole = root.entry("tables").and_then(|(_, tables)| tables.entry(name));
+            match whole {
+                Some((key, node)) if node.get(field[0]).is_none() => key.span,
+                _ => span,
+            }
+        };
+        if table.formats.is_empty() {
+            mistakes.push(
+                Diagnostic::new(format!("the table `{name}` has no formats"), place(&["formats"]))
+                    .help("csv, md, tex, html, json"),
+            );
+        }
+        let path = table.place(name);
+        if !is_inside(&path) || path.ends_with('/') {
+            mistakes.push(
+                Diagnostic::new(
+                    format!("`{path}` is not a file inside the project"),
+                    place(&["path"]),
+                )
+                .help("a relative path without `..` and without an ending, such as results/models"),
+            );
+            continue;
+        }
+        let files = table.formats.iter().map(|format| table.file(name, *format));
+        for (index, file) in files.chain([table.provenance_file(name)]).enumerate() {
+            match writers.insert(file.clone(), name) {
+                Some(other) if other == name => {
+                    let span = place(&["formats", &index.to_string()]);
+                    mistakes.push(Diagnostic::new(format!("{file} would be written twice"), span));
+                }
+                Some(other) => {
+                    mistakes.push(
+                        Diagnostic::new(
+                            format!("the tables `{other}` and `{name}` would both be written to {file}"),
+                            place(&["path"]),
+                        )
+                        .help("give one of them another path"),
+                    );
+                    break;
+                }
+                None => {}
+            }
+        }
+    }
+    mistakes
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    const STAGES: &str = "params: {lr: 0.1, width: 8}
+stages:
+  d: {preprocess: {input: ./x, format: csv}}
+  m: {train: {data: d, model: {mlp: {hidden: ['${width}']}}, epochs: 2, optimizer: {sgd: {lr: '${lr}'}}}}
+  t: {evaluate: {model: m, data: d}}
+  v: {evaluate: {model: m, data: d, split: val}}
+";
+    const SWEEP: &str = "sweep: {params: {lr: [0.1, 0.01], width: [8, 16]}}\n";
+
+    /// The mistakes of a file with these tables, each as `TEXT AT ITS PLACE: MESSAGE; HELP`.
+    fn mistakes_of(before: &str, tables: &str) -> Vec<String> {
+        let source = format!("{before}tables: {tables}\n");
+        match Pipeline::parse(Path::new("p.yaml"), &source, &[]) {
+            Ok(_) => Vec::new(),
+            Err(error) => {
+                let tell = |mistake: &Diagnostic| {
+                    let span = mistake.span.unwrap();
+                    let place = &source[span.offset()..span.offset() + span.len()];
+                    let help = mistake.help.as_deref().unwrap_or_default();
+                    format!("{place}: {mistake}; {help}")
+                };
+                error.mistakes.iter().map(tell).collect()
+            }
+        }
+    }
+
+    #[track_caller]
+    fn assert_told(before: &str, table: &str, told: &str) {
+        let mistakes = mistakes_of(before, &format!("{{a: {{{table}}}}}"));
+        assert!(
+            matches!(mistakes.as_slice(), [only] if only.starts_with(told)),
+            "{told}\nis not what is told:\n{}",
+            mistakes.join("\n")
+        );
+    }
+
+    fn swept() -> String {
+        format!("{STAGES}{SWEEP}")
+    }
+
+    #[test]
+    fn what_is_right_is_not_complained_about() {
+        let right = "{a: {rows: [lr, width], columns: {x: t.accuracy}}, b: {rows: {stages: [t, v]}, baseline: t, \
+                     columns: {x: {metric: accuracy, delta: true, rank: true}}, where: {accuracy: {at_least: 0.5}}, \
+                     sort: {by: x, descending: true}}, c: {rows: {trials: [lr]}, columns: {x: t.loss}, where: {lr: \
+                     0.1, t.loss: {at_most: 1}}, path: out/c, pipelines: [./b.yaml]}}";
+        assert_eq!(mistakes_of(&swept(), right), [""; 0]);
+    }
+
+    #[test]
+    fn rows_and_columns_that_nothing_has() {
+        assert_told(
+            STAGES,
+            "rows: [rate], columns: {x: t.loss}",
+            "rate: there is no parameter `rate`; parameters: lr",
+        );
+        assert_told(
+            STAGES,
+            "rows: {stages: [t, w]}, columns: {x: loss}",
+            "w: there is no stage `w`; stages: d, m, t, v",
+        );
+        assert_told(
+            STAGES,
+            "rows: [lr], columns: {x: {metric: t.acuracy}}",
+            "t.acuracy: the stage `t` reports no `acuracy`; did you mean `accuracy`?",
+        );
+        assert_told(
+            STAGES,
+            "columns: {x: accuracy}",
+            "accuracy: `accuracy` is not a metric: STAGE.METRIC",
+        );
+        assert_told(
+            STAGES,
+            "rows: {stages: [t]}, columns: {x: t.accuracy}",
+            "t.accuracy: none of the stages reports `t.accuracy`; where rows are stages, a column names a metric alone",
+        );
+        assert_told(
+            STAGES,
+            "rows: [lr], columns: {lr: t.loss}",
+            "t.loss: the column `lr` has the title of another",
+        );
+        assert_told(
+            STAGES,
+            "columns: {x: {metric: t.loss, shwo: max}}",
+            "shwo: unknown field `shwo`; did you mean `show`?",
+        );
+    }
+
+    #[test]
+    fn comparisons_that_cannot_be_made() {
+        assert_told(
+            STAGES,
+            "columns: {x: {metric: m.parameters, rank: true}}",
+            "true: there is no rank where no `x` is better than another; add best: max or best: min",
+        );
+        assert_told(
+            STAGES,
+            "columns: {x: {metric: t.loss, delta: true}}",
+            "true: `delta` compares with a baseline, and there is none",
+        );
+        let compared = "columns: {x: {metric: t.loss, delta: true}}, rows: [lr, width]";
+        assert_told(
+            &swept(),
+            &format!("{compared}, baseline: {{rl: 0.1}}"),
+            "0.1: rows are not told apart by `rl`; did you mean `lr`?",
+        );
+        assert_told(
+            &swept(),
+            &format!("{compared}, baseline: {{lr: 0.5}}"),
+            "0.5: no row can be the baseline: `lr` is never 0.5; it is swept over 0.1, 0.01",
+        );
+        assert_told(
+            &swept(),
+            &format!("{compared}, baseline: 0.1"),
+            "0.1: a value alone names no row here",
+        );
+        assert_told(
+            &swept(),
+            "columns: {x: t.loss}, rows: [lr, width], baseline: {lr: 0.1}",
+            "baseline: no column compares with the baseline",
+        );
+    }
+
+    #[test]
+    fn orders_and_filters_of_what_there_is_not() {
+        let table = "rows: [lr, width], columns: {x: t.loss}";
+        let sorted = |sort: &str| format!("{table}, sort: {sort}");
+        let told = "y: the rows cannot be sorted by `y`: there is no such column; columns: lr, width, x";
+        assert_told(STAGES, &sorted("y"), told);
+        assert_told(STAGES, &sorted("{by: y}"), told);
+        assert_told(STAGES, &sorted("[x, {by: y}]"), told);
+        let filtered = |filter: &str| format!("{table}, where: {{{filter}}}");
+        assert_told(
+            STAGES,
+            &filtered("wdth: 1"),
+            "1: there is no parameter `wdth`; did you mean `width`?",
+        );
+        assert_told(
+            STAGES,
+            &filtered("t.los: {at_most: 1}"),
+            "t.los: the stage `t` reports no `los`; did you mean `loss`?",
+        );
+        assert_told(&swept(), &filtered("lr: [0.1, 0.5]"), "lr: `lr` is never 0.5");
+        assert_eq!(
+            mistakes_of(STAGES, &format!("{{a: {{{}}}}}", filtered("lr: 0.5"))),
+            [""; 0]
+        );
+    }
+
+    #[test]
+    fn swept_parameters_are_not_hidden() {
+        let told = "rows: a row stands for several trials: `width` is swept too";
+        assert_told(&swept(), "rows: [lr], columns: {x: t.loss}", told);
+        for rule in ["group: all", "where: {width: 8}"] {
+            let table = format!("{{a: {{rows: [lr], columns: {{x: t.loss}}, {rule}}}}}");
+            assert_eq!(mistakes_of(&swept(), &table), [""; 0], "{rule}");
+        }
+        let objective = swept().replace("sweep: {", "sweep: {objective: {minimize: t.loss}, ");
+        assert_eq!(
+            mistakes_of(&objective, "{a: {rows: [lr], columns: {x: t.loss}}}"),
+            [""; 0]
+        );
+    }
+
+    #[test]
+    fn files_that_would_be_in_each_others_way() {
+        let two =
+            |more: &str| format!("{{a: {{columns: {{x: t.loss}}}}, b: {{columns: {{x: t.loss}}, {more}}}}}");
+        assert_eq!(
+            mistakes_of(STAGES, &two("path: results/a")),
+            [
+                "results/a: the tables `a` and `b` would both be written to results/a.csv; give one of them another path"
+            ]
+        );
+        assert_eq!(
+            mistakes_of(STAGES, &two("path: results/a, formats: [tex]")).len(),
+            1,
+            "they would share the file that leads to their results"
+        );
+        assert_told(
+            STAGES,
+            "columns: {x: t.loss}, path: ../a",
+            "../a: `../a` is not a file inside the project",
+        );
+        assert_told(
+            STAGES,
+            "columns: {x: t.loss}, formats: []",
+            "formats: the table `a` has no formats",
+        );
+        assert_told(
+            STAGES,
+            "columns: {x: t.loss}, formats: [md, md]",
+            "md: results/a.md would be written twice",
+        );
+        assert_told(
+            STAGES,
+            "columns: {x: t.loss}, pipelines: [b.yaml]",
+            "b.yaml: `b.yaml` is not a file of the project; a file of the project is written ./b.yaml",
+        );
+    }
+}
