@@ -3,6 +3,7 @@
 use super::number::{self, Style};
 use super::results::TrialStatus;
 use super::table::{Cell, Column, Row, TableData};
+use crate::event::value_text;
 use crate::spec::{NumberFormat, Show};
 
 /// What stands where there is no figure.
@@ -64,7 +65,11 @@ impl Shown {
                 numeric,
             });
             let label = |value: &&serde_json::Value| ShownCell {
-                text: number::parameter(value),
+                text: if value.is_null() {
+                    String::new()
+                } else {
+                    value_text(value)
+                },
                 kind: if numeric { CellKind::Number } else { CellKind::Text },
                 ..ShownCell::default()
             };

@@ -330,3 +330,54 @@ fn pruned_trials_go_on_from_their_checkpoints() {
     };
     assert_eq!(sorted(&project), sorted(&plain));
 }
+
+#[test]
+fn a_table_runs_the_sweep_that_it_needs_and_can_do_without() {
+    let project = toy(GRID);
+    project
+        .erlen(["table", "p.yaml", "--no-run", "--check"])
+        .assert_code(1)
+        .assert_stderr("results/toy.csv is missing");
+    assert_eq!(runs(&project), BTreeMap::new(), "nothing ran");
+    project.erlen(["table", "p.yaml"]).assert_code(0);
+    assert_eq!(runs(&project)["score"], 6);
+    project.erlen(["table", "p.yaml", "--check"]).assert_code(0);
+    let whole = project.read("results/toy.csv");
+
+    // Without the journal, the store alone tells.
+    std::fs::remove_dir_all(project.path(".erlen/sweeps")).unwrap();
+    project
+        .erlen(["table", "p.yaml", "--check", "--no-run"])
+        .assert_code(0);
+
+    change(&project, "x: [1, 2, 3]", "x: [1, 2, 3, 4]");
+    project
+        .erlen(["table", "p.yaml", "--check", "--no-run"])
+        .assert_code(1);
+    project.erlen(["table", "p.yaml"]).assert_code(0);
+    assert_eq!(rows(&project, "results/toy.csv").len(), 8);
+    assert!(project.read("results/toy.csv").starts_with(&whole));
+    assert_eq!(runs(&project)["score"], 8);
+
+    let edited = whole.replace("1,1,2", "1,1,1");
+    assert_ne!(edited, whole);
+    project.write("results/toy.csv", edited);
+    let stale = project.erlen(["table", "p.yaml", "--check"]);
+    stale.assert_code(1).assert_stderr("is not what the results say");
+    assert!(
+        stale.stdout.contains("-1,1,1") && stale.stdout.contains("+1,1,2"),
+        "{}",
+        stale.stdout
+    );
+}
+
+#[test]
+fn running_the_pipeline_itself_leaves_the_sweep_s_tables_alone() {
+    let project = toy(GRID);
+    project
+        .erlen(["run", "p.yaml"])
+        .assert_code(0)
+        .assert_stderr("2 ran")
+        .assert_stderr("erlen sweep p.yaml");
+    assert!(!project.path("results").exists());
+}

@@ -4,7 +4,7 @@ use indexmap::IndexMap;
 use serde_json::Value;
 
 use super::{Tally, Values};
-use crate::event::{Event, TrialOutcome};
+use crate::event::{Event, TrialOutcome, value_text};
 use crate::progress::style::{Palette, paint};
 use crate::progress::text;
 
@@ -120,7 +120,7 @@ impl Columns {
             Value::String(value) => value.clone(),
             value => match value.as_f64().filter(|_| value.is_f64()) {
                 Some(number) => text::significant(number, 4),
-                None => value.to_string(),
+                None => value_text(value),
             },
         };
         self.cell(name, &self.cut(&value), palette)

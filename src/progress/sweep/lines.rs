@@ -223,7 +223,7 @@ impl SweepLines {
             }
             TrialOutcome::Pruned { epoch, value } => {
                 let value = text::significant(*value, 4);
-                parts.push((0, format!("pruned after epoch {epoch} at {value}")));
+                parts.push((0, format!("stopped after epoch {epoch} at {value}")));
             }
             TrialOutcome::Failed { error } => {
                 let error = text::printable(error.lines().next().unwrap_or_default());
