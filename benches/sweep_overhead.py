@@ -48,7 +48,7 @@ def erlen(search, processes=1):
         for child, error in zip(children, errors):
             assert child.returncode == 0, error
             assert "locked" not in error, error
-        assert f"{TRIALS} trials" in errors[0] or f"{TRIALS} done" in errors[0], errors[0][-500:]
+        assert f"{TRIALS:,} done" in errors[0], errors[0][-500:]
         return seconds
 
 
