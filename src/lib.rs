@@ -28,4 +28,5 @@ pub mod report;
 pub mod spec;
 pub mod stages;
 pub mod store;
+pub mod sweep;
 pub mod train;

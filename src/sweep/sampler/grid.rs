@@ -1,0 +1,23 @@
+//! Every combination, in order.
+
+use super::super::points::Points;
+use super::{Draw, Request};
+
+/// Remembers how far the grid was gone through: everything before was taken.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Grid {
+    next: u64,
+}
+
+impl Grid {
+    pub(super) fn draw(&mut self, points: &Points, request: &Request) -> Draw {
+        while self.next < points.len() {
+            let point = points.get(request.space, self.next);
+            if request.is_new(&point) {
+                return Draw::Point(point);
+            }
+            self.next += 1;
+        }
+        Draw::Exhausted
+    }
+}
