@@ -19,6 +19,8 @@ mod sampler;
 mod scale;
 mod space;
 mod study;
+#[cfg(test)]
+mod tests;
 mod trial;
 
 use indexmap::IndexMap;
