@@ -4,6 +4,7 @@ use std::io;
 
 use crate::plan::PlanError;
 use crate::report::ReportError;
+use crate::report::plot::PngError;
 use crate::spec::SpecError;
 use crate::store::StoreError;
 
@@ -22,6 +23,12 @@ pub enum Fail {
     /// A table could not be written.
     #[error(transparent)]
     Report(#[from] ReportError),
+    /// A picture could not be drawn.
+    #[error(transparent)]
+    Png(#[from] PngError),
+    /// The command line asks for what is not there.
+    #[error("{0}")]
+    Usage(String),
     /// Something around the run failed.
     #[error("{what}: {source}")]
     Io {
@@ -43,6 +50,8 @@ impl Fail {
     pub fn code(&self) -> u8 {
         match self {
             Self::Spec(_)
+            | Self::Usage(_)
+            | Self::Png(PngError::TooLarge { .. })
             | Self::Plan(
                 PlanError::UnknownStage { .. } | PlanError::Unreadable { .. } | PlanError::NoSuchPath { .. },
             ) => super::USAGE,

@@ -11,7 +11,11 @@
 
 mod check;
 mod fail;
+mod gather;
+mod graph;
 mod plan;
+mod plot;
+mod report;
 mod run;
 mod schema;
 mod session;
@@ -45,6 +49,12 @@ enum Command {
     Run(run::Arguments),
     /// Show what would run, and why
     Plan(plan::Arguments),
+    /// Write a page with everything that is known: results, plots, where they come from
+    Report(report::Arguments),
+    /// Write the plots of the page as files of their own
+    Plot(plot::Arguments),
+    /// Print the graph of stages
+    Graph(graph::Arguments),
     /// Validate pipeline files; nothing is run
     Check(check::Arguments),
     /// Print the JSON Schema of pipeline files, for editors
@@ -67,6 +77,9 @@ pub fn main() -> u8 {
     let result = match arguments.command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Plan(arguments) => plan::run(&arguments),
+        Command::Report(arguments) => report::run(&arguments),
+        Command::Plot(arguments) => plot::run(&arguments),
+        Command::Graph(arguments) => graph::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Schema => schema::run(),
         Command::Worker(arguments) => worker::run(&arguments),

@@ -11,7 +11,7 @@ use crate::spec::TableFormat;
 use crate::store::Action;
 
 /// The folder of the tables, in the project's root.
-const FOLDER: &str = "results";
+pub(super) const FOLDER: &str = "results";
 
 /// Writes every table of the pipeline whose bytes differ from what stands there. Gives them as
 /// Markdown.
@@ -56,7 +56,7 @@ pub(super) fn write(
 }
 
 /// The results of all stages of `plan` that are known, by the stages' names.
-fn known(plan: &Plan) -> BTreeMap<String, StageResult> {
+pub(super) fn known(plan: &Plan) -> BTreeMap<String, StageResult> {
     let mut results = BTreeMap::new();
     for &index in plan.order() {
         let node = plan.node(index);

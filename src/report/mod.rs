@@ -6,12 +6,16 @@
 //! (one a replicate) that it sums up. A file is replaced only when its bytes change.
 
 mod csv;
+mod input;
 mod markdown;
 mod number;
+pub mod page;
+pub mod plot;
 mod results;
 mod table;
 mod write;
 
+pub use input::{GraphNode, NodeStatus, PageTable, ReportInput, TrialFile};
 pub use results::{Replicate, Results, StageResult, Trial, TrialStatus};
 pub use table::{Aggregate, Cell, Column, Row, TableData};
 pub use write::write_if_changed;
@@ -54,6 +58,17 @@ pub enum ReportError {
         /// The system's reason.
         source: io::Error,
     },
+}
+
+/// The number of the trial that stands for the pipeline, whose evaluations are shown: the best one,
+/// or the first where none is.
+pub fn shown_trial(results: &Results) -> Option<u32> {
+    let input = ReportInput {
+        results: results.clone(),
+        ..ReportInput::default()
+    };
+    let place = plot::View::new(&input).best().unwrap_or(0);
+    results.trials.get(place).map(|trial| trial.number)
 }
 
 /// `table` as a file of `format`.

@@ -5,5 +5,6 @@ mod command;
 mod digits;
 mod formats;
 mod project;
+mod report;
 mod resume;
 mod schema;

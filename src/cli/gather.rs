@@ -1,0 +1,216 @@
+//! From the store to what plots and pages are made of.
+
+use std::collections::HashMap;
+
+use clap::Args;
+
+use super::Fail;
+use super::session::{PipelineArguments, Session};
+use super::tables::known;
+use crate::fingerprint::Digest;
+use crate::plan::{Decision, Plan};
+use crate::report::page::table_html;
+use crate::report::{
+    GraphNode, NodeStatus, PageTable, Replicate, ReportInput, Results, TableData, Trial, TrialFile, TrialStatus,
+    shown_trial,
+};
+use crate::spec::{Override, Pipeline};
+use crate::store::{Store, StoreError};
+
+/// The arguments of commands that only show what is known.
+#[derive(Debug, Args)]
+pub(super) struct ShowArguments {
+    /// The pipeline file
+    #[arg(value_name = "FILE")]
+    file: std::path::PathBuf,
+    /// Replace a parameter's value (or the pipeline's `seed`); may be repeated
+    #[arg(long = "set", value_name = "NAME=VALUE")]
+    overrides: Vec<Override>,
+    /// Where results are kept, instead of .erlen in the project's root
+    #[arg(long, env = "ERLEN_STORE", value_name = "FOLDER", hide_env_values = true)]
+    store: Option<std::path::PathBuf>,
+}
+
+impl ShowArguments {
+    /// The same for the pipeline as a whole.
+    pub fn pipeline(&self) -> PipelineArguments {
+        PipelineArguments {
+            file: self.file.clone(),
+            stages: Vec::new(),
+            overrides: self.overrides.clone(),
+            force: false,
+            store: self.store.clone(),
+        }
+    }
+}
+
+/// Everything that is known about the session's pipeline.
+pub(super) fn gather(session: &Session, plan: &Plan) -> Result<ReportInput, Fail> {
+    let results = results(session, plan);
+    let graph = graph(&session.pipeline, Some(plan));
+    let mut notices = Vec::new();
+    let missing = graph.iter().filter(|node| node.status == NodeStatus::Missing).count();
+    if missing > 0 && results.swept.is_empty() {
+        notices.push(format!(
+            "{missing} of {} stages have not been run yet; run `erlen run {}`",
+            graph.len(),
+            session.file().display()
+        ));
+    }
+    let tables = tables(session, &results, &mut notices);
+    let mut files = Files::new(&session.store);
+    let shown = shown_trial(&results);
+    let mut input = ReportInput {
+        histories: files.of(&results, "train", "history.csv", |_| true)?,
+        confusions: files.of(&results, "evaluate", "confusion.csv", |trial| shown == Some(trial))?,
+        classes: files.of(&results, "evaluate", "classes.csv", |trial| shown == Some(trial))?,
+        results,
+        graph,
+        tables,
+        notices,
+    };
+    input.notices.append(&mut files.damaged);
+    Ok(input)
+}
+
+/// The results of the pipeline as its file describes it.
+fn results(session: &Session, plan: &Plan) -> Results {
+    let pipeline = &session.pipeline;
+    let file = std::path::absolute(session.file()).unwrap_or_else(|_| session.file().to_owned());
+    let inside = file.strip_prefix(&session.project.root).unwrap_or(session.file());
+    let stages = known(plan);
+    let complete = plan
+        .order()
+        .iter()
+        .all(|&index| plan.node(index).decision.action().is_some());
+    Results {
+        pipeline: pipeline.name.clone(),
+        file: inside.display().to_string(),
+        description: pipeline.description.clone(),
+        swept: Vec::new(),
+        objectives: Vec::new(),
+        trials: vec![Trial {
+            number: 1,
+            parameters: pipeline.params.clone(),
+            status: if complete { TrialStatus::Done } else { TrialStatus::Missing },
+            replicates: vec![Replicate {
+                seed: pipeline.seed,
+                stages,
+            }],
+        }],
+    }
+}
+
+/// The stages of `pipeline`, with what `plan` knows about them.
+pub(super) fn graph(pipeline: &Pipeline, plan: Option<&Plan>) -> Vec<GraphNode> {
+    let known = |name: &str| {
+        let node = plan.and_then(|plan| plan.find(name));
+        node.is_some_and(|node| matches!(node.decision, Decision::Reuse(..)))
+    };
+    let nodes = in_order(pipeline).into_iter().map(|name| {
+        let stage = &pipeline.stages[name];
+        GraphNode {
+            name: name.to_owned(),
+            kind: stage.kind.name().to_owned(),
+            description: stage.description.clone(),
+            upstream: stage.upstream(),
+            status: if known(name) { NodeStatus::Known } else { NodeStatus::Missing },
+        }
+    });
+    nodes.collect()
+}
+
+/// The stages' names, each after all that it waits for; else in the order of the file.
+fn in_order(pipeline: &Pipeline) -> Vec<&str> {
+    let mut names: Vec<&str> = Vec::new();
+    while names.len() < pipeline.stages.len() {
+        let before = names.len();
+        for (name, stage) in &pipeline.stages {
+            let ready = stage.upstream().iter().all(|upstream| names.contains(&upstream.as_str()));
+            if ready && !names.contains(&name.as_str()) {
+                names.push(name);
+            }
+        }
+        // A validated pipeline has no cycle; one would leave the rest out.
+        if names.len() == before {
+            break;
+        }
+    }
+    names
+}
+
+/// The pipeline's tables; one that cannot be made becomes a notice.
+fn tables(session: &Session, results: &Results, notices: &mut Vec<String>) -> Vec<PageTable> {
+    let mut tables = Vec::new();
+    for (name, table) in &session.pipeline.tables {
+        match TableData::assemble(name, table, &results.trials) {
+            Ok(data) => tables.push(PageTable {
+                name: name.clone(),
+                html: table_html(&data),
+            }),
+            Err(error) => notices.push(error.to_string()),
+        }
+    }
+    tables
+}
+
+/// Files of artifacts. Trials share many: each is read once.
+struct Files<'a> {
+    store: &'a Store,
+    read: HashMap<(Digest, &'static str), Option<String>>,
+    /// What was missing or damaged, in words.
+    damaged: Vec<String>,
+}
+
+impl<'a> Files<'a> {
+    fn new(store: &'a Store) -> Self {
+        Self {
+            store,
+            read: HashMap::new(),
+            damaged: Vec::new(),
+        }
+    }
+
+    /// The file `path` of every result of `kind` in the trials that are `wanted`, where it has one.
+    fn of(
+        &mut self,
+        results: &Results,
+        kind: &str,
+        path: &'static str,
+        wanted: impl Fn(u32) -> bool,
+    ) -> Result<Vec<TrialFile>, Fail> {
+        let mut files = Vec::new();
+        for trial in results.trials.iter().filter(|trial| wanted(trial.number)) {
+            for replicate in &trial.replicates {
+                for (stage, result) in replicate.stages.iter().filter(|(_, result)| result.kind == kind) {
+                    if let Some(text) = self.text(result.artifact, path)? {
+                        files.push(TrialFile {
+                            trial: trial.number,
+                            seed: replicate.seed,
+                            stage: stage.clone(),
+                            text,
+                        });
+                    }
+                }
+            }
+        }
+        Ok(files)
+    }
+
+    fn text(&mut self, artifact: Digest, path: &'static str) -> Result<Option<String>, Fail> {
+        if let Some(text) = self.read.get(&(artifact, path)) {
+            return Ok(text.clone());
+        }
+        let text = match self.store.read_file(&artifact, path) {
+            Ok(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned()),
+            Err(StoreError::NoSuchPath { .. }) => None,
+            Err(error @ (StoreError::Evicted { .. } | StoreError::Corrupt { .. })) => {
+                self.damaged.push(error.to_string());
+                None
+            }
+            Err(error) => return Err(error.into()),
+        };
+        self.read.insert((artifact, path), text.clone());
+        Ok(text)
+    }
+}
