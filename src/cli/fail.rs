@@ -4,6 +4,7 @@ use std::io;
 
 use crate::plan::PlanError;
 use crate::report::ReportError;
+use crate::report::plot::PngError;
 use crate::spec::SpecError;
 use crate::store::StoreError;
 use crate::sweep::SweepError;
@@ -29,7 +30,10 @@ pub enum Fail {
     /// A sweep's journal cannot be read or written.
     #[error(transparent)]
     Journal(#[from] io::Error),
-    /// The command line asks for what there is not.
+    /// A picture could not be drawn.
+    #[error(transparent)]
+    Png(#[from] PngError),
+    /// The command line asks for what is not there.
     #[error("{0}")]
     Usage(String),
     /// Something around the run failed.
@@ -55,6 +59,7 @@ impl Fail {
             Self::Spec(_)
             | Self::Sweep(_)
             | Self::Usage(_)
+            | Self::Png(PngError::TooLarge { .. })
             | Self::Plan(
                 PlanError::UnknownStage { .. } | PlanError::Unreadable { .. } | PlanError::NoSuchPath { .. },
             ) => super::USAGE,

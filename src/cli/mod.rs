@@ -12,7 +12,11 @@
 mod check;
 mod execution;
 mod fail;
+mod gather;
+mod graph;
 mod plan;
+mod plot;
+mod report;
 mod results;
 mod run;
 mod schema;
@@ -56,6 +60,12 @@ enum Command {
     Table(table::Arguments),
     /// Show the results behind a table's cell
     Show(show::Arguments),
+    /// Write a page with everything that is known: results, plots, where they come from
+    Report(report::Arguments),
+    /// Write the plots of the page as files of their own
+    Plot(plot::Arguments),
+    /// Print the graph of stages
+    Graph(graph::Arguments),
     /// Validate pipeline files; nothing is run
     Check(check::Arguments),
     /// Print the JSON Schema of pipeline files, for editors
@@ -81,6 +91,9 @@ pub fn main() -> u8 {
         Command::Sweep(arguments) => sweep::run(&arguments),
         Command::Table(arguments) => table::run(&arguments),
         Command::Show(arguments) => show::run(&arguments),
+        Command::Report(arguments) => report::run(&arguments),
+        Command::Plot(arguments) => plot::run(&arguments),
+        Command::Graph(arguments) => graph::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Schema => schema::run(),
         Command::Worker(arguments) => worker::run(&arguments),

@@ -66,10 +66,12 @@ pub(super) fn of_plan(session: &Session, plan: &Plan) -> Results {
         description: pipeline.description.clone(),
         swept: Vec::new(),
         objectives: Vec::new(),
+        judged: None,
         trials: vec![Trial {
             number: 1,
             parameters: pipeline.params.clone(),
             status,
+            curve: Vec::new(),
             replicates: vec![Replicate {
                 seed: pipeline.seed,
                 stages: known(plan),

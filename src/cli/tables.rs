@@ -10,6 +10,9 @@ use crate::plan::Plan;
 use crate::report::{Provenance, Results, TableData, TrialStatus, render, write_if_changed};
 use crate::spec::{Pipeline, Table, TableFormat};
 
+/// The folder of the tables, in the project's root.
+pub(super) const FOLDER: &str = "results";
+
 /// A table, ready to be written.
 pub(super) struct Built {
     pub name: String,
@@ -70,24 +73,17 @@ pub(super) fn write_results(
     tell: &mut dyn FnMut(&Event),
 ) -> Result<Vec<String>, Fail> {
     let mut texts = Vec::new();
-    'tables: for (name, table) in &session.pipeline.tables {
-        let mut others = Vec::new();
-        for path in &table.pipelines {
-            let other = open_other(session, path)?;
-            match complete_results(&other, table)? {
-                Some(results) => others.push((other, results)),
-                None => {
-                    tell(&Event::Notice {
-                        level: Level::Info,
-                        message: format!(
-                            "the table `{name}` needs results of {path}; `erlen table {} {name}` makes them",
-                            session.file().display()
-                        ),
-                    });
-                    continue 'tables;
-                }
-            }
-        }
+    for (name, table) in &session.pipeline.tables {
+        let Some(others) = others_of(session, table)? else {
+            tell(&Event::Notice {
+                level: Level::Info,
+                message: format!(
+                    "the table `{name}` needs results of other files; `erlen table {} {name}` makes them",
+                    session.file().display()
+                ),
+            });
+            continue;
+        };
         let mut sources = vec![(&session.pipeline, results)];
         sources.extend(others.iter().map(|(other, results)| (&other.pipeline, results)));
         let built = build(name, table, &sources)?;
@@ -95,6 +91,19 @@ pub(super) fn write_results(
         texts.push(built.text);
     }
     Ok(texts)
+}
+
+/// The other files whose results a table shows; none where some of these results are not there yet.
+pub(super) fn others_of(session: &Session, table: &Table) -> Result<Option<Vec<(Session, Results)>>, Fail> {
+    let mut others = Vec::new();
+    for path in &table.pipelines {
+        let other = open_other(session, path)?;
+        match complete_results(&other, table)? {
+            Some(results) => others.push((other, results)),
+            None => return Ok(None),
+        }
+    }
+    Ok(Some(others))
 }
 
 /// The pipeline file at `path` in the session's project, with the same store.

@@ -10,10 +10,13 @@ mod bootstrap;
 mod compare;
 mod csv;
 mod html;
+mod input;
 mod json;
 mod latex;
 mod markdown;
 mod number;
+pub mod page;
+pub mod plot;
 mod preflight;
 mod provenance;
 mod results;
@@ -28,6 +31,7 @@ mod tests;
 mod write;
 
 pub use bootstrap::{Comparison, RESAMPLES};
+pub use input::{GraphNode, NodeStatus, PageTable, ReportInput, TrialFile};
 pub use preflight::check_across;
 pub use provenance::{CellOrigin, InputOrigin, Origin, Provenance, ProvenanceRow, StageOrigin, ValueOrigin};
 pub use results::{Replicate, Results, StageResult, Trial, TrialStatus};
@@ -108,6 +112,17 @@ impl ReportError {
 /// `table` as a `<table>` element, to be put into a page.
 pub fn html_table(table: &TableData) -> String {
     html::render(table)
+}
+
+/// The number of the trial that stands for the pipeline, whose evaluations are shown: the best one,
+/// or the first where none is.
+pub fn shown_trial(results: &Results) -> Option<u32> {
+    let input = ReportInput {
+        results: results.clone(),
+        ..ReportInput::default()
+    };
+    let place = plot::View::new(&input).best().unwrap_or(0);
+    results.trials.get(place).map(|trial| trial.number)
 }
 
 /// `table` as a file of `format`.

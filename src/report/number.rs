@@ -158,6 +158,16 @@ pub fn full(value: f64) -> String {
     }
 }
 
+/// A number for reading by itself, with about five digits.
+pub fn readable(value: f64) -> String {
+    let digits = if needs_exponent(value) {
+        Digits::exponent(3)
+    } else {
+        Digits::Decimals(decimals(value))
+    };
+    Style { factor: 1.0, digits }.text(value)
+}
+
 /// A parameter's value: texts bare, numbers in full, everything else as JSON.
 pub fn parameter(value: &Value) -> String {
     match value {

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::event::Metrics;
 use crate::fingerprint::{Digest, Fingerprint};
-use crate::spec::Objective;
+use crate::spec::{MetricPath, Objective};
 
 /// What is known about a pipeline: the trials of its sweep, or the pipeline itself as the only one.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -22,6 +22,8 @@ pub struct Results {
     pub swept: Vec<String>,
     /// What the sweep searches for.
     pub objectives: Vec<Objective>,
+    /// What its pruner judges, where it has one.
+    pub judged: Option<MetricPath>,
     /// The trials, by number.
     pub trials: Vec<Trial>,
 }
@@ -35,6 +37,8 @@ pub struct Trial {
     pub parameters: IndexMap<String, Value>,
     /// What became of it.
     pub status: TrialStatus,
+    /// The judged figure of the first replicate's epochs, as far as they are known.
+    pub curve: Vec<f64>,
     /// What each seed gave.
     pub replicates: Vec<Replicate>,
 }

@@ -5,6 +5,7 @@ mod command;
 mod digits;
 mod formats;
 mod project;
+mod report;
 mod resume;
 mod schema;
 mod sweep;

@@ -6,6 +6,7 @@ use super::setting::{Replicates, Setting};
 use crate::cli::results::stage_result;
 use crate::plan::Plan;
 use crate::report::{Replicate, Results, Trial, TrialStatus};
+use crate::spec::MetricPath;
 use crate::store::Store;
 use crate::sweep::{State, TrialState};
 
@@ -116,6 +117,7 @@ pub(super) fn results(
         Trial {
             number: trial.number,
             parameters: setting.parameters(&trial.values),
+            curve: trial.curve.clone(),
             status: match &trial.state {
                 State::Failed { error } => TrialStatus::Failed { error: error.clone() },
                 State::Paused => TrialStatus::Pruned {
@@ -135,6 +137,10 @@ pub(super) fn results(
         description: setting.base.description.clone(),
         swept: setting.sweep.params.keys().cloned().collect(),
         objectives: setting.sweep.objective.0.clone(),
+        judged: setting.judged.as_ref().map(|judged| MetricPath {
+            stage: judged.stage.clone(),
+            metric: judged.metric.clone(),
+        }),
         trials: trials.collect(),
     }
 }

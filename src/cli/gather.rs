@@ -1,0 +1,246 @@
+//! From the store to what plots and pages are made of.
+
+use std::collections::HashMap;
+
+use clap::Args;
+
+use super::Fail;
+use super::results::{Effort, Gathered, results_of};
+use super::session::{PipelineArguments, Session};
+use super::tables::others_of;
+use crate::fingerprint::Digest;
+use crate::plan::{Decision, Plan};
+use crate::report::{
+    GraphNode, NodeStatus, PageTable, ReportInput, Results, TableData, Trial, TrialFile, TrialStatus,
+    html_table, shown_trial,
+};
+use crate::spec::{Override, Pipeline};
+use crate::store::{Store, StoreError};
+
+/// The arguments of commands that only show what is known.
+#[derive(Debug, Args)]
+pub(super) struct ShowArguments {
+    /// The pipeline file
+    #[arg(value_name = "FILE")]
+    file: std::path::PathBuf,
+    /// Replace a parameter's value (or the pipeline's `seed`); may be repeated
+    #[arg(long = "set", value_name = "NAME=VALUE")]
+    overrides: Vec<Override>,
+    /// Where results are kept, instead of .erlen in the project's root
+    #[arg(long, env = "ERLEN_STORE", value_name = "FOLDER", hide_env_values = true)]
+    store: Option<std::path::PathBuf>,
+}
+
+impl ShowArguments {
+    /// The same for the pipeline as a whole.
+    pub fn pipeline(&self) -> PipelineArguments {
+        PipelineArguments {
+            file: self.file.clone(),
+            stages: Vec::new(),
+            overrides: self.overrides.clone(),
+            force: false,
+            store: self.store.clone(),
+        }
+    }
+}
+
+/// Everything that is known about the session's pipeline.
+pub(super) fn gather(session: &Session, arguments: &PipelineArguments) -> Result<ReportInput, Fail> {
+    let results = match results_of(session, arguments, Effort::Known)? {
+        Gathered::Known(results) => results,
+        Gathered::Ended(_) => Results::default(),
+    };
+    let plan = session.plan(arguments)?;
+    let mut graph = graph(&session.pipeline, Some(&plan));
+    if session.pipeline.sweep.is_some() {
+        let replicates = || results.trials.iter().flat_map(|trial| &trial.replicates);
+        for node in &mut graph {
+            if replicates().any(|replicate| replicate.stages.contains_key(&node.name)) {
+                node.status = NodeStatus::Known;
+            }
+        }
+    }
+    let mut notices = Vec::new();
+    let missing = graph
+        .iter()
+        .filter(|node| node.status == NodeStatus::Missing)
+        .count();
+    if missing > 0 && results.swept.is_empty() {
+        notices.push(format!(
+            "{missing} of {} stages have not been run yet; run `erlen run {}`",
+            graph.len(),
+            session.file().display()
+        ));
+    }
+    let tables = tables(session, &results, &mut notices)?;
+    let mut files = Files::new(&session.store);
+    let shown = shown_trial(&results);
+    let mut histories = files.of(&results, "train", "history.csv", |_| true)?;
+    histories.extend(
+        results
+            .trials
+            .iter()
+            .filter_map(|trial| curve_of(&results, trial)),
+    );
+    let mut input = ReportInput {
+        histories,
+        confusions: files.of(&results, "evaluate", "confusion.csv", |trial| {
+            shown == Some(trial)
+        })?,
+        classes: files.of(&results, "evaluate", "classes.csv", |trial| shown == Some(trial))?,
+        results,
+        graph,
+        tables,
+        notices,
+    };
+    input.notices.append(&mut files.damaged);
+    Ok(input)
+}
+
+/// The history of a trial that was stopped early: the judged figure alone.
+fn curve_of(results: &Results, trial: &Trial) -> Option<TrialFile> {
+    let judged = results.judged.as_ref()?;
+    let is_pruned = matches!(trial.status, TrialStatus::Pruned { .. });
+    (is_pruned && !trial.curve.is_empty()).then(|| {
+        let mut text = format!("epoch,{}\n", judged.metric);
+        for (epoch, value) in (1..).zip(&trial.curve) {
+            text.push_str(&format!("{epoch},{value:?}\n"));
+        }
+        TrialFile {
+            trial: trial.number,
+            seed: trial.replicates.first().map_or(0, |replicate| replicate.seed),
+            stage: judged.stage.clone(),
+            text,
+        }
+    })
+}
+
+/// The stages of `pipeline`, with what `plan` knows about them.
+pub(super) fn graph(pipeline: &Pipeline, plan: Option<&Plan>) -> Vec<GraphNode> {
+    let known = |name: &str| {
+        let node = plan.and_then(|plan| plan.find(name));
+        node.is_some_and(|node| matches!(node.decision, Decision::Reuse(..)))
+    };
+    let nodes = in_order(pipeline).into_iter().map(|name| {
+        let stage = &pipeline.stages[name];
+        GraphNode {
+            name: name.to_owned(),
+            kind: stage.kind.name().to_owned(),
+            description: stage.description.clone(),
+            upstream: stage.upstream(),
+            status: if known(name) {
+                NodeStatus::Known
+            } else {
+                NodeStatus::Missing
+            },
+        }
+    });
+    nodes.collect()
+}
+
+/// The stages' names, each after all that it waits for; else in the order of the file.
+fn in_order(pipeline: &Pipeline) -> Vec<&str> {
+    let mut names: Vec<&str> = Vec::new();
+    while names.len() < pipeline.stages.len() {
+        let before = names.len();
+        for (name, stage) in &pipeline.stages {
+            let ready = stage
+                .upstream()
+                .iter()
+                .all(|upstream| names.contains(&upstream.as_str()));
+            if ready && !names.contains(&name.as_str()) {
+                names.push(name);
+            }
+        }
+        // A validated pipeline has no cycle; one would leave the rest out.
+        if names.len() == before {
+            break;
+        }
+    }
+    names
+}
+
+/// The pipeline's tables; one that cannot be made becomes a notice.
+fn tables(session: &Session, results: &Results, notices: &mut Vec<String>) -> Result<Vec<PageTable>, Fail> {
+    let mut tables = Vec::new();
+    for (name, table) in &session.pipeline.tables {
+        let Some(others) = others_of(session, table)? else {
+            notices.push(format!(
+                "the table `{name}` needs results of other files; `erlen table {} {name}` makes them",
+                session.file().display()
+            ));
+            continue;
+        };
+        let mut all = vec![results];
+        all.extend(others.iter().map(|(_, results)| results));
+        match TableData::assemble(name, table, &all) {
+            Ok(data) => tables.push(PageTable {
+                name: name.clone(),
+                html: html_table(&data),
+            }),
+            Err(error) => notices.push(error.to_string()),
+        }
+    }
+    Ok(tables)
+}
+
+/// Files of artifacts. Trials share many: each is read once.
+struct Files<'a> {
+    store: &'a Store,
+    read: HashMap<(Digest, &'static str), Option<String>>,
+    /// What was missing or damaged, in words.
+    damaged: Vec<String>,
+}
+
+impl<'a> Files<'a> {
+    fn new(store: &'a Store) -> Self {
+        Self {
+            store,
+            read: HashMap::new(),
+            damaged: Vec::new(),
+        }
+    }
+
+    /// The file `path` of every result of `kind` in the trials that are `wanted`, where it has one.
+    fn of(
+        &mut self,
+        results: &Results,
+        kind: &str,
+        path: &'static str,
+        wanted: impl Fn(u32) -> bool,
+    ) -> Result<Vec<TrialFile>, Fail> {
+        let mut files = Vec::new();
+        for trial in results.trials.iter().filter(|trial| wanted(trial.number)) {
+            for replicate in &trial.replicates {
+                for (stage, result) in replicate.stages.iter().filter(|(_, result)| result.kind == kind) {
+                    if let Some(text) = self.text(result.artifact, path)? {
+                        files.push(TrialFile {
+                            trial: trial.number,
+                            seed: replicate.seed,
+                            stage: stage.clone(),
+                            text,
+                        });
+                    }
+                }
+            }
+        }
+        Ok(files)
+    }
+
+    fn text(&mut self, artifact: Digest, path: &'static str) -> Result<Option<String>, Fail> {
+        if let Some(text) = self.read.get(&(artifact, path)) {
+            return Ok(text.clone());
+        }
+        let text = match self.store.read_file(&artifact, path) {
+            Ok(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned()),
+            Err(StoreError::NoSuchPath { .. }) => None,
+            Err(error @ (StoreError::Evicted { .. } | StoreError::Corrupt { .. })) => {
+                self.damaged.push(error.to_string());
+                None
+            }
+            Err(error) => return Err(error.into()),
+        };
+        self.read.insert((artifact, path), text.clone());
+        Ok(text)
+    }
+}
