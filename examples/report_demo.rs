@@ -12,8 +12,8 @@ use erlen::fingerprint::Digest;
 use erlen::random::{Purpose, Stream};
 use erlen::report::plot::{Setting, figures};
 use erlen::report::{
-    GraphNode, NodeStatus, PageTable, Replicate, ReportInput, Results, StageResult, Trial, TrialFile, TrialStatus,
-    page,
+    GraphNode, NodeStatus, PageTable, Replicate, ReportInput, Results, StageResult, Trial, TrialFile,
+    TrialStatus, page,
 };
 use erlen::spec::{MetricPath, Objective};
 use indexmap::IndexMap;
@@ -21,12 +21,25 @@ use serde_json::{Value, json};
 
 const EPOCHS: u32 = 30;
 const CLASSES: [&str; 10] = [
-    "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
+    "airplane",
+    "automobile",
+    "bird",
+    "cat",
+    "deer",
+    "dog",
+    "frog",
+    "horse",
+    "ship",
+    "truck",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
-    let folder = PathBuf::from(arguments.next().ok_or("where to? report_demo FOLDER [TRIALS] [OBJECTIVES]")?);
+    let folder = PathBuf::from(
+        arguments
+            .next()
+            .ok_or("where to? report_demo FOLDER [TRIALS] [OBJECTIVES]")?,
+    );
     let trials: u32 = arguments.next().map_or(Ok(60), |text| text.parse())?;
     let objectives: usize = arguments.next().map_or(Ok(1), |text| text.parse())?;
     let input = made_up(trials, objectives);
@@ -84,7 +97,11 @@ fn graph() -> Vec<GraphNode> {
         kind: kind.to_owned(),
         description: None,
         upstream: upstream.iter().map(|name| (*name).to_owned()).collect(),
-        status: if name == "onnx" { NodeStatus::Missing } else { NodeStatus::Known },
+        status: if name == "onnx" {
+            NodeStatus::Missing
+        } else {
+            NodeStatus::Known
+        },
     };
     vec![
         node("raw", "download", &[]),
@@ -105,7 +122,8 @@ fn add_trial(input: &mut ReportInput, number: u32) {
     let optimizer = ["sgd", "adamw"][draw.next_u32() as usize % 2];
     let best_lr: f64 = if optimizer == "sgd" { 0.1 } else { 0.01 };
     let off = (lr / best_lr).log10();
-    let quality = 0.95 - 0.09 * off * off - 0.01 * (decay.log10() + 3.3).powi(2) + 0.004 * f64::from(depth) / 16.0;
+    let quality =
+        0.95 - 0.09 * off * off - 0.01 * (decay.log10() + 3.3).powi(2) + 0.004 * f64::from(depth) / 16.0;
     let status = match number % 12 {
         11 => TrialStatus::Failed {
             error: "the stage `model` failed: the loss is not finite in epoch 3, batch 17; lower the learning rate"
@@ -252,7 +270,10 @@ fn result(
         kind: kind.to_owned(),
         fingerprint: Digest::of_bytes(format!("key of {identity}").as_bytes()),
         artifact: Digest::of_bytes(identity.as_bytes()),
-        metrics: metrics.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect(),
+        metrics: metrics
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), *value))
+            .collect(),
         key: json!({
             "kind": kind,
             "version": 1,

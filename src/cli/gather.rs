@@ -11,8 +11,8 @@ use crate::fingerprint::Digest;
 use crate::plan::{Decision, Plan};
 use crate::report::page::table_html;
 use crate::report::{
-    GraphNode, NodeStatus, PageTable, Replicate, ReportInput, Results, TableData, Trial, TrialFile, TrialStatus,
-    shown_trial,
+    GraphNode, NodeStatus, PageTable, Replicate, ReportInput, Results, TableData, Trial, TrialFile,
+    TrialStatus, shown_trial,
 };
 use crate::spec::{Override, Pipeline};
 use crate::store::{Store, StoreError};
@@ -49,7 +49,10 @@ pub(super) fn gather(session: &Session, plan: &Plan) -> Result<ReportInput, Fail
     let results = results(session, plan);
     let graph = graph(&session.pipeline, Some(plan));
     let mut notices = Vec::new();
-    let missing = graph.iter().filter(|node| node.status == NodeStatus::Missing).count();
+    let missing = graph
+        .iter()
+        .filter(|node| node.status == NodeStatus::Missing)
+        .count();
     if missing > 0 && results.swept.is_empty() {
         notices.push(format!(
             "{missing} of {} stages have not been run yet; run `erlen run {}`",
@@ -62,7 +65,9 @@ pub(super) fn gather(session: &Session, plan: &Plan) -> Result<ReportInput, Fail
     let shown = shown_trial(&results);
     let mut input = ReportInput {
         histories: files.of(&results, "train", "history.csv", |_| true)?,
-        confusions: files.of(&results, "evaluate", "confusion.csv", |trial| shown == Some(trial))?,
+        confusions: files.of(&results, "evaluate", "confusion.csv", |trial| {
+            shown == Some(trial)
+        })?,
         classes: files.of(&results, "evaluate", "classes.csv", |trial| shown == Some(trial))?,
         results,
         graph,
@@ -92,7 +97,11 @@ fn results(session: &Session, plan: &Plan) -> Results {
         trials: vec![Trial {
             number: 1,
             parameters: pipeline.params.clone(),
-            status: if complete { TrialStatus::Done } else { TrialStatus::Missing },
+            status: if complete {
+                TrialStatus::Done
+            } else {
+                TrialStatus::Missing
+            },
             replicates: vec![Replicate {
                 seed: pipeline.seed,
                 stages,
@@ -114,7 +123,11 @@ pub(super) fn graph(pipeline: &Pipeline, plan: Option<&Plan>) -> Vec<GraphNode> 
             kind: stage.kind.name().to_owned(),
             description: stage.description.clone(),
             upstream: stage.upstream(),
-            status: if known(name) { NodeStatus::Known } else { NodeStatus::Missing },
+            status: if known(name) {
+                NodeStatus::Known
+            } else {
+                NodeStatus::Missing
+            },
         }
     });
     nodes.collect()
@@ -126,7 +139,10 @@ fn in_order(pipeline: &Pipeline) -> Vec<&str> {
     while names.len() < pipeline.stages.len() {
         let before = names.len();
         for (name, stage) in &pipeline.stages {
-            let ready = stage.upstream().iter().all(|upstream| names.contains(&upstream.as_str()));
+            let ready = stage
+                .upstream()
+                .iter()
+                .all(|upstream| names.contains(&upstream.as_str()));
             if ready && !names.contains(&name.as_str()) {
                 names.push(name);
             }

@@ -70,24 +70,46 @@ fn the_page_holds_all_and_loads_nothing() {
     assert!(finished.stdout.trim_end().ends_with("results/tiny-report.html"));
     let page = project.read("results/tiny-report.html");
     for figure in FIGURES {
-        assert_eq!(page.matches(&format!("<figure id=\"{figure}\"")).count(), 1, "{figure}");
+        assert_eq!(
+            page.matches(&format!("<figure id=\"{figure}\"")).count(),
+            1,
+            "{figure}"
+        );
     }
     assert!(!page.contains("nothing to show yet") && !page.contains("have not been run yet"));
-    for part in ["summary", "tables", "curves", "evaluation", "metrics", "pipeline", "timings", "provenance"] {
+    for part in [
+        "summary",
+        "tables",
+        "curves",
+        "evaluation",
+        "metrics",
+        "pipeline",
+        "timings",
+        "provenance",
+    ] {
         assert!(page.contains(&format!("<section id=\"{part}\">")), "{part}");
     }
     for loads in ["src=", "href=\"http", "url(", "@import"] {
         assert!(!page.replace("&lt;img src=x", "").contains(loads), "{loads}");
     }
     assert!(!page.contains("<img") && !page.contains("<script>alert") && !page.contains("<b>tiny"));
-    assert_eq!((page.matches("<script>").count(), page.matches("</style>").count()), (1, 1));
+    assert_eq!(
+        (page.matches("<script>").count(), page.matches("</style>").count()),
+        (1, 1)
+    );
     // Every artifact can be found by its digest.
     for artifact in project.artifacts(&["p.yaml"]).values() {
         assert!(page.contains(artifact.as_str()));
     }
 
-    project.erlen(["report", "p.yaml", "-o", "again.html"]).assert_code(0);
-    assert_eq!(page, project.read("again.html"), "the same results give the same bytes");
+    project
+        .erlen(["report", "p.yaml", "-o", "again.html"])
+        .assert_code(0);
+    assert_eq!(
+        page,
+        project.read("again.html"),
+        "the same results give the same bytes"
+    );
     in_a_browser(&project.path("again.html"));
 }
 
@@ -138,20 +160,29 @@ fn plots_are_files_of_their_own() {
     let project = tiny();
     project.erlen(["run", "p.yaml"]).assert_code(0);
     let list = project.erlen(["plot", "p.yaml", "--list"]);
-    let names: Vec<&str> = list.stdout.lines().filter_map(|line| line.split(' ').next()).collect();
+    let names: Vec<&str> = list
+        .stdout
+        .lines()
+        .filter_map(|line| line.split(' ').next())
+        .collect();
     assert_eq!(names.len(), FIGURES.len());
     assert!(FIGURES.iter().all(|figure| names.contains(figure)), "{names:?}");
 
     project.erlen(["plot", "p.yaml", "-o", "plots"]).assert_code(0);
     let svg = project.read("plots/confusion-test.svg");
     assert!(svg.starts_with("<svg xmlns=") && svg.contains("&lt;right&gt;") && !svg.contains("var("));
-    let finished = project.erlen(["plot", "p.yaml", "curves", "graph", "--format", "png", "-o", "pixels"]);
+    let finished = project.erlen([
+        "plot", "p.yaml", "curves", "graph", "--format", "png", "-o", "pixels",
+    ]);
     finished.assert_code(0);
     assert_eq!(finished.stdout.lines().count(), 3);
     let picture = std::fs::read(project.path("pixels/curves-model-loss.png")).unwrap();
     let picture = image::load_from_memory(&picture).unwrap().to_luma8();
     assert_eq!((picture.width(), picture.height()), (960, 640));
-    assert!(picture.pixels().any(|pixel| pixel.0[0] < 60), "there is something to see");
+    assert!(
+        picture.pixels().any(|pixel| pixel.0[0] < 60),
+        "there is something to see"
+    );
 
     let finished = project.erlen(["plot", "p.yaml", "curve"]);
     finished.assert_code(2).assert_stderr("there is no plot `curve`");

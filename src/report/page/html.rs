@@ -54,7 +54,11 @@ impl Table {
         let class = if self.sortable { " class=\"sortable\"" } else { "" };
         let mut html = format!("<table{class}>\n<thead><tr>");
         for (title, content) in self.titles.iter().zip(&self.content) {
-            let class = if *content == (true, false) { " class=\"n\"" } else { "" };
+            let class = if *content == (true, false) {
+                " class=\"n\""
+            } else {
+                ""
+            };
             let _ = write!(html, "<th scope=\"col\"{class}>{title}</th>");
         }
         let _ = write!(html, "</tr></thead>\n<tbody>\n{}</tbody>\n</table>", self.rows);
@@ -104,6 +108,6 @@ mod tests {
         table.row(["-0.5".to_owned(), "-".to_owned()]);
         let html = table.html("t");
         assert!(html.contains("<th scope=\"col\" class=\"n\">&lt;a&gt;</th><th scope=\"col\">b</th>"));
-        assert!( html.contains("<td class=\"n\">-0.5</td><td>-</td>"), "{html}");
+        assert!(html.contains("<td class=\"n\">-0.5</td><td>-</td>"), "{html}");
     }
 }

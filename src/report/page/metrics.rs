@@ -37,8 +37,16 @@ pub fn html(view: &View) -> String {
         let mean = values.iter().sum::<f64>() / count;
         let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
         let deviation = (values.len() > 1).then(|| (squares / (count - 1.0)).sqrt());
-        let whole = values.iter().all(|value| value.fract() == 0.0 && value.abs() < 1e15);
-        let text = |value: f64| if whole && value.fract() == 0.0 { number::full(value) } else { number::readable(value) };
+        let whole = values
+            .iter()
+            .all(|value| value.fract() == 0.0 && value.abs() < 1e15);
+        let text = |value: f64| {
+            if whole && value.fract() == 0.0 {
+                number::full(value)
+            } else {
+                number::readable(value)
+            }
+        };
         table.row([
             escape(stage),
             escape(metric),

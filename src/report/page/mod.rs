@@ -81,8 +81,16 @@ fn parts(view: &View, figures: &[Figure]) -> Vec<Part> {
         part("summary", "Summary", summary::html(view)),
         part("tables", "Tables", tables::html(&view.input.tables)),
         part("sweep", "Sweep", figures_html(figures, Section::Sweep)),
-        part("curves", "Learning curves", figures_html(figures, Section::Curves)),
-        part("evaluation", "Evaluation", figures_html(figures, Section::Evaluation)),
+        part(
+            "curves",
+            "Learning curves",
+            figures_html(figures, Section::Curves),
+        ),
+        part(
+            "evaluation",
+            "Evaluation",
+            figures_html(figures, Section::Evaluation),
+        ),
         part("metrics", "Metrics", metrics::html(view)),
         part("trials", "Trials", trials::html(view)),
         part("pipeline", "Pipeline", pipeline_html(view, figures)),
@@ -93,7 +101,10 @@ fn parts(view: &View, figures: &[Figure]) -> Vec<Part> {
 
 /// The figures of a section beside each other, as far as there is room.
 fn figures_html(figures: &[Figure], section: Section) -> String {
-    let of_section: Vec<&Figure> = figures.iter().filter(|figure| figure.section == section).collect();
+    let of_section: Vec<&Figure> = figures
+        .iter()
+        .filter(|figure| figure.section == section)
+        .collect();
     if of_section.is_empty() {
         return String::new();
     }
@@ -106,9 +117,17 @@ fn figures_html(figures: &[Figure], section: Section) -> String {
 }
 
 fn figure_html(figure: &Figure) -> String {
-    let class = if figure.drawing.width > WIDE { " class=\"wide\"" } else { "" };
+    let class = if figure.drawing.width > WIDE {
+        " class=\"wide\""
+    } else {
+        ""
+    };
     let svg = figure.svg(Setting::Page);
-    let picture = if class.is_empty() { svg } else { scroll(&figure.title, &svg) };
+    let picture = if class.is_empty() {
+        svg
+    } else {
+        scroll(&figure.title, &svg)
+    };
     let mut html = format!("<figure id=\"{}\"{class}>\n{picture}\n", figure.id);
     if !figure.note.is_empty() {
         let _ = writeln!(html, "<figcaption>{}</figcaption>", escape(&figure.note));
@@ -121,11 +140,7 @@ fn pipeline_html(view: &View, figures: &[Figure]) -> String {
     let mut table = Table::new(&["stage", "kind", "takes in", "state"]);
     for node in &view.input.graph {
         let name = match &node.description {
-            Some(description) => format!(
-                "{}<br><small>{}</small>",
-                escape(&node.name),
-                escape(description)
-            ),
+            Some(description) => format!("{}<br><small>{}</small>", escape(&node.name), escape(description)),
             None => escape(&node.name),
         };
         table.row([
@@ -139,7 +154,10 @@ fn pipeline_html(view: &View, figures: &[Figure]) -> String {
     if view.input.graph.is_empty() {
         return pictures;
     }
-    format!("<div class=\"beside\">\n{pictures}{}</div>\n", table.html("The stages"))
+    format!(
+        "<div class=\"beside\">\n{pictures}{}</div>\n",
+        table.html("The stages")
+    )
 }
 
 fn timings_html(view: &View, figures: &[Figure]) -> String {
@@ -148,16 +166,23 @@ fn timings_html(view: &View, figures: &[Figure]) -> String {
     if timings.is_empty() {
         return pictures;
     }
-    let mut table = Table::new(&["stage", "results", "median", "shortest", "longest", "all together", "peak memory"]);
+    let mut table = Table::new(&[
+        "stage",
+        "results",
+        "median",
+        "longest",
+        "all together",
+        "peak memory",
+    ]);
     for timing in &timings {
-        let (first, last) = (timing.seconds.first(), timing.seconds.last());
-        let words = |seconds: Option<&f64>| seconds.map_or_else(String::new, |seconds| duration(*seconds));
         table.row([
             escape(&timing.stage),
             timing.seconds.len().to_string(),
             duration(timing.median()),
-            words(first),
-            words(last),
+            timing
+                .seconds
+                .last()
+                .map_or_else(String::new, |longest| duration(*longest)),
             duration(timing.total()),
             timing.peak_memory.map_or_else(|| "-".to_owned(), html::bytes),
         ]);

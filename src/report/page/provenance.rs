@@ -31,15 +31,29 @@ pub fn html(view: &View) -> String {
         "<p>{}. Each is named by its fingerprint, the digest of everything that it depends on.</p>\n",
         counted(results.len(), "result")
     );
+    let first = results.first().map(|shared| shared.users[0].0.number);
+    let of_first = results
+        .iter()
+        .take_while(|shared| Some(shared.users[0].0.number) == first)
+        .count();
+    html.push_str("<div class=\"first\">\n");
     let mut shown = 0;
     for shared in &results {
         let details = shared.details(view.is_sweep());
         if html.len() + details.len() > MOST_CHARACTERS {
             break;
         }
+        if shown == of_first {
+            html.push_str("</div>\n<details><summary>Results of the other trials</summary>\n");
+        }
         html.push_str(&details);
         shown += 1;
     }
+    html.push_str(if shown > of_first {
+        "</details>\n"
+    } else {
+        "</div>\n"
+    });
     if shown < results.len() {
         let _ = writeln!(
             html,
@@ -111,7 +125,10 @@ impl Shared<'_> {
         for (name, value) in flattened(&result.key) {
             let text = escape(&number::parameter(value));
             if !value.is_null() && name != "kind" {
-                line(&name.replacen("inputs.", "input ", 1).replacen("fields.", "", 1), text);
+                line(
+                    &name.replacen("inputs.", "input ", 1).replacen("fields.", "", 1),
+                    text,
+                );
             }
         }
         html.push_str(&table.html(self.stage));
@@ -142,7 +159,11 @@ fn flatten<'a>(path: String, value: &'a Value, leaves: &mut Vec<(String, &'a Val
     match value {
         Value::Object(fields) if !fields.is_empty() => {
             for (name, value) in fields {
-                let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+                let path = if path.is_empty() {
+                    name.clone()
+                } else {
+                    format!("{path}.{name}")
+                };
                 flatten(path, value, leaves);
             }
         }
@@ -160,7 +181,10 @@ mod tests {
     fn values_are_flattened() {
         let value = json!({"a": {"b": 1, "c": {}}, "d": [1, 2]});
         let leaves = flattened(&value);
-        let text: Vec<String> = leaves.iter().map(|(path, value)| format!("{path}={value}")).collect();
+        let text: Vec<String> = leaves
+            .iter()
+            .map(|(path, value)| format!("{path}={value}"))
+            .collect();
         assert_eq!(text, ["a.b=1", "a.c={}", "d=[1,2]"]);
     }
 }

@@ -29,24 +29,42 @@ fn facts(view: &View) -> Vec<String> {
     let mut facts = vec![view.input.results.file.clone()];
     let trials = view.trials();
     if view.is_sweep() {
-        let count = |wanted: fn(&TrialStatus) -> bool| trials.iter().filter(|trial| wanted(&trial.status)).count();
+        let count =
+            |wanted: fn(&TrialStatus) -> bool| trials.iter().filter(|trial| wanted(&trial.status)).count();
         facts.push(counted(trials.len(), "trial"));
         for (number, what) in [
             (count(|status| matches!(status, TrialStatus::Done)), "finished"),
-            (count(|status| matches!(status, TrialStatus::Pruned { .. })), "pruned"),
-            (count(|status| matches!(status, TrialStatus::Failed { .. })), "failed"),
-            (count(|status| matches!(status, TrialStatus::Missing)), "not finished yet"),
+            (
+                count(|status| matches!(status, TrialStatus::Pruned { .. })),
+                "pruned",
+            ),
+            (
+                count(|status| matches!(status, TrialStatus::Failed { .. })),
+                "failed",
+            ),
+            (
+                count(|status| matches!(status, TrialStatus::Missing)),
+                "not finished yet",
+            ),
         ] {
             if number > 0 {
                 facts.push(format!("{number} {what}"));
             }
         }
-        let seeds = trials.iter().map(|trial| trial.replicates.len()).max().unwrap_or(0);
+        let seeds = trials
+            .iter()
+            .map(|trial| trial.replicates.len())
+            .max()
+            .unwrap_or(0);
         if seeds > 1 {
             facts.push(format!("up to {seeds} seeds a trial"));
         }
     } else {
-        let known = view.input.graph.iter().filter(|node| node.status == NodeStatus::Known);
+        let known = view
+            .input
+            .graph
+            .iter()
+            .filter(|node| node.status == NodeStatus::Known);
         facts.push(format!(
             "{} of {} up to date",
             known.count(),
@@ -76,7 +94,10 @@ fn cards(view: &View) -> String {
     }
     let (places, label): (Vec<usize>, &str) = match view.front.len() {
         0 => (view.ranking.first().copied().into_iter().collect(), "best"),
-        _ => (view.front.iter().copied().take(MOST_CARDS).collect(), "on the Pareto front"),
+        _ => (
+            view.front.iter().copied().take(MOST_CARDS).collect(),
+            "on the Pareto front",
+        ),
     };
     if places.is_empty() {
         return "<p>Nothing to show yet: no trial has come to its end.</p>\n".to_owned();
@@ -108,7 +129,10 @@ fn cards(view: &View) -> String {
         }
         html.push_str("<dl>");
         for name in &results.swept {
-            let value = trial.parameters.get(name).map_or_else(|| "-".to_owned(), short_value);
+            let value = trial
+                .parameters
+                .get(name)
+                .map_or_else(|| "-".to_owned(), short_value);
             let _ = write!(html, "<dt>{}</dt><dd>{}</dd>", escape(name), escape(&value));
         }
         html.push_str("</dl></div>\n");
@@ -142,6 +166,10 @@ fn parameters(view: &View) -> String {
     if !any {
         return String::new();
     }
-    let title = if view.is_sweep() { "Parameters that are the same in all trials" } else { "Parameters" };
+    let title = if view.is_sweep() {
+        "Parameters that are the same in all trials"
+    } else {
+        "Parameters"
+    };
     format!("<h3>{title}</h3>\n{}", table.html(title))
 }

@@ -26,9 +26,13 @@ pub fn table_html(table: &TableData) -> String {
         .collect();
     let mut html = Table::new(&titles).sortable();
     for row in &table.rows {
-        let parameters = row.parameters.iter().map(|value| escape(&number::parameter(value)));
+        let parameters = row
+            .parameters
+            .iter()
+            .map(|value| escape(&number::parameter(value)));
         let cells = row.cells.iter().zip(&table.columns).map(|(cell, column)| {
-            cell.figure(column.aggregate).map_or_else(|| "-".to_owned(), number::readable)
+            cell.figure(column.aggregate)
+                .map_or_else(|| "-".to_owned(), number::readable)
         });
         html.row(parameters.chain(cells));
     }

@@ -10,7 +10,10 @@ use crate::spec::Direction;
 const HOSTILE: &str = "<script>alert('x')</script>&\"";
 
 fn sweep(trials: u32) -> ReportInput {
-    let mut sample = Sample::new(&[("test.accuracy", Direction::Maximize), ("test.loss", Direction::Minimize)]);
+    let mut sample = Sample::new(&[
+        ("test.accuracy", Direction::Maximize),
+        ("test.loss", Direction::Minimize),
+    ]);
     for number in 1..=trials {
         match number % 10 {
             0 => sample.failed(),
@@ -41,7 +44,11 @@ fn assert_well_formed(html: &str) {
     let body = &html[html.find("<body>").unwrap()..html.find("<script>").unwrap()];
     for piece in body.split('<').skip(1) {
         let tag = piece.split('>').next().unwrap();
-        let name = tag.trim_start_matches('/').split([' ', '\n', '/']).next().unwrap();
+        let name = tag
+            .trim_start_matches('/')
+            .split([' ', '\n', '/'])
+            .next()
+            .unwrap();
         if tag.ends_with('/') || name == "br" {
             continue;
         }
@@ -64,9 +71,26 @@ fn all_parts_are_there_and_well_formed() {
     let page = render(&input);
     assert_well_formed(&page);
     for id in [
-        "summary", "tables", "sweep", "curves", "metrics", "trials", "pipeline", "timings", "provenance", "graph",
-        "sweep-history-1", "sweep-history-2", "sweep-pareto", "sweep-parallel", "sweep-importance-1",
-        "sweep-slice-x", "curves-model-loss", "stage-times", "trial-1", "trial-40",
+        "summary",
+        "tables",
+        "sweep",
+        "curves",
+        "metrics",
+        "trials",
+        "pipeline",
+        "timings",
+        "provenance",
+        "graph",
+        "sweep-history-1",
+        "sweep-history-2",
+        "sweep-pareto",
+        "sweep-parallel",
+        "sweep-importance-1",
+        "sweep-slice-x",
+        "curves-model-loss",
+        "stage-times",
+        "trial-1",
+        "trial-40",
     ] {
         assert_eq!(page.matches(&format!(" id=\"{id}\"")).count(), 1, "{id}");
     }
@@ -90,8 +114,12 @@ fn text_never_becomes_markup() {
     results.description = Some(HOSTILE.to_owned());
     results.swept.push(HOSTILE.to_owned());
     for trial in &mut results.trials {
-        trial.parameters.insert(HOSTILE.to_owned(), json!(format!("{HOSTILE}{}", trial.number)));
-        trial.parameters.insert(format!("fixed {HOSTILE}"), json!(HOSTILE));
+        trial
+            .parameters
+            .insert(HOSTILE.to_owned(), json!(format!("{HOSTILE}{}", trial.number)));
+        trial
+            .parameters
+            .insert(format!("fixed {HOSTILE}"), json!(HOSTILE));
         for replicate in &mut trial.replicates {
             let mut result = replicate.stages["test"].clone();
             result.kind = HOSTILE.to_owned();

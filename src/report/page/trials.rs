@@ -27,10 +27,17 @@ pub fn html(view: &View) -> String {
             cells.push(objective(view, place, index));
         }
         for name in &results.swept {
-            let value = trial.parameters.get(name).map_or_else(|| "-".to_owned(), short_value);
+            let value = trial
+                .parameters
+                .get(name)
+                .map_or_else(|| "-".to_owned(), short_value);
             cells.push(escape(&value));
         }
-        let seeds: Vec<String> = trial.replicates.iter().map(|replicate| replicate.seed.to_string()).collect();
+        let seeds: Vec<String> = trial
+            .replicates
+            .iter()
+            .map(|replicate| replicate.seed.to_string())
+            .collect();
         cells.push(seeds.join(", "));
         cells.push(time(trial));
         cells.push(digests(view, trial));
@@ -47,7 +54,9 @@ pub fn html(view: &View) -> String {
 fn state(view: &View, place: usize) -> String {
     match &view.trials()[place].status {
         TrialStatus::Done if view.front.contains(&place) => "on the front".to_owned(),
-        TrialStatus::Done if view.front.is_empty() && view.ranking.first() == Some(&place) => "best".to_owned(),
+        TrialStatus::Done if view.front.is_empty() && view.ranking.first() == Some(&place) => {
+            "best".to_owned()
+        }
         TrialStatus::Done => "finished".to_owned(),
         TrialStatus::Pruned { epoch } => format!("pruned after epoch {epoch}"),
         TrialStatus::Failed { error } => {
@@ -88,16 +97,28 @@ fn objective(view: &View, place: usize, index: usize) -> String {
 
 /// The wall time of all of the trial's results, shared ones included.
 fn time(trial: &Trial) -> String {
-    let results = trial.replicates.iter().flat_map(|replicate| replicate.stages.values());
+    let results = trial
+        .replicates
+        .iter()
+        .flat_map(|replicate| replicate.stages.values());
     let mut seen = std::collections::BTreeSet::new();
     let own = results.filter(|result| seen.insert(result.fingerprint));
     let seconds: f64 = own.filter_map(|result| result.made["seconds"].as_f64()).sum();
-    if seconds > 0.0 { duration(seconds) } else { "-".to_owned() }
+    if seconds > 0.0 {
+        duration(seconds)
+    } else {
+        "-".to_owned()
+    }
 }
 
 /// The digests of what the objective was measured on, one a replicate.
 fn digests(view: &View, trial: &Trial) -> String {
-    let stage = view.input.results.objectives.first().map(|objective| &objective.path().stage);
+    let stage = view
+        .input
+        .results
+        .objectives
+        .first()
+        .map(|objective| &objective.path().stage);
     let digests = trial.replicates.iter().filter_map(|replicate| {
         let result = match stage {
             Some(stage) => replicate.stages.get(stage),
@@ -106,5 +127,9 @@ fn digests(view: &View, trial: &Trial) -> String {
         Some(format!("<code>{}</code>", result?.artifact.short()))
     });
     let digests: Vec<String> = digests.collect();
-    if digests.is_empty() { "-".to_owned() } else { digests.join(" ") }
+    if digests.is_empty() {
+        "-".to_owned()
+    } else {
+        digests.join(" ")
+    }
 }

@@ -75,7 +75,9 @@ pub enum Sample {
 pub struct RampKey {
     /// What is measured.
     pub title: String,
-    /// What its faintest colour stands for.
+    /// The faintest step that is used.
+    pub from: u8,
+    /// What that stands for.
     pub low: String,
     /// What its strongest colour stands for.
     pub high: String,
@@ -183,7 +185,10 @@ impl Chart {
             _ => (height / 42.0) as usize,
         };
         let y_ticks = frame.y.along.ticks(rows);
-        let widest = y_ticks.iter().map(|tick| width(&tick.label, SMALL)).fold(0.0, f64::max);
+        let widest = y_ticks
+            .iter()
+            .map(|tick| width(&tick.label, SMALL))
+            .fold(0.0, f64::max);
         let names_room = widest.min(full_width * MOST_FOR_NAMES);
         let has_title = !frame.y.title.is_empty();
         let left = 14.0 + names_room + 6.0 + if has_title { 18.0 } else { 0.0 };
@@ -261,7 +266,10 @@ impl Chart {
                 let line = Mark::line((self.left, y), (self.right(), y));
                 self.drawing.mark(line.stroke(Ink::Grid, 1.0));
             }
-            let label = Label::new((self.left - 6.0, y + 4.0), shortened(&tick.label, room + 0.01, SMALL));
+            let label = Label::new(
+                (self.left - 6.0, y + 4.0),
+                shortened(&tick.label, room + 0.01, SMALL),
+            );
             let label = label.ink(if named { Ink::Text } else { Ink::Muted }).size(SMALL);
             let label = if width(&tick.label, SMALL) > room + 0.01 {
                 label.tip(tick.label.clone())
@@ -279,7 +287,11 @@ impl Chart {
     fn x_axis(&mut self, title: &str) {
         let bottom = self.bottom();
         let named = matches!(self.x, Along::Names(_));
-        let ticks = if named { self.names_below() } else { self.numbers_below() };
+        let ticks = if named {
+            self.names_below()
+        } else {
+            self.numbers_below()
+        };
         for tick in ticks {
             let x = self.x(tick.value);
             if !named {
@@ -287,14 +299,19 @@ impl Chart {
                 self.drawing.mark(line.stroke(Ink::Grid, 1.0));
             }
             let label = match self.upwards {
-                Some(_) => Label::new((x + 4.0, bottom + 7.0), tick.label).anchor(Anchor::End).upwards(),
+                Some(_) => Label::new((x + 4.0, bottom + 7.0), tick.label)
+                    .anchor(Anchor::End)
+                    .upwards(),
                 None => Label::new((x, bottom + 16.0), tick.label).anchor(Anchor::Middle),
             };
             self.drawing.label(label.ink(Ink::Muted).size(SMALL));
         }
         let line = Mark::line((self.left, bottom), (self.right(), bottom));
         self.drawing.mark(line.stroke(Ink::Muted, 1.0));
-        let place = (self.left + self.width / 2.0, bottom + 36.0 + self.upwards.unwrap_or(0.0));
+        let place = (
+            self.left + self.width / 2.0,
+            bottom + 36.0 + self.upwards.unwrap_or(0.0),
+        );
         let text = shortened(title, self.width + 40.0, SIZE);
         let label = Label::new(place, text).ink(Ink::Muted).anchor(Anchor::Middle);
         self.drawing.label(label);
@@ -305,7 +322,10 @@ impl Chart {
         let mut most = 8;
         loop {
             let ticks = self.x.ticks(most);
-            let widest = ticks.iter().map(|tick| width(&tick.label, SMALL)).fold(0.0, f64::max);
+            let widest = ticks
+                .iter()
+                .map(|tick| width(&tick.label, SMALL))
+                .fold(0.0, f64::max);
             let places: Vec<f64> = ticks.iter().map(|tick| self.x(tick.value)).collect();
             let fits = places.windows(2).all(|pair| pair[1] - pair[0] > widest + 8.0);
             if fits || most <= 2 {
@@ -371,7 +391,9 @@ pub fn legend(drawing: &mut Drawing, keys: &[Key], (left, top): (f64, f64), room
             Sample::Dot(ink) => Mark::circle(middle, 4.0).fill(ink),
             Sample::Ring(ink) => Mark::circle(middle, 3.5).stroke(ink, 1.5),
             Sample::Cross(ink) => Mark::cross(middle, 3.5).stroke(ink, 1.8),
-            Sample::Bar(ink) => Mark::rectangle((x + 2.0, y - 9.0), SWATCH - 4.0, 10.0).fill(ink).rounded(2.0),
+            Sample::Bar(ink) => Mark::rectangle((x + 2.0, y - 9.0), SWATCH - 4.0, 10.0)
+                .fill(ink)
+                .rounded(2.0),
         });
         drawing.label(Label::new((x + SWATCH + 6.0, y), text).size(SMALL));
         x += needed + 16.0;
@@ -390,7 +412,7 @@ pub fn ramp_legend(drawing: &mut Drawing, key: &RampKey, (left, top): (f64, f64)
     };
     text(drawing, &mut x, &format!("{}:", key.title), Ink::Text);
     text(drawing, &mut x, &key.low, Ink::Muted);
-    for step in 0..Ink::STEPS {
+    for step in key.from..Ink::STEPS {
         let mark = Mark::rectangle((x, y - 9.0), STEP + 0.3, 10.0).fill(Ink::Ramp(step));
         drawing.mark(mark);
         x += STEP;
@@ -403,7 +425,11 @@ pub fn ramp_legend(drawing: &mut Drawing, key: &RampKey, (left, top): (f64, f64)
 impl Label {
     /// With the whole text to show when it is pointed at, where it was shortened.
     pub fn tip_if_needed(self, whole: &str) -> Self {
-        if self.text() == whole { self } else { self.tip(whole) }
+        if self.text() == whole {
+            self
+        } else {
+            self.tip(whole)
+        }
     }
 }
 
@@ -441,7 +467,9 @@ mod tests {
     #[test]
     fn labels_never_overlap() {
         for count in [1, 3, 10, 50, 1000] {
-            let names: Vec<String> = (0..count).map(|index| format!("a rather long name {index}")).collect();
+            let names: Vec<String> = (0..count)
+                .map(|index| format!("a rather long name {index}"))
+                .collect();
             let chart = Chart::new(frame(Along::Names(names.clone()), Along::Names(names)));
             let below = chart.names_below();
             let ends: Vec<(f64, f64)> = below
@@ -454,7 +482,10 @@ mod tests {
                     (chart.x(tick.value) - half, chart.x(tick.value) + half)
                 })
                 .collect();
-            assert!(ends.windows(2).all(|pair| pair[0].1 < pair[1].0), "{count}: {below:?}");
+            assert!(
+                ends.windows(2).all(|pair| pair[0].1 < pair[1].0),
+                "{count}: {below:?}"
+            );
             assert!(!below.is_empty());
         }
         for high in [1.0, 1e4, 123_456.0, 1e9] {

@@ -34,7 +34,10 @@ pub fn figures(view: &View) -> Vec<Figure> {
             match mean(&files) {
                 Some(classes) if !classes.is_empty() => {
                     let seeds = files.len();
-                    let whose = whose.replace(&format!("{seeds} seeds together"), &format!("mean over {seeds} seeds"));
+                    let whose = whose.replace(
+                        &format!("{seeds} seeds together"),
+                        &format!("mean over {seeds} seeds"),
+                    );
                     figure(id, title, &whose, classes)
                 }
                 _ => Figure::empty(id, Section::Evaluation, title, "classes.csv holds no figures"),
@@ -72,7 +75,12 @@ fn mean(files: &[&TrialFile]) -> Option<Vec<Class>> {
 fn read(text: &str) -> Option<Vec<Class>> {
     let sheet = Sheet::read(text)?;
     let column = |name: &str| sheet.titles.iter().position(|title| title == name);
-    let places = (column("class")?, column("precision")?, column("recall")?, column("f1")?);
+    let places = (
+        column("class")?,
+        column("precision")?,
+        column("recall")?,
+        column("f1")?,
+    );
     let support = column("support");
     let rows = sheet.rows.iter().map(|row| Class {
         name: row[places.0].clone(),
@@ -85,9 +93,16 @@ fn read(text: &str) -> Option<Vec<Class>> {
 }
 
 fn figure(id: String, title: String, whose: &str, mut classes: Vec<Class>) -> Figure {
-    let mut note = if whose.is_empty() { String::new() } else { format!("{whose}. ") };
+    let mut note = if whose.is_empty() {
+        String::new()
+    } else {
+        format!("{whose}. ")
+    };
     if classes.len() > MOST_CLASSES {
-        note.push_str(&format!("Of {} classes, the {SHOWN} with the lowest F1 are shown.", classes.len()));
+        note.push_str(&format!(
+            "Of {} classes, the {SHOWN} with the lowest F1 are shown.",
+            classes.len()
+        ));
         classes.sort_by(|left, right| left.f1.total_cmp(&right.f1));
         classes.truncate(SHOWN);
     }
@@ -117,7 +132,12 @@ fn figure(id: String, title: String, whose: &str, mut classes: Vec<Class>) -> Fi
         if class.f1.is_finite() {
             let length = chart.x(class.f1) - chart.left;
             let mark = Mark::rectangle((chart.left, y - bar / 2.0), length, bar);
-            chart.drawing.mark(mark.fill(Ink::Series(0)).opacity(0.75).rounded(2.0).tip(tip.clone()));
+            chart.drawing.mark(
+                mark.fill(Ink::Series(0))
+                    .opacity(0.75)
+                    .rounded(2.0)
+                    .tip(tip.clone()),
+            );
         }
         if class.precision.is_finite() {
             let dot = Mark::circle((chart.x(class.precision), y), 3.5).fill(Ink::Series(1));
@@ -161,14 +181,19 @@ mod tests {
         };
         let figures = figures(&View::new(&input));
         let svg = figures[0].svg(Setting::Page);
-        assert!(svg.contains("cat: F1 0.7, precision 1, recall 0.5, 10 samples"), "{svg}");
+        assert!(
+            svg.contains("cat: F1 0.7, precision 1, recall 0.5, 10 samples"),
+            "{svg}"
+        );
         assert_eq!(figures[0].note, "mean over 2 seeds.");
         assert!(!svg.contains("x=\"NaN"));
     }
 
     #[test]
     fn the_worst_of_many() {
-        let rows: String = (0..200).map(|class| format!("c{class},1,1,0.{class:03},5\n")).collect();
+        let rows: String = (0..200)
+            .map(|class| format!("c{class},1,1,0.{class:03},5\n"))
+            .collect();
         let text = format!("class,precision,recall,f1,support\n{rows}");
         let figure = figure("i".into(), "t".into(), "", read(&text).unwrap());
         assert!(figure.note.contains("Of 200 classes, the 40 with the lowest F1"));

@@ -48,7 +48,9 @@ pub fn by_stage<'a>(view: &View, files: &'a [TrialFile]) -> Vec<(&'a str, Vec<&'
     let groups = stages.into_iter().map(|stage| {
         let of_stage = || files.iter().filter(move |file| file.stage == stage);
         let first = of_stage().map(|file| file.trial).min();
-        let trial = shown.filter(|trial| of_stage().any(|file| file.trial == *trial)).or(first);
+        let trial = shown
+            .filter(|trial| of_stage().any(|file| file.trial == *trial))
+            .or(first);
         let files: Vec<&TrialFile> = of_stage().filter(|file| Some(file.trial) == trial).collect();
         let mut whose = match (view.is_sweep(), trial) {
             (true, Some(trial)) if shown == Some(trial) => format!("The best trial, {trial}"),
@@ -57,7 +59,11 @@ pub fn by_stage<'a>(view: &View, files: &'a [TrialFile]) -> Vec<(&'a str, Vec<&'
         };
         if files.len() > 1 {
             let seeds = format!("{} seeds together", files.len());
-            whose = if whose.is_empty() { seeds } else { format!("{whose}; {seeds}") };
+            whose = if whose.is_empty() {
+                seeds
+            } else {
+                format!("{whose}; {seeds}")
+            };
         }
         (stage, files, whose)
     });
@@ -87,7 +93,10 @@ impl Matrix {
             .map(|row| row[1..].iter().map(|cell| number(cell)).collect())
             .collect();
         let square = counts.len() == classes.len();
-        let known = counts.iter().flatten().all(|count| count.is_finite() && *count >= 0.0);
+        let known = counts
+            .iter()
+            .flatten()
+            .all(|count| count.is_finite() && *count >= 0.0);
         (square && known).then_some(Self { classes, counts })
     }
 
@@ -107,9 +116,13 @@ impl Matrix {
     fn most_confused(&self, most: usize) -> Self {
         let mistakes = |class: usize| -> f64 {
             let others = (0..self.classes.len()).filter(|other| *other != class);
-            others.map(|other| self.counts[class][other] + self.counts[other][class]).sum()
+            others
+                .map(|other| self.counts[class][other] + self.counts[other][class])
+                .sum()
         };
-        let mut order: Vec<(f64, usize)> = (0..self.classes.len()).map(|class| (-mistakes(class), class)).collect();
+        let mut order: Vec<(f64, usize)> = (0..self.classes.len())
+            .map(|class| (-mistakes(class), class))
+            .collect();
         order.sort_by(|left, right| left.0.total_cmp(&right.0).then(left.1.cmp(&right.1)));
         let mut kept: Vec<usize> = order.into_iter().take(most).map(|(_, class)| class).collect();
         kept.sort_unstable();
@@ -124,7 +137,9 @@ impl Matrix {
 
     fn figure(&self, id: String, title: String, whose: &str) -> Figure {
         let totals: Vec<f64> = self.counts.iter().map(|row| row.iter().sum()).collect();
-        let right: f64 = (0..self.classes.len()).map(|class| self.counts[class][class]).sum();
+        let right: f64 = (0..self.classes.len())
+            .map(|class| self.counts[class][class])
+            .sum();
         let all: f64 = totals.iter().sum();
         let mut note = format!("{right} of {all} samples right. ");
         if !whose.is_empty() {
@@ -142,19 +157,41 @@ impl Matrix {
         let shown_totals: Vec<f64> = shown
             .classes
             .iter()
-            .map(|class| self.classes.iter().position(|name| name == class).map_or(0.0, |at| totals[at]))
+            .map(|class| {
+                self.classes
+                    .iter()
+                    .position(|name| name == class)
+                    .map_or(0.0, |at| totals[at])
+            })
             .collect();
-        Figure::new(id, Section::Evaluation, title.clone(), shown.draw(title, &shown_totals).drawing)
-            .with_note(note.trim_end())
+        Figure::new(
+            id,
+            Section::Evaluation,
+            title.clone(),
+            shown.draw(title, &shown_totals).drawing,
+        )
+        .with_note(note.trim_end())
     }
 
     fn draw(&self, title: String, totals: &[f64]) -> Chart {
         let count = self.classes.len();
         let cell = (360.0 / count as f64).clamp(11.0, 48.0);
-        let names = self.classes.iter().map(|name| width(name, 11.0)).fold(0.0, f64::max).min(150.0);
+        let names = self
+            .classes
+            .iter()
+            .map(|name| width(name, 11.0))
+            .fold(0.0, f64::max)
+            .min(150.0);
         let size = (
             (names + 56.0 + cell * count as f64).max(340.0),
-            (112.0 + cell * count as f64 + if names > cell - 4.0 { names.min(100.0) - 10.0 } else { 0.0 }).max(200.0),
+            (112.0
+                + cell * count as f64
+                + if names > cell - 4.0 {
+                    names.min(100.0) - 10.0
+                } else {
+                    0.0
+                })
+            .max(200.0),
         );
         let mut chart = Chart::new(Frame {
             title,
@@ -163,6 +200,7 @@ impl Matrix {
             keys: Vec::new(),
             ramp: Some(RampKey {
                 title: "share of the true class".to_owned(),
+                from: 0,
                 low: "0".to_owned(),
                 high: "1".to_owned(),
             }),
@@ -186,11 +224,15 @@ impl Matrix {
                     "{} taken for {}: {found} of {total}",
                     self.classes[row], self.classes[column]
                 );
-                let mark = Mark::rectangle(corner, cell_width, cell_height).fill(ink).tip(tip);
+                let mark = Mark::rectangle(corner, cell_width, cell_height)
+                    .fill(ink)
+                    .tip(tip);
                 chart.drawing.mark(mark);
                 let text = found.to_string();
                 if width(&text, CELL_SIZE) < cell_width - 3.0 && cell_height > CELL_SIZE + 2.0 {
-                    let label = Label::new((x, y + 3.5), text).size(CELL_SIZE).ink(ink.text_upon());
+                    let label = Label::new((x, y + 3.5), text)
+                        .size(CELL_SIZE)
+                        .ink(ink.text_upon());
                     chart.drawing.label(label.anchor(Anchor::Middle));
                 }
             }
@@ -236,7 +278,10 @@ mod tests {
         let (svg, note) = drawn(vec![file(1, 0, text), file(1, 1, text)]);
         assert_eq!(note, "2 seeds together: 36 of 40 samples right.");
         assert!(svg.contains("cat taken for &lt;dog&gt;: 4 of 20"), "{svg}");
-        assert!(!svg.contains("&lt;dog&gt; taken for cat"), "nothing where nothing is");
+        assert!(
+            !svg.contains("&lt;dog&gt; taken for cat"),
+            "nothing where nothing is"
+        );
     }
 
     #[test]
@@ -255,14 +300,21 @@ mod tests {
                 .collect();
             let (svg, note) = drawn(vec![file(1, 0, format!("class,{}\n{rows}", names.join(",")))]);
             assert!(svg.len() < 150_000, "{count}: {}", svg.len());
-            assert_eq!(count > MOST_CLASSES, note.contains("40 that are confused most"), "{note}");
+            assert_eq!(
+                count > MOST_CLASSES,
+                note.contains("40 that are confused most"),
+                "{note}"
+            );
         }
     }
 
     #[test]
     fn what_is_no_matrix_is_said() {
         for text in ["", "class,a\na,x\n", "class,a,b\na,1,2\n", "class,a\na,-1\n"] {
-            assert!(drawn(vec![file(1, 0, text)]).0.contains("nothing to show yet"), "{text}");
+            assert!(
+                drawn(vec![file(1, 0, text)]).0.contains("nothing to show yet"),
+                "{text}"
+            );
         }
     }
 }

@@ -17,6 +17,8 @@ use crate::report::TrialStatus;
 /// The most lines in the background, and the most points of each.
 const MOST_LINES: usize = 250;
 const MOST_POINTS: usize = 50;
+/// More lines than this are drawn fainter.
+const CROWD: usize = 80;
 /// So many trials can be told apart by colour.
 const TOLD_APART: usize = 6;
 /// Values that span more than this ratio are shown on a logarithmic axis.
@@ -62,10 +64,15 @@ pub fn figures(view: &View) -> Vec<Figure> {
 
 /// The columns by what they measure: `train_loss` and `val_loss` belong together.
 fn families(histories: &[&History]) -> Vec<(String, Vec<String>)> {
-    let columns: BTreeSet<&String> = histories.iter().flat_map(|history| history.columns.keys()).collect();
+    let columns: BTreeSet<&String> = histories
+        .iter()
+        .flat_map(|history| history.columns.keys())
+        .collect();
     let mut families: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for column in columns {
-        let family = ["train_", "val_"].iter().find_map(|prefix| column.strip_prefix(prefix));
+        let family = ["train_", "val_"]
+            .iter()
+            .find_map(|prefix| column.strip_prefix(prefix));
         let family = family.unwrap_or(column).to_owned();
         families.entry(family).or_default().push(column.clone());
     }
@@ -88,9 +95,19 @@ fn figure(view: &View, stage: &str, family: &str, columns: &[String], histories:
         single(columns, histories)
     };
     let values: Vec<f64> = lines.iter().flat_map(Line::values).collect();
-    let epochs = lines.iter().flat_map(|line| line.points.iter().map(|point| point.epoch));
+    let epochs = lines
+        .iter()
+        .flat_map(|line| line.points.iter().map(|point| point.epoch));
     let what = lines.first().map_or(family, |line| &line.column);
-    let title = format!("{}: {}", stage, if view.is_sweep() { words(what) } else { words(family) });
+    let title = format!(
+        "{}: {}",
+        stage,
+        if view.is_sweep() {
+            words(what)
+        } else {
+            words(family)
+        }
+    );
     let id = format!("curves-{}-{}", slug(stage), slug(family));
     if values.is_empty() {
         return Figure::empty(id, Section::Curves, title, "the history holds no number");
@@ -103,8 +120,9 @@ fn figure(view: &View, stage: &str, family: &str, columns: &[String], histories:
         ramp: None,
         size: USUAL,
     });
+    let faint = if lines.len() > CROWD { 0.18 } else { 0.35 };
     for line in &lines {
-        line.draw(&mut chart);
+        line.draw(&mut chart, faint);
     }
     let note = note(view, &lines, histories);
     Figure::new(id, Section::Curves, title, chart.drawing).with_note(note)
@@ -136,13 +154,16 @@ impl Line {
         })
     }
 
-    fn draw(&self, chart: &mut Chart) {
+    fn draw(&self, chart: &mut Chart, faint: f64) {
         let mut points = self.points.clone();
-        if self.role != Role::Series(0) && !matches!(self.role, Role::Series(_)) {
+        if !matches!(self.role, Role::Series(_)) {
             points = thinned(points);
         }
         let at = |value: fn(&Point) -> f64| -> Vec<(f64, f64)> {
-            points.iter().map(|point| chart.at(point.epoch, value(point))).collect()
+            points
+                .iter()
+                .map(|point| chart.at(point.epoch, value(point)))
+                .collect()
         };
         let mean = at(|point| point.mean);
         let marked = |mark: Mark| match self.trial {
@@ -164,8 +185,14 @@ impl Line {
                 }
             }
             Role::Background | Role::Pruned => {
-                let end = mean.iter().rev().find(|(x, y)| x.is_finite() && y.is_finite()).copied();
-                let line = Mark::path(Path::through(mean)).stroke(Ink::Muted, 1.0).opacity(0.35);
+                let end = mean
+                    .iter()
+                    .rev()
+                    .find(|(x, y)| x.is_finite() && y.is_finite())
+                    .copied();
+                let line = Mark::path(Path::through(mean))
+                    .stroke(Ink::Muted, 1.0)
+                    .opacity(faint);
                 chart.drawing.mark(marked(line));
                 if let (Some(end), Role::Pruned) = (end, self.role) {
                     let ring = Mark::circle(end, 2.0).stroke(Ink::Muted, 1.0).opacity(0.7);
@@ -180,7 +207,8 @@ impl Line {
 fn band(upper: &[(f64, f64)], lower: &[(f64, f64)]) -> Path {
     let known = |index: &usize| upper[*index].1.is_finite() && lower[*index].1.is_finite();
     let indices: Vec<usize> = (0..upper.len()).filter(known).collect();
-    let pick = |line: &[(f64, f64)]| -> Vec<(f64, f64)> { indices.iter().map(|index| line[*index]).collect() };
+    let pick =
+        |line: &[(f64, f64)]| -> Vec<(f64, f64)> { indices.iter().map(|index| line[*index]).collect() };
     Path::between(&pick(upper), &pick(lower))
 }
 
@@ -313,7 +341,11 @@ fn note(view: &View, lines: &[Line], histories: &[&History]) -> String {
     };
     let trials: BTreeSet<u32> = histories.iter().map(|history| history.file.trial).collect();
     if view.is_sweep() && trials.len() > lines.len() {
-        note.push_str(&format!("Of {} trials, {} are drawn. ", trials.len(), lines.len()));
+        note.push_str(&format!(
+            "Of {} trials, {} are drawn. ",
+            trials.len(),
+            lines.len()
+        ));
     }
     note.trim_end().to_owned()
 }
@@ -366,8 +398,13 @@ mod tests {
             .iter()
             .map(|file| History {
                 file,
-                epochs: super::super::sheet::Sheet::read(&file.text).unwrap().into_columns()["epoch"].clone(),
-                columns: super::super::sheet::Sheet::read(&file.text).unwrap().into_columns(),
+                epochs: super::super::sheet::Sheet::read(&file.text)
+                    .unwrap()
+                    .into_columns()["epoch"]
+                    .clone(),
+                columns: super::super::sheet::Sheet::read(&file.text)
+                    .unwrap()
+                    .into_columns(),
             })
             .collect();
         let found = points("train_loss", histories.iter());
@@ -388,7 +425,11 @@ mod tests {
                 }
             ]
         );
-        assert_eq!(points("val_loss", histories.iter())[0].high, 2.0, "what is no number is left out");
+        assert_eq!(
+            points("val_loss", histories.iter())[0].high,
+            2.0,
+            "what is no number is left out"
+        );
     }
 
     #[test]
@@ -410,16 +451,25 @@ mod tests {
         for number in 1..=1000u32 {
             let accuracy = f64::from(number % 700) / 1000.0;
             sample.done(&[accuracy]);
-            let rows: String = (1..=200).map(|epoch| format!("{epoch},1,1,{accuracy}\n")).collect();
+            let rows: String = (1..=200)
+                .map(|epoch| format!("{epoch},1,1,{accuracy}\n"))
+                .collect();
             sample.input.histories.push(history(number, 0, &rows));
         }
         let figures = figures(&View::new(&sample.input));
-        let figure = figures.iter().find(|figure| figure.id == "curves-model-accuracy").unwrap();
+        let figure = figures
+            .iter()
+            .find(|figure| figure.id == "curves-model-accuracy")
+            .unwrap();
         let svg = figure.svg(Setting::Page);
         assert!(svg.contains("best: trial 699"));
         assert!(svg.matches("<path").count() < MOST_LINES + 30);
         assert!(svg.len() < 200_000, "{}", svg.len());
-        assert!(figure.note.contains("Of 1000 trials, 251 are drawn"), "{}", figure.note);
+        assert!(
+            figure.note.contains("Of 1000 trials, 251 are drawn"),
+            "{}",
+            figure.note
+        );
     }
 
     #[test]
@@ -432,9 +482,17 @@ mod tests {
         assert!(nothing[0].svg(Setting::Page).contains("nothing to show yet"));
         input.histories = vec![history(1, 0, "1,NaN,NaN,NaN\n")];
         for figure in figures(&View::new(&input)) {
-            assert!(figure.svg(Setting::Page).contains("nothing to show yet"), "{}", figure.id);
+            assert!(
+                figure.svg(Setting::Page).contains("nothing to show yet"),
+                "{}",
+                figure.id
+            );
         }
         input.histories = vec![history(1, 0, "1,0.5,0.5,0.5\n")];
-        assert!(figures(&View::new(&input))[0].svg(Setting::Page).contains("<circle"));
+        assert!(
+            figures(&View::new(&input))[0]
+                .svg(Setting::Page)
+                .contains("<circle")
+        );
     }
 }

@@ -45,8 +45,18 @@ pub struct Mark {
 #[derive(Clone, Debug, PartialEq)]
 enum Shape {
     Path(Path),
-    Circle { x: f64, y: f64, radius: f64 },
-    Rectangle { x: f64, y: f64, width: f64, height: f64, rounding: f64 },
+    Circle {
+        x: f64,
+        y: f64,
+        radius: f64,
+    },
+    Rectangle {
+        x: f64,
+        y: f64,
+        width: f64,
+        height: f64,
+        rounding: f64,
+    },
 }
 
 /// A line, or the outline of an area. Points that are no numbers break it.
@@ -252,14 +262,19 @@ impl Mark {
                 rounding,
             } => {
                 let (x, y, width, height) = (number(*x), number(*y), number(*width), number(*height));
-                let _ = write!(svg, "<rect x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\"");
+                let _ = write!(
+                    svg,
+                    "<rect x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\""
+                );
                 if *rounding > 0.0 {
                     let _ = write!(svg, " rx=\"{}\"", number(*rounding));
                 }
                 "rect"
             }
         };
-        let fill = self.fill.map_or_else(|| "none".to_owned(), |ink| colour(ink, setting));
+        let fill = self
+            .fill
+            .map_or_else(|| "none".to_owned(), |ink| colour(ink, setting));
         let _ = write!(svg, " fill=\"{fill}\"");
         if let Some((ink, width)) = self.stroke {
             let _ = write!(
@@ -483,7 +498,11 @@ fn number(value: f64) -> String {
     }
     let text = format!("{:.1}", tenth(value));
     let text = text.strip_suffix(".0").unwrap_or(&text);
-    if text == "-0" { "0".to_owned() } else { text.to_owned() }
+    if text == "-0" {
+        "0".to_owned()
+    } else {
+        text.to_owned()
+    }
 }
 
 #[cfg(test)]
@@ -493,12 +512,22 @@ mod tests {
     fn sample() -> Drawing {
         let mut drawing = Drawing::new(100.0, 50.5);
         drawing.mark(
-            Mark::path(Path::through([(0.0, 0.0), (10.04, 5.0), (f64::NAN, 1.0), (3.0, 4.0), (1.0, 4.0)]))
-                .stroke(Ink::Series(0), 1.5)
-                .trial(3)
-                .tip("a < b"),
+            Mark::path(Path::through([
+                (0.0, 0.0),
+                (10.04, 5.0),
+                (f64::NAN, 1.0),
+                (3.0, 4.0),
+                (1.0, 4.0),
+            ]))
+            .stroke(Ink::Series(0), 1.5)
+            .trial(3)
+            .tip("a < b"),
         );
-        drawing.mark(Mark::rectangle((1.0, 2.0), -3.0, 4.0).fill(Ink::Ramp(8)).rounded(2.0));
+        drawing.mark(
+            Mark::rectangle((1.0, 2.0), -3.0, 4.0)
+                .fill(Ink::Ramp(8))
+                .rounded(2.0),
+        );
         drawing.mark(Mark::path(Path::through([(f64::INFINITY, 0.0)])).fill(Ink::Bad));
         drawing.label(Label::new((5.0, 5.0), "<&\">").bold().upwards().halo());
         drawing.label(Label::new((5.0, 5.0), ""));
@@ -530,7 +559,9 @@ mod tests {
     fn rounding_does_not_add_up() {
         let path = Path::through((0..1000).map(|index| (f64::from(index) * 0.14, 0.0)));
         let steps = path.commands.split('l').skip(1);
-        let end: f64 = steps.map(|step| step.split(' ').next().unwrap().parse::<f64>().unwrap()).sum();
+        let end: f64 = steps
+            .map(|step| step.split(' ').next().unwrap().parse::<f64>().unwrap())
+            .sum();
         assert!((end - 139.9).abs() < 0.06, "{end}");
     }
 }

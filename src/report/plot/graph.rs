@@ -54,19 +54,32 @@ pub fn figure(nodes: &[GraphNode]) -> Figure {
         if let Some(description) = &node.description {
             let _ = write!(tip, "\n{description}");
         }
-        let mark = Mark::rectangle(corner, wide, BOX_HEIGHT).rounded(7.0).fill(Ink::Panel);
+        let mark = Mark::rectangle(corner, wide, BOX_HEIGHT)
+            .rounded(7.0)
+            .fill(Ink::Panel);
         let mark = match node.status {
             NodeStatus::Known => mark.stroke(Ink::Series(2), 1.6),
             NodeStatus::Missing => mark.stroke(Ink::Muted, 1.4).dashed("4 3"),
         };
         drawing.mark(mark.tip(tip));
         let name = shortened(&node.name, wide - 16.0, 12.0);
-        drawing.label(Label::new((x, y - 2.0), name).bold().anchor(Anchor::Middle).tip_if_needed(&node.name));
-        let kind = Label::new((x, y + 13.0), node.kind.clone()).size(10.5).ink(Ink::Muted);
+        drawing.label(
+            Label::new((x, y - 2.0), name)
+                .bold()
+                .anchor(Anchor::Middle)
+                .tip_if_needed(&node.name),
+        );
+        let kind = Label::new((x, y + 13.0), node.kind.clone())
+            .size(10.5)
+            .ink(Ink::Muted);
         drawing.label(kind.anchor(Anchor::Middle));
     }
     let missing = nodes.iter().any(|node| node.status == NodeStatus::Missing);
-    let note = if missing { "A broken outline: not run yet." } else { "" };
+    let note = if missing {
+        "A broken outline: not run yet."
+    } else {
+        ""
+    };
     Figure::new(id, Section::Pipeline, title, drawing).with_note(note)
 }
 
@@ -97,13 +110,20 @@ impl Layout {
     /// Layers by the longest way from a source; each edge gets a lane through the layers between its
     /// ends; each layer is ordered by where its neighbours lie (Sugiyama, Tagawa and Toda, 1981).
     fn new(nodes: &[GraphNode]) -> Self {
-        let by_name: HashMap<&str, usize> =
-            nodes.iter().enumerate().map(|(index, node)| (node.name.as_str(), index)).collect();
+        let by_name: HashMap<&str, usize> = nodes
+            .iter()
+            .enumerate()
+            .map(|(index, node)| (node.name.as_str(), index))
+            .collect();
         let mut depth = vec![0usize; nodes.len()];
         // Nodes come after all that they wait for.
         for (index, node) in nodes.iter().enumerate() {
             let above = node.upstream.iter().filter_map(|name| by_name.get(name.as_str()));
-            depth[index] = above.filter(|above| **above < index).map(|above| depth[*above] + 1).max().unwrap_or(0);
+            depth[index] = above
+                .filter(|above| **above < index)
+                .map(|above| depth[*above] + 1)
+                .max()
+                .unwrap_or(0);
         }
         let mut items: Vec<Item> = nodes
             .iter()
@@ -145,9 +165,15 @@ impl Layout {
         let x = places(&layers, &items);
         let mut y = vec![0.0; items.len()];
         for (index, layer) in layers.iter().enumerate() {
-            layer.iter().for_each(|item| y[*item] = TOP + BOX_HEIGHT / 2.0 + LAYER * index as f64);
+            layer
+                .iter()
+                .for_each(|item| y[*item] = TOP + BOX_HEIGHT / 2.0 + LAYER * index as f64);
         }
-        let right = x.iter().zip(&items).map(|(x, item)| x + item.width / 2.0).fold(0.0, f64::max);
+        let right = x
+            .iter()
+            .zip(&items)
+            .map(|(x, item)| x + item.width / 2.0)
+            .fold(0.0, f64::max);
         Self {
             places: (0..nodes.len()).map(|index| (x[index], y[index])).collect(),
             routes: routes
@@ -175,7 +201,11 @@ fn order(layers: &mut [Vec<usize>], items: &[Item]) {
         for step in 0..count {
             let layer = &mut layers[if downwards { step } else { count - 1 - step }];
             let wish = |item: usize| {
-                let neighbours = if downwards { &items[item].above } else { &items[item].below };
+                let neighbours = if downwards {
+                    &items[item].above
+                } else {
+                    &items[item].below
+                };
                 mean(neighbours.iter().map(|other| rank[*other])).unwrap_or(rank[item])
             };
             layer.sort_by(|left, right| wish(*left).total_cmp(&wish(*right)));
@@ -202,7 +232,11 @@ fn places(layers: &[Vec<usize>], items: &[Item]) -> Vec<f64> {
             let wishes: Vec<f64> = layer
                 .iter()
                 .map(|item| {
-                    let neighbours = if downwards { &items[*item].above } else { &items[*item].below };
+                    let neighbours = if downwards {
+                        &items[*item].above
+                    } else {
+                        &items[*item].below
+                    };
                     mean(neighbours.iter().map(|other| x[*other])).unwrap_or(x[*item])
                 })
                 .collect();
@@ -212,7 +246,11 @@ fn places(layers: &[Vec<usize>], items: &[Item]) -> Vec<f64> {
             }
         }
     }
-    let left = x.iter().zip(items).map(|(x, item)| x - item.width / 2.0).fold(f64::INFINITY, f64::min);
+    let left = x
+        .iter()
+        .zip(items)
+        .map(|(x, item)| x - item.width / 2.0)
+        .fold(f64::INFINITY, f64::min);
     x.iter_mut().for_each(|x| *x += 8.0 - left);
     x
 }
@@ -258,7 +296,10 @@ fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
 /// The graph in the language of Graphviz.
 pub fn dot(pipeline: &str, nodes: &[GraphNode]) -> String {
     let quoted = |text: &str| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""));
-    let mut text = format!("digraph {} {{\n  rankdir=TB;\n  node [shape=box, style=rounded];\n", quoted(pipeline));
+    let mut text = format!(
+        "digraph {} {{\n  rankdir=TB;\n  node [shape=box, style=rounded];\n",
+        quoted(pipeline)
+    );
     for node in nodes {
         // A backslash and an n are a line break there.
         let label = format!("{}\n{}", node.name, node.kind);
@@ -292,11 +333,19 @@ pub fn mermaid(nodes: &[GraphNode]) -> String {
         }
         safe
     };
-    let by_name: HashMap<&str, usize> =
-        nodes.iter().enumerate().map(|(index, node)| (node.name.as_str(), index)).collect();
+    let by_name: HashMap<&str, usize> = nodes
+        .iter()
+        .enumerate()
+        .map(|(index, node)| (node.name.as_str(), index))
+        .collect();
     let mut text = "flowchart TD\n".to_owned();
     for (index, node) in nodes.iter().enumerate() {
-        let _ = writeln!(text, "  s{index}[\"{}<br>{}\"]", quoted(&node.name), quoted(&node.kind));
+        let _ = writeln!(
+            text,
+            "  s{index}[\"{}<br>{}\"]",
+            quoted(&node.name),
+            quoted(&node.kind)
+        );
     }
     for (index, node) in nodes.iter().enumerate() {
         for upstream in node.upstream.iter().filter_map(|name| by_name.get(name.as_str())) {
@@ -310,7 +359,11 @@ pub fn mermaid(nodes: &[GraphNode]) -> String {
         .map(|(index, _)| format!("s{index}"))
         .collect();
     if !missing.is_empty() {
-        let _ = writeln!(text, "  classDef missing stroke-dasharray: 4 3\n  class {} missing", missing.join(","));
+        let _ = writeln!(
+            text,
+            "  classDef missing stroke-dasharray: 4 3\n  class {} missing",
+            missing.join(",")
+        );
     }
     text
 }
@@ -345,9 +398,14 @@ mod tests {
 
     #[test]
     fn boxes_do_not_overlap_and_edges_pass_beside_them() {
-        let wide: Vec<(String, Vec<&str>)> = (0..30).map(|index| (format!("s{index}"), vec!["first"])).collect();
+        let wide: Vec<(String, Vec<&str>)> = (0..30)
+            .map(|index| (format!("s{index}"), vec!["first"]))
+            .collect();
         let mut many: Vec<(&str, &[&str])> = vec![("first", &[])];
-        many.extend(wide.iter().map(|(name, upstream)| (name.as_str(), upstream.as_slice())));
+        many.extend(
+            wide.iter()
+                .map(|(name, upstream)| (name.as_str(), upstream.as_slice())),
+        );
         for graph in [digits(), nodes(&many), nodes(&[("alone", &[])])] {
             let layout = Layout::new(&graph);
             for (one, (node, place)) in graph.iter().zip(&layout.places).enumerate() {
@@ -360,7 +418,11 @@ mod tests {
                 }
                 for route in &layout.routes {
                     for (x, y) in &route[1..route.len() - 1] {
-                        assert!(*y != place.1 || (x - place.0).abs() > half, "an edge crosses {}", node.name);
+                        assert!(
+                            *y != place.1 || (x - place.0).abs() > half,
+                            "an edge crosses {}",
+                            node.name
+                        );
                     }
                 }
             }
@@ -392,7 +454,10 @@ mod tests {
              \"c\" [label=\"c\\ncommand\", style=\"rounded,dashed\"];\n  \"a\\\"b\" -> \"c\";\n}\n"
         );
         let text = mermaid(&odd);
-        assert!(text.starts_with("flowchart TD\n  s0[\"a#34;b<br>#60;x#62;\"]\n"), "{text}");
+        assert!(
+            text.starts_with("flowchart TD\n  s0[\"a#34;b<br>#60;x#62;\"]\n"),
+            "{text}"
+        );
         assert!(text.contains("  s0 --> s1\n") && text.ends_with("class s0,s1 missing\n"));
         let svg = figure(&odd).svg(Setting::Page);
         assert!(svg.contains("a&quot;b") && svg.contains("&lt;x&gt;"));

@@ -48,10 +48,15 @@ pub fn importance(view: &View, objective: usize) -> Option<Importance> {
             .collect();
         let places = places?;
         features.push(match (&parameter.along, parameter.categories()) {
-            (_, Some(count)) => Feature::Category(places.iter().map(|place| *place as usize).collect(), count),
-            (Along::Numbers(scale) | Along::Counts(scale), None) => {
-                Feature::Number(places.iter().map(|place| scale.place(*place).clamp(0.0, 1.0)).collect())
+            (_, Some(count)) => {
+                Feature::Category(places.iter().map(|place| *place as usize).collect(), count)
             }
+            (Along::Numbers(scale) | Along::Counts(scale), None) => Feature::Number(
+                places
+                    .iter()
+                    .map(|place| scale.place(*place).clamp(0.0, 1.0))
+                    .collect(),
+            ),
             (Along::Names(_), None) => return None,
         });
     }
@@ -101,7 +106,10 @@ fn figure(id: String, title: String, found: &Importance) -> Figure {
     }
     let mut chart = Chart::new(Frame {
         title: title.clone(),
-        x: Axis::numbers("share of the variance (0 to 1)", Scale::Linear { low: 0.0, high: 1.0 }),
+        x: Axis::numbers(
+            "share of the variance (0 to 1)",
+            Scale::Linear { low: 0.0, high: 1.0 },
+        ),
         y: Axis::names("", rows.iter().map(|(name, ..)| name.clone()).collect()),
         keys: Vec::new(),
         ramp: None,
@@ -112,13 +120,27 @@ fn figure(id: String, title: String, found: &Importance) -> Figure {
         let y = chart.y(index as f64);
         let length = chart.x(*share) - chart.left;
         let text = format!("{share:.2}");
-        let mark = Mark::rectangle((chart.left, y - bar / 2.0), length, bar).fill(*ink).rounded(2.0);
+        let mark = Mark::rectangle((chart.left, y - bar / 2.0), length, bar)
+            .fill(*ink)
+            .rounded(2.0);
         chart.drawing.mark(mark.tip(format!("{name}: {text}")));
-        let place = if *share > 0.9 { chart.right() - 30.0 } else { chart.left + length + 5.0 };
+        let place = if *share > 0.9 {
+            chart.right() - 30.0
+        } else {
+            chart.left + length + 5.0
+        };
         let label = Label::new((place, y + 4.0), text).size(11.0);
-        chart.drawing.label(if *share > 0.9 { label.ink(Ink::Paper) } else { label.ink(Ink::Muted) });
+        chart.drawing.label(if *share > 0.9 {
+            label.ink(Ink::Paper)
+        } else {
+            label.ink(Ink::Muted)
+        });
     }
-    let rough = if found.trials < ENOUGH_TRIALS { ": a rough guess" } else { "" };
+    let rough = if found.trials < ENOUGH_TRIALS {
+        ": a rough guess"
+    } else {
+        ""
+    };
     Figure::new(id, Section::Sweep, title, chart.drawing).with_note(format!(
         "Learnt from {} finished trials{rough}. A bar is the share of the differences that a parameter explains by \
          itself; \u{201c}together\u{201d} is what only combinations explain (fANOVA over a random forest).",

@@ -64,7 +64,10 @@ impl Parameter {
         match self.along {
             Along::Names(_) => {
                 let name = short_value(value);
-                self.names.iter().position(|known| *known == name).map(|index| index as f64)
+                self.names
+                    .iter()
+                    .position(|known| *known == name)
+                    .map(|index| index as f64)
             }
             _ => value.as_f64(),
         }

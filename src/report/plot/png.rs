@@ -91,7 +91,10 @@ mod tests {
         assert!(plain > 300, "{plain} dark pixels");
         let mut bold = Drawing::new(120.0, 30.0);
         bold.label(Label::new((5.0, 20.0), "validation loss").bold());
-        assert!(dark_pixels(&bold, 2.0) > plain * 6 / 5, "bold letters are there too");
+        assert!(
+            dark_pixels(&bold, 2.0) > plain * 6 / 5,
+            "bold letters are there too"
+        );
         let mut greek = Drawing::new(120.0, 30.0);
         greek.label(Label::new((5.0, 20.0), "β₁ Größe Ж −…"));
         assert!(dark_pixels(&greek, 2.0) > 150);

@@ -24,7 +24,11 @@ pub fn course(view: &View) -> Vec<Figure> {
         let path = path_of(objective);
         let id = numbered("sweep-history", index, objectives.len());
         let title = format!("Search: {path} by trial");
-        let values: Vec<f64> = view.judged.iter().filter_map(|judged| judged.values[index]).collect();
+        let values: Vec<f64> = view
+            .judged
+            .iter()
+            .filter_map(|judged| judged.values[index])
+            .collect();
         if values.is_empty() {
             return Figure::empty(id, Section::Sweep, title, NO_TRIAL);
         }
@@ -44,7 +48,10 @@ pub fn course(view: &View) -> Vec<Figure> {
         }
         let mut chart = Chart::new(Frame {
             title: title.clone(),
-            x: Axis::counts("trial (number)", Scale::linear(trials.iter().map(|trial| f64::from(trial.number)))),
+            x: Axis::counts(
+                "trial (number)",
+                Scale::linear(trials.iter().map(|trial| f64::from(trial.number))),
+            ),
             y: Axis::numbers(objective_title(view, index), Scale::fitting(&all, LOG_FROM)),
             keys,
             ramp: None,
@@ -59,7 +66,9 @@ pub fn course(view: &View) -> Vec<Figure> {
             let x = f64::from(trial.number);
             let mark = match (&trial.status, value) {
                 (TrialStatus::Done, Some(value)) => {
-                    if let Some((low, high)) = view.judged[place].spans[index].filter(|(low, high)| high > low) {
+                    if let Some((low, high)) =
+                        view.judged[place].spans[index].filter(|(low, high)| high > low)
+                    {
                         let whisker = Mark::line(chart.at(x, low), chart.at(x, high));
                         marks.push(whisker.stroke(Ink::Series(0), 1.0).opacity(0.4));
                     }
@@ -70,7 +79,9 @@ pub fn course(view: &View) -> Vec<Figure> {
                         line.to(chart.at(x, value));
                         best = Some(value);
                     }
-                    Mark::circle(chart.at(x, value), radius).fill(Ink::Series(0)).opacity(0.8)
+                    Mark::circle(chart.at(x, value), radius)
+                        .fill(Ink::Series(0))
+                        .opacity(0.8)
                 }
                 (TrialStatus::Pruned { .. }, Some(value)) => {
                     Mark::circle(chart.at(x, value), radius - 0.5).stroke(Ink::Muted, 1.2)
@@ -92,8 +103,10 @@ pub fn course(view: &View) -> Vec<Figure> {
         marks.into_iter().for_each(|mark| chart.drawing.mark(mark));
         let mut note = seeds_note(view);
         let unmeasured = |(place, trial): (usize, &Trial)| {
-            matches!(trial.status, TrialStatus::Pruned { .. } | TrialStatus::Failed { .. })
-                && view.judged[place].values[index].is_none()
+            matches!(
+                trial.status,
+                TrialStatus::Pruned { .. } | TrialStatus::Failed { .. }
+            ) && view.judged[place].values[index].is_none()
         };
         if trials.iter().enumerate().any(unmeasured) {
             note.push_str(" What stands on the lower edge has no value.");
@@ -135,6 +148,7 @@ pub fn slices(view: &View) -> Vec<Figure> {
             keys: Vec::new(),
             ramp: Some(RampKey {
                 title: "trial".to_owned(),
+                from: Ink::SEEN,
                 low: "first".to_owned(),
                 high: format!("last ({last})"),
             }),
@@ -152,8 +166,10 @@ pub fn slices(view: &View) -> Vec<Figure> {
             if matches!(parameter.along, Along::Names(_)) {
                 x += spread(trial.number) * (chart.column() * 0.5).min(60.0);
             }
-            let ink = Ink::ramp(f64::from(trial.number) / f64::from(last.max(1)));
-            let dot = Mark::circle((x, y), radius(trials.len())).fill(ink).stroke(Ink::Muted, 0.7);
+            let ink = Ink::seen(f64::from(trial.number) / f64::from(last.max(1)));
+            let dot = Mark::circle((x, y), radius(trials.len()))
+                .fill(ink)
+                .stroke(Ink::Muted, 0.7);
             chart.drawing.mark(dot.trial(trial.number).tip(view.tip(place)));
         }
         Figure::new(id, Section::Sweep, title, chart.drawing)
@@ -219,12 +235,18 @@ fn pair(view: &View, id: String, first: usize, second: usize) -> Figure {
         let mut line = Path::default();
         for (index, point) in front.iter().enumerate() {
             if let Some(before) = index.checked_sub(1).map(|before| front[before]) {
-                let corner = if better_is_more { (before.0, point.1) } else { (point.0, before.1) };
+                let corner = if better_is_more {
+                    (before.0, point.1)
+                } else {
+                    (point.0, before.1)
+                };
                 line.to(chart.at(corner.0, corner.1));
             }
             line.to(chart.at(point.0, point.1));
         }
-        chart.drawing.mark(Mark::path(line).stroke(Ink::Series(1), 1.5).opacity(0.7));
+        chart
+            .drawing
+            .mark(Mark::path(line).stroke(Ink::Series(1), 1.5).opacity(0.7));
     }
     let radius = radius(view.trials().len());
     let (front, beaten): (Vec<_>, Vec<_>) = points.into_iter().partition(|(place, _)| on_front(place));
@@ -286,7 +308,11 @@ fn spread(number: u32) -> f64 {
 }
 
 fn numbered(id: &str, index: usize, count: usize) -> String {
-    if count == 1 { id.to_owned() } else { format!("{id}-{}", index + 1) }
+    if count == 1 {
+        id.to_owned()
+    } else {
+        format!("{id}-{}", index + 1)
+    }
 }
 
 fn key(label: &str, sample: Sample) -> Key {
@@ -311,7 +337,11 @@ mod tests {
         let svg = figures[0].svg(Setting::Page);
         assert_eq!(figures[0].id, "sweep-history");
         for trial in [1, 2, 4, 5] {
-            assert_eq!(svg.matches(&format!("data-t=\"{trial}\"")).count(), 1, "trial {trial}");
+            assert_eq!(
+                svg.matches(&format!("data-t=\"{trial}\"")).count(),
+                1,
+                "trial {trial}"
+            );
         }
         assert!(svg.contains("failed") && svg.contains("pruned") && svg.contains("best so far"));
     }
@@ -333,7 +363,10 @@ mod tests {
         let figures = pareto(&view);
         let svg = figures[0].svg(Setting::Page);
         assert_eq!(figures.len(), 1);
-        assert!(svg.rfind("data-t=\"1\"") > svg.rfind("data-t=\"3\""), "the beaten lie below");
+        assert!(
+            svg.rfind("data-t=\"1\"") > svg.rfind("data-t=\"3\""),
+            "the beaten lie below"
+        );
         assert_eq!(figures[0].note, "m.a: more is better, m.b: less is better.");
         assert_eq!(course(&view).len(), 2);
     }
@@ -341,13 +374,27 @@ mod tests {
     #[test]
     fn one_trial_and_none() {
         let mut sample = Results::new(&[("m.a", Direction::Minimize), ("m.b", Direction::Minimize)]);
-        for figure in [course, slices, pareto].iter().flat_map(|make| make(&View::new(&sample.input))) {
-            assert!(figure.svg(Setting::Page).contains("nothing to show yet"), "{}", figure.id);
+        for figure in [course, slices, pareto]
+            .iter()
+            .flat_map(|make| make(&View::new(&sample.input)))
+        {
+            assert!(
+                figure.svg(Setting::Page).contains("nothing to show yet"),
+                "{}",
+                figure.id
+            );
         }
         sample.done(&[0.0, 1e-9]);
-        for figure in [course, slices, pareto].iter().flat_map(|make| make(&View::new(&sample.input))) {
+        for figure in [course, slices, pareto]
+            .iter()
+            .flat_map(|make| make(&View::new(&sample.input)))
+        {
             let svg = figure.svg(Setting::Page);
-            assert!(svg.contains("data-t=\"1\"") && !svg.contains("NaN"), "{}: {svg}", figure.id);
+            assert!(
+                svg.contains("data-t=\"1\"") && !svg.contains("NaN"),
+                "{}: {svg}",
+                figure.id
+            );
         }
     }
 }

@@ -72,7 +72,13 @@ mod tests {
 
     #[test]
     fn shortened_text_fits() {
-        for text in ["a", "optimizer.sgd.weight_decay", "WWWWWWWWWWW", "学習率の対数スケール", ""] {
+        for text in [
+            "a",
+            "optimizer.sgd.weight_decay",
+            "WWWWWWWWWWW",
+            "学習率の対数スケール",
+            "",
+        ] {
             for room in [20.0, 60.0, 200.0] {
                 let short = shortened(text, room, 12.0);
                 assert!(width(&short, 12.0) <= room, "{short} in {room}");
@@ -83,6 +89,9 @@ mod tests {
 
     #[test]
     fn markup_is_harmless() {
-        assert_eq!(escape("<b a='\"&'>\u{1}"), "&lt;b a=&#39;&quot;&amp;&#39;&gt;\u{fffd}");
+        assert_eq!(
+            escape("<b a='\"&'>\u{1}"),
+            "&lt;b a=&#39;&quot;&amp;&#39;&gt;\u{fffd}"
+        );
     }
 }

@@ -52,11 +52,16 @@ pub fn timings(view: &View) -> Vec<Timing> {
         });
         timing.seconds.push(seconds);
         let memory = result.made["peak_memory"].as_f64();
-        timing.peak_memory = [timing.peak_memory, memory].into_iter().flatten().reduce(f64::max);
+        timing.peak_memory = [timing.peak_memory, memory]
+            .into_iter()
+            .flatten()
+            .reduce(f64::max);
     }
     let order = |stage: &str| view.input.graph.iter().position(|node| node.name == stage);
     let mut timings: Vec<Timing> = by_stage.into_values().collect();
-    timings.iter_mut().for_each(|timing| timing.seconds.sort_by(f64::total_cmp));
+    timings
+        .iter_mut()
+        .for_each(|timing| timing.seconds.sort_by(f64::total_cmp));
     timings.sort_by_key(|timing| order(&timing.stage).unwrap_or(usize::MAX));
     timings
 }
@@ -65,7 +70,11 @@ pub fn timings(view: &View) -> Vec<Timing> {
 pub fn figures(view: &View) -> Vec<Figure> {
     let (id, title) = ("stage-times".to_owned(), "Wall time of each stage".to_owned());
     let timings = timings(view);
-    let longest = timings.iter().flat_map(|timing| &timing.seconds).copied().fold(0.0, f64::max);
+    let longest = timings
+        .iter()
+        .flat_map(|timing| &timing.seconds)
+        .copied()
+        .fold(0.0, f64::max);
     if timings.is_empty() {
         return vec![Figure::empty(id, Section::Timings, title, "no stage has run")];
     }
@@ -76,7 +85,11 @@ pub fn figures(view: &View) -> Vec<Figure> {
         _ => ("hours", 3600.0),
     };
     let several = timings.iter().any(|timing| timing.seconds.len() > 1);
-    let what = if several { "median time of a result" } else { "time" };
+    let what = if several {
+        "median time of a result"
+    } else {
+        "time"
+    };
     let mut chart = Chart::new(Frame {
         title: title.clone(),
         x: Axis::numbers(
@@ -96,9 +109,13 @@ pub fn figures(view: &View) -> Vec<Figure> {
         let tip = format!("{}: {}", timing.stage, duration(timing.median()));
         let mark = Mark::rectangle((chart.left, y - bar / 2.0), length.max(1.0), bar);
         let ends = (x(timing.seconds[0]), x(timing.seconds[timing.seconds.len() - 1]));
-        chart.drawing.mark(mark.fill(Ink::Series(0)).opacity(0.8).rounded(2.0).tip(tip));
+        chart
+            .drawing
+            .mark(mark.fill(Ink::Series(0)).opacity(0.8).rounded(2.0).tip(tip));
         if ends.1 > ends.0 {
-            chart.drawing.mark(Mark::line((ends.0, y), (ends.1, y)).stroke(Ink::Text, 1.3));
+            chart
+                .drawing
+                .mark(Mark::line((ends.0, y), (ends.1, y)).stroke(Ink::Text, 1.3));
         }
     }
     let note = if several {
@@ -145,6 +162,9 @@ mod tests {
     #[test]
     fn times_in_words() {
         let all = [0.0123, 4.56, 75.0, 3725.0];
-        assert_eq!(all.map(duration).join(", "), "12 ms, 4.56 s, 1 min 15 s, 1 h 2 min");
+        assert_eq!(
+            all.map(duration).join(", "),
+            "12 ms, 4.56 s, 1 min 15 s, 1 h 2 min"
+        );
     }
 }

@@ -100,7 +100,13 @@ impl<'a> View<'a> {
             let value = trial.parameters.get(name).unwrap_or(&Value::Null);
             parts.push(format!("{name} {}", short_value(value)));
         }
-        for (objective, value) in self.input.results.objectives.iter().zip(&self.judged[place].values) {
+        for (objective, value) in self
+            .input
+            .results
+            .objectives
+            .iter()
+            .zip(&self.judged[place].values)
+        {
             if let Some(value) = value {
                 parts.push(format!("{} {}", path_of(objective), significant(*value, 4)));
             }
@@ -126,7 +132,9 @@ impl Judged {
             let count = values.len() as f64;
             let low = values.iter().copied().reduce(f64::min);
             let high = values.iter().copied().reduce(f64::max);
-            judged.values.push(low.map(|_| values.iter().sum::<f64>() / count));
+            judged
+                .values
+                .push(low.map(|_| values.iter().sum::<f64>() / count));
             judged.spans.push(low.zip(high));
         }
         judged
@@ -212,9 +220,9 @@ pub fn short_value(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
         Value::String(text) => text.clone(),
-        Value::Number(number) if number.is_f64() => {
-            number.as_f64().map_or_else(String::new, |value| significant(value, 4))
-        }
+        Value::Number(number) if number.is_f64() => number
+            .as_f64()
+            .map_or_else(String::new, |value| significant(value, 4)),
         other => other.to_string(),
     }
 }
@@ -222,7 +230,11 @@ pub fn short_value(value: &Value) -> String {
 /// A number with so many significant digits, without zeros at its end.
 pub fn significant(value: f64, digits: usize) -> String {
     if value == 0.0 || !value.is_finite() {
-        return if value == 0.0 { "0".to_owned() } else { value.to_string() };
+        return if value == 0.0 {
+            "0".to_owned()
+        } else {
+            value.to_string()
+        };
     }
     let text = format!("{value:.*e}", digits.saturating_sub(1));
     let Some((mantissa, exponent)) = text.split_once('e') else {
@@ -248,7 +260,17 @@ mod tests {
 
     #[test]
     fn significant_digits() {
-        let all = [0.1, 0.012_345_6, 98.765_43, 123_456.7, 1e-7, -2.5e9, 0.0, f64::NAN, 1.0];
+        let all = [
+            0.1,
+            0.012_345_6,
+            98.765_43,
+            123_456.7,
+            1e-7,
+            -2.5e9,
+            0.0,
+            f64::NAN,
+            1.0,
+        ];
         assert_eq!(
             all.map(|value| significant(value, 4)).join(" "),
             "0.1 0.01235 98.77 123457 1e-7 -2.5e9 0 NaN 1"
@@ -258,7 +280,12 @@ mod tests {
     #[test]
     fn trials_are_ranked_and_the_best_is_found() {
         let mut sample = Sample::new(&[("m.a", Direction::Maximize)]);
-        sample.done(&[0.5]).done(&[0.9]).done(&[f64::NAN]).pruned(3).done(&[0.7]);
+        sample
+            .done(&[0.5])
+            .done(&[0.9])
+            .done(&[f64::NAN])
+            .pruned(3)
+            .done(&[0.7]);
         let view = View::new(&sample.input);
         assert_eq!(view.ranking, [1, 4, 0]);
         assert_eq!(view.best(), Some(1));
