@@ -37,10 +37,11 @@ tables:
     columns: {accuracy: test.accuracy}
 "#;
 
-const FIGURES: [&str; 6] = [
+const FIGURES: [&str; 7] = [
     "graph",
     "curves-model-loss",
     "curves-model-accuracy",
+    "curves-model-lr",
     "confusion-test",
     "classes-test",
     "stage-times",
@@ -53,7 +54,7 @@ fn tiny() -> Project {
     });
     Project::new()
         .with("p.yaml", PIPELINE)
-        .with("points.csv", format!("x,y,class\n{}", rows.collect::<String>()))
+        .with("points.csv", rows.collect::<String>())
 }
 
 #[test]
@@ -175,7 +176,7 @@ fn plots_are_files_of_their_own() {
         "plot", "p.yaml", "curves", "graph", "--format", "png", "-o", "pixels",
     ]);
     finished.assert_code(0);
-    assert_eq!(finished.stdout.lines().count(), 3);
+    assert_eq!(finished.stdout.lines().count(), 4);
     let picture = std::fs::read(project.path("pixels/curves-model-loss.png")).unwrap();
     let picture = image::load_from_memory(&picture).unwrap().to_luma8();
     assert_eq!((picture.width(), picture.height()), (960, 640));
