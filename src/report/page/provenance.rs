@@ -12,7 +12,7 @@ use crate::report::plot::{View, duration, escape};
 use crate::report::{StageResult, Trial};
 
 /// The details of so many characters are shown; the best trials come first.
-const MOST_CHARACTERS: usize = 500_000;
+const MOST_CHARACTERS: usize = 900_000;
 
 /// A result, and the trials and seeds that it serves.
 struct Shared<'a> {

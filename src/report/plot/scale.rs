@@ -38,7 +38,7 @@ impl Scale {
             None => (0.0, 1.0),
             Some((low, high)) if high - low > 1e-12 * low.abs().max(high.abs()) => (low, high),
             // One value, or values that are all the same.
-            Some((value, _)) if value == 0.0 => (-0.5, 0.5),
+            Some((0.0, _)) => (-0.5, 0.5),
             Some((value, _)) => (value - value.abs() * 0.1, value + value.abs() * 0.1),
         };
         let padding = (high - low) * PADDING;
@@ -72,8 +72,8 @@ impl Scale {
         }
     }
 
-    /// The same, beginning at 0.
-    pub fn from_zero(self) -> Self {
+    /// The same, with 0 as its beginning.
+    pub fn and_zero(self) -> Self {
         match self {
             Self::Linear { high, .. } => Self::Linear {
                 low: 0.0,
