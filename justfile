@@ -27,6 +27,10 @@ snapshots:
 display MODE="auto" SCENE="training":
     cargo run --example progress_demo -- {{MODE}} {{SCENE}}
 
+# A page and all plots of made-up results; look at them in FOLDER.
+page FOLDER="target/page":
+    cargo run --example report_demo -- {{FOLDER}}
+
 # The library's documentation.
 doc:
     cargo doc --no-deps --open

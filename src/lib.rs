@@ -7,7 +7,8 @@
 //! Data goes one way. [`spec`] turns a pipeline file into a validated description; [`plan`] turns
 //! that into a graph of stages with a decision and a reason each, by looking into the [`store`];
 //! [`exec`] runs what has to run, through the kinds in [`stages`], and tells what happens as
-//! [`event`]s; [`progress`] shows and [`record`] keeps them; [`report`] makes tables of the results.
+//! [`event`]s; [`progress`] shows and [`record`] keeps them; [`report`] makes tables, plots
+//! and pages of the results.
 //!
 //! The computing lies in [`data`] (formats, the dataset file, the loader), [`ops`] (tensor
 //! operations), [`models`] (architectures) and [`train`] (the training loop). [`fingerprint`] and

@@ -3,7 +3,9 @@
 //! In go a table's description and the metrics of the stages behind it; out come bytes: pure, so
 //! the same results give the same bytes wherever and whenever they are written. [`TableData`] is
 //! what every format is rendered from: rows of labels and cells, each cell with all the values (one
-//! a seed) that it sums up. A file is replaced only when its bytes change.
+//! a seed) that it sums up. [`ReportInput`] is what [`plot`]s and the [`page`] are made of: the
+//! trials, the graph, and the text of the artifacts' files. A file is replaced only when its bytes
+//! change.
 
 mod assemble;
 mod bootstrap;

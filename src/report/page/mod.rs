@@ -168,20 +168,19 @@ fn timings_html(view: &View, figures: &[Figure]) -> String {
         "stage",
         "results",
         "median",
-        "shortest",
         "longest",
         "all together",
         "peak memory",
     ]);
     for timing in &timings {
-        let (first, last) = (timing.seconds.first(), timing.seconds.last());
-        let words = |seconds: Option<&f64>| seconds.map_or_else(String::new, |seconds| duration(*seconds));
         table.row([
             escape(&timing.stage),
             timing.seconds.len().to_string(),
             duration(timing.median()),
-            words(first),
-            words(last),
+            timing
+                .seconds
+                .last()
+                .map_or_else(String::new, |longest| duration(*longest)),
             duration(timing.total()),
             timing.peak_memory.map_or_else(|| "-".to_owned(), html::bytes),
         ]);

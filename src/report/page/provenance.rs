@@ -12,7 +12,7 @@ use crate::report::plot::{View, duration, escape};
 use crate::report::{StageResult, Trial};
 
 /// The details of so many characters are shown; the best trials come first.
-const MOST_CHARACTERS: usize = 500_000;
+const MOST_CHARACTERS: usize = 900_000;
 
 /// A result, and the trials and seeds that it serves.
 struct Shared<'a> {
@@ -31,15 +31,29 @@ pub fn html(view: &View) -> String {
         "<p>{}. Each is named by its fingerprint, the digest of everything that it depends on.</p>\n",
         counted(results.len(), "result")
     );
+    let first = results.first().map(|shared| shared.users[0].0.number);
+    let of_first = results
+        .iter()
+        .take_while(|shared| Some(shared.users[0].0.number) == first)
+        .count();
+    html.push_str("<div class=\"first\">\n");
     let mut shown = 0;
     for shared in &results {
         let details = shared.details(view.is_sweep());
         if html.len() + details.len() > MOST_CHARACTERS {
             break;
         }
+        if shown == of_first {
+            html.push_str("</div>\n<details><summary>Results of the other trials</summary>\n");
+        }
         html.push_str(&details);
         shown += 1;
     }
+    html.push_str(if shown > of_first {
+        "</details>\n"
+    } else {
+        "</div>\n"
+    });
     if shown < results.len() {
         let _ = writeln!(
             html,

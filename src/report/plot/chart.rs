@@ -75,7 +75,9 @@ pub enum Sample {
 pub struct RampKey {
     /// What is measured.
     pub title: String,
-    /// What its faintest colour stands for.
+    /// The faintest step that is used.
+    pub from: u8,
+    /// What that stands for.
     pub low: String,
     /// What its strongest colour stands for.
     pub high: String,
@@ -410,7 +412,7 @@ pub fn ramp_legend(drawing: &mut Drawing, key: &RampKey, (left, top): (f64, f64)
     };
     text(drawing, &mut x, &format!("{}:", key.title), Ink::Text);
     text(drawing, &mut x, &key.low, Ink::Muted);
-    for step in 0..Ink::STEPS {
+    for step in key.from..Ink::STEPS {
         let mark = Mark::rectangle((x, y - 9.0), STEP + 0.3, 10.0).fill(Ink::Ramp(step));
         drawing.mark(mark);
         x += STEP;

@@ -200,6 +200,7 @@ impl Matrix {
             keys: Vec::new(),
             ramp: Some(RampKey {
                 title: "share of the true class".to_owned(),
+                from: 0,
                 low: "0".to_owned(),
                 high: "1".to_owned(),
             }),

@@ -17,6 +17,8 @@ use crate::report::TrialStatus;
 /// The most lines in the background, and the most points of each.
 const MOST_LINES: usize = 250;
 const MOST_POINTS: usize = 50;
+/// More lines than this are drawn fainter.
+const CROWD: usize = 80;
 /// So many trials can be told apart by colour.
 const TOLD_APART: usize = 6;
 /// Values that span more than this ratio are shown on a logarithmic axis.
@@ -118,8 +120,9 @@ fn figure(view: &View, stage: &str, family: &str, columns: &[String], histories:
         ramp: None,
         size: USUAL,
     });
+    let faint = if lines.len() > CROWD { 0.18 } else { 0.35 };
     for line in &lines {
-        line.draw(&mut chart);
+        line.draw(&mut chart, faint);
     }
     let note = note(view, &lines, histories);
     Figure::new(id, Section::Curves, title, chart.drawing).with_note(note)
@@ -151,9 +154,9 @@ impl Line {
         })
     }
 
-    fn draw(&self, chart: &mut Chart) {
+    fn draw(&self, chart: &mut Chart, faint: f64) {
         let mut points = self.points.clone();
-        if self.role != Role::Series(0) && !matches!(self.role, Role::Series(_)) {
+        if !matches!(self.role, Role::Series(_)) {
             points = thinned(points);
         }
         let at = |value: fn(&Point) -> f64| -> Vec<(f64, f64)> {
@@ -189,7 +192,7 @@ impl Line {
                     .copied();
                 let line = Mark::path(Path::through(mean))
                     .stroke(Ink::Muted, 1.0)
-                    .opacity(0.35);
+                    .opacity(faint);
                 chart.drawing.mark(marked(line));
                 if let (Some(end), Role::Pruned) = (end, self.role) {
                     let ring = Mark::circle(end, 2.0).stroke(Ink::Muted, 1.0).opacity(0.7);

@@ -21,6 +21,8 @@ pub enum Ink {
     Series(u8),
     /// A value on a scale: from 0, hardly more than the paper, to [`Ink::STEPS`] - 1, full.
     Ramp(u8),
+    /// Text upon a step of the ramp.
+    Upon(u8),
 }
 
 /// Wong's palette for the colour-blind (Nature Methods 8, 441, 2011), without black and yellow.
@@ -37,6 +39,8 @@ const RAMP: [&str; 9] = [
 impl Ink {
     /// How many steps the ramp has.
     pub const STEPS: u8 = RAMP.len() as u8;
+    /// The ramp's first step that is seen well even as a thin line.
+    pub const SEEN: u8 = 2;
 
     /// The ramp's colour for a share from 0 to 1.
     pub fn ramp(share: f64) -> Self {
@@ -45,10 +49,16 @@ impl Ink {
         Self::Ramp((share.clamp(0.0, 1.0) * last).round() as u8)
     }
 
+    /// The same for marks that would hardly be seen on the paper: it begins at [`Ink::SEEN`].
+    pub fn seen(share: f64) -> Self {
+        let first = f64::from(Self::SEEN) / f64::from(Self::STEPS - 1);
+        Self::ramp(first + (1.0 - first) * share.clamp(0.0, 1.0))
+    }
+
     /// The ink for text upon this one.
     pub fn text_upon(self) -> Self {
         match self {
-            Self::Ramp(step) if step > Self::STEPS / 2 => Self::Paper,
+            Self::Ramp(step) => Self::Upon(step),
             _ => Self::Text,
         }
     }
@@ -64,6 +74,8 @@ impl Ink {
             Self::Bad => "#b3261e",
             Self::Series(index) => SERIES_LIGHT[usize::from(index) % SERIES_LIGHT.len()],
             Self::Ramp(step) => RAMP[usize::from(step.min(Self::STEPS - 1))],
+            Self::Upon(step) if step < 5 => Self::Text.light(),
+            Self::Upon(_) => Self::Paper.light(),
         }
     }
 
@@ -78,6 +90,8 @@ impl Ink {
             Self::Bad => "#ff8a80",
             Self::Series(index) => SERIES_DARK[usize::from(index) % SERIES_DARK.len()],
             Self::Ramp(step) => RAMP[usize::from(Self::STEPS - 1 - step.min(Self::STEPS - 1))],
+            Self::Upon(step) if step < 3 => Self::Text.dark(),
+            Self::Upon(_) => Self::Paper.dark(),
         }
     }
 
@@ -92,6 +106,7 @@ impl Ink {
             Self::Bad => "--bad".to_owned(),
             Self::Series(index) => format!("--s{}", usize::from(index) % SERIES_LIGHT.len()),
             Self::Ramp(step) => format!("--r{}", step.min(Self::STEPS - 1)),
+            Self::Upon(step) => format!("--u{}", step.min(Self::STEPS - 1)),
         }
     }
 
@@ -108,7 +123,7 @@ impl Ink {
         roles
             .into_iter()
             .chain(series)
-            .chain((0..Self::STEPS).map(Self::Ramp))
+            .chain((0..Self::STEPS).flat_map(|step| [Self::Ramp(step), Self::Upon(step)]))
     }
 
     /// The declarations of all variables, for light pages or for dark ones.

@@ -9,7 +9,7 @@ use super::ink::Ink;
 use super::parameter::Parameter;
 use super::scale::{Scale, Tick};
 use super::search::NO_TRIAL;
-use super::text::shortened;
+use super::text::{shortened, width};
 use super::view::{View, path_of};
 use crate::report::TrialStatus;
 
@@ -88,11 +88,18 @@ fn share(along: &Along, value: f64) -> f64 {
 fn draw(view: &View, id: String, heading: String, axes: &[Axis]) -> Figure {
     let room = if axes.len() > FEW_AXES { 820.0 } else { 370.0 };
     let gap = GAP.max(room / axes.len().saturating_sub(1).max(1) as f64);
-    let width = 60.0 + gap * (axes.len() - 1) as f64 + 50.0;
-    let mut drawing = Drawing::new(width.max(480.0), HEIGHT);
+    // Half of the outer titles is beyond their axes.
+    let half = |axis: Option<&Axis>| {
+        let half = axis.map_or(0.0, |axis| width(&axis.title, SMALL) * 0.53);
+        half.min(gap / 2.0) + 6.0
+    };
+    let left = half(axes.first()).max(60.0);
+    let full = left + gap * (axes.len() - 1) as f64 + half(axes.last()).max(20.0);
+    let mut drawing = Drawing::new(full.max(480.0), HEIGHT);
     title(&mut drawing, &heading);
     let key = RampKey {
         title: "rank by the first objective".to_owned(),
+        from: Ink::SEEN,
         low: "worst".to_owned(),
         high: "best".to_owned(),
     };
@@ -110,7 +117,7 @@ fn draw(view: &View, id: String, heading: String, axes: &[Axis]) -> Figure {
         top = legend(&mut drawing, &keys, (12.0, top + 4.0), room);
     }
     let (top, bottom) = (top + 34.0, HEIGHT - 22.0);
-    let x = |index: usize| 60.0 + gap * index as f64;
+    let x = |index: usize| left + gap * index as f64;
     let y = |share: f64| bottom - share * (bottom - top);
 
     let line = |place: usize| {
@@ -136,8 +143,7 @@ fn draw(view: &View, id: String, heading: String, axes: &[Axis]) -> Figure {
         } else {
             1.0
         };
-        // The faintest colours could hardly be seen as lines.
-        let ink = Ink::ramp(0.25 + 0.75 * goodness);
+        let ink = Ink::seen(goodness);
         let weight = if rank == 0 { 3.0 } else { thin };
         let mark = Mark::path(line(place))
             .stroke(ink, weight)
@@ -147,7 +153,8 @@ fn draw(view: &View, id: String, heading: String, axes: &[Axis]) -> Figure {
     for (index, axis) in axes.iter().enumerate() {
         let x = x(index);
         drawing.mark(Mark::line((x, top), (x, bottom)).stroke(Ink::Muted, 1.2));
-        let name = shortened(&axis.title, gap - 8.0, SMALL);
+        // Bold letters are wider.
+        let name = shortened(&axis.title, (gap - 8.0) / 1.05, SMALL);
         let label = Label::new((x, top - 12.0), name).size(SMALL).bold();
         drawing.label(label.anchor(Anchor::Middle).halo().tip_if_needed(&axis.title));
         for tick in ticks(&axis.along, bottom - top) {

@@ -148,6 +148,7 @@ pub fn slices(view: &View) -> Vec<Figure> {
             keys: Vec::new(),
             ramp: Some(RampKey {
                 title: "trial".to_owned(),
+                from: Ink::SEEN,
                 low: "first".to_owned(),
                 high: format!("last ({last})"),
             }),
@@ -165,7 +166,7 @@ pub fn slices(view: &View) -> Vec<Figure> {
             if matches!(parameter.along, Along::Names(_)) {
                 x += spread(trial.number) * (chart.column() * 0.5).min(60.0);
             }
-            let ink = Ink::ramp(f64::from(trial.number) / f64::from(last.max(1)));
+            let ink = Ink::seen(f64::from(trial.number) / f64::from(last.max(1)));
             let dot = Mark::circle((x, y), radius(trials.len()))
                 .fill(ink)
                 .stroke(Ink::Muted, 0.7);

@@ -94,7 +94,7 @@ pub fn figures(view: &View) -> Vec<Figure> {
         title: title.clone(),
         x: Axis::numbers(
             format!("{what} ({unit})"),
-            Scale::linear([0.0, longest / seconds]).from_zero(),
+            Scale::linear([0.0, longest / seconds]).and_zero(),
         ),
         y: Axis::names("", timings.iter().map(|timing| timing.stage.clone()).collect()),
         keys: Vec::new(),
