@@ -9,6 +9,7 @@
     reason = "this is where Erlen speaks"
 )]
 
+mod cell;
 mod check;
 mod execution;
 mod fail;

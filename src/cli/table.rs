@@ -100,8 +100,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8, Fail> {
         table.write(&session, &mut |event: &Event| progress.event(event))?;
     }
     drop(progress);
-    for table in &built {
-        anstream::print!("{}", table.text);
+    for (index, table) in built.iter().enumerate() {
+        anstream::print!("{}", table.text_after(index > 0));
     }
     Ok(DONE)
 }

@@ -18,8 +18,7 @@ pub(super) struct Built {
     pub name: String,
     /// Its files, relative to the project's root, and what belongs into them.
     pub files: Vec<(String, Vec<u8>)>,
-    /// The table as Markdown.
-    pub text: String,
+    text: String,
 }
 
 /// Fills a table with the results of pipelines: that of the file that it stands in first.
@@ -41,6 +40,11 @@ pub(super) fn build(name: &str, table: &Table, sources: &[(&Pipeline, &Results)]
 }
 
 impl Built {
+    /// The table as Markdown; behind another one, an empty line keeps them apart.
+    pub fn text_after(&self, another: bool) -> String {
+        format!("{}{}", if another { "\n" } else { "" }, self.text)
+    }
+
     /// Writes the files whose bytes differ from what stands there.
     pub fn write(&self, session: &Session, tell: &mut dyn FnMut(&Event)) -> Result<(), Fail> {
         for (path, bytes) in &self.files {
@@ -88,7 +92,7 @@ pub(super) fn write_results(
         sources.extend(others.iter().map(|(other, results)| (&other.pipeline, results)));
         let built = build(name, table, &sources)?;
         built.write(session, tell)?;
-        texts.push(built.text);
+        texts.push(built.text_after(!texts.is_empty()));
     }
     Ok(texts)
 }

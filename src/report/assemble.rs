@@ -1,14 +1,16 @@
 //! From results to the rows of a table.
 
-use std::collections::BTreeSet;
+mod check;
 
 use serde_json::Value;
 
+use super::ReportError;
 use super::compare::compare_rows;
 use super::results::{Results, Trial, TrialStatus};
 use super::table::{Cell, Column, Row, Sample, TableData};
-use super::{ReportError, number};
-use crate::spec::{Filter, Group, MetricPath, Table, same_value};
+use crate::spec::{Filter, Group, MetricPath, Table};
+
+pub(super) use check::listed;
 
 impl TableData {
     /// Fills `table` with results: those of the file that it stands in, and of the other files that
@@ -25,6 +27,7 @@ impl TableData {
     pub fn assemble(name: &str, table: &Table, results: &[&Results]) -> Result<Self, ReportError> {
         let assembly = Assembly { name, table, results };
         assembly.check_parameters()?;
+        assembly.check_filters()?;
         let candidates = assembly.candidates();
         let mut rows = Vec::new();
         let mut chosen_among = 0;
@@ -49,42 +52,6 @@ impl TableData {
         data.sort(table);
         compare_rows(&mut data, table, assembly.is_incomplete())?;
         Ok(data)
-    }
-
-    /// Puts the rows in order; what is missing comes last.
-    fn sort(&mut self, table: &Table) {
-        for key in table.sort.0.iter().rev() {
-            let turn = |order: std::cmp::Ordering| if key.descending { order.reverse() } else { order };
-            if let Some(index) = self.labels.iter().position(|label| *label == key.by) {
-                self.rows
-                    .sort_by(|left, right| turn(order_of_values(&left.labels[index], &right.labels[index])));
-            } else if let Some(index) = self.columns.iter().position(|column| column.title == key.by) {
-                let column = &self.columns[index];
-                let figure = |row: &Row| row.cells[index].figure(column).filter(|figure| !figure.is_nan());
-                self.rows
-                    .sort_by(|left, right| match (figure(left), figure(right)) {
-                        (Some(left), Some(right)) => turn(left.total_cmp(&right)),
-                        (left, right) => left.is_none().cmp(&right.is_none()),
-                    });
-            }
-        }
-    }
-}
-
-/// Numbers by size, then texts by letters, then the rest.
-fn order_of_values(left: &Value, right: &Value) -> std::cmp::Ordering {
-    let class = |value: &Value| match value {
-        Value::Bool(_) => 0,
-        Value::Number(_) => 1,
-        Value::String(_) => 2,
-        Value::Array(_) | Value::Object(_) => 3,
-        Value::Null => 4,
-    };
-    match (left.as_f64(), right.as_f64()) {
-        (Some(left), Some(right)) => left.total_cmp(&right),
-        _ => class(left)
-            .cmp(&class(right))
-            .then_with(|| number::parameter(left).cmp(&number::parameter(right))),
     }
 }
 
@@ -137,50 +104,6 @@ impl<'a> Assembly<'a> {
 
     fn is_incomplete(&self) -> bool {
         self.trials().any(|one| one.trial.status == TrialStatus::Missing)
-    }
-
-    fn check_parameters(&self) -> Result<(), ReportError> {
-        let mut trials = self.trials().peekable();
-        if trials.peek().is_none() {
-            return Ok(());
-        }
-        for parameter in &self.table.rows.parameters {
-            if !self
-                .trials()
-                .any(|one| one.trial.parameters.contains_key(parameter))
-            {
-                return Err(ReportError::NoParameter {
-                    table: self.name.to_owned(),
-                    parameter: parameter.clone(),
-                    known: listed(
-                        "the parameters are",
-                        self.trials().flat_map(|one| one.trial.parameters.keys().cloned()),
-                    ),
-                });
-            }
-        }
-        Ok(())
-    }
-
-    /// A metric that no row has although trials came to their end.
-    fn check_metrics(&self, rows: &[Row]) -> Result<(), ReportError> {
-        if !rows.iter().any(|row| row.status == TrialStatus::Done) {
-            return Ok(());
-        }
-        for (index, (title, column)) in self.table.columns.iter().enumerate() {
-            if rows.iter().all(|row| row.cells[index].samples.is_empty()) {
-                return Err(ReportError::NoMetric {
-                    table: self.name.to_owned(),
-                    column: title.clone(),
-                    path: column.metric.clone(),
-                    known: listed(
-                        "the metrics are",
-                        self.trials().flat_map(|one| all_metrics(one.trial)),
-                    ),
-                });
-            }
-        }
-        Ok(())
     }
 
     /// The trials that fulfil the filters.
@@ -325,25 +248,6 @@ impl<'a> Assembly<'a> {
         Ok(best.into_iter().collect())
     }
 
-    fn open_group(&self, members: &[Candidate<'_>]) -> ReportError {
-        let first = &members[0].trial.parameters;
-        let differs = |name: &&String| {
-            let value = &first[*name];
-            members.iter().any(|one| {
-                !one.trial
-                    .parameters
-                    .get(*name)
-                    .is_some_and(|other| same_value(other, value))
-            })
-        };
-        let open: Vec<&str> = first.keys().filter(differs).map(String::as_str).collect();
-        ReportError::OpenGroup {
-            table: self.name.to_owned(),
-            trials: members.len(),
-            open: open.join(", "),
-        }
-    }
-
     /// A row for the trials `members` of `group`, or one for each stage.
     fn rows(&self, group: &[Candidate<'a>], members: &[Candidate<'a>]) -> Vec<Row> {
         let Some(first) = members.first().or(group.first()) else {
@@ -409,12 +313,19 @@ impl<'a> Assembly<'a> {
                 ));
             }
         }
-        let missing = candidates
-            .iter()
-            .filter(|one| one.trial.status == TrialStatus::Missing)
-            .count();
+        let count = |wanted: fn(&TrialStatus) -> bool| {
+            let trials = candidates.iter().filter(|one| wanted(&one.trial.status));
+            trials.count()
+        };
+        let total = candidates.len();
+        let ended = count(|status| matches!(status, TrialStatus::Pruned { .. } | TrialStatus::Failed { .. }));
+        if ended > 0 && !self.table.rows.each_trial {
+            notes.push(format!(
+                "{ended} of {total} trials were stopped early or failed, and do not count."
+            ));
+        }
+        let missing = count(|status| *status == TrialStatus::Missing);
         if missing > 0 {
-            let total = candidates.len();
             notes.push(if total == 1 {
                 "Some results are missing.".to_owned()
             } else {
@@ -423,23 +334,4 @@ impl<'a> Assembly<'a> {
         }
         notes
     }
-}
-
-fn all_metrics(trial: &Trial) -> impl Iterator<Item = String> + '_ {
-    let stages = trial.replicates.iter().flat_map(|replicate| &replicate.stages);
-    stages.flat_map(|(stage, result)| {
-        result
-            .metrics
-            .keys()
-            .map(move |metric| format!("{stage}.{metric}"))
-    })
-}
-
-/// `intro` and the names, sorted, each once; or a sentence that there are none.
-pub(super) fn listed(intro: &str, names: impl Iterator<Item = String>) -> String {
-    let names: BTreeSet<String> = names.collect();
-    if names.is_empty() {
-        return "there are none".to_owned();
-    }
-    format!("{intro} {}", Vec::from_iter(names).join(", "))
 }

@@ -11,10 +11,9 @@ pub fn render(table: &TableData) -> String {
         .columns
         .iter()
         .enumerate()
-        .map(|(index, column)| TextColumn {
-            title: escape(&column.title),
-            right: column.numeric,
-            cells: shown.rows.iter().map(|row| cell_text(&row[index])).collect(),
+        .map(|(index, column)| {
+            let cells = shown.rows.iter().map(|row| cell_text(&row[index]));
+            TextColumn::new(escape(&column.title), column.numeric, cells.collect())
         })
         .collect();
 
@@ -22,7 +21,7 @@ pub fn render(table: &TableData) -> String {
     let mut text = line(&columns, &titles);
     text.push('|');
     for column in &columns {
-        let dashes = "-".repeat(column.width() - usize::from(column.right));
+        let dashes = "-".repeat(column.width - usize::from(column.right));
         text.push_str(&format!(" {dashes}{} |", if column.right { ":" } else { "" }));
     }
     text.push('\n');
@@ -43,12 +42,18 @@ struct TextColumn {
     title: String,
     right: bool,
     cells: Vec<String>,
+    width: usize,
 }
 
 impl TextColumn {
-    fn width(&self) -> usize {
-        let cells = self.cells.iter().chain([&self.title]);
-        cells.map(|cell| cell.chars().count()).max().unwrap_or(0).max(3)
+    fn new(title: String, right: bool, cells: Vec<String>) -> Self {
+        let widths = cells.iter().chain([&title]).map(|cell| cell.chars().count());
+        Self {
+            width: widths.max().unwrap_or(0).max(3),
+            title,
+            right,
+            cells,
+        }
     }
 }
 
@@ -70,7 +75,7 @@ fn cell_text(cell: &ShownCell) -> String {
 fn line(columns: &[TextColumn], cells: &[&str]) -> String {
     let mut text = String::from("|");
     for (column, cell) in columns.iter().zip(cells) {
-        let padding = " ".repeat(column.width() - cell.chars().count());
+        let padding = " ".repeat(column.width - cell.chars().count());
         let padded = if column.right {
             format!("{padding}{cell}")
         } else {

@@ -17,6 +17,7 @@ mod json;
 mod latex;
 mod markdown;
 mod number;
+mod order;
 pub mod page;
 pub mod plot;
 mod preflight;
@@ -59,13 +60,13 @@ pub enum ReportError {
         /// What exists, as a sentence.
         known: String,
     },
-    /// No row has a column's metric.
-    #[error("table `{table}`, column `{column}`: no result has `{path}`; {known}")]
+    /// No result has a metric.
+    #[error("table `{table}`, {place}: no result has `{path}`; {known}")]
     NoMetric {
         /// The table's name.
         table: String,
-        /// The column's title.
-        column: String,
+        /// Where in the table it is asked for.
+        place: String,
         /// The metric's path.
         path: String,
         /// What exists, as a sentence.

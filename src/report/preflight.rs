@@ -27,7 +27,7 @@ pub fn check_across(name: &str, table: &Table, pipelines: &[&Pipeline]) -> Resul
         if !pipelines.iter().any(is_known) {
             return Err(ReportError::NoMetric {
                 table: name.to_owned(),
-                column: title.clone(),
+                place: format!("column `{title}`"),
                 path: column.metric.clone(),
                 known: listed(
                     "the metrics are",

@@ -6,7 +6,7 @@
 //! in its key, the digest of every input, and its artifact. It holds nothing that differs between two
 //! runs with the same results (no times, no machines): those stay in the store.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
@@ -39,7 +39,8 @@ pub struct Origin {
     pub name: String,
     /// Its file, relative to the project's root.
     pub file: String,
-    /// The parameters of the trials that are in the table, by number.
+    /// The trials that are in the table, by number: the parameters that tell rows apart or that the
+    /// stages behind the figures speak of.
     pub trials: BTreeMap<u32, IndexMap<String, Value>>,
 }
 
@@ -121,6 +122,7 @@ impl Provenance {
             })
             .collect();
         let mut stages = BTreeMap::new();
+        let mut used: HashMap<(usize, String), BTreeSet<String>> = HashMap::new();
         let mut rows = Vec::new();
         for row in &table.rows {
             let labels = table.labels.iter().cloned().zip(row.labels.iter().cloned());
@@ -138,10 +140,18 @@ impl Provenance {
                     let Some(trial) = results.trials.iter().find(|trial| trial.number == sample.trial) else {
                         continue;
                     };
-                    origins[sample.source]
-                        .trials
-                        .entry(trial.number)
-                        .or_insert_with(|| trial.parameters.clone());
+                    let used = used.entry((sample.source, cell.metric.stage.clone()));
+                    let used = used.or_insert_with(|| {
+                        let mut used = BTreeSet::new();
+                        parameters_behind(pipeline, &cell.metric.stage, &mut BTreeSet::new(), &mut used);
+                        used
+                    });
+                    let known = origins[sample.source].trials.entry(trial.number).or_default();
+                    for (name, value) in &trial.parameters {
+                        if used.contains(name) || table.labels.contains(name) {
+                            known.entry(name.clone()).or_insert_with(|| value.clone());
+                        }
+                    }
                     for replicate in trial.replicates.iter().filter(|one| one.seed == sample.seed) {
                         collect(pipeline, replicate, &cell.metric.stage, &mut stages);
                     }
@@ -178,6 +188,31 @@ fn values(cell: &Cell) -> Vec<ValueOrigin> {
         fingerprint: sample.fingerprint,
     });
     samples.collect()
+}
+
+/// The parameters that a stage and all that it is made from speak of.
+fn parameters_behind<'a>(
+    pipeline: &'a Pipeline,
+    name: &'a str,
+    seen: &mut BTreeSet<&'a str>,
+    used: &mut BTreeSet<String>,
+) {
+    let Some((name, stage)) = pipeline.stages.get_key_value(name) else {
+        return;
+    };
+    if !seen.insert(name) {
+        return;
+    }
+    used.extend(stage.params.iter().cloned());
+    for input in stage.kind.inputs() {
+        if let Some((upstream, _)) = input
+            .reference
+            .stage()
+            .and_then(|name| pipeline.stages.get_key_value(name))
+        {
+            parameters_behind(pipeline, upstream, seen, used);
+        }
+    }
 }
 
 /// Adds a stage and all that it was made from.

@@ -144,10 +144,12 @@ fn the_best_trial_stands_for_its_row() {
     assert!((rows[1].1.unwrap() - 0.98).abs() < 1e-12);
     assert_eq!(rows[2].1, None, "failed trials give a row nothing");
     assert_eq!(data.rows[1].cells[0].samples.len(), 5);
-    assert!(
-        data.notes[0].contains("best of up to 2 trials by test.accuracy"),
-        "{:?}",
-        data.notes
+    assert_eq!(
+        data.notes,
+        [
+            "Each row is the best of up to 2 trials by test.accuracy.",
+            "2 of 6 trials were stopped early or failed, and do not count.",
+        ]
     );
 }
 
@@ -368,6 +370,12 @@ fn names_what_exists_where_something_does_not() {
         "table `models`, column `result`: no result has `test.f1`; the metrics are test.accuracy, test.loss, \
          test.samples"
     );
+    let mut filtered = spec("lr", "test.loss");
+    filtered["where"] = json!({"test.f1": {"at_least": 1}});
+    assert_eq!(
+        error(filtered, &sweep()),
+        "table `models`, `where`: no result has `test.f1`; the metrics are test.accuracy, test.loss, test.samples"
+    );
 }
 
 #[test]
@@ -382,7 +390,7 @@ fn no_rows_give_titles_alone() {
 
 #[test]
 fn cells_lead_to_the_stages_behind_them() {
-    let source = "params: {lr: 1}
+    let source = "params: {lr: 1, note: x}
 stages:
   data: {preprocess: {input: ./x, format: csv}}
   model: {train: {data: data, model: mlp, epochs: 2, optimizer: {sgd: {lr: '${lr}'}}}}
@@ -390,7 +398,7 @@ stages:
   other: {evaluate: {model: model, data: data, split: val}}
 ";
     let pipeline = Pipeline::parse(std::path::Path::new("p.yaml"), source, &[]).unwrap();
-    let mut results = results(vec![trial(1, json!({"lr": 1}), &[0.5])]);
+    let mut results = results(vec![trial(1, json!({"lr": 1, "note": "x"}), &[0.5])]);
     let stages = &mut results.trials[0].replicates[0].stages;
     let mut prepared = testing::stage("data", &[], 0);
     prepared.artifact = crate::fingerprint::Digest::of_bytes(b"data");
@@ -402,10 +410,7 @@ stages:
         testing::stage("other", &[("accuracy", 0.1)], 0),
     );
 
-    let data = data(
-        json!({"rows": ["lr"], "columns": {"accuracy": "test.accuracy"}}),
-        &results,
-    );
+    let data = data(json!({"columns": {"accuracy": "test.accuracy"}}), &results);
     let provenance = Provenance::of(&data, &[(&pipeline, &results)]);
     let text = provenance.to_text();
     assert_eq!(serde_json::from_str::<Provenance>(&text).unwrap(), provenance);
@@ -420,5 +425,10 @@ stages:
         None
     );
     assert_eq!(provenance.stages.len(), 2, "what no cell needs is left out");
-    assert_eq!(provenance.pipelines[0].trials[&1]["lr"], json!(1));
+    let parameters = &provenance.pipelines[0].trials[&1];
+    assert_eq!(
+        serde_json::to_value(parameters).unwrap(),
+        json!({"lr": 1}),
+        "no stage speaks of `note`"
+    );
 }

@@ -195,12 +195,14 @@ fn several_pipelines_share_a_table() {
     project
         .erlen(["table", "p.yaml", "--check", "--no-run"])
         .assert_code(0);
-    let unknown = project.read("p.yaml").replace("rows: [word]", "rows: [wrod]");
+    let unknown = project
+        .read("p.yaml")
+        .replace("metric: count.share", "metric: cuont.share");
     project.write("p.yaml", unknown);
     project
         .erlen(["table", "p.yaml"])
         .assert_code(2)
-        .assert_stderr("there is no parameter `wrod`; the parameters are factor, word");
+        .assert_stderr("no result has `cuont.share`");
 }
 
 #[test]
