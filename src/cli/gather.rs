@@ -7,7 +7,7 @@ use clap::Args;
 use super::Fail;
 use super::results::{Effort, Gathered, results_of};
 use super::session::{PipelineArguments, Session};
-use super::tables::others_of;
+use super::tables::{Others, needs_other, others_of};
 use crate::fingerprint::Digest;
 use crate::plan::{Decision, Plan};
 use crate::report::{
@@ -164,12 +164,12 @@ fn in_order(pipeline: &Pipeline) -> Vec<&str> {
 fn tables(session: &Session, results: &Results, notices: &mut Vec<String>) -> Result<Vec<PageTable>, Fail> {
     let mut tables = Vec::new();
     for (name, table) in &session.pipeline.tables {
-        let Some(others) = others_of(session, table)? else {
-            notices.push(format!(
-                "the table `{name}` needs results of other files; `erlen table {} {name}` makes them",
-                session.file().display()
-            ));
-            continue;
+        let others = match others_of(session, table)? {
+            Others::Known(others) => others,
+            Others::Missing(path) => {
+                notices.push(needs_other(session, name, &path));
+                continue;
+            }
         };
         let mut all = vec![results];
         all.extend(others.iter().map(|(_, results)| results));

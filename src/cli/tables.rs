@@ -78,15 +78,15 @@ pub(super) fn write_results(
 ) -> Result<Vec<String>, Fail> {
     let mut texts = Vec::new();
     for (name, table) in &session.pipeline.tables {
-        let Some(others) = others_of(session, table)? else {
-            tell(&Event::Notice {
-                level: Level::Info,
-                message: format!(
-                    "the table `{name}` needs results of other files; `erlen table {} {name}` makes them",
-                    session.file().display()
-                ),
-            });
-            continue;
+        let others = match others_of(session, table)? {
+            Others::Known(others) => others,
+            Others::Missing(path) => {
+                tell(&Event::Notice {
+                    level: Level::Info,
+                    message: needs_other(session, name, &path),
+                });
+                continue;
+            }
         };
         let mut sources = vec![(&session.pipeline, results)];
         sources.extend(others.iter().map(|(other, results)| (&other.pipeline, results)));
@@ -97,17 +97,33 @@ pub(super) fn write_results(
     Ok(texts)
 }
 
-/// The other files whose results a table shows; none where some of these results are not there yet.
-pub(super) fn others_of(session: &Session, table: &Table) -> Result<Option<Vec<(Session, Results)>>, Fail> {
+/// The results of other files that a table shows.
+pub(super) enum Others {
+    /// They are there, or none are needed.
+    Known(Vec<(Session, Results)>),
+    /// Those of this file are not there yet.
+    Missing(String),
+}
+
+/// That a table needs results of another file, and what to do.
+pub(super) fn needs_other(session: &Session, name: &str, path: &str) -> String {
+    format!(
+        "the table `{name}` needs results of {path}; `erlen table {} {name}` makes them",
+        session.file().display()
+    )
+}
+
+/// The results of other files that a table shows.
+pub(super) fn others_of(session: &Session, table: &Table) -> Result<Others, Fail> {
     let mut others = Vec::new();
     for path in &table.pipelines {
         let other = open_other(session, path)?;
         match complete_results(&other, table)? {
             Some(results) => others.push((other, results)),
-            None => return Ok(None),
+            None => return Ok(Others::Missing(path.clone())),
         }
     }
-    Ok(Some(others))
+    Ok(Others::Known(others))
 }
 
 /// The pipeline file at `path` in the session's project, with the same store.
