@@ -21,7 +21,7 @@ pub struct Importance {
     pub objective: String,
     /// Each parameter's share by itself, the largest first.
     pub shares: Vec<(String, f64)>,
-    /// What is left: what parameters do together.
+    /// What is left: what parameters do together, and noise.
     pub together: f64,
     /// How many trials it was learnt from.
     pub trials: usize,
@@ -143,7 +143,7 @@ fn figure(id: String, title: String, found: &Importance) -> Figure {
     };
     Figure::new(id, Section::Sweep, title, chart.drawing).with_note(format!(
         "Learnt from {} finished trials{rough}. A bar is the share of the differences that a parameter explains by \
-         itself; \u{201c}together\u{201d} is what only combinations explain (fANOVA over a random forest).",
+         itself; \u{201c}together\u{201d} is what is left: combinations, and noise (fANOVA over a random forest).",
         found.trials
     ))
 }
