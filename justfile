@@ -27,6 +27,10 @@ snapshots:
 display MODE="auto" SCENE="training":
     cargo run --example progress_demo -- {{MODE}} {{SCENE}}
 
+# How good the searches are, beside Optuna's.
+search-quality:
+    python3 benches/search_quality.py
+
 # The library's documentation.
 doc:
     cargo doc --no-deps --open
