@@ -31,6 +31,10 @@ display MODE="auto" SCENE="training":
 page FOLDER="target/page":
     cargo run --example report_demo -- {{FOLDER}}
 
+# How good the searches are, beside Optuna's.
+search-quality:
+    python3 benches/search_quality.py
+
 # The library's documentation.
 doc:
     cargo doc --no-deps --open

@@ -50,7 +50,7 @@ fn main() -> Result<()> {
 
 /// A search as in a pipeline file, with its number of trials.
 fn search_of(text: &str, trials: u32) -> Result<Value> {
-    let read: Value = erlen_yaml(text)?;
+    let read: Value = yaml(text)?;
     let (name, mut options) = match read {
         Value::String(name) => (name, json!({})),
         Value::Object(fields) => fields.into_iter().next().ok_or("a search has a name")?,
@@ -62,7 +62,7 @@ fn search_of(text: &str, trials: u32) -> Result<Value> {
     Ok(json!({name: options}))
 }
 
-fn erlen_yaml(text: &str) -> Result<Value> {
+fn yaml(text: &str) -> Result<Value> {
     Ok(serde_yaml::from_str(text)?)
 }
 
@@ -290,7 +290,7 @@ fn pruned(curves: &[Vec<f64>], prune: &str, seed: u64, trials: u32) -> Result<St
         "objective": {"maximize": "model.val_accuracy"},
     });
     if prune != "none" {
-        definition["prune"] = erlen_yaml(prune)?;
+        definition["prune"] = yaml(prune)?;
     }
     let sweep: Sweep = serde_json::from_value(definition)?;
     let own: Values = [("curve".to_owned(), json!(0))].into();

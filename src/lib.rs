@@ -8,7 +8,7 @@
 //! that into a graph of stages with a decision and a reason each, by looking into the [`store`];
 //! [`exec`] runs what has to run, through the kinds in [`stages`], and tells what happens as
 //! [`event`]s; [`progress`] shows and [`record`] keeps them; [`report`] makes tables, plots
-//! and pages of the results.
+//! and pages of the results. [`sweep`] is told how trials end, and says which to run next.
 //!
 //! The computing lies in [`data`] (formats, the dataset file, the loader), [`ops`] (tensor
 //! operations), [`models`] (architectures) and [`train`] (the training loop). [`fingerprint`] and

@@ -123,9 +123,14 @@ impl Points {
 
 /// The conditions of a countable space, member by member.
 struct Conditions {
-    /// For each parameter in the order in which they can be decided: its index, and for each of its
-    /// conditions what it is about and which members will do.
-    steps: Vec<(usize, Vec<(usize, Vec<bool>)>)>,
+    /// Each parameter's index and conditions, in the order in which they can be decided.
+    steps: Vec<(usize, Vec<Condition>)>,
+}
+
+/// What a parameter's use depends on: which members of another one will do.
+struct Condition {
+    on: usize,
+    will_do: Vec<bool>,
 }
 
 impl Conditions {
@@ -133,7 +138,10 @@ impl Conditions {
         let step = |&index: &usize| {
             let conditions = space.parameters[index].conditions().iter().map(|(on, wanted)| {
                 let will_do = |member: &Value| wanted.iter().any(|wanted| same(wanted, member));
-                (*on, members[*on].iter().map(will_do).collect())
+                Condition {
+                    on: *on,
+                    will_do: members[*on].iter().map(will_do).collect(),
+                }
             });
             (index, conditions.collect())
         };
@@ -147,7 +155,7 @@ impl Conditions {
         for (index, conditions) in &self.steps {
             used[*index] = conditions
                 .iter()
-                .all(|(on, will_do)| used[*on] && will_do[digits[*on] as usize]);
+                .all(|Condition { on, will_do }| used[*on] && will_do[digits[*on] as usize]);
         }
         used
     }

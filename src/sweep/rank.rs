@@ -99,7 +99,12 @@ fn crowding(losses: &[&[f64]], front: &[usize]) -> Vec<f64> {
     let mut distances = vec![0.0; front.len()];
     let objectives = front.first().map_or(0, |&index| losses[index].len());
     for objective in 0..objectives {
-        let value = |place: usize| losses[front[place]][objective];
+        let value = |place: usize| {
+            losses[front[place]]
+                .get(objective)
+                .copied()
+                .unwrap_or(f64::INFINITY)
+        };
         let mut places: Vec<usize> = (0..front.len()).collect();
         places.sort_by(|&a, &b| value(a).total_cmp(&value(b)));
         let (first, last) = (places[0], places[places.len() - 1]);

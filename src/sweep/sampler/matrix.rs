@@ -43,11 +43,10 @@ fn rotate(a: &mut [Vec<f64>], vectors: &mut [Vec<f64>], p: usize, q: usize) {
     for row in a.iter_mut() {
         (row[p], row[q]) = (cosine * row[p] - sine * row[q], sine * row[p] + cosine * row[q]);
     }
-    for k in 0..a.len() {
-        (a[p][k], a[q][k]) = (
-            cosine * a[p][k] - sine * a[q][k],
-            sine * a[p][k] + cosine * a[q][k],
-        );
+    // `p` comes before `q`.
+    let (before, after) = a.split_at_mut(q);
+    for (first, second) in before[p].iter_mut().zip(&mut after[0]) {
+        (*first, *second) = (cosine * *first - sine * *second, sine * *first + cosine * *second);
     }
     for row in vectors {
         (row[p], row[q]) = (cosine * row[p] - sine * row[q], sine * row[p] + cosine * row[q]);
@@ -63,13 +62,11 @@ mod tests {
     fn the_parts_make_the_matrix_again() {
         let mut stream = Stream::new(3, Purpose::Search, 0, 0);
         for size in 1..9 {
-            let mut matrix = vec![vec![0.0; size]; size];
-            for row in 0..size {
-                for column in 0..=row {
-                    let value = stream.normal();
-                    (matrix[row][column], matrix[column][row]) = (value, value);
-                }
-            }
+            let draws: Vec<f64> = (0..size * size).map(|_| stream.normal()).collect();
+            let value = |row: usize, column: usize| draws[row.min(column) * size + row.max(column)];
+            let matrix: Vec<Vec<f64>> = (0..size)
+                .map(|row| (0..size).map(|column| value(row, column)).collect())
+                .collect();
             let (values, vectors) = eigen(&matrix);
             for row in 0..size {
                 for column in 0..size {
@@ -77,7 +74,7 @@ mod tests {
                         .map(|k| vectors[row][k] * values[k] * vectors[column][k])
                         .sum();
                     let product: f64 = (0..size).map(|k| vectors[k][row] * vectors[k][column]).sum();
-                    assert!((again - matrix[row][column]).abs() < 1e-12, "size {size}");
+                    assert!((again - value(row, column)).abs() < 1e-12, "size {size}");
                     let one = f64::from(u8::from(row == column));
                     assert!((product - one).abs() < 1e-12, "size {size}");
                 }
