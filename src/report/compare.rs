@@ -155,8 +155,8 @@ fn about_significance(data: &TableData, comparisons: &[Comparison]) -> Option<St
         comparisons.iter().any(|comparison| !comparison.paired),
     ) {
         (true, false) => "paired by seed",
-        (false, _) => "unpaired, as seeds differ",
-        (true, true) => "paired by seed where the seeds are the same, else unpaired",
+        (false, _) => "unpaired, as seeds do not match",
+        (true, true) => "paired by seed where the seeds match, else unpaired",
     };
     let few = if fewest < 6 {
         format!(" With {fewest} seeds it is optimistic.")

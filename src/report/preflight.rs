@@ -2,7 +2,7 @@
 
 use super::ReportError;
 use super::assemble::listed;
-use crate::spec::{MetricPath, Pipeline, Table};
+use crate::spec::{MetricPath, Pipeline, Table, TableColumn};
 
 /// Looks for parameters and metrics that none of `pipelines` can have.
 ///
@@ -29,6 +29,26 @@ pub fn check_across(name: &str, table: &Table, pipelines: &[&Pipeline]) -> Resul
                 table: name.to_owned(),
                 place: format!("column `{title}`"),
                 path: column.metric.clone(),
+                known: listed(
+                    "the metrics are",
+                    pipelines.iter().flat_map(|one| all_metrics(one)),
+                ),
+            });
+        }
+    }
+    let labels = table.labels();
+    for filter in table.filters.keys() {
+        let of_rows = table.metrics(&TableColumn::of(filter));
+        let is_known = |one: &&Pipeline| {
+            one.params.contains_key(filter)
+                || filter.parse().is_ok_and(|path| may_have(one, &path))
+                || of_rows.iter().any(|path| may_have(one, path))
+        };
+        if !labels.contains(filter) && !pipelines.iter().any(is_known) {
+            return Err(ReportError::NoMetric {
+                table: name.to_owned(),
+                place: "`where`".to_owned(),
+                path: filter.clone(),
                 known: listed(
                     "the metrics are",
                     pipelines.iter().flat_map(|one| all_metrics(one)),

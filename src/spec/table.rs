@@ -119,7 +119,11 @@ impl Table {
 
     /// The path of the files without their endings, relative to the project's root.
     pub fn place(&self, name: &str) -> String {
-        self.path.clone().unwrap_or_else(|| format!("results/{name}"))
+        let Some(path) = &self.path else {
+            return format!("results/{name}");
+        };
+        let parts = path.split('/').filter(|part| !part.is_empty() && *part != ".");
+        parts.collect::<Vec<_>>().join("/")
     }
 
     /// The file of a format, relative to the project's root.
@@ -209,6 +213,9 @@ pub enum TableFormat {
 }
 
 impl TableFormat {
+    /// All formats.
+    pub const ALL: [Self; 5] = [Self::Csv, Self::Md, Self::Tex, Self::Html, Self::Json];
+
     /// The file name's ending.
     pub fn extension(self) -> &'static str {
         match self {

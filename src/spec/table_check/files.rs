@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
-use crate::spec::Pipeline;
 use crate::spec::diagnostic::Diagnostic;
 use crate::spec::node::Node;
 use crate::spec::validate::is_inside;
+use crate::spec::{Pipeline, TableFormat};
 
 /// Tables that would write each other's files, or outside the project.
 pub(super) fn file_mistakes(pipeline: &Pipeline, root: &Node) -> Vec<Diagnostic> {
@@ -27,16 +27,29 @@ pub(super) fn file_mistakes(pipeline: &Pipeline, root: &Node) -> Vec<Diagnostic>
                     .help("csv, md, tex, html, json"),
             );
         }
-        let path = table.place(name);
-        if !is_inside(&path) || path.ends_with('/') {
-            mistakes.push(
-                Diagnostic::new(
-                    format!("`{path}` is not a file inside the project"),
-                    place(&["path"]),
-                )
-                .help("a relative path without `..` and without an ending, such as results/models"),
-            );
-            continue;
+        if let Some(path) = &table.path {
+            let is_whole = !path.is_empty() && !path.starts_with('/') && !path.ends_with('/');
+            if !is_whole || !is_inside(&table.place(name)) {
+                mistakes.push(
+                    Diagnostic::new(
+                        format!("`{path}` is not a file inside the project"),
+                        place(&["path"]),
+                    )
+                    .help("a relative path without `..` and without an ending, such as results/models"),
+                );
+                continue;
+            }
+            let ended = TableFormat::ALL
+                .iter()
+                .find_map(|format| path.strip_suffix(&format!(".{}", format.extension())));
+            if let Some(stem) = ended {
+                mistakes.push(
+                    Diagnostic::new(format!("`{path}` has an ending already"), place(&["path"])).help(
+                        format!("leave it out: path: {stem}; `formats` says which files are written"),
+                    ),
+                );
+                continue;
+            }
         }
         let files = table.formats.iter().map(|format| table.file(name, *format));
         for (index, file) in files.chain([table.provenance_file(name)]).enumerate() {

@@ -189,6 +189,16 @@ fn files_that_would_be_in_each_others_way() {
     );
     assert_told(
         STAGES,
+        "columns: {x: t.loss}, path: out/a.csv",
+        "out/a.csv: `out/a.csv` has an ending already; leave it out: path: out/a;",
+    );
+    assert_eq!(
+        mistakes_of(STAGES, &two("path: ./results//a")).len(),
+        1,
+        "one file, spelt otherwise"
+    );
+    assert_told(
+        STAGES,
         "columns: {x: t.loss}, formats: []",
         "formats: the table `a` has no formats",
     );
