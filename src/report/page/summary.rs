@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::html::{Table, counted};
+use crate::event::value_text;
 use crate::report::plot::{View, escape, path_of, short_value, significant};
 use crate::report::{NodeStatus, TrialStatus};
 use crate::spec::Direction;
@@ -159,7 +160,7 @@ fn parameters(view: &View) -> String {
     for (name, value) in &view.trials()[trial].parameters {
         if !swept.contains(name) {
             any = true;
-            let value = crate::report::number::parameter(value);
+            let value = value_text(value);
             table.row([escape(name), escape(&value)]);
         }
     }

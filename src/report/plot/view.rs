@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::sheet::Sheet;
+use crate::event::value_text;
 use crate::report::{ReportInput, Trial, TrialFile, TrialStatus};
 use crate::spec::{MetricPath, Objective};
 
@@ -219,11 +220,10 @@ pub fn path_of(objective: &Objective) -> String {
 pub fn short_value(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
-        Value::String(text) => text.clone(),
         Value::Number(number) if number.is_f64() => number
             .as_f64()
             .map_or_else(String::new, |value| significant(value, 4)),
-        other => other.to_string(),
+        other => value_text(other),
     }
 }
 
