@@ -7,12 +7,12 @@ use clap::Args;
 use super::Fail;
 use super::results::{Effort, Gathered, results_of};
 use super::session::{PipelineArguments, Session};
-use super::tables::{Others, needs_other, others_of};
+use super::tables::{Others, assemble, needs_other, others_of};
 use crate::fingerprint::Digest;
 use crate::plan::{Decision, Plan};
 use crate::report::{
-    GraphNode, NodeStatus, PageTable, ReportInput, Results, TableData, Trial, TrialFile, TrialStatus,
-    html_table, shown_trial,
+    GraphNode, NodeStatus, PageTable, ReportInput, Results, Trial, TrialFile, TrialStatus, html_table,
+    shown_trial,
 };
 use crate::spec::{Override, Pipeline};
 use crate::store::{Store, StoreError};
@@ -46,12 +46,34 @@ impl ShowArguments {
 
 /// Everything that is known about the session's pipeline.
 pub(super) fn gather(session: &Session, arguments: &PipelineArguments) -> Result<ReportInput, Fail> {
-    let results = match results_of(session, arguments, Effort::Known)? {
-        Gathered::Known(results) => results,
-        Gathered::Ended(_) => Results::default(),
+    let mut notices = Vec::new();
+    // Where an input is missing, what is known is still shown.
+    let mut known = |problem: Fail| match problem {
+        Fail::Plan(problem) => {
+            let problem = problem.to_string();
+            if !notices.contains(&problem) {
+                notices.push(problem);
+            }
+            Ok(())
+        }
+        other => Err(other),
     };
-    let plan = session.plan(arguments)?;
-    let mut graph = graph(&session.pipeline, Some(&plan));
+    let results = match results_of(session, arguments, Effort::Known) {
+        Ok(Gathered::Known(results)) => results,
+        Ok(Gathered::Ended(_)) => Results::default(),
+        Err(problem) => {
+            known(problem)?;
+            Results::default()
+        }
+    };
+    let plan = match session.plan(arguments) {
+        Ok(plan) => Some(plan),
+        Err(problem) => {
+            known(problem)?;
+            None
+        }
+    };
+    let mut graph = graph(&session.pipeline, plan.as_ref());
     if session.pipeline.sweep.is_some() {
         let replicates = || results.trials.iter().flat_map(|trial| &trial.replicates);
         for node in &mut graph {
@@ -60,7 +82,6 @@ pub(super) fn gather(session: &Session, arguments: &PipelineArguments) -> Result
             }
         }
     }
-    let mut notices = Vec::new();
     let missing = graph
         .iter()
         .filter(|node| node.status == NodeStatus::Missing)
@@ -171,9 +192,9 @@ fn tables(session: &Session, results: &Results, notices: &mut Vec<String>) -> Re
                 continue;
             }
         };
-        let mut all = vec![results];
-        all.extend(others.iter().map(|(_, results)| results));
-        match TableData::assemble(name, table, &all) {
+        let mut sources = vec![(&session.pipeline, results)];
+        sources.extend(others.iter().map(|(other, results)| (&other.pipeline, results)));
+        match assemble(name, table, &sources) {
             Ok(data) => tables.push(PageTable {
                 name: name.clone(),
                 html: html_table(&data),

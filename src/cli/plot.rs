@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use super::gather::{ShowArguments, gather};
 use super::session::Session;
 use super::{DONE, Fail, tables};
-use crate::report::plot::{Figure, Setting, figures};
+use crate::report::plot::{Figure, Setting, figures, slug};
 use crate::report::write_if_changed;
 use crate::spec::suggest;
 
@@ -53,7 +53,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8, Fail> {
         return Ok(DONE);
     }
     let folder = arguments.output.clone().unwrap_or_else(|| {
-        let name = format!("{}-plots", session.pipeline.name);
+        let name = format!("{}-plots", slug(&session.pipeline.name));
         session.project.root.join(tables::FOLDER).join(name)
     });
     for figure in &figures {

@@ -7,6 +7,7 @@ use clap::Args;
 use super::gather::{ShowArguments, gather};
 use super::session::Session;
 use super::{DONE, Fail, tables};
+use crate::report::plot::slug;
 use crate::report::{page, write_if_changed};
 
 #[derive(Debug, Args)]
@@ -23,7 +24,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8, Fail> {
     let session = Session::open(&pipeline)?;
     let input = gather(&session, &pipeline)?;
     let path = arguments.output.clone().unwrap_or_else(|| {
-        let name = format!("{}-report.html", session.pipeline.name);
+        let name = format!("{}-report.html", slug(&session.pipeline.name));
         session.project.root.join(tables::FOLDER).join(name)
     });
     write_if_changed(&path, page::render(&input).as_bytes())?;

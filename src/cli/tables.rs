@@ -7,7 +7,9 @@ use super::results::{Effort, Gathered, of_plan, results_of};
 use super::session::{PipelineArguments, Session};
 use crate::event::{Event, Level};
 use crate::plan::Plan;
-use crate::report::{Provenance, Results, TableData, TrialStatus, render, write_if_changed};
+use crate::report::{
+    Provenance, Replicate, ReportError, Results, TableData, TrialStatus, render, write_if_changed,
+};
 use crate::spec::{Pipeline, Table, TableFormat};
 
 /// The folder of the tables, in the project's root.
@@ -23,8 +25,7 @@ pub(super) struct Built {
 
 /// Fills a table with the results of pipelines: that of the file that it stands in first.
 pub(super) fn build(name: &str, table: &Table, sources: &[(&Pipeline, &Results)]) -> Result<Built, Fail> {
-    let results: Vec<&Results> = sources.iter().map(|(_, results)| *results).collect();
-    let data = TableData::assemble(name, table, &results)?;
+    let data = assemble(name, table, sources)?;
     let mut files: Vec<(String, Vec<u8>)> = table
         .formats
         .iter()
@@ -37,6 +38,36 @@ pub(super) fn build(name: &str, table: &Table, sources: &[(&Pipeline, &Results)]
         files,
         text: String::from_utf8_lossy(&render(&data, TableFormat::Md)).into_owned(),
     })
+}
+
+/// The content of a table, whatever else of the pipelines is known or not.
+pub(super) fn assemble(
+    name: &str,
+    table: &Table,
+    sources: &[(&Pipeline, &Results)],
+) -> Result<TableData, ReportError> {
+    let needed: Vec<Results> = sources
+        .iter()
+        .map(|(pipeline, results)| as_needed(table, pipeline, results))
+        .collect();
+    TableData::assemble(name, table, &needed.iter().collect::<Vec<_>>())
+}
+
+/// `results`, in which a trial is done once the stages that `table` needs of it are known.
+fn as_needed(table: &Table, pipeline: &Pipeline, results: &Results) -> Results {
+    let mut stages = table.stages();
+    stages.retain(|stage| pipeline.stages.contains_key(stage));
+    let mut results = results.clone();
+    for trial in &mut results.trials {
+        let knows = |replicate: &Replicate| stages.iter().all(|stage| replicate.stages.contains_key(stage));
+        if trial.status == TrialStatus::Missing
+            && !trial.replicates.is_empty()
+            && trial.replicates.iter().all(knows)
+        {
+            trial.status = TrialStatus::Done;
+        }
+    }
+    results
 }
 
 impl Built {
@@ -138,6 +169,7 @@ pub(super) fn open_other(session: &Session, path: &str) -> Result<Session, Fail>
 fn complete_results(other: &Session, table: &Table) -> Result<Option<Results>, Fail> {
     match results_of(other, &needs(other, &[table]), Effort::Known)? {
         Gathered::Known(results) => {
+            let results = as_needed(table, &other.pipeline, &results);
             let is_done = |status: &TrialStatus| *status != TrialStatus::Missing;
             let complete = results.trials.iter().all(|trial| is_done(&trial.status));
             Ok(complete.then_some(results))

@@ -80,8 +80,8 @@ fn rank(data: &mut TableData, index: usize) {
     }
 }
 
-/// The row that each row is compared with: the one that has the wanted values and, where several
-/// do, agrees with the row in everything else.
+/// The row that each row is compared with: the one that has the wanted values and agrees with the
+/// row in everything else.
 fn baselines(data: &TableData, wanted: &IndexMap<String, Value>) -> Vec<Option<usize>> {
     let value = |row: usize, name: &str| {
         let at = data.labels.iter().position(|label| label == name)?;
@@ -94,7 +94,8 @@ fn baselines(data: &TableData, wanted: &IndexMap<String, Value>) -> Vec<Option<u
                 .all(|(name, wanted)| value(*row, name).is_some_and(|value| same_value(value, wanted)))
         })
         .collect();
-    if let [only] = fitting.as_slice() {
+    // A trial's number names one row, whatever else that row has.
+    if let ([only], true) = (fitting.as_slice(), wanted.contains_key("trial")) {
         return vec![Some(*only); data.rows.len()];
     }
     // A trial's number tells every row from every other: it says nothing about what they share.

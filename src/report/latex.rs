@@ -29,7 +29,10 @@ pub fn render(table: &TableData) -> String {
 }
 
 fn line(cells: impl Iterator<Item = String>) -> String {
-    format!("{} \\\\\n", cells.collect::<Vec<_>>().join(" & "))
+    let text = cells.collect::<Vec<_>>().join(" & ");
+    // Behind the line break before it, these would be its options.
+    let guard = if text.starts_with(['[', '*']) { "{}" } else { "" };
+    format!("{guard}{text} \\\\\n")
 }
 
 fn cell_text(cell: &ShownCell) -> String {

@@ -86,8 +86,13 @@ pub struct Sample {
 }
 
 impl Cell {
-    /// A cell with these values.
-    pub fn new(metric: MetricPath, samples: Vec<Sample>, expected: usize) -> Self {
+    /// A cell with these values. A result that several seeds or trials share (its stage draws
+    /// nothing) is one value, not several that agree.
+    pub fn new(metric: MetricPath, mut samples: Vec<Sample>, expected: usize) -> Self {
+        let found = samples.len();
+        let mut seen = std::collections::HashSet::new();
+        samples.retain(|sample| seen.insert((sample.source, sample.fingerprint)));
+        let expected = expected - (found - samples.len()).min(expected);
         let values: Vec<f64> = samples.iter().map(|sample| sample.value).collect();
         Self {
             metric,

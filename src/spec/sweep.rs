@@ -775,9 +775,34 @@ pub struct EpochLimits {
     /// Pause after this many epochs in all.
     pub until: Option<u32>,
     /// Pause after the epoch (from 1) if the best value up to it is worse than this.
+    #[serde(with = "by_epoch")]
     pub worse_than: BTreeMap<u32, f64>,
     /// Pause once the best value is this many epochs old.
     pub patience: Option<u32>,
+}
+
+/// Limits by epoch as pairs, with the bits of each number: JSON has neither numbers as keys nor
+/// every number as a value.
+mod by_epoch {
+    use std::collections::BTreeMap;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<S: Serializer>(limits: &BTreeMap<u32, f64>, serializer: S) -> Result<S::Ok, S::Error> {
+        let pairs: Vec<(u32, u64)> = limits
+            .iter()
+            .map(|(epoch, limit)| (*epoch, limit.to_bits()))
+            .collect();
+        pairs.serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<u32, f64>, D::Error> {
+        let pairs = Vec::<(u32, u64)>::deserialize(deserializer)?;
+        let limits = pairs
+            .into_iter()
+            .map(|(epoch, bits)| (epoch, f64::from_bits(bits)));
+        Ok(limits.collect())
+    }
 }
 
 impl EpochLimits {

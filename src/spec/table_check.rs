@@ -72,7 +72,19 @@ impl Check<'_> {
             }
         };
         let mut mistakes = Vec::new();
+        let own = ["pipeline", "trial", "stage"];
         for (index, parameter) in rows.parameters.iter().enumerate() {
+            if own.contains(&parameter.as_str()) {
+                mistakes.push(
+                    Diagnostic::new(
+                        format!(
+                            "the parameter `{parameter}` has the name of a column that tables have themselves"
+                        ),
+                        place(index),
+                    )
+                    .help("rename the parameter"),
+                );
+            }
             if self.is_alone() && !self.pipeline.params.contains_key(parameter) {
                 mistakes.push(self.unknown_parameter(parameter, place(index)));
             }
@@ -125,6 +137,20 @@ impl Check<'_> {
                         key,
                     )
                     .help("rows are told apart by a column of that title; choose another"),
+                );
+            }
+            let derived = [" std", " count", " low", " high", " rank", " delta", " Δ", " p"];
+            let clash = derived
+                .iter()
+                .find_map(|ending| title.strip_suffix(ending))
+                .filter(|other| self.table.columns.contains_key(*other));
+            if let Some(other) = clash {
+                mistakes.push(
+                    Diagnostic::new(
+                        format!("the column `{title}` has a title that goes with the column `{other}`"),
+                        key,
+                    )
+                    .help("it may stand beside that column's figures; choose another"),
                 );
             }
             // The long form has its metric in a field.

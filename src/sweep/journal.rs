@@ -266,6 +266,60 @@ mod tests {
     }
 
     #[test]
+    fn every_entry_reads_back() {
+        let limits = crate::spec::EpochLimits {
+            metric: "val_loss".into(),
+            direction: crate::spec::Direction::Minimize,
+            until: Some(3),
+            worse_than: [(1, 0.1 + 0.2), (2, f64::INFINITY)].into(),
+            patience: Some(2),
+        };
+        let sweep = serde_json::json!({
+            "params": {"lr": {"log_uniform": [0.1, 1]}, "n": {"choice": [1, 2], "when": {"lr": [0.5]}}},
+            "constraints": [{"param": "lr", "at_most": 0.9}],
+            "search": {"tpe": {"trials": 3}},
+            "objective": {"minimize": "m.val_loss"},
+            "prune": {"median": {}},
+            "time": "90s",
+        });
+        let definition = Definition {
+            sweep: serde_json::from_value(sweep).unwrap(),
+            own: [("lr".to_owned(), serde_json::json!(0.1))].into(),
+            seed: u64::MAX,
+            max_epochs: Some(9),
+        };
+        let job = Job {
+            number: 1,
+            trial: 1,
+            values: [("lr".to_owned(), serde_json::json!(0.25))].into(),
+            limits: Some(limits),
+        };
+        let ended = |outcome| Entry::Ended { job: 1, outcome };
+        let entries = vec![
+            Entry::Defined {
+                definition: Box::new(definition),
+            },
+            Entry::Started {
+                job,
+                worker: "w".into(),
+            },
+            ended(Outcome::Paused {
+                curve: vec![0.5, 1.0 / 3.0],
+            }),
+            ended(Outcome::Done {
+                objectives: vec![f64::NEG_INFINITY],
+                curve: vec![],
+            }),
+            ended(Outcome::Failed { error: "no".into() }),
+            entry(4),
+        ];
+        let folder = tempfile::tempdir().unwrap();
+        let mut journal = Journal::open(folder.path()).unwrap();
+        turn(&mut journal, entries.clone());
+        assert_eq!(Journal::peek(folder.path()).unwrap(), entries);
+    }
+
+    #[test]
     fn a_torn_line_is_cut_off() {
         let folder = tempfile::tempdir().unwrap();
         let mut one = Journal::open(folder.path()).unwrap();

@@ -286,6 +286,29 @@ fn a_killed_sweep_goes_on_as_if_nothing_had_happened() {
     );
 }
 
+#[test]
+fn every_pruner_s_sweep_can_be_called_again() {
+    for prune in [
+        "median: {startup: 1}",
+        "patience: {epochs: 1}",
+        "asha: {reduction: 2}",
+    ] {
+        let project = digits(&format!(
+            "  search: {{random: {{trials: 5}}}}\n  prune: {{{prune}}}"
+        ));
+        project.erlen(["sweep", "p.yaml"]).assert_code(0);
+        let table = project.read("results/digits.csv");
+        project
+            .erlen(["sweep", "p.yaml"])
+            .assert_code(0)
+            .assert_stderr("5 of 5 trials known");
+        project
+            .erlen(["table", "p.yaml", "--check", "--no-run"])
+            .assert_code(0);
+        assert_eq!(project.read("results/digits.csv"), table);
+    }
+}
+
 fn count(project: &Project, what: &str) -> usize {
     walkdir::WalkDir::new(project.path(".erlen/sweeps"))
         .into_iter()

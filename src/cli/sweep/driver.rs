@@ -4,13 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Instant;
 
-use super::outcome::{curve_of, deviation, mean, objective_values, results};
+use super::outcome::{curve_of, means, objective_values, results};
 use super::setting::{Replicates, Setting};
 use crate::cli::Fail;
 use crate::event::{Event, TrialOutcome};
 use crate::exec::{End, Feeder, More};
 use crate::plan::{Decision, NodeIndex, Plan};
-use crate::report::Results;
+use crate::report::{Results, Summary};
 use crate::spec::EpochLimits;
 use crate::store::Store;
 use crate::sweep::{Entry, Job, Journal, Outcome, Proposal, Replay, State, TrialState};
@@ -196,9 +196,10 @@ impl<'a> Driver<'a> {
             End::Done => match objective_values(self.setting, plan, &self.nodes[&trial]) {
                 Err(error) => Outcome::Failed { error },
                 Ok(values) => {
-                    deviations = values.iter().map(|values| deviation(values)).collect();
+                    let summaries = values.iter().filter_map(|values| Summary::of(values));
+                    deviations = summaries.map(|summary| summary.std).collect();
                     Outcome::Done {
-                        objectives: values.iter().map(|values| mean(values)).collect(),
+                        objectives: means(&values),
                         curve: curve_of(self.setting, plan, self.store, &self.nodes[&trial]),
                     }
                 }

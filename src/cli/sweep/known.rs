@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::outcome::{self, curve_of, mean, objective_values};
+use super::outcome::{self, curve_of, means, objective_values};
 use super::setting::{Replicates, Setting};
 use crate::cli::Fail;
 use crate::cli::session::Session;
@@ -87,7 +87,7 @@ fn look_up(
         replay.apply(Entry::Ended {
             job: job.number,
             outcome: Outcome::Done {
-                objectives: values.iter().map(|values| mean(values)).collect(),
+                objectives: means(&values),
                 curve: curve_of(setting, plan, &session.store, &replicates),
             },
         });

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::setting::{Replicates, Setting};
 use crate::cli::results::stage_result;
-use crate::plan::Plan;
-use crate::report::{Replicate, Results, Trial, TrialStatus};
+use crate::plan::{NodeIndex, Plan};
+use crate::report::{Replicate, Results, Summary, Trial, TrialStatus};
 use crate::spec::MetricPath;
 use crate::store::Store;
 use crate::sweep::{State, TrialState};
@@ -23,10 +23,13 @@ pub(super) fn objective_values(
     objectives
         .map(|objective| {
             let path = objective.path();
-            replicates
-                .iter()
-                .map(|nodes| {
-                    let node = plan.node(nodes[&path.stage]);
+            // Replicates may share a node: then there is one value, not several that agree.
+            let mut nodes: Vec<NodeIndex> = replicates.iter().map(|nodes| nodes[&path.stage]).collect();
+            nodes.dedup();
+            nodes
+                .into_iter()
+                .map(|index| {
+                    let node = plan.node(index);
                     let action = node
                         .decision
                         .action()
@@ -69,17 +72,10 @@ pub(super) fn curve_of(setting: &Setting, plan: &Plan, store: &Store, replicates
     read().unwrap_or_default()
 }
 
-/// The mean.
-pub(super) fn mean(values: &[f64]) -> f64 {
-    values.iter().sum::<f64>() / values.len() as f64
-}
-
-/// The sample standard deviation; none for a single value.
-pub(super) fn deviation(values: &[f64]) -> Option<f64> {
-    let freedom = values.len().checked_sub(1).filter(|freedom| *freedom > 0)?;
-    let mean = mean(values);
-    let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
-    Some((squares / freedom as f64).sqrt())
+/// The mean of each objective's values.
+pub(super) fn means(values: &[Vec<f64>]) -> Vec<f64> {
+    let summaries = values.iter().filter_map(|values| Summary::of(values));
+    summaries.map(|summary| summary.mean).collect()
 }
 
 /// What is known of a sweep's trials, for tables and pages.
@@ -142,17 +138,5 @@ pub(super) fn results(
             metric: judged.metric.clone(),
         }),
         trials: trials.collect(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn deviations_are_of_samples() {
-        assert_eq!(deviation(&[1.0]), None);
-        assert_eq!(deviation(&[1.0, 3.0]), Some(2f64.sqrt()));
-        assert_eq!(mean(&[1.0, 2.0, 6.0]), 3.0);
     }
 }

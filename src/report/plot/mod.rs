@@ -34,7 +34,7 @@ mod timings;
 mod view;
 
 pub use drawing::{Drawing, Setting};
-pub use figure::{Figure, Section};
+pub use figure::{Figure, Section, slug};
 pub use graph::{dot, figure as graph_figure, mermaid};
 pub use png::PngError;
 
