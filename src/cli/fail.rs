@@ -36,6 +36,9 @@ pub enum Fail {
     /// The command line asks for what is not there.
     #[error("{0}")]
     Usage(String),
+    /// A sweep cannot go on.
+    #[error("{0}")]
+    Stopped(String),
     /// Something around the run failed.
     #[error("{what}: {source}")]
     Io {

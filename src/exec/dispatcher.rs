@@ -231,13 +231,8 @@ impl Dispatcher<'_> {
                 Ok(More::Start(wanted)) => {
                     for (index, limits) in wanted {
                         self.nodes.limit(index, limits);
-                        match self.ask(index) {
-                            Asked::Later => {}
-                            Asked::Done => self.ended.push((index, End::Done)),
-                            Asked::Failed(because) => {
-                                let because = self.plan.node(because).name().to_owned();
-                                self.ended.push((index, failed_because(&because)));
-                            }
+                        if self.ask(index) == Asked::Done {
+                            self.ended.push((index, End::Done));
                         }
                     }
                 }
@@ -518,7 +513,7 @@ impl Dispatcher<'_> {
         let Failure { error, log } = failure;
         match error {
             StageError::Interrupted if !running.timed_out => {
-                self.nodes.stop(self.plan, index);
+                self.nodes.end(self.plan, index);
                 for stage in self.plan.node(index).names.clone() {
                     self.tell(&Event::StageInterrupted { stage });
                 }
@@ -536,7 +531,7 @@ impl Dispatcher<'_> {
                 self.fail(index, running.attempt, &error, log);
             }
             StageError::Paused { curve } => {
-                self.nodes.stop(self.plan, index);
+                self.nodes.end(self.plan, index);
                 let epoch = u32::try_from(curve.len()).unwrap_or(u32::MAX);
                 for stage in self.plan.node(index).names.clone() {
                     self.tell(&Event::StagePaused { stage, epoch });
@@ -566,7 +561,11 @@ impl Dispatcher<'_> {
             return;
         }
         self.failed.push(index);
-        self.note(index, End::Failed(error.to_string()));
+        let end = End::Failed {
+            node: index,
+            error: error.to_string(),
+        };
+        self.note(index, end.clone());
         // Stages that are equal to this one have no result either.
         let names = self.plan.node(index).names.clone();
         for name in names.into_iter().skip(1) {
@@ -576,9 +575,9 @@ impl Dispatcher<'_> {
                 because: stage.clone(),
             });
         }
-        for next in self.nodes.fail(self.plan, index) {
+        for next in self.nodes.end(self.plan, index) {
             self.skip(next, &stage);
-            self.note(next, failed_because(&stage));
+            self.note(next, end.clone());
         }
     }
 
@@ -638,9 +637,4 @@ impl Dispatcher<'_> {
     fn tell_with_key(&mut self, event: &Event, key: &StageKey) {
         (self.emit)(event, Some(key));
     }
-}
-
-/// How a node ended that needs the failed stage `because`.
-fn failed_because(because: &str) -> End {
-    End::Failed(format!("the stage `{because}`, which it needs, failed"))
 }

@@ -40,5 +40,10 @@ pub enum End {
     /// It reached its limits: the judged figure of each epoch so far.
     Paused(Vec<f64>),
     /// It failed, or something that it needs did.
-    Failed(String),
+    Failed {
+        /// The node that failed.
+        node: NodeIndex,
+        /// What went wrong there.
+        error: String,
+    },
 }

@@ -16,10 +16,8 @@ enum Phase {
     Active,
     /// Its result is known.
     Done,
-    /// It has no result, because of the named node's failure.
-    Failed(NodeIndex),
-    /// It stopped, and can be asked for again.
-    Stopped,
+    /// It failed or stopped, or something that it waited for did; it can be asked for again.
+    Ended,
 }
 
 /// What became of asking for a node.
@@ -29,8 +27,6 @@ pub(super) enum Asked {
     Later,
     /// It was done before.
     Done,
-    /// It cannot be done, because of the named node's failure.
-    Failed(NodeIndex),
 }
 
 /// The nodes' phases.
@@ -53,22 +49,14 @@ impl Nodes {
     pub fn ask(&mut self, plan: &Plan, index: NodeIndex, ready: &mut Vec<NodeIndex>) -> Asked {
         match self.phase(index) {
             Phase::Done => return Asked::Done,
-            Phase::Failed(because) => return Asked::Failed(*because),
             Phase::Waiting(_) | Phase::Active => return Asked::Later,
-            Phase::Idle | Phase::Stopped => {}
+            Phase::Idle | Phase::Ended => {}
         }
         let mut upstream: Vec<NodeIndex> = plan.upstream(index).collect();
         upstream.sort_unstable();
         let mut waits = 0;
         for other in upstream {
-            match self.ask(plan, other, ready) {
-                Asked::Later => waits += 1,
-                Asked::Done => {}
-                Asked::Failed(because) => {
-                    *self.phase(index) = Phase::Failed(because);
-                    return Asked::Failed(because);
-                }
-            }
+            waits += usize::from(self.ask(plan, other, ready) == Asked::Later);
         }
         *self.phase(index) = if waits == 0 {
             ready.push(index);
@@ -109,32 +97,20 @@ impl Nodes {
         freed
     }
 
-    /// Takes note that a node failed; gives what waited for it, which fails with it.
-    pub fn fail(&mut self, plan: &Plan, index: NodeIndex) -> Vec<NodeIndex> {
-        *self.phase(index) = Phase::Failed(index);
-        let mut failed = Vec::new();
+    /// Takes note that a node ended without a result; gives what waited for it, which ends with it.
+    pub fn end(&mut self, plan: &Plan, index: NodeIndex) -> Vec<NodeIndex> {
+        *self.phase(index) = Phase::Ended;
+        let mut ended = Vec::new();
         let mut stack: Vec<NodeIndex> = plan.downstream(index).collect();
         while let Some(next) = stack.pop() {
             if matches!(self.phase(next), Phase::Waiting(_)) {
-                *self.phase(next) = Phase::Failed(index);
-                failed.push(next);
+                *self.phase(next) = Phase::Ended;
+                ended.push(next);
                 stack.extend(plan.downstream(next));
             }
         }
-        failed.sort_unstable();
-        failed
-    }
-
-    /// Takes note that a node stopped and may be asked for again; so may what waited for it.
-    pub fn stop(&mut self, plan: &Plan, index: NodeIndex) {
-        *self.phase(index) = Phase::Stopped;
-        let mut stack: Vec<NodeIndex> = plan.downstream(index).collect();
-        while let Some(next) = stack.pop() {
-            if matches!(self.phase(next), Phase::Waiting(_)) {
-                *self.phase(next) = Phase::Stopped;
-                stack.extend(plan.downstream(next));
-            }
-        }
+        ended.sort_unstable();
+        ended
     }
 
     /// The nodes that were asked for and have not ended.

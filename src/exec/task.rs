@@ -125,7 +125,8 @@ impl Task {
         let started = jiff::Timestamp::now();
         let job = self.job(&lease)?;
         // A log tells of one try.
-        if let Err(error) = fs::remove_file(&job.log)
+        let log = fs::OpenOptions::new().write(true).truncate(true).open(&job.log);
+        if let Err(error) = log
             && error.kind() != std::io::ErrorKind::NotFound
         {
             return Err(StageError::failed(format!("{}: {error}", job.log.display())));

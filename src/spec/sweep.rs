@@ -276,10 +276,9 @@ fn choice(values: Vec<Value>) -> Result<Domain, String> {
     if values.is_empty() {
         return Err("there is nothing to choose from: the list is empty".to_owned());
     }
-    for (index, value) in values.iter().enumerate() {
-        if values[..index].contains(value) {
-            return Err(format!("the value {value} stands here twice"));
-        }
+    let mut seen = std::collections::HashSet::new();
+    if let Some(value) = values.iter().find(|value| !seen.insert(value.to_string())) {
+        return Err(format!("the value {value} stands here twice"));
     }
     Ok(Domain::Choice(values))
 }

@@ -18,6 +18,8 @@ pub struct Template {
     path: PathBuf,
     source: String,
     root: Node,
+    /// The tree without what a trial does not need.
+    trial: Node,
 }
 
 impl Template {
@@ -48,10 +50,15 @@ impl Template {
     /// The text is not YAML.
     pub fn parse(path: &Path, source: &str) -> Result<Self, SpecError> {
         let root = read::tree(source).map_err(|mistake| SpecError::new(path, source, vec![mistake]))?;
+        let mut trial = root.clone();
+        if let NodeValue::Map(entries) = &mut trial.value {
+            entries.retain(|(key, _)| !["sweep", "tables"].contains(&key.name.as_str()));
+        }
         Ok(Self {
             path: path.to_owned(),
             source: source.to_owned(),
             root,
+            trial,
         })
     }
 
@@ -65,7 +72,7 @@ impl Template {
     /// # Errors
     /// Every mistake in the file, each at its place; those of the sweep's space too.
     pub fn pipeline(&self, overrides: &[Override]) -> Result<Pipeline, SpecError> {
-        let pipeline = self.fill(overrides, &IndexMap::new())?;
+        let pipeline = self.fill(&self.root, overrides, &IndexMap::new())?;
         match &pipeline.sweep {
             Some(sweep) => self.probe(overrides, sweep).map(|()| pipeline),
             None => Ok(pipeline),
@@ -83,7 +90,7 @@ impl Template {
         values: &IndexMap<String, Value>,
         seed: u64,
     ) -> Result<Pipeline, SpecError> {
-        let mut pipeline = self.fill(overrides, values)?;
+        let mut pipeline = self.fill(&self.trial, overrides, values)?;
         pipeline.seed = seed;
         Ok(pipeline)
     }
@@ -115,14 +122,7 @@ impl Template {
                     "add one, or name several values: --set lr=0.1,0.01",
                 ));
             };
-            sweep
-                .params
-                .retain(|name, _| fixed.iter().all(|change| change.name != *name));
-            for parameter in sweep.params.values_mut() {
-                parameter
-                    .when
-                    .retain(|name, _| fixed.iter().all(|change| change.name != *name));
-            }
+            fix(&mut sweep, &fixed, &pipeline.params);
             if sweep.params.is_empty() {
                 return Err(fail(
                     "there is nothing to sweep: the command line sets every swept parameter".to_owned(),
@@ -180,8 +180,13 @@ impl Template {
         Ok((sweep, fixed))
     }
 
-    fn fill(&self, overrides: &[Override], values: &IndexMap<String, Value>) -> Result<Pipeline, SpecError> {
-        read::read(&self.path, self.root.clone(), overrides, values)
+    fn fill(
+        &self,
+        root: &Node,
+        overrides: &[Override],
+        values: &IndexMap<String, Value>,
+    ) -> Result<Pipeline, SpecError> {
+        read::read(&self.path, root.clone(), overrides, values)
             .map_err(|mistakes| SpecError::new(&self.path, &self.source, mistakes))
     }
 
@@ -191,7 +196,7 @@ impl Template {
         for (name, parameter) in &sweep.params {
             for (index, value) in parameter.domain.probes().into_iter().enumerate() {
                 let values = IndexMap::from([(name.clone(), value.clone())]);
-                let Err(error) = self.fill(overrides, &values) else {
+                let Err(error) = self.fill(&self.trial, overrides, &values) else {
                     continue;
                 };
                 let Some(first) = error.mistakes.into_iter().next() else {
@@ -217,6 +222,29 @@ impl Template {
         } else {
             Err(SpecError::new(&self.path, &self.source, mistakes))
         }
+    }
+}
+
+/// Takes what the command line fixes out of a sweep, and with it the parameters that are not used
+/// then.
+fn fix(sweep: &mut Sweep, fixed: &[Override], values: &IndexMap<String, Value>) {
+    let mut settled: Vec<String> = fixed.iter().map(|change| change.name.clone()).collect();
+    while let Some(name) = settled.pop() {
+        sweep.params.shift_remove(&name);
+        let value = values.get(&name).cloned().unwrap_or_default();
+        let unused: Vec<String> = sweep
+            .params
+            .iter()
+            .filter(|(_, parameter)| {
+                let wanted = parameter.when.get(&name);
+                wanted.is_some_and(|wanted| !wanted.0.contains(&value))
+            })
+            .map(|(name, _)| name.clone())
+            .collect();
+        for parameter in sweep.params.values_mut() {
+            parameter.when.shift_remove(&name);
+        }
+        settled.extend(unused);
     }
 }
 
@@ -281,6 +309,22 @@ sweep:
         let template = template(SOURCE);
         let (sweep, fixed) = template.sweep(&[]).unwrap();
         assert_eq!((sweep.params.len(), fixed.len()), (2, 0));
+        let dependent = SOURCE.replace("width: [8, 16]", "width: {choice: [8, 16], when: {lr: 0.5}}");
+        let dependent = dependent.replace("lr: {log_uniform: [0.01, 1]}", "lr: [0.1, 0.5], note: [x, y]");
+        let dependent = self::template(&dependent.replace("hidden: [", "dropout: 0, hidden: [").replace(
+            "t: {evaluate",
+            "n: {command: {run: 'echo ${note}'}}\n  t: {evaluate",
+        ));
+        let names = |overrides: &[Override]| {
+            let (sweep, _) = dependent.sweep(overrides).unwrap();
+            sweep.params.keys().cloned().collect::<Vec<_>>()
+        };
+        assert_eq!(names(&[set("lr=0.5")]), ["note", "width"]);
+        assert_eq!(
+            names(&[set("lr=0.1")]),
+            ["note"],
+            "nothing is swept that is not used"
+        );
         let (sweep, fixed) = template.sweep(&[set("lr=0.3")]).unwrap();
         assert_eq!((sweep.params.len(), fixed.len()), (1, 1));
         let (sweep, fixed) = template.sweep(&[set("lr=0.1,0.01"), set("note=y")]).unwrap();

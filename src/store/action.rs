@@ -164,7 +164,7 @@ impl Store {
     /// hashed again: they have been read from the disk. Best effort.
     fn settle(&self, path: &Path, action: &Action) {
         // Whoever holds the lock is about to replace the action.
-        let Ok(Some(_lock)) = self.try_lock(&action.fingerprint) else {
+        let Ok(Some(lock)) = self.try_lock(&action.fingerprint) else {
             return;
         };
         if !matches!(self.read_action(path), Ok(Some(now)) if now == *action) {
@@ -178,7 +178,10 @@ impl Store {
         if fs::write(&temporary, encode(&settled)).is_ok() {
             let _ = fs::rename(&temporary, path);
         }
-        let _ = super::tree::remove(&self.work_path(&action.fingerprint));
+        let _ = self
+            .inner
+            .spares
+            .keep(&self.work_path(&action.fingerprint), &lock);
     }
 }
 

@@ -13,6 +13,7 @@ use super::action::{Action, Commit, Lookup, PARALLEL_FROM, decode, encode};
 use super::error::{reading, writing, writing_bytes};
 use super::manifest::{Entry, Manifest};
 use super::object::{rename_making_folders, times};
+use super::spare::is_empty_folder;
 use super::tree::{self, Found, Links};
 use super::{Store, StoreError, boot};
 use crate::fingerprint::{Digest, Fingerprint};
@@ -129,7 +130,7 @@ impl Store {
         let work = self.work_path(fingerprint);
         if let Some(action) = known(self)? {
             // A process that was killed between commit and clean-up, or this one's own lock file.
-            let _ = clear_away(&work);
+            let _ = self.inner.spares.keep(&work, &lock);
             return Ok(Leased::Known(action));
         }
         let lease = Lease {
@@ -143,7 +144,7 @@ impl Store {
             lock,
         };
         for folder in [&lease.output, &lease.inputs] {
-            if fs::create_dir(folder).is_err() {
+            if fs::create_dir(folder).is_err() && !is_empty_folder(folder) {
                 tree::remove(folder).map_err(writing("clear", folder))?;
                 fs::create_dir(folder).map_err(writing("make the folder", folder))?;
             }
@@ -159,6 +160,9 @@ impl Store {
     /// The lock on the work folder of `fingerprint`, unless it is held.
     pub(super) fn try_lock(&self, fingerprint: &Fingerprint) -> Result<Option<File>, StoreError> {
         let work = self.work_path(fingerprint);
+        if let Some(lock) = self.inner.spares.take(&work) {
+            return Ok(Some(lock));
+        }
         let path = work.join("lock");
         // Whoever finishes removes the folder and the lock file: another round when that happens
         // between two of these steps.
@@ -277,7 +281,7 @@ impl Lease {
             path.parent().map_or(Ok(()), flush)?;
         }
         // The result stands; what is left of the work folder is cleared by whoever asks next.
-        let _ = clear_away(&self.work);
+        let _ = self.store.inner.spares.keep(&self.work, &self.lock);
         // As it will be read from now on, to the last digit of every number.
         Ok(decode(text.as_bytes()).unwrap_or(action))
     }
@@ -366,7 +370,7 @@ fn flush(path: &Path) -> Result<(), StoreError> {
 
 /// Removes a work folder under its lock; the lock file goes last, so that nobody who locks a new
 /// one finds leftovers.
-fn clear_away(work: &Path) -> io::Result<()> {
+pub(super) fn clear_away(work: &Path) -> io::Result<()> {
     for item in fs::read_dir(work)? {
         let item = item?;
         if item.file_name() != "lock" {

@@ -51,6 +51,7 @@ mod lease;
 mod manifest;
 mod materialise;
 mod object;
+mod spare;
 mod tree;
 mod verify;
 
@@ -83,6 +84,7 @@ struct Inner {
     root: PathBuf,
     cache: inputs::StatCache,
     links: materialise::Links,
+    spares: spare::Spares,
 }
 
 impl Store {
@@ -118,6 +120,7 @@ impl Store {
                 root,
                 cache,
                 links: materialise::Links::default(),
+                spares: spare::Spares::default(),
             }),
         })
     }

@@ -488,7 +488,9 @@ fn threads_make_each_result_once() {
     });
     assert_eq!(made.into_inner(), 60);
     assert_eq!(store.verify().unwrap().problems, []);
-    assert_eq!(fs::read_dir(store.root().join("work")).unwrap().count(), 0);
+    let work = store.root().join("work");
+    drop(store);
+    assert_eq!(fs::read_dir(work).unwrap().count(), 0);
 }
 
 /// Not a test by itself: what the other processes of the tests below do.

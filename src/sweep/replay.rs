@@ -55,8 +55,6 @@ pub struct Replay {
 pub struct Change {
     /// Trials that fit the new definition and are part of it.
     pub kept: usize,
-    /// Those of them whose outcome stands.
-    pub known: usize,
     /// Trials that do not fit it.
     pub dropped: usize,
 }
@@ -68,7 +66,12 @@ impl Replay {
     /// There is no point in the space.
     pub fn new(definition: Definition) -> Result<Self, SweepError> {
         Ok(Self {
-            study: study(&definition)?,
+            study: Study::new(
+                &definition.sweep,
+                &definition.own,
+                definition.seed,
+                definition.max_epochs,
+            )?,
             definition,
             running: BTreeMap::new(),
             change: None,
@@ -76,52 +79,42 @@ impl Replay {
     }
 
     /// The study that `entries` lead to under `current`, the definition as it is now, and the entry
-    /// that must follow them because the definition changed.
+    /// that must follow them where the definition is another than that of the last ones.
+    ///
+    /// A definition that was there before is taken up where it was left. One that is new takes over
+    /// what fits it of all the others, the latest first.
     ///
     /// # Errors
     /// There is no point in the space.
     pub fn of(entries: Vec<Entry>, current: &Definition) -> Result<(Self, Option<Entry>), SweepError> {
-        let defined = |entry: &Entry| match entry {
-            Entry::Defined { definition } => Some(definition.as_ref().clone()),
-            _ => None,
-        };
-        let last = entries.iter().rposition(|entry| defined(entry).is_some());
-        let Some((last, newest)) = last.and_then(|at| Some((at, defined(&entries[at])?))) else {
-            let entry = Entry::Defined {
-                definition: Box::new(current.clone()),
-            };
-            return Ok((Self::new(current.clone())?, Some(entry)));
-        };
-        let goes_on = current.continues(&newest);
-        let mut replay: Option<Self> = None;
-        for (at, entry) in entries.into_iter().enumerate() {
-            match (entry, &mut replay) {
-                (Entry::Defined { definition }, replay) => {
-                    let definition = if at == last && goes_on {
-                        current.clone()
-                    } else {
-                        *definition
-                    };
-                    *replay = Some(match replay.take() {
-                        None => Self::new(definition)?,
-                        Some(earlier) => earlier.redefine(definition)?,
-                    });
+        // The latest definition stands last.
+        let mut studies: Vec<Self> = Vec::new();
+        for entry in entries {
+            match entry {
+                Entry::Defined { definition } => take_up(&mut studies, *definition)?,
+                entry => {
+                    if let Some(study) = studies.last_mut() {
+                        study.apply(entry);
+                    }
                 }
-                (entry, Some(replay)) => replay.apply(entry),
-                (_, None) => {}
             }
         }
-        let replay = match replay {
+        let goes_on = studies
+            .last()
+            .is_some_and(|study| current.continues(&study.definition));
+        let is_known = studies.iter().any(|study| current.continues(&study.definition));
+        take_up(&mut studies, current.clone())?;
+        let mut replay = match studies.pop() {
             Some(replay) => replay,
             None => Self::new(current.clone())?,
         };
-        if goes_on {
-            return Ok((replay, None));
+        if is_known {
+            replay.change = None;
         }
-        let entry = Entry::Defined {
+        let entry = (!goes_on).then(|| Entry::Defined {
             definition: Box::new(current.clone()),
-        };
-        Ok((replay.redefine(current.clone())?, Some(entry)))
+        });
+        Ok((replay, entry))
     }
 
     /// Takes note of an entry that is no definition.
@@ -130,10 +123,10 @@ impl Replay {
             Entry::Defined { .. } => {}
             Entry::Started { job, worker } => {
                 // A job that is taken over stands in the journal once more.
-                if !self.running.contains_key(&job.number) {
-                    self.study.start(job.clone());
+                let known = self.running.contains_key(&job.number);
+                if known || self.study.start(job.clone()) {
+                    self.running.insert(job.number, (job, worker));
                 }
-                self.running.insert(job.number, (job, worker));
             }
             Entry::Ended { job, outcome } => {
                 if self.running.remove(&job).is_some() {
@@ -164,37 +157,27 @@ impl Replay {
         self.change
     }
 
-    /// A study under another definition, with what still fits of this one.
-    fn redefine(self, definition: Definition) -> Result<Self, SweepError> {
-        let mut study = study(&definition)?;
-        let mut change = Change {
-            kept: 0,
-            known: 0,
-            dropped: 0,
-        };
-        for trial in self.study.trials() {
-            let outcome = self.outcome_under(&definition, trial);
-            let known = outcome.is_some();
-            let values = self.values_under(&definition, &trial.values);
-            if values.is_some_and(|values| study.adopt(values, outcome)) {
+    /// Takes over what fits of an earlier study.
+    fn adopt(&mut self, earlier: &Self) {
+        let mut change = self.change.unwrap_or(Change { kept: 0, dropped: 0 });
+        for trial in earlier.study.trials() {
+            let outcome = earlier.outcome_under(&self.definition, trial);
+            let values = earlier.values_under(&self.definition, &trial.values);
+            if values.is_some_and(|values| self.study.adopt(values, outcome)) {
                 change.kept += 1;
-                change.known += usize::from(known);
             } else {
                 change.dropped += 1;
             }
         }
-        Ok(Self {
-            definition,
-            study,
-            running: BTreeMap::new(),
-            change: Some(change),
-        })
+        self.change = Some(change);
     }
 
     /// A trial's values as the other definition's parameters; none where a parameter that is not
     /// swept there had another value.
     fn values_under(&self, definition: &Definition, values: &Values) -> Option<Values> {
-        let mut all = self.definition.own.clone();
+        // A parameter that there was not then has had the value that it has now.
+        let mut all = definition.own.clone();
+        all.extend(self.definition.own.clone());
         all.extend(values.clone());
         let same = definition
             .own
@@ -230,11 +213,26 @@ impl Replay {
     }
 }
 
-fn study(definition: &Definition) -> Result<Study, SweepError> {
-    Study::new(
-        &definition.sweep,
-        &definition.own,
-        definition.seed,
-        definition.max_epochs,
-    )
+/// Puts the study of `definition` last: one that it continues, or else a new one.
+fn take_up(studies: &mut Vec<Replay>, definition: Definition) -> Result<(), SweepError> {
+    let known = studies
+        .iter()
+        .rposition(|study| definition.continues(&study.definition));
+    let replay = match known {
+        Some(at) => {
+            let mut replay = studies.remove(at);
+            replay.study.revise(&definition.sweep);
+            replay.definition = definition;
+            replay
+        }
+        None => {
+            let mut replay = Replay::new(definition)?;
+            for earlier in studies.iter().rev() {
+                replay.adopt(earlier);
+            }
+            replay
+        }
+    };
+    studies.push(replay);
+    Ok(())
 }

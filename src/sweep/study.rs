@@ -72,7 +72,7 @@ impl Study {
             pruner,
             goal,
             seed,
-            parallel: sweep.parallel.map_or(1, |parallel| parallel.get() as usize),
+            parallel: parallel(sweep),
             trials: Vec::new(),
             records: Vec::new(),
             taken: Taken::new(),
@@ -188,6 +188,13 @@ impl Study {
         }
     }
 
+    /// Takes over from `sweep` how many trials are wanted, and how many may run at once. What was
+    /// started and ended so far stays.
+    pub fn revise(&mut self, sweep: &Sweep) {
+        self.sampler.set_trials(sweep.search.trials());
+        self.parallel = parallel(sweep);
+    }
+
     /// How many trials there will be, where that is known.
     pub fn wanted(&self) -> Option<usize> {
         self.sampler.wanted()
@@ -300,6 +307,11 @@ impl Study {
             limits: self.pruner.limits(trial.curve.len(), known),
         }
     }
+}
+
+/// How many of the latest jobs a proposal does not know the outcome of.
+fn parallel(sweep: &Sweep) -> usize {
+    sweep.parallel.map_or(1, |parallel| parallel.get() as usize)
 }
 
 /// The first `count` trials, where the outcomes of the first `visible` jobs are known.

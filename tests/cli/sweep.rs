@@ -202,6 +202,96 @@ fn a_result_that_was_lost_is_made_again() {
     assert_eq!(rows(&project, "results/toy.csv").len(), 2);
 }
 
+#[test]
+fn each_definition_of_a_sweep_is_taken_up_where_it_was_left() {
+    let project = toy("  params: {x: {int: [10, 40]}}\n  search: {random: {trials: 6}}");
+    project.erlen(["sweep", "p.yaml"]).assert_code(0);
+    let table = project.read("results/toy.csv");
+    // A grid of the command line has nothing to do with the file's own sweep.
+    project
+        .erlen(["sweep", "p.yaml", "--set", "x=1,2"])
+        .assert_code(0);
+    let again = project.erlen(["sweep", "p.yaml"]);
+    again.assert_code(0).assert_stderr("0 ran");
+    assert!(!again.stderr.contains("changed since"), "{}", again.stderr);
+    assert_eq!(project.read("results/toy.csv"), table);
+
+    change(&project, "trials: 6", "trials: 8");
+    change(&project, "[10, 40]", "[10, 50]");
+    project
+        .erlen(["sweep", "p.yaml"])
+        .assert_code(0)
+        .assert_stderr("6 of its 6 trials fit it");
+    assert_eq!(rows(&project, "results/toy.csv").len(), 8);
+    // A parameter that no trial depends on changes nothing.
+    change(&project, "params: {x: 0, y: 0}", "params: {x: 0, y: 0, note: 1}");
+    project
+        .erlen(["sweep", "p.yaml"])
+        .assert_code(0)
+        .assert_stderr("0 ran");
+    change(&project, "[10, 50]", "[10, 40]");
+    change(&project, "trials: 8", "trials: 6");
+    project
+        .erlen(["sweep", "p.yaml"])
+        .assert_code(0)
+        .assert_stderr("0 ran");
+    assert_eq!(project.read("results/toy.csv"), table);
+}
+
+#[test]
+fn a_trial_without_its_file_fails_alone_and_a_shared_stage_fails_the_run() {
+    let project = toy("  params: {x: [1, 2, 3]}");
+    change(
+        &project,
+        "inputs: {SHARED: shared}",
+        "inputs: {SHARED: shared, F: './f${x}'}",
+    );
+    for x in [0, 1, 3] {
+        project.write(&format!("f{x}"), "");
+    }
+    project
+        .erlen(["sweep", "p.yaml"])
+        .assert_code(0)
+        .assert_stderr("2 done, 1 failed")
+        .assert_stderr("f2");
+    project.write("f2", "");
+    project
+        .erlen(["sweep", "p.yaml", "--retry-failed"])
+        .assert_code(0)
+        .assert_stderr("3 done");
+
+    let project = toy("  params: {x: [1, 2, 3]}");
+    change(&project, "echo > out", "test -e go; echo > out");
+    let finished = project.erlen(["sweep", "p.yaml"]);
+    finished
+        .assert_code(1)
+        .assert_stderr("all trials need the stage `shared`, which failed");
+    // No trial is blamed: once the cause is gone, all of them run.
+    let text = project.read("p.yaml");
+    project.write("p.yaml", text.replace("test -e go; ", ""));
+    project
+        .erlen(["sweep", "p.yaml"])
+        .assert_code(0)
+        .assert_stderr("3 done");
+}
+
+#[test]
+fn time_that_is_up_is_told_and_leaves_the_rest_for_later() {
+    let project = toy("  params: {x: {int: [10, 30]}}\n  parallel: 1\n  time: 1s");
+    change(&project, "test ${x} -ne 7", "sleep 0.3");
+    project
+        .erlen(["sweep", "p.yaml"])
+        .assert_code(0)
+        .assert_stderr("time is up after");
+    let some = rows(&project, "results/toy.csv").len();
+    assert!((1..21).contains(&some), "{some} rows");
+    project.erlen(["table", "p.yaml", "--check"]).assert_code(1);
+    change(&project, "\n  time: 1s", "");
+    change(&project, "int: [10, 30]", "int: [10, 14]");
+    project.erlen(["sweep", "p.yaml"]).assert_code(0);
+    assert_eq!(rows(&project, "results/toy.csv").len(), 5);
+}
+
 fn digits(sweep: &str) -> Project {
     let project = Project::new().with_copy("datasets/digits.csv.gz");
     project.write(

@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::outcome::{curve_of, means, objective_values, results};
 use super::setting::{Replicates, Setting};
 use crate::cli::Fail;
-use crate::event::{Event, TrialOutcome};
+use crate::event::{Event, TrialOutcome, of_trial};
 use crate::exec::{End, Feeder, More};
 use crate::plan::{Decision, NodeIndex, Plan};
 use crate::report::{Results, Summary};
@@ -30,6 +30,8 @@ pub(in crate::cli) struct Driver<'a> {
     most: usize,
     /// After this moment no new trial starts.
     deadline: Option<Instant>,
+    /// Whether the moment came before the sweep's end.
+    late: bool,
 }
 
 /// A job that this process does.
@@ -96,7 +98,13 @@ impl<'a> Driver<'a> {
             repairs: None,
             most,
             deadline,
+            late: false,
         })
+    }
+
+    /// Whether time was up before every trial had its turn.
+    pub fn is_late(&self) -> bool {
+        self.late
     }
 
     /// The study as it stands.
@@ -111,8 +119,10 @@ impl<'a> Driver<'a> {
     pub fn complete(&mut self, plan: &mut Plan) -> Result<&HashMap<u32, Replicates>, Fail> {
         for trial in self.replay.study().trials() {
             if matches!(trial.state, State::Done { .. }) && !self.nodes.contains_key(&trial.number) {
-                let replicates = self.setting.grow(plan, trial.number, &trial.values)?;
-                self.nodes.insert(trial.number, replicates);
+                // A trial that cannot be planned any more (a file is gone) is one that is missing.
+                if let Ok(replicates) = self.setting.plan(plan, trial.number, &trial.values)? {
+                    self.nodes.insert(trial.number, replicates);
+                }
             }
         }
         Ok(&self.nodes)
@@ -163,12 +173,28 @@ impl<'a> Driver<'a> {
                     active.open = nodes;
                 }
                 (End::Done, Stage::Whole) => {}
-                (End::Paused(_), _) => ended.push((*number, end.clone())),
-                (End::Failed(error), _) => drop(active.error.get_or_insert_with(|| error.clone())),
+                // Another trial may share the training, and have other limits.
+                (End::Paused(curve), Stage::Judged) => match reached(active.job.limits.as_ref(), curve) {
+                    Some(curve) => {
+                        ended.push((*number, End::Paused(curve)));
+                        continue;
+                    }
+                    None => {
+                        active.open.insert(node);
+                        starts.push((node, active.job.limits.clone()));
+                    }
+                },
+                (End::Paused(_), Stage::Whole) => {
+                    active.open.insert(node);
+                    starts.push((node, None));
+                }
+                (End::Failed { error, .. }, _) => {
+                    active.error.get_or_insert_with(|| error.clone());
+                }
             }
-            if active.open.is_empty() && !matches!(end, End::Paused(_)) {
+            if active.open.is_empty() {
                 let end = match active.error.take() {
-                    Some(error) => End::Failed(error),
+                    Some(error) => End::Failed { node, error },
                     None => End::Done,
                 };
                 ended.push((*number, end));
@@ -192,7 +218,7 @@ impl<'a> Driver<'a> {
         let mut deviations = Vec::new();
         let outcome = match end {
             End::Paused(curve) => Outcome::Paused { curve },
-            End::Failed(error) => Outcome::Failed { error },
+            End::Failed { error, .. } => Outcome::Failed { error },
             End::Done => match objective_values(self.setting, plan, &self.nodes[&trial]) {
                 Err(error) => Outcome::Failed { error },
                 Ok(values) => {
@@ -235,9 +261,13 @@ impl<'a> Driver<'a> {
         Ok(())
     }
 
+    fn is_past_deadline(&self) -> bool {
+        self.deadline.is_some_and(|deadline| deadline <= Instant::now())
+    }
+
     /// The next job, if there is one for this process now.
     fn take_job(&mut self) -> Result<Proposal, Fail> {
-        let late = self.deadline.is_some_and(|deadline| deadline <= Instant::now());
+        let late = self.is_past_deadline();
         let Self {
             journal,
             replay,
@@ -296,16 +326,14 @@ impl<'a> Driver<'a> {
         };
         let (number, trial) = (active.job.number, active.job.trial);
         if !self.nodes.contains_key(&trial) {
-            match self.setting.grow(plan, trial, &active.job.values) {
+            match self.setting.plan(plan, trial, &active.job.values)? {
                 Ok(replicates) => drop(self.nodes.insert(trial, replicates)),
-                // Values that fit one by one, and not together.
-                Err(Fail::Spec(error)) => {
+                Err(error) => {
                     self.active.insert(number, active);
-                    let error = format!("its values do not fit together: {error}");
-                    self.finish(plan, number, End::Failed(error), emit)?;
+                    let node = NodeIndex::end();
+                    self.finish(plan, number, End::Failed { node, error }, emit)?;
                     return Ok(Vec::new());
                 }
-                Err(error) => return Err(error),
             }
         }
         let replicates = &self.nodes[&trial];
@@ -345,6 +373,14 @@ impl<'a> Driver<'a> {
         }
         let mut starts = Vec::new();
         for (node, end) in ended {
+            if let End::Failed { node, error } = &end
+                && let stage = plan.node(*node).name()
+                && of_trial(stage).is_none()
+            {
+                return Err(Fail::Stopped(format!(
+                    "all trials need the stage `{stage}`, which failed: {error}; mend it, and run the sweep again"
+                )));
+            }
             let (more, finished) = self.note(node, &end);
             starts.extend(more);
             for (number, end) in finished {
@@ -357,7 +393,9 @@ impl<'a> Driver<'a> {
         if self.active.len() >= self.most || !free {
             return Ok(More::Wait);
         }
-        Ok(match self.take_job()? {
+        let proposal = self.take_job()?;
+        self.late |= proposal == Proposal::Finished && self.is_past_deadline();
+        Ok(match proposal {
             Proposal::Run(job) => More::Start(self.begin(plan, job, emit)?),
             Proposal::Finished if self.active.is_empty() => More::Finished,
             Proposal::Wait | Proposal::Finished => More::Wait,
@@ -378,15 +416,23 @@ impl Feeder for Driver<'_> {
     }
 }
 
+/// The curve up to where the limits end; nothing where it does not reach so far.
+fn reached(limits: Option<&EpochLimits>, curve: &[f64]) -> Option<Vec<f64>> {
+    let limits = limits?;
+    let end = (1..=curve.len()).find(|&epochs| limits.pause(&curve[..epochs]))?;
+    Some(curve[..end].to_vec())
+}
+
 /// Takes note of what other processes wrote.
 fn follow(replay: &mut Replay, entries: Vec<Entry>) -> Result<(), Fail> {
     for entry in entries {
         if let Entry::Defined { definition } = &entry
             && !replay.definition().continues(definition)
         {
-            return Err(Fail::io("going on with the sweep")(std::io::Error::other(
-                "another process goes on with it under a changed definition; run the command again to join in",
-            )));
+            return Err(Fail::Stopped(
+                "another process goes on with this sweep under a changed definition; run the command again to join in"
+                    .to_owned(),
+            ));
         }
         replay.apply(entry);
     }

@@ -27,10 +27,9 @@ pub(super) fn known(setting: &Setting, session: &Session) -> Result<(Results, bo
     let mut nodes: HashMap<u32, Replicates> = HashMap::new();
     for trial in replay.study().trials() {
         if matches!(trial.state, State::Done { .. }) {
-            nodes.insert(
-                trial.number,
-                setting.grow(&mut plan, trial.number, &trial.values)?,
-            );
+            if let Ok(replicates) = setting.plan(&mut plan, trial.number, &trial.values)? {
+                nodes.insert(trial.number, replicates);
+            }
         }
     }
     let under_way: Vec<Job> = replay.running().map(|(job, _)| job.clone()).collect();
@@ -73,11 +72,8 @@ fn look_up(
     nodes: &mut HashMap<u32, Replicates>,
     job: &Job,
 ) -> Result<(), Fail> {
-    let replicates = match setting.grow(plan, job.trial, &job.values) {
-        Ok(replicates) => replicates,
-        // Values that fit one by one, and not together: the trial would fail.
-        Err(Fail::Spec(_)) => return Ok(()),
-        Err(error) => return Err(error),
+    let Ok(replicates) = setting.plan(plan, job.trial, &job.values)? else {
+        return Ok(());
     };
     let is_known = replicates.iter().all(|stages| {
         let mut wanted = setting.targets.iter().map(|name| stages[name]);

@@ -16,8 +16,9 @@ use self::setting::Setting;
 use super::execution::{Execution, ExecutionArguments};
 use super::results::{Effort, Gathered};
 use super::session::Session;
-use super::{DONE, Fail, tables};
+use super::{DONE, FAILED, Fail, tables};
 use crate::event::{Event, Level, RunStatus};
+use crate::exec::Summary;
 use crate::plan::Plan;
 use crate::report::Results;
 use crate::spec::{Direction, Domain, Override, Parameter, Template};
@@ -55,7 +56,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8, Fail> {
     }
     let mut execution = Execution::start(&session, &arguments.execution, true)?;
     let swept = carry_out(&setting, &session, &mut execution, arguments.retry_failed);
-    let (results, summary) = swept?;
+    let Swept { results, summary, .. } = swept?;
     let written = if summary.status == RunStatus::Done {
         tables::write_results(&session, &results, &mut |event| execution.tell(event))
     } else {
@@ -83,12 +84,25 @@ pub(super) fn results_of(
         return Ok(Gathered::Known(results));
     }
     let mut execution = Execution::start(session, how, true)?;
-    let (results, summary) = carry_out(&setting, session, &mut execution, false)?;
+    let Swept {
+        results,
+        summary,
+        late,
+    } = carry_out(&setting, session, &mut execution, false)?;
     let code = execution.finish(&summary);
     Ok(match summary.status {
+        RunStatus::Done if late => Gathered::Ended(FAILED),
         RunStatus::Done => Gathered::Known(results),
         RunStatus::Failed | RunStatus::Interrupted => Gathered::Ended(code),
     })
+}
+
+/// What came of a call.
+struct Swept {
+    results: Results,
+    summary: Summary,
+    /// Whether time was up before the sweep's end.
+    late: bool,
 }
 
 /// Runs the sweep to its end, or as far as it gets. Gives what is known of its trials then.
@@ -97,7 +111,7 @@ fn carry_out(
     session: &Session,
     execution: &mut Execution,
     retry_failed: bool,
-) -> Result<(Results, crate::exec::Summary), Fail> {
+) -> Result<Swept, Fail> {
     let mut plan = Plan::empty(
         &setting.base.name,
         &session.project.root,
@@ -157,7 +171,25 @@ fn carry_out(
             ),
         });
     }
-    Ok((results, summary))
+    let late = driver.is_late();
+    if late {
+        let wanted = match driver.replay().study().wanted() {
+            Some(wanted) => format!(" of {wanted}"),
+            None => String::new(),
+        };
+        execution.tell(&Event::Notice {
+            level: Level::Warning,
+            message: format!(
+                "time is up after {}{wanted} trials; run again to go on",
+                done + pruned + failed
+            ),
+        });
+    }
+    Ok(Swept {
+        results,
+        summary,
+        late,
+    })
 }
 
 fn started(setting: &Setting, study: &Study) -> Event {

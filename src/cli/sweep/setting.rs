@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::cli::Fail;
 use crate::event::trial_stage;
 use crate::fingerprint::Digest;
-use crate::plan::{NodeIndex, Plan};
+use crate::plan::{NodeIndex, Plan, PlanError};
 use crate::spec::{Kind, Override, Pipeline, Search, SpecError, Stage, Sweep, Template};
 use crate::store::Store;
 use crate::sweep::{Definition, Values};
@@ -24,6 +24,8 @@ pub(in crate::cli) struct Setting {
     pub targets: Vec<String>,
     /// The training whose epochs the pruner judges.
     pub judged: Option<Judged>,
+    /// Whether the space comes from the command line.
+    is_asked: bool,
     /// Stages that differ from trial to trial.
     varied: BTreeSet<String>,
     /// Stages that differ from replicate to replicate.
@@ -46,7 +48,9 @@ impl Setting {
     /// # Errors
     /// Mistakes in the file or the command line; nothing is swept.
     pub fn new(template: Template, overrides: &[Override]) -> Result<Self, SpecError> {
-        let (sweep, overrides) = template.sweep(overrides)?;
+        let (sweep, fixed) = template.sweep(overrides)?;
+        let is_asked = fixed.len() < overrides.len();
+        let overrides = fixed;
         let base = template.pipeline(&overrides)?;
         let judged = sweep
             .judged()
@@ -82,6 +86,7 @@ impl Setting {
             base,
             sweep,
             judged,
+            is_asked,
             varied,
             seeded,
         })
@@ -91,9 +96,46 @@ impl Setting {
     pub fn definition(&self) -> Definition {
         Definition {
             sweep: self.sweep.clone(),
-            own: self.base.params.clone(),
+            own: self.own(),
             seed: self.base.seed,
             max_epochs: self.max_epochs(),
+        }
+    }
+
+    /// The values of the parameters that trials depend on: those that the stages behind the objectives
+    /// speak of, and those that the sweep names.
+    fn own(&self) -> Values {
+        let mut stages = self.judging();
+        let mut wanted: BTreeSet<&str> = BTreeSet::new();
+        let mut seen: BTreeSet<String> = BTreeSet::new();
+        while let Some(name) = stages.pop() {
+            if let Some(stage) = self.base.stages.get(&name)
+                && seen.insert(name)
+            {
+                wanted.extend(stage.params.iter().map(String::as_str));
+                stages.extend(stage.upstream());
+            }
+        }
+        wanted.extend(self.sweep.params.keys().map(String::as_str));
+        for constraint in &self.sweep.constraints {
+            wanted.extend(constraint.parameters());
+        }
+        let own = self.base.params.iter();
+        own.filter(|(name, _)| wanted.contains(name.as_str()))
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect()
+    }
+
+    /// The stages that the objectives, or else the tables, speak of.
+    fn judging(&self) -> Vec<String> {
+        let objectives = self.sweep.objective.0.iter();
+        let stages: Vec<String> = objectives
+            .map(|objective| objective.path().stage.clone())
+            .collect();
+        if stages.is_empty() {
+            self.targets.clone()
+        } else {
+            stages
         }
     }
 
@@ -109,28 +151,21 @@ impl Setting {
     }
 
     /// The place of the sweep's journal: one for each content of the stages that the objectives
-    /// (or else the tables) speak of, whatever is swept.
+    /// (or else the tables) speak of, whatever the file sweeps; and one for each space that the
+    /// command line asks for.
     ///
     /// # Errors
     /// A project file that is not there, or a store that fails.
     pub fn folder(&self, project: &Path, store: &Store) -> Result<PathBuf, Fail> {
         let mut plan = Plan::empty(&self.base.name, project, store, HashMap::new());
-        let mut stages: Vec<String> = self
-            .sweep
-            .objective
-            .0
-            .iter()
-            .map(|objective| objective.path().stage.clone())
-            .collect();
-        if stages.is_empty() {
-            stages.clone_from(&self.targets);
-        }
+        let stages = self.judging();
         let nodes = plan.grow(&self.base, &stages, &str::to_owned)?;
         let recipes: BTreeMap<&String, Digest> = stages
             .iter()
             .map(|name| (name, plan.node(nodes[name]).recipe))
             .collect();
-        let digest = Digest::of_value("sweep", &(&self.base.name, recipes));
+        let asked = self.is_asked.then_some(&self.sweep.params);
+        let digest = Digest::of_value("sweep", &(&self.base.name, recipes, asked));
         let name: String = self
             .base
             .name
@@ -157,7 +192,7 @@ impl Setting {
     ///
     /// # Errors
     /// The values do not fit together, a project file is not there, or the store fails.
-    pub fn grow(&self, plan: &mut Plan, trial: u32, values: &Values) -> Result<Replicates, Fail> {
+    fn grow(&self, plan: &mut Plan, trial: u32, values: &Values) -> Result<Replicates, Fail> {
         let mut replicates = Vec::new();
         for replicate in 0..self.sweep.replicates.get() {
             let seed = self.seed(replicate);
@@ -174,6 +209,27 @@ impl Setting {
             replicates.push(plan.grow(&pipeline, &self.targets, &name_of)?);
         }
         Ok(replicates)
+    }
+
+    /// As [`Setting::grow`], but what is wrong with the trial alone is given as a sentence.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub fn plan(
+        &self,
+        plan: &mut Plan,
+        trial: u32,
+        values: &Values,
+    ) -> Result<Result<Replicates, String>, Fail> {
+        match self.grow(plan, trial, values) {
+            Ok(replicates) => Ok(Ok(replicates)),
+            // Values that fit one by one, and not together.
+            Err(Fail::Spec(error)) => Ok(Err(format!("its values do not fit together: {error}"))),
+            Err(Fail::Plan(error @ (PlanError::Unreadable { .. } | PlanError::NoSuchPath { .. }))) => {
+                Ok(Err(error.to_string()))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// The seed of a replicate, counted from 0.

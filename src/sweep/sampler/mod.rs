@@ -121,6 +121,11 @@ impl Sampler {
     }
 
     /// How many trials there will be, as far as the space has so many points.
+    /// Changes how many trials are wanted.
+    pub(super) fn set_trials(&mut self, trials: Option<u32>) {
+        self.trials = trials;
+    }
+
     pub(super) fn wanted(&self) -> Option<usize> {
         let trials = self.trials.map(|trials| trials as usize);
         let points = self.points.as_ref().map(|points| points.len() as usize);
