@@ -4,7 +4,7 @@ A thousand trials of an objective that does next to nothing. Erlen's objective i
 stage, so each of its trials starts a shell, hashes what it made and commits it to the store;
 Optuna's is a Python function. Then eight processes share one sweep.
 
-usage: sweep_overhead.py [TRIALS]      (needs `pip install optuna`, and `cargo build --release`)
+usage: sweep_overhead.py [TRIALS [FOLDER]]      (needs `pip install optuna`, and `cargo build --release`)
 
 Prints a table and writes results/sweep-overhead.csv.
 """
@@ -32,31 +32,38 @@ sweep:
 """
 
 
+# Removed at the end only: for minutes after many files were removed, ext4 looks long for a place for
+# new ones, and the next measurement would pay for that.
+SCRATCH = pathlib.Path(tempfile.mkdtemp(prefix="sweep-overhead-", dir=sys.argv[2] if len(sys.argv) > 2 else None))
+
+
+def timed(commands, folder):
+    """Runs the commands side by side; the seconds, and what each said on standard error."""
+    start = time.perf_counter()
+    children = [subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+                for command in commands]
+    errors = [child.communicate()[1] for child in children]
+    return time.perf_counter() - start, [(child.returncode, error) for child, error in zip(children, errors)]
+
+
 def erlen(search, processes=1):
-    with tempfile.TemporaryDirectory() as folder:
-        folder = pathlib.Path(folder)
-        (folder / "erlen.yaml").write_text("")
-        (folder / "p.yaml").write_text(PIPELINE.format(search=search, trials=TRIALS))
-        start = time.perf_counter()
-        children = [
-            subprocess.Popen([ERLEN, "sweep", "p.yaml", "--log-format", "plain"], cwd=folder,
-                             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-            for _ in range(processes)
-        ]
-        errors = [child.communicate()[1] for child in children]
-        seconds = time.perf_counter() - start
-        for child, error in zip(children, errors):
-            assert child.returncode == 0, error
-            assert "locked" not in error, error
-        assert f"{TRIALS:,} done" in errors[0], errors[0][-500:]
-        return seconds
+    folder = pathlib.Path(tempfile.mkdtemp(dir=SCRATCH))
+    (folder / "erlen.yaml").write_text("")
+    (folder / "p.yaml").write_text(PIPELINE.format(search=search, trials=TRIALS))
+    command = [ERLEN, "sweep", "p.yaml", "--log-format", "plain"]
+    seconds, ends = timed([command] * processes, folder)
+    for code, error in ends:
+        assert code == 0, error
+        assert "locked" not in error, error
+        assert f"{TRIALS:,} done" in error, error[-500:]
+    return seconds
 
 
 def optuna_study(sampler, processes=1):
-    with tempfile.TemporaryDirectory() as folder:
-        storage = f"sqlite:///{folder}/study.db"
-        optuna.create_study(study_name="s", storage=storage)
-        code = f"""
+    folder = pathlib.Path(tempfile.mkdtemp(dir=SCRATCH))
+    storage = f"sqlite:///{folder}/study.db"
+    optuna.create_study(study_name="s", storage=storage)
+    code = f"""
 import optuna
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 from optuna.study import MaxTrialsCallback
@@ -66,13 +73,8 @@ def objective(trial):
     return x
 study.optimize(objective, callbacks=[MaxTrialsCallback({TRIALS}, states=None)])
 """
-        start = time.perf_counter()
-        children = [subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
-                    for _ in range(processes)]
-        errors = [child.communicate()[1] for child in children]
-        seconds = time.perf_counter() - start
-        failed = [error.strip().splitlines()[-1] for child, error in zip(children, errors) if child.returncode]
-        return seconds, failed
+    seconds, ends = timed([[sys.executable, "-c", code]] * processes, folder)
+    return seconds, [error.strip().splitlines()[-1] for code, error in ends if code]
 
 
 rows = []
@@ -95,3 +97,4 @@ with open(ROOT / "results/sweep-overhead.csv", "w", newline="") as file:
     table.writerow(["search", "processes", "trials", "erlen_seconds", "optuna_seconds", "ratio"])
     for name, processes, ours, theirs in rows:
         table.writerow([name, processes, TRIALS, f"{ours:.2f}", f"{theirs:.2f}", f"{ours / theirs:.3f}"])
+shutil.rmtree(SCRATCH)
