@@ -21,11 +21,14 @@ pub trait Feeder {
     ) -> Result<More, String>;
 }
 
+/// Nodes, and how far each is to go for now.
+pub type Wanted = Vec<(NodeIndex, Option<EpochLimits>)>;
+
 /// What to do next.
 #[derive(Debug)]
 pub enum More {
     /// Bring these nodes up to date, with all that they need, as far as their limits allow.
-    Start(Vec<(NodeIndex, Option<EpochLimits>)>),
+    Start(Wanted),
     /// Nothing, until something ends.
     Wait,
     /// Nothing any more, once what runs has ended.

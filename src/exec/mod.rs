@@ -16,7 +16,7 @@ mod task;
 mod worker;
 
 pub use dispatcher::{Options, execute, execute_from};
-pub use feeder::{End, Feeder, More};
+pub use feeder::{End, Feeder, More, Wanted};
 pub use resources::Machine;
 pub use summary::Summary;
 pub use task::{Placement, stage_for};

@@ -31,7 +31,7 @@ impl Definition {
             match &mut essence.sweep.search {
                 Search::Grid(_) => {}
                 Search::Random(options) | Search::Sobol(options) => {
-                    options.trials = std::num::NonZeroU32::MIN
+                    options.trials = std::num::NonZeroU32::MIN;
                 }
                 Search::Tpe(options) => options.trials = std::num::NonZeroU32::MIN,
                 Search::CmaEs(options) => options.trials = std::num::NonZeroU32::MIN,

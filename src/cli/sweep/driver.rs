@@ -8,7 +8,7 @@ use super::outcome::{curve_of, means, objective_values, results};
 use super::setting::{Replicates, Setting};
 use crate::cli::Fail;
 use crate::event::{Event, TrialOutcome, of_trial};
-use crate::exec::{End, Feeder, More};
+use crate::exec::{End, Feeder, More, Wanted};
 use crate::plan::{Decision, NodeIndex, Plan};
 use crate::report::{Results, Summary};
 use crate::spec::EpochLimits;
@@ -25,7 +25,7 @@ pub(in crate::cli) struct Driver<'a> {
     nodes: HashMap<u32, Replicates>,
     active: BTreeMap<u32, Active>,
     /// Known trials some of whose results have to be made again.
-    repairs: Option<Vec<(NodeIndex, Option<EpochLimits>)>>,
+    repairs: Option<Wanted>,
     /// How many trials this process runs at once.
     most: usize,
     /// After this moment no new trial starts.
@@ -140,7 +140,7 @@ impl<'a> Driver<'a> {
     }
 
     /// What is missing of the trials that are known to be done: results that were evicted since.
-    fn repairs(&mut self, plan: &mut Plan) -> Result<Vec<(NodeIndex, Option<EpochLimits>)>, Fail> {
+    fn repairs(&mut self, plan: &mut Plan) -> Result<Wanted, Fail> {
         self.complete(plan)?;
         let mut missing: Vec<NodeIndex> = self
             .nodes
@@ -155,11 +155,7 @@ impl<'a> Driver<'a> {
     }
 
     /// Takes note of how a node ended. Gives what is to be started then, and the jobs that ended.
-    fn note(
-        &mut self,
-        node: NodeIndex,
-        end: &End,
-    ) -> (Vec<(NodeIndex, Option<EpochLimits>)>, Vec<(u32, End)>) {
+    fn note(&mut self, node: NodeIndex, end: &End) -> (Wanted, Vec<(u32, End)>) {
         let (mut starts, mut ended) = (Vec::new(), Vec::new());
         for (number, active) in &mut self.active {
             if !active.open.remove(&node) {
@@ -303,12 +299,7 @@ impl<'a> Driver<'a> {
     }
 
     /// Puts a job's trial into the plan; gives what is to be started for it.
-    fn begin(
-        &mut self,
-        plan: &mut Plan,
-        job: Job,
-        emit: &mut dyn FnMut(&Event),
-    ) -> Result<Vec<(NodeIndex, Option<EpochLimits>)>, Fail> {
+    fn begin(&mut self, plan: &mut Plan, job: Job, emit: &mut dyn FnMut(&Event)) -> Result<Wanted, Fail> {
         let trials = self.replay.study().trials();
         let known = trials.iter().find(|trial| trial.number == job.trial);
         let continued_from = known.map(TrialState::epochs).filter(|epochs| *epochs > 0);
@@ -342,7 +333,7 @@ impl<'a> Driver<'a> {
             .judged
             .as_ref()
             .filter(|_| active.job.limits.is_some());
-        let starts: Vec<(NodeIndex, Option<EpochLimits>)> = match judged {
+        let starts: Wanted = match judged {
             Some(judged) => {
                 active.stage = Stage::Judged;
                 vec![(replicates[0][&judged.stage], active.job.limits.clone())]

@@ -26,10 +26,10 @@ pub(super) fn known(setting: &Setting, session: &Session) -> Result<(Results, bo
     );
     let mut nodes: HashMap<u32, Replicates> = HashMap::new();
     for trial in replay.study().trials() {
-        if matches!(trial.state, State::Done { .. }) {
-            if let Ok(replicates) = setting.plan(&mut plan, trial.number, &trial.values)? {
-                nodes.insert(trial.number, replicates);
-            }
+        if matches!(trial.state, State::Done { .. })
+            && let Ok(replicates) = setting.plan(&mut plan, trial.number, &trial.values)?
+        {
+            nodes.insert(trial.number, replicates);
         }
     }
     let under_way: Vec<Job> = replay.running().map(|(job, _)| job.clone()).collect();
