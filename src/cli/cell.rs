@@ -32,6 +32,18 @@ pub(super) fn look_up<'a>(
 /// The row's place, from 0, and the column's title.
 fn row_and_column<'a>(provenance: &Provenance, text: &'a str) -> Result<(usize, &'a str), String> {
     let (table, count) = (&provenance.table, provenance.rows.len());
+    // As it is listed, whatever stands in values and titles.
+    for (index, row) in provenance.rows.iter().enumerate() {
+        let column = text
+            .strip_prefix(labels_text(row).as_str())
+            .and_then(|rest| rest.strip_prefix(','))
+            .or((count == 1).then_some(text));
+        if let Some(column) = column
+            && row.cells.contains_key(column)
+        {
+            return Ok((index, column));
+        }
+    }
     if let Some((number, column)) = text.split_once('.')
         && let Ok(number) = number.parse::<usize>()
     {

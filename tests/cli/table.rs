@@ -250,6 +250,16 @@ fn a_cell_leads_to_its_results() {
 }
 
 #[test]
+fn a_cell_is_found_under_the_name_that_it_is_listed_by() {
+    let project = words();
+    project
+        .erlen(["table", "p.yaml", "--set", "word=a,b=c"])
+        .assert_code(0);
+    assert_stdout(&project.erlen(["show", "sizes"]), "1  word=a,b=c");
+    project.erlen(["show", "sizes:word=a,b=c,bytes"]).assert_code(0);
+}
+
+#[test]
 fn cells_that_there_are_not() {
     let project = words();
     project.erlen(["table", "p.yaml"]).assert_code(0);
