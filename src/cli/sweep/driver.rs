@@ -257,17 +257,14 @@ impl<'a> Driver<'a> {
         Ok(())
     }
 
-    fn is_past_deadline(&self) -> bool {
-        self.deadline.is_some_and(|deadline| deadline <= Instant::now())
-    }
-
     /// The next job, if there is one for this process now.
     fn take_job(&mut self) -> Result<Proposal, Fail> {
-        let late = self.is_past_deadline();
+        let is_past = self.deadline.is_some_and(|deadline| deadline <= Instant::now());
         let Self {
             journal,
             replay,
             active,
+            late,
             ..
         } = self;
         journal.turn(|entries, worker| {
@@ -276,12 +273,20 @@ impl<'a> Driver<'a> {
                 !active.contains_key(&job.number) && *by != worker.name() && !worker.is_alive(by)
             });
             let proposal = match orphan {
-                _ if late => Proposal::Finished,
                 Some((job, _)) => Proposal::Run(job.clone()),
                 None => replay.study().propose()?,
             };
             let others = replay.running().any(|(job, _)| !active.contains_key(&job.number));
             let (proposal, added) = match proposal {
+                Proposal::Run(_) if is_past => {
+                    *late = true;
+                    (Proposal::Finished, Vec::new())
+                }
+                // What others do is not waited for any longer.
+                Proposal::Wait if is_past && active.is_empty() => {
+                    *late = true;
+                    (Proposal::Finished, Vec::new())
+                }
                 Proposal::Run(job) => {
                     let entry = Entry::Started {
                         job: job.clone(),
@@ -291,7 +296,7 @@ impl<'a> Driver<'a> {
                     (Proposal::Run(job), vec![entry])
                 }
                 // Another process may yet die and leave its job to this one.
-                Proposal::Finished if others && !late => (Proposal::Wait, Vec::new()),
+                Proposal::Finished if others && !is_past => (Proposal::Wait, Vec::new()),
                 other => (other, Vec::new()),
             };
             Ok::<_, Fail>((proposal, added))
@@ -384,9 +389,7 @@ impl<'a> Driver<'a> {
         if self.active.len() >= self.most || !free {
             return Ok(More::Wait);
         }
-        let proposal = self.take_job()?;
-        self.late |= proposal == Proposal::Finished && self.is_past_deadline();
-        Ok(match proposal {
+        Ok(match self.take_job()? {
             Proposal::Run(job) => More::Start(self.begin(plan, job, emit)?),
             Proposal::Finished if self.active.is_empty() => More::Finished,
             Proposal::Wait | Proposal::Finished => More::Wait,
