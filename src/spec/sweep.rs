@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::table::MetricPath;
+use super::table_rows::same_value;
 use super::values::{Positive, Span};
 
 /// Many runs of the same pipeline, each with other values of some parameters.
@@ -173,7 +174,7 @@ impl Domain {
     /// Whether `value` is a member.
     pub fn contains(&self, value: &Value) -> bool {
         match self {
-            Self::Choice(values) => values.contains(value),
+            Self::Choice(values) => values.iter().any(|member| same_value(member, value)),
             Self::Range { .. } => self
                 .values()
                 .is_some_and(|values| values.iter().any(|member| member.as_f64() == value.as_f64())),
@@ -277,7 +278,12 @@ fn choice(values: Vec<Value>) -> Result<Domain, String> {
         return Err("there is nothing to choose from: the list is empty".to_owned());
     }
     let mut seen = std::collections::HashSet::new();
-    if let Some(value) = values.iter().find(|value| !seen.insert(value.to_string())) {
+    // `1` and `1.0` are the same value.
+    let key = |value: &Value| match value.as_f64() {
+        Some(number) => number.to_string(),
+        None => value.to_string(),
+    };
+    if let Some(value) = values.iter().find(|value| !seen.insert(key(value))) {
         return Err(format!("the value {value} stands here twice"));
     }
     Ok(Domain::Choice(values))
@@ -392,6 +398,13 @@ impl JsonSchema for Parameter {
 #[serde(transparent)]
 pub struct OneOrMany(pub Vec<Value>);
 
+impl OneOrMany {
+    /// Whether `value` is one of them; `1` and `1.0` are the same.
+    pub fn contains(&self, value: &Value) -> bool {
+        self.0.iter().any(|member| same_value(member, value))
+    }
+}
+
 impl<'de> Deserialize<'de> for OneOrMany {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Ok(Self(match Value::deserialize(deserializer)? {
@@ -478,7 +491,7 @@ impl Constraint {
             && self
                 .exclude
                 .iter()
-                .all(|(name, members)| values.get(name).is_some_and(|value| members.0.contains(value)));
+                .all(|(name, members)| values.get(name).is_some_and(|value| members.contains(value)));
         compares(&self.at_most, |left, right| left <= right)
             && compares(&self.at_least, |left, right| left >= right)
             && !excluded
@@ -913,6 +926,7 @@ mod tests {
         for (bad, word) in [
             (json!([]), "empty"),
             (json!([1, 1]), "twice"),
+            (json!([1, 1.0]), "twice"),
             (json!({"uniform": [1, 0]}), "empty"),
             (json!({"log_uniform": [0, 1]}), "over 0"),
             (json!({"range": [0, 1, 0]}), "step over 0"),
@@ -940,7 +954,11 @@ mod tests {
         assert!(!holds(ordered, json!({"low": 3, "high": 2})));
         let never = json!({"exclude": {"o": ["sgd", "lion"], "lr": 1}});
         assert!(!holds(never.clone(), json!({"o": "sgd", "lr": 1})));
-        assert!(holds(never, json!({"o": "adam", "lr": 1})));
+        assert!(holds(never.clone(), json!({"o": "adam", "lr": 1})));
+        assert!(
+            !holds(never, json!({"o": "sgd", "lr": 1.0})),
+            "1 and 1.0 are the same"
+        );
     }
 
     #[test]

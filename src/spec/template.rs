@@ -237,7 +237,7 @@ fn fix(sweep: &mut Sweep, fixed: &[Override], values: &IndexMap<String, Value>) 
             .iter()
             .filter(|(_, parameter)| {
                 let wanted = parameter.when.get(&name);
-                wanted.is_some_and(|wanted| !wanted.0.contains(&value))
+                wanted.is_some_and(|wanted| !wanted.contains(&value))
             })
             .map(|(name, _)| name.clone())
             .collect();

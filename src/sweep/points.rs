@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
-use super::scale::same;
 use super::space::{Broken, Point, Space};
 use super::{SweepError, Values};
+use crate::spec::same_value;
 
 /// No more combinations than this are gone through.
 const MOST: u64 = 1_000_000;
@@ -137,7 +137,7 @@ impl Conditions {
     fn new(space: &Space, members: &[Vec<Value>]) -> Self {
         let step = |&index: &usize| {
             let conditions = space.parameters[index].conditions().iter().map(|(on, wanted)| {
-                let will_do = |member: &Value| wanted.iter().any(|wanted| same(wanted, member));
+                let will_do = |member: &Value| wanted.iter().any(|wanted| same_value(wanted, member));
                 Condition {
                     on: *on,
                     will_do: members[*on].iter().map(will_do).collect(),

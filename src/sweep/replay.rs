@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{Entry, Job, Outcome, State, Study, SweepError, TrialState, Values};
-use crate::spec::{Search, Sweep};
+use crate::spec::{Search, Sweep, same_value};
 
 /// All that decides which trials there are.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -183,7 +183,7 @@ impl Replay {
             .own
             .iter()
             .filter(|(name, _)| !definition.sweep.params.contains_key(*name))
-            .all(|(name, value)| all.get(name) == Some(value));
+            .all(|(name, value)| all.get(name).is_some_and(|own| same_value(own, value)));
         let swept = definition.sweep.params.keys();
         same.then(|| {
             swept

@@ -5,7 +5,7 @@
 
 use serde_json::Value;
 
-use crate::spec::Domain;
+use crate::spec::{Domain, same_value};
 
 /// A domain, laid out along the interval from 0 to 1.
 #[derive(Clone, Debug)]
@@ -99,7 +99,7 @@ impl Scale {
     pub(super) fn coordinate(&self, value: &Value) -> Option<f64> {
         match self {
             Self::Categories(values) | Self::Steps(values) => {
-                let index = values.iter().position(|member| same(member, value))?;
+                let index = values.iter().position(|member| same_value(member, value))?;
                 Some((index as f64 + 0.5) / values.len() as f64)
             }
             Self::Whole { low, high, log } => {
@@ -132,14 +132,6 @@ impl Scale {
                 Some((index / size as f64, (index + 1.0) / size as f64))
             }
         }
-    }
-}
-
-/// Whether two values mean the same: numbers by their size, however they are written.
-pub(super) fn same(left: &Value, right: &Value) -> bool {
-    match (left.as_f64(), right.as_f64()) {
-        (Some(left), Some(right)) => left == right,
-        _ => left == right,
     }
 }
 
@@ -222,7 +214,7 @@ mod tests {
             let value = scale.value(at);
             let coordinate = scale.coordinate(&value).expect("what the scale gives is a member");
             prop_assert!((0.0..=1.0).contains(&coordinate));
-            prop_assert!(same(&scale.value(coordinate), &value), "{value} comes back as {}", scale.value(coordinate));
+            prop_assert!(same_value(&scale.value(coordinate), &value), "{value} comes back as {}", scale.value(coordinate));
             match scale.cell(at) {
                 Some((low, high)) => prop_assert!(low <= at + 1e-9 && at <= high + 1e-9),
                 None => prop_assert!((coordinate - at).abs() < 2e-6),

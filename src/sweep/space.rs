@@ -4,9 +4,9 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
-use super::scale::{Scale, same};
+use super::scale::Scale;
 use super::{SweepError, Values};
-use crate::spec::{Constraint, Sweep};
+use crate::spec::{Constraint, Sweep, same_value};
 
 /// A coordinate for every parameter that is used, in the order of the space.
 pub(super) type Point = Vec<Option<f64>>;
@@ -88,7 +88,7 @@ impl Space {
         self.parameters[index].when.iter().all(|(on, wanted)| {
             point[*on].is_some_and(|coordinate| {
                 let value = self.parameters[*on].scale.value(coordinate);
-                wanted.iter().any(|wanted| same(wanted, &value))
+                wanted.iter().any(|wanted| same_value(wanted, &value))
             })
         })
     }
@@ -124,7 +124,7 @@ impl Space {
             let value = values.get(&parameter.name)?;
             if self.is_used(index, &point) {
                 point[index] = Some(parameter.scale.coordinate(value)?);
-            } else if !same(value, &parameter.own) {
+            } else if !same_value(value, &parameter.own) {
                 return None;
             }
         }
