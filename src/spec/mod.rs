@@ -21,7 +21,6 @@ mod read;
 mod reference;
 mod schema;
 mod sweep;
-mod sweep_check;
 mod table;
 mod table_check;
 mod table_column;

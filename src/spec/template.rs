@@ -9,8 +9,8 @@ use super::diagnostic::{Diagnostic, SpecError};
 use super::node::{Node, Value as NodeValue};
 use super::pipeline::{Override, Pipeline};
 use super::read;
+use super::sweep::sweep_mistakes;
 use super::sweep::{Domain, Objectives, Parameter, Search, Sweep};
-use super::sweep_check::sweep_mistakes;
 
 /// A pipeline file's text as a tree, ready to be filled with parameters.
 #[derive(Clone, Debug)]

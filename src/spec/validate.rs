@@ -8,7 +8,7 @@ use petgraph::graphmap::DiGraphMap;
 
 use super::diagnostic::{Diagnostic, suggest};
 use super::node::{Key, Node, Value};
-use super::sweep_check::sweep_mistakes;
+use super::sweep::sweep_mistakes;
 use super::table_check::table_mistakes;
 use super::{Command, Kind, MetricPath, Pipeline, Reference, Stage, Train};
 

@@ -6,17 +6,17 @@ use std::collections::BTreeSet;
 use indexmap::IndexMap;
 use serde_json::Value;
 
-use super::diagnostic::{Diagnostic, suggest};
-use super::node::Node;
-use super::sweep::{Domain, Objective, Search, Sweep};
-use super::validate::metric_mistake;
-use super::{Kind, MetricPath, Stage};
+use super::{Domain, Objective, Search, Sweep};
+use crate::spec::diagnostic::{Diagnostic, suggest};
+use crate::spec::node::Node;
+use crate::spec::validate::metric_mistake;
+use crate::spec::{Kind, MetricPath, Stage};
 
 /// The figures of a training's epochs that a pruner can judge.
-pub(super) const EPOCH_METRICS: [&str; 4] = ["train_loss", "train_accuracy", "val_loss", "val_accuracy"];
+const EPOCH_METRICS: [&str; 4] = ["train_loss", "train_accuracy", "val_loss", "val_accuracy"];
 
 /// All mistakes of a sweep whose fields are right by themselves.
-pub(super) fn sweep_mistakes(
+pub(in crate::spec) fn sweep_mistakes(
     stages: &IndexMap<String, Stage>,
     params: &IndexMap<String, Value>,
     sweep: &Sweep,

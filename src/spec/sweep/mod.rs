@@ -1,0 +1,84 @@
+//! The `sweep:` section: a search space over the parameters, how it is searched, and for what.
+
+mod check;
+mod constraint;
+mod domain;
+mod objective;
+mod prune;
+mod search;
+
+pub(super) use check::sweep_mistakes;
+pub use constraint::{Constraint, OneOrMany, Operand};
+pub use domain::{Domain, Parameter};
+pub use objective::{Direction, Objective, Objectives};
+pub use prune::{Asha, EpochLimits, Median, Patience, Prune};
+pub use search::{CmaEs, Grid, Search, Tpe, Trials};
+
+use std::num::NonZeroU32;
+
+use indexmap::IndexMap;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::values::Span;
+
+/// Many runs of the same pipeline, each with other values of some parameters.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Sweep {
+    /// The swept parameters and the values that each may take. A list means one of its members.
+    pub params: IndexMap<String, Parameter>,
+    /// What every trial's values must fulfil.
+    #[serde(default)]
+    pub constraints: Vec<Constraint>,
+    /// How many seeds each trial is run with: the pipeline's seed and those that follow it.
+    #[serde(default = "one")]
+    pub replicates: NonZeroU32,
+    /// How the space is searched.
+    #[serde(default)]
+    pub search: Search,
+    /// What is searched for. Several objectives give a Pareto front.
+    #[serde(default)]
+    pub objective: Objectives,
+    /// When a trial that does badly is stopped before its last epoch.
+    #[serde(default)]
+    pub prune: Option<Prune>,
+    /// How many trials may run at once, as far as the machine's resources allow. By default one
+    /// where later trials learn from earlier ones (a search that learns knows so many fewer of
+    /// them), else as many as the resources allow.
+    #[serde(default)]
+    pub parallel: Option<NonZeroU32>,
+    /// How long new trials may be started for, counted from the start of each call.
+    #[serde(default)]
+    pub time: Option<Span>,
+}
+
+impl Sweep {
+    /// What the pruner judges by: the metric that it names, else the only objective. A metric that
+    /// is no objective is better when larger, unless it is a loss.
+    pub fn judged(&self) -> Option<Objective> {
+        match (self.prune.as_ref()?.metric(), self.objective.0.as_slice()) {
+            (Some(metric), objectives) => {
+                let named = objectives.iter().find(|objective| objective.path() == metric);
+                Some(named.cloned().unwrap_or_else(|| {
+                    if metric.metric.ends_with("loss") {
+                        Objective::Minimize(metric.clone())
+                    } else {
+                        Objective::Maximize(metric.clone())
+                    }
+                }))
+            }
+            (None, [objective]) => Some(objective.clone()),
+            (None, _) => None,
+        }
+    }
+}
+
+fn one() -> NonZeroU32 {
+    NonZeroU32::MIN
+}
+
+/// `value`, which is not 0.
+fn number(value: u32) -> NonZeroU32 {
+    NonZeroU32::new(value).unwrap_or(NonZeroU32::MIN)
+}
