@@ -114,10 +114,7 @@ impl Execution {
             recorder.event(event);
             progress.event(event);
         };
-        match feeder {
-            None => exec::execute(plan, store, options, stop, &mut emit),
-            Some(feeder) => exec::execute_from(feeder, plan, store, options, stop, &mut emit),
-        }
+        exec::execute(plan, feeder, store, options, stop, &mut emit)
     }
 
     /// Ends the run: nothing is told after this. Gives the exit code.

@@ -41,32 +41,11 @@ pub struct Options {
     pub mirrors: Vec<(String, String)>,
 }
 
-/// Brings every stage of `plan` up to date. Each fact is handed to `emit`, in order, on the calling
-/// thread (all but the last: see [`Summary::finished`]). Once `stop` is set nothing new starts, and
-/// running stages are asked to save what they need for a resume.
+/// Brings every stage of `plan` up to date; with a `feeder`, only what it asks for, and it may add
+/// to the plan. Each fact is handed to `emit`, in order, on the calling thread (all but the last: see
+/// [`Summary::finished`]). Once `stop` is set nothing new starts, and running stages are asked to
+/// save what they need for a resume.
 pub fn execute(
-    plan: &mut Plan,
-    store: &Store,
-    options: &Options,
-    stop: &AtomicBool,
-    emit: &mut dyn FnMut(&Event, Option<&StageKey>),
-) -> Summary {
-    run(plan, None, store, options, stop, emit)
-}
-
-/// As [`execute`], but only what `feeder` asks for is brought up to date; it may add to the plan.
-pub fn execute_from(
-    feeder: &mut dyn Feeder,
-    plan: &mut Plan,
-    store: &Store,
-    options: &Options,
-    stop: &AtomicBool,
-    emit: &mut dyn FnMut(&Event, Option<&StageKey>),
-) -> Summary {
-    run(plan, Some(feeder), store, options, stop, emit)
-}
-
-fn run(
     plan: &mut Plan,
     feeder: Option<&mut dyn Feeder>,
     store: &Store,

@@ -15,7 +15,7 @@ mod summary;
 mod task;
 mod worker;
 
-pub use dispatcher::{Options, execute, execute_from};
+pub use dispatcher::{Options, execute};
 pub use feeder::{End, Feeder, More, Wanted};
 pub use resources::Machine;
 pub use summary::Summary;

@@ -95,14 +95,14 @@ impl Template {
         Ok(pipeline)
     }
 
-    /// The sweep that the file describes, changed as the command line says, and the overrides that
-    /// are left. A parameter that is set to several values there (`lr=0.1,0.01`, or a domain such
+    /// The pipeline, the sweep that the file describes, changed as the command line says, and the
+    /// overrides that are left. A parameter that is set to several values there (`lr=0.1,0.01`, or a domain such
     /// as `lr={log_uniform: [0.01, 1]}`) is swept, and then nothing else is; one that is set to a
     /// single value is not swept.
     ///
     /// # Errors
     /// Every mistake in the file and in the values; nothing is swept.
-    pub fn sweep(&self, overrides: &[Override]) -> Result<(Sweep, Vec<Override>), SpecError> {
+    pub fn sweep(&self, overrides: &[Override]) -> Result<(Pipeline, Sweep, Vec<Override>), SpecError> {
         let (swept, fixed): (Vec<_>, Vec<_>) = overrides
             .iter()
             .cloned()
@@ -116,7 +116,7 @@ impl Template {
         };
         let pipeline = self.pipeline(&fixed)?;
         if swept.is_empty() {
-            let Some(mut sweep) = pipeline.sweep else {
+            let Some(mut sweep) = pipeline.sweep.clone() else {
                 return Err(fail(
                     "there is nothing to sweep: the file has no `sweep` section".to_owned(),
                     "add one, or name several values: --set lr=0.1,0.01",
@@ -129,7 +129,7 @@ impl Template {
                     "leave one out, or use `erlen run`",
                 ));
             }
-            return Ok((sweep, fixed));
+            return Ok((pipeline, sweep, fixed));
         }
         let mut params = IndexMap::new();
         for change in &swept {
@@ -151,7 +151,7 @@ impl Template {
         let counted = params
             .values()
             .all(|parameter: &Parameter| parameter.domain.size().is_some());
-        let own = pipeline.sweep;
+        let own = pipeline.sweep.clone();
         let sweep = Sweep {
             params,
             constraints: Vec::new(),
@@ -177,7 +177,7 @@ impl Template {
             return Err(SpecError::new(&self.path, &self.source, mistakes));
         }
         self.probe(&fixed, &sweep)?;
-        Ok((sweep, fixed))
+        Ok((pipeline, sweep, fixed))
     }
 
     fn fill(
@@ -307,7 +307,7 @@ sweep:
     #[test]
     fn the_command_line_narrows_or_replaces_the_sweep() {
         let template = template(SOURCE);
-        let (sweep, fixed) = template.sweep(&[]).unwrap();
+        let (_, sweep, fixed) = template.sweep(&[]).unwrap();
         assert_eq!((sweep.params.len(), fixed.len()), (2, 0));
         let dependent = SOURCE.replace("width: [8, 16]", "width: {choice: [8, 16], when: {lr: 0.5}}");
         let dependent = dependent.replace("lr: {log_uniform: [0.01, 1]}", "lr: [0.1, 0.5], note: [x, y]");
@@ -316,7 +316,7 @@ sweep:
             "n: {command: {run: 'echo ${note}'}}\n  t: {evaluate",
         ));
         let names = |overrides: &[Override]| {
-            let (sweep, _) = dependent.sweep(overrides).unwrap();
+            let (_, sweep, _) = dependent.sweep(overrides).unwrap();
             sweep.params.keys().cloned().collect::<Vec<_>>()
         };
         assert_eq!(names(&[set("lr=0.5")]), ["note", "width"]);
@@ -325,17 +325,17 @@ sweep:
             ["note"],
             "nothing is swept that is not used"
         );
-        let (sweep, fixed) = template.sweep(&[set("lr=0.3")]).unwrap();
+        let (_, sweep, fixed) = template.sweep(&[set("lr=0.3")]).unwrap();
         assert_eq!((sweep.params.len(), fixed.len()), (1, 1));
-        let (sweep, fixed) = template.sweep(&[set("lr=0.1,0.01"), set("note=y")]).unwrap();
+        let (_, sweep, fixed) = template.sweep(&[set("lr=0.1,0.01"), set("note=y")]).unwrap();
         assert_eq!(sweep.params["lr"].domain.size(), Some(2));
         assert_eq!(
             (sweep.params.len(), sweep.search.name(), fixed.len()),
             (1, "grid", 1)
         );
-        let (sweep, _) = template.sweep(&[set("width={int: [4, 6]}")]).unwrap();
+        let (_, sweep, _) = template.sweep(&[set("width={int: [4, 6]}")]).unwrap();
         assert_eq!(sweep.params["width"].domain.size(), Some(3));
-        let (sweep, _) = template.sweep(&[set("lr={log_uniform: [0.1, 1]}")]).unwrap();
+        let (_, sweep, _) = template.sweep(&[set("lr={log_uniform: [0.1, 1]}")]).unwrap();
         assert_eq!(sweep.search.name(), "random");
     }
 

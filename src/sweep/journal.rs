@@ -64,18 +64,22 @@ impl Journal {
     /// # Errors
     /// The folder cannot be written.
     pub fn open(folder: &Path) -> io::Result<Self> {
-        fs::create_dir_all(folder)?;
         let path = folder.join("journal.jsonl");
-        let file = OpenOptions::new()
-            .read(true)
-            .append(true)
-            .create(true)
-            .open(&path)?;
+        let open = || {
+            fs::create_dir_all(folder)?;
+            let file = OpenOptions::new()
+                .read(true)
+                .append(true)
+                .create(true)
+                .open(&path)?;
+            Ok((file, Worker::new(&folder.join("workers"))?))
+        };
+        let (file, worker) = open().map_err(|error| unusable(&path, &error))?;
         Ok(Self {
             path,
             file,
             read: 0,
-            worker: Worker::new(&folder.join("workers"))?,
+            worker,
         })
     }
 
@@ -89,7 +93,7 @@ impl Journal {
         match fs::read(&path) {
             Ok(bytes) => Ok(parse(&path, whole_lines(&bytes))?),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-            Err(error) => Err(error),
+            Err(error) => Err(unusable(&path, &error)),
         }
     }
 
@@ -112,9 +116,9 @@ impl Journal {
         &mut self,
         decide: impl FnOnce(Vec<Entry>, &Worker) -> Result<(T, Vec<Entry>), E>,
     ) -> Result<T, E> {
-        self.file.lock()?;
+        self.file.lock().map_err(|error| unusable(&self.path, &error))?;
         let result = self.locked_turn(decide);
-        self.file.unlock()?;
+        self.file.unlock().map_err(|error| unusable(&self.path, &error))?;
         result
     }
 
@@ -129,7 +133,9 @@ impl Journal {
             text.push_str(&serde_json::to_string(entry).map_err(io::Error::from)?);
             text.push('\n');
         }
-        self.file.write_all(text.as_bytes())?;
+        self.file
+            .write_all(text.as_bytes())
+            .map_err(|error| unusable(&self.path, &error))?;
         self.read += text.len() as u64;
         Ok(result)
     }
@@ -167,6 +173,16 @@ fn parse(path: &Path, bytes: &[u8]) -> io::Result<Vec<Entry>> {
     lines
         .map(|line| serde_json::from_slice(line).map_err(|error| damaged(path, &error.to_string())))
         .collect()
+}
+
+fn unusable(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(
+        error.kind(),
+        format!(
+            "the sweep's journal `{}` cannot be read or written: {error}; free space, or make its folder writable",
+            path.display()
+        ),
+    )
 }
 
 fn damaged(path: &Path, why: &str) -> io::Error {
@@ -317,6 +333,15 @@ mod tests {
         let mut journal = Journal::open(folder.path()).unwrap();
         turn(&mut journal, entries.clone());
         assert_eq!(Journal::peek(folder.path()).unwrap(), entries);
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let blocked = folder.path().join("sweep");
+        fs::write(&blocked, "").unwrap();
+        let error = Journal::open(&blocked).unwrap_err().to_string();
+        assert!(error.contains("sweep/journal.jsonl` cannot be"), "{error}");
     }
 
     #[test]

@@ -48,10 +48,9 @@ impl Setting {
     /// # Errors
     /// Mistakes in the file or the command line; nothing is swept.
     pub fn new(template: Template, overrides: &[Override]) -> Result<Self, SpecError> {
-        let (sweep, fixed) = template.sweep(overrides)?;
+        let (base, sweep, fixed) = template.sweep(overrides)?;
         let is_asked = fixed.len() < overrides.len();
         let overrides = fixed;
-        let base = template.pipeline(&overrides)?;
         let judged = sweep
             .judged()
             .filter(|_| sweep.prune.is_some())
