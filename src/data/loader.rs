@@ -11,6 +11,7 @@ use super::dataset::{RawSample, Split, read_features};
 use super::error::DataError;
 use super::normalization::Normalization;
 use super::shape::SampleShape;
+use super::targets::Targets;
 use crate::random::{Purpose, Stream};
 use crate::spec;
 
@@ -40,8 +41,8 @@ pub struct Batch {
     pub samples: Vec<u32>,
     /// `[N, C, H, W]` or `[N, F]`, augmented and normalised.
     pub inputs: Vec<f32>,
-    /// `[N]`.
-    pub labels: Vec<u32>,
+    /// What they are to be judged by.
+    pub targets: Targets,
 }
 
 /// Serves a split, epoch by epoch.
@@ -171,10 +172,12 @@ impl Recipe {
             );
         Batch {
             index,
-            labels: samples
-                .iter()
-                .map(|sample| self.split.label(*sample as usize))
-                .collect(),
+            targets: Targets::Classes(
+                samples
+                    .iter()
+                    .map(|sample| self.split.label(*sample as usize))
+                    .collect(),
+            ),
             samples,
             inputs,
         }
@@ -286,7 +289,8 @@ mod tests {
 
     fn augment() -> Vec<spec::Augment> {
         let crop = spec::RandomCrop {
-            padding: 2.try_into().unwrap(),
+            size: None,
+            padding: 2,
         };
         let flip = spec::RandomFlip {
             p: spec::Probability::new(0.5).unwrap(),
@@ -331,7 +335,7 @@ mod tests {
                     .enumerate()
                     .all(|(index, batch)| batch.index == index)
             );
-            assert_eq!(batches[6].labels.len(), 2);
+            assert_eq!(batches[6].samples.len(), 2);
             let order: Vec<u32> = batches.iter().flat_map(|batch| batch.samples.clone()).collect();
             for batch in &batches {
                 let labels: Vec<u32> = batch
@@ -339,7 +343,8 @@ mod tests {
                     .iter()
                     .map(|sample| split.label(*sample as usize))
                     .collect();
-                assert_eq!((&batch.labels, batch.inputs.len()), (&labels, labels.len() * 192));
+                assert_eq!(batch.inputs.len(), labels.len() * 192);
+                assert_eq!(batch.targets, Targets::Classes(labels));
             }
             let mut sorted = order.clone();
             sorted.sort_unstable();

@@ -20,6 +20,7 @@ mod normalization;
 mod prepare;
 mod shape;
 mod split;
+mod targets;
 #[cfg(test)]
 mod testing;
 mod writer;
@@ -32,4 +33,5 @@ pub use loader::{Batch, EpochBatches, Loader, LoaderConfig};
 pub use normalization::Normalization;
 pub use prepare::{Prepared, prepare};
 pub use shape::SampleShape;
+pub use targets::Targets;
 pub use writer::{DatasetWriter, Sample};

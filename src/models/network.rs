@@ -148,6 +148,7 @@ pub fn check(model: &Model, input: InputShape, outputs: usize) -> Result<(), Mod
         Model::Mlp(spec) => Mlp::check(spec, input, outputs),
         Model::ConvNet(spec) => ConvNet::check(spec, input, outputs),
         Model::ResNet18(_) => ResNet18::check(input, outputs),
+        other => panic!("{other:?}"),
     }
 }
 
@@ -177,6 +178,7 @@ pub fn build(
         Model::Mlp(spec) => Box::new(Mlp::build(spec, input, outputs, &mut builder)?),
         Model::ConvNet(spec) => Box::new(ConvNet::build(spec, input, outputs, &mut builder)?),
         Model::ResNet18(spec) => Box::new(ResNet18::build(spec, input, outputs, &mut builder)?),
+        other => panic!("{other:?}"),
     };
     let Builder {
         parameters,

@@ -7,6 +7,43 @@ use super::composed;
 use super::error::OpError;
 use super::tensor;
 
+/// What is minimised.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Loss {
+    /// Softmax cross-entropy, as `torch.nn.CrossEntropyLoss`.
+    CrossEntropy {
+        /// Share of the target distribution that is spread evenly over all classes, in `[0, 1]`.
+        label_smoothing: f64,
+        /// A weight for each class, `[classes]`.
+        class_weights: Option<Vec<f32>>,
+        /// A class whose samples do not count.
+        ignore_index: Option<u32>,
+    },
+    /// Binary cross-entropy of logits, as `torch.nn.BCEWithLogitsLoss`.
+    BinaryCrossEntropy {
+        /// How much more a positive weighs than a negative, `[K]`.
+        pos_weight: Option<Vec<f32>>,
+    },
+    /// The squared error, as `torch.nn.MSELoss`.
+    Mse,
+    /// Huber's loss, as `torch.nn.HuberLoss`.
+    Huber {
+        /// The error at which the parabola becomes a line.
+        delta: f64,
+    },
+}
+
+/// What outputs are compared with.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Targets<'a> {
+    /// The class of each sample, `[N]`.
+    Classes(&'a [u32]),
+    /// The probability of each class, `[N, classes]`.
+    Probabilities(&'a [f32]),
+    /// Labels between 0 and 1, or numbers, `[N, K]`.
+    Values(&'a [f32]),
+}
+
 /// How the cross-entropy is formed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CrossEntropy {

@@ -16,21 +16,34 @@ pub struct Evaluate {
     /// The split.
     #[serde(default)]
     pub split: SplitName,
-    /// What to measure; accuracy and loss always are.
+    /// What to measure beside the loss and, for classes and labels, the accuracy; for numbers, `mae`,
+    /// `rmse` and `r2`.
     #[serde(default)]
     pub metrics: Vec<Metric>,
+    /// Judge the mean of the outputs for each image and its mirror image.
+    #[serde(default)]
+    pub test_time_flip: bool,
 }
 
 impl Evaluate {
     /// The names of the metrics that it reports.
     pub(super) fn metric_names(&self) -> Vec<&'static str> {
-        let mut names = vec!["accuracy", "loss", "samples"];
+        let mut names = vec!["accuracy", "loss", "mae", "rmse", "r2", "samples"];
         for metric in &self.metrics {
             match metric {
                 Metric::Top3 => names.push("top3"),
                 Metric::Top5 => names.push("top5"),
                 Metric::PerClass => names.extend(["macro_precision", "macro_recall", "macro_f1"]),
-                Metric::Accuracy | Metric::Loss | Metric::Confusion | Metric::Predictions => {}
+                Metric::RocAuc => names.push("roc_auc"),
+                Metric::CalibrationError => names.push("calibration_error"),
+                Metric::ExactMatch => names.push("exact_match"),
+                Metric::Accuracy
+                | Metric::Loss
+                | Metric::Mae
+                | Metric::Rmse
+                | Metric::R2
+                | Metric::Confusion
+                | Metric::Predictions => {}
             }
         }
         names
@@ -78,6 +91,19 @@ pub enum Metric {
     Top3,
     /// The share of samples whose class is among the five most likely.
     Top5,
+    /// The area under the ROC curve: of the second of two classes, else the mean over classes (each
+    /// against the rest) or labels.
+    RocAuc,
+    /// The expected calibration error over 15 equal bins of confidence.
+    CalibrationError,
+    /// For several labels: the share of samples with all labels right.
+    ExactMatch,
+    /// The mean absolute error, for numbers.
+    Mae,
+    /// The root of the mean squared error, for numbers.
+    Rmse,
+    /// The coefficient of determination, for numbers.
+    R2,
     /// `confusion.csv`: rows are true classes, columns predicted ones.
     Confusion,
     /// `classes.csv`: precision, recall and F1 of each class; their means become metrics.

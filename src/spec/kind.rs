@@ -91,7 +91,16 @@ impl Kind {
                 _ => Vec::new(),
             },
             Self::Preprocess(preprocess) => vec![Input::field("input", &preprocess.input)],
-            Self::Train(train) => vec![Input::field("data", &train.data)],
+            Self::Train(train) => {
+                let init = train.init.iter().map(|init| Input {
+                    role: "init".to_owned(),
+                    path: vec!["init".to_owned(), "from".to_owned()],
+                    reference: init.from.clone(),
+                });
+                std::iter::once(Input::field("data", &train.data))
+                    .chain(init)
+                    .collect()
+            }
             Self::Evaluate(evaluate) => {
                 vec![
                     Input::field("model", &evaluate.model),
@@ -134,7 +143,7 @@ impl Kind {
         let left_out: &[&str] = match self {
             Self::Download(_) => &[],
             Self::Preprocess(_) => &["input"],
-            Self::Train(_) => &["data", "checkpoint"],
+            Self::Train(_) => &["data", "init", "checkpoint", "log_every"],
             Self::Evaluate(_) => &["model", "data"],
             Self::Export(_) => &["model", "metrics"],
             Self::Command(_) => &["inputs"],
@@ -153,8 +162,10 @@ impl Kind {
             Self::Train(_) => Some(vec![
                 "train_loss",
                 "train_accuracy",
+                "train_mae",
                 "val_loss",
                 "val_accuracy",
+                "val_mae",
                 "parameters",
                 "epochs",
             ]),

@@ -97,13 +97,15 @@ fn reference_mistake(
     // A command can make anything, so it may stand in for any other kind.
     let wanted: &[&str] = match (kind, role) {
         (Kind::Train(_) | Kind::Evaluate(_), "data") => &["preprocess", "command"],
+        (Kind::Train(_), "init") => &["train", "export", "download", "command"],
         (Kind::Evaluate(_) | Kind::Export(_), "model") => &["train", "command"],
         (Kind::Export(_), _) => &["evaluate", "train", "command"],
         (Kind::Preprocess(_), _) => &["download", "command"],
         _ => &Kind::NAMES,
     };
     let Some(stage) = reference.stage() else {
-        let takes_files = matches!(kind, Kind::Preprocess(_) | Kind::Command(_) | Kind::Download(_));
+        let takes_files =
+            matches!(kind, Kind::Preprocess(_) | Kind::Command(_) | Kind::Download(_)) || role == "init";
         return (!takes_files).then(|| {
             Diagnostic::new(
                 format!("`{reference}` is a file of the project; a stage is expected here"),

@@ -97,7 +97,7 @@ fn figures(tally: &Tally, asked: &[Metric]) -> Metrics {
                 let names = ["macro_precision", "macro_recall", "macro_f1"];
                 figures.extend(names.into_iter().zip(tally.macro_means()));
             }
-            Metric::Accuracy | Metric::Loss | Metric::Confusion | Metric::Predictions => {}
+            _ => {}
         }
     }
     let named = figures.into_iter().map(|(name, value)| (name.to_owned(), value));

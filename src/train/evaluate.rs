@@ -5,7 +5,7 @@ use candle_core::Device;
 use super::error::TrainError;
 use super::metrics::{Judged, Tally};
 use super::tensor_file::input_tensor;
-use crate::data::{Batch, Dataset, Loader, LoaderConfig, Normalization, Split};
+use crate::data::{Batch, Dataset, Loader, LoaderConfig, Normalization, Split, Targets};
 use crate::event::Monitor;
 use crate::models::{Network, Pass};
 use crate::spec::{Precision, SplitName};
@@ -49,7 +49,8 @@ pub fn evaluate(
         if monitor.stopped() {
             return Err(TrainError::Interrupted);
         }
-        let Batch { inputs, labels, .. } = batch?;
+        let Batch { inputs, targets, .. } = batch?;
+        let Targets::Classes(labels) = targets else { unreachable!() };
         let inputs = input_tensor(inputs, labels.len(), split.shape(), &Device::Cpu)?;
         let logits = network.forward(&inputs, &pass)?.flatten_all()?.to_vec1::<f32>()?;
         for (logits, &label) in logits.chunks_exact(classes).zip(&labels) {

@@ -60,6 +60,7 @@ impl LearningRate {
                 let angle = PI * f64::from(epoch) / f64::from(t_max);
                 low + (self.base - low) * (1.0 + angle.cos()) / 2.0
             }
+            other => panic!("{other:?}"),
         }
     }
 }

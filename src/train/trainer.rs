@@ -17,7 +17,7 @@ use super::optimizer::Optimizer;
 use super::progress::{Progress, Steps};
 use super::schedule::LearningRate;
 use super::tensor_file::{NamedTensors, input_tensor, to_host};
-use crate::data::{Batch, Dataset, Loader, LoaderConfig, Normalization, Split};
+use crate::data::{Batch, Dataset, Loader, LoaderConfig, Normalization, Split, Targets};
 use crate::event::{Activity, Monitor};
 use crate::models::{Network, Pass};
 use crate::ops::{CrossEntropy, cross_entropy};
@@ -225,7 +225,8 @@ impl<'a> Trainer<'a> {
     /// the mean over its step's samples, times the loss scale.
     fn loss(&mut self, batch: Batch) -> Result<Tensor, TrainError> {
         let recipe = self.task.recipe;
-        let Batch { inputs, labels, .. } = batch;
+        let Batch { inputs, targets, .. } = batch;
+        let Targets::Classes(labels) = targets else { unreachable!() };
         let inputs = input_tensor(inputs, labels.len(), self.task.dataset.shape(), &Device::Cpu)?;
         let (epoch, index) = (self.progress.epoch, self.progress.batch);
         let pass = Pass {
@@ -235,7 +236,7 @@ impl<'a> Trainer<'a> {
             step: epoch.wrapping_mul(self.steps.batches()).wrapping_add(index),
         };
         let logits = self.network.forward(&inputs, &pass)?;
-        let spec::Loss::CrossEntropy(options) = &recipe.loss;
+        let Some(spec::Loss::CrossEntropy(options)) = &recipe.loss else { unreachable!() };
         let divisor = self.steps.samples_of(self.steps.step_of(index)) as f64;
         let loss = cross_entropy(
             &logits,

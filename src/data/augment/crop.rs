@@ -12,7 +12,7 @@ pub(super) struct Crop {
 impl Crop {
     pub fn new(spec: &spec::RandomCrop) -> Self {
         Self {
-            padding: spec.padding.get(),
+            padding: spec.padding,
         }
     }
 }
@@ -99,7 +99,8 @@ mod tests {
     #[test]
     fn every_place_is_drawn() {
         let spec = spec::RandomCrop {
-            padding: 1.try_into().unwrap(),
+            size: None,
+            padding: 1,
         };
         let crop = Crop::new(&spec);
         let mut seen = std::collections::BTreeSet::new();

@@ -57,6 +57,7 @@ impl Augmentation {
             match spec {
                 spec::Augment::RandomCrop(spec) => Box::new(Crop::new(spec)),
                 spec::Augment::RandomHorizontalFlip(spec) => Box::new(HorizontalFlip::new(spec)),
+                other => panic!("{other:?}"),
             }
         });
         Ok(Self {

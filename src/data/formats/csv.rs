@@ -135,7 +135,7 @@ impl<'a> Table<'a> {
                 header.push(name);
             }
         }
-        let label = match &options.label {
+        let label = match &options.label.as_slice()[0] {
             Column::Index(index) => {
                 let count = i64::try_from(columns).unwrap_or(i64::MAX);
                 let index = i64::from(*index);
@@ -272,7 +272,7 @@ impl<'a> Table<'a> {
 }
 
 fn index_text(options: &Csv) -> String {
-    match &options.label {
+    match &options.label.as_slice()[0] {
         Column::Index(index) => index.to_string(),
         Column::Name(name) => name.clone(),
     }

@@ -87,6 +87,7 @@ impl Optimizer {
         let (rule, weight_decay): (Box<dyn Rule>, _) = match recipe {
             spec::Optimizer::Sgd(sgd) => (Box::new(Sgd::new(sgd)), sgd.weight_decay),
             spec::Optimizer::AdamW(adamw) => (Box::new(AdamW::new(adamw)), adamw.weight_decay),
+            other => panic!("{other:?}"),
         };
         let slots = parameters.iter().map(|parameter| Slot {
             name: parameter.name.clone(),
