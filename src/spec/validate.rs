@@ -10,6 +10,7 @@ use super::diagnostic::{Diagnostic, suggest};
 use super::node::{Key, Node, Value};
 use super::sweep::sweep_mistakes;
 use super::table_check::table_mistakes;
+use super::train::learning_mistakes;
 use super::{Command, Kind, MetricPath, Pipeline, Reference, Stage, Train};
 
 /// Whether `name` can name a stage, a table or a parameter: letters, digits, `_` and `-`, from a
@@ -268,6 +269,7 @@ fn train_mistakes(
             .help("leave at least one epoch for the schedule"),
         );
     }
+    learning_mistakes(train, mistakes, &place);
 }
 
 /// What is wrong with a metric's path: no such stage, or one that reports no such metric.

@@ -138,7 +138,9 @@ pub(super) fn limited_tensor(gradient: &Tensor, factor: f32, limit: f32) -> cand
     if limit == f32::INFINITY {
         return Ok(gradient);
     }
-    gradient.clamp(-limit, limit)
+    // On some devices a minimum of NaN and a number is the number.
+    let is_nan = gradient.ne(&gradient)?;
+    is_nan.where_cond(&gradient, &gradient.clamp(-limit, limit)?)
 }
 
 fn sum_of_squares(tensor: &Tensor, factor: f32, limit: f32) -> candle_core::Result<f64> {

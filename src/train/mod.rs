@@ -7,8 +7,9 @@
 //! of threads, and after any interruption: every draw is counter-based, sums have a fixed order,
 //! and a [`Checkpoint`] holds everything that the rest of a training depends on.
 //!
-//! The parts: [`Optimizer`] (the update of the weights), [`LearningRate`] (the schedule),
-//! [`LossScale`] (half precision), and the loop that joins them.
+//! The parts: [`Optimizer`] (the update of the weights), [`parameter_settings`] (what the recipe's
+//! groups ask for), [`Ema`] (the average of the weights), [`LearningRate`] (the schedule),
+//! [`LossScale`] (half precision), [`Tally`] (the figures), and the loop that joins them.
 
 mod checkpoint;
 mod ema;

@@ -1,6 +1,7 @@
 //! The `train` kind: a dataset and an architecture become weights.
 
 mod augment;
+mod check;
 mod keeping;
 mod loss;
 mod optimizer;
@@ -20,6 +21,7 @@ pub use augment::{
     RandomCrop, RandomErasing, RandomFlip, RandomGrayscale, RandomResizedCrop, RandomRotation, Resize, Size,
     TrivialAugment,
 };
+pub(super) use check::learning_mistakes;
 pub use keeping::{Checkpoint, EarlyStop, Monitored, Select, Validate};
 pub use loss::{BinaryCrossEntropy, CrossEntropy, Huber, Loss, Mse};
 pub use optimizer::{Adam, AdamW, Clip, DecayOn, Ema, Lion, Optimizer, ParameterGroup, Sgd};

@@ -30,7 +30,7 @@ pub struct Tally {
 /// What a task's figures are made of.
 #[derive(Clone, Debug)]
 enum Figures {
-    Classes(ClassTally),
+    Classes(Box<ClassTally>),
     Labels(LabelTally),
     Numbers(NumberTally),
 }
@@ -73,7 +73,7 @@ impl Tally {
     /// [`Tally::without_scores`].
     pub fn new(task: Task, outputs: usize) -> Self {
         let figures = match task {
-            Task::Classification => Figures::Classes(ClassTally::new(outputs)),
+            Task::Classification => Figures::Classes(Box::new(ClassTally::new(outputs))),
             Task::MultiLabel => Figures::Labels(LabelTally::new(outputs)),
             Task::Regression => Figures::Numbers(NumberTally::new(outputs)),
         };
