@@ -15,6 +15,7 @@ use crate::fingerprint::Digest;
 use crate::plan::StageKey;
 use crate::spec::{EpochLimits, Kind};
 use crate::stages::{
+    DeviceChoice,
     CommandStage, DownloadStage, EvaluateStage, ExportStage, Job, Outcome, PreprocessStage, Stage,
     StageError, TrainStage,
 };
@@ -61,6 +62,7 @@ pub(super) struct Task {
     pub inputs: BTreeMap<String, TaskInput>,
     pub limits: Option<EpochLimits>,
     pub threads: usize,
+    pub device: DeviceChoice,
     pub project: PathBuf,
     pub mirrors: Vec<(String, String)>,
     pub placement: Placement,
@@ -145,6 +147,7 @@ impl Task {
                 "started": started.to_string(),
                 "seconds": seconds,
                 "threads": self.threads,
+                "device": self.device,
                 "peak_memory": peak_memory,
             }),
         };
@@ -204,6 +207,7 @@ impl Task {
             log: lease.log(),
             threads: self.threads,
             limits: self.limits.clone(),
+            device: self.device,
         })
     }
 

@@ -68,6 +68,7 @@ mod tests {
             log: folder.join("log"),
             threads: 2,
             limits: None,
+            device: crate::stages::DeviceChoice::Cpu,
         }
     }
 

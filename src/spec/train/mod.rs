@@ -61,6 +61,9 @@ pub struct Train {
     /// Samples a micro-batch.
     #[serde(default = "default_batch_size")]
     pub batch_size: NonZeroU32,
+    /// Leave out the last micro-batch of an epoch where it is smaller than the others.
+    #[serde(default)]
+    pub drop_last: bool,
     /// Micro-batches per optimizer step.
     #[serde(default = "one")]
     pub accumulate: NonZeroU32,
