@@ -5,8 +5,9 @@ use candle_core::{Device, Tensor};
 use super::error::TrainError;
 use super::metrics::{self, Judged, Tally};
 use super::setup::{Target, loss_operation};
+use super::staging::{Staged, stage};
 use super::tensor_file::input_tensor;
-use crate::data::{Batch, Dataset, Loader, LoaderConfig, Normalization, SampleShape, Split, Targets};
+use crate::data::{Dataset, Loader, LoaderConfig, Normalization, SampleShape, Split, Targets};
 use crate::event::Monitor;
 use crate::models::{Network, Pass};
 use crate::ops;
@@ -63,12 +64,13 @@ pub fn evaluate(
     let width = options.target.outputs();
     let mut tally = Tally::new(options.target.task, width);
     let mut index = 0;
-    for batch in loader.epoch(0, 0) {
+    let flips = options.test_time_flip;
+    for batch in stage(loader.epoch(0, 0), loader.shape(), &options.device, flips) {
         if monitor.stopped() {
             return Err(TrainError::Interrupted);
         }
-        let batch = batch?;
-        let mut outputs = outputs(network, &batch, loader.shape(), options)?;
+        let mut batch = batch?;
+        let mut outputs = outputs(network, &mut batch, loader.shape(), options)?;
         let losses = ops::loss_per_sample(&outputs, wanted(&batch.targets), &loss, width)?;
         unscale(&mut outputs, options);
         let mut values = vec![0f32; width];
@@ -108,20 +110,17 @@ pub fn evaluate(
 /// The outputs for a batch, `[N, outputs]` on the host.
 fn outputs(
     network: &Network,
-    batch: &Batch,
+    batch: &mut Staged,
     shape: SampleShape,
     options: &Evaluation,
 ) -> Result<Vec<f32>, TrainError> {
     let pass = Pass::evaluate(options.precision);
-    let input = |values: Vec<f32>| input_tensor(values, batch.samples.len(), shape, &options.device);
     let host = |outputs: Tensor| outputs.flatten_all()?.to_vec1::<f32>();
-    let mut outputs = host(network.forward(&input(batch.inputs.clone())?, &pass)?)?;
-    if options.test_time_flip
-        && let SampleShape::Image { width, .. } = shape
-    {
-        let mut mirrored = batch.inputs.clone();
+    let mut outputs = host(network.forward(&batch.inputs, &pass)?)?;
+    if let (Some(mut mirrored), SampleShape::Image { width, .. }) = (batch.host.take(), shape) {
         mirrored.chunks_exact_mut(width).for_each(<[f32]>::reverse);
-        let mirrored = host(network.forward(&input(mirrored)?, &pass)?)?;
+        let mirrored = input_tensor(mirrored, batch.samples, shape, &options.device)?;
+        let mirrored = host(network.forward(&mirrored, &pass)?)?;
         for (output, mirrored) in outputs.iter_mut().zip(mirrored) {
             *output = (*output + mirrored) / 2.0;
         }

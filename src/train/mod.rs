@@ -24,6 +24,7 @@ mod optimizer;
 mod progress;
 mod schedule;
 mod setup;
+mod staging;
 mod tensor_file;
 mod threads;
 mod trainer;

@@ -6,7 +6,7 @@ use candle_core::Tensor;
 
 use super::clock::{Clock, Phase};
 use super::Trainer;
-use crate::data::{Batch, Targets};
+use crate::data::Targets;
 use crate::event::Activity;
 use crate::models::Pass;
 use crate::ops;
@@ -16,7 +16,7 @@ use crate::train::evaluate::wanted;
 use crate::train::gradients::{Gradients, all_finite, clip_factor};
 use crate::train::history::{EpochRow, Exact, Scaling};
 use crate::train::metrics::argmax;
-use crate::train::tensor_file::input_tensor;
+use crate::train::staging::{Staged, stage};
 
 /// The shortest time between two reports on batches.
 const REPORT_EVERY: Duration = Duration::from_millis(100);
@@ -51,13 +51,16 @@ impl Trainer<'_> {
         if self.progress.batch < batches {
             let setup = self.setup;
             let left = (batches - self.progress.batch) as usize;
-            let served = setup.loader.epoch(epoch, self.progress.batch as usize).take(left);
-            for batch in served {
+            let served = setup
+                .loader
+                .epoch(epoch, self.progress.batch as usize)
+                .take(left);
+            for batch in stage(served, setup.input(), &self.task.device, false) {
                 let batch = batch?;
                 clock.tick(Phase::Data);
                 let index = self.progress.batch;
                 let step = self.setup.steps.step_of(index);
-                seen += batch.samples.len() as u64;
+                seen += batch.samples as u64;
                 match self.forward(batch, weights[step as usize])? {
                     Forward::Loss(loss) => {
                         clock.tick(Phase::Forward);
@@ -133,14 +136,8 @@ impl Trainer<'_> {
     }
 
     /// The forward pass of a micro-batch of a step whose mean divides by `divisor`.
-    fn forward(&mut self, batch: Batch, divisor: f64) -> Result<Forward, TrainError> {
-        let Batch {
-            inputs,
-            samples,
-            targets,
-            ..
-        } = batch;
-        let inputs = input_tensor(inputs, samples.len(), self.setup.input(), &self.task.device)?;
+    fn forward(&mut self, batch: Staged, divisor: f64) -> Result<Forward, TrainError> {
+        let Staged { inputs, targets, .. } = batch;
         let (epoch, index) = (self.progress.epoch, self.progress.batch);
         let pass = Pass {
             train: true,
