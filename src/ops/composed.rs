@@ -1,12 +1,15 @@
 //! The same operations as compositions of candle's own, for devices without a kernel of ours. Only
 //! operations whose gradient was verified are used: no pooling, no ReLU, no maximum of candle's.
 
+mod activation;
+
 use candle_core::{D, DType, Result, Tensor};
 
 use super::batch_norm::{EPSILON, Epilogue, Statistics, remember};
 use super::conv::Window;
 use super::loss::CrossEntropy;
 use crate::spec::Precision;
+pub(super) use activation::activation;
 
 /// Rounds values, and in the backward pass gradients, to the format.
 fn rounded(x: &Tensor, precision: Precision) -> Result<Tensor> {

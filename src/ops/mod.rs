@@ -29,8 +29,9 @@ mod scratch;
 mod tensor;
 #[cfg(test)]
 pub(crate) mod testing;
+mod vectors;
 
-pub use activation::relu;
+pub use activation::{gelu, hardsigmoid, hardswish, leaky_relu, relu, sigmoid, silu, tanh};
 pub use batch_norm::{Epilogue, RunningStatistics, Statistics, batch_norm};
 pub use conv::{Window, conv2d};
 pub use dropout::{DropoutKey, dropout};
