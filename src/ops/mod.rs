@@ -31,8 +31,8 @@ mod tensor;
 pub(crate) mod testing;
 
 pub use activation::relu;
-pub use batch_norm::{Epilogue, RunningStatistics, Statistics, batch_norm};
-pub use conv::{Window, conv2d};
+pub use batch_norm::{BatchNormOptions, Epilogue, RunningStatistics, Statistics, batch_norm};
+pub use conv::{ConvOptions, Window, conv2d};
 pub use dropout::{DropoutKey, dropout};
 pub use error::OpError;
 pub use layout::{flatten, to_channels_last};
