@@ -169,11 +169,17 @@ impl CustomOp3 for LayerNorm {
                 tensor::with_values(gradient, |gradient| Ok(backward(x, weight, gradient)))
             })
         })?;
-        let narrow = |sums: Vec<f64>| sums.into_iter().map(|sum| sum as f32).collect();
+        let narrow = |operand: &Tensor, sums: Vec<f64>| {
+            let values = sums.into_iter().map(|sum| sum as f32).collect();
+            operand
+                .track_op()
+                .then(|| tensor::from_values(values, operand.shape()))
+                .transpose()
+        };
         Ok((
             Some(tensor::from_values(for_x, x.shape())?),
-            Some(tensor::from_values(narrow(for_weight), weight.shape())?),
-            Some(tensor::from_values(narrow(for_bias), bias.shape())?),
+            narrow(weight, for_weight)?,
+            narrow(bias, for_bias)?,
         ))
     }
 }
