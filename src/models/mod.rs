@@ -10,6 +10,8 @@
 //! - `conv_net`: `blocks.0.conv.weight`, `blocks.0.norm.weight`, ..., `head.weight`, `head.bias`.
 //! - `resnet18`: `torchvision.models.resnet18`; the stem `cifar` only changes the shape of
 //!   `conv1.weight`.
+//! - `vit`: `torchvision.models.VisionTransformer`.
+//! - `sequential`: a `torch.nn.Sequential` of the same layers, each named by its place in the list.
 
 mod builder;
 mod conv_net;
@@ -18,6 +20,8 @@ mod layers;
 mod mlp;
 mod network;
 mod resnet;
+mod sequential;
+mod vit;
 
 pub use error::ModelError;
 pub use network::{InputShape, Network, Parameter, Pass, build, check};

@@ -14,6 +14,8 @@ use super::conv_net::ConvNet;
 use super::error::ModelError;
 use super::mlp::Mlp;
 use super::resnet::{self, ResNet};
+use super::sequential::Sequential;
+use super::vit::VisionTransformer;
 use crate::ops::RunningStatistics;
 use crate::spec::{Model, Precision};
 
@@ -157,6 +159,8 @@ pub fn check(model: &Model, input: InputShape, outputs: usize) -> Result<(), Mod
     match model {
         Model::Mlp(spec) => Mlp::check(spec, input, outputs),
         Model::ConvNet(spec) => ConvNet::check(spec, input, outputs),
+        Model::Vit(spec) => VisionTransformer::check(spec, input, outputs),
+        Model::Sequential(spec) => Sequential::check(spec, input, outputs),
         other => match resnet::Form::of(other) {
             Some(form) => form.check(input, outputs),
             None => panic!("{other:?}"),
@@ -197,6 +201,8 @@ pub fn build(
     let architecture: Box<dyn Architecture> = match model {
         Model::Mlp(spec) => Box::new(Mlp::build(spec, input, outputs, &mut builder)?),
         Model::ConvNet(spec) => Box::new(ConvNet::build(spec, input, outputs, &mut builder)?),
+        Model::Vit(spec) => Box::new(VisionTransformer::build(spec, input, outputs, &mut builder)?),
+        Model::Sequential(spec) => Box::new(Sequential::build(spec, input, outputs, &mut builder)?),
         other => match resnet::Form::of(other) {
             Some(form) => Box::new(ResNet::build(form, input, outputs, &mut builder)?),
             None => panic!("{other:?}"),

@@ -32,6 +32,7 @@ mod scratch;
 mod tensor;
 #[cfg(test)]
 pub(crate) mod testing;
+mod tokens;
 mod vectors;
 
 pub use activation::{gelu, hardsigmoid, hardswish, leaky_relu, relu, sigmoid, silu, tanh};
@@ -42,7 +43,8 @@ pub use conv::{ConvOptions, Window, conv2d};
 pub use dropout::{DropoutKey, dropout};
 pub use error::OpError;
 pub use layer_norm::layer_norm;
-pub use layout::{flatten, to_channels_last};
+pub use layout::{flatten, flatten_channels_last, to_channels_last};
 pub use linear::linear;
 pub use loss::{CrossEntropy, Loss, Targets, cross_entropy, cross_entropy_per_sample};
 pub use pool::{global_average_pool, max_pool2d};
+pub use tokens::{embed_tokens, first_token};
