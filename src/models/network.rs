@@ -11,8 +11,10 @@ use serde::{Deserialize, Serialize};
 
 use super::builder::Builder;
 use super::conv_net::ConvNet;
+use super::efficientnet::EfficientNet;
 use super::error::ModelError;
 use super::mlp::Mlp;
+use super::mobilenet::MobileNet;
 use super::resnet::{self, ResNet};
 use crate::ops::RunningStatistics;
 use crate::spec::{Model, Precision};
@@ -157,6 +159,8 @@ pub fn check(model: &Model, input: InputShape, outputs: usize) -> Result<(), Mod
     match model {
         Model::Mlp(spec) => Mlp::check(spec, input, outputs),
         Model::ConvNet(spec) => ConvNet::check(spec, input, outputs),
+        Model::EfficientnetB0(_) => EfficientNet::check(input, outputs),
+        Model::MobilenetV3Small(_) => MobileNet::check(input, outputs),
         other => match resnet::Form::of(other) {
             Some(form) => form.check(input, outputs),
             None => panic!("{other:?}"),
@@ -197,6 +201,8 @@ pub fn build(
     let architecture: Box<dyn Architecture> = match model {
         Model::Mlp(spec) => Box::new(Mlp::build(spec, input, outputs, &mut builder)?),
         Model::ConvNet(spec) => Box::new(ConvNet::build(spec, input, outputs, &mut builder)?),
+        Model::EfficientnetB0(spec) => Box::new(EfficientNet::build(spec, input, outputs, &mut builder)?),
+        Model::MobilenetV3Small(spec) => Box::new(MobileNet::build(spec, input, outputs, &mut builder)?),
         other => match resnet::Form::of(other) {
             Some(form) => Box::new(ResNet::build(form, input, outputs, &mut builder)?),
             None => panic!("{other:?}"),

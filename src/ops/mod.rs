@@ -15,6 +15,7 @@
 mod activation;
 mod batch_norm;
 mod batch_norm_kernels;
+mod channel_scale;
 mod composed;
 mod conv;
 mod dropout;
@@ -26,12 +27,15 @@ mod matmul;
 mod pool;
 mod round;
 mod scratch;
+mod stochastic_depth;
 mod tensor;
 #[cfg(test)]
 pub(crate) mod testing;
+mod vectors;
 
-pub use activation::relu;
+pub use activation::{gelu, hardsigmoid, hardswish, leaky_relu, relu, sigmoid, silu, tanh};
 pub use batch_norm::{BatchNormOptions, Epilogue, RunningStatistics, Statistics, batch_norm};
+pub use channel_scale::scale_channels;
 pub use conv::{ConvOptions, Window, conv2d};
 pub use dropout::{DropoutKey, dropout};
 pub use error::OpError;
@@ -39,3 +43,4 @@ pub use layout::{flatten, to_channels_last};
 pub use linear::linear;
 pub use loss::{CrossEntropy, Loss, Targets, cross_entropy, cross_entropy_per_sample};
 pub use pool::{global_average_pool, max_pool2d};
+pub use stochastic_depth::stochastic_depth;
