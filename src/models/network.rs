@@ -11,8 +11,10 @@ use serde::{Deserialize, Serialize};
 
 use super::builder::Builder;
 use super::conv_net::ConvNet;
+use super::efficientnet::EfficientNet;
 use super::error::ModelError;
 use super::mlp::Mlp;
+use super::mobilenet::MobileNet;
 use super::resnet::{self, ResNet};
 use super::sequential::Sequential;
 use super::vit::VisionTransformer;
@@ -161,6 +163,8 @@ pub fn check(model: &Model, input: InputShape, outputs: usize) -> Result<(), Mod
         Model::ConvNet(spec) => ConvNet::check(spec, input, outputs),
         Model::Vit(spec) => VisionTransformer::check(spec, input, outputs),
         Model::Sequential(spec) => Sequential::check(spec, input, outputs),
+        Model::EfficientnetB0(_) => EfficientNet::check(input, outputs),
+        Model::MobilenetV3Small(_) => MobileNet::check(input, outputs),
         other => match resnet::Form::of(other) {
             Some(form) => form.check(input, outputs),
             None => panic!("{other:?}"),
@@ -203,6 +207,8 @@ pub fn build(
         Model::ConvNet(spec) => Box::new(ConvNet::build(spec, input, outputs, &mut builder)?),
         Model::Vit(spec) => Box::new(VisionTransformer::build(spec, input, outputs, &mut builder)?),
         Model::Sequential(spec) => Box::new(Sequential::build(spec, input, outputs, &mut builder)?),
+        Model::EfficientnetB0(spec) => Box::new(EfficientNet::build(spec, input, outputs, &mut builder)?),
+        Model::MobilenetV3Small(spec) => Box::new(MobileNet::build(spec, input, outputs, &mut builder)?),
         other => match resnet::Form::of(other) {
             Some(form) => Box::new(ResNet::build(form, input, outputs, &mut builder)?),
             None => panic!("{other:?}"),

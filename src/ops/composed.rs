@@ -218,3 +218,24 @@ pub(super) fn cross_entropy(logits: &Tensor, labels: &[u32], options: CrossEntro
     let sum = ((of_label * (1.0 - smoothing))? + (even * (smoothing / classes))?)?;
     sum * (-1.0 / options.divisor)
 }
+
+pub(super) fn scale_channels(x: &Tensor, scale: &Tensor, precision: Precision) -> Result<Tensor> {
+    let (batch, _, _, channels) = x.dims4()?;
+    let scale = scale.contiguous()?.reshape((batch, 1, 1, channels))?;
+    rounded(&x.broadcast_mul(&scale)?, precision)
+}
+
+pub(super) fn stochastic_depth(
+    x: &Tensor,
+    residual: &Tensor,
+    factors: Vec<f32>,
+    precision: Precision,
+) -> Result<Tensor> {
+    let mut shape = vec![1; x.rank()];
+    shape[0] = factors.len();
+    let factors = Tensor::from_vec(factors, shape, x.device())?;
+    // Not a product: what is left out is 0, were it infinite.
+    let left_out = factors.eq(0.0)?.broadcast_as(x.shape())?;
+    let kept = left_out.where_cond(&x.zeros_like()?, &x.broadcast_mul(&factors)?)?;
+    rounded(&(kept + residual)?, precision)
+}

@@ -9,6 +9,7 @@ use rayon::prelude::*;
 use super::geometry::{Geometry, Window};
 use super::kernels::with_rounded;
 use crate::ops::round::round_in_place;
+use crate::ops::vectors::with_wide_vectors;
 use crate::spec::Precision;
 
 /// Channels that are summed together.
@@ -23,7 +24,7 @@ pub(super) fn forward(
     bias: Option<&[f32]>,
     precision: Precision,
 ) -> Vec<f32> {
-    let channels = geometry.input.channels;
+    let (channels, size) = (geometry.input.channels, geometry.window.size);
     let weight = pack_weight(geometry, weight, precision);
     let mut y = vec![0.0; geometry.output.len()];
     with_rounded(x, precision, |x| {
@@ -33,18 +34,19 @@ pub(super) fn forward(
                 let (image, row) = (index / geometry.output.height, index % geometry.output.height);
                 let x = &x[image * geometry.input.image_len()..][..geometry.input.image_len()];
                 let tap_rows = geometry.taps_inside(row, geometry.input.height);
+                let mut terms = Vec::with_capacity(size * size);
                 for (column, y) in y.chunks_exact_mut(channels).enumerate() {
-                    let tap_columns = geometry.taps_inside(column, geometry.input.width);
-                    let source = |tap_row, tap_column| {
-                        let pixel = geometry.pixel_under(row, tap_row) * geometry.input.width
-                            + geometry.pixel_under(column, tap_column);
-                        (pixel, tap_row * geometry.window.size + tap_column)
-                    };
-                    sum_products(y, x, &weight, bias, || {
-                        let rows = tap_rows.clone();
-                        let columns = tap_columns.clone();
-                        rows.flat_map(move |row| columns.clone().map(move |column| source(row, column)))
-                    });
+                    terms.clear();
+                    for tap_row in tap_rows.clone() {
+                        let start = geometry.pixel_under(row, tap_row) * geometry.input.width;
+                        for tap_column in geometry.taps_inside(column, geometry.input.width) {
+                            terms.push(Term {
+                                pixel: start + geometry.pixel_under(column, tap_column),
+                                tap: tap_row * size + tap_column,
+                            });
+                        }
+                    }
+                    sum_products(y, x, &weight, bias, &terms);
                 }
                 round_in_place(y, precision);
             });
@@ -59,7 +61,7 @@ pub(super) fn input_gradient(
     output_gradient: &[f32],
     precision: Precision,
 ) -> Vec<f32> {
-    let channels = geometry.input.channels;
+    let (channels, size) = (geometry.input.channels, geometry.window.size);
     let output = geometry.output;
     let weight = pack_weight(geometry, weight, precision);
     let mut gradient = vec![0.0; geometry.input.len()];
@@ -70,18 +72,18 @@ pub(super) fn input_gradient(
             .for_each(|(index, gradient)| {
                 let (image, row) = (index / geometry.input.height, index % geometry.input.height);
                 let output_gradient = &output_gradient[image * output.image_len()..][..output.image_len()];
+                let mut terms = Vec::with_capacity(size * size);
                 for (column, gradient) in gradient.chunks_exact_mut(channels).enumerate() {
-                    sum_products(gradient, output_gradient, &weight, None, || {
-                        geometry
-                            .positions_over(row, output.height)
-                            .flat_map(move |(tap_row, y)| {
-                                geometry
-                                    .positions_over(column, output.width)
-                                    .map(move |(tap_column, x)| {
-                                        (y * output.width + x, tap_row * geometry.window.size + tap_column)
-                                    })
-                            })
-                    });
+                    terms.clear();
+                    for (tap_row, y) in geometry.positions_over(row, output.height) {
+                        for (tap_column, x) in geometry.positions_over(column, output.width) {
+                            terms.push(Term {
+                                pixel: y * output.width + x,
+                                tap: tap_row * size + tap_column,
+                            });
+                        }
+                    }
+                    sum_products(gradient, output_gradient, &weight, None, &terms);
                 }
                 round_in_place(gradient, precision);
             });
@@ -146,58 +148,62 @@ fn image_weight_gradient(geometry: &Geometry, x: &[f32], output_gradient: &[f32]
             for tap_column in 0..size {
                 let columns = geometry.columns_inside(tap_column);
                 let sum = &mut sums[(tap_row * size + tap_column) * channels..][..channels];
-                for (block, sum) in sum.chunks_mut(LANES).enumerate() {
-                    let lanes = sum.len();
-                    let mut total = [0.0f32; LANES];
-                    for column in columns.clone() {
-                        let pixel = geometry.pixel_under(column, tap_column);
-                        multiply_add(
-                            &mut total,
-                            &x[pixel * channels + block * LANES..][..lanes],
-                            &output_gradient[column * channels + block * LANES..][..lanes],
-                        );
+                with_wide_vectors(|| {
+                    for (block, sum) in sum.chunks_mut(LANES).enumerate() {
+                        let (start, lanes) = (block * LANES, sum.len());
+                        let mut total = [0.0f32; LANES];
+                        for column in columns.clone() {
+                            let pixel = geometry.pixel_under(column, tap_column);
+                            multiply_add(
+                                &mut total,
+                                &x[pixel * channels + start..][..lanes],
+                                &output_gradient[column * channels + start..][..lanes],
+                            );
+                        }
+                        sum.iter_mut().zip(total).for_each(|(sum, total)| *sum += total);
                     }
-                    sum.iter_mut().zip(total).for_each(|(sum, total)| *sum += total);
-                }
+                });
             }
         }
     }
     sums
 }
 
-/// Sets each channel of `target` to the bias plus the sum over `pairs` (pixel of `images`, tap of
-/// `weight`) of their products.
-fn sum_products<Pairs: Iterator<Item = (usize, usize)>>(
-    target: &mut [f32],
-    images: &[f32],
-    weight: &[f32],
-    bias: Option<&[f32]>,
-    pairs: impl Fn() -> Pairs,
-) {
+/// A pixel and the tap that it is multiplied by.
+struct Term {
+    pixel: usize,
+    tap: usize,
+}
+
+/// Sets each channel of `target` to the bias plus the sum of the terms.
+fn sum_products(target: &mut [f32], images: &[f32], weight: &[f32], bias: Option<&[f32]>, terms: &[Term]) {
     let channels = target.len();
-    for (block, target) in target.chunks_mut(LANES).enumerate() {
-        let (start, lanes) = (block * LANES, target.len());
-        let mut total = [0.0f32; LANES];
-        for (pixel, tap) in pairs() {
-            multiply_add(
-                &mut total,
-                &images[pixel * channels + start..][..lanes],
-                &weight[tap * channels + start..][..lanes],
-            );
+    with_wide_vectors(|| {
+        for (block, target) in target.chunks_mut(LANES).enumerate() {
+            let (start, lanes) = (block * LANES, target.len());
+            let mut total = [0.0f32; LANES];
+            for term in terms {
+                multiply_add(
+                    &mut total,
+                    &images[term.pixel * channels + start..][..lanes],
+                    &weight[term.tap * channels + start..][..lanes],
+                );
+            }
+            if let Some(bias) = bias {
+                let bias = &bias[start..][..lanes];
+                total
+                    .iter_mut()
+                    .zip(bias)
+                    .for_each(|(total, bias)| *total += bias);
+            }
+            target.copy_from_slice(&total[..lanes]);
         }
-        if let Some(bias) = bias {
-            total
-                .iter_mut()
-                .zip(&bias[start..][..lanes])
-                .for_each(|(total, bias)| *total += bias);
-        }
-        target.copy_from_slice(&total[..lanes]);
-    }
+    });
 }
 
 /// `total += left * right` for as many lanes as there are, which the compiler vectorises where there
 /// are all.
-#[inline]
+#[inline(always)]
 fn multiply_add(total: &mut [f32; LANES], left: &[f32], right: &[f32]) {
     if let (Some(left), Some(right)) = (left.first_chunk::<LANES>(), right.first_chunk::<LANES>()) {
         for lane in 0..LANES {
