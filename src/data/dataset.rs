@@ -161,7 +161,7 @@ impl Split {
         let samples = &inner.map[inner.samples.clone()];
         let position = self.position(index);
         match inner.shape {
-            SampleShape::Image { .. } => {
+            SampleShape::Image { .. } | SampleShape::Images { .. } => {
                 let len = inner.shape.len();
                 RawSample::Pixels(&samples[position * len..][..len])
             }

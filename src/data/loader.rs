@@ -80,7 +80,9 @@ impl Loader {
                 shape: augmentation.shape_after(split.shape()),
                 augmentation,
                 pixel_tables: match split.shape() {
-                    SampleShape::Image { .. } => config.normalization.pixel_tables(),
+                    SampleShape::Image { .. } | SampleShape::Images { .. } => {
+                        config.normalization.pixel_tables()
+                    }
                     SampleShape::Features { .. } => Vec::new(),
                 },
                 normalization: config.normalization,

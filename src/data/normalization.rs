@@ -24,7 +24,7 @@ impl Normalization {
     /// f64 in the samples' order.
     pub fn measure(split: &Split) -> Self {
         let moments: Vec<(f64, f64)> = match split.shape() {
-            SampleShape::Image { channels, .. } => {
+            SampleShape::Image { channels, .. } | SampleShape::Images { channels } => {
                 count_pixels(split, channels).iter().map(pixel_moments).collect()
             }
             SampleShape::Features { columns } => feature_moments(split, columns),
@@ -60,7 +60,7 @@ impl Normalization {
         let wanted = shape.channels();
         if self.mean.len() != wanted || self.std.len() != wanted {
             let what = match shape {
-                SampleShape::Image { .. } => "channels",
+                SampleShape::Image { .. } | SampleShape::Images { .. } => "channels",
                 SampleShape::Features { .. } => "feature columns",
             };
             return Err(DataError::Options(format!(

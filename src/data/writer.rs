@@ -41,7 +41,7 @@ impl DatasetWriter {
     /// The shape is empty, the columns do not fit it, or the file cannot be made.
     pub fn create(folder: &Path, shape: SampleShape, columns: Vec<String>) -> Result<Self, DataError> {
         let named = match shape {
-            SampleShape::Image { .. } => columns.is_empty(),
+            SampleShape::Image { .. } | SampleShape::Images { .. } => columns.is_empty(),
             SampleShape::Features { columns: count } => columns.len() == count,
         };
         if shape.checked_len().is_none() || !named {
@@ -136,7 +136,9 @@ impl DatasetWriter {
             length: self.position - PROLOGUE as u64,
         };
         let samples = match self.shape {
-            shape @ SampleShape::Image { .. } => Samples::Pixels { shape, data },
+            shape @ (SampleShape::Image { .. } | SampleShape::Images { .. }) => {
+                Samples::Pixels { shape, data }
+            }
             SampleShape::Features { .. } => Samples::Features {
                 columns: std::mem::take(&mut self.columns),
                 data,

@@ -7,7 +7,7 @@ use std::path::Path;
 use candle_core::Device;
 use serde::Serialize;
 
-use crate::data::{Normalization, SampleShape};
+use crate::data::{DataError, Normalization, SampleShape};
 use crate::event::{Metrics, Monitor};
 use crate::spec::{ExportFormat, Kind, Model, Precision};
 use crate::train::{self, CARD_FILE, Card, TrainError, TrainedModel, WEIGHTS_FILE, on_threads, read_card};
@@ -110,6 +110,7 @@ fn write(
 ) -> Result<(), TrainError> {
     let (layout, range) = match card.input {
         SampleShape::Image { .. } => ("N,C,H,W", "pixels from 0 to 255 divided by 255"),
+        SampleShape::Images { .. } => return Err(DataError::various_sizes().into()),
         SampleShape::Features { .. } => ("N,F", "columns as they are in the source"),
     };
     let exported = ExportCard {

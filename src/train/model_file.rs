@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::TrainError;
 use super::tensor_file::{NamedTensors, encode, read_tensors, to_device, write_atomically};
-use crate::data::{Normalization, SampleShape};
+use crate::data::{DataError, Normalization, SampleShape};
 use crate::event::Metrics;
 use crate::models::{self, InputShape, Network};
 use crate::spec;
@@ -131,6 +131,7 @@ pub fn build(
             height,
             width,
         },
+        SampleShape::Images { .. } => return Err(DataError::various_sizes().into()),
         SampleShape::Features { columns } => InputShape::Features { columns },
     };
     Ok(models::build(architecture, input, classes, seed, device)?)
