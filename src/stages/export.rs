@@ -7,7 +7,7 @@ use std::path::Path;
 use candle_core::Device;
 use serde::Serialize;
 
-use crate::data::{Normalization, SampleShape, TargetScale};
+use crate::data::{DataError, Normalization, SampleShape, TargetScale};
 use crate::event::{Metrics, Monitor};
 use crate::spec::{EvalTransform, ExportFormat, Kind, Model, Precision, Task};
 use crate::train::{self, CARD_FILE, Card, TrainError, TrainedModel, WEIGHTS_FILE, on_threads, read_card};
@@ -121,7 +121,7 @@ fn write(
     let (layout, range) = match card.input {
         SampleShape::Image { .. } => ("N,C,H,W", "pixels from 0 to 255 divided by 255"),
         SampleShape::Features { .. } => ("N,F", "columns as they are in the source"),
-        SampleShape::Images { .. } => ("N,C,H,W", "images of one size, pixels from 0 to 255 divided by 255"),
+        SampleShape::Images { .. } => return Err(DataError::various_sizes().into()),
     };
     let target = &card.target;
     let (output_layout, meaning) = match target.task {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::error::TrainError;
 use super::setup::{Target, shortened};
 use super::tensor_file::{NamedTensors, encode, read_tensors, to_device, write_atomically};
-use crate::data::{Augmentation, Dataset, Normalization, SampleShape};
+use crate::data::{Augmentation, DataError, Dataset, Normalization, SampleShape};
 use crate::event::Metrics;
 use crate::models::{self, InputShape, Network};
 use crate::spec;
@@ -153,12 +153,7 @@ pub fn build(
             width,
         },
         SampleShape::Features { columns } => InputShape::Features { columns },
-        SampleShape::Images { .. } => {
-            return Err(TrainError::Recipe(format!(
-                "`{}` needs images of one size, and the data has {shape}: add a `resize` or a crop with a size",
-                architecture.name()
-            )));
-        }
+        SampleShape::Images { .. } => return Err(DataError::various_sizes().into()),
     };
     Ok(models::build(architecture, input, outputs, seed, device)?)
 }

@@ -159,7 +159,7 @@ pub fn write_dataset(folder: &Path, shape: SampleShape, splits: &[(SplitName, us
     std::fs::create_dir_all(folder).unwrap();
     let columns = match shape {
         SampleShape::Features { columns } => (0..columns).map(|index| format!("x{index}")).collect(),
-        SampleShape::Image { .. } => Vec::new(),
+        SampleShape::Image { .. } | SampleShape::Images { .. } => Vec::new(),
     };
     let mut writer = DatasetWriter::create(folder, shape, columns).unwrap();
     let (mut labels, mut members) = (Vec::new(), Vec::new());

@@ -9,6 +9,7 @@ mod flip;
 
 use super::error::DataError;
 use super::shape::SampleShape;
+use super::targets::Targets;
 use crate::random::Stream;
 use crate::spec;
 
@@ -18,6 +19,7 @@ use flip::HorizontalFlip;
 /// The random changes that every sample goes through, in order.
 pub struct Augmentation {
     changes: Vec<Box<dyn ImageChange>>,
+    shape: SampleShape,
 }
 
 /// An image that is being changed, and room to work in.
@@ -33,11 +35,6 @@ pub(super) struct Image {
 
 /// One random change.
 trait ImageChange: Send + Sync {
-    /// The shape that an image of `shape` (`[C, H, W]`) has afterwards.
-    fn shape_after(&self, shape: [usize; 3]) -> [usize; 3] {
-        shape
-    }
-
     /// Changes `image`, taking draws from `draws`.
     fn apply(&self, image: &mut Image, draws: &mut Stream);
 }
@@ -62,6 +59,7 @@ impl Augmentation {
         });
         Ok(Self {
             changes: changes.collect(),
+            shape,
         })
     }
 
@@ -70,26 +68,32 @@ impl Augmentation {
         self.changes.is_empty()
     }
 
-    /// The shape that samples of `shape` have afterwards.
-    pub fn shape_after(&self, shape: SampleShape) -> SampleShape {
-        let SampleShape::Image {
-            channels,
-            height,
-            width,
-        } = shape
-        else {
-            return shape;
-        };
-        let start = [channels, height, width];
-        let [channels, height, width] = self
-            .changes
-            .iter()
-            .fold(start, |shape, change| change.shape_after(shape));
-        SampleShape::Image {
-            channels,
-            height,
-            width,
-        }
+    /// The shape that samples have afterwards.
+    pub fn shape_after(&self) -> SampleShape {
+        self.shape
+    }
+
+    /// The same with the channels' means over the dataset.
+    #[must_use]
+    pub fn with_means(self, _means: &[f32]) -> Self {
+        self
+    }
+
+    /// Whether batches are mixed.
+    pub fn mixes(&self) -> bool {
+        false
+    }
+
+    /// Mixes each sample of a batch with another.
+    pub(super) fn mix(
+        &self,
+        _inputs: &mut [f32],
+        _shape: SampleShape,
+        targets: Targets,
+        _outputs: usize,
+        _draws: &mut Stream,
+    ) -> Targets {
+        targets
     }
 
     /// Changes `image`, taking draws from `draws`.
