@@ -101,6 +101,11 @@ impl Loader {
         self.recipe.split().len()
     }
 
+    /// Whether batches are mixed, so that class targets become probabilities.
+    pub fn mixes(&self) -> bool {
+        self.recipe.mixes()
+    }
+
     /// The shape of each sample in a batch.
     pub fn shape(&self) -> SampleShape {
         self.recipe.shape()
