@@ -37,5 +37,5 @@ pub use dropout::{DropoutKey, dropout};
 pub use error::OpError;
 pub use layout::{flatten, to_channels_last};
 pub use linear::linear;
-pub use loss::{CrossEntropy, Loss, Targets, cross_entropy, cross_entropy_per_sample};
+pub use loss::{Loss, Targets, loss, loss_per_sample, loss_weight};
 pub use pool::{global_average_pool, max_pool2d};

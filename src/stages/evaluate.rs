@@ -88,19 +88,22 @@ fn run(
 
 /// Accuracy, loss and what else was asked for.
 fn figures(tally: &Tally, asked: &[Metric]) -> Metrics {
-    let mut figures = vec![("accuracy", tally.accuracy()), ("loss", tally.loss())];
+    let mut figures = vec![("accuracy", tally.accuracy()), ("loss", Some(tally.loss()))];
     for metric in asked {
         match metric {
             Metric::Top3 => figures.push(("top3", tally.top(3))),
             Metric::Top5 => figures.push(("top5", tally.top(5))),
             Metric::PerClass => {
                 let names = ["macro_precision", "macro_recall", "macro_f1"];
-                figures.extend(names.into_iter().zip(tally.macro_means()));
+                let means = tally.macro_means().into_iter().flatten();
+                figures.extend(names.into_iter().zip(means.map(Some)));
             }
             _ => {}
         }
     }
-    let named = figures.into_iter().map(|(name, value)| (name.to_owned(), value));
+    let named = figures
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.to_owned(), value?)));
     named.collect()
 }
 
@@ -189,14 +192,21 @@ impl<'a> Predictions<'a> {
         label: usize,
         judged: &Judged,
     ) -> Result<(), TrainError> {
+        let Judged::Class {
+            predicted,
+            probabilities,
+        } = judged
+        else {
+            return Ok(());
+        };
         let mut cells = vec![
             split.origin(index),
             self.classes[label].clone(),
-            self.classes[judged.predicted].clone(),
-            judged.probabilities[judged.predicted].to_string(),
+            self.classes[*predicted].clone(),
+            probabilities[*predicted].to_string(),
         ];
         if self.classes.len() <= PROBABILITY_COLUMNS {
-            cells.extend(judged.probabilities.iter().map(f64::to_string));
+            cells.extend(probabilities.iter().map(f64::to_string));
         }
         self.file.row(cells)
     }

@@ -3,12 +3,13 @@
 use candle_core::Device;
 
 use super::error::TrainError;
-use super::metrics::{Judged, Tally};
+use super::metrics::{Judged, Tally, Target};
 use super::tensor_file::input_tensor;
 use crate::data::{Batch, Dataset, Loader, LoaderConfig, Normalization, Split, Targets};
 use crate::event::Monitor;
 use crate::models::{Network, Pass};
-use crate::spec::{Precision, SplitName};
+use crate::ops;
+use crate::spec::{Precision, SplitName, Task};
 
 /// How a split is evaluated.
 #[derive(Clone, Debug)]
@@ -44,19 +45,28 @@ pub fn evaluate(
     let loader = Loader::new(split.clone(), config)?;
     let pass = Pass::evaluate(options.precision);
     let classes = split.classes();
-    let mut tally = Tally::new(classes);
+    let loss = ops::Loss::CrossEntropy {
+        label_smoothing: 0.0,
+        class_weights: None,
+        ignore_index: None,
+    };
+    let mut tally = Tally::new(Task::Classification, classes);
     for batch in loader.epoch(0, 0) {
         if monitor.stopped() {
             return Err(TrainError::Interrupted);
         }
         let Batch { inputs, targets, .. } = batch?;
-        let Targets::Classes(labels) = targets else { unreachable!() };
+        let Targets::Classes(labels) = targets else {
+            unreachable!()
+        };
         let inputs = input_tensor(inputs, labels.len(), split.shape(), &Device::Cpu)?;
         let logits = network.forward(&inputs, &pass)?.flatten_all()?.to_vec1::<f32>()?;
-        for (logits, &label) in logits.chunks_exact(classes).zip(&labels) {
+        let losses = ops::loss_per_sample(&logits, ops::Targets::Classes(&labels), &loss, classes)?;
+        for ((logits, &label), loss) in logits.chunks_exact(classes).zip(&labels).zip(losses) {
             let index = tally.samples() as usize;
             let label = label as usize;
-            let judged = tally.add(logits, label).ok_or(TrainError::NonFiniteLogits {
+            let judged = tally.add(logits, Target::Class(label), loss);
+            let judged = judged.ok_or(TrainError::NonFiniteLogits {
                 index,
                 split: split.name().as_str(),
             })?;

@@ -11,9 +11,11 @@
 //! [`LossScale`] (half precision), and the loop that joins them.
 
 mod checkpoint;
+mod ema;
 mod error;
 mod evaluate;
 mod gradients;
+mod groups;
 mod history;
 mod loss_scale;
 mod metrics;
@@ -26,11 +28,13 @@ mod threads;
 mod trainer;
 
 pub use checkpoint::Checkpoint;
+pub use ema::Ema;
 pub use error::TrainError;
 pub use evaluate::{Evaluation, evaluate, filled_split};
+pub use groups::{ParameterSettings, parameter_settings};
 pub use history::{EpochRow, Exact, write_history};
 pub use loss_scale::LossScale;
-pub use metrics::{ClassFigures, Judged, Tally};
+pub use metrics::{ClassFigures, Judged, Tally, Target, roc_auc};
 pub use model_file::{CARD_FILE, Card, TrainedModel, WEIGHTS_FILE, read_card, write_json, write_weights};
 pub use optimizer::{Optimizer, OptimizerState};
 pub use progress::{Progress, Steps};

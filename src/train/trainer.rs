@@ -8,19 +8,19 @@ use candle_core::{Device, Tensor};
 use super::checkpoint::Checkpoint;
 use super::error::TrainError;
 use super::evaluate::{Evaluation, evaluate, filled_split};
-use super::gradients::{Gradients, all_finite};
+use super::gradients::{Gradients, Limits, all_finite};
 use super::history::{EpochRow, Exact};
 use super::loss_scale::LossScale;
 use super::metrics::argmax;
 use super::model_file::{Card, build};
-use super::optimizer::Optimizer;
+use super::optimizer::{Optimizer, parameter_settings};
 use super::progress::{Progress, Steps};
 use super::schedule::LearningRate;
 use super::tensor_file::{NamedTensors, input_tensor, to_host};
 use crate::data::{Batch, Dataset, Loader, LoaderConfig, Normalization, Split, Targets};
 use crate::event::{Activity, Monitor};
 use crate::models::{Network, Pass};
-use crate::ops::{CrossEntropy, cross_entropy};
+use crate::ops;
 use crate::spec::{self, Precision, Select, SplitName};
 
 mod keeping;
@@ -132,8 +132,9 @@ impl<'a> Trainer<'a> {
             task.seed,
             &Device::Cpu,
         )?;
+        let settings = parameter_settings(recipe, network.parameters())?;
         Ok(Self {
-            optimizer: Optimizer::new(&recipe.optimizer, network.parameters()),
+            optimizer: Optimizer::new(&recipe.optimizer, network.parameters(), &settings),
             loss_scale: (recipe.precision == Precision::F16).then(LossScale::default),
             rates: LearningRate::new(recipe),
             progress: Progress::default(),
@@ -226,7 +227,9 @@ impl<'a> Trainer<'a> {
     fn loss(&mut self, batch: Batch) -> Result<Tensor, TrainError> {
         let recipe = self.task.recipe;
         let Batch { inputs, targets, .. } = batch;
-        let Targets::Classes(labels) = targets else { unreachable!() };
+        let Targets::Classes(labels) = targets else {
+            unreachable!()
+        };
         let inputs = input_tensor(inputs, labels.len(), self.task.dataset.shape(), &Device::Cpu)?;
         let (epoch, index) = (self.progress.epoch, self.progress.batch);
         let pass = Pass {
@@ -236,16 +239,17 @@ impl<'a> Trainer<'a> {
             step: epoch.wrapping_mul(self.steps.batches()).wrapping_add(index),
         };
         let logits = self.network.forward(&inputs, &pass)?;
-        let Some(spec::Loss::CrossEntropy(options)) = &recipe.loss else { unreachable!() };
+        let smoothing = match &recipe.loss {
+            Some(spec::Loss::CrossEntropy(options)) => options.label_smoothing.get(),
+            _ => 0.0,
+        };
         let divisor = self.steps.samples_of(self.steps.step_of(index)) as f64;
-        let loss = cross_entropy(
-            &logits,
-            &labels,
-            CrossEntropy {
-                label_smoothing: options.label_smoothing.get(),
-                divisor,
-            },
-        )?;
+        let options = ops::Loss::CrossEntropy {
+            label_smoothing: smoothing,
+            class_weights: None,
+            ignore_index: None,
+        };
+        let loss = ops::loss(&logits, ops::Targets::Classes(&labels), &options, divisor)?;
         let value = f64::from(loss.to_scalar::<f32>()?);
         if !value.is_finite() {
             return Err(TrainError::NonFiniteLoss {
@@ -272,7 +276,9 @@ impl<'a> Trainer<'a> {
 
     /// The optimizer's step `step` of the epoch, or in f16 its omission.
     fn step(&mut self, gradients: Gradients, step: u32) -> Result<(), TrainError> {
-        let lr = self.rates.at(self.progress.epoch, step, self.steps.per_epoch());
+        let lr = self
+            .rates
+            .at(self.progress.epoch, step, self.steps.per_epoch(), &[]);
         self.progress.lr = Exact(lr);
         let mut factor = 1.0;
         if let Some(scale) = &mut self.loss_scale {
@@ -284,8 +290,12 @@ impl<'a> Trainer<'a> {
                 return Ok(());
             }
         }
+        let limits = Limits::new(&self.task.recipe.clip, &gradients, factor)?;
         let parameters = self.network.parameters();
-        Ok(self.optimizer.step(parameters, gradients.sums(), lr, factor)?)
+        let (factor, value) = (limits.gradient_factor, limits.clip_value);
+        Ok(self
+            .optimizer
+            .step(parameters, gradients.sums(), lr, factor, value)?)
     }
 
     /// Validates, writes the epoch down, and keeps what is to be kept.
@@ -338,7 +348,7 @@ impl<'a> Trainer<'a> {
             batch_size: self.task.recipe.batch_size.get() as usize,
         };
         let tally = evaluate(&self.network, split, &options, self.monitor, |_, _, _| Ok(()))?;
-        Ok(Some((tally.loss(), tally.accuracy())))
+        Ok(Some((tally.loss(), tally.score())))
     }
 
     fn report_batch(&self, samples_per_second: f64) {
@@ -352,7 +362,8 @@ impl<'a> Trainer<'a> {
 
     fn learning_rate(&self, batch: u32) -> f64 {
         let step = self.steps.step_of(batch);
-        self.rates.at(self.progress.epoch, step, self.steps.per_epoch())
+        self.rates
+            .at(self.progress.epoch, step, self.steps.per_epoch(), &[])
     }
 
     fn precision_hint(&self) -> &'static str {

@@ -67,7 +67,7 @@ impl Trainer<'_> {
             progress: self.progress.clone(),
             loss_scale: self.loss_scale,
             model: to_host(&self.network.state()?)?,
-            optimizer: self.optimizer.state(),
+            optimizer: self.optimizer.state()?,
             best: self.best.clone(),
         };
         checkpoint.write(self.task.scratch)?;
