@@ -8,7 +8,6 @@ use candle_core::{D, DType, Result, Tensor};
 
 use super::batch_norm::{BatchNormOptions, Epilogue, Statistics, remember};
 use super::conv::{ConvOptions, Window};
-use super::loss::CrossEntropy;
 use crate::spec::Precision;
 pub(super) use activation::activation;
 pub(super) use transformer::{attention, avg_pool2d, layer_norm};
@@ -206,17 +205,6 @@ pub(super) fn global_average_pool(x: &Tensor, precision: Precision) -> Result<Te
             .mean(1)?,
         precision,
     )
-}
-
-pub(super) fn cross_entropy(logits: &Tensor, labels: &[u32], options: CrossEntropy) -> Result<Tensor> {
-    let log_probabilities = candle_nn::ops::log_softmax(logits, 1)?;
-    let labels = Tensor::new(labels, logits.device())?.unsqueeze(1)?;
-    let of_label = log_probabilities.gather(&labels, 1)?.sum_all()?;
-    let classes = logits.dim(1)? as f64;
-    let even = log_probabilities.sum_all()?;
-    let smoothing = options.label_smoothing;
-    let sum = ((of_label * (1.0 - smoothing))? + (even * (smoothing / classes))?)?;
-    sum * (-1.0 / options.divisor)
 }
 
 pub(super) fn scale_channels(x: &Tensor, scale: &Tensor, precision: Precision) -> Result<Tensor> {

@@ -48,7 +48,7 @@ pub use error::OpError;
 pub use layer_norm::layer_norm;
 pub use layout::{flatten, flatten_channels_last, to_channels_last};
 pub use linear::linear;
-pub use loss::{CrossEntropy, Loss, Targets, cross_entropy, cross_entropy_per_sample};
+pub use loss::{Loss, Targets, loss, loss_per_sample, loss_weight};
 pub use pool::{global_average_pool, max_pool2d};
 pub use stochastic_depth::stochastic_depth;
 pub use tokens::{embed_tokens, first_token};

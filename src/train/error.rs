@@ -84,6 +84,21 @@ pub enum TrainError {
     /// A device that is not there.
     #[error("{0}")]
     Device(String),
+    /// A pattern of the recipe's groups fits nothing.
+    #[error(
+        "`{pattern}` in group {group} of `groups` fits no parameter of the model; the nearest are {nearest}"
+    )]
+    UnknownParameters {
+        /// The pattern.
+        pattern: String,
+        /// Its group, from 1.
+        group: usize,
+        /// Names that look like it.
+        nearest: String,
+    },
+    /// The recipe's groups freeze everything.
+    #[error("every parameter is frozen by `groups`, so there is nothing to train; leave one out")]
+    NothingToTrain,
     /// A split is missing or has no samples.
     #[error("the dataset has no samples in the split `{split}`; splits with samples: {available}")]
     EmptySplit {

@@ -54,8 +54,8 @@ impl LossScale {
         self.skipped
     }
 
-    /// Takes note of whether the step's gradients were all `finite`, and changes the scale. A step
-    /// whose gradients were not must be skipped.
+    /// Takes note of whether the step's losses and gradients were all `finite`, and changes the scale.
+    /// A step where they were not must be skipped.
     ///
     /// # Errors
     /// Gradients overflow even with a tiny scale.

@@ -2,7 +2,7 @@ use std::num::NonZeroU32;
 
 use super::*;
 use crate::ops::testing::{assert_close, host, random, same_for_any_number_of_threads};
-use crate::ops::{CrossEntropy, cross_entropy};
+use crate::ops::{Loss, Targets};
 use crate::spec;
 
 mod torchvision;
@@ -55,11 +55,12 @@ fn cpu(model: &Model, input: InputShape, outputs: usize) -> Network {
 
 fn loss(network: &Network, input: &Tensor, labels: &[u32], pass: &Pass) -> Tensor {
     let logits = network.forward(input, pass).expect("fits");
-    let options = CrossEntropy {
+    let options = Loss::CrossEntropy {
         label_smoothing: 0.1,
-        divisor: labels.len() as f64,
+        class_weights: None,
+        ignore_index: None,
     };
-    cross_entropy(&logits, labels, options).expect("valid labels")
+    crate::ops::loss(&logits, Targets::Classes(labels), &options, labels.len() as f64).expect("valid labels")
 }
 
 /// Gradients by parameter, in definition order.

@@ -89,11 +89,13 @@ fn resnet18_agrees_with_torchvision() {
         let logits = network.forward(&input, &TRAIN).expect("fits");
         assert_close(&host(&logits), &numbers(&case["logits"]), 1e-4);
         let label_smoothing = case["label_smoothing"].as_f64().expect("a number");
-        let options = CrossEntropy {
+        let options = Loss::CrossEntropy {
             label_smoothing,
-            divisor: batch as f64,
+            class_weights: None,
+            ignore_index: None,
         };
-        let loss = cross_entropy(&logits, &labels, options).expect("valid");
+        let targets = Targets::Classes(&labels);
+        let loss = crate::ops::loss(&logits, targets, &options, batch as f64).expect("valid");
         assert_close(&host(&loss), &[case["loss"].as_f64().expect("a number")], 1e-5);
 
         let mut parameters: Vec<(&str, Vec<f32>)> = network
