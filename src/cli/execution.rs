@@ -13,8 +13,8 @@ use crate::event::{Event, Level, RunStatus};
 use crate::exec::{self, Feeder, Machine, Options, Placement, Summary};
 use crate::plan::{Plan, StageKey};
 use crate::progress::{self, Format, Progress};
-use crate::stages::DeviceChoice;
 use crate::record::{Recorder, RunInfo, git_commit};
+use crate::stages::DeviceChoice;
 
 /// The arguments that say how to run stages.
 #[derive(Debug, Args)]
@@ -69,7 +69,10 @@ impl Execution {
     /// # Errors
     /// Signals cannot be caught, or this program is not found.
     pub fn start(session: &Session, arguments: &ExecutionArguments, keep_going: bool) -> Result<Self, Fail> {
-        arguments.device.check().map_err(|error| Fail::Usage(error.to_string()))?;
+        arguments
+            .device
+            .check()
+            .map_err(|error| Fail::Usage(error.to_string()))?;
         let stop = stop_on_signals()?;
         let machine = Machine::this();
         let program = std::env::current_exe().map_err(Fail::io("finding this program"))?;

@@ -15,9 +15,8 @@ use crate::fingerprint::Digest;
 use crate::plan::StageKey;
 use crate::spec::{EpochLimits, Kind};
 use crate::stages::{
-    DeviceChoice,
-    CommandStage, DownloadStage, EvaluateStage, ExportStage, Job, Outcome, PreprocessStage, Stage,
-    StageError, TrainStage,
+    CommandStage, DeviceChoice, DownloadStage, EvaluateStage, ExportStage, Job, Outcome, PreprocessStage,
+    Stage, StageError, TrainStage,
 };
 use crate::store::{Action, Commit, Lease, Leased, Store, StoreError};
 

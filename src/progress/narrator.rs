@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use anstyle::Style;
 
-use super::style::{Palette, paint};
 use super::spent::Spent;
+use super::style::{Palette, paint};
 use super::sweep::SweepLines;
 use super::text;
 use crate::event::{Activity, Event, Level, Metrics, RunStatus};

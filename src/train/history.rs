@@ -125,7 +125,9 @@ impl EpochRow {
                 self.scaling.map(|scaling| scaling.skipped_steps as f64),
             ),
         ];
-        let known = columns.into_iter().filter_map(|(name, value)| Some((name, value?)));
+        let known = columns
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value?)));
         known.collect()
     }
 }

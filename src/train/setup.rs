@@ -74,9 +74,7 @@ impl Setup {
     /// The recipe asks for what the dataset does not have, or does not fit it.
     pub fn new(recipe: &spec::Train, dataset: &Dataset, seed: u64) -> Result<Self, TrainError> {
         let split = filled_split(dataset, SplitName::Train)?;
-        let validation = dataset
-            .split(SplitName::Val)
-            .filter(|split| !split.is_empty());
+        let validation = dataset.split(SplitName::Val).filter(|split| !split.is_empty());
         let target = Target {
             task: dataset.task(),
             names: Target::names_of(dataset).to_vec(),

@@ -59,9 +59,11 @@ fn run(
         loss: card.loss.clone(),
         batch_size: card.batch_size as usize,
         test_time_flip: options.test_time_flip,
-        device: model.network.parameters().first().map_or(Device::Cpu, |parameter| {
-            parameter.var.device().clone()
-        }),
+        device: model
+            .network
+            .parameters()
+            .first()
+            .map_or(Device::Cpu, |parameter| parameter.var.device().clone()),
     };
     let asked = |metric| options.metrics.contains(&metric);
     let mut predictions = if asked(Metric::Predictions) {

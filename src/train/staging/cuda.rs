@@ -118,7 +118,9 @@ impl Stager {
 
     fn stage(&mut self, batch: Batch, shape: SampleShape, keep_host: bool) -> Result<Staged, TrainError> {
         let samples = batch.samples.len();
-        let inputs = self.copy(&batch.inputs, samples, shape).map_err(|error| failed(&error))?;
+        let inputs = self
+            .copy(&batch.inputs, samples, shape)
+            .map_err(|error| failed(&error))?;
         Ok(Staged {
             inputs,
             host: keep_host.then_some(batch.inputs),
@@ -152,7 +154,12 @@ impl Stager {
             } => vec![samples, channels, height, width],
             SampleShape::Images { channels } => vec![samples, channels],
         };
-        Ok(Tensor::from_storage(storage, dimensions, BackpropOp::none(), false))
+        Ok(Tensor::from_storage(
+            storage,
+            dimensions,
+            BackpropOp::none(),
+            false,
+        ))
     }
 }
 

@@ -52,7 +52,9 @@ fn demanding() -> Vec<(&'static str, Bench, Value)> {
 }
 
 fn val_accuracy(row: &EpochRow) -> f64 {
-    row.validation.as_ref().map_or(f64::NAN, |judgement| judgement.score.0)
+    row.validation
+        .as_ref()
+        .map_or(f64::NAN, |judgement| judgement.score.0)
 }
 
 #[test]
@@ -117,7 +119,12 @@ fn an_interruption_after_any_step_changes_no_bit() {
             "{name}: {interruptions} interruptions"
         );
         assert_same(&undisturbed, &resumed);
-        let skipped: u64 = resumed.history.iter().filter_map(|row| row.scaling).map(|scaling| scaling.skipped_steps).sum();
+        let skipped: u64 = resumed
+            .history
+            .iter()
+            .filter_map(|row| row.scaling)
+            .map(|scaling| scaling.skipped_steps)
+            .sum();
         assert_eq!(
             skipped > 0,
             name == "overflowing",
@@ -253,11 +260,7 @@ fn a_pause_at_the_limits_changes_nothing_but_the_moment() {
     for (name, bench, change) in demanding() {
         let recipe = recipe(change);
         let whole = bench.train(&recipe).unwrap();
-        let expected: Vec<f64> = whole
-            .history
-            .iter()
-            .map(val_accuracy)
-            .collect();
+        let expected: Vec<f64> = whole.history.iter().map(val_accuracy).collect();
         fs::remove_dir_all(bench.scratch()).unwrap();
         let pause = |until: u32| match bench.go_until(&recipe, Some(&limits(until)), &Monitor::silent()) {
             Err(TrainError::Paused { curve }) => curve,

@@ -156,7 +156,8 @@ fn a_plateau_lowers_the_rate_and_survives_interruptions() {
 #[test]
 fn clipping_bounds_what_a_step_may_do() {
     let bench = Bench::table(6, &[(Train, 41)]);
-    let changes = |clip| json!({"clip": clip, "epochs": 1, "optimizer": {"sgd": {"lr": 1.0}}, "batch_size": 41});
+    let changes =
+        |clip| json!({"clip": clip, "epochs": 1, "optimizer": {"sgd": {"lr": 1.0}}, "batch_size": 41});
     let free = bench.train(&recipe(changes(json!({})))).unwrap();
     let norm = free.history[0].gradient_norm.0;
     assert!(norm > 0.01);
@@ -175,7 +176,9 @@ fn clipping_bounds_what_a_step_may_do() {
         squares.sum::<f64>().sqrt()
     };
     assert!((moved(&free) - norm).abs() < 1e-3 * norm, "one step of rate 1");
-    let clipped = bench.train(&recipe(changes(json!({"norm": norm / 10.0})))).unwrap();
+    let clipped = bench
+        .train(&recipe(changes(json!({"norm": norm / 10.0}))))
+        .unwrap();
     assert!((moved(&clipped) - norm / 10.0).abs() < 1e-3 * norm);
     assert_eq!(
         clipped.history[0].gradient_norm, free.history[0].gradient_norm,

@@ -24,7 +24,11 @@ fn assert_told(bench: &Bench, changes: Value, parts: &[&str]) {
 #[test]
 fn losses_and_figures_that_the_data_does_not_have() {
     let bench = Bench::table(6, &[(Train, 41), (Val, 12)]);
-    assert_told(&bench, json!({"loss": {"mse": {}}}), &["`loss: mse`", "cross_entropy"]);
+    assert_told(
+        &bench,
+        json!({"loss": {"mse": {}}}),
+        &["`loss: mse`", "cross_entropy"],
+    );
     assert_told(
         &bench,
         json!({"loss": {"cross_entropy": {"class_weights": [1.0, 2.0]}}}),
@@ -35,8 +39,16 @@ fn losses_and_figures_that_the_data_does_not_have() {
         json!({"loss": {"cross_entropy": {"ignore_index": 3}}}),
         &["ignore_index: 3", "has 3"],
     );
-    assert_told(&bench, json!({"monitor": "val_mae"}), &["val_mae", "val_accuracy"]);
-    assert_told(&bench, json!({"standardize_targets": true}), &["standardize_targets"]);
+    assert_told(
+        &bench,
+        json!({"monitor": "val_mae"}),
+        &["val_mae", "val_accuracy"],
+    );
+    assert_told(
+        &bench,
+        json!({"standardize_targets": true}),
+        &["standardize_targets"],
+    );
 }
 
 #[test]
@@ -81,7 +93,11 @@ fn a_batch_of_one_with_batch_norm_is_known_before_the_first_step() {
 #[test]
 fn models_that_do_not_fit_the_data() {
     let table = Bench::table(6, &[(Train, 41)]);
-    assert_told(&table, json!({"model": {"resnet18": {}}}), &["resnet18", "6 columns"]);
+    assert_told(
+        &table,
+        json!({"model": {"resnet18": {}}}),
+        &["resnet18", "6 columns"],
+    );
     assert_told(&table, json!({"model": {"vit": {}}}), &["vit", "6 columns"]);
     let images = Bench::images(&[(Train, 41)]);
     assert_told(&images, json!({"model": {"vit": {"patch": 3}}}), &["3", "8"]);

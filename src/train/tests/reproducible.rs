@@ -16,7 +16,10 @@ fn architectures() -> Vec<(Value, [usize; 3])> {
     ]);
     vec![
         (json!({"mlp": {"hidden": [8, 6], "dropout": 0.3}}), [1, 8, 8]),
-        (json!({"conv_net": {"channels": [4, 6], "dropout": 0.2}}), [1, 8, 8]),
+        (
+            json!({"conv_net": {"channels": [4, 6], "dropout": 0.2}}),
+            [1, 8, 8],
+        ),
         (json!({"sequential": {"layers": layers}}), [1, 8, 8]),
         (
             json!({"vit": {"patch": 4, "width": 12, "depth": 2, "heads": 3, "dropout": 0.1, "attention_dropout": 0.1}}),

@@ -12,7 +12,11 @@ use crate::event::{Activity, Monitor};
 use crate::spec::SplitName::Train;
 
 /// Writes weights as a file of their own, each changed by `change`.
-fn write(folder: &std::path::Path, weights: &NamedTensors, change: impl Fn(&str, HostTensor) -> Option<HostTensor>) {
+fn write(
+    folder: &std::path::Path,
+    weights: &NamedTensors,
+    change: impl Fn(&str, HostTensor) -> Option<HostTensor>,
+) {
     let changed: NamedTensors = weights
         .iter()
         .filter_map(|(name, tensor)| Some((name.clone(), change(name, tensor.clone())?)))
@@ -90,7 +94,10 @@ fn another_output_layer_is_drawn_anew_and_told() {
         (name != "0.bias").then_some(tensor)
     });
     let error = told(&bench, &still).0.unwrap_err().to_string();
-    assert!(error.contains("given.safetensors") && error.contains("0.bias"), "{error}");
+    assert!(
+        error.contains("given.safetensors") && error.contains("0.bias"),
+        "{error}"
+    );
     std::fs::write(&file, b"PK\x03\x04 a zip of pickles").unwrap();
     let error = told(&bench, &still).0.unwrap_err().to_string();
     assert!(error.contains("safetensors file"), "{error}");

@@ -20,7 +20,11 @@ fn table() -> String {
     for row in 0..120 {
         let mut stream = Stream::new(3, Purpose::Bootstrap, 1, row);
         let (a, b) = (stream.normal(), stream.normal());
-        let (c, shift) = if stream.bernoulli(0.5) { ("u", 5.0) } else { ("v", 0.0) };
+        let (c, shift) = if stream.bernoulli(0.5) {
+            ("u", 5.0)
+        } else {
+            ("v", 0.0)
+        };
         let y = 40.0 + 3.0 * a - 2.0 * b + shift;
         writeln!(
             text,
@@ -34,12 +38,14 @@ fn table() -> String {
 }
 
 fn regression() -> Bench {
-    let format = json!({"label": "y", "task": "regression", "categorical": ["c"], "ignore": ["big", "small"]});
+    let format =
+        json!({"label": "y", "task": "regression", "categorical": ["c"], "ignore": ["big", "small"]});
     Bench::csv(&table(), format, json!({"val": 0.2, "test": 0.2}))
 }
 
 fn labels() -> Bench {
-    let format = json!({"label": ["big", "small"], "task": "multi_label", "categorical": ["c"], "ignore": ["y"]});
+    let format =
+        json!({"label": ["big", "small"], "task": "multi_label", "categorical": ["c"], "ignore": ["y"]});
     Bench::csv(&table(), format, json!({"val": 0.2, "test": 0.2}))
 }
 
@@ -63,7 +69,14 @@ fn judged(bench: &Bench, trained: &Trained) -> Tally {
         device: Device::Cpu,
     };
     let split = filled_split(&dataset, Test).unwrap();
-    evaluate(&model.network, &split, &options, &Monitor::silent(), |_, _| Ok(())).unwrap()
+    evaluate(
+        &model.network,
+        &split,
+        &options,
+        &Monitor::silent(),
+        |_, _| Ok(()),
+    )
+    .unwrap()
 }
 
 #[test]
@@ -109,10 +122,7 @@ fn recipes() -> Vec<(Bench, Value)> {
     let weighted = json!({"cross_entropy": {"class_weights": [1.0, 3.0, 0.5], "label_smoothing": 0.1}});
     vec![
         (classes(), json!({"loss": weighted})),
-        (
-            classes(),
-            json!({"loss": {"cross_entropy": {"ignore_index": 1}}}),
-        ),
+        (classes(), json!({"loss": {"cross_entropy": {"ignore_index": 1}}})),
         (
             regression(),
             json!({"loss": {"huber": {"delta": 1.0}}, "standardize_targets": true}),

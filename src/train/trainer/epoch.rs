@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use candle_core::Tensor;
 
-use super::clock::{Clock, Phase};
 use super::Trainer;
+use super::clock::{Clock, Phase};
 use crate::data::Targets;
 use crate::event::Activity;
 use crate::models::Pass;
@@ -51,10 +51,7 @@ impl Trainer<'_> {
         if self.progress.batch < batches {
             let setup = self.setup;
             let left = (batches - self.progress.batch) as usize;
-            let served = setup
-                .loader
-                .epoch(epoch, self.progress.batch as usize)
-                .take(left);
+            let served = setup.loader.epoch(epoch, self.progress.batch as usize).take(left);
             for batch in stage(served, setup.input(), &self.task.device, false) {
                 let batch = batch?;
                 clock.tick(Phase::Data);
@@ -64,9 +61,7 @@ impl Trainer<'_> {
                 match self.forward(batch, weights[step as usize])? {
                     Forward::Loss(loss) => {
                         clock.tick(Phase::Forward);
-                        group
-                            .gradients
-                            .add(self.network.parameters(), loss.backward()?)?;
+                        group.gradients.add(self.network.parameters(), loss.backward()?)?;
                         clock.tick(Phase::Backward);
                     }
                     Forward::Overflow => {
@@ -365,12 +360,8 @@ impl Trainer<'_> {
                 judgement.map_or(f64::NAN, |judgement| judgement.monitored(monitored))
             })
             .collect();
-        self.rates.at(
-            self.progress.epoch,
-            step,
-            self.setup.steps.per_epoch(),
-            &judged,
-        )
+        self.rates
+            .at(self.progress.epoch, step, self.setup.steps.per_epoch(), &judged)
     }
 
     fn precision_hint(&self) -> &'static str {

@@ -109,7 +109,12 @@ impl Trainer<'_> {
         let monitored = self.setup.monitored;
         match &self.progress.best {
             None => true,
-            Some(best) => gains(monitored, judgement.monitored(monitored), best.monitored(monitored), 0.0),
+            Some(best) => gains(
+                monitored,
+                judgement.monitored(monitored),
+                best.monitored(monitored),
+                0.0,
+            ),
         }
     }
 
