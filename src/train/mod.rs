@@ -17,7 +17,6 @@ mod error;
 mod evaluate;
 mod gradients;
 mod groups;
-mod groups;
 mod history;
 mod loss_scale;
 mod metrics;
