@@ -293,11 +293,14 @@ mod tests {
     use super::*;
     use crate::data::SampleShape;
     use crate::data::testing::{Bench, shares};
-    use crate::spec::{Format, OnError};
+    use crate::spec::{Columns, Format, OnError, Task};
 
     fn options() -> Csv {
         Csv {
-            label: Column::Index(-1),
+            label: Columns::One(Column::Index(-1)),
+            task: Task::default(),
+            categorical: Vec::new(),
+            ignore: Vec::new(),
             header: false,
             delimiter: ',',
             image: None,
@@ -316,10 +319,10 @@ mod tests {
         let text = "\u{feff}kind; width ;\"the;height\"\n10;1.5;-0\r\n9; 2e1 ;4\n\n10;3;\"5\"";
         bench.file("t.csv", text.as_bytes());
         let dataset = bench.dataset(&Format::Csv(Csv {
-            label: Column::Name("kind".into()),
+            label: Columns::One(Column::Name("kind".into())),
             header: true,
             delimiter: ';',
-            image: None,
+            ..options()
         }));
         assert_eq!(dataset.shape(), SampleShape::Features { columns: 2 });
         assert_eq!(dataset.columns(), ["width", "the;height"]);
@@ -398,7 +401,7 @@ mod tests {
             assert!(error.contains(expected), "{text:?}: {error}");
         }
         let named = |label: Column, header| Csv {
-            label,
+            label: Columns::One(label),
             header,
             ..options()
         };

@@ -403,6 +403,7 @@ mod tests {
         let options = ImageFolder {
             size: Some([2, 3].map(|size: u32| size.try_into().unwrap())),
             color: Color::Gray,
+            store: Default::default(),
         };
         let dataset = bench.dataset(&Format::ImageFolder(options));
         let shape = SampleShape::Image {
