@@ -50,7 +50,9 @@ pub fn evaluate(
             return Err(TrainError::Interrupted);
         }
         let Batch { inputs, targets, .. } = batch?;
-        let Targets::Classes(labels) = targets else { unreachable!() };
+        let Targets::Classes(labels) = targets else {
+            unreachable!()
+        };
         let inputs = input_tensor(inputs, labels.len(), split.shape(), &Device::Cpu)?;
         let logits = network.forward(&inputs, &pass)?.flatten_all()?.to_vec1::<f32>()?;
         for (logits, &label) in logits.chunks_exact(classes).zip(&labels) {

@@ -226,7 +226,9 @@ impl<'a> Trainer<'a> {
     fn loss(&mut self, batch: Batch) -> Result<Tensor, TrainError> {
         let recipe = self.task.recipe;
         let Batch { inputs, targets, .. } = batch;
-        let Targets::Classes(labels) = targets else { unreachable!() };
+        let Targets::Classes(labels) = targets else {
+            unreachable!()
+        };
         let inputs = input_tensor(inputs, labels.len(), self.task.dataset.shape(), &Device::Cpu)?;
         let (epoch, index) = (self.progress.epoch, self.progress.batch);
         let pass = Pass {
@@ -236,7 +238,9 @@ impl<'a> Trainer<'a> {
             step: epoch.wrapping_mul(self.steps.batches()).wrapping_add(index),
         };
         let logits = self.network.forward(&inputs, &pass)?;
-        let Some(spec::Loss::CrossEntropy(options)) = &recipe.loss else { unreachable!() };
+        let Some(spec::Loss::CrossEntropy(options)) = &recipe.loss else {
+            unreachable!()
+        };
         let divisor = self.steps.samples_of(self.steps.step_of(index)) as f64;
         let loss = cross_entropy(
             &logits,
