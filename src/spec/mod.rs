@@ -65,4 +65,5 @@ pub use train::{
     RandomErasing, RandomFlip, RandomGrayscale, RandomResizedCrop, RandomRotation, Resize, Schedule, Select,
     Sgd, Size, Step, ThresholdMode, Train, TrivialAugment, Validate, Warmup,
 };
+pub use train::{AugmentMistake, augment_mistakes};
 pub use values::{BelowOne, ByteSize, NonNegative, Positive, Probability, Share, Span};

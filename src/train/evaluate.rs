@@ -30,12 +30,14 @@ pub struct Evaluation {
     pub batch_size: usize,
     /// Whether the mean of the outputs for an image and its mirror image is judged.
     pub test_time_flip: bool,
+    /// Whether to keep what the area under the ROC curve needs: the outputs for all samples.
+    pub keep_scores: bool,
     /// Where to compute.
     pub device: Device,
 }
 
 /// Judges every sample of `split` in order, batch by batch, without a gradient graph. `each` hears
-/// every sample's index and verdict. Samples of a class that the loss ignores are left out.
+/// every sample's index and verdict. Samples of a class that the loss ignores count in no figure.
 ///
 /// # Errors
 /// A sample cannot be read, an output is not finite, `each` fails, or the monitor asks to stop.
@@ -57,12 +59,11 @@ pub fn evaluate(
     };
     let loader = Loader::new(split.clone(), config)?;
     let loss = loss_operation(&options.loss);
-    let ignored = match &options.loss {
-        spec::Loss::CrossEntropy(given) => given.ignore_index,
-        _ => None,
-    };
     let width = options.target.outputs();
     let mut tally = Tally::new(options.target.task, width);
+    if !options.keep_scores {
+        tally = tally.without_scores();
+    }
     let mut index = 0;
     let flips = options.test_time_flip;
     for batch in stage(loader.epoch(0, 0), loader.shape(), &options.device, flips) {
@@ -75,30 +76,24 @@ pub fn evaluate(
         unscale(&mut outputs, options);
         let mut values = vec![0f32; width];
         for (outputs, loss) in outputs.chunks_exact(width).zip(losses) {
-            let class = match options.target.task {
-                Task::Classification => Some(split.label(index)),
+            let target = match options.target.task {
+                Task::Classification => metrics::Target::Class(split.label(index) as usize),
                 Task::MultiLabel | Task::Regression => {
                     split.values(index, &mut values);
-                    None
+                    metrics::Target::Values(&values)
                 }
             };
-            if class.is_none() || class != ignored {
-                let target = match class {
-                    Some(class) => metrics::Target::Class(class as usize),
-                    None => metrics::Target::Values(&values),
-                };
-                let judged = tally
-                    .add(outputs, target, loss)
-                    .ok_or(TrainError::NonFiniteLogits {
-                        index,
-                        split: split.name().as_str(),
-                    })?;
-                each(index, &judged)?;
-            }
+            let judged = tally
+                .add(outputs, target, loss)
+                .ok_or(TrainError::NonFiniteLogits {
+                    index,
+                    split: split.name().as_str(),
+                })?;
+            each(index, &judged)?;
             index += 1;
         }
     }
-    if tally.samples() == 0 {
+    if tally.score().is_nan() {
         return Err(TrainError::Recipe(format!(
             "every sample of the {} split is of the class that the loss ignores: nothing is left to judge",
             split.name().as_str()

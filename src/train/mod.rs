@@ -36,7 +36,7 @@ pub use error::TrainError;
 pub use evaluate::{Evaluation, evaluate, filled_split};
 pub use history::{EpochRow, Exact, Judgement, Scaling, Score, write_history, write_validations};
 pub use loss_scale::LossScale;
-pub use metrics::{ClassFigures, ClassTally, Judged, Tally};
+pub use metrics::{ClassFigures, Judged, Tally};
 pub use model_file::{CARD_FILE, Card, TrainedModel, WEIGHTS_FILE, read_card, write_json, write_weights};
 pub use optimizer::{Optimizer, OptimizerState};
 pub use progress::{Progress, Steps};

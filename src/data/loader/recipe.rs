@@ -93,6 +93,11 @@ impl Recipe {
         order
     }
 
+    /// Whether batches are mixed.
+    pub fn mixes(&self) -> bool {
+        self.augmentation.mixes()
+    }
+
     /// The batch `index` of `epoch`, whose samples have the order `order`.
     pub fn batch(&self, epoch: u32, index: usize, order: &[u32]) -> Result<Batch, DataError> {
         let start = index * self.batch_size;

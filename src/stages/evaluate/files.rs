@@ -5,7 +5,7 @@ use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
 use crate::data::Split;
-use crate::train::{ClassFigures, ClassTally, Judged, Target, TrainError};
+use crate::train::{ClassFigures, Judged, Tally, Target, TrainError};
 
 /// With more classes than this, `predictions.csv` gives only the predicted class's probability.
 const PROBABILITY_COLUMNS: usize = 20;
@@ -45,7 +45,7 @@ impl CsvFile {
 }
 
 /// Rows are true classes, columns predicted ones.
-pub(super) fn write_confusion(path: &Path, tally: &ClassTally, classes: &[String]) -> Result<(), TrainError> {
+pub(super) fn write_confusion(path: &Path, tally: &Tally, classes: &[String]) -> Result<(), TrainError> {
     let mut file = CsvFile::create(path.to_owned())?;
     file.row(std::iter::once("class").chain(classes.iter().map(String::as_str)))?;
     for (label, class) in classes.iter().enumerate() {

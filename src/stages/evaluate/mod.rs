@@ -59,6 +59,7 @@ fn run(
         loss: card.loss.clone(),
         batch_size: card.batch_size as usize,
         test_time_flip: options.test_time_flip,
+        keep_scores: options.metrics.contains(&Metric::RocAuc),
         device: model
             .network
             .parameters()
@@ -86,17 +87,14 @@ fn run(
     if let Some(predictions) = predictions {
         predictions.finish()?;
     }
-    if asked(Metric::Confusion)
-        && let Tally::Classes(tally) = &tally
-    {
-        write_confusion(&output.join("confusion.csv"), tally, &card.target.names)?;
+    let names = &card.target.names;
+    if asked(Metric::Confusion) {
+        write_confusion(&output.join("confusion.csv"), &tally, names)?;
     }
-    if asked(Metric::PerClass)
-        && let Some(figures) = tally.class_figures()
-    {
-        write_classes(&output.join("classes.csv"), &figures, &card.target.names)?;
+    if asked(Metric::PerClass) {
+        write_classes(&output.join("classes.csv"), &tally.class_figures(), names)?;
     }
-    let metrics = figures(&tally, &options.metrics, monitor);
+    let metrics = figures(&tally, card.target.task, &options.metrics, monitor);
     train::write_json(&output.join("metrics.json"), &metrics)?;
     Ok(metrics)
 }
@@ -133,10 +131,10 @@ fn check_metrics(asked: &[Metric], task: Task) -> Result<(), TrainError> {
 }
 
 /// What always is measured, and what else was asked for.
-fn figures(tally: &Tally, asked: &[Metric], monitor: &Monitor) -> Metrics {
-    let always: &[Metric] = match tally {
-        Tally::Numbers(_) => &[Metric::Mae, Metric::Rmse, Metric::R2],
-        Tally::Classes(_) | Tally::Labels(_) => &[Metric::Accuracy],
+fn figures(tally: &Tally, task: Task, asked: &[Metric], monitor: &Monitor) -> Metrics {
+    let always: &[Metric] = match task {
+        Task::Regression => &[Metric::Mae, Metric::Rmse, Metric::R2],
+        Task::Classification | Task::MultiLabel => &[Metric::Accuracy],
     };
     let mut figures = Metrics::from([("loss".to_owned(), tally.loss())]);
     for &metric in always.iter().chain(asked) {

@@ -66,6 +66,7 @@ fn judged(bench: &Bench, trained: &Trained) -> Tally {
         loss: model.card.loss.clone(),
         batch_size: 16,
         test_time_flip: false,
+        keep_scores: true,
         device: Device::Cpu,
     };
     let split = filled_split(&dataset, Test).unwrap();

@@ -13,7 +13,7 @@ use crate::ops;
 use crate::spec::Precision;
 use crate::train::error::TrainError;
 use crate::train::evaluate::wanted;
-use crate::train::gradients::{Gradients, all_finite, clip_factor};
+use crate::train::gradients::{Gradients, Limits, all_finite};
 use crate::train::history::{EpochRow, Exact, Scaling};
 use crate::train::metrics::argmax;
 use crate::train::staging::{Staged, stage};
@@ -229,22 +229,18 @@ impl Trainer<'_> {
                 return Ok(());
             }
         }
-        let clip = &self.task.recipe.clip;
-        let clip_value = clip.value.map(|value| value.get() as f32);
         let norm = gradients.norm(factor, None)?;
-        if let Some(largest) = clip.norm {
-            let limited = match clip_value {
-                Some(_) => gradients.norm(factor, clip_value)?,
-                None => norm,
-            };
-            factor *= clip_factor(limited, largest.get());
-        }
+        let limits = Limits::new(&self.task.recipe.clip, &gradients, factor)?;
         let sums = &mut self.progress.sums;
         sums.gradient_norm = Exact(sums.gradient_norm.0 + norm);
         sums.stepped += 1;
-        let parameters = self.network.parameters();
-        self.optimizer
-            .step(parameters, gradients.sums(), lr, factor, clip_value)?;
+        self.optimizer.step(
+            self.network.parameters(),
+            gradients.sums(),
+            lr,
+            limits.gradient_factor,
+            limits.clip_value,
+        )?;
         if let Some(ema) = &mut self.ema {
             ema.update(self.network.parameters())?;
         }

@@ -94,6 +94,7 @@ impl Trainer<'_> {
             loss: self.setup.judged_by.clone(),
             batch_size: self.task.recipe.batch_size.get() as usize,
             test_time_flip: false,
+            keep_scores: false,
             device: self.task.device.clone(),
         };
         let tally = evaluate(&self.network, split, &options, self.monitor, |_, _| Ok(()))?;

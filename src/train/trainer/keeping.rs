@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::{Trained, Trainer};
 use crate::event::Activity;
 use crate::train::checkpoint::Checkpoint;
+use crate::train::ema::Ema;
 use crate::train::error::TrainError;
 use crate::train::model_file::Card;
 use crate::train::tensor_file::{to_device, to_host};
@@ -86,8 +87,8 @@ impl Trainer<'_> {
             progress: self.progress.clone(),
             loss_scale: self.loss_scale,
             model: to_host(&self.network.state()?)?,
-            optimizer: self.optimizer.state(),
-            ema: self.ema.as_ref().map(|ema| ema.state()),
+            optimizer: self.optimizer.state()?,
+            ema: self.ema.as_ref().map(Ema::state).transpose()?,
             best: self.best.clone(),
         };
         checkpoint.write(self.task.scratch, self.task.recipe.checkpoint.keep.get())?;

@@ -3,10 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use candle_core::Tensor;
-
 use super::{Task, Trainer};
-use crate::data::SampleShape;
 use crate::event::{Activity, Monitor};
 use crate::models::{Network, Pass};
 use crate::spec::Precision;
@@ -67,7 +64,7 @@ impl<'a> Trainer<'a> {
             optimizer: Optimizer::new(&recipe.optimizer, network.parameters(), &settings),
             ema: recipe.ema.as_ref().map(|ema| Ema::new(ema, network.parameters())),
             loss_scale: (recipe.precision == Precision::F16).then(LossScale::default),
-            rates: LearningRate::new(recipe),
+            rates: LearningRate::new(recipe).monitoring(setup.monitored),
             progress: Progress::default(),
             best: None,
             saved: None,
