@@ -85,7 +85,7 @@ fn every_optimizer_on_any_number_of_threads_and_after_any_step() {
             "precision": "f16", "batch_size": 4, "accumulate": 2, "epochs": 3, "optimizer": optimizer,
             "schedule": schedule, "warmup": {"epochs": 1}, "weight_decay_on": "weights",
             "clip": {"norm": 1.0, "value": 0.5}, "ema": {"decay": 0.9}, "select": "best",
-            "normalize": {"mean": [0.0; 6], "std": [1e-3; 6]},
+            "normalize": {"mean": vec![0.0; 6], "std": vec![1e-3; 6]},
         });
         let mut bench = Bench::table(6, &[(Train, 41), (Val, 12)]);
         let recipe = recipe(changes);
