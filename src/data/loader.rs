@@ -73,11 +73,12 @@ impl Loader {
             return Err(DataError::Options("the batch size must be over 0".into()));
         }
         config.normalization.check(split.shape())?;
-        let augmentation = Augmentation::new(&config.augment, split.shape())?;
+        let augmentation =
+            Augmentation::new(&config.augment, split.shape())?.with_means(&config.normalization.mean);
         Ok(Self {
             recipe: Arc::new(Recipe {
                 batch_size: config.batch_size,
-                shape: augmentation.shape_after(split.shape()),
+                shape: augmentation.shape_after(),
                 augmentation,
                 pixel_tables: match split.shape() {
                     SampleShape::Image { .. } | SampleShape::Images { .. } => {
