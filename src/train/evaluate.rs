@@ -37,6 +37,7 @@ pub fn evaluate(
         batch_size: options.batch_size,
         augment: Vec::new(),
         normalization: options.normalization.clone(),
+        target_scale: None,
         shuffle: false,
         seed: 0,
         prefetch: 2,

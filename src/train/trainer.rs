@@ -77,13 +77,14 @@ pub fn train(task: &Task<'_>, monitor: &Monitor) -> Result<Trained, TrainError> 
     }
     let normalization = match &recipe.normalize {
         Some(given) => Normalization::from_spec(given, task.dataset.shape())?,
-        None => Normalization::measure(&split),
+        None => Normalization::measure(&split)?,
     };
     let samples = split.len() as u64;
     let config = LoaderConfig {
         batch_size: recipe.batch_size.get() as usize,
         augment: recipe.augment.clone(),
         normalization: normalization.clone(),
+        target_scale: None,
         shuffle: true,
         seed: task.seed,
         prefetch: 2,
