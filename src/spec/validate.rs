@@ -11,7 +11,7 @@ use super::node::{Key, Node, Value};
 use super::preprocess_check::preprocess_mistakes;
 use super::sweep::sweep_mistakes;
 use super::table_check::table_mistakes;
-use super::{Command, Kind, MetricPath, Pipeline, Reference, Stage, Train};
+use super::{Augment, Command, Kind, MetricPath, Pipeline, Reference, Stage, Train, augment_mistakes};
 
 /// Whether `name` can name a stage, a table or a parameter: letters, digits, `_` and `-`, from a
 /// letter on.
@@ -261,6 +261,14 @@ fn train_mistakes(
                 "a mean must be a finite number",
                 place(&["normalize", "mean", &index.to_string()]),
             ));
+        }
+    }
+    let judged: Vec<Augment> = train.eval_transforms.iter().map(Augment::from).collect();
+    for (section, changes) in [("augment", &train.augment), ("eval_transforms", &judged)] {
+        for mistake in augment_mistakes(changes) {
+            let index = mistake.index.to_string();
+            let path = [&[section, index.as_str(), mistake.change], mistake.fields].concat();
+            mistakes.push(Diagnostic::new(mistake.message, place(&path)).help(mistake.help));
         }
     }
     if let Some(warmup) = &train.warmup

@@ -1,6 +1,7 @@
 //! The `train` kind: a dataset and an architecture become weights.
 
 mod augment;
+mod augment_check;
 mod keeping;
 mod loss;
 mod optimizer;
@@ -20,6 +21,7 @@ pub use augment::{
     RandomCrop, RandomErasing, RandomFlip, RandomGrayscale, RandomResizedCrop, RandomRotation, Resize, Size,
     TrivialAugment,
 };
+pub use augment_check::{AugmentMistake, augment_mistakes};
 pub use keeping::{Checkpoint, EarlyStop, Monitored, Select, Validate};
 pub use loss::{BinaryCrossEntropy, CrossEntropy, Huber, Loss, Mse};
 pub use optimizer::{Adam, AdamW, Clip, DecayOn, Ema, Lion, Optimizer, ParameterGroup, Sgd};
