@@ -58,7 +58,7 @@ impl Recipe {
         };
         Ok(Self {
             batch_size: config.batch_size,
-            augmentation: augmentation.with_means(&config.normalization.mean),
+            augmentation,
             pixel_tables: if is_image {
                 config.normalization.pixel_tables()
             } else {
