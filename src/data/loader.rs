@@ -80,7 +80,8 @@ impl Loader {
             }
             scale.check(split.outputs())?;
         }
-        let augmentation = Augmentation::new(&config.augment, split.shape())?;
+        let augmentation =
+            Augmentation::new(&config.augment, split.shape())?.with_means(&config.normalization.mean);
         if let SampleShape::Images { .. } = augmentation.shape_after() {
             return Err(DataError::various_sizes());
         }

@@ -16,6 +16,7 @@ mod model;
 mod node;
 mod pipeline;
 mod preprocess;
+mod preprocess_check;
 mod project;
 mod read;
 mod reference;

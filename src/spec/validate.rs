@@ -8,6 +8,7 @@ use petgraph::graphmap::DiGraphMap;
 
 use super::diagnostic::{Diagnostic, suggest};
 use super::node::{Key, Node, Value};
+use super::preprocess_check::preprocess_mistakes;
 use super::sweep::sweep_mistakes;
 use super::table_check::table_mistakes;
 use super::{Augment, Command, Kind, MetricPath, Pipeline, Reference, Stage, Train, augment_mistakes};
@@ -61,6 +62,11 @@ pub(super) fn mistakes(pipeline: &Pipeline, root: &Node) -> Vec<Diagnostic> {
             }
             Kind::Train(train) => {
                 train_mistakes(train, &mut mistakes, |path| place(&[&["train"], path].concat()));
+            }
+            Kind::Preprocess(preprocess) => {
+                preprocess_mistakes(preprocess, &mut mistakes, |path| {
+                    place(&[&["preprocess"], path].concat())
+                });
             }
             _ => {}
         }

@@ -12,8 +12,10 @@ pub(super) struct ColorJitter {
     strengths: [f64; 4],
 }
 
-/// The adjustments, and what leaves an image as it is.
-const ADJUSTMENTS: [(fn(&mut Image, f64), f64); 4] = [
+type Adjustment = fn(&mut Image, f64);
+
+/// The adjustments, and the factors that leave an image as it is.
+const ADJUSTMENTS: [(Adjustment, f64); 4] = [
     (adjust_brightness, 1.0),
     (adjust_contrast, 1.0),
     (adjust_saturation, 1.0),

@@ -67,9 +67,9 @@ pub(super) struct Image {
 
 /// One change to single images.
 trait ImageChange: Send + Sync {
-    /// Why images of `channels` and `size` (`[H, W]`; nothing where sizes vary) cannot be changed.
-    fn check(&self, channels: usize, size: Option<[usize; 2]>) -> Result<(), String> {
-        let _ = (channels, size);
+    /// Why images of so many channels and this size (`[H, W]`; nothing where sizes vary) cannot be
+    /// changed.
+    fn check(&self, _channels: usize, _size: Option<[usize; 2]>) -> Result<(), String> {
         Ok(())
     }
 
@@ -79,9 +79,7 @@ trait ImageChange: Send + Sync {
     }
 
     /// Takes note of the channels' means over the dataset.
-    fn set_means(&mut self, means: &[u8]) {
-        let _ = means;
-    }
+    fn set_means(&mut self, _means: &[u8]) {}
 
     /// Changes `image`, taking draws from `draws`.
     fn apply(&self, image: &mut Image, draws: &mut Stream);
@@ -187,8 +185,9 @@ impl Augmentation {
     /// Mixes each sample of a batch with the one before it (the first with the last), and their
     /// targets with it.
     ///
-    /// `inputs` are `[N, C, H, W]`, normalised; samples have `shape`. Classes become probabilities of
-    /// `outputs` classes; probabilities and values are mixed as they are.
+    /// `inputs` are `[N, C, H, W]`, normalised; samples have `shape`. Classes become probabilities,
+    /// `[N, outputs]`; probabilities and values, `[N, outputs]` too, are mixed as they are: linearly by
+    /// mixup, by the share of the area by CutMix.
     pub(super) fn mix(
         &self,
         inputs: &mut [f32],

@@ -267,37 +267,3 @@ fn evaluation_goes_through_the_same_chain() {
     let chain = Augmentation::new(&specs, COLOR).unwrap();
     assert_eq!(chain.shape_after(), images(3, 8, 8));
 }
-
-#[test]
-fn zz_speed() {
-    let shape = images(3, 32, 32);
-    let mut lists: Vec<Value> = all().into_iter().map(|change| json!([change])).collect();
-    lists.push(json!([{"random_crop": {"padding": 4}}, {"random_horizontal_flip": {}}]));
-    for list in lists {
-        let augmentation = augmentation(&list, shape);
-        let mut changed = image(3, 32, 32);
-        let source = changed.pixels.clone();
-        let start = std::time::Instant::now();
-        for item in 0..3000 {
-            changed.pixels.clear();
-            changed.pixels.extend_from_slice(&source);
-            (changed.height, changed.width) = (32, 32);
-            augmentation.apply(&mut changed, &mut stream(item));
-        }
-        println!("{list} {:.0}/s", 3000.0 / start.elapsed().as_secs_f64());
-    }
-    let augmentation = augmentation(
-        &json!([{"random_resized_crop": {"size": 224}}]),
-        images(3, 375, 500),
-    );
-    let mut changed = image(3, 375, 500);
-    let source = changed.pixels.clone();
-    let start = std::time::Instant::now();
-    for item in 0..100 {
-        changed.pixels.clear();
-        changed.pixels.extend_from_slice(&source);
-        (changed.height, changed.width) = (375, 500);
-        augmentation.apply(&mut changed, &mut stream(item));
-    }
-    println!("rrc {:.0}/s", 100.0 / start.elapsed().as_secs_f64());
-}

@@ -28,7 +28,9 @@ pub(super) struct Recipe {
     shape: SampleShape,
     shuffle: bool,
     seed: u64,
-    /// Nothing where a batch of rows is too small to be shared by threads.
+    /// Samples that are handed to a thread at once, at least.
+    group: usize,
+    /// Nothing where a batch is too small to be shared by threads.
     pool: Option<ThreadPool>,
 }
 
@@ -37,8 +39,14 @@ impl Recipe {
     pub fn new(split: Split, config: LoaderConfig, augmentation: Augmentation) -> Result<Self, DataError> {
         let shape = augmentation.shape_after();
         let is_image = split.shape().is_image();
-        let values = config.batch_size.min(split.len()).saturating_mul(shape.len());
-        let pool = if is_image || values > GRAIN {
+        // Small samples are handed out in groups, so that handing out costs little; image files take
+        // long to decode.
+        let is_file = !split.is_empty() && matches!(split.raw_sample(0), RawSample::File { .. });
+        let group = if is_file { 1 } else { (GRAIN / shape.len()).max(1) };
+        let is_small = augmentation.is_empty() && config.batch_size.min(split.len()) <= group;
+        let pool = if is_small {
+            None
+        } else {
             let threads = rayon::current_num_threads();
             let pool = ThreadPoolBuilder::new()
                 .num_threads(threads)
@@ -47,12 +55,10 @@ impl Recipe {
             Some(pool.map_err(|error| {
                 DataError::Options(format!("cannot start {threads} threads for the loader: {error}"))
             })?)
-        } else {
-            None
         };
         Ok(Self {
             batch_size: config.batch_size,
-            augmentation: augmentation.with_means(&config.normalization.mean),
+            augmentation,
             pixel_tables: if is_image {
                 config.normalization.pixel_tables()
             } else {
@@ -64,6 +70,7 @@ impl Recipe {
             shuffle: config.shuffle,
             seed: config.seed,
             split,
+            group,
             pool,
         })
     }
@@ -133,19 +140,10 @@ impl Recipe {
     /// Fills `inputs` on the current pool. Of several errors, the first sample's.
     fn fill_all(&self, epoch: u32, samples: &[u32], inputs: &mut [f32]) -> Result<(), DataError> {
         let len = self.shape.len();
-        // Small samples are handed out in groups, so that handing out costs little; image files take
-        // long to decode.
-        let is_file = matches!(
-            samples
-                .first()
-                .map(|sample| self.split.raw_sample(*sample as usize)),
-            Some(RawSample::File { .. })
-        );
-        let group = if is_file { 1 } else { (GRAIN / len).max(1) };
         let failure = inputs
             .par_chunks_exact_mut(len)
             .zip(samples)
-            .with_min_len(group)
+            .with_min_len(self.group)
             .map_init(workspace, |image, (out, sample)| {
                 self.fill(epoch, *sample, image, out).err()
             })

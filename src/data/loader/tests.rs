@@ -323,6 +323,99 @@ fn images_of_various_sizes_need_one_in_the_end() {
     }
 }
 
+/// Changes as a pipeline file spells them.
+fn changes(json: &str) -> Vec<spec::Augment> {
+    serde_json::from_str(json).unwrap()
+}
+
+#[test]
+fn images_of_various_sizes_are_brought_to_one() {
+    let [left, right] = [0, 1].map(|_| tempfile::tempdir().unwrap());
+    let files = files(left.path(), true, None);
+    let pixels = decoded(right.path(), &files);
+    for (augment, expected) in [
+        (r#"[{"resize": {"size": [4, 7]}}]"#, "3x4x7"),
+        (
+            r#"[{"resize": {"size": 5}}, {"center_crop": {"size": 5}}]"#,
+            "3x5x5",
+        ),
+        (
+            r#"[{"random_resized_crop": {"size": [3, 2]}}, "random_horizontal_flip"]"#,
+            "3x3x2",
+        ),
+    ] {
+        let options = LoaderConfig {
+            augment: changes(augment),
+            ..config(&files)
+        };
+        let loader = Loader::new(pixels.clone(), options.clone()).unwrap();
+        assert_eq!(loader.shape().to_string(), expected);
+        let whole = collect(&loader, 1, 0);
+        assert_eq!(whole.iter().map(|batch| batch.samples.len()).sum::<usize>(), 20);
+        for batch in &whole {
+            assert_eq!(batch.inputs.len(), batch.samples.len() * loader.shape().len());
+        }
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
+        let loader = pool.install(|| Loader::new(files.clone(), options).unwrap());
+        assert_eq!(collect(&loader, 1, 0), whole);
+    }
+}
+
+#[test]
+fn batches_are_mixed_as_a_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let split = train(&images(folder.path(), 50));
+    let mut options = config(&split);
+    options.augment.clear();
+    let plain = collect(&Loader::new(split.clone(), options.clone()).unwrap(), 3, 0);
+    options.augment = changes(r#"[{"mixup": {"alpha": 1.0}}]"#);
+    let loader = Loader::new(split.clone(), options.clone()).unwrap();
+    let mixed = collect(&loader, 3, 0);
+    let mut shares = Vec::new();
+    for (plain, mixed) in plain.iter().zip(&mixed) {
+        assert_eq!(plain.samples, mixed.samples);
+        let (Targets::Classes(labels), Targets::Probabilities(probabilities)) =
+            (&plain.targets, &mixed.targets)
+        else {
+            panic!("{:?} {:?}", plain.targets, mixed.targets);
+        };
+        let count = labels.len();
+        let before = |index: usize| (index + count - 1) % count;
+        let Some(differing) = (0..count).find(|index| labels[*index] != labels[before(*index)]) else {
+            continue;
+        };
+        // The share of a sample itself shows where its partner has another class.
+        let share = probabilities[2 * differing + labels[differing] as usize];
+        shares.push(share);
+        for index in 0..count {
+            let expected = [0, 1].map(|class| {
+                let own = f32::from(u8::from(labels[index] == class));
+                let other = f32::from(u8::from(labels[before(index)] == class));
+                share * own + (1.0 - share) * other
+            });
+            for (value, expected) in probabilities[2 * index..][..2].iter().zip(expected) {
+                assert!((value - expected).abs() < 1e-6);
+            }
+            for at in 0..192 {
+                let own = plain.inputs[192 * index + at];
+                let other = plain.inputs[192 * before(index) + at];
+                let expected = share * own + (1.0 - share) * other;
+                assert!((mixed.inputs[192 * index + at] - expected).abs() < 1e-4);
+            }
+        }
+    }
+    assert!(shares.len() > 3);
+    assert!(shares.iter().all(|share| (0.0..=1.0).contains(share)));
+    shares.dedup();
+    assert!(shares.len() > 1, "all batches draw {shares:?}");
+    // Neither the threads nor where an epoch is taken up matter; another epoch draws anew.
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
+    let threads = pool.install(|| Loader::new(split.clone(), options).unwrap());
+    assert_eq!(collect(&threads, 3, 0), mixed);
+    assert_eq!(collect(&loader, 3, 4), mixed[4..]);
+    assert_ne!(collect(&loader, 4, 0), mixed);
+}
+
 #[test]
 fn a_broken_image_file_ends_the_epoch_and_is_named() {
     let folder = tempfile::tempdir().unwrap();

@@ -503,3 +503,42 @@ fn a_label_that_only_other_splits_have_is_told() {
             .map(|split| format!("labels that apply to no sample of the {split} split: `column_1`"))
     );
 }
+
+/// A committed table, prepared as `json` says.
+fn committed(name: &str, json: &str) -> crate::data::Dataset {
+    let bench = Bench::new();
+    let table = Path::new(env!("CARGO_MANIFEST_DIR")).join("datasets").join(name);
+    std::fs::copy(table, bench.input().join(name)).unwrap();
+    bench.dataset(&format(json))
+}
+
+#[test]
+fn the_committed_tables_are_whole() {
+    let wine = committed("wine.csv", r#"{"header": true, "label": "cultivar"}"#);
+    assert_eq!(wine.classes(), ["0", "1", "2"]);
+    assert_eq!((wine.columns().len(), &wine.columns()[12][..]), (13, "proline"));
+    let train = wine.split(SplitName::Train).unwrap();
+    let count = |class| {
+        (0..train.len())
+            .filter(|index| train.label(*index) == class)
+            .count()
+    };
+    assert_eq!([0, 1, 2].map(count), [59, 71, 48]);
+
+    let options = r#"{"header": true, "label": "target", "task": "regression", "categorical": ["sex"]}"#;
+    let diabetes = committed("diabetes.csv", options);
+    assert_eq!(diabetes.columns()[..4], ["age", "sex=1", "sex=2", "bmi"]);
+    assert_eq!(
+        (diabetes.columns().len(), diabetes.targets()),
+        (11, &["target".to_owned()][..])
+    );
+    let train = diabetes.split(SplitName::Train).unwrap();
+    assert_eq!(train.len(), 442);
+    // As NumPy has them: `load_diabetes().target.mean()` and `.std()`.
+    let (mean, deviation) = train.target_moments();
+    assert!((mean[0] - 152.133_484_162_895_94).abs() < 1e-9, "{mean:?}");
+    assert!(
+        (deviation[0] - 77.005_745_869_450_44).abs() < 1e-9,
+        "{deviation:?}"
+    );
+}
