@@ -54,12 +54,15 @@ fn cpu(model: &Model, input: InputShape, outputs: usize) -> Network {
 }
 
 fn loss(network: &Network, input: &Tensor, labels: &[u32], pass: &Pass) -> Tensor {
-    let logits = network.forward(input, pass).expect("fits");
+    mean_cross_entropy(&network.forward(input, pass).expect("fits"), labels, 0.1)
+}
+
+fn mean_cross_entropy(logits: &Tensor, labels: &[u32], label_smoothing: f64) -> Tensor {
     let options = CrossEntropy {
-        label_smoothing: 0.1,
+        label_smoothing,
         divisor: labels.len() as f64,
     };
-    cross_entropy(&logits, labels, options).expect("valid labels")
+    cross_entropy(logits, labels, options).expect("valid labels")
 }
 
 /// Gradients by parameter, in definition order.
