@@ -67,7 +67,8 @@ pub fn evaluate(
     let mut index = 0;
     let flips = options.test_time_flip;
     for batch in stage(loader.epoch(0, 0), loader.shape(), &options.device, flips) {
-        if monitor.stopped() {
+        // A single batch is quicker done than undone.
+        if index > 0 && monitor.stopped() {
             return Err(TrainError::Interrupted);
         }
         let mut batch = batch?;

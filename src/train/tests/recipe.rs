@@ -89,7 +89,7 @@ fn validations_fall_where_they_are_asked_for() {
 
 #[test]
 fn validating_within_epochs_changes_no_weight() {
-    let bench = Bench::images(&[(Train, 41), (Val, 12)]);
+    let bench = Bench::images(&[(Train, 41), (Val, 8)]);
     let changes = |validate| {
         json!({
             "model": {"conv_net": {"channels": [4], "dropout": 0.3}}, "validate": validate,
