@@ -21,22 +21,26 @@ impl Normalization {
     /// Mean and (population) deviation over all samples of `split`. A deviation of 0 becomes 1.
     ///
     /// Pixels are counted, so the result is exact up to its last rounding; features are summed in
-    /// f64 in the samples' order.
-    pub fn measure(split: &Split) -> Self {
+    /// f64 in the samples' order. Images of various sizes count by their pixels. Image files are
+    /// decoded on the current rayon pool.
+    ///
+    /// # Errors
+    /// An image file cannot be decoded.
+    pub fn measure(split: &Split) -> Result<Self, DataError> {
         let moments: Vec<(f64, f64)> = match split.shape() {
-            SampleShape::Image { channels, .. } => {
-                count_pixels(split, channels).iter().map(pixel_moments).collect()
+            SampleShape::Image { channels, .. } | SampleShape::Images { channels } => {
+                count_pixels(split, channels)?.iter().map(pixel_moments).collect()
             }
-            SampleShape::Features { columns } => feature_moments(split, columns),
+            SampleShape::Features { columns } => feature_moments(split, columns)?,
         };
-        Self {
+        Ok(Self {
             mean: moments.iter().map(|(mean, _)| *mean as f32).collect(),
             std: moments
                 .iter()
                 .map(|(_, std)| *std as f32)
                 .map(|std| if std > 0.0 { std } else { 1.0 })
                 .collect(),
-        }
+        })
     }
 
     /// What a pipeline file gives.
@@ -60,7 +64,7 @@ impl Normalization {
         let wanted = shape.channels();
         if self.mean.len() != wanted || self.std.len() != wanted {
             let what = match shape {
-                SampleShape::Image { .. } => "channels",
+                SampleShape::Image { .. } | SampleShape::Images { .. } => "channels",
                 SampleShape::Features { .. } => "feature columns",
             };
             return Err(DataError::Options(format!(
@@ -96,27 +100,38 @@ impl Normalization {
 }
 
 /// For each channel, how often each pixel value occurs. Integers: the order of threads is no matter.
-fn count_pixels(split: &Split, channels: usize) -> Vec<[u64; 256]> {
+fn count_pixels(split: &Split, channels: usize) -> Result<Vec<[u64; 256]>, DataError> {
     let empty = || vec![[0u64; 256]; channels];
-    let plane = split.shape().len() / channels;
+    // Many samples share their counts, but image files are handed out one by one.
+    let is_decoded = split.is_empty() || matches!(split.raw_sample(0), RawSample::Pixels { .. });
     (0..split.len())
         .into_par_iter()
-        .with_min_len(256)
-        .fold(empty, |mut counts, index| {
-            if let RawSample::Pixels(pixels) = split.raw_sample(index) {
+        .with_min_len(if is_decoded { 256 } else { 1 })
+        .try_fold(
+            || (empty(), Vec::new()),
+            |(mut counts, mut buffer), index| {
+                let pixels = match split.raw_sample(index) {
+                    RawSample::Pixels { pixels, .. } => pixels,
+                    _ => {
+                        split.read_image(index, &mut buffer)?;
+                        &buffer
+                    }
+                };
+                let plane = pixels.len() / channels;
                 for (counts, plane) in counts.iter_mut().zip(pixels.chunks_exact(plane)) {
                     for pixel in plane {
                         counts[usize::from(*pixel)] += 1;
                     }
                 }
-            }
-            counts
-        })
-        .reduce(empty, |mut left, right| {
+                Ok((counts, buffer))
+            },
+        )
+        .map(|result| result.map(|(counts, _)| counts))
+        .try_reduce(empty, |mut left, right| {
             for (left, right) in left.iter_mut().flatten().zip(right.iter().flatten()) {
                 *left += right;
             }
-            left
+            Ok(left)
         })
 }
 
@@ -136,12 +151,12 @@ fn pixel_moments(counts: &[u64; 256]) -> (f64, f64) {
     (mean, variance.sqrt())
 }
 
-fn feature_moments(split: &Split, columns: usize) -> Vec<(f64, f64)> {
+fn feature_moments(split: &Split, columns: usize) -> Result<Vec<(f64, f64)>, DataError> {
     let total = split.len().max(1) as f64;
-    let mut row = vec![0f32; columns];
+    let mut row = Vec::new();
     let mut mean = vec![0f64; columns];
     for index in 0..split.len() {
-        split.read_sample(index, &mut row);
+        split.read_sample(index, &mut row)?;
         for (mean, value) in mean.iter_mut().zip(&row) {
             *mean += f64::from(*value);
         }
@@ -149,13 +164,11 @@ fn feature_moments(split: &Split, columns: usize) -> Vec<(f64, f64)> {
     mean.iter_mut().for_each(|mean| *mean /= total);
     let mut variance = vec![0f64; columns];
     for index in 0..split.len() {
-        split.read_sample(index, &mut row);
+        split.read_sample(index, &mut row)?;
         for ((variance, mean), value) in variance.iter_mut().zip(&mean).zip(&row) {
             *variance += (f64::from(*value) - mean).powi(2);
         }
     }
-    mean.into_iter()
-        .zip(variance)
-        .map(|(mean, sum)| (mean, (sum / total).sqrt()))
-        .collect()
+    let moments = mean.into_iter().zip(variance);
+    Ok(moments.map(|(mean, sum)| (mean, (sum / total).sqrt())).collect())
 }

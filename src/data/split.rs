@@ -5,13 +5,12 @@
 //! So neither the order of the samples nor the names of their files matter, and adding samples
 //! moves few of the others. Samples with equal values stay together, so that no copy of a training
 //! sample is ever tested on. Each class gives `round(share * n)` of its `n` samples, but at least
-//! one, to each split; it is an error where that leaves none to train on.
+//! one, to each split; it is an error where that leaves none to train on. Samples with several labels
+//! or with numbers to be predicted are ranked all together, as if they were one class.
 
+use super::digest::ContentDigest;
 use super::error::DataError;
 use crate::spec::SplitName;
-
-/// The digest of a sample's values: 16 bytes of BLAKE3.
-pub(super) type ContentDigest = [u8; 16];
 
 /// The shares of the training samples that become other splits.
 #[derive(Clone, Copy, Debug, Default)]
@@ -20,69 +19,102 @@ pub(super) struct Shares {
     pub test: Option<f64>,
 }
 
-/// Moves samples of the train split to others.
-pub(super) fn carve(
+/// Moves samples of the train split to others, the same share of each class.
+pub(super) fn carve_classes(
     shares: Shares,
     classes: &[String],
     labels: &[u32],
     digests: &[ContentDigest],
     splits: &mut [SplitName],
 ) -> Result<(), DataError> {
+    let requests = requests(shares)?;
+    let mut members: Vec<Vec<usize>> = vec![Vec::new(); classes.len()];
+    if requests.is_empty() {
+        return Ok(());
+    }
+    for (index, label) in labels.iter().enumerate() {
+        if splits[index] == SplitName::Train {
+            members[*label as usize].push(index);
+        }
+    }
+    for (class, members) in classes.iter().zip(members) {
+        let count = members.len();
+        if count > 0 && !carve(&requests, members, digests, splits) {
+            return Err(DataError::Options(format!(
+                "class `{class}` has {}: add samples, leave the class out, or change `split` (a label column \
+                 that holds numbers to be predicted, not classes, looks like this too: it needs `task: \
+                 regression`)",
+                too_few(count, &requests)
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Moves samples of the train split to others, whatever is to be predicted for them.
+pub(super) fn carve_all(
+    shares: Shares,
+    digests: &[ContentDigest],
+    splits: &mut [SplitName],
+) -> Result<(), DataError> {
+    let requests = requests(shares)?;
+    let is_train = |index: &usize| splits[*index] == SplitName::Train;
+    let members: Vec<usize> = (0..splits.len()).filter(is_train).collect();
+    let count = members.len();
+    if requests.is_empty() || carve(&requests, members, digests, splits) {
+        return Ok(());
+    }
+    Err(DataError::Options(format!(
+        "the input has {}: add samples, or change `split`",
+        too_few(count, &requests)
+    )))
+}
+
+/// The splits to be carved, with their shares.
+fn requests(shares: Shares) -> Result<Vec<(SplitName, f64)>, DataError> {
     let requests: Vec<(SplitName, f64)> = [(SplitName::Test, shares.test), (SplitName::Val, shares.val)]
         .into_iter()
         .filter_map(|(name, share)| Some((name, share?)))
         .collect();
-    if requests.is_empty() {
-        return Ok(());
-    }
     let sum: f64 = requests.iter().map(|(_, share)| share).sum();
     if sum >= 1.0 {
         return Err(DataError::Options(format!(
             "the shares of `split` add up to {sum}, which leaves nothing to train on: make them smaller"
         )));
     }
-    let mut members: Vec<Vec<usize>> = vec![Vec::new(); classes.len()];
-    for (index, label) in labels.iter().enumerate() {
-        if splits[index] == SplitName::Train {
-            members[*label as usize].push(index);
-        }
-    }
-    for (class, mut members) in classes.iter().zip(members) {
-        if members.is_empty() {
-            continue;
-        }
-        members.sort_unstable_by_key(|index| digests[*index]);
-        let groups: Vec<&[usize]> = members
-            .chunk_by(|left, right| digests[*left] == digests[*right])
-            .collect();
-        let mut groups = groups.into_iter();
-        for (name, share) in &requests {
-            let wanted = ((share * members.len() as f64).round() as usize).max(1);
-            let mut taken = 0;
-            while taken < wanted {
-                let Some(group) = groups.next() else {
-                    return Err(too_small(class, members.len(), &requests));
-                };
-                group.iter().for_each(|index| splits[*index] = *name);
-                taken += group.len();
-            }
-        }
-        if groups.next().is_none() {
-            return Err(too_small(class, members.len(), &requests));
-        }
-    }
-    Ok(())
+    Ok(requests)
 }
 
-fn too_small(class: &str, count: usize, requests: &[(SplitName, f64)]) -> DataError {
+/// Moves some of `members`; `false` where they are too few.
+fn carve(
+    requests: &[(SplitName, f64)],
+    mut members: Vec<usize>,
+    digests: &[ContentDigest],
+    splits: &mut [SplitName],
+) -> bool {
+    members.sort_unstable_by_key(|index| digests[*index]);
+    let mut groups = members.chunk_by(|left, right| digests[*left] == digests[*right]);
+    for (name, share) in requests {
+        let wanted = ((share * members.len() as f64).round() as usize).max(1);
+        let mut taken = 0;
+        while taken < wanted {
+            let Some(group) = groups.next() else {
+                return false;
+            };
+            group.iter().for_each(|index| splits[*index] = *name);
+            taken += group.len();
+        }
+    }
+    groups.next().is_some()
+}
+
+fn too_few(count: usize, requests: &[(SplitName, f64)]) -> String {
     let names: Vec<&str> = requests.iter().map(|(name, _)| name.as_str()).collect();
-    DataError::Options(format!(
-        "class `{class}` has {count} training {}, too few different ones to fill {} and leave one to train \
-         on: add samples, leave the class out, or change `split` (a label column that holds numbers to be \
-         predicted, not classes, looks like this too)",
+    format!(
+        "{count} training {}, too few different ones to fill {} and leave one to train on",
         if count == 1 { "sample" } else { "samples" },
         names.join(" and ")
-    ))
+    )
 }
 
 #[cfg(test)]
@@ -107,7 +139,7 @@ mod tests {
         let labels: Vec<u32> = samples.iter().map(|(label, _)| *label).collect();
         let digests: Vec<ContentDigest> = samples.iter().map(|(_, value)| digest(*value)).collect();
         let mut splits = vec![SplitName::Train; samples.len()];
-        carve(shares, &names(3), &labels, &digests, &mut splits)?;
+        carve_classes(shares, &names(3), &labels, &digests, &mut splits)?;
         Ok(splits)
     }
 
@@ -148,7 +180,7 @@ mod tests {
             val: Some(0.34),
             test: None,
         };
-        carve(shares, &names(1), &labels, &digests, &mut splits).unwrap();
+        carve_classes(shares, &names(1), &labels, &digests, &mut splits).unwrap();
         assert_eq!(splits[1], SplitName::Test);
         assert_eq!(splits.iter().filter(|name| **name == SplitName::Val).count(), 1);
     }
@@ -174,6 +206,32 @@ mod tests {
                 .to_string()
                 .contains("add up to 1")
         );
+    }
+
+    #[test]
+    fn without_classes_all_samples_are_one_group() {
+        // Value 7 occurs ten times: its copies move together or not at all.
+        let values: Vec<u32> = (0..100).chain([7; 9]).collect();
+        let digests: Vec<ContentDigest> = values.iter().map(|value| digest(*value)).collect();
+        let mut splits = vec![SplitName::Train; values.len()];
+        carve_all(BOTH, &digests, &mut splits).unwrap();
+        let count = |name| splits.iter().filter(|split| **split == name).count();
+        // 25 % and 10 % of 109, and what of the group of copies is over.
+        assert!((27..=36).contains(&count(SplitName::Test)), "{splits:?}");
+        assert!((11..=20).contains(&count(SplitName::Val)), "{splits:?}");
+        let copies: BTreeSet<_> = splits[100..].iter().chain([&splits[7]]).collect();
+        assert_eq!(copies.len(), 1);
+
+        let mut copies = vec![SplitName::Train; 5];
+        let error = carve_all(BOTH, &[digest(1); 5], &mut copies)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("the input has 5 training samples, too few"),
+            "{error}"
+        );
+        let none = carve_all(Shares::default(), &[digest(1); 2], &mut [SplitName::Train; 2]);
+        assert!(none.is_ok());
     }
 
     proptest! {

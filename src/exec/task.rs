@@ -15,8 +15,8 @@ use crate::fingerprint::Digest;
 use crate::plan::StageKey;
 use crate::spec::{EpochLimits, Kind};
 use crate::stages::{
-    CommandStage, DownloadStage, EvaluateStage, ExportStage, Job, Outcome, PreprocessStage, Stage,
-    StageError, TrainStage,
+    CommandStage, DeviceChoice, DownloadStage, EvaluateStage, ExportStage, Job, Outcome, PreprocessStage,
+    Stage, StageError, TrainStage,
 };
 use crate::store::{Action, Commit, Lease, Leased, Store, StoreError};
 
@@ -61,6 +61,7 @@ pub(super) struct Task {
     pub inputs: BTreeMap<String, TaskInput>,
     pub limits: Option<EpochLimits>,
     pub threads: usize,
+    pub device: DeviceChoice,
     pub project: PathBuf,
     pub mirrors: Vec<(String, String)>,
     pub placement: Placement,
@@ -145,6 +146,7 @@ impl Task {
                 "started": started.to_string(),
                 "seconds": seconds,
                 "threads": self.threads,
+                "device": self.device,
                 "peak_memory": peak_memory,
             }),
         };
@@ -204,6 +206,7 @@ impl Task {
             log: lease.log(),
             threads: self.threads,
             limits: self.limits.clone(),
+            device: self.device,
         })
     }
 

@@ -23,10 +23,7 @@ pub struct DropoutKey {
 /// # Errors
 /// A probability outside of `[0, 1)`.
 pub fn dropout(x: &Tensor, probability: f64, key: DropoutKey) -> std::result::Result<Tensor, OpError> {
-    if !(0.0..1.0).contains(&probability) {
-        let problem = format!("the probability {probability} is not in [0, 1)");
-        return Err(OpError::shape("dropout", problem));
-    }
+    check_probability("dropout", probability)?;
     if probability == 0.0 {
         return Ok(x.clone());
     }
@@ -37,7 +34,17 @@ pub fn dropout(x: &Tensor, probability: f64, key: DropoutKey) -> std::result::Re
     Ok(x.contiguous()?.apply_op1(Dropout { factors })?)
 }
 
-fn factors(len: usize, probability: f64, key: DropoutKey) -> Vec<f32> {
+/// Fails unless something is kept.
+pub(super) fn check_probability(op: &'static str, probability: f64) -> std::result::Result<(), OpError> {
+    if !(0.0..1.0).contains(&probability) {
+        let problem = format!("the probability {probability} is not in [0, 1)");
+        return Err(OpError::shape(op, problem));
+    }
+    Ok(())
+}
+
+/// For each of `len` values, 0 with that probability, else what makes up for it.
+pub(super) fn factors(len: usize, probability: f64, key: DropoutKey) -> Vec<f32> {
     let mut stream = Stream::new(key.seed, Purpose::Dropout, key.step, key.layer);
     let threshold = probability * 2f64.powi(32);
     let kept = (1.0 / (1.0 - probability)) as f32;

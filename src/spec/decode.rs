@@ -398,12 +398,12 @@ mod tests {
         let augment: Vec<Augment> = decode(&node).unwrap();
         assert_eq!(
             serde_json::to_string(&augment).unwrap(),
-            r#"[{"random_horizontal_flip":{"p":0.5}},{"random_crop":{"padding":4}}]"#
+            r#"[{"random_horizontal_flip":{"p":0.5}},{"random_crop":{"size":null,"padding":4}}]"#
         );
-        let (message, place, _) = fails::<Vec<Augment>>("- random_crop\n");
+        let (message, place, _) = fails::<Vec<Augment>>("- random_rotation\n");
         assert_eq!(
             (message.as_str(), place.as_str()),
-            ("the field `padding` is missing", "random_crop")
+            ("the field `degrees` is missing", "random_rotation")
         );
     }
 

@@ -16,6 +16,7 @@ mod model;
 mod node;
 mod pipeline;
 mod preprocess;
+mod preprocess_check;
 mod project;
 mod read;
 mod reference;
@@ -37,13 +38,14 @@ pub use evaluate::{Evaluate, Metric, SplitName};
 pub use export::{Export, ExportFormat};
 pub use kind::{Input, Kind};
 pub use model::{
-    ConvLayer, ConvNet, DropoutLayer, EfficientNet, Layer, LeakyReluLayer, LinearLayer, Mlp, MobileNet, Model,
-    NoOptions, PoolLayer, ResNet, Sequential, Stem, VisionTransformer, VitPreset, WideDepth, WideResNet,
+    ConvLayer, ConvNet, DropoutLayer, EfficientNet, Layer, LeakyReluLayer, LinearLayer, Mlp, MobileNet,
+    Model, NoOptions, PoolLayer, ResNet, Sequential, Stem, VisionTransformer, VitPreset, WideDepth,
+    WideResNet,
 };
 pub use pipeline::{Override, Pipeline, Resources, Stage};
 pub use preprocess::{
-    Cifar10, Cifar100, Cifar100Labels, Color, Column, Columns, Csv, CsvImage, Format, Idx, ImageFolder, OnError,
-    Preprocess, Split, StoredAs, Task,
+    Cifar10, Cifar100, Cifar100Labels, Color, Column, Columns, Csv, CsvImage, Format, Idx, ImageFolder,
+    OnError, Preprocess, Split, StoredAs, Task,
 };
 pub use project::Project;
 pub use reference::Reference;
@@ -57,11 +59,12 @@ pub use table_column::{Best, NumberFormat, Show, TableColumn};
 pub use table_rows::{Baseline, Filter, Group, Rows, SortKey, SortKeys, same_value};
 pub use template::Template;
 pub use train::{
-    Adam, AdamW, Anneal, Augment, BinaryCrossEntropy, CenterCrop, Checkpoint, Clip, ColorJitter, Constant, Cosine,
-    CosineRestarts, CrossEntropy, Cutmix, DecayOn, EarlyStop, Ema, EvalTransform, Exponential, GaussianBlur, ParameterGroup,
-    Huber, Init, Lion, Loss, Mixup, Monitored, Mse, Multistep, Normalize, OneCycle, Optimizer, Pace, Plateau,
-    Polynomial, Precision, RandAugment, RandomAffine, RandomCrop, RandomErasing, RandomFlip, RandomGrayscale,
-    RandomResizedCrop, RandomRotation, Resize, Schedule, Select, Sgd, Size, Step, ThresholdMode, Train,
-    TrivialAugment, Validate, Warmup,
+    Adam, AdamW, Anneal, Augment, BinaryCrossEntropy, CenterCrop, Checkpoint, Clip, ColorJitter, Constant,
+    Cosine, CosineRestarts, CrossEntropy, Cutmix, DecayOn, EarlyStop, Ema, EvalTransform, Exponential,
+    GaussianBlur, Huber, Init, Lion, Loss, Mixup, Monitored, Mse, Multistep, Normalize, OneCycle, Optimizer,
+    Pace, ParameterGroup, Plateau, Polynomial, Precision, RandAugment, RandomAffine, RandomCrop,
+    RandomErasing, RandomFlip, RandomGrayscale, RandomResizedCrop, RandomRotation, Resize, Schedule, Select,
+    Sgd, Size, Step, ThresholdMode, Train, TrivialAugment, Validate, Warmup,
 };
+pub use train::{AugmentMistake, augment_mistakes};
 pub use values::{BelowOne, ByteSize, NonNegative, Positive, Probability, Share, Span};

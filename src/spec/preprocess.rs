@@ -220,6 +220,16 @@ pub enum Color {
     Gray,
 }
 
+impl Color {
+    /// The number of channels.
+    pub fn channels(self) -> usize {
+        match self {
+            Self::Rgb => 3,
+            Self::Gray => 1,
+        }
+    }
+}
+
 fn last_column() -> Columns {
     Columns::One(Column::Index(-1))
 }

@@ -8,10 +8,11 @@ use petgraph::graphmap::DiGraphMap;
 
 use super::diagnostic::{Diagnostic, suggest};
 use super::node::{Key, Node, Value};
+use super::preprocess_check::preprocess_mistakes;
 use super::sweep::sweep_mistakes;
 use super::table_check::table_mistakes;
 use super::train::learning_mistakes;
-use super::{Command, Kind, MetricPath, Pipeline, Reference, Stage, Train};
+use super::{Augment, Command, Kind, MetricPath, Pipeline, Reference, Stage, Train, augment_mistakes};
 
 /// Whether `name` can name a stage, a table or a parameter: letters, digits, `_` and `-`, from a
 /// letter on.
@@ -62,6 +63,11 @@ pub(super) fn mistakes(pipeline: &Pipeline, root: &Node) -> Vec<Diagnostic> {
             }
             Kind::Train(train) => {
                 train_mistakes(train, &mut mistakes, |path| place(&[&["train"], path].concat()));
+            }
+            Kind::Preprocess(preprocess) => {
+                preprocess_mistakes(preprocess, &mut mistakes, |path| {
+                    place(&[&["preprocess"], path].concat())
+                });
             }
             _ => {}
         }
@@ -256,6 +262,14 @@ fn train_mistakes(
                 "a mean must be a finite number",
                 place(&["normalize", "mean", &index.to_string()]),
             ));
+        }
+    }
+    let judged: Vec<Augment> = train.eval_transforms.iter().map(Augment::from).collect();
+    for (section, changes) in [("augment", &train.augment), ("eval_transforms", &judged)] {
+        for mistake in augment_mistakes(changes) {
+            let index = mistake.index.to_string();
+            let path = [&[section, index.as_str(), mistake.change], mistake.fields].concat();
+            mistakes.push(Diagnostic::new(mistake.message, place(&path)).help(mistake.help));
         }
     }
     if let Some(warmup) = &train.warmup

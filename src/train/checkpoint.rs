@@ -2,7 +2,7 @@
 //!
 //! A checkpoint is a safetensors file whose tensors are the model's, the optimizer's and the best
 //! epoch's, and whose metadata holds [`Progress`] and the loss scale as JSON, and a digest of
-//! all that. It is written to a temporary name, flushed and renamed, and the one before it is kept,
+//! all that. It is written to a temporary name, flushed and renamed, and those before it are kept,
 //! so that an interruption at any moment leaves a whole one. A file that is torn, or belongs to
 //! something else, is reported and passed over.
 
@@ -20,8 +20,6 @@ use super::progress::Progress;
 use super::tensor_file::{HostTensor, NamedTensors, decode, encode, write_atomically};
 use crate::fingerprint::Digest;
 
-const LATEST: &str = "checkpoint.safetensors";
-const PREVIOUS: &str = "checkpoint.previous.safetensors";
 const HEADER: &str = "erlen.checkpoint";
 const DIGEST: &str = "erlen.digest";
 
@@ -38,6 +36,8 @@ pub struct Checkpoint {
     pub model: NamedTensors,
     /// The optimizer's state.
     pub optimizer: OptimizerState,
+    /// With `ema`, the averaged weights.
+    pub ema: Option<NamedTensors>,
     /// With `select: best`, the model as it was after the best epoch so far.
     pub best: Option<NamedTensors>,
 }
@@ -49,16 +49,18 @@ struct Header {
     progress: Progress,
     loss_scale: Option<LossScale>,
     optimizer_steps: BTreeMap<String, u64>,
+    has_ema: bool,
     has_best: bool,
 }
 
 impl Checkpoint {
-    /// Writes it into `folder`. The one that was the latest becomes the previous one.
+    /// Writes it into `folder`, where the `keep` latest ones stay.
     ///
     /// # Errors
     /// The folder cannot be written.
-    pub fn write(&self, folder: &Path) -> Result<(), TrainError> {
-        let latest = folder.join(LATEST);
+    pub fn write(&self, folder: &Path, keep: u32) -> Result<(), TrainError> {
+        let files = Self::files(folder, keep);
+        let latest = files[0].clone();
         let bytes = self.encode().map_err(|problem| TrainError::BadFile {
             path: latest.clone(),
             problem,
@@ -68,17 +70,20 @@ impl Checkpoint {
             source,
         };
         fs::create_dir_all(folder).map_err(failed)?;
-        match fs::rename(&latest, folder.join(PREVIOUS)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
-            _ => {}
+        // Each moves down one place, the oldest first, so that none is ever missing.
+        for pair in files.windows(2).rev() {
+            match fs::rename(&pair[0], &pair[1]) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+                _ => {}
+            }
         }
         write_atomically(&latest, &bytes)
     }
 
     /// The latest whole checkpoint of `identity` in `folder`. What had to be passed over is told
     /// to `warn` and removed, so that it never pushes out a whole one.
-    pub fn read(folder: &Path, identity: &str, mut warn: impl FnMut(String)) -> Option<Self> {
-        for path in Self::files(folder) {
+    pub fn read(folder: &Path, keep: u32, identity: &str, mut warn: impl FnMut(String)) -> Option<Self> {
+        for path in Self::files(folder, keep) {
             match Self::read_file(&path, identity) {
                 Ok(checkpoint) => return Some(checkpoint),
                 Err(Unusable::Absent) => {}
@@ -96,8 +101,12 @@ impl Checkpoint {
     }
 
     /// The files that a checkpoint may stand in, the latest first.
-    pub fn files(folder: &Path) -> [PathBuf; 2] {
-        [LATEST, PREVIOUS].map(|name| folder.join(name))
+    pub fn files(folder: &Path, keep: u32) -> Vec<PathBuf> {
+        let name = |age: u32| match age {
+            0 => "checkpoint.safetensors".to_owned(),
+            age => format!("checkpoint.{age}.safetensors"),
+        };
+        (0..keep.max(1)).map(|age| folder.join(name(age))).collect()
     }
 
     fn encode(&self) -> Result<Vec<u8>, String> {
@@ -106,12 +115,14 @@ impl Checkpoint {
             progress: self.progress.clone(),
             loss_scale: self.loss_scale,
             optimizer_steps: self.optimizer.steps.clone(),
+            has_ema: self.ema.is_some(),
             has_best: self.best.is_some(),
         };
         let header = serde_json::to_string(&header).map_err(|error| error.to_string())?;
         let groups = [
             ("model/", Some(&self.model)),
             ("optimizer/", Some(&self.optimizer.buffers)),
+            ("ema/", self.ema.as_ref()),
             ("best/", self.best.as_ref()),
         ];
         let mut tensors: Vec<(String, &HostTensor)> = Vec::new();
@@ -158,18 +169,20 @@ impl Checkpoint {
                 steps: header.optimizer_steps,
                 buffers: NamedTensors::new(),
             },
+            ema: header.has_ema.then(NamedTensors::new),
             best: header.has_best.then(NamedTensors::new),
         };
         for (name, tensor) in tensors {
-            match (name.split_once('/'), &mut checkpoint.best) {
-                (Some(("model", name)), _) => checkpoint.model.insert(name.to_owned(), tensor),
-                (Some(("optimizer", name)), _) => {
-                    let buffers = &mut checkpoint.optimizer.buffers;
-                    buffers.insert(name.to_owned(), tensor)
-                }
-                (Some(("best", name)), Some(best)) => best.insert(name.to_owned(), tensor),
-                _ => return Err(Unusable::Damaged(format!("it holds an unknown tensor `{name}`"))),
+            let unknown = || Unusable::Damaged(format!("it holds an unknown tensor `{name}`"));
+            let (group, own_name) = name.split_once('/').ok_or_else(unknown)?;
+            let group = match group {
+                "model" => Some(&mut checkpoint.model),
+                "optimizer" => Some(&mut checkpoint.optimizer.buffers),
+                "ema" => checkpoint.ema.as_mut(),
+                "best" => checkpoint.best.as_mut(),
+                _ => None,
             };
+            group.ok_or_else(unknown)?.insert(own_name.to_owned(), tensor);
         }
         Ok(checkpoint)
     }
@@ -195,6 +208,7 @@ fn digest<'a>(header: &str, tensors: impl Iterator<Item = (&'a str, &'a HostTens
 #[cfg(test)]
 mod tests {
     use super::super::history::Exact;
+    use super::super::progress::Sums;
     use super::*;
 
     fn tensors(value: f32) -> NamedTensors {
@@ -213,7 +227,10 @@ mod tests {
             progress: Progress {
                 epoch,
                 batch: 3,
-                loss: Exact(0.1 + 0.2),
+                sums: Sums {
+                    loss: Exact(0.1 + 0.2),
+                    ..Sums::default()
+                },
                 ..Progress::default()
             },
             loss_scale: Some(LossScale::default()),
@@ -225,13 +242,18 @@ mod tests {
                     HostTensor::from_f32(vec![2], &[1.0, 2.0]),
                 )]),
             },
+            ema: Some(tensors(8.0)),
             best: Some(tensors(9.0)),
         }
     }
 
+    fn files(folder: &Path) -> [PathBuf; 2] {
+        Checkpoint::files(folder, 2).try_into().unwrap()
+    }
+
     fn read(folder: &Path) -> (Option<Checkpoint>, Vec<String>) {
         let mut warnings = Vec::new();
-        let checkpoint = Checkpoint::read(folder, "abc", |warning| warnings.push(warning));
+        let checkpoint = Checkpoint::read(folder, 2, "abc", |warning| warnings.push(warning));
         (checkpoint, warnings)
     }
 
@@ -240,21 +262,35 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         assert!(matches!(read(folder.path()), (None, warnings) if warnings.is_empty()));
         for epoch in 1..=3 {
-            checkpoint(epoch).write(folder.path()).unwrap();
+            checkpoint(epoch).write(folder.path(), 2).unwrap();
             assert_eq!(read(folder.path()).0.unwrap(), checkpoint(epoch));
         }
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
         // As a crash between the two renames leaves it.
-        fs::remove_file(folder.path().join(LATEST)).unwrap();
+        fs::remove_file(&files(folder.path())[0]).unwrap();
         assert_eq!(read(folder.path()).0.unwrap(), checkpoint(2));
+    }
+
+    #[test]
+    fn as_many_are_kept_as_asked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        for epoch in 1..=6 {
+            checkpoint(epoch).write(folder.path(), 4).unwrap();
+        }
+        let kept = Checkpoint::files(folder.path(), 4).into_iter().map(|path| {
+            let read = Checkpoint::read_file(&path, "abc");
+            read.ok().map(|checkpoint| checkpoint.progress.epoch)
+        });
+        assert_eq!(kept.collect::<Vec<_>>(), [Some(6), Some(5), Some(4), Some(3)]);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 4);
     }
 
     #[test]
     fn torn_flipped_and_foreign_files_are_passed_over() {
         let folder = tempfile::tempdir().unwrap();
-        checkpoint(1).write(folder.path()).unwrap();
-        checkpoint(2).write(folder.path()).unwrap();
-        let latest = folder.path().join(LATEST);
+        checkpoint(1).write(folder.path(), 2).unwrap();
+        checkpoint(2).write(folder.path(), 2).unwrap();
+        let [latest, previous] = files(folder.path());
         let whole = fs::read(&latest).unwrap();
 
         for cut in [0, 7, 100, whole.len() - 1] {
@@ -273,7 +309,7 @@ mod tests {
         }
         assert!(!latest.exists());
         fs::write(&latest, b"not safetensors at all").unwrap();
-        fs::write(folder.path().join(PREVIOUS), b"").unwrap();
+        fs::write(previous, b"").unwrap();
         let (found, warnings) = read(folder.path());
         assert!(found.is_none());
         assert_eq!(warnings.len(), 2);
@@ -283,9 +319,9 @@ mod tests {
     #[test]
     fn another_training_does_not_continue_from_it() {
         let folder = tempfile::tempdir().unwrap();
-        checkpoint(1).write(folder.path()).unwrap();
+        checkpoint(1).write(folder.path(), 2).unwrap();
         let mut warnings = Vec::new();
-        assert!(Checkpoint::read(folder.path(), "xyz", |warning| warnings.push(warning)).is_none());
+        assert!(Checkpoint::read(folder.path(), 2, "xyz", |warning| warnings.push(warning)).is_none());
         assert!(warnings[0].contains("another training"), "{warnings:?}");
     }
 }

@@ -219,6 +219,7 @@ mod tests {
             name: name.to_owned(),
             var: Var::from_vec(values, length, &Device::Cpu).unwrap(),
             decays: true,
+            frozen: false,
         }
     }
 

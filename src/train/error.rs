@@ -69,12 +69,21 @@ pub enum TrainError {
         /// The split.
         split: &'static str,
     },
-    /// The recipe chooses by validation accuracy, but nothing is held out.
+    /// The recipe needs a validation split, but nothing is held out.
     #[error(
-        "`select: best` chooses the epoch by validation accuracy, but the dataset has no val split; \
-         add `split: {{val: 0.1}}` to its preprocess stage, or use `select: last`"
+        "{asks} by a figure of the validation split, but the dataset has no val split; add \
+         `split: {{val: 0.1}}` to its preprocess stage, or leave the option out"
     )]
-    NoValidation,
+    NoValidation {
+        /// What needs it, such as "`select: best` chooses the weights".
+        asks: &'static str,
+    },
+    /// The recipe does not fit the dataset.
+    #[error("{0}")]
+    Recipe(String),
+    /// A device that is not there.
+    #[error("{0}")]
+    Device(String),
     /// A pattern of the recipe's groups fits nothing.
     #[error(
         "`{pattern}` in group {group} of `groups` fits no parameter of the model; the nearest are {nearest}"

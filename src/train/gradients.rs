@@ -223,6 +223,7 @@ mod tests {
             name: name.to_owned(),
             var: Var::new(&[2f32, 3.0], &device).unwrap(),
             decays: true,
+            frozen: false,
         });
         let mut gradients = Gradients::default();
         for factor in [1.0, 10.0] {

@@ -139,6 +139,7 @@ mod tests {
             name: name.to_owned(),
             var: Var::new(&[0f32], &Device::Cpu).unwrap(),
             decays,
+            frozen: false,
         };
         names.into_iter().map(parameter).collect()
     }

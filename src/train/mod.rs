@@ -12,6 +12,7 @@
 //! [`LossScale`] (half precision), [`Tally`] (the figures), and the loop that joins them.
 
 mod checkpoint;
+mod device;
 mod ema;
 mod error;
 mod evaluate;
@@ -24,22 +25,24 @@ mod model_file;
 mod optimizer;
 mod progress;
 mod schedule;
+mod setup;
+mod staging;
 mod tensor_file;
 mod threads;
 mod trainer;
 
 pub use checkpoint::Checkpoint;
-pub use ema::Ema;
+pub use device::DeviceChoice;
 pub use error::TrainError;
 pub use evaluate::{Evaluation, evaluate, filled_split};
-pub use groups::{ParameterSettings, parameter_settings};
-pub use history::{EpochRow, Exact, write_history};
+pub use history::{EpochRow, Exact, Judgement, Scaling, Score, write_history, write_validations};
 pub use loss_scale::LossScale;
-pub use metrics::{ClassFigures, Judged, Tally, Target, roc_auc};
+pub use metrics::{ClassFigures, Judged, Tally};
 pub use model_file::{CARD_FILE, Card, TrainedModel, WEIGHTS_FILE, read_card, write_json, write_weights};
 pub use optimizer::{Optimizer, OptimizerState};
 pub use progress::{Progress, Steps};
 pub use schedule::LearningRate;
+pub use setup::Target;
 pub use tensor_file::{HostTensor, NamedTensors, read_tensors};
 pub use threads::on_threads;
 pub use trainer::{Task, Trained, train};

@@ -151,6 +151,7 @@ pub fn input_tensor(
             height,
             width,
         } => Tensor::from_vec(inputs, (samples, channels, height, width), device),
+        SampleShape::Images { .. } => candle_core::bail!("the network needs images of one size"),
         SampleShape::Features { columns } => Tensor::from_vec(inputs, (samples, columns), device),
     }
 }

@@ -240,3 +240,20 @@ fn the_committed_pipelines_are_right() {
     assert!(arguments.len() > 3);
     Project::new().erlen(arguments).assert_code(0);
 }
+
+#[test]
+fn columns_and_sizes_that_do_not_fit() {
+    insta::assert_snapshot!(complaint(
+        "stages:
+  table:
+    preprocess:
+      input: ./x.csv
+      format: {csv: {label: [y, -1], categorical: [2, 3], ignore: [3]}}
+      split: {val: 0.5, test: 0.5}
+  images:
+    preprocess:
+      input: ./images
+      format: {image_folder: {size: [64, 48], store: files}}
+"
+    ));
+}

@@ -5,7 +5,9 @@ use crate::ops::testing::{assert_close, host, random, same_for_any_number_of_thr
 use crate::ops::{Loss, Targets};
 use crate::spec;
 
+mod sequential;
 mod torchvision;
+mod vit;
 
 const TRAIN: Pass = Pass {
     train: true,
@@ -54,13 +56,17 @@ fn cpu(model: &Model, input: InputShape, outputs: usize) -> Network {
 }
 
 fn loss(network: &Network, input: &Tensor, labels: &[u32], pass: &Pass) -> Tensor {
-    let logits = network.forward(input, pass).expect("fits");
+    mean_cross_entropy(&network.forward(input, pass).expect("fits"), labels, 0.1)
+}
+
+fn mean_cross_entropy(logits: &Tensor, labels: &[u32], label_smoothing: f64) -> Tensor {
     let options = Loss::CrossEntropy {
-        label_smoothing: 0.1,
+        label_smoothing,
         class_weights: None,
         ignore_index: None,
     };
-    crate::ops::loss(&logits, Targets::Classes(labels), &options, labels.len() as f64).expect("valid labels")
+    let targets = Targets::Classes(labels);
+    crate::ops::loss(logits, targets, &options, labels.len() as f64).expect("valid labels")
 }
 
 /// Gradients by parameter, in definition order.
@@ -167,42 +173,44 @@ fn gradients_of_whole_networks_are_the_differences_of_the_loss() {
         (conv_net(&[3, 4], 0.2), image(2, 6, 5), vec![6, 2, 6, 5]),
     ];
     for (model, shape, dims) in networks {
-        let network = cpu(&model, shape, 3);
-        let input = random(&dims, 1);
-        let labels = [0, 1, 2, 0, 1, 2];
-        let value = || f64::from(host(&loss(&network, &input, &labels, &TRAIN))[0]);
-        let gradients = gradients(&network, &loss(&network, &input, &labels, &TRAIN));
-        // In f32 a single difference is too noisy; along the gradient, all parts add up.
-        for (parameter, gradient) in network.parameters().iter().zip(gradients) {
-            let norm = gradient
-                .iter()
-                .map(|value| f64::from(*value).powi(2))
-                .sum::<f64>()
-                .sqrt();
-            assert!(norm > 1e-3, "{}: {norm}", parameter.name);
-            let centre = parameter.var.as_tensor().copy().expect("readable");
-            let direction = Tensor::new(gradient.as_slice(), &Device::Cpu)
-                .and_then(|direction| direction.reshape(centre.shape()))
-                .expect("the parameter's shape");
-            let at = |step: f64| {
-                let moved = direction
-                    .affine(step / norm, 0.0)
-                    .and_then(|change| &centre + change);
-                parameter
-                    .var
-                    .set(&moved.expect("equal shapes"))
-                    .expect("settable");
-                value()
-            };
-            let step = 2e-3;
-            let slope = (at(step) - at(-step)) / (2.0 * step);
-            parameter.var.set(&centre).expect("settable");
-            assert!(
-                (slope - norm).abs() < 0.02 * norm + 2e-4,
-                "{}: {slope} {norm}",
-                parameter.name
-            );
-        }
+        gradients_are_differences(&cpu(&model, shape, 3), &random(&dims, 1), &[0, 1, 2, 0, 1, 2]);
+    }
+}
+
+/// Compares the gradient of each parameter with differences of the loss along it.
+fn gradients_are_differences(network: &Network, input: &Tensor, labels: &[u32]) {
+    let value = || f64::from(host(&loss(network, input, labels, &TRAIN))[0]);
+    let gradients = gradients(network, &loss(network, input, labels, &TRAIN));
+    // In f32 a single difference is too noisy; along the gradient, all parts add up.
+    for (parameter, gradient) in network.parameters().iter().zip(gradients) {
+        let norm = gradient
+            .iter()
+            .map(|value| f64::from(*value).powi(2))
+            .sum::<f64>()
+            .sqrt();
+        assert!(norm > 1e-3, "{}: {norm}", parameter.name);
+        let centre = parameter.var.as_tensor().copy().expect("readable");
+        let direction = Tensor::new(gradient.as_slice(), &Device::Cpu)
+            .and_then(|direction| direction.reshape(centre.shape()))
+            .expect("the parameter's shape");
+        let at = |step: f64| {
+            let moved = direction
+                .affine(step / norm, 0.0)
+                .and_then(|change| &centre + change);
+            parameter
+                .var
+                .set(&moved.expect("equal shapes"))
+                .expect("settable");
+            value()
+        };
+        let step = 2e-3;
+        let slope = (at(step) - at(-step)) / (2.0 * step);
+        parameter.var.set(&centre).expect("settable");
+        assert!(
+            (slope - norm).abs() < 0.02 * norm + 2e-4,
+            "{}: {slope} {norm}",
+            parameter.name
+        );
     }
 }
 

@@ -13,7 +13,14 @@ use crate::spec::validate::metric_mistake;
 use crate::spec::{Kind, MetricPath, Stage};
 
 /// The figures of a training's epochs that a pruner can judge.
-const EPOCH_METRICS: [&str; 4] = ["train_loss", "train_accuracy", "val_loss", "val_accuracy"];
+const EPOCH_METRICS: [&str; 6] = [
+    "train_loss",
+    "train_accuracy",
+    "train_mae",
+    "val_loss",
+    "val_accuracy",
+    "val_mae",
+];
 
 /// All mistakes of a sweep whose fields are right by themselves.
 pub(in crate::spec) fn sweep_mistakes(

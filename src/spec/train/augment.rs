@@ -46,6 +46,30 @@ pub enum Augment {
     Cutmix(Cutmix),
 }
 
+impl Augment {
+    /// The name in a pipeline file.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Resize(_) => "resize",
+            Self::CenterCrop(_) => "center_crop",
+            Self::RandomCrop(_) => "random_crop",
+            Self::RandomResizedCrop(_) => "random_resized_crop",
+            Self::RandomHorizontalFlip(_) => "random_horizontal_flip",
+            Self::RandomVerticalFlip(_) => "random_vertical_flip",
+            Self::RandomRotation(_) => "random_rotation",
+            Self::RandomAffine(_) => "random_affine",
+            Self::ColorJitter(_) => "color_jitter",
+            Self::RandomGrayscale(_) => "random_grayscale",
+            Self::GaussianBlur(_) => "gaussian_blur",
+            Self::RandomErasing(_) => "random_erasing",
+            Self::TrivialAugment(_) => "trivial_augment",
+            Self::RandAugment(_) => "rand_augment",
+            Self::Mixup(_) => "mixup",
+            Self::Cutmix(_) => "cutmix",
+        }
+    }
+}
+
 /// A change to every image that is judged.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -54,6 +78,15 @@ pub enum EvalTransform {
     Resize(Resize),
     /// Take the middle.
     CenterCrop(CenterCrop),
+}
+
+impl From<&EvalTransform> for Augment {
+    fn from(transform: &EvalTransform) -> Self {
+        match transform {
+            EvalTransform::Resize(resize) => Self::Resize(resize.clone()),
+            EvalTransform::CenterCrop(crop) => Self::CenterCrop(crop.clone()),
+        }
+    }
 }
 
 /// A size in pixels.
@@ -82,7 +115,8 @@ pub struct CenterCrop {
     pub size: Size,
 }
 
-/// Pad with zeros, then crop at a random place.
+/// Pad with zeros, then crop at a random place. Where images of various sizes are smaller than the
+/// crop even so, they are padded further (`pad_if_needed=True`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RandomCrop {

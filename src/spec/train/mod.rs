@@ -1,6 +1,7 @@
 //! The `train` kind: a dataset and an architecture become weights.
 
 mod augment;
+mod augment_check;
 mod check;
 mod keeping;
 mod loss;
@@ -21,6 +22,7 @@ pub use augment::{
     RandomCrop, RandomErasing, RandomFlip, RandomGrayscale, RandomResizedCrop, RandomRotation, Resize, Size,
     TrivialAugment,
 };
+pub use augment_check::{AugmentMistake, augment_mistakes};
 pub(super) use check::learning_mistakes;
 pub use keeping::{Checkpoint, EarlyStop, Monitored, Select, Validate};
 pub use loss::{BinaryCrossEntropy, CrossEntropy, Huber, Loss, Mse};
@@ -63,6 +65,9 @@ pub struct Train {
     /// Samples a micro-batch.
     #[serde(default = "default_batch_size")]
     pub batch_size: NonZeroU32,
+    /// Leave out the last micro-batch of an epoch where it is smaller than the others.
+    #[serde(default)]
+    pub drop_last: bool,
     /// Micro-batches per optimizer step.
     #[serde(default = "one")]
     pub accumulate: NonZeroU32,

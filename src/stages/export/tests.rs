@@ -71,6 +71,7 @@ impl Project {
             log: self.path(&format!("{output}.log")),
             threads: 2,
             limits: None,
+            device: crate::stages::DeviceChoice::Cpu,
         }
     }
 

@@ -13,7 +13,6 @@ mod ranking;
 pub use self::classes::{ClassFigures, ClassTally, argmax};
 pub use self::labels::LabelTally;
 pub use self::numbers::NumberTally;
-pub use self::ranking::roc_auc;
 use crate::spec::{Metric, Task};
 
 /// What is counted over the samples of a split.

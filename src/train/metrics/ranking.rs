@@ -3,7 +3,7 @@
 /// The probability that a positive sample scores higher than a negative one, ties counted half: the
 /// area under the ROC curve, by ranks (Mann and Whitney, 1947). Samples are scores, without NaN, and
 /// whether they are positive. `None` without both kinds.
-pub fn roc_auc(mut samples: Vec<(f64, bool)>) -> Option<f64> {
+pub(super) fn roc_auc(mut samples: Vec<(f64, bool)>) -> Option<f64> {
     samples.sort_unstable_by(|(left, _), (right, _)| left.total_cmp(right));
     let positives = samples.iter().filter(|(_, positive)| *positive).count() as f64;
     let negatives = samples.len() as f64 - positives;

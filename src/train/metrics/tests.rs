@@ -1,5 +1,6 @@
 use serde_json::Value;
 
+use super::ranking::roc_auc;
 use super::*;
 use crate::ops::{self, loss_per_sample};
 

@@ -59,6 +59,7 @@ fn parameter(name: &str, values: Vec<f32>) -> Parameter {
         name: name.to_owned(),
         var: Var::from_vec(values, length, &Device::Cpu).unwrap(),
         decays: true,
+        frozen: false,
     }
 }
 

@@ -6,13 +6,19 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 
+mod recipe;
+mod refused;
+mod reproducible;
+mod starting;
+mod tasks;
+
 use super::testing::{Bench, difference, recipe};
 use super::*;
 use crate::event::{Activity, Level, Monitor};
 use crate::spec::SplitName::{Train, Val};
 
 /// The same weights, history and card, to the bit.
-fn assert_same(left: &Trained, right: &Trained) {
+pub(super) fn assert_same(left: &Trained, right: &Trained) {
     assert_eq!(left.history, right.history);
     assert_eq!(left.card, right.card);
     assert_eq!(left.weights, right.weights);
@@ -45,6 +51,12 @@ fn demanding() -> Vec<(&'static str, Bench, Value)> {
     ]
 }
 
+fn val_accuracy(row: &EpochRow) -> f64 {
+    row.validation
+        .as_ref()
+        .map_or(f64::NAN, |judgement| judgement.score.0)
+}
+
 #[test]
 fn learns() {
     let bench = Bench::images(&[(Train, 60), (Val, 30)]);
@@ -54,8 +66,8 @@ fn learns() {
         last.train_loss.0 < 0.5 * trained.history[0].train_loss.0,
         "{last:?}"
     );
-    assert!(last.val_accuracy.unwrap().0 > 0.8, "{last:?}");
-    assert_eq!(trained.card.metrics["val_accuracy"], last.val_accuracy.unwrap().0);
+    assert!(val_accuracy(last) > 0.8, "{last:?}");
+    assert_eq!(trained.card.metrics["val_accuracy"], val_accuracy(last));
     assert_eq!(trained.card.parameters, (64 * 8 + 8) + (8 * 3 + 3));
 }
 
@@ -72,7 +84,7 @@ fn accumulation_equals_the_larger_batch() {
         assert!(apart < 1e-6, "{samples} samples: {apart}");
         for (large, micro) in large.history.iter().zip(&micro.history) {
             assert!((large.train_loss.0 - micro.train_loss.0).abs() < 1e-6);
-            assert_eq!(large.train_accuracy, micro.train_accuracy);
+            assert_eq!(large.train_score, micro.train_score);
         }
         // The test can fail: other groups give other weights.
         let other = bench
@@ -107,7 +119,12 @@ fn an_interruption_after_any_step_changes_no_bit() {
             "{name}: {interruptions} interruptions"
         );
         assert_same(&undisturbed, &resumed);
-        let skipped: u64 = resumed.history.iter().filter_map(|row| row.skipped_steps).sum();
+        let skipped: u64 = resumed
+            .history
+            .iter()
+            .filter_map(|row| row.scaling)
+            .map(|scaling| scaling.skipped_steps)
+            .sum();
         assert_eq!(
             skipped > 0,
             name == "overflowing",
@@ -121,7 +138,7 @@ fn the_previous_checkpoint_serves_where_the_latest_is_damaged() {
     let bench = Bench::table(6, &[(Train, 41)]);
     let recipe = recipe(json!({"epochs": 4}));
     let undisturbed = bench.train(&recipe).unwrap();
-    let [latest, previous] = Checkpoint::files(&bench.scratch());
+    let [latest, previous] = Checkpoint::files(&bench.scratch(), 2).try_into().unwrap();
     assert!(previous.exists());
     fs::write(&latest, b"torn").unwrap();
 
@@ -196,7 +213,7 @@ fn the_best_epoch_is_selected_where_asked() {
     let bench = Bench::table(6, &[(Train, 41), (Val, 12)]);
     let changes = |select| json!({"epochs": 6, "select": select, "optimizer": {"sgd": {"lr": 3.0}}});
     let best = bench.train(&recipe(changes("best"))).unwrap();
-    let accuracies = best.history.iter().map(|row| row.val_accuracy.unwrap().0);
+    let accuracies = best.history.iter().map(val_accuracy);
     let highest = accuracies.clone().fold(f64::MIN, f64::max);
     let expected = accuracies
         .clone()
@@ -243,11 +260,7 @@ fn a_pause_at_the_limits_changes_nothing_but_the_moment() {
     for (name, bench, change) in demanding() {
         let recipe = recipe(change);
         let whole = bench.train(&recipe).unwrap();
-        let expected: Vec<f64> = whole
-            .history
-            .iter()
-            .map(|row| row.val_accuracy.map_or(f64::NAN, |value| value.0))
-            .collect();
+        let expected: Vec<f64> = whole.history.iter().map(val_accuracy).collect();
         fs::remove_dir_all(bench.scratch()).unwrap();
         let pause = |until: u32| match bench.go_until(&recipe, Some(&limits(until)), &Monitor::silent()) {
             Err(TrainError::Paused { curve }) => curve,

@@ -1,80 +1,66 @@
-//! Decoding one image file.
+//! Decoding an image file.
 
-use std::fs;
 use std::io::Cursor;
-use std::path::Path;
 
 use image::imageops::FilterType;
 use image::{DynamicImage, ImageReader};
 
-use super::MOST_VALUES;
-use crate::data::error::DataError;
-use crate::data::shape::SampleShape;
-use crate::spec::{Color, ImageFolder};
+use crate::spec::Color;
 
-/// A decoded image, `[C, H, W]`.
-pub(super) struct Decoded {
-    pub pixels: Vec<u8>,
-    pub height: usize,
-    pub width: usize,
+/// Samples with more values than this are taken for a mistake.
+pub(super) const MOST_VALUES: usize = 1 << 28;
+
+/// The height and width that an image file claims, without decoding it.
+pub(super) fn claimed_size(bytes: &[u8]) -> Option<[usize; 2]> {
+    let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().ok()?;
+    let (width, height) = reader.into_dimensions().ok()?;
+    Some([height as usize, width as usize])
 }
 
-impl Decoded {
-    /// Its shape.
-    pub fn shape(&self, color: Color) -> SampleShape {
-        SampleShape::Image {
-            channels: match color {
-                Color::Rgb => 3,
-                Color::Gray => 1,
-            },
-            height: self.height,
-            width: self.width,
-        }
-    }
-}
-
-/// Decodes a file. What it holds is told from its content, not from its name.
+/// Decodes a file's `bytes` into `pixels` (`[C, H, W]`, whatever it held before), resized to `size`
+/// (height and width) if there is one, and gives height and width. What the file holds is told from
+/// its content, not from its name. As in torchvision, EXIF orientation is not applied and an alpha
+/// channel is dropped.
 ///
-/// [`DataError::Input`] means that the image is bad; anything else that the file cannot be read.
-pub(super) fn decode(options: &ImageFolder, path: &Path) -> Result<Decoded, DataError> {
-    let bytes = fs::read(path).map_err(DataError::io("read", path))?;
-    let bad = |problem: String| DataError::input(path, format!("the image is corrupt: {problem}"));
-    if is_truncated_jpeg(&bytes) {
+/// An error says what is wrong with the image.
+pub(super) fn decode(
+    bytes: &[u8],
+    color: Color,
+    size: Option<[u32; 2]>,
+    pixels: &mut Vec<u8>,
+) -> Result<[usize; 2], String> {
+    let bad = |problem: String| format!("the image is corrupt: {problem}");
+    if is_truncated_jpeg(bytes) {
         return Err(bad("it ends early".into()));
     }
-    let reader = ImageReader::new(Cursor::new(&bytes)).with_guessed_format();
+    let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format();
     let image = reader.map_err(|error| bad(error.to_string()))?.decode();
     let mut image = image.map_err(|error| bad(error.to_string()))?;
-    if let Some([height, width]) = options.size {
-        let (height, width) = (height.get(), width.get());
-        if (height as usize).saturating_mul(width as usize) > MOST_VALUES {
-            return Err(DataError::Options(format!(
-                "`size: [{height}, {width}]` is too large"
-            )));
-        }
+    if let Some([height, width]) = size
+        && [image.height(), image.width()] != [height, width]
+    {
         // The filter that Pillow calls bilinear: averaged where the image shrinks.
-        if (image.height(), image.width()) != (height, width) {
-            image = image.resize_exact(width, height, FilterType::Triangle);
-        }
+        image = image.resize_exact(width, height, FilterType::Triangle);
     }
-    let (height, width) = (image.height() as usize, image.width() as usize);
-    Ok(Decoded {
-        pixels: planes(image, options.color),
-        height,
-        width,
-    })
+    let [height, width] = [image.height() as usize, image.width() as usize];
+    if height.saturating_mul(width).saturating_mul(color.channels()) > MOST_VALUES {
+        return Err(format!("the image is too large: it has {height}x{width} pixels"));
+    }
+    planes(image, color, pixels);
+    Ok([height, width])
 }
 
 /// The image's pixels as `[C, H, W]`.
-fn planes(image: DynamicImage, color: Color) -> Vec<u8> {
+fn planes(image: DynamicImage, color: Color, out: &mut Vec<u8>) {
     match color {
-        Color::Gray => image.into_luma8().into_raw(),
+        Color::Gray => *out = image.into_luma8().into_raw(),
         Color::Rgb => {
             let pixels = image.into_rgb8().into_raw();
             let (pixels, _) = pixels.as_chunks::<3>();
-            (0..3)
-                .flat_map(|channel| pixels.iter().map(move |pixel| pixel[channel]))
-                .collect()
+            out.clear();
+            for channel in 0..3 {
+                out.extend(pixels.iter().map(|pixel| pixel[channel]));
+            }
         }
     }
 }
