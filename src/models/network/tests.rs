@@ -1,4 +1,7 @@
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
+
+use candle_core::DType;
 
 use super::*;
 use crate::ops::testing::{assert_close, host, random, same_for_any_number_of_threads};
@@ -6,6 +9,7 @@ use crate::ops::{CrossEntropy, cross_entropy};
 use crate::spec;
 
 mod torchvision;
+mod transfer;
 
 const TRAIN: Pass = Pass {
     train: true,
@@ -39,6 +43,27 @@ fn conv_net(channels: &[u32], dropout: f64) -> Model {
 
 fn resnet18(stem: spec::Stem) -> Model {
     Model::ResNet18(spec::ResNet { stem })
+}
+
+fn efficientnet(dropout: f64, stochastic_depth: f64) -> Model {
+    let probability = |value| spec::BelowOne::new(value).expect("in range");
+    Model::EfficientnetB0(spec::EfficientNet {
+        dropout: probability(dropout),
+        stochastic_depth: probability(stochastic_depth),
+    })
+}
+
+fn mobilenet(dropout: f64) -> Model {
+    let dropout = spec::BelowOne::new(dropout).expect("in range");
+    Model::MobilenetV3Small(spec::MobileNet { dropout })
+}
+
+fn wide_resnet(factor: u32) -> Model {
+    Model::WideResnet(spec::WideResNet {
+        depth: spec::WideDepth::D50,
+        factor: NonZeroU32::new(factor).expect("positive"),
+        stem: spec::Stem::Cifar,
+    })
 }
 
 fn image(channels: usize, height: usize, width: usize) -> InputShape {
@@ -151,6 +176,28 @@ fn the_initial_weights_are_drawn_as_pytorch_draws_them() {
             .iter()
             .all(|&value| value == 1.0)
     );
+    let network = cpu(&mobilenet(0.0), image(3, 32, 32), 10);
+    let state = network.state().expect("readable");
+    let deviation = |name: &str| {
+        let values = host(&state[name]);
+        (values.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>() / values.len() as f64).sqrt()
+    };
+    assert!((deviation("classifier.0.weight") / 0.01 - 1.0).abs() < 0.03);
+    // The fan-out of a depthwise convolution counts all channels.
+    let expected = (2.0f64 / (576.0 * 25.0)).sqrt();
+    assert!((deviation("features.11.block.1.0.weight") / expected - 1.0).abs() < 0.03);
+    assert_eq!(host(&state["features.11.block.2.fc1.bias"]), [0.0; 144]);
+    assert_eq!(host(&state["classifier.3.bias"]), [0.0; 10]);
+    let network = cpu(&efficientnet(0.0, 0.0), image(3, 32, 32), 10);
+    let state = network.state().expect("readable");
+    let weights = host(&state["classifier.1.weight"]);
+    let largest = weights
+        .iter()
+        .fold(0.0f32, |largest, value| largest.max(value.abs()));
+    let bound = 1.0 / 10f32.sqrt();
+    assert!(largest <= bound && largest > 0.99 * bound, "{largest}");
+    let network = cpu(&resnet18(spec::Stem::Imagenet), image(3, 32, 32), 10);
+    let state = network.state().expect("readable");
     // Every parameter has a stream of its own, and the seed decides.
     assert_ne!(
         host(&state["layer1.0.conv1.weight"]),
@@ -360,6 +407,10 @@ fn what_does_not_fit_is_told_before_anything_is_built() {
     let columns = InputShape::Features { columns: 30 };
     assert!(told(&conv_net(&[4], 0.0), columns, 2).starts_with("conv_net needs images, but the dataset has"));
     assert!(told(&resnet18(spec::Stem::Cifar), columns, 2).starts_with("resnet18 needs images"));
+    assert!(told(&efficientnet(0.0, 0.0), columns, 2).starts_with("efficientnet_b0 needs images"));
+    assert!(told(&mobilenet(0.0), columns, 2).starts_with("mobilenet_v3_small needs images"));
+    assert!(told(&wide_resnet(2), columns, 2).starts_with("wide_resnet needs images"));
+    assert!(told(&wide_resnet(u32::MAX), image(3, 8, 8), 2).contains("too large"));
     assert_eq!(
         told(&conv_net(&[4, 4, 4, 4, 4], 0.0), image(1, 8, 28), 2),
         "images of 8x28 are too small for a conv_net of 5 blocks, which needs at least 16x16; give it \
@@ -384,10 +435,70 @@ fn what_does_not_fit_is_told_before_anything_is_built() {
 }
 
 #[test]
-fn the_smallest_images_pass_through_resnet() {
-    for stem in [spec::Stem::Imagenet, spec::Stem::Cifar] {
-        let network = cpu(&resnet18(stem), image(1, 1, 1), 2);
+fn the_smallest_images_pass() {
+    let models = [
+        resnet18(spec::Stem::Imagenet),
+        resnet18(spec::Stem::Cifar),
+        wide_resnet(1),
+        efficientnet(0.2, 0.2),
+        mobilenet(0.2),
+    ];
+    for model in models {
+        let network = cpu(&model, image(1, 1, 1), 2);
         let loss = loss(&network, &random(&[2, 1, 1, 1], 1), &[0, 1], &TRAIN);
         assert!(host(&loss)[0].is_finite());
+    }
+}
+
+#[test]
+fn a_batch_that_cannot_be_normalised_is_told() {
+    let network = cpu(&mobilenet(0.0), image(3, 16, 16), 2);
+    let input = random(&[1, 3, 16, 16], 1);
+    let error = network.forward(&input, &TRAIN).expect_err("refused").to_string();
+    assert!(
+        error.starts_with("batch norm: in training it needs more than one value per channel"),
+        "{error}"
+    );
+    network
+        .forward(&input, &Pass::evaluate(Precision::F32))
+        .expect("nothing is normalised over the batch");
+}
+
+#[test]
+fn dropout_and_stochastic_depth_are_drawn_anew_each_step_and_never_in_evaluation() {
+    let input = random(&[4, 3, 16, 16], 1);
+    for (certain, random) in [
+        (efficientnet(0.0, 0.0), efficientnet(0.5, 0.0)),
+        (efficientnet(0.0, 0.0), efficientnet(0.0, 0.5)),
+        (mobilenet(0.0), mobilenet(0.5)),
+    ] {
+        let run = |model: &Model, pass: &Pass| {
+            let network = cpu(model, image(3, 16, 16), 5);
+            host(&network.forward(&input, pass).expect("fits"))
+        };
+        let next = Pass { step: 1, ..TRAIN };
+        let first = run(&random, &TRAIN);
+        assert_eq!(first, run(&random, &TRAIN));
+        assert_ne!(first, run(&random, &next));
+        assert_ne!(first, run(&certain, &TRAIN));
+        assert_eq!(run(&certain, &TRAIN), run(&certain, &next));
+        let evaluate = Pass::evaluate(Precision::F32);
+        assert_eq!(run(&random, &evaluate), run(&certain, &evaluate));
+    }
+}
+
+#[test]
+fn depthwise_networks_do_not_depend_on_threads() {
+    let input = random(&[5, 3, 20, 20], 1);
+    let labels: Vec<u32> = (0..5).map(|index| index % 4).collect();
+    let start = cpu(&efficientnet(0.2, 0.2), image(3, 20, 20), 4);
+    let start = start.state().expect("readable");
+    for precision in [Precision::F32, Precision::Bf16] {
+        same_for_any_number_of_threads(|| {
+            let network = cpu(&efficientnet(0.2, 0.2), image(3, 20, 20), 4);
+            network.load_state(&start).expect("fits");
+            let loss = loss(&network, &input, &labels, &Pass { precision, ..TRAIN });
+            (host(&loss), gradients(&network, &loss))
+        });
     }
 }
