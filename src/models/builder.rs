@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use candle_core::{Device, Tensor, Var};
 
 use super::error::ModelError;
-use super::layers::{BatchNorm, Conv2d, Linear, Weight};
+use super::layers::{BatchNorm, Conv2d, LayerNorm, Linear, Weight};
 use super::network::Parameter;
 use crate::ops::{BatchNormOptions, ConvOptions, RunningStatistics};
 use crate::random::{Purpose, Stream};
@@ -77,6 +77,8 @@ pub(super) enum Init {
     Uniform(f64),
     /// Normal with mean 0 and this standard deviation.
     Normal(f64),
+    /// The same, with draws outside of `[-2, 2]` drawn again: `torch.nn.init.trunc_normal_`.
+    TruncatedNormal(f64),
 }
 
 impl Init {
@@ -154,6 +156,15 @@ impl<'a> Builder<'a> {
         })
     }
 
+    /// Layer normalisation over `columns` values, with weight 1 and bias 0.
+    pub fn layer_norm(&mut self, name: &str, columns: usize, epsilon: f64) -> Result<LayerNorm, ModelError> {
+        Ok(LayerNorm {
+            weight: self.parameter(format!("{name}.weight"), &[columns], Init::Constant(1.0))?,
+            bias: self.parameter(format!("{name}.bias"), &[columns], Init::Constant(0.0))?,
+            epsilon,
+        })
+    }
+
     /// A linear layer, initialised as `torch.nn.Linear`: both weight and bias uniform within one
     /// over the root of the fan-in.
     pub fn linear(&mut self, name: &str, inputs: usize, outputs: usize) -> Result<Linear, ModelError> {
@@ -188,6 +199,16 @@ impl<'a> Builder<'a> {
                 .map(|_| stream.uniform_in(-bound, bound) as f32)
                 .collect(),
             Init::Normal(deviation) => (0..len).map(|_| (deviation * stream.normal()) as f32).collect(),
+            Init::TruncatedNormal(deviation) => (0..len)
+                .map(|_| {
+                    loop {
+                        let value = deviation * stream.normal();
+                        if value.abs() <= 2.0 {
+                            return value as f32;
+                        }
+                    }
+                })
+                .collect(),
         };
         let var = Var::from_tensor(&Tensor::from_vec(values, shape, self.device)?)?;
         let frozen = Arc::new(AtomicBool::new(false));

@@ -80,6 +80,21 @@ impl BatchNorm {
     }
 }
 
+/// Layer normalisation over the last dimension.
+pub(super) struct LayerNorm {
+    pub weight: Weight,
+    pub bias: Weight,
+    pub epsilon: f64,
+}
+
+impl LayerNorm {
+    /// `[..., C]` to the same shape.
+    pub fn forward(&self, x: &Tensor, pass: &Pass) -> Result<Tensor, ModelError> {
+        let (weight, bias) = (self.weight.operand(pass), self.bias.operand(pass));
+        Ok(ops::layer_norm(x, &weight, &bias, self.epsilon)?)
+    }
+}
+
 /// A fully connected layer.
 pub(super) struct Linear {
     pub weight: Weight,
@@ -87,7 +102,7 @@ pub(super) struct Linear {
 }
 
 impl Linear {
-    /// `[N, in]` to `[N, out]`.
+    /// `[..., in]` to `[..., out]`.
     pub fn forward(&self, x: &Tensor, pass: &Pass) -> Result<Tensor, ModelError> {
         let weight = self.weight.operand(pass);
         let bias = match &self.bias {
@@ -108,14 +123,19 @@ pub(super) struct Dropout {
 impl Dropout {
     /// Any shape to the same shape.
     pub fn forward(&self, x: Tensor, pass: &Pass) -> Result<Tensor, ModelError> {
-        if !pass.train {
-            return Ok(x);
+        match self.of(pass) {
+            Some((probability, key)) => Ok(ops::dropout(&x, probability, key)?),
+            None => Ok(x),
         }
+    }
+
+    /// The probability and the mask's name in a pass that drops.
+    pub fn of(&self, pass: &Pass) -> Option<(f64, ops::DropoutKey)> {
         let key = ops::DropoutKey {
             seed: pass.seed,
             step: pass.step,
             layer: self.layer,
         };
-        Ok(ops::dropout(&x, self.probability, key)?)
+        pass.train.then_some((self.probability, key))
     }
 }

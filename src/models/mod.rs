@@ -12,9 +12,12 @@
 //!   `cifar` only changes the shape of `conv1.weight`. `wide_resnet` has the same names; with its
 //!   default factor of 2 it is torchvision's `wide_resnet50_2` or `wide_resnet101_2`.
 //! - `efficientnet_b0`, `mobilenet_v3_small`: torchvision's networks of these names.
+//! - `vit`: `torchvision.models.VisionTransformer`.
+//! - `sequential`: a `torch.nn.Sequential` of the same layers, each named by its place in the list.
 //!
 //! The output layer, whose shape follows the dataset, is the last one of `mlp`, `head` in `conv_net`,
-//! `fc` in ResNets, `classifier.1` in `efficientnet_b0`, and `classifier.3` in `mobilenet_v3_small`.
+//! `fc` in ResNets, `classifier.1` in `efficientnet_b0`, `classifier.3` in `mobilenet_v3_small`,
+//! `heads.head` in `vit`, and the last `linear` or `conv` of `sequential`.
 
 mod builder;
 mod conv_net;
@@ -26,6 +29,8 @@ mod mlp;
 mod mobilenet;
 mod network;
 mod resnet;
+mod sequential;
+mod vit;
 
 pub use error::ModelError;
 pub use network::{InputShape, Network, Parameter, Pass, build, check};

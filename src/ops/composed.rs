@@ -2,6 +2,7 @@
 //! operations whose gradient was verified are used: no pooling, no ReLU, no maximum of candle's.
 
 mod activation;
+mod transformer;
 
 use candle_core::{D, DType, Result, Tensor};
 
@@ -10,6 +11,7 @@ use super::conv::{ConvOptions, Window};
 use super::loss::CrossEntropy;
 use crate::spec::Precision;
 pub(super) use activation::activation;
+pub(super) use transformer::{attention, avg_pool2d, layer_norm};
 
 /// Rounds values, and in the backward pass gradients, to the format.
 fn rounded(x: &Tensor, precision: Precision) -> Result<Tensor> {

@@ -13,6 +13,8 @@
 //! in f32, and gradients of weights stay f32. Tensors are stored in f32 all the same.
 
 mod activation;
+mod attention;
+mod average_pool;
 mod batch_norm;
 mod batch_norm_kernels;
 mod channel_scale;
@@ -20,6 +22,7 @@ mod composed;
 mod conv;
 mod dropout;
 mod error;
+mod layer_norm;
 mod layout;
 mod linear;
 mod loss;
@@ -31,16 +34,21 @@ mod stochastic_depth;
 mod tensor;
 #[cfg(test)]
 pub(crate) mod testing;
+mod tokens;
 mod vectors;
 
 pub use activation::{gelu, hardsigmoid, hardswish, leaky_relu, relu, sigmoid, silu, tanh};
+pub use attention::attention;
+pub use average_pool::avg_pool2d;
 pub use batch_norm::{BatchNormOptions, Epilogue, RunningStatistics, Statistics, batch_norm};
 pub use channel_scale::scale_channels;
 pub use conv::{ConvOptions, Window, conv2d};
 pub use dropout::{DropoutKey, dropout};
 pub use error::OpError;
-pub use layout::{flatten, to_channels_last};
+pub use layer_norm::layer_norm;
+pub use layout::{flatten, flatten_channels_last, to_channels_last};
 pub use linear::linear;
 pub use loss::{CrossEntropy, Loss, Targets, cross_entropy, cross_entropy_per_sample};
 pub use pool::{global_average_pool, max_pool2d};
 pub use stochastic_depth::stochastic_depth;
+pub use tokens::{embed_tokens, first_token};

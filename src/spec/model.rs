@@ -260,6 +260,30 @@ pub enum Layer {
     Dropout(DropoutLayer),
 }
 
+impl Layer {
+    /// The name, as a pipeline file spells it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Conv(_) => "conv",
+            Self::Linear(_) => "linear",
+            Self::BatchNorm(_) => "batch_norm",
+            Self::LayerNorm(_) => "layer_norm",
+            Self::Relu(_) => "relu",
+            Self::LeakyRelu(_) => "leaky_relu",
+            Self::Gelu(_) => "gelu",
+            Self::Silu(_) => "silu",
+            Self::Hardswish(_) => "hardswish",
+            Self::Sigmoid(_) => "sigmoid",
+            Self::Tanh(_) => "tanh",
+            Self::MaxPool(_) => "max_pool",
+            Self::AvgPool(_) => "avg_pool",
+            Self::GlobalAvgPool(_) => "global_avg_pool",
+            Self::Flatten(_) => "flatten",
+            Self::Dropout(_) => "dropout",
+        }
+    }
+}
+
 /// This layer has no options.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -1,4 +1,4 @@
-//! Architectures against the values of `tests/fixtures/architectures.json`.
+//! Architectures against the values of `tests/fixtures/{architectures,vit,sequential}.json`.
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -57,16 +57,18 @@ fn norm_and_projection(values: &[f32], stream: u32) -> (f64, f64) {
 
 /// Names and shapes, logits, loss, every gradient and all running statistics, against f64.
 fn agrees_with_pytorch(architecture: &str) {
-    let cases: Value = serde_json::from_str(include_str!("../../../../tests/fixtures/architectures.json"))
-        .expect("valid JSON");
-    let cases: Vec<&Value> = cases
-        .as_array()
-        .expect("a list")
+    let files = [
+        include_str!("../../../../tests/fixtures/architectures.json"),
+        include_str!("../../../../tests/fixtures/vit.json"),
+        include_str!("../../../../tests/fixtures/sequential.json"),
+    ];
+    let cases: Vec<Value> = files
         .iter()
+        .flat_map(|file| serde_json::from_str::<Vec<Value>>(file).expect("a list"))
         .filter(|case| case["model"].get(architecture).is_some())
         .collect();
     assert!(!cases.is_empty(), "{architecture} has a case");
-    for case in cases {
+    for case in &cases {
         let number = |name: &str| case[name].as_f64().expect("a number");
         let model: Model = serde_json::from_value(case["model"].clone()).expect("a model");
         let shape: Vec<usize> = serde_json::from_value(case["shape"].clone()).expect("a shape");
@@ -143,6 +145,15 @@ fn agrees_with_pytorch(architecture: &str) {
             );
         }
 
+        if let Some(expected) = case.get("bf16") {
+            let pass = Pass {
+                precision: Precision::Bf16,
+                ..TRAIN
+            };
+            let logits = network.forward(&samples, &pass).expect("fits");
+            assert_close(&host(&logits), &numbers(expected), 0.02);
+        }
+
         let after = network.state().expect("readable");
         let statistics = after.iter().filter(|(name, _)| name.contains("running_"));
         let expected = numbers(&case["statistics"]);
@@ -153,6 +164,16 @@ fn agrees_with_pytorch(architecture: &str) {
             assert!(error < 1e-5 * norm, "{name}: {projection}, off by {error}");
         }
     }
+}
+
+#[test]
+fn vit() {
+    agrees_with_pytorch("vit");
+}
+
+#[test]
+fn sequential() {
+    agrees_with_pytorch("sequential");
 }
 
 #[test]
