@@ -15,7 +15,7 @@ use super::efficientnet::EfficientNet;
 use super::error::ModelError;
 use super::mlp::Mlp;
 use super::mobilenet::MobileNet;
-use super::resnet::{self, ResNet};
+use super::resnet::{Form as ResNetForm, ResNet};
 use super::sequential::Sequential;
 use super::vit::VisionTransformer;
 use crate::ops::RunningStatistics;
@@ -165,10 +165,11 @@ pub fn check(model: &Model, input: InputShape, outputs: usize) -> Result<(), Mod
         Model::Sequential(spec) => Sequential::check(spec, input, outputs),
         Model::EfficientnetB0(_) => EfficientNet::check(input, outputs),
         Model::MobilenetV3Small(_) => MobileNet::check(input, outputs),
-        other => match resnet::Form::of(other) {
-            Some(form) => form.check(input, outputs),
-            None => panic!("{other:?}"),
-        },
+        Model::ResNet18(spec) => ResNetForm::resnet18(spec).check(input, outputs),
+        Model::ResNet34(spec) => ResNetForm::resnet34(spec).check(input, outputs),
+        Model::ResNet50(spec) => ResNetForm::resnet50(spec).check(input, outputs),
+        Model::ResNet101(spec) => ResNetForm::resnet101(spec).check(input, outputs),
+        Model::WideResnet(spec) => ResNetForm::wide_resnet(spec).check(input, outputs),
     }
 }
 
@@ -202,6 +203,9 @@ pub fn build(
 ) -> Result<Network, ModelError> {
     check(model, input, outputs)?;
     let mut builder = Builder::new(seed, device);
+    let resnet = |form, builder: &mut Builder| -> Result<Box<dyn Architecture>, ModelError> {
+        Ok(Box::new(ResNet::build(form, input, outputs, builder)?))
+    };
     let architecture: Box<dyn Architecture> = match model {
         Model::Mlp(spec) => Box::new(Mlp::build(spec, input, outputs, &mut builder)?),
         Model::ConvNet(spec) => Box::new(ConvNet::build(spec, input, outputs, &mut builder)?),
@@ -209,10 +213,11 @@ pub fn build(
         Model::Sequential(spec) => Box::new(Sequential::build(spec, input, outputs, &mut builder)?),
         Model::EfficientnetB0(spec) => Box::new(EfficientNet::build(spec, input, outputs, &mut builder)?),
         Model::MobilenetV3Small(spec) => Box::new(MobileNet::build(spec, input, outputs, &mut builder)?),
-        other => match resnet::Form::of(other) {
-            Some(form) => Box::new(ResNet::build(form, input, outputs, &mut builder)?),
-            None => panic!("{other:?}"),
-        },
+        Model::ResNet18(spec) => resnet(ResNetForm::resnet18(spec), &mut builder)?,
+        Model::ResNet34(spec) => resnet(ResNetForm::resnet34(spec), &mut builder)?,
+        Model::ResNet50(spec) => resnet(ResNetForm::resnet50(spec), &mut builder)?,
+        Model::ResNet101(spec) => resnet(ResNetForm::resnet101(spec), &mut builder)?,
+        Model::WideResnet(spec) => resnet(ResNetForm::wide_resnet(spec), &mut builder)?,
     };
     let Builder {
         parameters,

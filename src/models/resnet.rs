@@ -29,29 +29,37 @@ pub(super) struct Form {
 const WIDTH: usize = 64;
 
 impl Form {
-    /// That of the ResNet family's members; `None` for any other model.
-    pub fn of(model: &spec::Model) -> Option<Self> {
-        use spec::Model;
-        let (depths, bottleneck, stem) = match model {
-            Model::ResNet18(spec) => ([2, 2, 2, 2], None, spec.stem),
-            Model::ResNet34(spec) => ([3, 4, 6, 3], None, spec.stem),
-            Model::ResNet50(spec) => ([3, 4, 6, 3], Some(1), spec.stem),
-            Model::ResNet101(spec) => ([3, 4, 23, 3], Some(1), spec.stem),
-            Model::WideResnet(spec) => {
-                let depths = match spec.depth {
-                    spec::WideDepth::D50 => [3, 4, 6, 3],
-                    spec::WideDepth::D101 => [3, 4, 23, 3],
-                };
-                (depths, Some(spec.factor.get() as usize), spec.stem)
-            }
-            _ => return None,
+    pub fn resnet18(spec: &spec::ResNet) -> Self {
+        Self::new("resnet18", [2, 2, 2, 2], None, spec.stem)
+    }
+
+    pub fn resnet34(spec: &spec::ResNet) -> Self {
+        Self::new("resnet34", [3, 4, 6, 3], None, spec.stem)
+    }
+
+    pub fn resnet50(spec: &spec::ResNet) -> Self {
+        Self::new("resnet50", [3, 4, 6, 3], Some(1), spec.stem)
+    }
+
+    pub fn resnet101(spec: &spec::ResNet) -> Self {
+        Self::new("resnet101", [3, 4, 23, 3], Some(1), spec.stem)
+    }
+
+    pub fn wide_resnet(spec: &spec::WideResNet) -> Self {
+        let depths = match spec.depth {
+            spec::WideDepth::D50 => [3, 4, 6, 3],
+            spec::WideDepth::D101 => [3, 4, 23, 3],
         };
-        Some(Self {
-            model: model.name(),
+        Self::new("wide_resnet", depths, Some(spec.factor.get() as usize), spec.stem)
+    }
+
+    fn new(model: &'static str, depths: [usize; 4], bottleneck: Option<usize>, stem: Stem) -> Self {
+        Self {
+            model,
             depths,
             bottleneck,
             stem,
-        })
+        }
     }
 
     /// The shape of layer `layer`'s blocks, from 0.

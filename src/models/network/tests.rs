@@ -1,12 +1,17 @@
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
+
+use candle_core::DType;
 
 use super::*;
 use crate::ops::testing::{assert_close, host, random, same_for_any_number_of_threads};
 use crate::ops::{Loss, Targets};
 use crate::spec;
 
+mod draws;
 mod sequential;
 mod torchvision;
+mod transfer;
 mod vit;
 
 const TRAIN: Pass = Pass {
@@ -41,6 +46,27 @@ fn conv_net(channels: &[u32], dropout: f64) -> Model {
 
 fn resnet18(stem: spec::Stem) -> Model {
     Model::ResNet18(spec::ResNet { stem })
+}
+
+fn efficientnet(dropout: f64, stochastic_depth: f64) -> Model {
+    let probability = |value| spec::BelowOne::new(value).expect("in range");
+    Model::EfficientnetB0(spec::EfficientNet {
+        dropout: probability(dropout),
+        stochastic_depth: probability(stochastic_depth),
+    })
+}
+
+fn mobilenet(dropout: f64) -> Model {
+    let dropout = spec::BelowOne::new(dropout).expect("in range");
+    Model::MobilenetV3Small(spec::MobileNet { dropout })
+}
+
+fn wide_resnet(factor: u32) -> Model {
+    Model::WideResnet(spec::WideResNet {
+        depth: spec::WideDepth::D50,
+        factor: NonZeroU32::new(factor).expect("positive"),
+        stem: spec::Stem::Cifar,
+    })
 }
 
 fn image(channels: usize, height: usize, width: usize) -> InputShape {
@@ -129,41 +155,6 @@ fn only_weights_of_more_than_one_dimension_decay() {
         .map(|parameter| parameter.decays)
         .collect();
     assert_eq!(decays, [true, false, false, true, false]);
-}
-
-#[test]
-fn the_initial_weights_are_drawn_as_pytorch_draws_them() {
-    let network = cpu(&resnet18(spec::Stem::Imagenet), image(3, 32, 32), 10);
-    let state = network.state().expect("readable");
-    let deviation = |name: &str| {
-        let values = host(&state[name]);
-        (values.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>() / values.len() as f64).sqrt()
-    };
-    for (name, fan_out) in [("conv1.weight", 64 * 49), ("layer3.0.conv2.weight", 256 * 9)] {
-        let expected = (2.0 / f64::from(fan_out)).sqrt();
-        assert!((deviation(name) / expected - 1.0).abs() < 0.03, "{name}");
-    }
-    let bound = 1.0 / 512f64.sqrt();
-    assert!((deviation("fc.weight") / (bound / 3f64.sqrt()) - 1.0).abs() < 0.03);
-    assert!(
-        host(&state["fc.bias"])
-            .iter()
-            .all(|&value| f64::from(value).abs() <= bound)
-    );
-    assert!(
-        host(&state["layer1.0.bn1.weight"])
-            .iter()
-            .all(|&value| value == 1.0)
-    );
-    // Every parameter has a stream of its own, and the seed decides.
-    assert_ne!(
-        host(&state["layer1.0.conv1.weight"]),
-        host(&state["layer1.0.conv2.weight"])
-    );
-    let build = |seed| build(&mlp(&[4], 0.0), image(1, 2, 2), 2, seed, &Device::Cpu).expect("fits");
-    let first = |seed| host(&build(seed).parameters()[0].var);
-    assert_eq!(first(1), first(1));
-    assert_ne!(first(1), first(2));
 }
 
 #[test]
@@ -366,6 +357,10 @@ fn what_does_not_fit_is_told_before_anything_is_built() {
     let columns = InputShape::Features { columns: 30 };
     assert!(told(&conv_net(&[4], 0.0), columns, 2).starts_with("conv_net needs images, but the dataset has"));
     assert!(told(&resnet18(spec::Stem::Cifar), columns, 2).starts_with("resnet18 needs images"));
+    assert!(told(&efficientnet(0.0, 0.0), columns, 2).starts_with("efficientnet_b0 needs images"));
+    assert!(told(&mobilenet(0.0), columns, 2).starts_with("mobilenet_v3_small needs images"));
+    assert!(told(&wide_resnet(2), columns, 2).starts_with("wide_resnet needs images"));
+    assert!(told(&wide_resnet(u32::MAX), image(3, 8, 8), 2).contains("too large"));
     assert_eq!(
         told(&conv_net(&[4, 4, 4, 4, 4], 0.0), image(1, 8, 28), 2),
         "images of 8x28 are too small for a conv_net of 5 blocks, which needs at least 16x16; give it \
@@ -390,10 +385,31 @@ fn what_does_not_fit_is_told_before_anything_is_built() {
 }
 
 #[test]
-fn the_smallest_images_pass_through_resnet() {
-    for stem in [spec::Stem::Imagenet, spec::Stem::Cifar] {
-        let network = cpu(&resnet18(stem), image(1, 1, 1), 2);
+fn the_smallest_images_pass() {
+    let models = [
+        resnet18(spec::Stem::Imagenet),
+        resnet18(spec::Stem::Cifar),
+        wide_resnet(1),
+        efficientnet(0.2, 0.2),
+        mobilenet(0.2),
+    ];
+    for model in models {
+        let network = cpu(&model, image(1, 1, 1), 2);
         let loss = loss(&network, &random(&[2, 1, 1, 1], 1), &[0, 1], &TRAIN);
         assert!(host(&loss)[0].is_finite());
     }
+}
+
+#[test]
+fn a_batch_that_cannot_be_normalised_is_told() {
+    let network = cpu(&mobilenet(0.0), image(3, 16, 16), 2);
+    let input = random(&[1, 3, 16, 16], 1);
+    let error = network.forward(&input, &TRAIN).expect_err("refused").to_string();
+    assert!(
+        error.starts_with("batch norm: in training it needs more than one value per channel"),
+        "{error}"
+    );
+    network
+        .forward(&input, &Pass::evaluate(Precision::F32))
+        .expect("nothing is normalised over the batch");
 }

@@ -267,7 +267,7 @@ impl Geometry {
         (0..size.min(place + 1)).filter_map(move |tap| {
             let start = place - tap;
             let position = start / stride;
-            (start % stride == 0 && position < positions).then_some((tap, position))
+            (start.is_multiple_of(stride) && position < positions).then_some((tap, position))
         })
     }
 }

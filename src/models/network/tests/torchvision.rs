@@ -27,7 +27,7 @@ fn fill(name: &str, stream: u32, shape: &[usize]) -> Tensor {
     let values: Vec<f32> = noise(stream, shape.iter().product())
         .map(|noise| match (shape.len() > 1, near_one) {
             (true, _) => (bound * noise) as f32,
-            (false, true) if name.ends_with("bn3.weight") => (0.3 * (1.0 + 0.4 * noise)) as f32,
+            (false, true) if name.ends_with("bn3.weight") => (0.1 * (1.0 + 0.4 * noise)) as f32,
             (false, true) => (1.0 + 0.4 * noise) as f32,
             (false, false) => (0.4 * noise) as f32,
         })
