@@ -425,12 +425,12 @@ mod tests {
         assert_eq!(place, "'0.1'");
         assert_eq!(help.as_deref(), Some("without quotes, 0.1 is a number"));
 
-        let (message, place, help) = fails::<Optimizer>("adam: {lr: 0.1}");
+        let (message, place, help) = fails::<Optimizer>("adamx: {lr: 0.1}");
         assert_eq!(
             (message.as_str(), place.as_str()),
-            ("`adam` is not known here", "adam")
+            ("`adamx` is not known here", "adamx")
         );
-        assert_eq!(help.as_deref(), Some("did you mean `adamw`?"));
+        assert_eq!(help.as_deref(), Some("did you mean `adam`?"));
 
         let (message, place, _) =
             fails::<Train>("data: d\nmodel: mlp\nepochs: 0\noptimizer: {sgd: {lr: 1}}\n");
