@@ -208,8 +208,8 @@ fn digest<'a>(header: &str, tensors: impl Iterator<Item = (&'a str, &'a HostTens
 #[cfg(test)]
 mod tests {
     use super::super::history::Exact;
-    use super::super::progress::Sums;
     use super::*;
+    use crate::train::progress::Sums;
 
     fn tensors(value: f32) -> NamedTensors {
         BTreeMap::from([

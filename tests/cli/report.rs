@@ -37,10 +37,11 @@ tables:
     columns: {accuracy: test.accuracy}
 "#;
 
-const FIGURES: [&str; 7] = [
+const FIGURES: [&str; 8] = [
     "graph",
     "curves-model-loss",
     "curves-model-accuracy",
+    "curves-model-gradient-norm",
     "curves-model-lr",
     "confusion-test",
     "classes-test",
