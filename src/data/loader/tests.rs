@@ -340,7 +340,7 @@ fn images_of_various_sizes_are_brought_to_one() {
             "3x5x5",
         ),
         (
-            r#"[{"random_resized_crop": {"size": [3, 2]}}, "random_horizontal_flip"]"#,
+            r#"[{"random_resized_crop": {"size": [3, 2]}}, {"random_horizontal_flip": {}}]"#,
             "3x3x2",
         ),
     ] {
