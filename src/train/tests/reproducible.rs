@@ -7,32 +7,56 @@ use super::super::testing::{Bench, recipe};
 use super::assert_same;
 use crate::spec::SplitName::{Train, Val};
 
-/// An architecture, and the images `[C, H, W]` that it is trained on here.
-fn architectures() -> Vec<(Value, [usize; 3])> {
-    let layers = json!([
+/// Trains `model` on images of `[C, H, W]`: with 1, 2 and 4 threads, and interrupted after each step.
+fn architecture(model: &Value, shape: [usize; 3]) {
+    let mut bench = Bench::images_of(shape, &[(Train, 9), (Val, 3)]);
+    // Two steps, of two micro-batches and of one.
+    let changes = json!({
+        "model": model, "batch_size": 3, "accumulate": 2, "epochs": 1,
+        "optimizer": {"sgd": {"lr": 0.01}},
+    });
+    let recipe = recipe(changes);
+    let whole = bench.train(&recipe).unwrap();
+    for threads in [1, 4] {
+        bench.threads = threads;
+        let again = bench.train(&recipe).unwrap();
+        assert!(again.weights == whole.weights, "{model} on {threads} threads");
+        assert_same(&whole, &again);
+    }
+    bench.threads = 2;
+    let (resumed, interruptions) = bench.train_step_by_step(&recipe);
+    assert!(interruptions >= 2, "{model}");
+    assert_same(&whole, &resumed);
+}
+
+/// A test for each architecture, so that they run beside each other.
+macro_rules! architectures {
+    ($($name:ident: $model:tt on $shape:expr;)*) => {$(
+        #[test]
+        fn $name() {
+            architecture(&json!($model), $shape);
+        }
+    )*};
+}
+
+architectures! {
+    mlp: {"mlp": {"hidden": [8, 6], "dropout": 0.3}} on [1, 8, 8];
+    conv_net: {"conv_net": {"channels": [4, 6], "dropout": 0.2}} on [1, 8, 8];
+    sequential: {"sequential": {"layers": [
         {"conv": {"channels": 4}}, {"batch_norm": {}}, {"silu": {}}, {"max_pool": {}},
         {"conv": {"channels": 6, "groups": 2}}, {"gelu": {}}, {"avg_pool": {}}, {"flatten": {}},
-        {"linear": {"width": 8}}, {"layer_norm": {}}, {"dropout": {}}, {"linear": {}},
-    ]);
-    vec![
-        (json!({"mlp": {"hidden": [8, 6], "dropout": 0.3}}), [1, 8, 8]),
-        (
-            json!({"conv_net": {"channels": [4, 6], "dropout": 0.2}}),
-            [1, 8, 8],
-        ),
-        (json!({"sequential": {"layers": layers}}), [1, 8, 8]),
-        (
-            json!({"vit": {"patch": 4, "width": 12, "depth": 2, "heads": 3, "dropout": 0.1, "attention_dropout": 0.1}}),
-            [3, 8, 8],
-        ),
-        (json!({"mobilenet_v3_small": {}}), [3, 32, 32]),
-        (json!({"efficientnet_b0": {}}), [3, 32, 32]),
-        (json!({"resnet18": {"stem": "cifar"}}), [3, 8, 8]),
-        (json!({"resnet34": {}}), [3, 32, 32]),
-        (json!({"resnet50": {"stem": "cifar"}}), [3, 8, 8]),
-        (json!({"resnet101": {}}), [3, 32, 32]),
-        (json!({"wide_resnet": {"factor": 1}}), [3, 32, 32]),
-    ]
+        {"linear": {"width": 8}}, {"layer_norm": {}}, {"dropout": {}}, {"linear": {}}
+    ]}} on [1, 8, 8];
+    vit: {"vit": {
+        "patch": 4, "width": 12, "depth": 2, "heads": 3, "dropout": 0.1, "attention_dropout": 0.1
+    }} on [3, 8, 8];
+    mobilenet_v3_small: {"mobilenet_v3_small": {}} on [3, 32, 32];
+    efficientnet_b0: {"efficientnet_b0": {}} on [3, 32, 32];
+    resnet18: {"resnet18": {"stem": "cifar"}} on [3, 8, 8];
+    resnet34: {"resnet34": {}} on [3, 32, 32];
+    resnet50: {"resnet50": {"stem": "cifar"}} on [3, 4, 4];
+    resnet101: {"resnet101": {}} on [3, 32, 32];
+    wide_resnet: {"wide_resnet": {"factor": 1}} on [3, 32, 32];
 }
 
 fn optimizers() -> Vec<Value> {
@@ -44,29 +68,6 @@ fn optimizers() -> Vec<Value> {
         json!({"adamw": {"lr": 0.01}}),
         json!({"lion": {"lr": 0.003, "weight_decay": 0.1}}),
     ]
-}
-
-#[test]
-fn every_architecture_on_any_number_of_threads_and_after_any_step() {
-    for (model, shape) in architectures() {
-        let mut bench = Bench::images_of(shape, &[(Train, 9), (Val, 3)]);
-        // Two steps, of two micro-batches and of one.
-        let changes = json!({
-            "model": model, "batch_size": 3, "accumulate": 2, "epochs": 1,
-            "optimizer": {"sgd": {"lr": 0.01}},
-        });
-        let recipe = recipe(changes);
-        let whole = bench.train(&recipe).unwrap();
-        for threads in [1, 4, 2] {
-            bench.threads = threads;
-            let again = bench.train(&recipe).unwrap();
-            assert!(again.weights == whole.weights, "{model} on {threads} threads");
-            assert_same(&whole, &again);
-        }
-        let (resumed, interruptions) = bench.train_step_by_step(&recipe);
-        assert!(interruptions >= 2, "{model}");
-        assert_same(&whole, &resumed);
-    }
 }
 
 #[test]
