@@ -1,5 +1,6 @@
 //! Writing a dataset file.
 
+mod kind;
 mod output;
 mod partial;
 mod spool;
@@ -7,13 +8,13 @@ mod spool;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::io;
 use std::path::Path;
 
 use super::error::DataError;
-use super::layout::{Header, Origins, Samples, Targets};
+use super::layout::{Header, Origins, Targets};
 use super::shape::SampleShape;
 use crate::spec::{Color, SplitName, Task};
+use kind::{Kind, Sizes};
 use output::Output;
 use spool::Spool;
 
@@ -57,39 +58,11 @@ pub struct DatasetWriter {
     origin_ends: Spool,
 }
 
-/// How samples are kept.
-enum Kind {
-    Pixels {
-        shape: SampleShape,
-    },
-    Features {
-        columns: Vec<String>,
-    },
-    Images {
-        channels: usize,
-        sizes: Sizes,
-        ends: Spool,
-    },
-    Files {
-        color: Color,
-        sizes: Sizes,
-        ends: Spool,
-    },
-}
-
 /// The labels or numbers that are to be predicted.
 struct Values {
     task: Task,
     names: Vec<String>,
     spool: Spool,
-}
-
-/// The sizes of images.
-struct Sizes {
-    /// Heights and widths; nothing where only their being the same counts.
-    all: Option<Spool>,
-    first: Option<[usize; 2]>,
-    same: bool,
 }
 
 impl DatasetWriter {
@@ -168,16 +141,7 @@ impl DatasetWriter {
 
     /// The shape that every sample must have.
     pub fn shape(&self) -> SampleShape {
-        match &self.kind {
-            Kind::Pixels { shape } => *shape,
-            Kind::Features { columns } => SampleShape::Features {
-                columns: columns.len(),
-            },
-            Kind::Images { channels, .. } => SampleShape::Images { channels: *channels },
-            Kind::Files { color, .. } => SampleShape::Images {
-                channels: color.channels(),
-            },
-        }
+        self.kind.shape()
     }
 
     /// Appends a sample, and where it comes from.
@@ -191,7 +155,7 @@ impl DatasetWriter {
                 u32::MAX
             )));
         }
-        if !self.fits(sample) {
+        if !self.kind.fits(sample) {
             let (what, len) = match sample {
                 Sample::Pixels(pixels) | Sample::Image { pixels, .. } => ("pixels", pixels.len()),
                 Sample::File { bytes, .. } => ("encoded bytes", bytes.len()),
@@ -212,17 +176,8 @@ impl DatasetWriter {
                 }
             }
         }
-        let end = self.output.data().length;
-        if let (
-            Kind::Images { sizes, ends, .. } | Kind::Files { sizes, ends, .. },
-            Sample::Image { height, width, .. } | Sample::File { height, width, .. },
-        ) = (&mut self.kind, sample)
-        {
-            let noted = ends
-                .push(&end.to_le_bytes())
-                .and_then(|()| sizes.push([height, width]));
-            noted.map_err(self.output.failed())?;
-        }
+        let noted = self.kind.note(sample, self.output.data().length);
+        noted.map_err(self.output.failed())?;
         let noted = self
             .origins
             .push(origin.as_bytes())
@@ -230,32 +185,6 @@ impl DatasetWriter {
         noted.map_err(self.output.failed())?;
         self.count += 1;
         Ok(())
-    }
-
-    /// Whether `sample` is one of this dataset's.
-    fn fits(&self, sample: Sample<'_>) -> bool {
-        let side = |side: usize| side > 0 && u32::try_from(side).is_ok();
-        match (&self.kind, sample) {
-            (Kind::Pixels { shape }, Sample::Pixels(pixels)) => pixels.len() == shape.len(),
-            (Kind::Features { columns }, Sample::Features(features)) => features.len() == columns.len(),
-            (
-                Kind::Images { channels, .. },
-                Sample::Image {
-                    pixels,
-                    height,
-                    width,
-                },
-            ) => {
-                let wanted = height
-                    .checked_mul(width)
-                    .and_then(|len| len.checked_mul(*channels));
-                side(height) && side(width) && wanted == Some(pixels.len())
-            }
-            (Kind::Files { .. }, Sample::File { bytes, height, width }) => {
-                side(height) && side(width) && !bytes.is_empty()
-            }
-            _ => false,
-        }
     }
 
     /// Appends the labels (0 or 1) or numbers that are to be predicted for the sample pushed last.
@@ -380,85 +309,8 @@ impl DatasetWriter {
     /// Bytes of memory that its buffers hold.
     #[cfg(test)]
     fn memory(&self) -> usize {
-        let kind = match &self.kind {
-            Kind::Pixels { .. } | Kind::Features { .. } => 0,
-            Kind::Images { sizes, ends, .. } | Kind::Files { sizes, ends, .. } => {
-                ends.memory() + sizes.all.as_ref().map_or(0, Spool::memory)
-            }
-        };
         let values = self.values.as_ref().map_or(0, |values| values.spool.memory());
-        self.output.memory() + self.origins.memory() + self.origin_ends.memory() + kind + values
-    }
-}
-
-impl Kind {
-    /// Writes what belongs to the samples beside their bytes.
-    fn finish(self, output: &mut Output) -> Result<Samples, DataError> {
-        let data = output.data();
-        Ok(match self {
-            Self::Pixels { shape } => Samples::Pixels { shape, data },
-            Self::Features { columns } => Samples::Features { columns, data },
-            Self::Images {
-                channels,
-                sizes,
-                ends,
-            } => match (sizes.shape(channels), sizes.all) {
-                (SampleShape::Images { channels }, Some(sizes)) => Samples::Images {
-                    channels,
-                    sizes: output.spooled(sizes)?,
-                    ends: output.spooled(ends)?,
-                    data,
-                },
-                (shape, _) => Samples::Pixels { shape, data },
-            },
-            Self::Files { color, sizes, ends } => Samples::Files {
-                color,
-                shape: sizes.shape(color.channels()),
-                ends: output.spooled(ends)?,
-                data,
-            },
-        })
-    }
-}
-
-impl Sizes {
-    /// Sizes that will be written.
-    fn kept(folder: &Path) -> Result<Self, DataError> {
-        Ok(Self {
-            all: Some(Spool::new(folder)?),
-            ..Self::compared()
-        })
-    }
-
-    /// Sizes that are only compared.
-    fn compared() -> Self {
-        Self {
-            all: None,
-            first: None,
-            same: true,
-        }
-    }
-
-    fn push(&mut self, size: [usize; 2]) -> io::Result<()> {
-        self.same &= *self.first.get_or_insert(size) == size;
-        let Some(all) = &mut self.all else {
-            return Ok(());
-        };
-        // `fits` has seen that they fit 32 bits.
-        size.iter()
-            .try_for_each(|side| all.push(&(*side as u32).to_le_bytes()))
-    }
-
-    /// The shape of the images.
-    fn shape(&self, channels: usize) -> SampleShape {
-        match self.first {
-            Some([height, width]) if self.same => SampleShape::Image {
-                channels,
-                height,
-                width,
-            },
-            _ => SampleShape::Images { channels },
-        }
+        self.output.memory() + self.origins.memory() + self.origin_ends.memory() + self.kind.memory() + values
     }
 }
 
