@@ -319,7 +319,7 @@ pub enum Activity {
     },
     /// Training begins or goes on.
     TrainingStarted {
-        /// The number of trained parameters.
+        /// The number of parameters, frozen ones included.
         parameters: u64,
         /// Training samples an epoch.
         samples: u64,

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::preprocess::Task;
 use super::reference::Reference;
 
 /// Measures a trained model on one split of a dataset.
@@ -20,7 +21,7 @@ pub struct Evaluate {
     /// `rmse` and `r2`.
     #[serde(default)]
     pub metrics: Vec<Metric>,
-    /// Judge the mean of the outputs for each image and its mirror image.
+    /// Judge the mean of the outputs for each image and its mirror image. For images only.
     #[serde(default)]
     pub test_time_flip: bool,
 }
@@ -31,19 +32,10 @@ impl Evaluate {
         let mut names = vec!["accuracy", "loss", "mae", "rmse", "r2", "samples"];
         for metric in &self.metrics {
             match metric {
-                Metric::Top3 => names.push("top3"),
-                Metric::Top5 => names.push("top5"),
-                Metric::PerClass => names.extend(["macro_precision", "macro_recall", "macro_f1"]),
-                Metric::RocAuc => names.push("roc_auc"),
-                Metric::CalibrationError => names.push("calibration_error"),
-                Metric::ExactMatch => names.push("exact_match"),
-                Metric::Accuracy
-                | Metric::Loss
-                | Metric::Mae
-                | Metric::Rmse
-                | Metric::R2
-                | Metric::Confusion
-                | Metric::Predictions => {}
+                Metric::PerClass => names.extend(Metric::MACRO_MEANS),
+                Metric::Confusion | Metric::Predictions => {}
+                figure if names.contains(&figure.as_str()) => {}
+                figure => names.push(figure.as_str()),
             }
         }
         names
@@ -85,7 +77,8 @@ impl SplitName {
 pub enum Metric {
     /// The share of samples whose most likely class is right.
     Accuracy,
-    /// The mean loss.
+    /// The mean of the loss that the model was trained with, without label smoothing and weights of
+    /// classes or positives; where targets were standardised, of the standardised ones.
     Loss,
     /// The share of samples whose class is among the three most likely.
     Top3,
@@ -110,4 +103,39 @@ pub enum Metric {
     PerClass,
     /// `predictions.csv`: each sample's true and predicted class and their probabilities.
     Predictions,
+}
+
+impl Metric {
+    /// The figures that `per_class` adds.
+    pub const MACRO_MEANS: [&str; 3] = ["macro_precision", "macro_recall", "macro_f1"];
+
+    /// The name, as a pipeline file spells it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Accuracy => "accuracy",
+            Self::Loss => "loss",
+            Self::Top3 => "top3",
+            Self::Top5 => "top5",
+            Self::RocAuc => "roc_auc",
+            Self::CalibrationError => "calibration_error",
+            Self::ExactMatch => "exact_match",
+            Self::Mae => "mae",
+            Self::Rmse => "rmse",
+            Self::R2 => "r2",
+            Self::Confusion => "confusion",
+            Self::PerClass => "per_class",
+            Self::Predictions => "predictions",
+        }
+    }
+
+    /// What must be predicted for it to have a meaning.
+    pub fn tasks(self) -> &'static [Task] {
+        match self {
+            Self::Loss | Self::Predictions => &[Task::Classification, Task::MultiLabel, Task::Regression],
+            Self::Accuracy | Self::RocAuc | Self::PerClass => &[Task::Classification, Task::MultiLabel],
+            Self::Top3 | Self::Top5 | Self::Confusion | Self::CalibrationError => &[Task::Classification],
+            Self::ExactMatch => &[Task::MultiLabel],
+            Self::Mae | Self::Rmse | Self::R2 => &[Task::Regression],
+        }
+    }
 }

@@ -106,6 +106,17 @@ pub enum Task {
     Regression,
 }
 
+impl Task {
+    /// What a model for it predicts, in words.
+    pub fn predicts(self) -> &'static str {
+        match self {
+            Self::Classification => "classes",
+            Self::MultiLabel => "several labels",
+            Self::Regression => "numbers",
+        }
+    }
+}
+
 /// One column or several.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]

@@ -8,7 +8,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -59,8 +58,7 @@ impl Checkpoint {
     /// # Errors
     /// The folder cannot be written.
     pub fn write(&self, folder: &Path, keep: u32) -> Result<(), TrainError> {
-        let files = Self::files(folder, keep);
-        let latest = files[0].clone();
+        let latest = folder.join(file_name(0));
         let bytes = self.encode().map_err(|problem| TrainError::BadFile {
             path: latest.clone(),
             problem,
@@ -70,28 +68,28 @@ impl Checkpoint {
             source,
         };
         fs::create_dir_all(folder).map_err(failed)?;
-        // Each moves down one place, the oldest first, so that none is ever missing.
-        for pair in files.windows(2).rev() {
-            match fs::rename(&pair[0], &pair[1]) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
-                _ => {}
-            }
+        // Each grows older by one place, the oldest first, so that none is ever missing.
+        for (age, path) in Self::files(folder).into_iter().rev() {
+            let moved = match age.checked_add(1) {
+                Some(age) if age < keep => fs::rename(&path, folder.join(file_name(age))),
+                _ => fs::remove_file(&path),
+            };
+            moved.map_err(failed)?;
         }
         write_atomically(&latest, &bytes)
     }
 
     /// The latest whole checkpoint of `identity` in `folder`. What had to be passed over is told
     /// to `warn` and removed, so that it never pushes out a whole one.
-    pub fn read(folder: &Path, keep: u32, identity: &str, mut warn: impl FnMut(String)) -> Option<Self> {
-        for path in Self::files(folder, keep) {
+    pub fn read(folder: &Path, identity: &str, mut warn: impl FnMut(String)) -> Option<Self> {
+        for (_, path) in Self::files(folder) {
+            let passed_over =
+                |problem: &str| format!("the checkpoint `{}` is passed over: {problem}", path.display());
             match Self::read_file(&path, identity) {
                 Ok(checkpoint) => return Some(checkpoint),
-                Err(Unusable::Absent) => {}
+                Err(Unusable::Unreadable(problem)) => warn(passed_over(&problem)),
                 Err(Unusable::Damaged(problem)) => {
-                    warn(format!(
-                        "the checkpoint `{}` is passed over: {problem}",
-                        path.display()
-                    ));
+                    warn(passed_over(&problem));
                     // Where it cannot be removed, writing the next one fails with the reason.
                     let _ = fs::remove_file(&path);
                 }
@@ -100,13 +98,14 @@ impl Checkpoint {
         None
     }
 
-    /// The files that a checkpoint may stand in, the latest first.
-    pub fn files(folder: &Path, keep: u32) -> Vec<PathBuf> {
-        let name = |age: u32| match age {
-            0 => "checkpoint.safetensors".to_owned(),
-            age => format!("checkpoint.{age}.safetensors"),
-        };
-        (0..keep.max(1)).map(|age| folder.join(name(age))).collect()
+    /// The checkpoints in `folder` with their ages, the latest (of age 0) first.
+    pub fn files(folder: &Path) -> Vec<(u32, PathBuf)> {
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+        let mut files: Vec<(u32, PathBuf)> = entries
+            .filter_map(|entry| Some((age_of(entry.file_name().to_str()?)?, entry.path())))
+            .collect();
+        files.sort_unstable();
+        files
     }
 
     fn encode(&self) -> Result<Vec<u8>, String> {
@@ -140,10 +139,7 @@ impl Checkpoint {
     }
 
     fn read_file(path: &Path, identity: &str) -> Result<Self, Unusable> {
-        let bytes = fs::read(path).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => Unusable::Absent,
-            _ => Unusable::Damaged(error.to_string()),
-        })?;
+        let bytes = fs::read(path).map_err(|error| Unusable::Unreadable(error.to_string()))?;
         let (tensors, metadata) = decode(&bytes).map_err(Unusable::Damaged)?;
         drop(bytes);
         let (Some(header), Some(expected)) = (metadata.get(HEADER), metadata.get(DIGEST)) else {
@@ -190,8 +186,26 @@ impl Checkpoint {
 
 /// Why a file gives no checkpoint.
 enum Unusable {
-    Absent,
+    /// Perhaps it can be read another time.
+    Unreadable(String),
     Damaged(String),
+}
+
+/// The name of the checkpoint that so many newer ones have followed.
+fn file_name(age: u32) -> String {
+    match age {
+        0 => "checkpoint.safetensors".to_owned(),
+        age => format!("checkpoint.{age}.safetensors"),
+    }
+}
+
+/// The age in a checkpoint's name.
+fn age_of(name: &str) -> Option<u32> {
+    let middle = name.strip_prefix("checkpoint")?.strip_suffix(".safetensors")?;
+    match middle.strip_prefix('.') {
+        Some(age) => age.parse().ok(),
+        None => middle.is_empty().then_some(0),
+    }
 }
 
 /// The digest of everything in a checkpoint, tensors in the order of their names.
@@ -248,12 +262,12 @@ mod tests {
     }
 
     fn files(folder: &Path) -> [PathBuf; 2] {
-        Checkpoint::files(folder, 2).try_into().unwrap()
+        [0, 1].map(|age| folder.join(file_name(age)))
     }
 
     fn read(folder: &Path) -> (Option<Checkpoint>, Vec<String>) {
         let mut warnings = Vec::new();
-        let checkpoint = Checkpoint::read(folder, 2, "abc", |warning| warnings.push(warning));
+        let checkpoint = Checkpoint::read(folder, "abc", |warning| warnings.push(warning));
         (checkpoint, warnings)
     }
 
@@ -277,12 +291,21 @@ mod tests {
         for epoch in 1..=6 {
             checkpoint(epoch).write(folder.path(), 4).unwrap();
         }
-        let kept = Checkpoint::files(folder.path(), 4).into_iter().map(|path| {
-            let read = Checkpoint::read_file(&path, "abc");
-            read.ok().map(|checkpoint| checkpoint.progress.epoch)
-        });
-        assert_eq!(kept.collect::<Vec<_>>(), [Some(6), Some(5), Some(4), Some(3)]);
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 4);
+        let kept = |folder| {
+            let kept = Checkpoint::files(folder).into_iter().map(|(age, path)| {
+                let read = Checkpoint::read_file(&path, "abc");
+                (age, read.ok().map(|checkpoint| checkpoint.progress.epoch))
+            });
+            kept.collect::<Vec<_>>()
+        };
+        let expected = [(0, Some(6)), (1, Some(5)), (2, Some(4)), (3, Some(3))];
+        assert_eq!(kept(folder.path()), expected);
+        // Fewer from now on, and any number at all.
+        checkpoint(7).write(folder.path(), 2).unwrap();
+        assert_eq!(kept(folder.path()), [(0, Some(7)), (1, Some(6))]);
+        checkpoint(8).write(folder.path(), u32::MAX).unwrap();
+        assert_eq!(kept(folder.path()).len(), 3);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3);
     }
 
     #[test]
@@ -321,7 +344,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         checkpoint(1).write(folder.path(), 2).unwrap();
         let mut warnings = Vec::new();
-        assert!(Checkpoint::read(folder.path(), 2, "xyz", |warning| warnings.push(warning)).is_none());
+        assert!(Checkpoint::read(folder.path(), "xyz", |warning| warnings.push(warning)).is_none());
         assert!(warnings[0].contains("another training"), "{warnings:?}");
     }
 }

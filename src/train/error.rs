@@ -78,6 +78,20 @@ pub enum TrainError {
         /// What needs it, such as "`select: best` chooses the weights".
         asks: &'static str,
     },
+    /// The loader ended before its last batch: a mistake of Erlen's own.
+    #[error("the loader ended before {what} did; please report this")]
+    Incomplete {
+        /// What was to be served.
+        what: &'static str,
+    },
+    /// The weights to begin with cannot be used.
+    #[error("`init: {{from: {from}}}`: {problem}")]
+    Init {
+        /// What the recipe names.
+        from: String,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// The recipe does not fit the dataset.
     #[error("{0}")]
     Recipe(String),

@@ -94,6 +94,11 @@ pub fn evaluate(
             index += 1;
         }
     }
+    if index < split.len() {
+        return Err(TrainError::Incomplete {
+            what: "the evaluated split",
+        });
+    }
     if tally.score().is_nan() {
         return Err(TrainError::Recipe(format!(
             "every sample of the {} split is of the class that the loss ignores: nothing is left to judge",

@@ -63,19 +63,6 @@ impl Gradients {
         }
         Ok(sum.sqrt())
     }
-
-    /// Whether every element is finite.
-    ///
-    /// # Errors
-    /// A gradient is not f32.
-    pub fn all_finite(&self) -> candle_core::Result<bool> {
-        for gradient in self.sums.iter().flatten() {
-            if !all_finite(gradient)? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
 }
 
 /// What an optimizer is told so that a step's gradients keep to the limits of a recipe.
@@ -89,14 +76,19 @@ pub struct Limits {
 
 impl Limits {
     /// The limits that `clip` asks for, of gradients that are first multiplied by `unscale`, one over
-    /// the loss scale.
+    /// the loss scale, and then have the norm `norm`.
     ///
     /// PyTorch's `clip_grad_value_` and then `clip_grad_norm_` give the same: `c clamp(u g, v)` is
     /// `clamp(c u g, c v)`.
     ///
     /// # Errors
     /// A gradient is not f32.
-    pub fn new(clip: &spec::Clip, gradients: &Gradients, unscale: f32) -> candle_core::Result<Self> {
+    pub fn new(
+        clip: &spec::Clip,
+        gradients: &Gradients,
+        unscale: f32,
+        norm: f64,
+    ) -> candle_core::Result<Self> {
         let clip_value = clip.value.map(|value| value.get() as f32);
         let Some(largest) = clip.norm else {
             return Ok(Self {
@@ -104,7 +96,11 @@ impl Limits {
                 clip_value,
             });
         };
-        let factor = clip_factor(gradients.norm(unscale, clip_value)?, largest.get());
+        let norm = match clip_value {
+            Some(_) => gradients.norm(unscale, clip_value)?,
+            None => norm,
+        };
+        let factor = clip_factor(norm, largest.get());
         Ok(Self {
             gradient_factor: unscale * factor,
             clip_value: clip_value.map(|value| value * factor),
@@ -236,7 +232,7 @@ mod tests {
         let sum = gradients.sums()[0].as_ref().unwrap();
         assert_eq!(sum.to_vec1::<f32>().unwrap(), [11.0, 11.0]);
         assert!(gradients.sums()[1].is_none());
-        assert!(gradients.all_finite().unwrap());
+        assert!((gradients.norm(1.0, None).unwrap() - 242f64.sqrt()).abs() < 1e-9);
     }
 
     fn gradients(values: &[Option<Vec<f32>>]) -> Gradients {
@@ -291,12 +287,12 @@ mod tests {
     fn values_are_limited_before_the_norm() {
         let clip: spec::Clip = serde_json::from_str(r#"{"value": 1.0, "norm": 1.0}"#).unwrap();
         let steep = gradients(&[Some(vec![16.0, 2.0])]);
-        let limits = Limits::new(&clip, &steep, 0.25).unwrap();
+        let limits = Limits::new(&clip, &steep, 0.25, steep.norm(0.25, None).unwrap()).unwrap();
         let factor = clip_factor(1.25f64.sqrt(), 1.0);
         assert_eq!(limits.gradient_factor, 0.25 * factor);
         let limited = |value| limited(value, limits.gradient_factor, limits.clip_value.unwrap());
         assert_eq!([16.0, 2.0].map(limited), [factor, 0.5 * factor]);
-        let none = Limits::new(&spec::Clip::default(), &steep, 0.25).unwrap();
+        let none = Limits::new(&spec::Clip::default(), &steep, 0.25, 1.0).unwrap();
         assert_eq!((none.gradient_factor, none.clip_value), (0.25, None));
     }
 }

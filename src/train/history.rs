@@ -105,7 +105,7 @@ pub struct Scaling {
 }
 
 impl EpochRow {
-    /// The row's figures by column name, without the epoch.
+    /// The row's figures by column name, without the epoch; those that are numbers.
     pub fn metrics(&self) -> Metrics {
         let score = self.score.as_str();
         let judged = |of: fn(&Judgement) -> Exact| self.validation.as_ref().map(|given| of(given).0);
@@ -125,9 +125,10 @@ impl EpochRow {
                 self.scaling.map(|scaling| scaling.skipped_steps as f64),
             ),
         ];
+        // An epoch in which every step overflowed has neither a loss nor a gradient.
         let known = columns
             .into_iter()
-            .filter_map(|(name, value)| Some((name, value?)));
+            .filter_map(|(name, value)| Some((name, value.filter(|value| value.is_finite())?)));
         known.collect()
     }
 }

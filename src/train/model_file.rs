@@ -44,7 +44,7 @@ pub struct Card {
     pub batch_size: u32,
     /// The seed of everything drawn.
     pub seed: u64,
-    /// The number of trained parameters.
+    /// The number of parameters, frozen ones included.
     pub parameters: u64,
     /// Epochs of training.
     pub epochs: u32,
@@ -102,8 +102,8 @@ impl TrainedModel {
         if dataset.task() != target.task {
             return Err(TrainError::Mismatch {
                 what: "what is to be predicted",
-                model: name_task(target.task).to_owned(),
-                data: name_task(dataset.task()).to_owned(),
+                model: target.task.predicts().to_owned(),
+                data: dataset.task().predicts().to_owned(),
             });
         }
         let names = Target::names_of(dataset);
@@ -216,12 +216,4 @@ pub fn write_json(path: &Path, value: &impl Serialize) -> Result<(), TrainError>
 /// How many names there are, and the first of them.
 fn counted(names: &[String]) -> String {
     format!("{} ({})", names.len(), shortened(names))
-}
-
-fn name_task(task: spec::Task) -> &'static str {
-    match task {
-        spec::Task::Classification => "classes",
-        spec::Task::MultiLabel => "several labels",
-        spec::Task::Regression => "numbers",
-    }
 }

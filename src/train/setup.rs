@@ -6,7 +6,9 @@ use super::error::TrainError;
 use super::evaluate::filled_split;
 use super::history::Score;
 use super::progress::Steps;
-use crate::data::{Dataset, Loader, LoaderConfig, Normalization, SampleShape, Split, TargetScale};
+use crate::data::{
+    Augmentation, Dataset, Loader, LoaderConfig, Normalization, SampleShape, Split, TargetScale,
+};
 use crate::ops;
 use crate::spec::{self, Loss, Monitored, Schedule, Select, SplitName, Task};
 
@@ -88,6 +90,7 @@ impl Setup {
         };
         let steps = Steps::new(recipe, split.len() as u64);
         check_steps(recipe, steps, split.len())?;
+        check_validations(recipe, steps)?;
         let config = LoaderConfig {
             batch_size: recipe.batch_size.get() as usize,
             augment: recipe.augment.clone(),
@@ -97,10 +100,12 @@ impl Setup {
             seed,
             prefetch: PREFETCH,
         };
+        let loader = Loader::new(split, config)?;
+        check_evaluation(recipe, dataset, &loader)?;
         Ok(Self {
             loss: training_loss(&loss, &target)?,
             judged_by: plain(&loss),
-            loader: Loader::new(split, config)?,
+            loader,
             target,
             monitored,
             normalization,
@@ -168,19 +173,20 @@ fn training_loss(loss: &Loss, target: &Target) -> Result<ops::Loss, TrainError> 
         Loss::Mse(_) | Loss::Huber(_) => target.task == Task::Regression,
     };
     if !fits {
-        let (data, use_instead) = match target.task {
-            Task::Classification => ("classes", "`cross_entropy`"),
-            Task::MultiLabel => ("several labels", "`binary_cross_entropy`"),
-            Task::Regression => ("numbers to predict", "`mse` or `huber`"),
+        let use_instead = match target.task {
+            Task::Classification => "`cross_entropy`",
+            Task::MultiLabel => "`binary_cross_entropy`",
+            Task::Regression => "`mse` or `huber`",
         };
         return Err(TrainError::Recipe(format!(
-            "`loss: {}` does not fit the dataset, which has {data}: use {use_instead}, or leave `loss` out",
+            "`loss: {}` does not fit the dataset, which has {} to predict: use {use_instead}, or leave `loss` out",
             match loss {
                 Loss::CrossEntropy(_) => "cross_entropy",
                 Loss::BinaryCrossEntropy(_) => "binary_cross_entropy",
                 Loss::Mse(_) => "mse",
                 Loss::Huber(_) => "huber",
-            }
+            },
+            target.task.predicts()
         )));
     }
     let count = |what: &str, given: Option<usize>| match given {
@@ -282,6 +288,56 @@ fn check_steps(recipe: &spec::Train, steps: Steps, samples: usize) -> Result<(),
         )));
     }
     Ok(())
+}
+
+/// What goes by validations needs one before the training ends.
+fn check_validations(recipe: &spec::Train, steps: Steps) -> Result<(), TrainError> {
+    let what = if matches!(recipe.schedule, Schedule::Plateau(_)) {
+        "`schedule: plateau`"
+    } else if recipe.early_stop.is_some() {
+        "`early_stop`"
+    } else {
+        return Ok(());
+    };
+    let (epochs, every) = (recipe.epochs.get(), &recipe.validate);
+    let by_epoch = match (every.epochs, every.steps) {
+        (Some(every), _) => every.get() < epochs,
+        (None, None) => epochs > 1,
+        (None, Some(_)) => false,
+    };
+    let before_the_last = u64::from(epochs - 1) * u64::from(steps.per_epoch());
+    let by_step = every
+        .steps
+        .is_some_and(|every| u64::from(every.get()) <= before_the_last);
+    if by_epoch || by_step {
+        return Ok(());
+    }
+    Err(TrainError::Recipe(format!(
+        "{what} goes by validations, and none falls before the last of {epochs} epochs ({} steps each): validate \
+         more often, or leave it out",
+        steps.per_epoch()
+    )))
+}
+
+/// Images that are judged must reach the network in the size that it is trained for.
+fn check_evaluation(recipe: &spec::Train, dataset: &Dataset, loader: &Loader) -> Result<(), TrainError> {
+    let transforms: Vec<spec::Augment> = recipe.eval_transforms.iter().map(spec::Augment::from).collect();
+    let judged = Augmentation::new(&transforms, dataset.shape())?.shape_after();
+    let trained = loader.shape();
+    if judged == trained {
+        return Ok(());
+    }
+    let example = match trained {
+        SampleShape::Image { height, width, .. } if height == width => {
+            format!("[{{resize: {{size: {height}}}}}, {{center_crop: {{size: {height}}}}}]")
+        }
+        SampleShape::Image { height, width, .. } => format!("[{{resize: {{size: [{height}, {width}]}}}}]"),
+        _ => "[]".to_owned(),
+    };
+    Err(TrainError::Recipe(format!(
+        "with `augment` the network is trained on samples of {trained}, and with `eval_transforms` it would be \
+         judged on {judged}: let both end in one size, such as by `eval_transforms: {example}`"
+    )))
 }
 
 /// The first of a list of names.

@@ -184,6 +184,13 @@ fn an_objective_or_a_pruner_that_fits_nothing() {
   objective: {maximize: test.accuracy}
   prune: median"
     )));
+    let rare = swept(
+        "  params: {lr: [0.1, 0.2]}
+  objective: {maximize: model.val_accuracy}
+  prune: median",
+    );
+    let rare = rare.replace("      epochs: 2\n", "      epochs: 2\n      validate: {epochs: 2}\n");
+    insta::assert_snapshot!(complaint(&rare));
 }
 
 #[test]

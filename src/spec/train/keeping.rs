@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::spec::values::{NonNegative, Positive};
 
-/// When the validation split is judged. It is always judged after the last epoch.
+/// When the validation split is judged. It is always judged after the last epoch. An epoch's row in
+/// `history.csv` shows its last validation; with `steps`, `validations.csv` has all of them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Validate {
@@ -19,11 +20,21 @@ pub struct Validate {
     pub steps: Option<NonZeroU32>,
 }
 
+impl Validate {
+    /// Whether each epoch ends with a validation.
+    pub fn is_every_epoch(&self) -> bool {
+        match self.epochs {
+            Some(epochs) => epochs.get() == 1,
+            None => self.steps.is_none(),
+        }
+    }
+}
+
 /// The figure that decides: on the best epoch, on stopping early, on a plateau.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Monitored {
-    /// The validation split's loss: less is better.
+    /// The validation split's loss, without label smoothing and weights: less is better.
     ValLoss,
     /// The validation split's accuracy: more is better.
     ValAccuracy,

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::spec::values::{BelowOne, NonNegative, Positive};
 
-/// What is minimised.
+/// What is minimised. Validation and evaluation report it without label smoothing and weights.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Loss {

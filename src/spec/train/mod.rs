@@ -56,8 +56,8 @@ pub struct Train {
     /// Without it, mean and deviation are measured on the training split.
     #[serde(default)]
     pub normalize: Option<Normalize>,
-    /// In regression: train on targets shifted and scaled to mean 0 and deviation 1. The model's
-    /// output is scaled back wherever it is judged.
+    /// In regression: train on targets shifted and scaled to mean 0 and deviation 1. Predictions,
+    /// `mae`, `rmse` and `r2` are in the targets' own units; losses are in the scaled ones.
     #[serde(default)]
     pub standardize_targets: bool,
     /// Passes over the training split.

@@ -140,10 +140,11 @@ pub struct ParameterGroup {
     /// Patterns of parameter names, in which `*` stands for any text. A parameter belongs to the
     /// first group with a pattern that fits.
     pub parameters: Vec<String>,
-    /// Whether they stay as they are.
+    /// Whether they stay as they are. The running statistics of a frozen batch norm go on following
+    /// the batches, as in PyTorch with `requires_grad = False`.
     #[serde(default)]
     pub frozen: bool,
-    /// What the learning rate is multiplied by.
+    /// What the learning rate is multiplied by, a schedule's lowest rate included.
     #[serde(default = "unit")]
     pub lr_factor: Positive,
     /// A weight decay of their own.

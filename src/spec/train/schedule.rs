@@ -169,7 +169,7 @@ pub struct Plateau {
     /// The factor.
     #[serde(default = "plateau_factor")]
     pub factor: BelowOne,
-    /// Epochs without a gain that are let pass.
+    /// Epochs with a validation but without a gain that are let pass.
     #[serde(default = "plateau_patience")]
     pub patience: u32,
     /// The least gain that counts.
@@ -178,7 +178,7 @@ pub struct Plateau {
     /// Whether `threshold` is a share of the best figure or a difference from it.
     #[serde(default)]
     pub threshold_mode: ThresholdMode,
-    /// Epochs after a change in which nothing is counted.
+    /// Epochs with a validation after a change in which nothing is counted.
     #[serde(default)]
     pub cooldown: u32,
     /// The lowest learning rate.

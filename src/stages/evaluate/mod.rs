@@ -9,7 +9,9 @@ use candle_core::Device;
 use crate::data::Dataset;
 use crate::event::{Metrics, Monitor, Unit};
 use crate::spec::{Evaluate, Kind, Metric, Task};
-use crate::train::{self, Evaluation, Judged, Tally, TrainError, TrainedModel, filled_split, on_threads};
+use crate::train::{
+    self, Card, Evaluation, Judged, Tally, TrainError, TrainedModel, filled_split, on_threads,
+};
 
 use super::{Job, Outcome, Stage, StageError};
 use files::{Predictions, write_classes, write_confusion};
@@ -47,7 +49,7 @@ fn run(
     monitor: &Monitor,
 ) -> Result<Metrics, TrainError> {
     let card = &model.card;
-    check_metrics(&options.metrics, card.target.task)?;
+    check_metrics(options, card)?;
     let dataset = Dataset::open(data)?;
     model.check_data(&dataset)?;
     let split = filled_split(&dataset, options.split)?;
@@ -100,32 +102,21 @@ fn run(
 }
 
 /// Fails where a figure is asked for that such data does not have.
-fn check_metrics(asked: &[Metric], task: Task) -> Result<(), TrainError> {
-    for metric in asked {
-        let (name, tasks): (&str, &[Task]) = match metric {
-            Metric::Loss | Metric::Predictions => continue,
-            Metric::Accuracy => ("accuracy", &[Task::Classification, Task::MultiLabel]),
-            Metric::RocAuc => ("roc_auc", &[Task::Classification, Task::MultiLabel]),
-            Metric::PerClass => ("per_class", &[Task::Classification, Task::MultiLabel]),
-            Metric::Top3 => ("top3", &[Task::Classification]),
-            Metric::Top5 => ("top5", &[Task::Classification]),
-            Metric::Confusion => ("confusion", &[Task::Classification]),
-            Metric::CalibrationError => ("calibration_error", &[Task::Classification]),
-            Metric::ExactMatch => ("exact_match", &[Task::MultiLabel]),
-            Metric::Mae => ("mae", &[Task::Regression]),
-            Metric::Rmse => ("rmse", &[Task::Regression]),
-            Metric::R2 => ("r2", &[Task::Regression]),
-        };
-        if !tasks.contains(&task) {
-            let predicts = match task {
-                Task::Classification => "classes",
-                Task::MultiLabel => "several labels",
-                Task::Regression => "numbers",
-            };
+fn check_metrics(options: &Evaluate, card: &Card) -> Result<(), TrainError> {
+    let task = card.target.task;
+    for metric in &options.metrics {
+        if !metric.tasks().contains(&task) {
             return Err(TrainError::Recipe(format!(
-                "`{name}` is not defined for a model that predicts {predicts}: take it out of `metrics`"
+                "`{}` is not defined for a model that predicts {}: take it out of `metrics`",
+                metric.as_str(),
+                task.predicts()
             )));
         }
+    }
+    if options.test_time_flip && !card.input.is_image() {
+        return Err(TrainError::Recipe(
+            "`test_time_flip` mirrors images, and the data is a table: leave it out".to_owned(),
+        ));
     }
     Ok(())
 }
@@ -136,25 +127,21 @@ fn figures(tally: &Tally, task: Task, asked: &[Metric], monitor: &Monitor) -> Me
         Task::Regression => &[Metric::Mae, Metric::Rmse, Metric::R2],
         Task::Classification | Task::MultiLabel => &[Metric::Accuracy],
     };
-    let mut figures = Metrics::from([("loss".to_owned(), tally.loss())]);
+    let mut figures = Metrics::from([
+        ("loss".to_owned(), tally.loss()),
+        ("samples".to_owned(), tally.samples() as f64),
+    ]);
     for &metric in always.iter().chain(asked) {
-        let name = match metric {
-            Metric::Accuracy => "accuracy",
-            Metric::Top3 => "top3",
-            Metric::Top5 => "top5",
-            Metric::RocAuc => "roc_auc",
-            Metric::CalibrationError => "calibration_error",
-            Metric::ExactMatch => "exact_match",
-            Metric::Mae => "mae",
-            Metric::Rmse => "rmse",
-            Metric::R2 => "r2",
+        match metric {
             Metric::PerClass => {
-                let names = ["macro_precision", "macro_recall", "macro_f1"].map(str::to_owned);
+                let names = Metric::MACRO_MEANS.map(str::to_owned);
                 figures.extend(names.into_iter().zip(tally.macro_means().into_iter().flatten()));
                 continue;
             }
             Metric::Loss | Metric::Confusion | Metric::Predictions => continue,
-        };
+            _ => {}
+        }
+        let name = metric.as_str();
         match tally.figure(metric) {
             Some(value) => {
                 figures.insert(name.to_owned(), value);

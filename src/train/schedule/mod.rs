@@ -20,26 +20,16 @@ pub struct LearningRate {
 }
 
 impl LearningRate {
-    /// The learning rates that `recipe` asks for. Where it does not say what is monitored, it is
-    /// taken to be what is usual for its loss; see [`LearningRate::monitoring`].
-    pub fn new(recipe: &spec::Train) -> Self {
-        let usual = match &recipe.loss {
-            None | Some(spec::Loss::CrossEntropy(_)) => Monitored::ValAccuracy,
-            Some(_) => Monitored::ValLoss,
-        };
+    /// The learning rates that `recipe` asks for, where `monitored` is the figure that a plateau is
+    /// made of.
+    pub fn new(recipe: &spec::Train, monitored: Monitored) -> Self {
         Self {
             base: recipe.optimizer.lr(),
             epochs: recipe.epochs.get(),
             schedule: recipe.schedule.clone(),
             warmup: recipe.warmup.clone(),
-            monitored: recipe.monitor.unwrap_or(usual),
+            monitored,
         }
-    }
-
-    /// The same, with the figure that is monitored: what a plateau is made of.
-    pub fn monitoring(mut self, monitored: Monitored) -> Self {
-        self.monitored = monitored;
-        self
     }
 
     /// The learning rate of optimizer step `step` (from 0) of `epoch` (from 0), where an epoch has

@@ -9,7 +9,8 @@ fn rates(changes: Value) -> LearningRate {
     for (name, value) in changes.as_object().unwrap() {
         recipe[name] = value.clone();
     }
-    LearningRate::new(&serde_json::from_value(recipe).unwrap())
+    let recipe: spec::Train = serde_json::from_value(recipe).unwrap();
+    LearningRate::new(&recipe, recipe.monitor.unwrap_or(Monitored::ValAccuracy))
 }
 
 fn assert_close(actual: f64, expected: f64) {
@@ -136,8 +137,8 @@ fn more_is_better_where_accuracy_is_monitored() {
     let rising = [0.1, 0.2, 0.3];
     let by_default = rates(json!({"schedule": plateau}));
     assert_eq!(by_default.at(3, 0, 1, &rising), 0.1);
-    let told = by_default.monitoring(Monitored::ValMae);
-    assert_eq!(told.at(3, 0, 1, &rising), 0.025);
-    let by_loss = rates(json!({"schedule": plateau, "loss": {"mse": {}}}));
-    assert_eq!(by_loss.at(3, 0, 1, &rising), 0.025);
+    for monitor in ["val_mae", "val_loss"] {
+        let by_error = rates(json!({"schedule": plateau, "monitor": monitor}));
+        assert_eq!(by_error.at(3, 0, 1, &rising), 0.025);
+    }
 }

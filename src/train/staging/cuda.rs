@@ -55,7 +55,13 @@ impl Iterator for Ahead {
         if let Some(failure) = self.failure.take() {
             return Some(Err(failure));
         }
-        self.receiver.as_ref()?.recv().ok()
+        let staged = self.receiver.as_ref()?.recv().ok();
+        if staged.is_none()
+            && let Some(Err(panic)) = self.producer.take().map(JoinHandle::join)
+        {
+            std::panic::resume_unwind(panic);
+        }
+        staged
     }
 }
 

@@ -218,16 +218,12 @@ fn checkpoints_within_epochs_are_written_in_time_and_as_many_as_asked_for() {
     let frequent = recipe(changes);
     let trained = bench.train(&frequent).unwrap();
     assert_eq!(std::fs::read_dir(bench.scratch()).unwrap().count(), 4);
-    let newest: Vec<_> = Checkpoint::files(&bench.scratch(), 4)
-        .iter()
-        .map(|path| path.exists())
-        .collect();
-    assert_eq!(newest, [true; 4]);
+    assert_eq!(Checkpoint::files(&bench.scratch()).len(), 4);
     assert_same(&trained, &bench.train(&recipe(json!({}))).unwrap());
     // From the oldest of them, in the middle of an epoch, the rest is the same.
     bench.train(&frequent).unwrap();
-    let files = Checkpoint::files(&bench.scratch(), 4);
-    std::fs::rename(&files[3], &files[0]).unwrap();
+    let files = Checkpoint::files(&bench.scratch());
+    std::fs::rename(&files[3].1, &files[0].1).unwrap();
     assert_same(&trained, &bench.go_on(&frequent, &Monitor::silent()).unwrap());
 }
 

@@ -70,12 +70,14 @@ impl Trainer<'_> {
                     }
                 }
                 self.progress.batch += 1;
-                if reported.elapsed() >= REPORT_EVERY {
+                let loss = self.progress.sums.mean_loss();
+                // In f16 there may be no finite loss yet.
+                if reported.elapsed() >= REPORT_EVERY && loss.is_finite() {
                     reported = Instant::now();
                     self.monitor.emit(Activity::BatchFinished {
                         epoch: epoch + 1,
                         batch: self.progress.batch,
-                        loss: self.progress.sums.mean_loss(),
+                        loss,
                         samples_per_second: seen as f64 / clock.training(),
                     });
                 }
@@ -89,6 +91,11 @@ impl Trainer<'_> {
                     }
                     self.save_in_time()?;
                 }
+            }
+            if self.progress.batch < batches {
+                return Err(TrainError::Incomplete {
+                    what: "the training split",
+                });
             }
         }
         self.finish_epoch(clock, seen)
@@ -111,7 +118,7 @@ impl Trainer<'_> {
         };
         let weight = |step| {
             let range = steps.samples_of(step);
-            let weight = match &labels {
+            match &labels {
                 Some(labels) => {
                     let labels = &labels[range.start as usize..range.end as usize];
                     ops::loss_weight(ops::Targets::Classes(labels), loss, outputs)
@@ -123,9 +130,7 @@ impl Trainer<'_> {
                         _ => samples * outputs as f64,
                     }
                 }
-            };
-            // Where nothing counts, the sum is 0 whatever it is divided by.
-            if weight > 0.0 { weight } else { 1.0 }
+            }
         };
         (0..steps.per_epoch()).map(weight).collect()
     }
@@ -219,18 +224,18 @@ impl Trainer<'_> {
         let lr = self.learning_rate(step);
         self.progress.sums.lr = Exact(lr);
         let Group { gradients, overflown } = group;
-        let mut factor = 1.0;
+        let factor = self.loss_scale.map_or(1.0, |scale| (1.0 / scale.get()) as f32);
+        let norm = gradients.norm(factor, None)?;
         if let Some(scale) = &mut self.loss_scale {
-            factor = (1.0 / scale.get()) as f32;
-            let finite = !overflown && gradients.all_finite()?;
+            // Squares of f32 do not overflow an f64: the norm is finite where every element is.
+            let finite = !overflown && norm.is_finite();
             scale.update(finite)?;
             if !finite {
                 self.progress.sums.skipped += 1;
                 return Ok(());
             }
         }
-        let norm = gradients.norm(factor, None)?;
-        let limits = Limits::new(&self.task.recipe.clip, &gradients, factor)?;
+        let limits = Limits::new(&self.task.recipe.clip, &gradients, factor, norm)?;
         let sums = &mut self.progress.sums;
         sums.gradient_norm = Exact(sums.gradient_norm.0 + norm);
         sums.stepped += 1;

@@ -1,6 +1,6 @@
 //! What a training keeps: checkpoints on the way, the selected weights at the end.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::{Trained, Trainer};
 use crate::event::Activity;
@@ -68,10 +68,8 @@ impl Trainer<'_> {
 
     /// Writes a checkpoint within an epoch, where the last one is old enough.
     pub(super) fn save_in_time(&mut self) -> Result<(), TrainError> {
-        let minutes = self.task.recipe.checkpoint.minutes;
-        let longest = minutes.map(|minutes| Duration::from_secs_f64(minutes.get() * 60.0));
-        match longest {
-            Some(longest) if self.saved_at.elapsed() >= longest => self.save(),
+        match self.task.recipe.checkpoint.minutes {
+            Some(minutes) if self.saved_at.elapsed().as_secs_f64() >= 60.0 * minutes.get() => self.save(),
             _ => Ok(()),
         }
     }

@@ -106,7 +106,7 @@ impl Trainer<'_> {
         !self.progress.stopped_early && self.progress.epoch < self.task.recipe.epochs.get()
     }
 
-    /// The number of trained parameters.
+    /// The number of parameters, frozen ones included.
     fn parameters(&self) -> u64 {
         let sizes = self
             .network

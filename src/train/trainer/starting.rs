@@ -1,6 +1,6 @@
 //! Where a training begins: at its start, or where its latest checkpoint left it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
 use super::{Task, Trainer};
@@ -16,7 +16,7 @@ use crate::train::optimizer::{Optimizer, parameter_settings};
 use crate::train::progress::Progress;
 use crate::train::schedule::LearningRate;
 use crate::train::setup::Setup;
-use crate::train::tensor_file::{input_tensor, read_tensors, to_device};
+use crate::train::tensor_file::{decode, input_tensor, to_device};
 
 impl<'a> Trainer<'a> {
     /// A training where its latest checkpoint left it, or at its start.
@@ -29,8 +29,7 @@ impl<'a> Trainer<'a> {
         let mut trainer = new()?;
         trainer.check_smallest_batch()?;
         let warn = |warning| monitor.warn(warning);
-        let keep = task.recipe.checkpoint.keep.get();
-        if let Some(checkpoint) = Checkpoint::read(task.scratch, keep, &task.identity, warn) {
+        if let Some(checkpoint) = Checkpoint::read(task.scratch, &task.identity, warn) {
             match trainer.restore(checkpoint) {
                 Ok(()) => return Ok(trainer),
                 Err(problem) => {
@@ -64,7 +63,7 @@ impl<'a> Trainer<'a> {
             optimizer: Optimizer::new(&recipe.optimizer, network.parameters(), &settings),
             ema: recipe.ema.as_ref().map(|ema| Ema::new(ema, network.parameters())),
             loss_scale: (recipe.precision == Precision::F16).then(LossScale::default),
-            rates: LearningRate::new(recipe).monitoring(setup.monitored),
+            rates: LearningRate::new(recipe, setup.monitored),
             progress: Progress::default(),
             best: None,
             saved: None,
@@ -83,20 +82,32 @@ impl<'a> Trainer<'a> {
         } else {
             path.to_owned()
         };
-        let fits = |problem: String| TrainError::BadFile {
-            path: PathBuf::from(&path),
+        let from = match &self.task.recipe.init {
+            Some(init) => init.from.to_string(),
+            None => path.display().to_string(),
+        };
+        let failed = |problem: String| TrainError::Init {
+            from: from.clone(),
             problem,
         };
-        let tensors = to_device(&read_tensors(&path)?, &self.task.device).map_err(fits)?;
+        let bytes =
+            std::fs::read(&path).map_err(|error| failed(format!("cannot read the weights: {error}")))?;
+        let (tensors, _) = decode(&bytes).map_err(|problem| {
+            failed(format!(
+                "this is no whole safetensors file ({problem}); PyTorch's state dicts become one by \
+                 `safetensors.torch.save_file`"
+            ))
+        })?;
+        let tensors = to_device(&tensors, &self.task.device).map_err(failed)?;
         let anew = self
             .network
             .load_pretrained(&tensors)
-            .map_err(|error| fits(error.to_string()))?;
+            .map_err(|error| failed(error.to_string()))?;
         self.monitor.info(match anew.as_slice() {
-            [] => format!("begins with the weights of `{}`", path.display()),
+            [] => format!("begins with the weights of `{from}`"),
             anew => format!(
-                "begins with the weights of `{}`, but for the output layer ({}), which does not fit and is drawn anew",
-                path.display(),
+                "begins with the weights of `{from}`, but for the output layer ({}), which does not fit and \
+                 is drawn anew",
                 anew.join(", ")
             ),
         });

@@ -65,7 +65,9 @@ fn follow(case: &Value, in_place: bool, scale: f64) {
             }
         }
         let gradients = Gradients::from(sums);
-        let limits = Limits::new(&recipe.clip, &gradients, (1.0 / scale) as f32).unwrap();
+        let unscale = (1.0 / scale) as f32;
+        let norm = gradients.norm(unscale, None).unwrap();
+        let limits = Limits::new(&recipe.clip, &gradients, unscale, norm).unwrap();
         let (factor, value) = (limits.gradient_factor, limits.clip_value);
         optimizer
             .step(&parameters, gradients.sums(), falling(step), factor, value)
