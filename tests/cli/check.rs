@@ -189,7 +189,10 @@ fn an_objective_or_a_pruner_that_fits_nothing() {
   objective: {maximize: model.val_accuracy}
   prune: median",
     );
-    let rare = rare.replace("      epochs: 2\n", "      epochs: 2\n      validate: {epochs: 2}\n");
+    let rare = rare.replace(
+        "      epochs: 2\n",
+        "      epochs: 2\n      validate: {epochs: 2}\n",
+    );
     insta::assert_snapshot!(complaint(&rare));
 }
 

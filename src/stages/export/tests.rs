@@ -207,7 +207,10 @@ fn the_same_job_gives_the_same_files_and_only_what_is_asked_for() {
     assert!(first == read());
 
     let metrics = project.evaluate(json!({})).unwrap().metrics;
-    assert_eq!(metrics.keys().collect::<Vec<_>>(), ["accuracy", "loss"]);
+    assert_eq!(
+        metrics.keys().collect::<Vec<_>>(),
+        ["accuracy", "loss", "samples"]
+    );
     assert_eq!(fs::read_dir(project.path("test")).unwrap().count(), 1);
 }
 

@@ -128,3 +128,41 @@ fn groups_that_name_nothing() {
         &["frozen"],
     );
 }
+
+#[test]
+fn images_that_are_judged_in_another_size_than_they_are_trained_in() {
+    let bench = Bench::images(&[(Train, 41)]);
+    let cropped = json!({"augment": [{"random_resized_crop": {"size": 6}}]});
+    assert_told(
+        &bench,
+        cropped.clone(),
+        &["1x6x6", "1x8x8", "eval_transforms: [{resize: {size: 6}}"],
+    );
+    let mut both = cropped;
+    both["eval_transforms"] = json!([{"resize": {"size": 6}}, {"center_crop": {"size": 6}}]);
+    both["epochs"] = json!(1);
+    bench.train(&recipe(both)).unwrap();
+}
+
+#[test]
+fn what_goes_by_validations_that_never_come() {
+    // 6 steps an epoch, 3 epochs.
+    let bench = Bench::table(6, &[(Train, 41), (Val, 12)]);
+    for (changes, parts) in [
+        (
+            json!({"schedule": {"plateau": {}}, "validate": {"steps": 13}}),
+            ["`schedule: plateau`", "3 epochs (6 steps each)"],
+        ),
+        (
+            json!({"early_stop": {"patience": 1}, "validate": {"epochs": 3}}),
+            ["`early_stop`", "none falls before the last"],
+        ),
+    ] {
+        assert_told(&bench, changes, &parts);
+    }
+    bench
+        .train(&recipe(
+            json!({"schedule": {"plateau": {}}, "validate": {"steps": 12}}),
+        ))
+        .unwrap();
+}
