@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use serde_json::json;
 
+use super::unfinished::left_behind;
 use super::worker;
 use crate::event::{Metrics, Monitor};
 use crate::fingerprint::Digest;
@@ -131,6 +132,9 @@ impl Task {
             && error.kind() != std::io::ErrorKind::NotFound
         {
             return Err(StageError::failed(format!("{}: {error}", job.log.display())));
+        }
+        if let Some(notice) = left_behind(&job) {
+            monitor.info(notice);
         }
         let (outcome, peak_memory) = self.place(&job, &lease, monitor)?;
         check_finite(&outcome.metrics)?;

@@ -73,7 +73,13 @@ impl de::Error for DecodeError {
     }
 
     fn invalid_value(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self::custom(format!("expected {}, found {}", plain(expected), describe(found)))
+        let mut error = Self::custom(format!("expected {}, found {}", plain(expected), describe(found)));
+        if let Unexpected::Unsigned(value) = found
+            && value > u64::from(u32::MAX)
+        {
+            error.help = Some(format!("the largest number that may stand here is {}", u32::MAX));
+        }
+        error
     }
 
     fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {

@@ -7,10 +7,12 @@ use petgraph::algo::tarjan_scc;
 use petgraph::graphmap::DiGraphMap;
 
 use super::diagnostic::{Diagnostic, suggest};
+use super::model_check::model_mistakes;
 use super::node::{Key, Node, Value};
 use super::preprocess_check::preprocess_mistakes;
 use super::sweep::sweep_mistakes;
 use super::table_check::table_mistakes;
+use super::task_check::{evaluate_task_mistakes, train_task_mistakes};
 use super::train::learning_mistakes;
 use super::{Augment, Command, Kind, MetricPath, Pipeline, Reference, Stage, Train, augment_mistakes};
 
@@ -39,7 +41,9 @@ pub(super) fn mistakes(pipeline: &Pipeline, root: &Node) -> Vec<Diagnostic> {
         for input in stage.kind.inputs() {
             let mut path = vec![stage.kind.name()];
             path.extend(input.path.iter().map(String::as_str));
-            if let Some(mistake) = reference_mistake(pipeline, &stage.kind, &input.role, &input.reference) {
+            if let Some(mistake) =
+                reference_mistake(pipeline, (name, &stage.kind), &input.role, &input.reference)
+            {
                 mistakes.push(Diagnostic {
                     span: Some(place(&path)),
                     ..mistake
@@ -62,7 +66,15 @@ pub(super) fn mistakes(pipeline: &Pipeline, root: &Node) -> Vec<Diagnostic> {
                 });
             }
             Kind::Train(train) => {
-                train_mistakes(train, &mut mistakes, |path| place(&[&["train"], path].concat()));
+                let place = |path: &[&str]| place(&[&["train"], path].concat());
+                train_mistakes(train, &mut mistakes, place);
+                model_mistakes(&train.model, &mut mistakes, &place);
+                train_task_mistakes(&pipeline.stages, train, &mut mistakes, &place);
+            }
+            Kind::Evaluate(evaluate) => {
+                evaluate_task_mistakes(&pipeline.stages, evaluate, &mut mistakes, &|path| {
+                    place(&[&["evaluate"], path].concat())
+                });
             }
             Kind::Preprocess(preprocess) => {
                 preprocess_mistakes(preprocess, &mut mistakes, |path| {
@@ -97,7 +109,7 @@ pub(super) fn unknown_stage(
 /// What is wrong with the input `role` of a stage, unplaced.
 fn reference_mistake(
     pipeline: &Pipeline,
-    kind: &Kind,
+    (name, kind): (&str, &Kind),
     role: &str,
     reference: &Reference,
 ) -> Option<Diagnostic> {
@@ -143,7 +155,7 @@ fn reference_mistake(
                 ),
                 None,
             )
-            .help(match fitting(pipeline, wanted) {
+            .help(match fitting(pipeline, name, wanted) {
                 names if names.is_empty() => format!("add a stage of kind {}", wanted[0]),
                 names => format!("stages that fit: {}", names.join(", ")),
             }),
@@ -152,11 +164,12 @@ fn reference_mistake(
     }
 }
 
-fn fitting<'a>(pipeline: &'a Pipeline, kinds: &[&str]) -> Vec<&'a str> {
+/// The stages of such kinds, but for the stage `own` itself.
+fn fitting<'a>(pipeline: &'a Pipeline, own: &str, kinds: &[&str]) -> Vec<&'a str> {
     let fits = pipeline
         .stages
         .iter()
-        .filter(|(_, stage)| kinds.contains(&stage.kind.name()));
+        .filter(|(name, stage)| *name != own && kinds.contains(&stage.kind.name()));
     fits.map(|(name, _)| name.as_str()).collect()
 }
 

@@ -25,7 +25,7 @@ pub struct ParameterSettings {
 /// otherwise it is the optimizer's, with `weight_decay_on: weights` only where that is customary.
 ///
 /// # Errors
-/// A pattern fits no parameter, or all parameters are frozen.
+/// A pattern fits no parameter, or only such as belong to earlier groups; all parameters are frozen.
 pub fn parameter_settings(
     recipe: &spec::Train,
     parameters: &[Parameter],
@@ -38,6 +38,26 @@ pub fn parameter_settings(
                     group: index + 1,
                     nearest: nearest(pattern, parameters),
                 });
+            }
+        }
+    }
+    for (index, group) in recipe.groups.iter().enumerate() {
+        for pattern in &group.parameters {
+            let own = |parameter: &&Parameter| fits(pattern, &parameter.name);
+            let taken = |parameter: &Parameter| {
+                recipe.groups[..index].iter().any(|group| {
+                    group
+                        .parameters
+                        .iter()
+                        .any(|pattern| fits(pattern, &parameter.name))
+                })
+            };
+            if parameters.iter().filter(own).all(taken) {
+                return Err(TrainError::Recipe(format!(
+                    "`{pattern}` in group {} of `groups` fits only parameters that belong to earlier groups: a \
+                     parameter belongs to the first group that fits, so put this group before them",
+                    index + 1
+                )));
             }
         }
     }

@@ -36,8 +36,8 @@ pub struct Card {
     pub transforms: Vec<spec::EvalTransform>,
     /// What is done to each channel (or column) first.
     pub normalization: Normalization,
-    /// The loss that is reported.
-    pub loss: spec::Loss,
+    /// The loss that is reported: the recipe's without smoothing and weights.
+    pub reported_loss: spec::Loss,
     /// The arithmetic that it was trained with.
     pub precision: spec::Precision,
     /// Samples a micro-batch in training.

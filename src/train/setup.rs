@@ -321,6 +321,11 @@ fn check_validations(recipe: &spec::Train, steps: Steps) -> Result<(), TrainErro
 
 /// Images that are judged must reach the network in the size that it is trained for.
 fn check_evaluation(recipe: &spec::Train, dataset: &Dataset, loader: &Loader) -> Result<(), TrainError> {
+    if !recipe.eval_transforms.is_empty() && !dataset.shape().is_image() {
+        return Err(TrainError::Recipe(
+            "`eval_transforms` changes images, and the data is a table: leave it out".to_owned(),
+        ));
+    }
     let transforms: Vec<spec::Augment> = recipe.eval_transforms.iter().map(spec::Augment::from).collect();
     let judged = Augmentation::new(&transforms, dataset.shape())?.shape_after();
     let trained = loader.shape();

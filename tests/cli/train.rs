@@ -59,3 +59,65 @@ fn a_result_can_be_copied_out() {
         .assert_code(1)
         .assert_stderr("nothing");
 }
+
+#[test]
+fn a_changed_recipe_starts_anew_and_says_so() {
+    let project = Project::new()
+        .with_copy("pipelines/digits.yaml")
+        .with_copy("datasets/digits.csv.gz");
+    let run = |more: &[&'static str]| {
+        ["run", "pipelines/digits.yaml", "model"]
+            .iter()
+            .chain(more)
+            .copied()
+            .collect::<Vec<_>>()
+    };
+    // Long enough to be stopped in the middle.
+    let child = project.start(run(&["--set", "epochs=500"]));
+    while !has_checkpoint(&project) {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let pid = rustix::process::Pid::from_child(&child);
+    let _ = rustix::process::kill_process(pid, rustix::process::Signal::INT);
+    child.wait_with_output().unwrap();
+    project
+        .erlen(run(&["--set", "epochs=1"]))
+        .assert_code(0)
+        .assert_stderr("starts anew")
+        .assert_stderr("epochs was 500, is 1");
+}
+
+fn has_checkpoint(project: &Project) -> bool {
+    walkdir::WalkDir::new(project.path(".erlen/work"))
+        .into_iter()
+        .filter_map(Result::ok)
+        .any(|entry| entry.file_name().to_string_lossy().starts_with("checkpoint"))
+}
+
+#[test]
+fn models_and_tasks_that_cannot_be_are_told_before_anything_runs() {
+    let project = Project::new().with(
+        "p.yaml",
+        "stages:
+  data: {preprocess: {input: ./x.csv, format: {csv: {task: regression, label: [-1, -2]}}}}
+  model:
+    train:
+      data: data
+      model:
+        sequential:
+          layers:
+            - flatten
+            - {conv: {channels: 4}}
+            - {max_pool: {size: 2, padding: 2}}
+      loss: cross_entropy
+      augment: [random_horizontal_flip]
+      epochs: 1
+      optimizer: {sgd: {lr: 0.1}}
+  vision: {train: {data: data, model: {vit: {heads: 5}}, epochs: 1, optimizer: {lion: {lr: 0.1}}}}
+  test: {evaluate: {model: model, data: data, metrics: [roc_auc]}}
+",
+    );
+    let refused = project.erlen(["check", "p.yaml"]);
+    refused.assert_code(2);
+    insta::assert_snapshot!(refused.stderr);
+}

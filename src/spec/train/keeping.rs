@@ -58,7 +58,8 @@ impl Monitored {
     }
 }
 
-/// Stop before the last epoch when nothing is gained any more.
+/// Stop before the last epoch when nothing is gained any more: at the end of the epoch in which the
+/// patience is used up.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EarlyStop {

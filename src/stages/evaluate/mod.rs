@@ -58,7 +58,7 @@ fn run(
         normalization: card.normalization.clone(),
         transforms: card.transforms.clone(),
         target: card.target.clone(),
-        loss: card.loss.clone(),
+        loss: card.reported_loss.clone(),
         batch_size: card.batch_size as usize,
         test_time_flip: options.test_time_flip,
         keep_scores: options.metrics.contains(&Metric::RocAuc),

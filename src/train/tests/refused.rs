@@ -127,6 +127,11 @@ fn groups_that_name_nothing() {
         json!({"groups": [{"parameters": ["*"], "frozen": true}]}),
         &["frozen"],
     );
+    assert_told(
+        &bench,
+        json!({"groups": [{"parameters": ["*"]}, {"parameters": ["0.*"], "frozen": true}]}),
+        &["`0.*` in group 2", "earlier groups"],
+    );
 }
 
 #[test]

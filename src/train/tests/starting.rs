@@ -95,6 +95,18 @@ fn another_output_layer_is_drawn_anew_and_told() {
     });
     let error = told(&bench, &still).0.unwrap_err().to_string();
     assert!(error.contains("init") && error.contains("0.bias"), "{error}");
+    let broken = |name: &str, tensor: HostTensor| {
+        Some(match name {
+            "0.bias" => HostTensor::from_f32(vec![8], &[f32::NAN; 8]),
+            _ => tensor,
+        })
+    };
+    write(&file, &first.weights, broken);
+    let error = told(&bench, &still).0.unwrap_err().to_string();
+    assert!(
+        error.contains("`0.bias`") && error.contains("not finite"),
+        "{error}"
+    );
     std::fs::write(&file, b"PK\x03\x04 a zip of pickles").unwrap();
     let error = told(&bench, &still).0.unwrap_err().to_string();
     assert!(error.contains("safetensors file"), "{error}");

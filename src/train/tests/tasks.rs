@@ -63,7 +63,7 @@ fn judged(bench: &Bench, trained: &Trained) -> Tally {
         normalization: model.card.normalization.clone(),
         transforms: model.card.transforms.clone(),
         target: model.card.target.clone(),
-        loss: model.card.loss.clone(),
+        loss: model.card.reported_loss.clone(),
         batch_size: 16,
         test_time_flip: false,
         keep_scores: true,

@@ -294,7 +294,7 @@ impl Trainer<'_> {
             phases: clock.phases(),
         });
         self.progress.finish_epoch(row);
-        self.stop_early();
+        self.tell_early_stop();
         let last = !self.goes_on();
         if !last && self.monitor.stopped() {
             return self.interrupt();

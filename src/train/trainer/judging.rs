@@ -34,7 +34,7 @@ impl Trainer<'_> {
             .validate
             .steps
             .is_some_and(|every| step.is_multiple_of(u64::from(every.get())));
-        let last = epoch == recipe.epochs.get() || self.has_run_out();
+        let last = epoch == recipe.epochs.get() || self.progress.stopped_early;
         if by_epoch || by_step || last {
             self.judge(step, clock)?;
         }
@@ -68,6 +68,8 @@ impl Trainer<'_> {
             self.best = Some(state);
         }
         self.progress.judgements.push(judgement);
+        // Once it has run out, later gains in the same epoch change nothing.
+        self.progress.stopped_early |= self.has_run_out();
         clock.tick(Phase::Validation);
         Ok(())
     }
@@ -119,10 +121,9 @@ impl Trainer<'_> {
         }
     }
 
-    /// Ends the training where nothing has been gained for long enough.
-    pub(super) fn stop_early(&mut self) {
-        if self.has_run_out() && self.goes_on() {
-            self.progress.stopped_early = true;
+    /// Tells that the training ends where nothing has been gained for long enough.
+    pub(super) fn tell_early_stop(&self) {
+        if self.progress.stopped_early && self.progress.epoch < self.task.recipe.epochs.get() {
             let monitored = self.setup.monitored.as_str();
             let epoch = self.progress.epoch;
             self.monitor.info(format!(

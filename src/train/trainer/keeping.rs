@@ -133,7 +133,7 @@ impl Trainer<'_> {
             target: setup.target.clone(),
             transforms: recipe.eval_transforms.clone(),
             normalization: setup.normalization.clone(),
-            loss: setup.judged_by.clone(),
+            reported_loss: setup.judged_by.clone(),
             precision: recipe.precision,
             batch_size: recipe.batch_size.get(),
             seed: self.task.seed,

@@ -103,7 +103,9 @@ struct Trainer<'a> {
 
 impl Trainer<'_> {
     fn goes_on(&self) -> bool {
-        !self.progress.stopped_early && self.progress.epoch < self.task.recipe.epochs.get()
+        // An epoch that is under way is finished.
+        let stopped = self.progress.stopped_early && self.progress.batch == 0;
+        !stopped && self.progress.epoch < self.task.recipe.epochs.get()
     }
 
     /// The number of parameters, frozen ones included.

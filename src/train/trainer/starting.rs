@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::time::Instant;
 
+use candle_core::DType;
+
 use super::{Task, Trainer};
 use crate::event::{Activity, Monitor};
 use crate::models::{Network, Pass};
@@ -10,6 +12,7 @@ use crate::spec::Precision;
 use crate::train::checkpoint::Checkpoint;
 use crate::train::ema::Ema;
 use crate::train::error::TrainError;
+use crate::train::gradients::all_finite;
 use crate::train::loss_scale::LossScale;
 use crate::train::model_file::{WEIGHTS_FILE, build};
 use crate::train::optimizer::{Optimizer, parameter_settings};
@@ -99,6 +102,11 @@ impl<'a> Trainer<'a> {
             ))
         })?;
         let tensors = to_device(&tensors, &self.task.device).map_err(failed)?;
+        for (name, tensor) in &tensors {
+            if tensor.dtype() == DType::F32 && !all_finite(tensor)? {
+                return Err(failed(format!("`{name}` holds values that are not finite")));
+            }
+        }
         let anew = self
             .network
             .load_pretrained(&tensors)
