@@ -67,7 +67,7 @@ fn sequential_mistakes(
     }
     let mut flow = Flow::Unknown;
     for (index, layer) in net.layers.iter().enumerate() {
-        let span = place(&[&path[..], &[index.to_string().as_str()]].concat());
+        let span = place(&[&path[..], &[index.to_string().as_str(), layer.name()]].concat());
         let mut tell =
             |message: String, help: &str| mistakes.push(Diagnostic::new(message, span).help(help.to_owned()));
         let wants_image = matches!(

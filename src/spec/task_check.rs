@@ -47,7 +47,9 @@ pub(super) fn train_task_mistakes(
         };
         tell(&["loss"], format!("this loss does not fit: {has}"), help);
     }
+    // A monitor that contradicts the loss is told with the loss.
     let measured = match train.monitor {
+        _ if train.loss.is_some() => true,
         None | Some(Monitored::ValLoss) => true,
         Some(Monitored::ValAccuracy) => task != Task::Regression,
         Some(Monitored::ValMae) => task == Task::Regression,

@@ -214,7 +214,7 @@ mod tests {
     #[test]
     fn mistakes_point_into_the_file() {
         let source = "stages:
-  d: {preprocess: {input: ./x, format: csv}}
+  d: {command: {run: make, outputs: [o]}}
   m:
     train:
       data: d

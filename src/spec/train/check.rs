@@ -145,7 +145,7 @@ mod tests {
             "optimizer: {sgd: {lr: 0.1}}, "
         };
         let source = format!(
-            "stages:\n  d: {{preprocess: {{input: ./x, format: csv}}}}\n  m: {{train: {{data: d, model: mlp, \
+            "stages:\n  d: {{command: {{run: make, outputs: [o]}}}}\n  m: {{train: {{data: d, model: mlp, \
              epochs: 9, {optimizer}{options}}}}}\n"
         );
         match Pipeline::parse(Path::new("p.yaml"), &source, &[]) {
