@@ -56,11 +56,15 @@ pub(super) fn read(
                     Task::Classification => Target::Class(labels.index(label)),
                     Task::MultiLabel | Task::Regression => Target::Values(&row.targets),
                 };
-                let sample = match options.image {
-                    Some(_) => Sample::Pixels(&row.pixels),
-                    None => Sample::Features(&row.features),
-                };
-                intake.push(SplitName::Train, target, sample, &format!("{file}:{line}"))?;
+                let origin = format!("{file}:{line}");
+                if options.image.is_some() {
+                    let sample = Sample::Pixels(&row.pixels);
+                    intake.push(SplitName::Train, target, sample, &origin)?;
+                } else {
+                    let sample = Sample::Features(&row.features);
+                    let digest = row.digest.finish();
+                    intake.push_digested(SplitName::Train, target, sample, digest, &origin)?;
+                }
             }
             Err(error) => intake.reject(error)?,
         }

@@ -6,6 +6,7 @@ use csv::ByteRecord;
 
 use super::categories::Categories;
 use super::columns::{Columns, Role};
+use crate::data::digest::RowDigest;
 use crate::data::error::DataError;
 use crate::spec::Task;
 
@@ -18,6 +19,9 @@ pub(super) struct Row {
     pub pixels: Vec<u8>,
     /// Labels or targets, in the order of `label`; unused in a classification.
     pub targets: Vec<f32>,
+    /// Of the features' numbers and categories as texts, so that a category that turns up in another
+    /// row, and gives the features one more value, changes nothing; unused for an image.
+    pub digest: RowDigest,
 }
 
 /// Reads the rows of a table.
@@ -52,6 +56,7 @@ impl<'a> RowReader<'a> {
         row.pixels.clear();
         row.targets.clear();
         row.targets.resize(self.columns.labels(), 0.0);
+        row.digest.clear();
         let mut class = "";
         let mut unknown = None;
         for ((index, field), role) in record.iter().enumerate().zip(self.columns.roles()) {
@@ -75,6 +80,7 @@ impl<'a> RowReader<'a> {
                 }
                 Role::Categorical(column) => {
                     if let Some(categories) = categories {
+                        row.digest.text(text);
                         let start = row.features.len();
                         row.features.resize(start + categories.names(*column).len(), 0.0);
                         match categories.index(*column, text) {
@@ -85,7 +91,11 @@ impl<'a> RowReader<'a> {
                 }
                 Role::Feature => match self.columns.image {
                     Some(image) => row.pixels.push(pixel(text, image.max.get()).map_err(wrong)?),
-                    None => row.features.push(number(text).map_err(wrong)?),
+                    None => {
+                        let feature = number(text).map_err(wrong)?;
+                        row.digest.number(feature);
+                        row.features.push(feature);
+                    }
                 },
             }
         }
