@@ -296,6 +296,31 @@ fn categories_become_columns_of_their_own() {
 }
 
 #[test]
+fn columns_whose_numbers_become_equal_are_told() {
+    let mut bench = Bench::new();
+    bench.on_error = OnError::Skip;
+    // The last row is left out, so its number does not count.
+    let text = "id,time,x,y\n1,1700000000,0.1,1\n2,1700000001,0.2,16777217\n16777217,5,nan,2\n";
+    bench.file("t.csv", text.as_bytes());
+    let options = r#"{"task": "regression", "header": true}"#;
+    let train = bench.dataset(&format(options)).split(SplitName::Train).unwrap();
+    let first = (vec![1.0, 1_700_000_000.0, 0.1], vec![1.0]);
+    assert_eq!(rows(&train)[0], first);
+    let notices = bench.notices.lock().unwrap();
+    assert_eq!(notices.len(), 3, "{notices:?}");
+    assert!(notices[0].starts_with("left out: "), "{notices:?}");
+    assert!(
+        notices[1]
+            .starts_with("column `time`: `1700000001` becomes 1700000000, as numbers are kept with 24 bits"),
+        "{notices:?}"
+    );
+    assert!(
+        notices[2].starts_with("column `y`: `16777217` becomes 16777216"),
+        "{notices:?}"
+    );
+}
+
+#[test]
 fn a_new_category_does_not_reshuffle_the_splits() {
     let mut lines: Vec<String> = (0..200)
         .map(|row| format!("{row},{},{}\n", ["red", "blue", "green"][row % 3], row % 2))
