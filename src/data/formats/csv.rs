@@ -115,10 +115,10 @@ struct Table<'a> {
 impl<'a> Table<'a> {
     /// Reads as far as the first row.
     fn open(options: &Csv, path: &'a Path) -> Result<Self, DataError> {
-        let delimiter = u8::try_from(options.delimiter).ok().filter(u8::is_ascii);
-        let delimiter = delimiter.ok_or_else(|| {
+        let delimiter = options.delimiter_byte().ok_or_else(|| {
             DataError::Options(format!(
-                "`delimiter: {:?}` cannot separate fields: one ASCII character is needed, such as \",\" or \";\"",
+                "`delimiter: {:?}` cannot separate fields: one ASCII character that neither ends lines nor quotes \
+                 fields is needed, such as \",\" or \";\"",
                 options.delimiter
             ))
         })?;
