@@ -3,7 +3,7 @@
 use std::io::Cursor;
 
 use image::imageops::FilterType;
-use image::{DynamicImage, ImageReader};
+use image::{DynamicImage, ImageError, ImageReader};
 
 use crate::spec::Color;
 
@@ -35,7 +35,10 @@ pub(super) fn decode(
     }
     let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format();
     let image = reader.map_err(|error| bad(error.to_string()))?.decode();
-    let mut image = image.map_err(|error| bad(error.to_string()))?;
+    let mut image = image.map_err(|error| match (&error, claimed_size(bytes)) {
+        (ImageError::Limits(_), Some(size)) => too_large(size),
+        _ => bad(error.to_string()),
+    })?;
     if let Some([height, width]) = size
         && [image.height(), image.width()] != [height, width]
     {
@@ -44,10 +47,14 @@ pub(super) fn decode(
     }
     let [height, width] = [image.height() as usize, image.width() as usize];
     if height.saturating_mul(width).saturating_mul(color.channels()) > MOST_VALUES {
-        return Err(format!("the image is too large: it has {height}x{width} pixels"));
+        return Err(too_large([height, width]));
     }
     planes(image, color, pixels);
     Ok([height, width])
+}
+
+fn too_large([height, width]: [usize; 2]) -> String {
+    format!("the image is too large: it has {height}x{width} pixels (height x width); make it smaller")
 }
 
 /// The image's pixels as `[C, H, W]`.
@@ -92,6 +99,30 @@ fn is_truncated_jpeg(bytes: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_image_over_the_decoder_s_limits_is_too_large() {
+        fn chunk(name: &[u8], data: &[u8]) -> Vec<u8> {
+            let mut crc = flate2::Crc::new();
+            crc.update(name);
+            crc.update(data);
+            let length = (data.len() as u32).to_be_bytes();
+            [&length, name, data, &crc.sum().to_be_bytes()].concat()
+        }
+        let [width, height] = [40_000u32, 50_000].map(u32::to_be_bytes);
+        // Eight bits a channel, red, green and blue.
+        let header = [&width[..], &height, &[8, 2, 0, 0, 0]].concat();
+        let png = [
+            b"\x89PNG\r\n\x1a\n".to_vec(),
+            chunk(b"IHDR", &header),
+            chunk(b"IDAT", &[]),
+        ];
+        let problem = decode(&png.concat(), Color::Rgb, None, &mut Vec::new()).unwrap_err();
+        assert!(
+            problem.starts_with("the image is too large: it has 50000x40000 pixels"),
+            "{problem}"
+        );
+    }
 
     #[test]
     fn thumbnails_do_not_hide_a_missing_end() {

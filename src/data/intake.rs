@@ -30,7 +30,8 @@ pub(super) enum Target<'a> {
 }
 
 /// Takes the samples of a format, writes them, and remembers what the splits are decided by: 21
-/// bytes a sample, however large the samples are.
+/// bytes a sample, however large the samples are. That is at most 64 bytes a sample at any moment,
+/// as vectors grow by doubling, and samples' indices are sorted in the end.
 pub(super) struct Intake<'a> {
     folder: &'a Path,
     on_error: OnError,
@@ -317,18 +318,16 @@ impl<'a> Intake<'a> {
 
     /// Warns of samples that are trained on and measured on: the input's own splits may overlap.
     fn tell_leaks(&self) {
-        let mut samples: Vec<(ContentDigest, SplitName)> = self
-            .digests
-            .iter()
-            .copied()
-            .zip(self.splits.iter().copied())
-            .collect();
-        samples.sort_unstable();
+        let digest = |index: &u32| self.digests[*index as usize];
+        let split = |index: &u32| self.splits[*index as usize];
+        // A dataset holds fewer than 2^32 samples.
+        let mut samples: Vec<u32> = (0..self.splits.len() as u32).collect();
+        samples.sort_unstable_by_key(|index| (digest(index), split(index)));
         let mut leaks: BTreeMap<SplitName, u64> = BTreeMap::new();
-        for equal in samples.chunk_by(|left, right| left.0 == right.0) {
-            if equal[0].1 == SplitName::Train {
-                for (_, split) in equal.iter().filter(|(_, split)| *split != SplitName::Train) {
-                    *leaks.entry(*split).or_default() += 1;
+        for equal in samples.chunk_by(|left, right| digest(left) == digest(right)) {
+            if split(&equal[0]) == SplitName::Train {
+                for split in equal.iter().map(split).filter(|split| *split != SplitName::Train) {
+                    *leaks.entry(split).or_default() += 1;
                 }
             }
         }

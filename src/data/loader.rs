@@ -33,7 +33,7 @@ pub struct LoaderConfig {
     pub shuffle: bool,
     /// What everything drawn depends on, with the epoch and the sample's index.
     pub seed: u64,
-    /// Batches made ahead, at least 1; each costs its size in memory.
+    /// Batches that wait, at least 1, while one more is being made; each costs its size in memory.
     pub prefetch: usize,
 }
 

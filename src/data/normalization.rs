@@ -1,5 +1,7 @@
 //! Normalisation: from pixels or features to numbers around 0.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -25,7 +27,7 @@ impl Normalization {
     /// decoded on the current rayon pool.
     ///
     /// # Errors
-    /// An image file cannot be decoded.
+    /// An image file cannot be decoded; the first such is named.
     pub fn measure(split: &Split) -> Result<Self, DataError> {
         let moments: Vec<(f64, f64)> = match split.shape() {
             SampleShape::Image { channels, .. } | SampleShape::Images { channels } => {
@@ -99,40 +101,76 @@ impl Normalization {
     }
 }
 
+/// What was counted of some samples: for each channel, how often each pixel value occurs.
+struct Counts {
+    channels: Vec<[u64; 256]>,
+    /// The first sample that cannot be read, and why.
+    failure: Option<(usize, DataError)>,
+}
+
+impl Counts {
+    fn none(channels: usize) -> Self {
+        Self {
+            channels: vec![[0; 256]; channels],
+            failure: None,
+        }
+    }
+
+    fn add(&mut self, pixels: &[u8]) {
+        let plane = pixels.len() / self.channels.len();
+        for (counts, plane) in self.channels.iter_mut().zip(pixels.chunks_exact(plane)) {
+            for pixel in plane {
+                counts[usize::from(*pixel)] += 1;
+            }
+        }
+    }
+
+    fn with(mut self, other: Self) -> Self {
+        let counts = self.channels.iter_mut().flatten();
+        counts
+            .zip(other.channels.iter().flatten())
+            .for_each(|(left, right)| *left += right);
+        self.failure = match (self.failure, other.failure) {
+            (Some(left), Some(right)) => Some(if left.0 < right.0 { left } else { right }),
+            (left, right) => left.or(right),
+        };
+        self
+    }
+}
+
 /// For each channel, how often each pixel value occurs. Integers: the order of threads is no matter.
+/// Of several errors, the first sample's.
 fn count_pixels(split: &Split, channels: usize) -> Result<Vec<[u64; 256]>, DataError> {
-    let empty = || vec![[0u64; 256]; channels];
     // Many samples share their counts, but image files are handed out one by one.
     let is_decoded = split.is_empty() || matches!(split.raw_sample(0), RawSample::Pixels { .. });
-    (0..split.len())
+    // Samples behind one that failed need not be read.
+    let first_failed = AtomicUsize::new(usize::MAX);
+    let counts = (0..split.len())
         .into_par_iter()
         .with_min_len(if is_decoded { 256 } else { 1 })
-        .try_fold(
-            || (empty(), Vec::new()),
+        .fold(
+            || (Counts::none(channels), Vec::new()),
             |(mut counts, mut buffer), index| {
-                let pixels = match split.raw_sample(index) {
-                    RawSample::Pixels { pixels, .. } => pixels,
-                    _ => {
-                        split.read_image(index, &mut buffer)?;
-                        &buffer
-                    }
-                };
-                let plane = pixels.len() / channels;
-                for (counts, plane) in counts.iter_mut().zip(pixels.chunks_exact(plane)) {
-                    for pixel in plane {
-                        counts[usize::from(*pixel)] += 1;
+                if let RawSample::Pixels { pixels, .. } = split.raw_sample(index) {
+                    counts.add(pixels);
+                } else if index < first_failed.load(Ordering::Relaxed) {
+                    match split.read_image(index, &mut buffer) {
+                        Ok(_) => counts.add(&buffer),
+                        Err(error) => {
+                            first_failed.fetch_min(index, Ordering::Relaxed);
+                            counts.failure.get_or_insert((index, error));
+                        }
                     }
                 }
-                Ok((counts, buffer))
+                (counts, buffer)
             },
         )
-        .map(|result| result.map(|(counts, _)| counts))
-        .try_reduce(empty, |mut left, right| {
-            for (left, right) in left.iter_mut().flatten().zip(right.iter().flatten()) {
-                *left += right;
-            }
-            Ok(left)
-        })
+        .map(|(counts, _)| counts)
+        .reduce(|| Counts::none(channels), Counts::with);
+    match counts.failure {
+        None => Ok(counts.channels),
+        Some((_, error)) => Err(error),
+    }
 }
 
 fn pixel_moments(counts: &[u64; 256]) -> (f64, f64) {

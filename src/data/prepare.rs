@@ -28,7 +28,7 @@ pub struct Prepared {
 /// current rayon pool.
 ///
 /// Memory does not grow with the samples' size: they are written as they are read. What does grow
-/// are 21 bytes a sample, and a folder's file names.
+/// are at most 64 bytes a sample, a folder's file names, and the names of classes and categories.
 ///
 /// # Errors
 /// The input is not in the given format, has bad samples (unless they are to be skipped) or classes

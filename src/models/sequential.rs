@@ -70,16 +70,9 @@ impl Sequential {
             if matches!(layer, Layer::Conv(_) | Layer::Linear(_)) {
                 head.clone_from(&name);
             }
-            steps.push(match layer {
-                Layer::Dropout(layer) => {
-                    dropouts += 1;
-                    Step::Dropout(Dropout {
-                        probability: layer.p.get(),
-                        layer: dropouts - 1,
-                    })
-                }
-                layer => Step::build(layer, &name, input, outputs, builder)?,
-            });
+            let dropout = dropouts;
+            dropouts += u32::from(matches!(layer, Layer::Dropout(_)));
+            steps.push(Step::build(layer, &name, input, outputs, dropout, builder)?);
         }
         Ok(Self { steps, head })
     }
@@ -94,12 +87,13 @@ fn channels(input: InputShape) -> usize {
 }
 
 impl Step {
-    /// The step for a layer other than dropout.
+    /// The step for a layer; `dropout` dropouts come before it.
     fn build(
         layer: &Layer,
         name: &str,
         input: InputShape,
         outputs: usize,
+        dropout: u32,
         builder: &mut Builder,
     ) -> Result<Self, ModelError> {
         let inputs = channels(input);
@@ -139,7 +133,7 @@ impl Step {
             Layer::Flatten(_) => Self::Flatten,
             Layer::Dropout(layer) => Self::Dropout(Dropout {
                 probability: layer.p.get(),
-                layer: 0,
+                layer: dropout,
             }),
         })
     }

@@ -6,7 +6,7 @@ mod kernels;
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 
 use super::composed;
-use super::dropout::DropoutKey;
+use super::dropout::{DropoutKey, draw_factors};
 use super::error::OpError;
 use super::tensor;
 use crate::random::{Purpose, Stream};
@@ -85,12 +85,7 @@ impl WeightDropout {
         let blocks = query as u64 * factors.len().div_ceil(4) as u64;
         let DropoutKey { seed, step, layer } = self.key;
         let mut stream = Stream::new(seed, Purpose::Dropout, step, layer).skip(blocks);
-        let threshold = self.probability * 2f64.powi(32);
-        let kept = (1.0 / (1.0 - self.probability)) as f32;
-        for factor in factors {
-            let dropped = f64::from(stream.next_u32()) < threshold;
-            *factor = if dropped { 0.0 } else { kept };
-        }
+        draw_factors(&mut stream, self.probability, factors);
     }
 }
 

@@ -222,8 +222,12 @@ pub(super) fn stochastic_depth(
     let mut shape = vec![1; x.rank()];
     shape[0] = factors.len();
     let factors = Tensor::from_vec(factors, shape, x.device())?;
-    // Not a product: what is left out is 0, were it infinite.
-    let left_out = factors.eq(0.0)?.broadcast_as(x.shape())?;
-    let kept = left_out.where_cond(&x.zeros_like()?, &x.broadcast_mul(&factors)?)?;
-    rounded(&(kept + residual)?, precision)
+    rounded(&(dropped(x, &factors)? + residual)?, precision)
+}
+
+/// `x` times dropout's `factors`, whose shape is that of `x`, with 1 where one is for several values.
+pub(super) fn dropped(x: &Tensor, factors: &Tensor) -> Result<Tensor> {
+    // Not a product: what is dropped is 0, were it infinite.
+    let is_dropped = factors.eq(0.0)?.broadcast_as(x.shape())?;
+    is_dropped.where_cond(&x.zeros_like()?, &x.broadcast_mul(factors)?)
 }

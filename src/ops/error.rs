@@ -30,7 +30,7 @@ pub enum OpError {
     #[error(
         "batch norm: in training it needs more than one value per channel, but this batch is one sample of \
          one pixel, which cannot be normalised over its batch; raise `batch_size`, or, where it is the last \
-         batch of an epoch, choose one that leaves no remainder of one sample"
+         batch of an epoch, leave that out with `drop_last: true`"
     )]
     SingleValue,
     /// The tensor engine refused.

@@ -301,7 +301,8 @@ pub struct ConvLayer {
     /// Pixels from one window to the next.
     #[serde(default = "one")]
     pub stride: NonZeroU32,
-    /// Zeros added on each side; by default half the kernel, so that stride 1 keeps the image's size.
+    /// Zeros added on each side; by default half the kernel (rounded down), so that an odd kernel at
+    /// stride 1 keeps the image's size.
     #[serde(default)]
     pub padding: Option<u32>,
     /// Groups of channels that are convolved apart; they divide both numbers of channels.

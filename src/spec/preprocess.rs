@@ -227,7 +227,8 @@ pub enum Color {
     /// Red, green, blue.
     #[default]
     Rgb,
-    /// One channel of luma (ITU-R BT.709).
+    /// One channel of luma with the weights of ITU-R BT.709. Pillow's mode `L`, and torchvision with
+    /// it, has those of BT.601: greys differ from theirs where an image has colours.
     Gray,
 }
 
@@ -238,6 +239,15 @@ impl Color {
             Self::Rgb => 3,
             Self::Gray => 1,
         }
+    }
+}
+
+impl Csv {
+    /// The field separator as the one byte that it has to be; nothing where it cannot separate fields,
+    /// as it is not ASCII, ends lines or quotes fields.
+    pub fn delimiter_byte(&self) -> Option<u8> {
+        let byte = u8::try_from(self.delimiter).ok()?;
+        (byte.is_ascii() && !b"\n\r\"".contains(&byte)).then_some(byte)
     }
 }
 

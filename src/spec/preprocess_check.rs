@@ -47,6 +47,15 @@ fn csv_mistakes(csv: &Csv, mistakes: &mut Vec<Diagnostic>, place: impl Fn(&[&str
                 .help("remove `categorical` or `image`"),
         );
     }
+    if csv.delimiter_byte().is_none() {
+        mistakes.push(
+            Diagnostic::new(
+                format!("{:?} cannot separate fields", csv.delimiter),
+                place(&["delimiter"]),
+            )
+            .help("choose one ASCII character that neither ends lines nor quotes fields, such as \",\" or \";\""),
+        );
+    }
     let mut known: Vec<(&Column, &str)> = Vec::new();
     for (field, columns) in [
         ("label", labels),
@@ -95,5 +104,45 @@ fn image_folder_mistakes(
                  `eval_transforms`"
             )),
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use crate::spec::Pipeline;
+
+    #[test]
+    fn delimiters_that_separate_nothing_are_placed() {
+        let mistakes = |delimiter: &str| {
+            let source = format!(
+                "stages:\n  d: {{preprocess: {{input: ./x, format: {{csv: {{delimiter: {delimiter}}}}}}}}}\n"
+            );
+            let Err(error) = Pipeline::parse(Path::new("p.yaml"), &source, &[]) else {
+                return Vec::new();
+            };
+            let told = error.mistakes.iter().map(|mistake| {
+                let span = mistake.span.unwrap();
+                let place = &source[span.offset()..span.offset() + span.len()];
+                format!("{place}: {mistake}")
+            });
+            told.collect()
+        };
+        for (delimiter, expected) in [
+            (r#""\n""#, r#"'\n' cannot separate fields"#),
+            (r#""\r""#, r#"'\r' cannot separate fields"#),
+            (r#"'"'"#, r#"'"' cannot separate fields"#),
+            ("é", "'é' cannot separate fields"),
+        ] {
+            let told = mistakes(delimiter);
+            assert_eq!(told.len(), 1, "{told:?}");
+            let (place, message) = told[0].split_once(": ").unwrap();
+            assert!(delimiter.contains(place), "{told:?}");
+            assert_eq!(message, expected);
+        }
+        for delimiter in [r#"",""#, r#""\t""#, "';'", "'|'"] {
+            assert_eq!(mistakes(delimiter), [""; 0], "{delimiter}");
+        }
     }
 }

@@ -49,6 +49,8 @@ const MOST_VALUES: usize = 1 << 28;
 /// The changes that every sample goes through, in order, and how batches are mixed.
 pub struct Augmentation {
     changes: Vec<Box<dyn ImageChange>>,
+    /// The changes' names.
+    names: Vec<&'static str>,
     /// Each batch draws one of them.
     mixing: Vec<Mixing>,
     shape: SampleShape,
@@ -94,6 +96,7 @@ impl Augmentation {
     pub fn new(specs: &[spec::Augment], shape: SampleShape) -> Result<Self, DataError> {
         let mut augmentation = Self {
             changes: Vec::new(),
+            names: Vec::new(),
             mixing: Vec::new(),
             shape,
         };
@@ -126,14 +129,14 @@ impl Augmentation {
             };
             let fails = |problem| DataError::Options(format!("`{}`: {problem}", spec.name()));
             change.check(channels, size).map_err(fails)?;
-            size = change.size_after(size);
-            if let Some([height, width]) = size
-                && channels.saturating_mul(height).saturating_mul(width) > MOST_VALUES
+            let after = change.size_after(size);
+            if let Some(after) = after
+                && needs_too_much(channels, size.unwrap_or(after), after)
             {
-                let problem =
-                    format!("images of {height}x{width} pixels are too large: choose a smaller size");
-                return Err(fails(problem));
+                return Err(fails(format!("{}: choose a smaller size", too_large(after))));
             }
+            size = after;
+            augmentation.names.push(spec.name());
             augmentation.changes.push(change);
         }
         augmentation.shape = match size {
@@ -168,6 +171,23 @@ impl Augmentation {
     /// The shape that samples have after all changes; [`SampleShape::Images`] where it is not one.
     pub fn shape_after(&self) -> SampleShape {
         self.shape
+    }
+
+    /// Why an image of this size, `[H, W]`, cannot be changed, where images have various sizes.
+    pub(super) fn check_image(&self, channels: usize, mut size: [usize; 2]) -> Result<(), String> {
+        for (change, name) in self.changes.iter().zip(&self.names) {
+            let after = change.size_after(Some(size)).unwrap_or(size);
+            if needs_too_much(channels, size, after) {
+                let [height, width] = size;
+                return Err(format!(
+                    "`{name}` cannot change its {height}x{width} pixels (height x width): {}; choose a smaller \
+                     `size`, give both sides of it, or leave the image out",
+                    too_large(after)
+                ));
+            }
+            size = after;
+        }
+        Ok(())
     }
 
     /// Changes `image`, taking draws from `draws`.
@@ -206,6 +226,17 @@ impl Augmentation {
         };
         mixing.apply(inputs, [shape.channels(), height, width], targets, outputs, draws)
     }
+}
+
+/// Whether a change from one size, `[H, W]`, to another takes more memory than is sensible. What is
+/// scaled is scaled along its rows first.
+fn needs_too_much(channels: usize, before: [usize; 2], after: [usize; 2]) -> bool {
+    let rows = before[0].max(after[0]);
+    channels.saturating_mul(rows).saturating_mul(after[1]) > MOST_VALUES
+}
+
+fn too_large([height, width]: [usize; 2]) -> String {
+    format!("images of {height}x{width} pixels are too large")
 }
 
 enum Step {

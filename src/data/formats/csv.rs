@@ -2,6 +2,7 @@
 
 mod categories;
 mod columns;
+mod precision;
 mod row;
 #[cfg(test)]
 mod tests;
@@ -19,6 +20,7 @@ use crate::data::writer::Sample;
 use crate::spec::{Csv, SplitName, Task};
 use categories::Categories;
 use columns::Columns;
+use precision::Precision;
 use row::{Row, RowReader};
 
 /// Reads a table, plain or gzipped; all rows are training samples. Gives the classes of a
@@ -26,7 +28,7 @@ use row::{Row, RowReader};
 ///
 /// A row that cannot be read (a wrong number of fields, an empty label or category, a feature or
 /// target that is no finite number) is a bad sample; columns that do not fit are an error in any
-/// case. A table with categorical columns is read twice: first the categories are collected.
+/// case. Numbers become f32; a column whose numbers lose their differences by that is warned of. A table with categorical columns is read twice: first the categories are collected.
 pub(super) fn read(
     options: &Csv,
     input: &Path,
@@ -48,23 +50,30 @@ pub(super) fn read(
     let file = name_of(&path);
     let reader = RowReader::new(&path, &columns);
     let mut labels = LabelIndex::default();
+    let mut precision = Precision::new(columns.count());
     let mut row = Row::default();
     while let Some((record, line)) = table.next_row()? {
         match reader.read(record, line, Some(&categories), &mut row) {
             Ok(label) => {
+                precision.watch(&row.numbers);
                 let target = match options.task {
                     Task::Classification => Target::Class(labels.index(label)),
                     Task::MultiLabel | Task::Regression => Target::Values(&row.targets),
                 };
-                let sample = match options.image {
-                    Some(_) => Sample::Pixels(&row.pixels),
-                    None => Sample::Features(&row.features),
-                };
-                intake.push(SplitName::Train, target, sample, &format!("{file}:{line}"))?;
+                let origin = format!("{file}:{line}");
+                if options.image.is_some() {
+                    let sample = Sample::Pixels(&row.pixels);
+                    intake.push(SplitName::Train, target, sample, &origin)?;
+                } else {
+                    let sample = Sample::Features(&row.features);
+                    let digest = row.digest.finish();
+                    intake.push_digested(SplitName::Train, target, sample, digest, &origin)?;
+                }
             }
             Err(error) => intake.reject(error)?,
         }
     }
+    precision.tell(&columns, intake);
     Ok((options.task == Task::Classification).then(|| labels.classes()))
 }
 
@@ -106,10 +115,10 @@ struct Table<'a> {
 impl<'a> Table<'a> {
     /// Reads as far as the first row.
     fn open(options: &Csv, path: &'a Path) -> Result<Self, DataError> {
-        let delimiter = u8::try_from(options.delimiter).ok().filter(u8::is_ascii);
-        let delimiter = delimiter.ok_or_else(|| {
+        let delimiter = options.delimiter_byte().ok_or_else(|| {
             DataError::Options(format!(
-                "`delimiter: {:?}` cannot separate fields: one ASCII character is needed, such as \",\" or \";\"",
+                "`delimiter: {:?}` cannot separate fields: one ASCII character that neither ends lines nor quotes \
+                 fields is needed, such as \",\" or \";\"",
                 options.delimiter
             ))
         })?;

@@ -41,7 +41,10 @@ pub(super) fn read(
 
     let mut files = Vec::new();
     for (split, classes, _) in &splits {
-        for (label, folder) in (0u32..).zip(classes) {
+        for folder in classes {
+            let Ok(label) = names.binary_search(&name_of(folder)) else {
+                continue;
+            };
             let found = image_files(folder, intake)?;
             if found.is_empty() {
                 let problem = "this class folder has no jpg, jpeg or png image: add some, or remove it";
@@ -49,7 +52,7 @@ pub(super) fn read(
             }
             files.extend(found.into_iter().map(|path| File {
                 split: *split,
-                label,
+                label: label as u32,
                 path,
             }));
         }
@@ -172,7 +175,8 @@ fn class_folders(folder: &Path, intake: &mut Intake<'_>) -> Result<Vec<PathBuf>,
     Ok(folders)
 }
 
-/// The classes' names, which must be the same in every split.
+/// The names of the classes: those of the train split. Other splits may lack some of them, which the
+/// intake warns of, but have no more. They are sorted, as folders are.
 fn class_names(splits: &[(SplitName, Vec<PathBuf>, PathBuf)]) -> Result<Vec<String>, DataError> {
     let mut names: Vec<String> = Vec::new();
     for (split, classes, folder) in splits {
@@ -187,12 +191,10 @@ fn class_names(splits: &[(SplitName, Vec<PathBuf>, PathBuf)]) -> Result<Vec<Stri
             names = here;
             continue;
         }
-        if let Some(missing) = names.iter().find(|name| !here.contains(name)) {
-            let problem = format!("class `{missing}` of the train split is missing here");
-            return Err(DataError::input(folder, problem));
-        }
-        if let Some(extra) = here.iter().find(|name| !names.contains(name)) {
-            let problem = format!("class `{extra}` is missing in the train split");
+        if let Some(extra) = here.iter().find(|name| names.binary_search(name).is_err()) {
+            let problem = format!(
+                "class `{extra}` is missing in the train split: add samples of it there, or remove it"
+            );
             return Err(DataError::input(folder, problem));
         }
     }

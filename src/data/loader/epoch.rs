@@ -19,7 +19,7 @@ pub struct EpochBatches {
 }
 
 impl EpochBatches {
-    /// Starts to make `batches`, at most `prefetch` of them ahead.
+    /// Starts to make `batches`: at most `prefetch` of them wait, while one more is being made.
     pub(super) fn start(recipe: &Arc<Recipe>, epoch: u32, batches: Range<usize>, prefetch: usize) -> Self {
         let (sender, receiver) = sync_channel(prefetch);
         let recipe = Arc::clone(recipe);

@@ -168,6 +168,11 @@ impl Recipe {
         }
         let [height, width] = self.split.read_image(index, &mut image.pixels)?;
         (image.channels, image.height, image.width) = (self.split.shape().channels(), height, width);
+        let checked = self.augmentation.check_image(image.channels, [height, width]);
+        checked.map_err(|problem| DataError::Input {
+            place: format!("sample `{}`", self.split.origin(index)),
+            problem,
+        })?;
         let mut draws = Stream::new(self.seed, Purpose::Augment, epoch, sample);
         self.augmentation.apply(image, &mut draws);
         if image.pixels.len() != out.len() {

@@ -214,8 +214,8 @@ fn dropping_ends_the_producer() {
     assert!(start.elapsed() < Duration::from_secs(20));
 }
 
-/// 20 image files of various sizes, or of 6x5 pixels, and a broken one where `broken` says so.
-fn files(folder: &Path, various: bool, broken: Option<u32>) -> Split {
+/// 20 image files of various sizes, or of 6x5 pixels, of which `broken` are cut off.
+fn files(folder: &Path, various: bool, broken: &[u32]) -> Split {
     let mut writer = DatasetWriter::create_files(folder, Color::Rgb).unwrap();
     for index in 0..20u32 {
         let (width, height) = if various {
@@ -230,7 +230,7 @@ fn files(folder: &Path, various: bool, broken: Option<u32>) -> Split {
         image
             .write_to(&mut Cursor::new(&mut bytes), image::ImageFormat::Png)
             .unwrap();
-        if broken == Some(index) {
+        if broken.contains(&index) {
             bytes.truncate(bytes.len() / 2);
         }
         let sample = Sample::File {
@@ -271,7 +271,7 @@ fn decoded(folder: &Path, files: &Split) -> Split {
 #[test]
 fn files_and_their_pixels_give_the_same_batches() {
     let [left, right] = [0, 1].map(|_| tempfile::tempdir().unwrap());
-    let files = files(left.path(), false, None);
+    let files = files(left.path(), false, &[]);
     let pixels = decoded(right.path(), &files);
     assert_eq!(pixels.shape().to_string(), "3x6x5");
     assert_eq!(files.shape(), pixels.shape());
@@ -297,7 +297,7 @@ fn files_and_their_pixels_give_the_same_batches() {
 #[test]
 fn images_of_various_sizes_need_one_in_the_end() {
     let [left, right] = [0, 1].map(|_| tempfile::tempdir().unwrap());
-    let files = files(left.path(), true, None);
+    let files = files(left.path(), true, &[]);
     let pixels = decoded(right.path(), &files);
     let measured = Normalization::measure(&files).unwrap();
     assert_eq!(measured, Normalization::measure(&pixels).unwrap());
@@ -331,7 +331,7 @@ fn changes(json: &str) -> Vec<spec::Augment> {
 #[test]
 fn images_of_various_sizes_are_brought_to_one() {
     let [left, right] = [0, 1].map(|_| tempfile::tempdir().unwrap());
-    let files = files(left.path(), true, None);
+    let files = files(left.path(), true, &[]);
     let pixels = decoded(right.path(), &files);
     for (augment, expected) in [
         (r#"[{"resize": {"size": [4, 7]}}]"#, "3x4x7"),
@@ -359,6 +359,26 @@ fn images_of_various_sizes_are_brought_to_one() {
         let loader = pool.install(|| Loader::new(files.clone(), options).unwrap());
         assert_eq!(collect(&loader, 1, 0), whole);
     }
+}
+
+#[test]
+fn an_image_that_would_become_too_large_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let split = files(folder.path(), true, &[]);
+    let options = LoaderConfig {
+        augment: changes(r#"[{"resize": {"size": 60000}}, {"center_crop": {"size": 4}}]"#),
+        shuffle: false,
+        ..config(&split)
+    };
+    let loader = Loader::new(split, options).unwrap();
+    let error = loader.epoch(0, 0).next().unwrap().unwrap_err().to_string();
+    assert!(
+        error.starts_with(
+            "sample `0.png`: `resize` cannot change its 6x5 pixels (height x width): images of 72000x60000 \
+             pixels are too large; choose"
+        ),
+        "{error}"
+    );
 }
 
 #[test]
@@ -420,10 +440,18 @@ fn batches_are_mixed_as_a_whole() {
 fn a_broken_image_file_ends_the_epoch_and_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let whole = tempfile::tempdir().unwrap();
-    let options = config(&files(whole.path(), false, None));
-    let split = files(folder.path(), false, Some(9));
-    let error = Normalization::measure(&split).unwrap_err().to_string();
-    assert!(error.contains("sample `9.png`: the image is corrupt"), "{error}");
+    let options = config(&files(whole.path(), false, &[]));
+    let split = files(folder.path(), false, &[9, 16]);
+    // Of two, the first is named, whatever the threads.
+    for threads in [1, 2, 3, 8] {
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .unwrap();
+        let measured = pool.install(|| Normalization::measure(&split));
+        let error = measured.unwrap_err().to_string();
+        assert!(error.contains("sample `9.png`: the image is corrupt"), "{error}");
+    }
     let plain = LoaderConfig {
         shuffle: false,
         batch_size: 4,

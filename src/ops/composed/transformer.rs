@@ -2,7 +2,7 @@
 
 use candle_core::{D, Result, Tensor};
 
-use super::rounded;
+use super::{dropped, rounded};
 use crate::ops::attention::Attention;
 use crate::ops::average_pool::AveragePool;
 use crate::ops::conv::Window;
@@ -32,7 +32,8 @@ pub(in crate::ops) fn attention(qkv: &Tensor, op: &Attention) -> Result<Tensor> 
         for (query, factors) in factors.chunks_exact_mut(tokens).enumerate() {
             dropout.factors(query, factors);
         }
-        weights = (&weights * Tensor::from_vec(factors, weights.shape(), weights.device())?)?;
+        let factors = Tensor::from_vec(factors, weights.shape(), weights.device())?;
+        weights = dropped(&weights, &factors)?;
     }
     let y = rounded(&weights, op.precision)?.contiguous()?.matmul(&values)?;
     let y = y.transpose(1, 2)?.contiguous()?;

@@ -238,7 +238,7 @@ pub struct TrivialAugment {}
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RandAugment {
-    /// Changes an image.
+    /// Changes an image, up to 14.
     #[serde(default = "rand_ops")]
     pub num_ops: NonZeroU32,
     /// Their strength, from 0 to 30.

@@ -6,6 +6,9 @@ use crate::spec::values::Positive;
 /// The longest side, padding or kernel that is taken for meant.
 const LONGEST: u32 = 65_535;
 
+/// The most changes that RandAugment makes of an image: as many as it has to choose from.
+const MOST_OPS: u32 = 14;
+
 /// A change that cannot be made, whatever the images.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AugmentMistake {
@@ -105,9 +108,15 @@ fn check_numbers(change: &Augment, report: Report<'_>) {
             check_shares(&["scale"], erasing.scale, report);
             check_order(&["ratio"], erasing.ratio, report);
         }
-        Augment::RandAugment(policy) if policy.magnitude > 30 => {
-            let message = format!("the magnitude {} is over 30", policy.magnitude);
-            report(&["magnitude"], message, "choose a number from 0 to 30");
+        Augment::RandAugment(policy) => {
+            if policy.num_ops.get() > MOST_OPS {
+                let message = format!("{} changes an image are over {MOST_OPS}", policy.num_ops);
+                report(&["num_ops"], message, "choose a number from 1 to 14");
+            }
+            if policy.magnitude > 30 {
+                let message = format!("the magnitude {} is over 30", policy.magnitude);
+                report(&["magnitude"], message, "choose a number from 0 to 30");
+            }
         }
         _ => {}
     }
@@ -170,7 +179,7 @@ mod tests {
             {"random_affine": {"degrees": 0, "translate": [0, 1], "scale": [0.5, 0.5], "shear": 89}},
             {"color_jitter": {"brightness": 4, "hue": 0.5}}, {"random_grayscale": {}},
             {"gaussian_blur": {"kernel_size": 1}}, {"random_erasing": {}}, {"trivial_augment": {}},
-            {"rand_augment": {"magnitude": 30}}, {"mixup": {}}, {"cutmix": {"alpha": 0.2}},
+            {"rand_augment": {"num_ops": 14, "magnitude": 30}}, {"mixup": {}}, {"cutmix": {"alpha": 0.2}},
         ]);
         assert_eq!(messages(changes), [""; 0]);
     }
@@ -185,7 +194,7 @@ mod tests {
             {"color_jitter": {"hue": 0.6}},
             {"gaussian_blur": {"kernel_size": 4, "sigma": [2, 1]}},
             {"random_erasing": {"scale": [0.5, 1.5], "ratio": [3, 2]}},
-            {"rand_augment": {"magnitude": 31}},
+            {"rand_augment": {"num_ops": 15, "magnitude": 31}},
             {"cutmix": {}},
             {"cutmix": {}},
         ]);
@@ -205,6 +214,7 @@ mod tests {
                 "5[\"sigma\"] `gaussian_blur`: the sigma goes from 2 down to 1",
                 "6[\"scale\"] `random_erasing`: 1.5 is more than the whole area",
                 "6[\"ratio\"] `random_erasing`: the ratio goes from 3 down to 2",
+                "7[\"num_ops\"] `rand_augment`: 15 changes an image are over 14",
                 "7[\"magnitude\"] `rand_augment`: the magnitude 31 is over 30",
                 "9[] `cutmix`: it stands in the list twice",
             ]
@@ -226,6 +236,7 @@ mod tests {
         - random_horizontal_flip
         - gaussian_blur: {kernel_size: 6}
         - random_erasing: {ratio: [3, 2]}
+        - rand_augment: {num_ops: 99}
       eval_transforms:
         - center_crop: {size: 100000}
 ";
@@ -245,6 +256,7 @@ mod tests {
                  images, cannot follow; move it to the end of the list",
                 "6: `gaussian_blur`: a kernel of 6 pixels has no middle; choose an odd number",
                 "ratio: `random_erasing`: the ratio goes from 3 down to 2; write the smaller number first",
+                "99: `rand_augment`: 99 changes an image are over 14; choose a number from 1 to 14",
                 "100000: `center_crop`: 100000 pixels are more than the 65535 that are possible; choose a \
                  smaller number",
             ]

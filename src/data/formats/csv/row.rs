@@ -6,6 +6,7 @@ use csv::ByteRecord;
 
 use super::categories::Categories;
 use super::columns::{Columns, Role};
+use crate::data::digest::RowDigest;
 use crate::data::error::DataError;
 use crate::spec::Task;
 
@@ -18,6 +19,11 @@ pub(super) struct Row {
     pub pixels: Vec<u8>,
     /// Labels or targets, in the order of `label`; unused in a classification.
     pub targets: Vec<f32>,
+    /// The numbers among features and targets as they stand in the table, each with its column.
+    pub numbers: Vec<(usize, f64)>,
+    /// Of the features' numbers and categories as texts, so that a category that turns up in another
+    /// row, and gives the features one more value, changes nothing; unused for an image.
+    pub digest: RowDigest,
 }
 
 /// Reads the rows of a table.
@@ -52,6 +58,8 @@ impl<'a> RowReader<'a> {
         row.pixels.clear();
         row.targets.clear();
         row.targets.resize(self.columns.labels(), 0.0);
+        row.numbers.clear();
+        row.digest.clear();
         let mut class = "";
         let mut unknown = None;
         for ((index, field), role) in record.iter().enumerate().zip(self.columns.roles()) {
@@ -67,7 +75,11 @@ impl<'a> RowReader<'a> {
                 Role::Label(label) => match self.columns.task {
                     Task::Classification => class = text,
                     Task::MultiLabel => row.targets[*label] = flag(text).map_err(wrong)?,
-                    Task::Regression => row.targets[*label] = target(text).map_err(wrong)?,
+                    Task::Regression => {
+                        let number = target(text).map_err(wrong)?;
+                        row.numbers.push((index, number));
+                        row.targets[*label] = as_f32(number);
+                    }
                 },
                 Role::Categorical(_) if text.is_empty() => {
                     let problem = "the category is empty: fill it in, or leave the row out";
@@ -75,6 +87,7 @@ impl<'a> RowReader<'a> {
                 }
                 Role::Categorical(column) => {
                     if let Some(categories) = categories {
+                        row.digest.text(text);
                         let start = row.features.len();
                         row.features.resize(start + categories.names(*column).len(), 0.0);
                         match categories.index(*column, text) {
@@ -85,7 +98,13 @@ impl<'a> RowReader<'a> {
                 }
                 Role::Feature => match self.columns.image {
                     Some(image) => row.pixels.push(pixel(text, image.max.get()).map_err(wrong)?),
-                    None => row.features.push(number(text).map_err(wrong)?),
+                    None => {
+                        let number = number(text).map_err(wrong)?;
+                        row.numbers.push((index, number));
+                        let feature = as_f32(number);
+                        row.digest.number(feature);
+                        row.features.push(feature);
+                    }
                 },
             }
         }
@@ -113,16 +132,21 @@ impl<'a> RowReader<'a> {
     }
 }
 
-fn number(text: &str) -> Result<f32, String> {
-    match text.parse::<f32>() {
-        // Adding 0 makes -0 the same as 0.
-        Ok(value) if value.is_finite() => Ok(value + 0.0),
+/// A number that f32 can hold, to its precision.
+fn number(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if (value as f32).is_finite() => Ok(value),
         _ => Err(format!("`{}` is not a finite number", shortened(text))),
     }
 }
 
+/// The number as it is kept. Adding 0 makes -0 the same as 0.
+fn as_f32(number: f64) -> f32 {
+    number as f32 + 0.0
+}
+
 /// A number to be predicted.
-fn target(text: &str) -> Result<f32, String> {
+fn target(text: &str) -> Result<f64, String> {
     number(text).map_err(|problem| {
         if text.parse::<f64>().is_ok() {
             problem

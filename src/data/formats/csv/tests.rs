@@ -296,6 +296,58 @@ fn categories_become_columns_of_their_own() {
 }
 
 #[test]
+fn columns_whose_numbers_become_equal_are_told() {
+    let mut bench = Bench::new();
+    bench.on_error = OnError::Skip;
+    // The last row is left out, so its number does not count.
+    let text = "id,time,x,y\n1,1700000000,0.1,1\n2,1700000001,0.2,16777217\n16777217,5,nan,2\n";
+    bench.file("t.csv", text.as_bytes());
+    let options = r#"{"task": "regression", "header": true}"#;
+    let train = bench.dataset(&format(options)).split(SplitName::Train).unwrap();
+    let first = (vec![1.0, 1_700_000_000.0, 0.1], vec![1.0]);
+    assert_eq!(rows(&train)[0], first);
+    let notices = bench.notices.lock().unwrap();
+    assert_eq!(notices.len(), 3, "{notices:?}");
+    assert!(notices[0].starts_with("left out: "), "{notices:?}");
+    assert!(
+        notices[1]
+            .starts_with("column `time`: `1700000001` becomes 1700000000, as numbers are kept with 24 bits"),
+        "{notices:?}"
+    );
+    assert!(
+        notices[2].starts_with("column `y`: `16777217` becomes 16777216"),
+        "{notices:?}"
+    );
+}
+
+#[test]
+fn a_new_category_does_not_reshuffle_the_splits() {
+    let mut lines: Vec<String> = (0..200)
+        .map(|row| format!("{row},{},{}\n", ["red", "blue", "green"][row % 3], row % 2))
+        .collect();
+    let splits = |lines: &[String]| {
+        let mut bench = Bench::new();
+        bench.split = shares(0.1, 0.2);
+        bench.file("t.csv", lines.concat().as_bytes());
+        let dataset = bench.dataset(&format(r#"{"categorical": [1]}"#));
+        let mut places: Vec<(String, SplitName)> = Vec::new();
+        for name in SplitName::ALL {
+            let split = dataset.split(name).unwrap();
+            places.extend((0..split.len()).map(|index| (split.origin(index), name)));
+        }
+        places.sort_unstable();
+        (dataset.columns().len(), places)
+    };
+    let (columns, before) = splits(&lines);
+    lines.push("7,amber,1\n".into());
+    let (more_columns, after) = splits(&lines);
+    assert_eq!((columns, more_columns), (4, 5));
+    // One more sample moves the ends of the splits by one, at most.
+    let moved = before.iter().filter(|place| !after.contains(place)).count();
+    assert!(moved <= 2, "{moved} moved");
+}
+
+#[test]
 fn rows_that_are_left_out_make_no_category() {
     let mut bench = Bench::new();
     let text = "red,1,a\nblue,2,b\ngreen,nan,a\n,3,b\nyellow,4,\n";

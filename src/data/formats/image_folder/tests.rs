@@ -306,12 +306,6 @@ fn folders_that_do_not_fit_are_named() {
     assert!(
         bench
             .error(&format())
-            .contains("class `bird` of the train split is missing here")
-    );
-    bench.file("pets/test/bird/x.png", &png(1));
-    assert!(
-        bench
-            .error(&format())
             .contains("bird`: this class folder has no jpg, jpeg or png")
     );
     let bench = folder();
@@ -343,6 +337,24 @@ fn folders_that_do_not_fit_are_named() {
     let bench = Bench::new();
     bench.file("1.png", &png(1));
     assert!(bench.error(&format()).contains("no class folder is here"));
+}
+
+#[test]
+fn a_class_that_is_not_tested_is_told() {
+    let bench = folder();
+    // Comes before the others, so that theirs are not the first folders' indices.
+    bench.file("pets/train/bird/x.png", &png(1));
+    let dataset = bench.dataset(&format());
+    assert_eq!(dataset.classes(), ["bird", "cat", "dog"]);
+    let test: Vec<(String, u32)> = first_pixels(&dataset, SplitName::Test)
+        .into_iter()
+        .map(|(origin, label, _)| (origin, label))
+        .collect();
+    assert_eq!(test, [("test/cat/e.png".into(), 1), ("test/dog/f.png".into(), 2)]);
+    assert_eq!(
+        *bench.notices.lock().unwrap(),
+        ["class `bird` has no sample in the test split"]
+    );
 }
 
 #[test]
