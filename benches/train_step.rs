@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use candle_core::{Device, Tensor};
 use erlen::models::{InputShape, Pass, build};
-use erlen::ops::{CrossEntropy, cross_entropy};
+use erlen::ops::{Loss, Targets, loss};
 use erlen::random::{Purpose, Stream};
 use erlen::spec::{Model, Precision, ResNet, Stem};
 
@@ -52,9 +52,10 @@ fn measure(stem: Stem, batch: usize, precision: Precision) -> Result<f64, Box<dy
     let pixels: Vec<f32> = (0..batch * input.len()).map(|_| stream.normal() as f32).collect();
     let images = Tensor::from_vec(pixels, (batch, 3, 32, 32), &device)?;
     let labels: Vec<u32> = (0..batch).map(|_| stream.below(10)).collect();
-    let options = CrossEntropy {
+    let cross_entropy = Loss::CrossEntropy {
         label_smoothing: 0.0,
-        divisor: batch as f64,
+        class_weights: None,
+        ignore_index: None,
     };
 
     let mut best = f64::INFINITY;
@@ -66,7 +67,8 @@ fn measure(stem: Stem, batch: usize, precision: Precision) -> Result<f64, Box<dy
             seed: 0,
             step,
         };
-        let loss = cross_entropy(&network.forward(&images, &pass)?, &labels, options)?;
+        let logits = network.forward(&images, &pass)?;
+        let loss = loss(&logits, Targets::Classes(&labels), &cross_entropy, batch as f64)?;
         let forward = start.elapsed();
         let gradients = loss.backward()?;
         let backward = start.elapsed() - forward;

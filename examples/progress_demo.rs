@@ -136,6 +136,7 @@ fn train(progress: &mut dyn Progress, epochs: u32) {
                 metrics,
                 samples_per_second: 5300.0,
                 seconds: 0.25,
+                phases: Default::default(),
             },
         ));
     }
@@ -333,6 +334,7 @@ impl Trial {
                 metrics,
                 samples_per_second: 5300.0,
                 seconds: 0.25,
+                phases: Default::default(),
             },
         ));
         if self.number == 7 && self.epoch == 2 {

@@ -319,7 +319,7 @@ pub enum Activity {
     },
     /// Training begins or goes on.
     TrainingStarted {
-        /// The number of trained parameters.
+        /// The number of parameters, frozen ones included.
         parameters: u64,
         /// Training samples an epoch.
         samples: u64,
@@ -348,12 +348,15 @@ pub enum Activity {
     EpochFinished {
         /// From 1.
         epoch: u32,
-        /// The history's columns: `train_loss`, `train_accuracy`, `val_loss`, `val_accuracy`, `lr`.
+        /// The history's columns: `train_loss`, `train_accuracy`, `val_loss`, `val_accuracy`, `lr`, ...
         metrics: Metrics,
         /// Training samples a second.
         samples_per_second: f64,
         /// Wall time in seconds, validation included.
         seconds: f64,
+        /// Where that time went.
+        #[serde(default)]
+        phases: PhaseSeconds,
     },
     /// What a resume needs is on disk.
     CheckpointWritten {
@@ -369,6 +372,21 @@ pub enum Activity {
         /// One line.
         message: String,
     },
+}
+
+/// Where an epoch's time went, in seconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PhaseSeconds {
+    /// Waiting for data.
+    pub data: f64,
+    /// From inputs to the loss.
+    pub forward: f64,
+    /// From the loss to gradients.
+    pub backward: f64,
+    /// From gradients to weights.
+    pub step: f64,
+    /// Judging the validation split.
+    pub validation: f64,
 }
 
 /// What a progress count counts.

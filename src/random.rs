@@ -45,6 +45,14 @@ impl Stream {
         }
     }
 
+    /// The stream without its first `4 * blocks` draws of 32 bits (modulo 2^34), which are not
+    /// computed: parts of a long stream can be drawn apart.
+    pub fn skip(mut self, blocks: u64) -> Self {
+        self.counter[0] = self.counter[0].wrapping_add(blocks as u32);
+        self.used = 4;
+        self
+    }
+
     /// 32 uniform bits.
     pub fn next_u32(&mut self) -> u32 {
         if self.used == 4 {
@@ -144,6 +152,15 @@ mod tests {
             ),
             [0xd16c_fe09, 0x94fd_cceb, 0x5001_e420, 0x2412_6ea1]
         );
+    }
+
+    #[test]
+    fn what_is_skipped_is_not_drawn() {
+        let stream = Stream::new(7, Purpose::Dropout, 1, 2);
+        let mut from_start = stream.clone();
+        let draws: Vec<u32> = (0..20).map(|_| from_start.next_u32()).collect();
+        let mut skipped = stream.skip(3);
+        assert_eq!(draws[12..], [(); 8].map(|()| skipped.next_u32()));
     }
 
     #[test]

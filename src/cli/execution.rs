@@ -14,6 +14,7 @@ use crate::exec::{self, Feeder, Machine, Options, Placement, Summary};
 use crate::plan::{Plan, StageKey};
 use crate::progress::{self, Format, Progress};
 use crate::record::{Recorder, RunInfo, git_commit};
+use crate::stages::DeviceChoice;
 
 /// The arguments that say how to run stages.
 #[derive(Debug, Args)]
@@ -21,6 +22,9 @@ pub(super) struct ExecutionArguments {
     /// The most stages at once; by default as many as the machine has cores
     #[arg(short, long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
     jobs: Option<u32>,
+    /// Where to train and evaluate: auto, cpu, cuda or cuda:N
+    #[arg(long, value_name = "DEVICE", default_value_t)]
+    device: DeviceChoice,
     /// How progress is shown
     #[arg(long, value_enum, default_value_t)]
     pub log_format: LogFormat,
@@ -65,6 +69,10 @@ impl Execution {
     /// # Errors
     /// Signals cannot be caught, or this program is not found.
     pub fn start(session: &Session, arguments: &ExecutionArguments, keep_going: bool) -> Result<Self, Fail> {
+        arguments
+            .device
+            .check()
+            .map_err(|error| Fail::Usage(error.to_string()))?;
         let stop = stop_on_signals()?;
         let machine = Machine::this();
         let program = std::env::current_exe().map_err(Fail::io("finding this program"))?;
@@ -74,6 +82,7 @@ impl Execution {
                 machine,
                 keep_going,
                 placement: Placement::Process(program),
+                device: arguments.device,
                 project: session.project.root.clone(),
                 mirrors: session.project.mirrors.clone(),
             },

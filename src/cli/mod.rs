@@ -14,6 +14,7 @@ mod check;
 mod execution;
 mod fail;
 mod gather;
+mod get;
 mod graph;
 mod plan;
 mod plot;
@@ -61,6 +62,8 @@ enum Command {
     Table(table::Arguments),
     /// Show the results behind a table's cell
     Show(show::Arguments),
+    /// Copy a stage's result out of the store
+    Get(get::Arguments),
     /// Write a page with everything that is known: results, plots, where they come from
     Report(report::Arguments),
     /// Write the plots of the page as files of their own
@@ -92,6 +95,7 @@ pub fn main() -> u8 {
         Command::Sweep(arguments) => sweep::run(&arguments),
         Command::Table(arguments) => table::run(&arguments),
         Command::Show(arguments) => show::run(&arguments),
+        Command::Get(arguments) => get::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
         Command::Plot(arguments) => plot::run(&arguments),
         Command::Graph(arguments) => graph::run(&arguments),

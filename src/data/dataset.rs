@@ -1,5 +1,10 @@
 //! Reading a dataset file.
 
+mod bytes;
+mod contents;
+#[cfg(test)]
+mod tests;
+
 use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -7,14 +12,17 @@ use std::sync::Arc;
 
 use memmap2::Mmap;
 
+use super::decode::decode;
 use super::error::DataError;
-use super::layout::{
-    ALIGNMENT, FILE_NAME, Header, MAGIC, Origins, PROLOGUE, Samples, Section, Targets, VERSION,
-};
+use super::layout::FILE_NAME;
 use super::shape::SampleShape;
-use crate::spec::SplitName;
+use crate::spec::{Color, SplitName, Task};
+use bytes::{item, read_f32, read_u32, spelt};
+use contents::{Contents, SampleData, TargetData};
 
-/// A prepared dataset, mapped into memory: samples, labels, splits. Clones share the map.
+/// A prepared dataset, mapped into memory: samples, targets, splits. Clones share the map.
+///
+/// It may be larger than memory: the system keeps of the file what is in use.
 #[derive(Clone, Debug)]
 pub struct Dataset {
     inner: Arc<Inner>,
@@ -32,14 +40,7 @@ pub struct Split {
 struct Inner {
     map: Mmap,
     path: PathBuf,
-    shape: SampleShape,
-    classes: Vec<String>,
-    columns: Vec<String>,
-    splits: Vec<(SplitName, Range<usize>)>,
-    samples: Range<usize>,
-    labels: Range<usize>,
-    origin_ends: Range<usize>,
-    origin_text: Range<usize>,
+    contents: Contents,
 }
 
 impl Dataset {
@@ -53,30 +54,55 @@ impl Dataset {
         // SAFETY: the map is only read. The file belongs to an artifact, which nobody changes: the
         // store keeps its files read-only and replaces them by renaming, which leaves maps whole.
         let map = unsafe { Mmap::map(&file) }.map_err(DataError::io("map", &path))?;
-        let inner = Inner::parse(map, &path).map_err(|problem| DataError::Dataset { path, problem })?;
-        Ok(Self {
-            inner: Arc::new(inner),
-        })
+        match Contents::parse(&map) {
+            Ok(contents) => Ok(Self {
+                inner: Arc::new(Inner { map, path, contents }),
+            }),
+            Err(problem) => Err(DataError::Dataset { path, problem }),
+        }
     }
 
     /// The shape of every sample.
     pub fn shape(&self) -> SampleShape {
-        self.inner.shape
+        self.inner.contents.shape
     }
 
-    /// The classes' names; a label is an index into them.
+    /// What is to be predicted.
+    pub fn task(&self) -> Task {
+        self.inner.contents.targets.task()
+    }
+
+    /// The classes' names, which a label is an index into, or the names of the labels that may each
+    /// apply. Empty in a regression.
     pub fn classes(&self) -> &[String] {
-        &self.inner.classes
+        match &self.inner.contents.targets {
+            TargetData::Classes { names, .. } | TargetData::Labels { names, .. } => names,
+            TargetData::Values { .. } => &[],
+        }
+    }
+
+    /// The names of the numbers to be predicted in a regression; empty in other tasks.
+    pub fn targets(&self) -> &[String] {
+        match &self.inner.contents.targets {
+            TargetData::Values { names, .. } => names,
+            TargetData::Classes { .. } | TargetData::Labels { .. } => &[],
+        }
+    }
+
+    /// The number of classes, labels or numbers: of what a model gives for each sample.
+    pub fn outputs(&self) -> usize {
+        self.inner.contents.targets.names().len()
     }
 
     /// The feature columns' names; empty for images.
     pub fn columns(&self) -> &[String] {
-        &self.inner.columns
+        &self.inner.contents.columns
     }
 
     /// A split, if the dataset has it.
     pub fn split(&self, name: SplitName) -> Option<Split> {
-        let (_, indices) = self.inner.splits.iter().find(|(other, _)| *other == name)?;
+        let mut splits = self.inner.contents.splits.iter();
+        let (_, indices) = splits.find(|(other, _)| *other == name)?;
         Some(Split {
             inner: Arc::clone(&self.inner),
             name,
@@ -86,7 +112,7 @@ impl Dataset {
 
     /// The splits that there are: train, then val, then test.
     pub fn splits(&self) -> impl Iterator<Item = SplitName> {
-        self.inner.splits.iter().map(|(name, _)| *name)
+        self.inner.contents.splits.iter().map(|(name, _)| *name)
     }
 
     /// The file.
@@ -113,61 +139,180 @@ impl Split {
 
     /// The shape of every sample.
     pub fn shape(&self) -> SampleShape {
-        self.inner.shape
+        self.inner.contents.shape
     }
 
-    /// The number of classes.
+    /// What is to be predicted.
+    pub fn task(&self) -> Task {
+        self.inner.contents.targets.task()
+    }
+
+    /// The number of classes, labels or numbers: of what a model gives for each sample.
+    pub fn outputs(&self) -> usize {
+        self.inner.contents.targets.names().len()
+    }
+
+    /// The number of classes, or of labels that may each apply; 0 in a regression.
     pub fn classes(&self) -> usize {
-        self.inner.classes.len()
+        match self.task() {
+            Task::Classification | Task::MultiLabel => self.outputs(),
+            Task::Regression => 0,
+        }
     }
 
-    /// The class of sample `index`. Panics unless `index < len()`.
+    /// In a classification, the class of sample `index`. Panics in other tasks, and unless
+    /// `index < len()`.
     pub fn label(&self, index: usize) -> u32 {
-        read_u32(&self.inner.map[self.inner.labels.clone()], self.position(index))
+        match &self.inner.contents.targets {
+            TargetData::Classes { data, .. } => read_u32(&self.inner.map[data.clone()], self.position(index)),
+            TargetData::Labels { .. } | TargetData::Values { .. } => {
+                panic!("only a classification has one label a sample")
+            }
+        }
+    }
+
+    /// Copies what is to be predicted for sample `index` into `out`: 0 or 1 for each label, or
+    /// numbers. Panics in a classification, unless `index < len()`, and unless `out` has
+    /// `outputs()` values.
+    pub fn values(&self, index: usize, out: &mut [f32]) {
+        assert_eq!(out.len(), self.outputs(), "the buffer has another length");
+        let position = self.position(index);
+        match &self.inner.contents.targets {
+            TargetData::Labels { data, .. } => {
+                let labels = item(&self.inner.map[data.clone()], position, out.len());
+                for (value, label) in out.iter_mut().zip(labels) {
+                    *value = f32::from(*label);
+                }
+            }
+            TargetData::Values { data, .. } => {
+                let values = item(&self.inner.map[data.clone()], position, 4 * out.len());
+                read_features(values, out);
+            }
+            TargetData::Classes { .. } => panic!("a classification has a label a sample, no values"),
+        }
+    }
+
+    /// In a regression, the mean and the (population) standard deviation of each number over the
+    /// split's samples, summed in f64 in the samples' order. A deviation of 0 becomes 1. Both are
+    /// empty in other tasks.
+    pub fn target_moments(&self) -> (Vec<f64>, Vec<f64>) {
+        if self.task() != Task::Regression {
+            return (Vec::new(), Vec::new());
+        }
+        let total = self.len().max(1) as f64;
+        let mut values = vec![0f32; self.outputs()];
+        let mut mean = vec![0f64; values.len()];
+        for index in 0..self.len() {
+            self.values(index, &mut values);
+            for (mean, value) in mean.iter_mut().zip(&values) {
+                *mean += f64::from(*value);
+            }
+        }
+        mean.iter_mut().for_each(|mean| *mean /= total);
+        let mut deviation = vec![0f64; values.len()];
+        for index in 0..self.len() {
+            self.values(index, &mut values);
+            for ((sum, mean), value) in deviation.iter_mut().zip(&mean).zip(&values) {
+                *sum += (f64::from(*value) - mean).powi(2);
+            }
+        }
+        for deviation in &mut deviation {
+            *deviation = (*deviation / total).sqrt();
+            if *deviation == 0.0 {
+                *deviation = 1.0;
+            }
+        }
+        (mean, deviation)
     }
 
     /// Where sample `index` comes from, such as `test/cat/0001.jpg` or `digits.csv:12`.
     /// Panics unless `index < len()`.
     pub fn origin(&self, index: usize) -> String {
-        let ends = &self.inner.map[self.inner.origin_ends.clone()];
-        let text = &self.inner.map[self.inner.origin_text.clone()];
-        let position = self.position(index);
-        let start = if position == 0 {
-            0
-        } else {
-            read_u64(ends, position - 1) as usize
-        };
-        let end = read_u64(ends, position) as usize;
-        String::from_utf8_lossy(&text[start..end]).into_owned()
+        let contents = &self.inner.contents;
+        let ends = &self.inner.map[contents.origin_ends.clone()];
+        let text = &self.inner.map[contents.origin_text.clone()];
+        String::from_utf8_lossy(spelt(text, ends, self.position(index))).into_owned()
     }
 
-    /// Copies sample `index` into `out`: pixels scaled to `[0, 1]` in `[C, H, W]` order, features as
-    /// they are. Panics unless `index < len()` and `out` has the shape's length.
-    pub fn read_sample(&self, index: usize, out: &mut [f32]) {
+    /// Reads sample `index` into `out`, whatever that held before, and gives its shape: pixels
+    /// scaled to `[0, 1]` in `[C, H, W]` order, features as they are. Panics unless `index < len()`.
+    ///
+    /// # Errors
+    /// The sample is an image file that cannot be decoded.
+    pub fn read_sample(&self, index: usize, out: &mut Vec<f32>) -> Result<SampleShape, DataError> {
+        out.clear();
+        if let RawSample::Features(bytes) = self.raw_sample(index) {
+            out.resize(bytes.len() / 4, 0.0);
+            read_features(bytes, out);
+            return Ok(self.shape());
+        }
+        let mut pixels = Vec::new();
+        let [height, width] = self.read_image(index, &mut pixels)?;
+        out.extend(pixels.iter().map(|pixel| f32::from(*pixel) / 255.0));
+        Ok(SampleShape::Image {
+            channels: self.shape().channels(),
+            height,
+            width,
+        })
+    }
+
+    /// Copies or decodes the image `index` into `pixels`, whatever that held before, and gives its
+    /// height and width.
+    pub(super) fn read_image(&self, index: usize, pixels: &mut Vec<u8>) -> Result<[usize; 2], DataError> {
         match self.raw_sample(index) {
-            RawSample::Pixels(pixels) => {
-                assert_eq!(out.len(), pixels.len(), "the buffer has another shape");
-                for (value, pixel) in out.iter_mut().zip(pixels) {
-                    *value = f32::from(*pixel) / 255.0;
+            RawSample::Pixels { pixels: found, size } => {
+                pixels.clear();
+                pixels.extend_from_slice(found);
+                Ok(size)
+            }
+            RawSample::File { bytes, color } => {
+                let size = decode(bytes, color, None, pixels).map_err(|problem| self.bad(index, &problem))?;
+                match self.shape() {
+                    SampleShape::Image { height, width, .. } if size != [height, width] => {
+                        let problem = format!(
+                            "it has {}x{} pixels (height x width) and should have {height}x{width}",
+                            size[0], size[1]
+                        );
+                        Err(self.bad(index, &problem))
+                    }
+                    _ => Ok(size),
                 }
             }
-            RawSample::Features(bytes) => read_features(bytes, out),
+            RawSample::Features(_) => Err(DataError::Options("a table has no images".into())),
+        }
+    }
+
+    /// The error that something is wrong with sample `index`.
+    pub(super) fn bad(&self, index: usize, problem: &str) -> DataError {
+        DataError::Dataset {
+            path: self.inner.path.clone(),
+            problem: format!("sample `{}`: {problem}", self.origin(index)),
         }
     }
 
     /// Sample `index` as it lies in the file.
     pub(super) fn raw_sample(&self, index: usize) -> RawSample<'_> {
         let inner = &*self.inner;
-        let samples = &inner.map[inner.samples.clone()];
         let position = self.position(index);
-        match inner.shape {
-            SampleShape::Image { .. } => {
-                let len = inner.shape.len();
-                RawSample::Pixels(&samples[position * len..][..len])
+        match &inner.contents.samples {
+            SampleData::Pixels { size, len, data } => RawSample::Pixels {
+                pixels: item(&inner.map[data.clone()], position, *len),
+                size: *size,
+            },
+            SampleData::Features { columns, data } => {
+                RawSample::Features(item(&inner.map[data.clone()], position, columns * 4))
             }
-            SampleShape::Features { columns } => {
-                RawSample::Features(&samples[position * columns * 4..][..columns * 4])
+            SampleData::Images { sizes, ends, data } => {
+                let sizes = &inner.map[sizes.clone()];
+                RawSample::Pixels {
+                    pixels: spelt(&inner.map[data.clone()], &inner.map[ends.clone()], position),
+                    size: [0, 1].map(|side| read_u32(sizes, 2 * position + side) as usize),
+                }
             }
+            SampleData::Files { color, ends, data } => RawSample::File {
+                bytes: spelt(&inner.map[data.clone()], &inner.map[ends.clone()], position),
+                color: *color,
+            },
         }
     }
 
@@ -179,304 +324,18 @@ impl Split {
 
 /// A sample as it lies in the file.
 pub(super) enum RawSample<'a> {
-    /// `[C, H, W]`.
-    Pixels(&'a [u8]),
+    /// `[C, H, W]`, with height and width.
+    Pixels { pixels: &'a [u8], size: [usize; 2] },
+    /// An image file, to be decoded to `color`.
+    File { bytes: &'a [u8], color: Color },
     /// Little-endian f32.
     Features(&'a [u8]),
 }
 
+/// Little-endian f32 as numbers. Panics unless there are as many as `out` has room for.
 pub(super) fn read_features(bytes: &[u8], out: &mut [f32]) {
-    let (values, _) = bytes.as_chunks::<4>();
-    assert_eq!(out.len(), values.len(), "the buffer has another shape");
-    for (value, bytes) in out.iter_mut().zip(values) {
-        *value = f32::from_le_bytes(*bytes);
-    }
-}
-
-impl Inner {
-    fn parse(map: Mmap, path: &Path) -> Result<Self, String> {
-        let header = read_header(&map)?;
-        let count = usize::try_from(header.count)
-            .ok()
-            .filter(|count| u32::try_from(*count).is_ok())
-            .ok_or("it claims more samples than can be")?;
-        let (shape, columns, samples) = match header.samples {
-            Samples::Pixels { shape, data } => {
-                let SampleShape::Image { .. } = shape else {
-                    return Err("its pixels have no image's shape".into());
-                };
-                let len = shape.checked_len().ok_or("its images are empty")?;
-                (shape, Vec::new(), array(&map, data, count, len, "samples")?)
-            }
-            Samples::Features { columns, data } => {
-                let shape = SampleShape::Features {
-                    columns: columns.len(),
-                };
-                let len = shape.checked_len().ok_or("it has no feature columns")?;
-                (shape, columns, array(&map, data, count, len * 4, "samples")?)
-            }
-        };
-        let Targets::Classes { classes, data } = header.targets;
-        let labels = array(&map, data, count, 4, "labels")?;
-        check_labels(&map[labels.clone()], classes.len())?;
-
-        let mut splits = Vec::new();
-        for (name, section) in header.splits {
-            let len = usize::try_from(section.length / 4).map_err(|_| "a split is too long")?;
-            let indices = array(&map, section, len, 4, name.as_str())?;
-            check_rising(&map[indices.clone()], count, name)?;
-            splits.push((name, indices));
-        }
-        if !matches!(splits.first(), Some((SplitName::Train, _))) {
-            return Err("it has no train split".into());
-        }
-
-        let Origins { ends, text } = header.origins;
-        let origin_ends = array(&map, ends, count, 8, "origins")?;
-        let text_len = usize::try_from(text.length).map_err(|_| "its origins are too long")?;
-        let origin_text = array(&map, text, text_len, 1, "origins")?;
-        check_ends(&map[origin_ends.clone()], text.length)?;
-        Ok(Self {
-            map,
-            path: path.to_owned(),
-            shape,
-            classes,
-            columns,
-            splits,
-            samples,
-            labels,
-            origin_ends,
-            origin_text,
-        })
-    }
-}
-
-fn read_header(map: &[u8]) -> Result<Header, String> {
-    if map.len() < PROLOGUE || map[..8] != MAGIC {
-        return Err("it does not begin as a dataset does".into());
-    }
-    let version = read_u32(&map[8..12], 0);
-    if version != VERSION {
-        return Err(format!(
-            "it has version {version} of the layout, and this Erlen reads version {VERSION}"
-        ));
-    }
-    let [offset, length, total] = [0, 1, 2].map(|index| read_u64(&map[16..40], index));
-    if total != map.len() as u64 {
-        return Err(format!("it has {} bytes and should have {total}", map.len()));
-    }
-    let json = offset
-        .checked_add(length)
-        .filter(|end| *end == total && offset >= PROLOGUE as u64)
-        .map(|end| &map[offset as usize..end as usize])
-        .ok_or("its header lies outside the file")?;
-    serde_json::from_slice(json).map_err(|error| format!("its header is not right: {error}"))
-}
-
-/// The bytes of `count` items of `item` bytes each, if `section` is just that and in the file.
-fn array(
-    map: &[u8],
-    section: Section,
-    count: usize,
-    item: usize,
-    what: &str,
-) -> Result<Range<usize>, String> {
-    let wanted = count.checked_mul(item).map(|length| length as u64);
-    if wanted != Some(section.length) {
-        return Err(format!(
-            "its {what} have {} bytes, which is not right",
-            section.length
-        ));
-    }
-    let end = section.offset.checked_add(section.length);
-    match end {
-        Some(end) if end <= map.len() as u64 && section.offset.is_multiple_of(ALIGNMENT) => {
-            Ok(section.offset as usize..end as usize)
-        }
-        _ => Err(format!("its {what} lie outside the file or are not aligned")),
-    }
-}
-
-fn check_labels(labels: &[u8], classes: usize) -> Result<(), String> {
-    let wrong = (0..labels.len() / 4).find(|index| read_u32(labels, *index) as usize >= classes);
-    match wrong {
-        Some(index) => Err(format!(
-            "sample {index} has label {}, and there are {classes} classes",
-            read_u32(labels, index)
-        )),
-        None => Ok(()),
-    }
-}
-
-fn check_rising(indices: &[u8], count: usize, name: SplitName) -> Result<(), String> {
-    let mut least = 0;
-    for position in 0..indices.len() / 4 {
-        let index = read_u32(indices, position) as usize;
-        if index < least || index >= count {
-            return Err(format!(
-                "the indices of its {} split are not right",
-                name.as_str()
-            ));
-        }
-        least = index + 1;
-    }
-    Ok(())
-}
-
-fn check_ends(ends: &[u8], length: u64) -> Result<(), String> {
-    let mut least = 0;
-    for index in 0..ends.len() / 8 {
-        let end = read_u64(ends, index);
-        if end < least || end > length {
-            return Err("the origins of its samples are not right".into());
-        }
-        least = end;
-    }
-    Ok(())
-}
-
-fn read_u32(bytes: &[u8], index: usize) -> u32 {
-    let (values, _) = bytes.as_chunks::<4>();
-    u32::from_le_bytes(values[index])
-}
-
-fn read_u64(bytes: &[u8], index: usize) -> u64 {
-    let (values, _) = bytes.as_chunks::<8>();
-    u64::from_le_bytes(values[index])
-}
-
-#[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::data::writer::{DatasetWriter, Sample};
-
-    fn names(count: u32) -> Vec<String> {
-        (0..count).map(|index| format!("class {index}")).collect()
-    }
-
-    proptest! {
-        #[test]
-        fn reads_what_was_written(
-            columns in 1usize..6,
-            samples in prop::collection::vec((any::<u32>(), 0u32..3, 0usize..3, "\\PC{0,8}"), 1..40),
-        ) {
-            let folder = tempfile::tempdir().unwrap();
-            let shape = SampleShape::Features { columns };
-            let names_of_columns: Vec<String> = (0..columns).map(|index| format!("f{index}")).collect();
-            let mut writer = DatasetWriter::create(folder.path(), shape, names_of_columns.clone()).unwrap();
-            let row = |value: u32| -> Vec<f32> {
-                (0..columns).map(|column| value as f32 / (column as f32 + 1.0)).collect()
-            };
-            for (value, _, _, origin) in &samples {
-                writer.push(Sample::Features(&row(*value)), origin).unwrap();
-            }
-            let labels: Vec<u32> = samples.iter().map(|sample| sample.1).collect();
-            let mut splits: Vec<SplitName> = samples.iter().map(|sample| SplitName::ALL[sample.2]).collect();
-            splits[0] = SplitName::Train;
-            writer.finish(names(3), &labels, &splits).unwrap();
-
-            let dataset = Dataset::open(folder.path()).unwrap();
-            prop_assert_eq!(dataset.shape(), shape);
-            prop_assert_eq!(dataset.columns(), &names_of_columns[..]);
-            prop_assert_eq!(dataset.classes(), &names(3)[..]);
-            for name in SplitName::ALL {
-                let members: Vec<usize> = (0..samples.len()).filter(|index| splits[*index] == name).collect();
-                let split = dataset.split(name);
-                prop_assert_eq!(split.as_ref().map_or(0, Split::len), members.len());
-                prop_assert_eq!(dataset.splits().any(|other| other == name), !members.is_empty());
-                for (index, member) in members.into_iter().enumerate() {
-                    let split = split.as_ref().unwrap();
-                    let mut read = vec![0f32; columns];
-                    split.read_sample(index, &mut read);
-                    prop_assert_eq!(read, row(samples[member].0));
-                    prop_assert_eq!(split.label(index), labels[member]);
-                    prop_assert_eq!(&split.origin(index), &samples[member].3);
-                }
-            }
-        }
-
-        #[test]
-        fn damage_is_an_error_or_harmless(at in 0usize..2000, value in any::<u8>(), cut in 0usize..2000) {
-            let folder = tempfile::tempdir().unwrap();
-            let path = folder.path().join(FILE_NAME);
-            crate::data::testing::images(folder.path(), 3);
-            let mut bytes = fs::read(&path).unwrap();
-            let at = at % bytes.len();
-            bytes[at] = value;
-            fs::write(&path, &bytes).unwrap();
-            if let Ok(dataset) = Dataset::open(folder.path()) {
-                // Whatever was accepted can be read.
-                for name in dataset.splits() {
-                    let split = dataset.split(name).unwrap();
-                    for index in 0..split.len() {
-                        let mut sample = vec![0f32; split.shape().len()];
-                        split.read_sample(index, &mut sample);
-                        prop_assert!((split.label(index) as usize) < dataset.classes().len());
-                        split.origin(index);
-                    }
-                }
-            }
-            fs::remove_file(&path).unwrap();
-            fs::write(&path, &bytes[..cut % bytes.len()]).unwrap();
-            prop_assert!(Dataset::open(folder.path()).is_err());
-        }
-    }
-
-    #[test]
-    fn foreign_files_are_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join(FILE_NAME);
-        let error = || Dataset::open(folder.path()).unwrap_err().to_string();
-        assert!(error().contains("cannot open"));
-        for bytes in [&b""[..], &[0; 200], b"ERLENDAT"] {
-            fs::write(&path, bytes).unwrap();
-            let error = error();
-            assert!(
-                error.contains("is not a usable dataset") || error.contains("cannot map"),
-                "{error}"
-            );
-        }
-        fs::remove_file(&path).unwrap();
-        crate::data::testing::images(folder.path(), 2);
-        let whole = fs::read(&path).unwrap();
-        for (at, value, expected) in [
-            (
-                8,
-                2,
-                "it has version 2 of the layout, and this Erlen reads version 1",
-            ),
-            (32, 1, "bytes and should have"),
-            // Two images of 192 bytes follow the first 64; then come the labels.
-            (64 + 2 * 192, 2, "sample 0 has label 2, and there are 2 classes"),
-            (
-                64 + 2 * 192 + 64,
-                1,
-                "the indices of its train split are not right",
-            ),
-        ] {
-            let mut bytes = whole.clone();
-            bytes[at] = value;
-            fs::remove_file(&path).unwrap();
-            fs::write(&path, bytes).unwrap();
-            let error = error();
-            assert!(error.contains(expected), "{error}");
-        }
-    }
-
-    #[test]
-    fn a_dropped_writer_leaves_nothing() {
-        let folder = tempfile::tempdir().unwrap();
-        let shape = SampleShape::Features { columns: 1 };
-        let mut writer = DatasetWriter::create(folder.path(), shape, vec!["x".into()]).unwrap();
-        writer.push(Sample::Features(&[1.0]), "a").unwrap();
-        assert!(writer.push(Sample::Features(&[1.0, 2.0]), "b").is_err());
-        assert!(writer.push(Sample::Pixels(&[1]), "b").is_err());
-        assert!(writer.finish(names(1), &[1], &[SplitName::Train]).is_err());
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
-        assert!(DatasetWriter::create(folder.path(), shape, Vec::new()).is_err());
+    assert_eq!(out.len() * 4, bytes.len(), "the buffer has another shape");
+    for (index, value) in out.iter_mut().enumerate() {
+        *value = read_f32(bytes, index);
     }
 }

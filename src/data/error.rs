@@ -44,6 +44,16 @@ pub enum DataError {
 }
 
 impl DataError {
+    /// Images of various sizes, where a network needs one size.
+    pub fn various_sizes() -> Self {
+        Self::Options(
+            "the network needs images of one size, and the dataset's images have various sizes: add `resize: \
+             {size: [height, width]}` or `random_resized_crop` to `augment` (and `resize` to \
+             `eval_transforms`), or `size: [height, width]` to the preprocess stage's format"
+                .into(),
+        )
+    }
+
     /// An [`DataError::Io`] maker for `map_err`.
     pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io {

@@ -1,22 +1,37 @@
 //! Where the formats deliver their samples.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use super::digest::{ContentDigest, digest_features, digest_pixels};
 use super::error::DataError;
 use super::labels::Classes;
 use super::prepare::Prepared;
 use super::shape::SampleShape;
-use super::split::{ContentDigest, Shares, carve};
+use super::split::{Shares, carve_all, carve_classes};
 use super::writer::{DatasetWriter, Sample};
 use crate::event::{Monitor, Unit};
-use crate::spec::{self, OnError, SplitName};
+use crate::spec::{self, Color, OnError, SplitName, Task};
 
 /// How many bad samples or ignored files are named; the rest is counted.
 const NAMED: u64 = 10;
 
-/// Takes the samples of a format, writes them, and remembers what the splits are decided by.
+/// What is to be predicted for a sample.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Target<'a> {
+    /// Its class, which may still be renumbered by the classes at the end.
+    Class(u32),
+    /// 0 or 1 for each label, or numbers.
+    Values(&'a [f32]),
+}
+
+/// Takes the samples of a format, writes them, and remembers what the splits are decided by: 21
+/// bytes a sample, however large the samples are. That is at most 64 bytes a sample at any moment,
+/// as vectors grow by doubling, and samples' indices are sorted in the end.
 pub(super) struct Intake<'a> {
     folder: &'a Path,
     on_error: OnError,
@@ -55,6 +70,7 @@ impl<'a> Intake<'a> {
     }
 
     /// The shape of all samples, before the first of them. A later call must name the same shape.
+    /// They have classes.
     pub fn begin(&mut self, shape: SampleShape, columns: &[String], place: &Path) -> Result<(), DataError> {
         match &self.writer {
             None => {
@@ -72,20 +88,59 @@ impl<'a> Intake<'a> {
         }
     }
 
-    /// Takes a sample. `label` may still be renumbered by the classes at the end.
+    /// The shape of all samples for which `names` are to be predicted, before the first of them.
+    pub fn begin_values(
+        &mut self,
+        shape: SampleShape,
+        columns: &[String],
+        task: Task,
+        names: &[String],
+    ) -> Result<(), DataError> {
+        let writer = DatasetWriter::create(self.folder, shape, columns.to_vec())?;
+        self.writer = Some(writer.predicting(task, names.to_vec())?);
+        Ok(())
+    }
+
+    /// All samples are image files with classes, to be decoded to `color`.
+    pub fn begin_files(&mut self, color: Color) -> Result<(), DataError> {
+        self.writer = Some(DatasetWriter::create_files(self.folder, color)?);
+        Ok(())
+    }
+
+    /// Takes a sample.
     pub fn push(
         &mut self,
         split: SplitName,
-        label: u32,
+        target: Target<'_>,
         sample: Sample<'_>,
+        origin: &str,
+    ) -> Result<(), DataError> {
+        let digest = match sample {
+            Sample::Pixels(pixels) | Sample::Image { pixels, .. } => digest_pixels(pixels),
+            Sample::File { bytes, .. } => digest_pixels(bytes),
+            Sample::Features(features) => digest_features(features),
+        };
+        self.push_digested(split, target, sample, digest, origin)
+    }
+
+    /// Takes a sample whose content has the digest `digest`.
+    pub fn push_digested(
+        &mut self,
+        split: SplitName,
+        target: Target<'_>,
+        sample: Sample<'_>,
+        digest: ContentDigest,
         origin: &str,
     ) -> Result<(), DataError> {
         let writer = self.writer.as_mut();
         let writer = writer.ok_or_else(|| DataError::Options("no shape is known yet".into()))?;
         writer.push(sample, origin)?;
-        self.labels.push(label);
+        match target {
+            Target::Class(label) => self.labels.push(label),
+            Target::Values(values) => writer.push_values(values)?,
+        }
         self.splits.push(split);
-        self.digests.push(content_digest(sample));
+        self.digests.push(digest);
         self.tick()
     }
 
@@ -130,12 +185,13 @@ impl<'a> Intake<'a> {
 
     fn tell(&mut self) {
         self.told = Instant::now();
-        let done = self.labels.len() as u64 + self.skipped;
+        let done = self.splits.len() as u64 + self.skipped;
         self.monitor.progress("read", done, self.total, Unit::Samples);
     }
 
-    /// Decides the splits and completes the dataset.
-    pub fn finish(mut self, classes: Classes, split: &spec::Split) -> Result<Prepared, DataError> {
+    /// Decides the splits and completes the dataset. `classes` are given just where every sample came
+    /// with a class.
+    pub fn finish(mut self, classes: Option<Classes>, split: &spec::Split) -> Result<Prepared, DataError> {
         self.tell();
         for (count, what) in [
             (self.skipped, "unreadable samples left out"),
@@ -146,31 +202,61 @@ impl<'a> Intake<'a> {
                     .warn(format!("{count} {what}, the first {NAMED} of them named above"));
             }
         }
-        if let Some(renumbered) = &classes.renumbered {
-            self.labels
-                .iter_mut()
-                .for_each(|label| *label = renumbered[*label as usize]);
-        }
         let shares = self.shares(split);
-        carve(
-            shares,
-            &classes.names,
-            &self.labels,
-            &self.digests,
-            &mut self.splits,
-        )?;
-        let counts = self.counts(&classes)?;
+        let counts = match &classes {
+            Some(classes) => self.split_classes(shares, classes)?,
+            None => self.split_values(shares)?,
+        };
         self.tell_leaks();
         let Some(writer) = self.writer.take() else {
             return Err(DataError::Options("the input has no readable sample".into()));
         };
         let prepared = Prepared {
             splits: counts,
-            classes: classes.names.len(),
+            classes: classes.as_ref().map_or(0, |classes| classes.names.len()),
             skipped: self.skipped,
         };
-        writer.finish(classes.names, &self.labels, &self.splits)?;
+        match classes {
+            Some(classes) => writer.finish(classes.names, &self.labels, &self.splits)?,
+            None => writer.finish_values(&self.splits)?,
+        }
         Ok(prepared)
+    }
+
+    /// Gives labels their final numbers and decides the splits. The number of samples in each.
+    fn split_classes(
+        &mut self,
+        shares: Shares,
+        classes: &Classes,
+    ) -> Result<BTreeMap<SplitName, u64>, DataError> {
+        if let Some(renumbered) = &classes.renumbered {
+            self.labels
+                .iter_mut()
+                .for_each(|label| *label = renumbered[*label as usize]);
+        }
+        carve_classes(
+            shares,
+            &classes.names,
+            &self.labels,
+            &self.digests,
+            &mut self.splits,
+        )?;
+        self.counts(classes)
+    }
+
+    /// Decides the splits of samples without classes. The number of samples in each.
+    fn split_values(&mut self, shares: Shares) -> Result<BTreeMap<SplitName, u64>, DataError> {
+        if !self.splits.contains(&SplitName::Train) {
+            return Err(DataError::Options(
+                "the input has no readable training sample".into(),
+            ));
+        }
+        carve_all(shares, &self.digests, &mut self.splits)?;
+        let mut counts = BTreeMap::new();
+        for split in &self.splits {
+            *counts.entry(*split).or_default() += 1;
+        }
+        Ok(counts)
     }
 
     /// The shares of those splits that the files do not have.
@@ -232,18 +318,16 @@ impl<'a> Intake<'a> {
 
     /// Warns of samples that are trained on and measured on: the input's own splits may overlap.
     fn tell_leaks(&self) {
-        let mut samples: Vec<(ContentDigest, SplitName)> = self
-            .digests
-            .iter()
-            .copied()
-            .zip(self.splits.iter().copied())
-            .collect();
-        samples.sort_unstable();
+        let digest = |index: &u32| self.digests[*index as usize];
+        let split = |index: &u32| self.splits[*index as usize];
+        // A dataset holds fewer than 2^32 samples.
+        let mut samples: Vec<u32> = (0..self.splits.len() as u32).collect();
+        samples.sort_unstable_by_key(|index| (digest(index), split(index)));
         let mut leaks: BTreeMap<SplitName, u64> = BTreeMap::new();
-        for equal in samples.chunk_by(|left, right| left.0 == right.0) {
-            if equal[0].1 == SplitName::Train {
-                for (_, split) in equal.iter().filter(|(_, split)| *split != SplitName::Train) {
-                    *leaks.entry(*split).or_default() += 1;
+        for equal in samples.chunk_by(|left, right| digest(left) == digest(right)) {
+            if split(&equal[0]) == SplitName::Train {
+                for split in equal.iter().map(split).filter(|split| *split != SplitName::Train) {
+                    *leaks.entry(split).or_default() += 1;
                 }
             }
         }
@@ -253,133 +337,5 @@ impl<'a> Intake<'a> {
                 split.as_str()
             ));
         }
-    }
-}
-
-fn content_digest(sample: Sample<'_>) -> ContentDigest {
-    let mut hasher = blake3::Hasher::new();
-    match sample {
-        Sample::Pixels(pixels) => {
-            hasher.update(pixels);
-        }
-        Sample::Features(features) => {
-            for feature in features {
-                hasher.update(&feature.to_le_bytes());
-            }
-        }
-    }
-    let mut digest = ContentDigest::default();
-    digest.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
-    digest
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-    use std::sync::atomic::AtomicBool;
-
-    use super::*;
-    use crate::data::prepare::prepare;
-    use crate::data::testing::{Bench, shares};
-    use crate::spec::{Cifar10, Format};
-
-    fn digest_of(values: &[f32]) -> ContentDigest {
-        content_digest(Sample::Features(values))
-    }
-
-    #[test]
-    fn splits_of_the_input_stay_and_overlaps_are_told() {
-        let bench = Bench::new();
-        let monitor = Monitor::silent();
-        let output = bench.output();
-        let mut intake = Intake::new(&output, OnError::Fail, &monitor);
-        let columns = ["x".to_owned()];
-        intake
-            .begin(SampleShape::Features { columns: 1 }, &columns, &output)
-            .unwrap();
-        for value in 0..20u8 {
-            let split = if value < 4 {
-                SplitName::Test
-            } else {
-                SplitName::Train
-            };
-            let values = [f32::from(value)];
-            intake
-                .push(split, u32::from(value % 2), Sample::Features(&values), "x")
-                .unwrap();
-        }
-        let classes = Classes::known(vec!["even".into(), "odd".into()]);
-        let prepared = intake.finish(classes, &shares(0.25, 0.5)).unwrap();
-        let counts: Vec<u64> = prepared.splits.values().copied().collect();
-        assert_eq!(counts, [12, 4, 4]);
-    }
-
-    #[test]
-    fn equal_samples_in_two_splits_are_told() {
-        let bench = Bench::new();
-        let output = bench.output();
-        let notices = Arc::clone(&bench.notices);
-        let emit = move |activity| {
-            if let crate::event::Activity::Notice { message, .. } = activity {
-                notices.lock().unwrap().push(message);
-            }
-        };
-        let monitor = Monitor::new(emit, Arc::default());
-        let mut intake = Intake::new(&output, OnError::Fail, &monitor);
-        intake
-            .begin(SampleShape::Features { columns: 1 }, &["x".to_owned()], &output)
-            .unwrap();
-        for (split, label, value) in [
-            (SplitName::Train, 0, 1.0f32),
-            (SplitName::Train, 1, 2.0),
-            (SplitName::Test, 0, 1.0),
-            (SplitName::Test, 1, 3.0),
-        ] {
-            intake
-                .push(split, label, Sample::Features(&[value]), "x")
-                .unwrap();
-        }
-        intake
-            .finish(
-                Classes::known(vec!["a".into(), "b".into()]),
-                &spec::Split::default(),
-            )
-            .unwrap();
-        assert_eq!(
-            bench.notices.lock().unwrap()[..],
-            ["1 samples of the test split equal training samples"]
-        );
-        assert_ne!(digest_of(&[1.0]), digest_of(&[2.0]));
-    }
-
-    #[test]
-    fn a_stopped_monitor_ends_the_work() {
-        let bench = Bench::new();
-        bench.file("t.csv", b"1,2,a\n1,3,b\n");
-        let text = r#"{"label": -1}"#;
-        let options = bench.options(Format::Csv(serde_json::from_str(text).unwrap()));
-        let monitor = Monitor::new(|_| {}, Arc::new(AtomicBool::new(true)));
-        let error = prepare(&options, &bench.input(), &bench.output(), &monitor).unwrap_err();
-        assert!(matches!(error, DataError::Stopped));
-        let missing = bench.folder.path().join("nowhere");
-        let options = bench.options(Format::Cifar10(Cifar10 {}));
-        let error = prepare(&options, &missing, &bench.output(), &monitor).unwrap_err();
-        assert!(error.to_string().contains("nowhere"), "{error}");
-    }
-
-    #[cfg(target_os = "linux")]
-    #[test]
-    fn a_folder_that_cannot_be_written_is_named() {
-        let bench = Bench::new();
-        bench.file("t.csv", b"1,2,a\n1,3,b\n");
-        let options = bench.options(Format::Csv(serde_json::from_str("{}").unwrap()));
-        let output = bench.folder.path().join("absent");
-        let error = prepare(&options, &bench.input(), &output, &Monitor::silent())
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.contains("cannot create") && error.contains("absent/dataset.bin"),
-            "{error}"
-        );
     }
 }

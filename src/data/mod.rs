@@ -3,13 +3,16 @@
 //! Two halves meet in one file. [`prepare`] reads CSV tables, IDX files, CIFAR archives or folders
 //! of images, decides the splits by content, and writes a dataset: a single file that can be
 //! mapped into memory. [`Dataset`] opens it, and a [`Loader`] serves a [`Split`] of it as shuffled,
-//! augmented, normalised batches, made ahead on other threads.
+//! decoded, augmented, normalised batches, made ahead on other threads. What is to be predicted are
+//! classes, several labels or numbers. A dataset may be larger than memory.
 //!
 //! The same input files give the same dataset file, byte for byte; the same seed, epoch and index
 //! give the same batch, whatever the number of threads.
 
 mod augment;
 mod dataset;
+mod decode;
+mod digest;
 mod error;
 mod formats;
 mod intake;
@@ -20,6 +23,7 @@ mod normalization;
 mod prepare;
 mod shape;
 mod split;
+mod targets;
 #[cfg(test)]
 mod testing;
 mod writer;
@@ -32,4 +36,5 @@ pub use loader::{Batch, EpochBatches, Loader, LoaderConfig};
 pub use normalization::Normalization;
 pub use prepare::{Prepared, prepare};
 pub use shape::SampleShape;
+pub use targets::{TargetScale, Targets};
 pub use writer::{DatasetWriter, Sample};

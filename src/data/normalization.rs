@@ -1,5 +1,7 @@
 //! Normalisation: from pixels or features to numbers around 0.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -21,22 +23,26 @@ impl Normalization {
     /// Mean and (population) deviation over all samples of `split`. A deviation of 0 becomes 1.
     ///
     /// Pixels are counted, so the result is exact up to its last rounding; features are summed in
-    /// f64 in the samples' order.
-    pub fn measure(split: &Split) -> Self {
+    /// f64 in the samples' order. Images of various sizes count by their pixels. Image files are
+    /// decoded on the current rayon pool.
+    ///
+    /// # Errors
+    /// An image file cannot be decoded; the first such is named.
+    pub fn measure(split: &Split) -> Result<Self, DataError> {
         let moments: Vec<(f64, f64)> = match split.shape() {
-            SampleShape::Image { channels, .. } => {
-                count_pixels(split, channels).iter().map(pixel_moments).collect()
+            SampleShape::Image { channels, .. } | SampleShape::Images { channels } => {
+                count_pixels(split, channels)?.iter().map(pixel_moments).collect()
             }
-            SampleShape::Features { columns } => feature_moments(split, columns),
+            SampleShape::Features { columns } => feature_moments(split, columns)?,
         };
-        Self {
+        Ok(Self {
             mean: moments.iter().map(|(mean, _)| *mean as f32).collect(),
             std: moments
                 .iter()
                 .map(|(_, std)| *std as f32)
                 .map(|std| if std > 0.0 { std } else { 1.0 })
                 .collect(),
-        }
+        })
     }
 
     /// What a pipeline file gives.
@@ -60,7 +66,7 @@ impl Normalization {
         let wanted = shape.channels();
         if self.mean.len() != wanted || self.std.len() != wanted {
             let what = match shape {
-                SampleShape::Image { .. } => "channels",
+                SampleShape::Image { .. } | SampleShape::Images { .. } => "channels",
                 SampleShape::Features { .. } => "feature columns",
             };
             return Err(DataError::Options(format!(
@@ -95,29 +101,76 @@ impl Normalization {
     }
 }
 
+/// What was counted of some samples: for each channel, how often each pixel value occurs.
+struct Counts {
+    channels: Vec<[u64; 256]>,
+    /// The first sample that cannot be read, and why.
+    failure: Option<(usize, DataError)>,
+}
+
+impl Counts {
+    fn none(channels: usize) -> Self {
+        Self {
+            channels: vec![[0; 256]; channels],
+            failure: None,
+        }
+    }
+
+    fn add(&mut self, pixels: &[u8]) {
+        let plane = pixels.len() / self.channels.len();
+        for (counts, plane) in self.channels.iter_mut().zip(pixels.chunks_exact(plane)) {
+            for pixel in plane {
+                counts[usize::from(*pixel)] += 1;
+            }
+        }
+    }
+
+    fn with(mut self, other: Self) -> Self {
+        let counts = self.channels.iter_mut().flatten();
+        counts
+            .zip(other.channels.iter().flatten())
+            .for_each(|(left, right)| *left += right);
+        self.failure = match (self.failure, other.failure) {
+            (Some(left), Some(right)) => Some(if left.0 < right.0 { left } else { right }),
+            (left, right) => left.or(right),
+        };
+        self
+    }
+}
+
 /// For each channel, how often each pixel value occurs. Integers: the order of threads is no matter.
-fn count_pixels(split: &Split, channels: usize) -> Vec<[u64; 256]> {
-    let empty = || vec![[0u64; 256]; channels];
-    let plane = split.shape().len() / channels;
-    (0..split.len())
+/// Of several errors, the first sample's.
+fn count_pixels(split: &Split, channels: usize) -> Result<Vec<[u64; 256]>, DataError> {
+    // Many samples share their counts, but image files are handed out one by one.
+    let is_decoded = split.is_empty() || matches!(split.raw_sample(0), RawSample::Pixels { .. });
+    // Samples behind one that failed need not be read.
+    let first_failed = AtomicUsize::new(usize::MAX);
+    let counts = (0..split.len())
         .into_par_iter()
-        .with_min_len(256)
-        .fold(empty, |mut counts, index| {
-            if let RawSample::Pixels(pixels) = split.raw_sample(index) {
-                for (counts, plane) in counts.iter_mut().zip(pixels.chunks_exact(plane)) {
-                    for pixel in plane {
-                        counts[usize::from(*pixel)] += 1;
+        .with_min_len(if is_decoded { 256 } else { 1 })
+        .fold(
+            || (Counts::none(channels), Vec::new()),
+            |(mut counts, mut buffer), index| {
+                if let RawSample::Pixels { pixels, .. } = split.raw_sample(index) {
+                    counts.add(pixels);
+                } else if index < first_failed.load(Ordering::Relaxed) {
+                    match split.read_image(index, &mut buffer) {
+                        Ok(_) => counts.add(&buffer),
+                        Err(error) => {
+                            first_failed.fetch_min(index, Ordering::Relaxed);
+                            counts.failure.get_or_insert((index, error));
+                        }
                     }
                 }
-            }
-            counts
-        })
-        .reduce(empty, |mut left, right| {
-            for (left, right) in left.iter_mut().flatten().zip(right.iter().flatten()) {
-                *left += right;
-            }
-            left
-        })
+                (counts, buffer)
+            },
+        )
+        .map(|(counts, _)| counts)
+        .reduce(|| Counts::none(channels), Counts::with);
+    match counts.failure {
+        None => Ok(counts.channels),
+        Some((_, error)) => Err(error),
+    }
 }
 
 fn pixel_moments(counts: &[u64; 256]) -> (f64, f64) {
@@ -136,12 +189,12 @@ fn pixel_moments(counts: &[u64; 256]) -> (f64, f64) {
     (mean, variance.sqrt())
 }
 
-fn feature_moments(split: &Split, columns: usize) -> Vec<(f64, f64)> {
+fn feature_moments(split: &Split, columns: usize) -> Result<Vec<(f64, f64)>, DataError> {
     let total = split.len().max(1) as f64;
-    let mut row = vec![0f32; columns];
+    let mut row = Vec::new();
     let mut mean = vec![0f64; columns];
     for index in 0..split.len() {
-        split.read_sample(index, &mut row);
+        split.read_sample(index, &mut row)?;
         for (mean, value) in mean.iter_mut().zip(&row) {
             *mean += f64::from(*value);
         }
@@ -149,13 +202,11 @@ fn feature_moments(split: &Split, columns: usize) -> Vec<(f64, f64)> {
     mean.iter_mut().for_each(|mean| *mean /= total);
     let mut variance = vec![0f64; columns];
     for index in 0..split.len() {
-        split.read_sample(index, &mut row);
+        split.read_sample(index, &mut row)?;
         for ((variance, mean), value) in variance.iter_mut().zip(&mean).zip(&row) {
             *variance += (f64::from(*value) - mean).powi(2);
         }
     }
-    mean.into_iter()
-        .zip(variance)
-        .map(|(mean, sum)| (mean, (sum / total).sqrt()))
-        .collect()
+    let moments = mean.into_iter().zip(variance);
+    Ok(moments.map(|(mean, sum)| (mean, (sum / total).sqrt())).collect())
 }

@@ -3,18 +3,22 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use super::dataset::{Dataset, Split};
 use super::error::DataError;
 use super::formats;
 use super::intake::Intake;
 use crate::event::Monitor;
-use crate::spec::{Preprocess, SplitName};
+use crate::spec::{Preprocess, SplitName, Task};
+
+/// How many labels or targets are named in a notice.
+const NAMED: usize = 10;
 
 /// What a prepared dataset holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Prepared {
     /// Samples by split.
     pub splits: BTreeMap<SplitName, u64>,
-    /// The number of classes.
+    /// The number of classes, or of labels that may each apply; 0 where numbers are to be predicted.
     pub classes: usize,
     /// Samples left out because they could not be read.
     pub skipped: u64,
@@ -22,6 +26,9 @@ pub struct Prepared {
 
 /// Reads `input` as `options` say and writes a dataset into `folder`. Images are decoded on the
 /// current rayon pool.
+///
+/// Memory does not grow with the samples' size: they are written as they are read. What does grow
+/// are at most 64 bytes a sample, a folder's file names, and the names of classes and categories.
 ///
 /// # Errors
 /// The input is not in the given format, has bad samples (unless they are to be skipped) or classes
@@ -34,5 +41,68 @@ pub fn prepare(
 ) -> Result<Prepared, DataError> {
     let mut intake = Intake::new(folder, options.on_error, monitor);
     let classes = formats::read(&options.format, input, &mut intake)?;
-    intake.finish(classes, &options.split)
+    let is_classification = classes.is_some();
+    let mut prepared = intake.finish(classes, &options.split)?;
+    if !is_classification {
+        let dataset = Dataset::open(folder)?;
+        prepared.classes = dataset.classes().len();
+        for split in dataset.splits().filter_map(|name| dataset.split(name)) {
+            tell_constants(&dataset, &split, monitor);
+        }
+    }
+    Ok(prepared)
+}
+
+/// Warns of labels that apply to no sample of a split, and of labels and numbers that are the same in
+/// all training samples: nothing can be learnt there.
+fn tell_constants(dataset: &Dataset, split: &Split, monitor: &Monitor) {
+    let mut values = vec![0f32; dataset.outputs()];
+    split.values(0, &mut values);
+    let first = values.clone();
+    let mut constant = vec![true; values.len()];
+    for index in 1..split.len() {
+        split.values(index, &mut values);
+        for ((constant, value), first) in constant.iter_mut().zip(&values).zip(&first) {
+            *constant &= value == first;
+        }
+    }
+    let name = split.name().as_str();
+    let is_train = split.name() == SplitName::Train;
+    let tell = |names: &[String], wanted: &dyn Fn(f32) -> bool, what: &str| {
+        let found: Vec<&str> = names
+            .iter()
+            .zip(constant.iter().zip(&first))
+            .filter(|(_, (constant, first))| **constant && wanted(**first))
+            .map(|(name, _)| name.as_str())
+            .collect();
+        if !found.is_empty() {
+            let shown = found[..found.len().min(NAMED)].join("`, `");
+            let more = if found.len() > NAMED { ", ..." } else { "" };
+            monitor.warn(format!("{what} the {name} split: `{shown}`{more}"));
+        }
+    };
+    match dataset.task() {
+        Task::MultiLabel => {
+            tell(
+                dataset.classes(),
+                &|first| first == 0.0,
+                "labels that apply to no sample of",
+            );
+            if is_train {
+                tell(
+                    dataset.classes(),
+                    &|first| first == 1.0,
+                    "labels that apply to every sample of",
+                );
+            }
+        }
+        Task::Regression if is_train => {
+            tell(
+                dataset.targets(),
+                &|_| true,
+                "targets that are the same in all samples of",
+            );
+        }
+        Task::Regression | Task::Classification => {}
+    }
 }

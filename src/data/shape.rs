@@ -17,6 +17,11 @@ pub enum SampleShape {
         /// Columns of pixels.
         width: usize,
     },
+    /// An image of any size, `[C, H, W]` with H and W of its own.
+    Images {
+        /// Channels: 1 for grey, 3 for red, green, blue.
+        channels: usize,
+    },
     /// A table's row, `[F]`.
     Features {
         /// Feature columns.
@@ -25,7 +30,7 @@ pub enum SampleShape {
 }
 
 impl SampleShape {
-    /// The number of values in a sample.
+    /// The number of values in a sample; 0 for images of various sizes, which have no common one.
     #[allow(clippy::len_without_is_empty, reason = "no sample is empty")]
     pub fn len(&self) -> usize {
         match *self {
@@ -34,6 +39,7 @@ impl SampleShape {
                 height,
                 width,
             } => channels * height * width,
+            Self::Images { .. } => 0,
             Self::Features { columns } => columns,
         }
     }
@@ -41,12 +47,18 @@ impl SampleShape {
     /// The number of values that normalisation treats apart: channels, or feature columns.
     pub fn channels(&self) -> usize {
         match *self {
-            Self::Image { channels, .. } => channels,
+            Self::Image { channels, .. } | Self::Images { channels } => channels,
             Self::Features { columns } => columns,
         }
     }
 
-    /// [`SampleShape::len`], or nothing where a dimension is 0 or the product does not fit.
+    /// Whether samples are images, of one size or of many.
+    pub fn is_image(&self) -> bool {
+        matches!(self, Self::Image { .. } | Self::Images { .. })
+    }
+
+    /// [`SampleShape::len`], or nothing where a dimension is 0, is not the same for all samples, or
+    /// the product does not fit.
     pub(super) fn checked_len(&self) -> Option<usize> {
         let len = match *self {
             Self::Image {
@@ -54,6 +66,7 @@ impl SampleShape {
                 height,
                 width,
             } => channels.checked_mul(height)?.checked_mul(width)?,
+            Self::Images { .. } => 0,
             Self::Features { columns } => columns,
         };
         (len > 0).then_some(len)
@@ -61,7 +74,7 @@ impl SampleShape {
 }
 
 impl Display for SampleShape {
-    /// As `3x32x32` (`[C, H, W]`), or `13 columns`.
+    /// As `3x32x32` (`[C, H, W]`), `3 channels of various sizes`, or `13 columns`.
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Self::Image {
@@ -69,6 +82,8 @@ impl Display for SampleShape {
                 height,
                 width,
             } => write!(f, "{channels}x{height}x{width}"),
+            Self::Images { channels: 1 } => write!(f, "1 channel of various sizes"),
+            Self::Images { channels } => write!(f, "{channels} channels of various sizes"),
             Self::Features { columns } => write!(f, "{columns} columns"),
         }
     }

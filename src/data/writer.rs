@@ -1,75 +1,147 @@
 //! Writing a dataset file.
 
-use std::fs::{self, File};
-use std::io::{self, BufWriter, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+mod kind;
+mod output;
+mod partial;
+mod spool;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::path::Path;
 
 use super::error::DataError;
-use super::layout::{
-    ALIGNMENT, FILE_NAME, Header, MAGIC, Origins, PROLOGUE, Samples, Section, Targets, VERSION,
-};
+use super::layout::{Header, Origins, Targets};
 use super::shape::SampleShape;
-use crate::spec::SplitName;
+use crate::spec::{Color, SplitName, Task};
+use kind::{Kind, Sizes};
+use output::Output;
+use spool::Spool;
 
 /// The values of one sample.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Sample<'a> {
-    /// Pixels in `[C, H, W]` order.
+    /// Pixels in `[C, H, W]` order, of the dataset's shape.
     Pixels(&'a [u8]),
+    /// An image with a size of its own.
+    Image {
+        /// Pixels in `[C, H, W]` order.
+        pixels: &'a [u8],
+        /// Rows of pixels.
+        height: usize,
+        /// Columns of pixels.
+        width: usize,
+    },
+    /// An image file's bytes.
+    File {
+        /// The bytes, which the loader will decode.
+        bytes: &'a [u8],
+        /// Rows of pixels once it is decoded.
+        height: usize,
+        /// Columns of pixels once it is decoded.
+        width: usize,
+    },
     /// Features, one a column.
     Features(&'a [f32]),
 }
 
 /// Writes a dataset file sample by sample: to a temporary name, renamed once all is on disk.
 ///
-/// Keeps in memory 12 bytes a sample, not the samples.
+/// Memory does not grow with the samples: what is pushed goes to disk, what has to stand behind the
+/// samples to temporary files.
 pub struct DatasetWriter {
-    file: BufWriter<File>,
-    position: u64,
-    partial: Partial,
-    shape: SampleShape,
-    columns: Vec<String>,
+    output: Output,
+    kind: Kind,
+    values: Option<Values>,
     count: u64,
-    origins: BufWriter<File>,
-    origin_ends: Vec<u64>,
+    origins: Spool,
+    origin_ends: Spool,
+}
+
+/// The labels or numbers that are to be predicted.
+struct Values {
+    task: Task,
+    names: Vec<String>,
+    spool: Spool,
 }
 
 impl DatasetWriter {
     /// Begins a dataset in `folder`. `columns` names the features of a table (empty for images).
     ///
+    /// A dataset of images of various sizes whose images all turn out to have one size becomes a
+    /// dataset of images of that size.
+    ///
     /// # Errors
     /// The shape is empty, the columns do not fit it, or the file cannot be made.
     pub fn create(folder: &Path, shape: SampleShape, columns: Vec<String>) -> Result<Self, DataError> {
-        let named = match shape {
-            SampleShape::Image { .. } => columns.is_empty(),
-            SampleShape::Features { columns: count } => columns.len() == count,
+        let (named, empty) = match shape {
+            SampleShape::Image { .. } => (columns.is_empty(), shape.checked_len().is_none()),
+            SampleShape::Images { channels } => (columns.is_empty(), channels == 0),
+            SampleShape::Features { columns: count } => (columns.len() == count, count == 0),
         };
-        if shape.checked_len().is_none() || !named {
+        if empty || !named {
             return Err(DataError::Options(format!(
                 "samples of {shape} with {} named columns cannot be kept",
                 columns.len()
             )));
         }
-        let partial = Partial::new(folder);
-        let file = File::create(&partial.path).map_err(DataError::io("create", &partial.path))?;
-        let origins = tempfile::tempfile_in(folder).map_err(DataError::io("create a file in", folder))?;
-        let mut writer = Self {
-            file: BufWriter::with_capacity(1 << 20, file),
-            position: 0,
-            partial,
-            shape,
-            columns,
-            count: 0,
-            origins: BufWriter::new(origins),
-            origin_ends: Vec::new(),
+        let kind = match shape {
+            SampleShape::Image { .. } => Kind::Pixels { shape },
+            SampleShape::Features { .. } => Kind::Features { columns },
+            SampleShape::Images { channels } => Kind::Images {
+                channels,
+                sizes: Sizes::kept(folder)?,
+                ends: Spool::new(folder)?,
+            },
         };
-        writer.write(&[0; PROLOGUE])?;
-        Ok(writer)
+        Self::begin(folder, kind)
+    }
+
+    /// Begins a dataset of image files in `folder`, which are to be decoded to `color`.
+    ///
+    /// # Errors
+    /// The file cannot be made.
+    pub fn create_files(folder: &Path, color: Color) -> Result<Self, DataError> {
+        let kind = Kind::Files {
+            color,
+            sizes: Sizes::compared(),
+            ends: Spool::new(folder)?,
+        };
+        Self::begin(folder, kind)
+    }
+
+    fn begin(folder: &Path, kind: Kind) -> Result<Self, DataError> {
+        Ok(Self {
+            output: Output::create(folder)?,
+            kind,
+            values: None,
+            count: 0,
+            origins: Spool::new(folder)?,
+            origin_ends: Spool::new(folder)?,
+        })
+    }
+
+    /// What is to be predicted are several labels or numbers, `names`, which
+    /// [`DatasetWriter::push_values`] gives for each. Without this call they have classes.
+    ///
+    /// # Errors
+    /// The task is a classification, there is no name, or a temporary file cannot be made.
+    pub fn predicting(mut self, task: Task, names: Vec<String>) -> Result<Self, DataError> {
+        if task == Task::Classification || names.is_empty() {
+            return Err(DataError::Options(format!(
+                "{} columns cannot be the targets of {}",
+                names.len(),
+                task_name(task)
+            )));
+        }
+        let spool = Spool::new(self.output.folder())?;
+        self.values = Some(Values { task, names, spool });
+        Ok(self)
     }
 
     /// The shape that every sample must have.
     pub fn shape(&self) -> SampleShape {
-        self.shape
+        self.kind.shape()
     }
 
     /// Appends a sample, and where it comes from.
@@ -77,185 +149,176 @@ impl DatasetWriter {
     /// # Errors
     /// The sample does not have the dataset's shape, or cannot be written.
     pub fn push(&mut self, sample: Sample<'_>, origin: &str) -> Result<(), DataError> {
-        let (len, image) = match sample {
-            Sample::Pixels(pixels) => (pixels.len(), true),
-            Sample::Features(features) => (features.len(), false),
-        };
-        if len != self.shape.len() || image != matches!(self.shape, SampleShape::Image { .. }) {
-            return Err(DataError::Input {
-                place: origin.to_owned(),
-                problem: format!("it has {len} values, which does not fit the shape {}", self.shape),
-            });
-        }
         if self.count >= u64::from(u32::MAX) {
             return Err(DataError::Options(format!(
                 "a dataset holds at most {} samples",
                 u32::MAX
             )));
         }
+        if !self.kind.fits(sample) {
+            let (what, len) = match sample {
+                Sample::Pixels(pixels) | Sample::Image { pixels, .. } => ("pixels", pixels.len()),
+                Sample::File { bytes, .. } => ("encoded bytes", bytes.len()),
+                Sample::Features(features) => ("features", features.len()),
+            };
+            return Err(DataError::Input {
+                place: origin.to_owned(),
+                problem: format!("its {len} {what} do not fit a dataset of {}", self.shape()),
+            });
+        }
         match sample {
-            Sample::Pixels(pixels) => self.write(pixels)?,
+            Sample::Pixels(bytes) | Sample::Image { pixels: bytes, .. } | Sample::File { bytes, .. } => {
+                self.output.write(bytes)?;
+            }
             Sample::Features(features) => {
                 for feature in features {
-                    self.write(&feature.to_le_bytes())?;
+                    self.output.write(&feature.to_le_bytes())?;
                 }
             }
         }
-        let written = self.origins.write_all(origin.as_bytes());
-        written.map_err(DataError::io("write", &self.partial.path))?;
-        let start = self.origin_ends.last().copied().unwrap_or(0);
-        self.origin_ends.push(start + origin.len() as u64);
+        let noted = self.kind.note(sample, self.output.data().length);
+        noted.map_err(self.output.failed())?;
+        let noted = self
+            .origins
+            .push(origin.as_bytes())
+            .and_then(|()| self.origin_ends.push(&self.origins.length().to_le_bytes()));
+        noted.map_err(self.output.failed())?;
         self.count += 1;
         Ok(())
     }
 
-    /// Writes what stands behind the samples, and gives the file its name.
+    /// Appends the labels (0 or 1) or numbers that are to be predicted for the sample pushed last.
+    ///
+    /// # Errors
+    /// There are more or fewer than names, one is no label or not finite, or they cannot be written.
+    pub fn push_values(&mut self, values: &[f32]) -> Result<(), DataError> {
+        let Some(Values { task, names, spool }) = &mut self.values else {
+            return Err(DataError::Options("a dataset of classes takes no values".into()));
+        };
+        let labels = *task == Task::MultiLabel;
+        let usable = |value: &f32| {
+            if labels {
+                *value == 0.0 || *value == 1.0
+            } else {
+                value.is_finite()
+            }
+        };
+        if values.len() != names.len() || !values.iter().all(usable) {
+            return Err(DataError::Options(format!(
+                "{values:?} cannot be the {} targets of {}",
+                names.len(),
+                task_name(*task)
+            )));
+        }
+        let noted = values.iter().try_for_each(|value| {
+            if labels {
+                spool.push(&[u8::from(*value == 1.0)])
+            } else {
+                spool.push(&value.to_le_bytes())
+            }
+        });
+        noted.map_err(self.output.failed())
+    }
+
+    /// Writes what stands behind the samples of a dataset of classes, and gives the file its name.
     ///
     /// `labels[i]` is sample `i`'s index into `classes`, `splits[i]` the split that it is in.
     ///
     /// # Errors
     /// Labels or splits do not fit the samples, no sample is in the train split, or the disk
     /// refuses.
-    pub fn finish(
-        mut self,
-        classes: Vec<String>,
-        labels: &[u32],
-        splits: &[SplitName],
-    ) -> Result<(), DataError> {
-        let fits = labels.len() as u64 == self.count && splits.len() as u64 == self.count;
+    pub fn finish(self, classes: Vec<String>, labels: &[u32], splits: &[SplitName]) -> Result<(), DataError> {
+        let fits = labels.len() as u64 == self.count && self.values.is_none();
         if !fits || labels.iter().any(|label| *label as usize >= classes.len()) {
             return Err(DataError::Options(
                 "the labels do not fit the samples and classes".into(),
             ));
         }
+        self.complete(splits, |output, _| {
+            let data = output.section(labels.iter().map(|label| label.to_le_bytes()))?;
+            Ok(Targets::Classes { classes, data })
+        })
+    }
+
+    /// Writes what stands behind the samples of a dataset of labels or numbers, and gives the file
+    /// its name. `splits[i]` is the split that sample `i` is in.
+    ///
+    /// # Errors
+    /// A sample has no values, the splits do not fit the samples, no sample is in the train split, or
+    /// the disk refuses.
+    pub fn finish_values(self, splits: &[SplitName]) -> Result<(), DataError> {
+        let wanted = |values: &Values| {
+            let item = if values.task == Task::MultiLabel { 1 } else { 4 };
+            self.count * item * values.names.len() as u64
+        };
+        let unfit = || DataError::Options("the values do not fit the samples".into());
+        if self
+            .values
+            .as_ref()
+            .is_none_or(|values| values.spool.length() != wanted(values))
+        {
+            return Err(unfit());
+        }
+        self.complete(splits, |output, values| {
+            let Values { task, names, spool } = values.ok_or_else(unfit)?;
+            let data = output.spooled(spool)?;
+            Ok(match task {
+                Task::MultiLabel => Targets::Labels { names, data },
+                _ => Targets::Values { names, data },
+            })
+        })
+    }
+
+    /// Writes sizes and ends, what `targets` writes, splits, origins and header, and gives the file
+    /// its name.
+    fn complete(
+        self,
+        splits: &[SplitName],
+        targets: impl FnOnce(&mut Output, Option<Values>) -> Result<Targets, DataError>,
+    ) -> Result<(), DataError> {
+        if splits.len() as u64 != self.count {
+            return Err(DataError::Options("the splits do not fit the samples".into()));
+        }
         if !splits.contains(&SplitName::Train) {
             return Err(DataError::Options("the dataset has no training sample".into()));
         }
-        let data = Section {
-            offset: PROLOGUE as u64,
-            length: self.position - PROLOGUE as u64,
-        };
-        let samples = match self.shape {
-            shape @ SampleShape::Image { .. } => Samples::Pixels { shape, data },
-            SampleShape::Features { .. } => Samples::Features {
-                columns: std::mem::take(&mut self.columns),
-                data,
-            },
-        };
-        let data = self.section(labels.iter().map(|label| label.to_le_bytes()))?;
-        let targets = Targets::Classes { classes, data };
-        let mut sections = std::collections::BTreeMap::new();
+        let mut output = self.output;
+        let samples = self.kind.finish(&mut output)?;
+        let targets = targets(&mut output, self.values)?;
+        let mut sections = BTreeMap::new();
         for name in SplitName::ALL {
             let members = (0u32..).zip(splits).filter(|(_, split)| **split == name);
-            let section = self.section(members.map(|(index, _)| index.to_le_bytes()))?;
+            let section = output.section(members.map(|(index, _)| index.to_le_bytes()))?;
             if section.length > 0 {
                 sections.insert(name, section);
             }
         }
-        let ends = std::mem::take(&mut self.origin_ends);
-        let ends = self.section(ends.iter().map(|end| end.to_le_bytes()))?;
-        let text = self.copy_origins()?;
-        let header = Header {
+        let origins = Origins {
+            ends: output.spooled(self.origin_ends)?,
+            text: output.spooled(self.origins)?,
+        };
+        output.finish(&Header {
             count: self.count,
             samples,
             targets,
             splits: sections,
-            origins: Origins { ends, text },
-        };
-        self.write_header(&header)
-    }
-
-    fn write_header(mut self, header: &Header) -> Result<(), DataError> {
-        self.align()?;
-        let offset = self.position;
-        let json = serde_json::to_vec(header).map_err(|error| DataError::Options(error.to_string()))?;
-        self.write(&json)?;
-        let mut prologue = [0; PROLOGUE];
-        prologue[..8].copy_from_slice(&MAGIC);
-        prologue[8..12].copy_from_slice(&VERSION.to_le_bytes());
-        prologue[16..24].copy_from_slice(&offset.to_le_bytes());
-        prologue[24..32].copy_from_slice(&(json.len() as u64).to_le_bytes());
-        prologue[32..40].copy_from_slice(&self.position.to_le_bytes());
-        let done = self
-            .file
-            .seek(SeekFrom::Start(0))
-            .and_then(|_| self.file.write_all(&prologue))
-            .and_then(|()| self.file.flush())
-            .and_then(|()| self.file.get_ref().sync_all());
-        done.map_err(DataError::io("write", &self.partial.path))?;
-        self.partial.keep()
-    }
-
-    fn copy_origins(&mut self) -> Result<Section, DataError> {
-        self.align()?;
-        let offset = self.position;
-        let copied = self
-            .origins
-            .flush()
-            .and_then(|()| self.origins.get_mut().seek(SeekFrom::Start(0)))
-            .and_then(|_| io::copy(&mut self.origins.get_mut(), &mut self.file));
-        let length = copied.map_err(DataError::io("write", &self.partial.path))?;
-        self.position += length;
-        Ok(Section { offset, length })
-    }
-
-    fn section<const N: usize>(
-        &mut self,
-        items: impl Iterator<Item = [u8; N]>,
-    ) -> Result<Section, DataError> {
-        self.align()?;
-        let offset = self.position;
-        for item in items {
-            self.write(&item)?;
-        }
-        Ok(Section {
-            offset,
-            length: self.position - offset,
+            origins,
         })
     }
 
-    fn align(&mut self) -> Result<(), DataError> {
-        let missing = self.position.next_multiple_of(ALIGNMENT) - self.position;
-        self.write(&[0; ALIGNMENT as usize][..missing as usize])
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> Result<(), DataError> {
-        let written = self.file.write_all(bytes);
-        written.map_err(DataError::io("write", &self.partial.path))?;
-        self.position += bytes.len() as u64;
-        Ok(())
+    /// Bytes of memory that its buffers hold.
+    #[cfg(test)]
+    fn memory(&self) -> usize {
+        let values = self.values.as_ref().map_or(0, |values| values.spool.memory());
+        self.output.memory() + self.origins.memory() + self.origin_ends.memory() + self.kind.memory() + values
     }
 }
 
-/// The file under its temporary name; removed unless it is kept.
-struct Partial {
-    folder: PathBuf,
-    path: PathBuf,
-    kept: bool,
-}
-
-impl Partial {
-    fn new(folder: &Path) -> Self {
-        Self {
-            folder: folder.to_owned(),
-            path: folder.join(format!("{FILE_NAME}.partial")),
-            kept: false,
-        }
-    }
-
-    fn keep(mut self) -> Result<(), DataError> {
-        let renamed = fs::rename(&self.path, self.folder.join(FILE_NAME));
-        renamed.map_err(DataError::io("rename", &self.path))?;
-        self.kept = true;
-        Ok(())
-    }
-}
-
-impl Drop for Partial {
-    fn drop(&mut self) {
-        if !self.kept {
-            // Nothing can be done about a file that cannot be removed, and it has no final name.
-            let _ = fs::remove_file(&self.path);
-        }
+/// The task's name in messages.
+fn task_name(task: Task) -> &'static str {
+    match task {
+        Task::Classification => "a classification",
+        Task::MultiLabel => "a multi-label task",
+        Task::Regression => "a regression",
     }
 }

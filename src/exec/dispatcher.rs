@@ -15,7 +15,7 @@ use super::summary::{Counts, Summary};
 use super::task::{Done, Failure, Placement, Task, TaskInput};
 use crate::event::{Activity, Event, Level, Monitor, RunStatus};
 use crate::plan::{Decision, NodeIndex, Plan, Reason, Source, StageKey};
-use crate::stages::StageError;
+use crate::stages::{DeviceChoice, StageError};
 use crate::store::{Action, Lookup, Store};
 
 /// How often the dispatcher looks at the clock and at the stop flag.
@@ -35,6 +35,8 @@ pub struct Options {
     pub keep_going: bool,
     /// Where heavy stages run.
     pub placement: Placement,
+    /// What they train and evaluate on.
+    pub device: DeviceChoice,
     /// The project's root.
     pub project: PathBuf,
     /// URL prefixes and what stands in for them, longest first.
@@ -307,6 +309,7 @@ impl Dispatcher<'_> {
             inputs: self.task_inputs(index),
             limits: self.nodes.limits(index).cloned(),
             threads: threads(&stage.kind, needs),
+            device: self.options.device,
             project: self.options.project.clone(),
             mirrors: self.options.mirrors.clone(),
             placement: self.options.placement.clone(),

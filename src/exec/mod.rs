@@ -13,6 +13,7 @@ mod nodes;
 mod resources;
 mod summary;
 mod task;
+mod unfinished;
 mod worker;
 
 pub use dispatcher::{Options, execute};

@@ -9,14 +9,15 @@ use std::time::Instant;
 
 use serde_json::json;
 
+use super::unfinished::left_behind;
 use super::worker;
 use crate::event::{Metrics, Monitor};
 use crate::fingerprint::Digest;
 use crate::plan::StageKey;
 use crate::spec::{EpochLimits, Kind};
 use crate::stages::{
-    CommandStage, DownloadStage, EvaluateStage, ExportStage, Job, Outcome, PreprocessStage, Stage,
-    StageError, TrainStage,
+    CommandStage, DeviceChoice, DownloadStage, EvaluateStage, ExportStage, Job, Outcome, PreprocessStage,
+    Stage, StageError, TrainStage,
 };
 use crate::store::{Action, Commit, Lease, Leased, Store, StoreError};
 
@@ -61,6 +62,7 @@ pub(super) struct Task {
     pub inputs: BTreeMap<String, TaskInput>,
     pub limits: Option<EpochLimits>,
     pub threads: usize,
+    pub device: DeviceChoice,
     pub project: PathBuf,
     pub mirrors: Vec<(String, String)>,
     pub placement: Placement,
@@ -131,6 +133,9 @@ impl Task {
         {
             return Err(StageError::failed(format!("{}: {error}", job.log.display())));
         }
+        if let Some(notice) = left_behind(&job) {
+            monitor.info(notice);
+        }
         let (outcome, peak_memory) = self.place(&job, &lease, monitor)?;
         check_finite(&outcome.metrics)?;
         self.check_inputs(&lease)?;
@@ -145,6 +150,7 @@ impl Task {
                 "started": started.to_string(),
                 "seconds": seconds,
                 "threads": self.threads,
+                "device": self.device,
                 "peak_memory": peak_memory,
             }),
         };
@@ -204,6 +210,7 @@ impl Task {
             log: lease.log(),
             threads: self.threads,
             limits: self.limits.clone(),
+            device: self.device,
         })
     }
 

@@ -17,6 +17,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::task::stage_for;
+use super::unfinished::JOB_FILE;
 use crate::event::{Activity, Monitor};
 use crate::stages::{Ended, Job, Outcome, Process, StageError};
 use crate::store::Lease;
@@ -54,7 +55,7 @@ pub(super) fn run(
     monitor: &Monitor,
 ) -> Result<(Outcome, Option<u64>), StageError> {
     let failed = |what: &str, error: &dyn std::fmt::Display| StageError::failed(format!("{what}: {error}"));
-    let file = job.scratch.with_file_name("job.json");
+    let file = job.scratch.with_file_name(JOB_FILE);
     let text = serde_json::to_vec(job).map_err(|error| failed("the job", &error))?;
     fs::write(&file, text).map_err(|error| failed(&file.display().to_string(), &error))?;
     let log = File::create(&job.log).map_err(|error| failed(&job.log.display().to_string(), &error))?;
@@ -92,10 +93,11 @@ pub(super) fn run(
 fn listen(output: Option<impl io::Read>, monitor: &Monitor) -> Option<Message> {
     let mut last = None;
     for line in BufReader::new(output?).lines() {
-        match line.ok().and_then(|line| serde_json::from_str(&line).ok()) {
-            Some(Message::Activity { activity }) => monitor.emit(activity),
-            Some(message) => last = Some(message),
-            None => {}
+        match line.map(|line| serde_json::from_str(&line)) {
+            Ok(Ok(Message::Activity { activity })) => monitor.emit(activity),
+            Ok(Ok(message)) => last = Some(message),
+            Ok(Err(error)) => monitor.warn(format!("the worker told something that cannot be read: {error}")),
+            Err(_) => {}
         }
     }
     last

@@ -1,13 +1,14 @@
 //! Creation of parameters: their names, shapes and initial values.
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 use candle_core::{Device, Tensor, Var};
 
 use super::error::ModelError;
-use super::layers::{BatchNorm, Conv2d, Linear};
+use super::layers::{BatchNorm, Conv2d, LayerNorm, Linear, Weight};
 use super::network::Parameter;
-use crate::ops::RunningStatistics;
+use crate::ops::{BatchNormOptions, ConvOptions, RunningStatistics};
 use crate::random::{Purpose, Stream};
 
 /// Hands out layers and keeps what they are made of, in definition order.
@@ -15,25 +16,77 @@ pub(super) struct Builder<'a> {
     seed: u64,
     device: &'a Device,
     pub parameters: Vec<Parameter>,
+    /// For each parameter, the flag that its layer reads.
+    pub frozen: Vec<Arc<AtomicBool>>,
     /// Running statistics by the name of their layer.
     pub statistics: Vec<(String, Arc<Mutex<RunningStatistics>>)>,
 }
 
-/// How a convolution's weights are drawn.
+/// The shape of a convolution with a square kernel.
 #[derive(Clone, Copy)]
-pub(super) enum ConvInit {
-    /// As `torch.nn.Conv2d` does by default: uniform within one over the root of the fan-in.
-    Default,
-    /// `kaiming_normal_(mode="fan_out", nonlinearity="relu")`, as torchvision's ResNet does.
-    KaimingFanOut,
+pub(super) struct Conv {
+    /// Channels that go in.
+    pub inputs: usize,
+    /// Channels that come out.
+    pub outputs: usize,
+    /// Rows and columns of the kernel.
+    pub size: usize,
+    pub stride: usize,
+    pub padding: usize,
+    /// Groups of channels; they divide both numbers of channels.
+    pub groups: usize,
+    pub bias: bool,
 }
 
-enum Init {
+impl Conv {
+    /// One group, no bias, and for an odd `size` an output as large as the input.
+    pub fn new(inputs: usize, outputs: usize, size: usize) -> Self {
+        Self {
+            inputs,
+            outputs,
+            size,
+            stride: 1,
+            padding: size / 2,
+            groups: 1,
+            bias: false,
+        }
+    }
+}
+
+/// How a convolution's weight and bias are drawn.
+#[derive(Clone, Copy)]
+pub(super) enum ConvInit {
+    /// As `torch.nn.Conv2d` does by default: both uniform within one over the root of the fan-in.
+    Default,
+    /// `kaiming_normal_(mode="fan_out")` and a bias of 0, as torchvision's convolutional networks do.
+    KaimingFanOut,
+    /// These.
+    Given {
+        /// The weight's.
+        weight: Init,
+        /// The bias's.
+        bias: Init,
+    },
+}
+
+/// How a parameter is drawn.
+#[derive(Clone, Copy)]
+pub(super) enum Init {
     Constant(f32),
     /// Uniform in `[-bound, bound)`.
     Uniform(f64),
     /// Normal with mean 0 and this standard deviation.
     Normal(f64),
+    /// The same, with draws outside of `[-2, 2]` drawn again: `torch.nn.init.trunc_normal_`.
+    TruncatedNormal(f64),
+}
+
+impl Init {
+    /// Uniform within one over the root of the fan-in, PyTorch's default for convolutions and linear
+    /// layers (`kaiming_uniform_` with `a = sqrt(5)`).
+    pub fn within_fan_in(fan_in: usize) -> Self {
+        Self::Uniform(1.0 / (fan_in as f64).sqrt())
+    }
 }
 
 impl<'a> Builder<'a> {
@@ -42,35 +95,55 @@ impl<'a> Builder<'a> {
             seed,
             device,
             parameters: Vec::new(),
+            frozen: Vec::new(),
             statistics: Vec::new(),
         }
     }
 
-    /// A convolution without bias, of a `size` x `size` kernel that keeps the image's size at
-    /// stride 1.
-    pub fn conv2d(
-        &mut self,
-        name: &str,
-        (inputs, outputs): (usize, usize),
-        size: usize,
-        stride: usize,
-        init: ConvInit,
-    ) -> Result<Conv2d, ModelError> {
-        let taps = (size * size) as f64;
-        let init = match init {
-            ConvInit::Default => Init::Uniform(1.0 / (inputs as f64 * taps).sqrt()),
-            ConvInit::KaimingFanOut => Init::Normal((2.0 / (outputs as f64 * taps)).sqrt()),
+    /// A convolution: `NAME.weight` and, where it has one, `NAME.bias`.
+    pub fn conv(&mut self, name: &str, conv: Conv, init: ConvInit) -> Result<Conv2d, ModelError> {
+        let taps = conv.size * conv.size;
+        let channels = conv.inputs / conv.groups;
+        let (weight, bias) = match init {
+            ConvInit::Default => {
+                let init = Init::within_fan_in(channels * taps);
+                (init, init)
+            }
+            ConvInit::KaimingFanOut => {
+                let fan_out = (conv.outputs * taps) as f64;
+                (Init::Normal((2.0 / fan_out).sqrt()), Init::Constant(0.0))
+            }
+            ConvInit::Given { weight, bias } => (weight, bias),
         };
-        let weight = self.parameter(format!("{name}.weight"), &[outputs, inputs, size, size], init)?;
+        let shape = [conv.outputs, channels, conv.size, conv.size];
+        let weight = self.parameter(format!("{name}.weight"), &shape, weight)?;
+        let bias = match conv.bias {
+            true => Some(self.parameter(format!("{name}.bias"), &[conv.outputs], bias)?),
+            false => None,
+        };
         Ok(Conv2d {
             weight,
-            stride,
-            padding: size / 2,
+            bias,
+            options: ConvOptions {
+                stride: conv.stride,
+                padding: conv.padding,
+                groups: conv.groups,
+            },
         })
     }
 
-    /// Batch normalisation with weight 1 and bias 0.
+    /// Batch normalisation with weight 1 and bias 0, and PyTorch's constants.
     pub fn batch_norm(&mut self, name: &str, channels: usize) -> Result<BatchNorm, ModelError> {
+        self.batch_norm_with(name, channels, BatchNormOptions::default())
+    }
+
+    /// Batch normalisation with weight 1 and bias 0.
+    pub fn batch_norm_with(
+        &mut self,
+        name: &str,
+        channels: usize,
+        options: BatchNormOptions,
+    ) -> Result<BatchNorm, ModelError> {
         let weight = self.parameter(format!("{name}.weight"), &[channels], Init::Constant(1.0))?;
         let bias = self.parameter(format!("{name}.bias"), &[channels], Init::Constant(0.0))?;
         let statistics = Arc::new(Mutex::new(RunningStatistics::new(channels)));
@@ -79,19 +152,44 @@ impl<'a> Builder<'a> {
             weight,
             bias,
             statistics,
+            options,
+        })
+    }
+
+    /// Layer normalisation over `columns` values, with weight 1 and bias 0.
+    pub fn layer_norm(&mut self, name: &str, columns: usize, epsilon: f64) -> Result<LayerNorm, ModelError> {
+        Ok(LayerNorm {
+            weight: self.parameter(format!("{name}.weight"), &[columns], Init::Constant(1.0))?,
+            bias: self.parameter(format!("{name}.bias"), &[columns], Init::Constant(0.0))?,
+            epsilon,
         })
     }
 
     /// A linear layer, initialised as `torch.nn.Linear`: both weight and bias uniform within one
-    /// over the root of the fan-in (which is `kaiming_uniform_` with `a = sqrt(5)`).
+    /// over the root of the fan-in.
     pub fn linear(&mut self, name: &str, inputs: usize, outputs: usize) -> Result<Linear, ModelError> {
-        let bound = 1.0 / (inputs as f64).sqrt();
-        let weight = self.parameter(format!("{name}.weight"), &[outputs, inputs], Init::Uniform(bound))?;
-        let bias = self.parameter(format!("{name}.bias"), &[outputs], Init::Uniform(bound))?;
-        Ok(Linear { weight, bias })
+        let init = Init::within_fan_in(inputs);
+        self.linear_with(name, (inputs, outputs), init, Some(init))
     }
 
-    fn parameter(&mut self, name: String, shape: &[usize], init: Init) -> Result<Var, ModelError> {
+    /// A linear layer; without an init for it, there is no bias.
+    pub fn linear_with(
+        &mut self,
+        name: &str,
+        (inputs, outputs): (usize, usize),
+        weight: Init,
+        bias: Option<Init>,
+    ) -> Result<Linear, ModelError> {
+        let weight = self.parameter(format!("{name}.weight"), &[outputs, inputs], weight)?;
+        let bias = bias.map(|bias| self.parameter(format!("{name}.bias"), &[outputs], bias));
+        Ok(Linear {
+            weight,
+            bias: bias.transpose()?,
+        })
+    }
+
+    /// A parameter by its full name.
+    pub fn parameter(&mut self, name: String, shape: &[usize], init: Init) -> Result<Weight, ModelError> {
         let index = u32::try_from(self.parameters.len()).unwrap_or(u32::MAX);
         let mut stream = Stream::new(self.seed, Purpose::Init, 0, index);
         let len = shape.iter().product();
@@ -101,14 +199,27 @@ impl<'a> Builder<'a> {
                 .map(|_| stream.uniform_in(-bound, bound) as f32)
                 .collect(),
             Init::Normal(deviation) => (0..len).map(|_| (deviation * stream.normal()) as f32).collect(),
+            Init::TruncatedNormal(deviation) => (0..len)
+                .map(|_| {
+                    loop {
+                        let value = deviation * stream.normal();
+                        if value.abs() <= 2.0 {
+                            return value as f32;
+                        }
+                    }
+                })
+                .collect(),
         };
         let var = Var::from_tensor(&Tensor::from_vec(values, shape, self.device)?)?;
+        let frozen = Arc::new(AtomicBool::new(false));
         // Norms and biases are vectors; all that weight decay is meant for has more dimensions.
         self.parameters.push(Parameter {
             name,
             var: var.clone(),
             decays: shape.len() > 1,
+            frozen: false,
         });
-        Ok(var)
+        self.frozen.push(frozen.clone());
+        Ok(Weight { var, frozen })
     }
 }

@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 
-use super::builder::{Builder, ConvInit};
+use super::builder::{Builder, Conv, ConvInit};
 use super::error::ModelError;
 use super::layers::{BatchNorm, Conv2d, Dropout, Linear};
 use super::network::{Architecture, InputShape, Pass, check_weight};
@@ -80,7 +80,7 @@ impl ConvNet {
         for (index, channels) in spec.channels.iter().enumerate() {
             let channels = channels.get() as usize;
             let name = format!("blocks.{index}.conv");
-            let conv = builder.conv2d(&name, (inputs, channels), 3, 1, ConvInit::Default)?;
+            let conv = builder.conv(&name, Conv::new(inputs, channels, 3), ConvInit::Default)?;
             blocks.push((
                 conv,
                 builder.batch_norm(&format!("blocks.{index}.norm"), channels)?,
@@ -110,5 +110,8 @@ impl Architecture for ConvNet {
         }
         let x = ops::global_average_pool(&x, pass.precision)?;
         self.head.forward(&self.dropout.forward(x, pass)?, pass)
+    }
+    fn head(&self) -> &str {
+        "head"
     }
 }

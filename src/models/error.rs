@@ -49,6 +49,51 @@ pub enum ModelError {
         /// Values that come out.
         outputs: usize,
     },
+    /// Images that are no whole number of patches.
+    #[error(
+        "images of {height}x{width} cannot be cut into patches of {patch}x{patch}; give vit a `patch` that \
+         divides both sides, such as {largest}, or resize the images in `preprocess`"
+    )]
+    Patches {
+        /// Rows of an image.
+        height: usize,
+        /// Columns of an image.
+        width: usize,
+        /// The side of a patch.
+        patch: usize,
+        /// The largest side up to that one that divides both.
+        largest: usize,
+    },
+    /// A width that attention heads cannot share.
+    #[error("a `width` of {width} cannot be shared by {heads} heads; make it a multiple of `heads`")]
+    Heads {
+        /// Values of a token.
+        width: usize,
+        /// Attention heads.
+        heads: usize,
+    },
+    /// Layers that together are over any memory's size.
+    #[error(
+        "{model} of {depth} layers with {layer} values each is too large; make `depth` or `width` smaller"
+    )]
+    TooDeep {
+        /// The architecture.
+        model: &'static str,
+        /// Its layers.
+        depth: usize,
+        /// Values in the weights of each.
+        layer: usize,
+    },
+    /// A layer of a sequential network that does not fit its place.
+    #[error("layer {index} ({kind}) {problem}")]
+    Layer {
+        /// Its place in the list, from 0.
+        index: usize,
+        /// What it is, as a pipeline file spells it.
+        kind: &'static str,
+        /// What is wrong, and what to do.
+        problem: String,
+    },
     /// A batch of another shape than the network was built for.
     #[error("the network was built for {expected}, but the batch has shape {given:?}")]
     BatchShape {

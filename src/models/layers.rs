@@ -1,38 +1,50 @@
 //! Layers with weights.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use candle_core::{Tensor, Var};
+use candle_core::{DType, Tensor, Var};
 
 use super::error::ModelError;
 use super::network::Pass;
-use crate::ops::{self, Epilogue, RunningStatistics, Statistics};
+use crate::ops::{self, BatchNormOptions, ConvOptions, Epilogue, RunningStatistics, Statistics};
 
-/// A parameter as an operand: part of the graph in training, a constant in evaluation.
-fn operand(var: &Var, pass: &Pass) -> Tensor {
-    if pass.train {
-        var.as_tensor().clone()
-    } else {
-        var.as_tensor().detach()
+/// A parameter as its layer holds it.
+#[derive(Clone)]
+pub(super) struct Weight {
+    pub var: Var,
+    /// Whether it is a constant in training too. Shared with the network, which sets it.
+    pub frozen: Arc<AtomicBool>,
+}
+
+impl Weight {
+    /// The parameter as an operand: part of the graph in training unless it is frozen, a constant in
+    /// evaluation.
+    pub fn operand(&self, pass: &Pass) -> Tensor {
+        if pass.train && !self.frozen.load(Ordering::Relaxed) {
+            self.var.as_tensor().clone()
+        } else {
+            self.var.as_tensor().detach()
+        }
     }
 }
 
-/// A convolution without bias.
+/// A convolution.
 pub(super) struct Conv2d {
-    pub weight: Var,
-    pub stride: usize,
-    pub padding: usize,
+    pub weight: Weight,
+    pub bias: Option<Weight>,
+    pub options: ConvOptions,
 }
 
 impl Conv2d {
     /// `[N, H, W, in]` to `[N, H', W', out]`.
     pub fn forward(&self, x: &Tensor, pass: &Pass) -> Result<Tensor, ModelError> {
-        let weight = operand(&self.weight, pass);
+        let bias = self.bias.as_ref().map(|bias| bias.operand(pass));
         Ok(ops::conv2d(
             x,
-            &weight,
-            self.stride,
-            self.padding,
+            &self.weight.operand(pass),
+            bias.as_ref(),
+            self.options,
             pass.precision,
         )?)
     }
@@ -40,15 +52,16 @@ impl Conv2d {
 
 /// Batch normalisation and its running statistics.
 pub(super) struct BatchNorm {
-    pub weight: Var,
-    pub bias: Var,
+    pub weight: Weight,
+    pub bias: Weight,
     pub statistics: Arc<Mutex<RunningStatistics>>,
+    pub options: BatchNormOptions,
 }
 
 impl BatchNorm {
     /// `[N, H, W, C]` to the same shape.
     pub fn forward(&self, x: &Tensor, epilogue: Epilogue, pass: &Pass) -> Result<Tensor, ModelError> {
-        let (weight, bias) = (operand(&self.weight, pass), operand(&self.bias, pass));
+        let (weight, bias) = (self.weight.operand(pass), self.bias.operand(pass));
         let mut running = self.statistics.lock().unwrap_or_else(PoisonError::into_inner);
         let statistics = if pass.train {
             Statistics::Batch(&mut running)
@@ -60,22 +73,42 @@ impl BatchNorm {
             &weight,
             &bias,
             statistics,
+            self.options,
             epilogue,
             pass.precision,
         )?)
     }
 }
 
+/// Layer normalisation over the last dimension.
+pub(super) struct LayerNorm {
+    pub weight: Weight,
+    pub bias: Weight,
+    pub epsilon: f64,
+}
+
+impl LayerNorm {
+    /// `[..., C]` to the same shape.
+    pub fn forward(&self, x: &Tensor, pass: &Pass) -> Result<Tensor, ModelError> {
+        let (weight, bias) = (self.weight.operand(pass), self.bias.operand(pass));
+        Ok(ops::layer_norm(x, &weight, &bias, self.epsilon)?)
+    }
+}
+
 /// A fully connected layer.
 pub(super) struct Linear {
-    pub weight: Var,
-    pub bias: Var,
+    pub weight: Weight,
+    pub bias: Option<Weight>,
 }
 
 impl Linear {
-    /// `[N, in]` to `[N, out]`.
+    /// `[..., in]` to `[..., out]`.
     pub fn forward(&self, x: &Tensor, pass: &Pass) -> Result<Tensor, ModelError> {
-        let (weight, bias) = (operand(&self.weight, pass), operand(&self.bias, pass));
+        let weight = self.weight.operand(pass);
+        let bias = match &self.bias {
+            Some(bias) => bias.operand(pass),
+            None => Tensor::zeros(weight.dims()[0], DType::F32, weight.device())?,
+        };
         Ok(ops::linear(x, &weight, &bias, pass.precision)?)
     }
 }
@@ -90,14 +123,19 @@ pub(super) struct Dropout {
 impl Dropout {
     /// Any shape to the same shape.
     pub fn forward(&self, x: Tensor, pass: &Pass) -> Result<Tensor, ModelError> {
-        if !pass.train {
-            return Ok(x);
+        match self.of(pass) {
+            Some((probability, key)) => Ok(ops::dropout(&x, probability, key)?),
+            None => Ok(x),
         }
+    }
+
+    /// The probability and the mask's name in a pass that drops.
+    pub fn of(&self, pass: &Pass) -> Option<(f64, ops::DropoutKey)> {
         let key = ops::DropoutKey {
             seed: pass.seed,
             step: pass.step,
             layer: self.layer,
         };
-        Ok(ops::dropout(&x, self.probability, key)?)
+        pass.train.then_some((self.probability, key))
     }
 }

@@ -12,6 +12,8 @@ use crate::spec;
 pub(super) struct Mlp {
     hidden: Vec<(Linear, Dropout)>,
     last: Linear,
+    /// The last layer's name.
+    head: String,
 }
 
 impl Mlp {
@@ -42,8 +44,9 @@ impl Mlp {
             ));
             inputs = width;
         }
-        let last = builder.linear(&(3 * hidden.len()).to_string(), inputs, outputs)?;
-        Ok(Self { hidden, last })
+        let head = (3 * hidden.len()).to_string();
+        let last = builder.linear(&head, inputs, outputs)?;
+        Ok(Self { hidden, last, head })
     }
 }
 
@@ -59,5 +62,8 @@ impl Architecture for Mlp {
             x = dropout.forward(ops::relu(&linear.forward(&x, pass)?)?, pass)?;
         }
         self.last.forward(&x, pass)
+    }
+    fn head(&self) -> &str {
+        &self.head
     }
 }

@@ -8,16 +8,29 @@
 //!   and a last linear layer: `0.weight`, `0.bias`, `3.weight`, ... whether or not dropout is used.
 //!   Images are flattened channel by channel.
 //! - `conv_net`: `blocks.0.conv.weight`, `blocks.0.norm.weight`, ..., `head.weight`, `head.bias`.
-//! - `resnet18`: `torchvision.models.resnet18`; the stem `cifar` only changes the shape of
-//!   `conv1.weight`.
+//! - `resnet18`, `resnet34`, `resnet50`, `resnet101`: torchvision's networks of these names; the stem
+//!   `cifar` only changes the shape of `conv1.weight`. `wide_resnet` has the same names; with its
+//!   default factor of 2 it is torchvision's `wide_resnet50_2` or `wide_resnet101_2`.
+//! - `efficientnet_b0`, `mobilenet_v3_small`: torchvision's networks of these names.
+//! - `vit`: `torchvision.models.VisionTransformer`.
+//! - `sequential`: a `torch.nn.Sequential` of the same layers, each named by its place in the list.
+//!
+//! The output layer, whose shape follows the dataset, is the last one of `mlp`, `head` in `conv_net`,
+//! `fc` in ResNets, `classifier.1` in `efficientnet_b0`, `classifier.3` in `mobilenet_v3_small`,
+//! `heads.head` in `vit`, and the last `linear` or `conv` of `sequential`.
 
 mod builder;
 mod conv_net;
+mod efficientnet;
 mod error;
+mod inverted;
 mod layers;
 mod mlp;
+mod mobilenet;
 mod network;
 mod resnet;
+mod sequential;
+mod vit;
 
 pub use error::ModelError;
 pub use network::{InputShape, Network, Parameter, Pass, build, check};

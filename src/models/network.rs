@@ -1,17 +1,23 @@
 //! What all architectures have in common.
 
-use std::collections::BTreeMap;
-use std::fmt::{self, Debug, Display, Formatter};
-use std::sync::{Arc, Mutex, PoisonError};
+mod state;
 
-use candle_core::{DType, Device, Tensor, Var};
+use std::fmt::{self, Debug, Display, Formatter};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use candle_core::{Device, Tensor, Var};
 use serde::{Deserialize, Serialize};
 
 use super::builder::Builder;
 use super::conv_net::ConvNet;
+use super::efficientnet::EfficientNet;
 use super::error::ModelError;
 use super::mlp::Mlp;
-use super::resnet::ResNet18;
+use super::mobilenet::MobileNet;
+use super::resnet::{Form as ResNetForm, ResNet};
+use super::sequential::Sequential;
+use super::vit::VisionTransformer;
 use crate::ops::RunningStatistics;
 use crate::spec::{Model, Precision};
 
@@ -104,12 +110,18 @@ pub struct Parameter {
     pub var: Var,
     /// Whether weight decay is customary for it: not for norms and biases.
     pub decays: bool,
+    /// Whether it is a constant that gets no gradient: see [`Network::freeze`].
+    pub frozen: bool,
 }
 
 /// Layers in their order.
 pub(super) trait Architecture: Send + Sync {
     /// Logits `[N, outputs]` of a batch in the documented layout.
     fn forward(&self, input: &Tensor, pass: &Pass) -> Result<Tensor, ModelError>;
+
+    /// The name of the layer that gives the logits, such as `fc` where its weight is `fc.weight`. Its
+    /// shape follows the number of outputs, so weights of another task have another one.
+    fn head(&self) -> &str;
 }
 
 /// A network with its weights.
@@ -118,6 +130,8 @@ pub struct Network {
     input: InputShape,
     outputs: usize,
     parameters: Vec<Parameter>,
+    /// For each parameter, the flag that its layer reads.
+    frozen: Vec<Arc<AtomicBool>>,
     statistics: Vec<(String, Arc<Mutex<RunningStatistics>>)>,
 }
 
@@ -147,7 +161,15 @@ pub fn check(model: &Model, input: InputShape, outputs: usize) -> Result<(), Mod
     match model {
         Model::Mlp(spec) => Mlp::check(spec, input, outputs),
         Model::ConvNet(spec) => ConvNet::check(spec, input, outputs),
-        Model::ResNet18(_) => ResNet18::check(input, outputs),
+        Model::Vit(spec) => VisionTransformer::check(spec, input, outputs),
+        Model::Sequential(spec) => Sequential::check(spec, input, outputs),
+        Model::EfficientnetB0(_) => EfficientNet::check(input, outputs),
+        Model::MobilenetV3Small(_) => MobileNet::check(input, outputs),
+        Model::ResNet18(spec) => ResNetForm::resnet18(spec).check(input, outputs),
+        Model::ResNet34(spec) => ResNetForm::resnet34(spec).check(input, outputs),
+        Model::ResNet50(spec) => ResNetForm::resnet50(spec).check(input, outputs),
+        Model::ResNet101(spec) => ResNetForm::resnet101(spec).check(input, outputs),
+        Model::WideResnet(spec) => ResNetForm::wide_resnet(spec).check(input, outputs),
     }
 }
 
@@ -157,6 +179,14 @@ pub(super) fn check_weight(inputs: usize, outputs: usize) -> Result<(), ModelErr
     match inputs.checked_mul(outputs) {
         Some(values) if values <= LIMIT => Ok(()),
         _ => Err(ModelError::TooLarge { inputs, outputs }),
+    }
+}
+
+/// The channels of the images that `model` is for.
+pub(super) fn image_channels(model: &'static str, input: InputShape) -> Result<usize, ModelError> {
+    match input {
+        InputShape::Image { channels, .. } => Ok(channels),
+        InputShape::Features { columns } => Err(ModelError::NotImages { model, columns }),
     }
 }
 
@@ -173,13 +203,25 @@ pub fn build(
 ) -> Result<Network, ModelError> {
     check(model, input, outputs)?;
     let mut builder = Builder::new(seed, device);
+    let resnet = |form, builder: &mut Builder| -> Result<Box<dyn Architecture>, ModelError> {
+        Ok(Box::new(ResNet::build(form, input, outputs, builder)?))
+    };
     let architecture: Box<dyn Architecture> = match model {
         Model::Mlp(spec) => Box::new(Mlp::build(spec, input, outputs, &mut builder)?),
         Model::ConvNet(spec) => Box::new(ConvNet::build(spec, input, outputs, &mut builder)?),
-        Model::ResNet18(spec) => Box::new(ResNet18::build(spec, input, outputs, &mut builder)?),
+        Model::Vit(spec) => Box::new(VisionTransformer::build(spec, input, outputs, &mut builder)?),
+        Model::Sequential(spec) => Box::new(Sequential::build(spec, input, outputs, &mut builder)?),
+        Model::EfficientnetB0(spec) => Box::new(EfficientNet::build(spec, input, outputs, &mut builder)?),
+        Model::MobilenetV3Small(spec) => Box::new(MobileNet::build(spec, input, outputs, &mut builder)?),
+        Model::ResNet18(spec) => resnet(ResNetForm::resnet18(spec), &mut builder)?,
+        Model::ResNet34(spec) => resnet(ResNetForm::resnet34(spec), &mut builder)?,
+        Model::ResNet50(spec) => resnet(ResNetForm::resnet50(spec), &mut builder)?,
+        Model::ResNet101(spec) => resnet(ResNetForm::resnet101(spec), &mut builder)?,
+        Model::WideResnet(spec) => resnet(ResNetForm::wide_resnet(spec), &mut builder)?,
     };
     let Builder {
         parameters,
+        frozen,
         statistics,
         ..
     } = builder;
@@ -188,6 +230,7 @@ pub fn build(
         input,
         outputs,
         parameters,
+        frozen,
         statistics,
     })
 }
@@ -229,99 +272,19 @@ impl Network {
         self.outputs
     }
 
-    /// What is trained, in definition order.
+    /// What is trained, or would be were it not frozen, in definition order.
     pub fn parameters(&self) -> &[Parameter] {
         &self.parameters
     }
 
-    /// A copy of all parameters and buffers (batch norm's `running_mean`, `running_var` and
-    /// `num_batches_tracked`, the last as an i64 scalar) by their names in PyTorch.
-    ///
-    /// # Errors
-    /// Only what the tensor engine reports.
-    pub fn state(&self) -> Result<BTreeMap<String, Tensor>, ModelError> {
-        let mut state = BTreeMap::new();
-        for Parameter { name, var, .. } in &self.parameters {
-            state.insert(name.clone(), var.as_tensor().detach().copy()?);
+    /// Makes those parameters constants whose name `frozen` holds for, and all others trained: no
+    /// gradient is computed for what is frozen. The running statistics of frozen batch norms still
+    /// follow the batches in training, as in PyTorch, where freezing is `requires_grad = False`.
+    pub fn freeze(&mut self, frozen: impl Fn(&str) -> bool) {
+        for (parameter, flag) in self.parameters.iter_mut().zip(&self.frozen) {
+            parameter.frozen = frozen(&parameter.name);
+            flag.store(parameter.frozen, Ordering::Relaxed);
         }
-        for (layer, statistics) in &self.statistics {
-            let statistics = statistics.lock().unwrap_or_else(PoisonError::into_inner);
-            let device = self.device();
-            state.insert(
-                format!("{layer}.running_mean"),
-                Tensor::new(statistics.mean.as_slice(), &device)?,
-            );
-            state.insert(
-                format!("{layer}.running_var"),
-                Tensor::new(statistics.variance.as_slice(), &device)?,
-            );
-            state.insert(
-                format!("{layer}.num_batches_tracked"),
-                Tensor::new(statistics.batches, &device)?,
-            );
-        }
-        Ok(state)
-    }
-
-    /// Takes over all parameters and buffers. Floats of other widths are converted.
-    ///
-    /// # Errors
-    /// A name that is missing, unexpected, or of another shape; then nothing is taken over.
-    pub fn load_state(&self, state: &BTreeMap<String, Tensor>) -> Result<(), ModelError> {
-        let current = self.state()?;
-        let mut problems = Vec::new();
-        let mut report = |problem: &str, names: Vec<String>| {
-            if !names.is_empty() {
-                problems.push(format!("{problem} {}", abridged(&names)));
-            }
-        };
-        let missing = current.keys().filter(|name| !state.contains_key(*name));
-        report("missing", missing.cloned().collect());
-        let unexpected = state.keys().filter(|name| !current.contains_key(*name));
-        report("unexpected", unexpected.cloned().collect());
-        let misfits = current.iter().filter_map(|(name, own)| {
-            let given = state.get(name)?;
-            let fits = own.dims() == given.dims() && own.dtype().is_int() == given.dtype().is_int();
-            (!fits).then(|| {
-                let (own, given) = (own.shape().dims(), (given.shape().dims(), given.dtype().as_str()));
-                format!("{name} ({own:?} wanted, {:?} of {} given)", given.0, given.1)
-            })
-        });
-        report("of another shape or type", misfits.collect());
-        if !problems.is_empty() {
-            return Err(ModelError::State { problems });
-        }
-
-        // All is known to fit; the conversions that could still fail come before the first change.
-        let floats = |name: &str| -> Result<Vec<f32>, ModelError> {
-            Ok(state[name].to_dtype(DType::F32)?.flatten_all()?.to_vec1()?)
-        };
-        let mut statistics = Vec::new();
-        for (layer, _) in &self.statistics {
-            statistics.push(RunningStatistics {
-                mean: floats(&format!("{layer}.running_mean"))?,
-                variance: floats(&format!("{layer}.running_var"))?,
-                batches: state[&format!("{layer}.num_batches_tracked")]
-                    .to_dtype(DType::I64)?
-                    .to_scalar()?,
-            });
-        }
-        let mut values = Vec::new();
-        for Parameter { name, var, .. } in &self.parameters {
-            values.push(
-                state[name]
-                    .to_dtype(DType::F32)?
-                    .to_device(var.device())?
-                    .contiguous()?,
-            );
-        }
-        for (parameter, value) in self.parameters.iter().zip(values) {
-            parameter.var.set(&value)?;
-        }
-        for ((_, own), given) in self.statistics.iter().zip(statistics) {
-            *own.lock().unwrap_or_else(PoisonError::into_inner) = given;
-        }
-        Ok(())
     }
 
     fn device(&self) -> Device {
@@ -343,21 +306,6 @@ impl Debug for Network {
             .field("outputs", &self.outputs)
             .field("parameters", &names)
             .finish_non_exhaustive()
-    }
-}
-
-/// The first few of a list of names, and how many more there are.
-fn abridged(names: &[String]) -> String {
-    const SHOWN: usize = 8;
-    let shown = names
-        .iter()
-        .take(SHOWN)
-        .map(String::as_str)
-        .collect::<Vec<_>>()
-        .join(", ");
-    match names.len().saturating_sub(SHOWN) {
-        0 => shown,
-        more => format!("{shown} and {more} more"),
     }
 }
 

@@ -1,66 +1,111 @@
-//! ResNet-18 (He et al., 2015), as torchvision builds it.
+//! Residual networks (He et al., 2015), as torchvision builds them: those of 50 layers and more in the
+//! form v1.5, whose bottlenecks stride in the 3x3 convolution.
+
+mod block;
 
 use candle_core::Tensor;
 
-use super::builder::{Builder, ConvInit};
+use super::builder::{Builder, Conv, ConvInit};
 use super::error::ModelError;
 use super::layers::{BatchNorm, Conv2d, Linear};
-use super::network::{Architecture, InputShape, Pass, check_weight};
+use super::network::{Architecture, InputShape, Pass, check_weight, image_channels};
 use crate::ops::{self, Epilogue, Window};
 use crate::spec::{self, Stem};
+use block::{Block, Shape};
 
-pub(super) struct ResNet18 {
-    conv1: Conv2d,
-    bn1: BatchNorm,
-    pool: Option<Window>,
-    blocks: Vec<BasicBlock>,
-    fc: Linear,
+/// What tells the members of the family apart.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Form {
+    /// The name, as a pipeline file spells it.
+    model: &'static str,
+    /// Blocks in each of the four layers.
+    depths: [usize; 4],
+    /// How many times wider than its layer a bottleneck is; without one, blocks have no bottleneck.
+    bottleneck: Option<usize>,
+    stem: Stem,
 }
 
-/// Two 3x3 convolutions and a path around them.
-struct BasicBlock {
-    conv1: Conv2d,
-    bn1: BatchNorm,
-    conv2: Conv2d,
-    bn2: BatchNorm,
-    downsample: Option<(Conv2d, BatchNorm)>,
-}
-
-/// Blocks in each of the four layers.
-const DEPTHS: [usize; 4] = [2, 2, 2, 2];
-/// Channels of the stem and the first layer; each further layer doubles them.
+/// Channels of the stem; the first layer's blocks are as wide, and each further layer is twice as wide.
 const WIDTH: usize = 64;
 
-impl ResNet18 {
-    pub fn check(input: InputShape, outputs: usize) -> Result<(), ModelError> {
-        match input {
-            InputShape::Image { channels, .. } => {
-                check_weight(channels.saturating_mul(49), WIDTH)?;
-                check_weight(WIDTH << 3, outputs)
-            }
-            InputShape::Features { columns } => Err(ModelError::NotImages {
-                model: "resnet18",
-                columns,
-            }),
+impl Form {
+    pub fn resnet18(spec: &spec::ResNet) -> Self {
+        Self::new("resnet18", [2, 2, 2, 2], None, spec.stem)
+    }
+
+    pub fn resnet34(spec: &spec::ResNet) -> Self {
+        Self::new("resnet34", [3, 4, 6, 3], None, spec.stem)
+    }
+
+    pub fn resnet50(spec: &spec::ResNet) -> Self {
+        Self::new("resnet50", [3, 4, 6, 3], Some(1), spec.stem)
+    }
+
+    pub fn resnet101(spec: &spec::ResNet) -> Self {
+        Self::new("resnet101", [3, 4, 23, 3], Some(1), spec.stem)
+    }
+
+    pub fn wide_resnet(spec: &spec::WideResNet) -> Self {
+        let depths = match spec.depth {
+            spec::WideDepth::D50 => [3, 4, 6, 3],
+            spec::WideDepth::D101 => [3, 4, 23, 3],
+        };
+        Self::new("wide_resnet", depths, Some(spec.factor.get() as usize), spec.stem)
+    }
+
+    fn new(model: &'static str, depths: [usize; 4], bottleneck: Option<usize>, stem: Stem) -> Self {
+        Self {
+            model,
+            depths,
+            bottleneck,
+            stem,
         }
     }
 
+    /// The shape of layer `layer`'s blocks, from 0.
+    fn shape(&self, layer: usize) -> Shape {
+        let width = WIDTH << layer;
+        match self.bottleneck {
+            None => Shape {
+                width,
+                outputs: width,
+                bottleneck: false,
+            },
+            Some(factor) => Shape {
+                width: width.saturating_mul(factor),
+                outputs: 4 * width,
+                bottleneck: true,
+            },
+        }
+    }
+
+    /// Whether the network can be built; any image is large enough.
+    pub fn check(&self, input: InputShape, outputs: usize) -> Result<(), ModelError> {
+        let channels = image_channels(self.model, input)?;
+        check_weight(channels.saturating_mul(49), WIDTH)?;
+        let last = self.shape(3);
+        check_weight(last.width.saturating_mul(9), last.width)?;
+        check_weight(last.outputs, outputs)
+    }
+}
+
+pub(super) struct ResNet {
+    conv1: Conv2d,
+    bn1: BatchNorm,
+    pool: Option<Window>,
+    blocks: Vec<Block>,
+    fc: Linear,
+}
+
+impl ResNet {
     pub fn build(
-        spec: &spec::ResNet,
+        form: Form,
         input: InputShape,
         outputs: usize,
         builder: &mut Builder,
     ) -> Result<Self, ModelError> {
-        let mut channels = match input {
-            InputShape::Image { channels, .. } => channels,
-            InputShape::Features { columns } => {
-                return Err(ModelError::NotImages {
-                    model: "resnet18",
-                    columns,
-                });
-            }
-        };
-        let (size, stride, pool) = match spec.stem {
+        let channels = image_channels(form.model, input)?;
+        let (size, stride, pool) = match form.stem {
             Stem::Imagenet => (
                 7,
                 2,
@@ -72,24 +117,24 @@ impl ResNet18 {
             ),
             Stem::Cifar => (3, 1, None),
         };
-        let conv1 = builder.conv2d("conv1", (channels, WIDTH), size, stride, ConvInit::KaimingFanOut)?;
+        let conv = Conv {
+            stride,
+            ..Conv::new(channels, WIDTH, size)
+        };
+        let conv1 = builder.conv("conv1", conv, ConvInit::KaimingFanOut)?;
         let bn1 = builder.batch_norm("bn1", WIDTH)?;
-        channels = WIDTH;
+        let mut inputs = WIDTH;
         let mut blocks = Vec::new();
-        for (layer, depth) in DEPTHS.into_iter().enumerate() {
+        for (layer, depth) in form.depths.into_iter().enumerate() {
+            let shape = form.shape(layer);
             for block in 0..depth {
                 let stride = if layer > 0 && block == 0 { 2 } else { 1 };
                 let name = format!("layer{}.{block}", layer + 1);
-                blocks.push(BasicBlock::build(
-                    &name,
-                    (channels, WIDTH << layer),
-                    stride,
-                    builder,
-                )?);
-                channels = WIDTH << layer;
+                blocks.push(Block::build(&name, inputs, shape, stride, builder)?);
+                inputs = shape.outputs;
             }
         }
-        let fc = builder.linear("fc", channels, outputs)?;
+        let fc = builder.linear("fc", inputs, outputs)?;
         Ok(Self {
             conv1,
             bn1,
@@ -100,43 +145,7 @@ impl ResNet18 {
     }
 }
 
-impl BasicBlock {
-    fn build(
-        name: &str,
-        (inputs, outputs): (usize, usize),
-        stride: usize,
-        builder: &mut Builder,
-    ) -> Result<Self, ModelError> {
-        let init = ConvInit::KaimingFanOut;
-        Ok(Self {
-            conv1: builder.conv2d(&format!("{name}.conv1"), (inputs, outputs), 3, stride, init)?,
-            bn1: builder.batch_norm(&format!("{name}.bn1"), outputs)?,
-            conv2: builder.conv2d(&format!("{name}.conv2"), (outputs, outputs), 3, 1, init)?,
-            bn2: builder.batch_norm(&format!("{name}.bn2"), outputs)?,
-            downsample: if stride == 1 && inputs == outputs {
-                None
-            } else {
-                let name = format!("{name}.downsample");
-                let conv = builder.conv2d(&format!("{name}.0"), (inputs, outputs), 1, stride, init)?;
-                Some((conv, builder.batch_norm(&format!("{name}.1"), outputs)?))
-            },
-        })
-    }
-
-    fn forward(&self, x: &Tensor, pass: &Pass) -> Result<Tensor, ModelError> {
-        let around = match &self.downsample {
-            Some((conv, norm)) => &norm.forward(&conv.forward(x, pass)?, Epilogue::None, pass)?,
-            None => x,
-        };
-        let y = self
-            .bn1
-            .forward(&self.conv1.forward(x, pass)?, Epilogue::Relu, pass)?;
-        self.bn2
-            .forward(&self.conv2.forward(&y, pass)?, Epilogue::AddRelu(around), pass)
-    }
-}
-
-impl Architecture for ResNet18 {
+impl Architecture for ResNet {
     fn forward(&self, input: &Tensor, pass: &Pass) -> Result<Tensor, ModelError> {
         let x = self.conv1.forward(&ops::to_channels_last(input)?, pass)?;
         let mut x = self.bn1.forward(&x, Epilogue::Relu, pass)?;
@@ -148,5 +157,9 @@ impl Architecture for ResNet18 {
         }
         self.fc
             .forward(&ops::global_average_pool(&x, pass.precision)?, pass)
+    }
+
+    fn head(&self) -> &str {
+        "fc"
     }
 }

@@ -1,11 +1,16 @@
 //! Activation functions.
 
+pub(super) mod functions;
+
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
 use super::composed;
 use super::error::OpError;
+use super::round::{copy_rounded, round_in_place};
 use super::tensor;
+use super::vectors::with_wide_vectors;
+use crate::spec::Precision;
 
 /// `max(x, 0)` of each value, of any shape. The derivative at 0 is 0, as in PyTorch, and a NaN
 /// stays one.
@@ -13,19 +18,171 @@ use super::tensor;
 /// # Errors
 /// Only what the tensor engine reports.
 pub fn relu(x: &Tensor) -> std::result::Result<Tensor, OpError> {
-    if !x.device().is_cpu() {
-        return Ok(composed::relu(x)?);
-    }
-    Ok(x.contiguous()?.apply_op1(Relu)?)
+    activate(x, Function::Relu, Precision::F32)
 }
 
-struct Relu;
+/// `x` where positive, else `slope` times `x`, of any shape. The derivative at 0 is `slope`, as in
+/// PyTorch.
+///
+/// # Errors
+/// Only what the tensor engine reports.
+pub fn leaky_relu(x: &Tensor, slope: f64, precision: Precision) -> std::result::Result<Tensor, OpError> {
+    activate(x, Function::LeakyRelu(slope as f32), precision)
+}
+
+/// `x` times the normal distribution function of `x` (Hendrycks and Gimpel, 2016), of any shape;
+/// not its approximation by `tanh`.
+///
+/// # Errors
+/// Only what the tensor engine reports.
+pub fn gelu(x: &Tensor, precision: Precision) -> std::result::Result<Tensor, OpError> {
+    activate(x, Function::Gelu, precision)
+}
+
+/// `x` times its sigmoid (also called swish), of any shape.
+///
+/// # Errors
+/// Only what the tensor engine reports.
+pub fn silu(x: &Tensor, precision: Precision) -> std::result::Result<Tensor, OpError> {
+    activate(x, Function::Silu, precision)
+}
+
+/// `x * min(max(x + 3, 0), 6) / 6` (Howard et al., 2019), of any shape. The derivative is 0 at -3
+/// and 1 at 3, as in PyTorch.
+///
+/// # Errors
+/// Only what the tensor engine reports.
+pub fn hardswish(x: &Tensor, precision: Precision) -> std::result::Result<Tensor, OpError> {
+    activate(x, Function::Hardswish, precision)
+}
+
+/// `min(max(x + 3, 0), 6) / 6`, of any shape. The derivative is 0 at -3 and at 3, as in PyTorch.
+///
+/// # Errors
+/// Only what the tensor engine reports.
+pub fn hardsigmoid(x: &Tensor, precision: Precision) -> std::result::Result<Tensor, OpError> {
+    activate(x, Function::Hardsigmoid, precision)
+}
+
+/// The logistic function `1 / (1 + exp(-x))`, of any shape.
+///
+/// # Errors
+/// Only what the tensor engine reports.
+pub fn sigmoid(x: &Tensor, precision: Precision) -> std::result::Result<Tensor, OpError> {
+    activate(x, Function::Sigmoid, precision)
+}
+
+/// The hyperbolic tangent, of any shape.
+///
+/// # Errors
+/// Only what the tensor engine reports.
+pub fn tanh(x: &Tensor, precision: Precision) -> std::result::Result<Tensor, OpError> {
+    activate(x, Function::Tanh, precision)
+}
+
+fn activate(x: &Tensor, function: Function, precision: Precision) -> std::result::Result<Tensor, OpError> {
+    if !x.device().is_cpu() {
+        return Ok(composed::activation(x, function, precision)?);
+    }
+    Ok(x.contiguous()?.apply_op1(Activation { function, precision })?)
+}
+
+/// What is applied to each value.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Function {
+    Relu,
+    /// With the slope under 0.
+    LeakyRelu(f32),
+    Gelu,
+    Silu,
+    Hardswish,
+    Hardsigmoid,
+    Sigmoid,
+    Tanh,
+}
+
+/// `1 / sqrt(2 pi)`.
+const NORMAL_DENSITY: f64 = 0.398_942_280_401_432_7;
+
+impl Function {
+    fn forward(self, x: &[f32], y: &mut [f32]) {
+        let wide = f64::from;
+        match self {
+            Self::Relu => map(x, y, |x| if x <= 0.0 { 0.0 } else { x }),
+            Self::LeakyRelu(slope) => map(x, y, |x| if x > 0.0 { x } else { slope * x }),
+            Self::Gelu => map(x, y, |x| (wide(x) * functions::normal(wide(x)).0) as f32),
+            Self::Silu => map(x, y, |x| (wide(x) * functions::sigmoid(wide(x))) as f32),
+            Self::Hardswish => map(x, y, |x| x * ((x + 3.0).clamp(0.0, 6.0) / 6.0)),
+            Self::Hardsigmoid => map(x, y, |x| (x + 3.0).clamp(0.0, 6.0) / 6.0),
+            Self::Sigmoid => map(x, y, |x| functions::sigmoid(wide(x)) as f32),
+            Self::Tanh => map(x, y, |x| functions::tanh(wide(x)) as f32),
+        }
+    }
+
+    /// Multiplies `gradient` by the derivative at `x`, where the function's value is `y`.
+    fn backward(self, x: &[f32], y: &[f32], gradient: &mut [f32]) {
+        let wide = f64::from;
+        match self {
+            Self::Relu => scale(x, gradient, |x, gradient| if x <= 0.0 { 0.0 } else { gradient }),
+            Self::LeakyRelu(slope) => scale(x, gradient, |x, gradient| {
+                gradient * if x > 0.0 { 1.0 } else { slope }
+            }),
+            Self::Gelu => scale(x, gradient, |x, gradient| {
+                let (probability, density) = functions::normal(wide(x));
+                (wide(gradient) * (probability + wide(x) * density * NORMAL_DENSITY)) as f32
+            }),
+            Self::Silu => scale(x, gradient, |x, gradient| {
+                let sigmoid = functions::sigmoid(wide(x));
+                (wide(gradient) * sigmoid * (1.0 + wide(x) * (1.0 - sigmoid))) as f32
+            }),
+            Self::Hardswish => scale(x, gradient, |x, gradient| {
+                let between = gradient * (x / 3.0 + 0.5);
+                let above = if x < 3.0 { between } else { gradient };
+                if x <= -3.0 { 0.0 } else { above }
+            }),
+            Self::Hardsigmoid => scale(x, gradient, |x, gradient| {
+                if x > -3.0 && x < 3.0 { gradient / 6.0 } else { 0.0 }
+            }),
+            Self::Sigmoid => scale(y, gradient, |y, gradient| gradient * (1.0 - y) * y),
+            Self::Tanh => scale(y, gradient, |y, gradient| gradient * (1.0 - y * y)),
+        }
+    }
+}
+
+#[inline(always)]
+fn map(x: &[f32], y: &mut [f32], function: impl Fn(f32) -> f32) {
+    with_wide_vectors(
+        #[inline(always)]
+        || {
+            for (y, &x) in y.iter_mut().zip(x) {
+                *y = function(x);
+            }
+        },
+    );
+}
+
+#[inline(always)]
+fn scale(at: &[f32], gradient: &mut [f32], function: impl Fn(f32, f32) -> f32) {
+    with_wide_vectors(
+        #[inline(always)]
+        || {
+            for (gradient, &at) in gradient.iter_mut().zip(at) {
+                *gradient = function(at, *gradient);
+            }
+        },
+    );
+}
+
+struct Activation {
+    function: Function,
+    precision: Precision,
+}
 
 const BLOCK: usize = 1 << 14;
 
-impl CustomOp1 for Relu {
+impl CustomOp1 for Activation {
     fn name(&self) -> &'static str {
-        "relu"
+        "activation"
     }
 
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
@@ -34,62 +191,34 @@ impl CustomOp1 for Relu {
         y.par_chunks_mut(BLOCK)
             .zip(x.par_chunks(BLOCK))
             .for_each(|(y, x)| {
-                for (y, &x) in y.iter_mut().zip(x) {
-                    *y = if x <= 0.0 { 0.0 } else { x };
-                }
+                self.function.forward(x, y);
+                round_in_place(y, self.precision);
             });
         Ok(tensor::output(y, layout.shape().clone()))
     }
 
-    fn bwd(&self, _x: &Tensor, y: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
-        let values = tensor::with_values(y, |y| {
-            tensor::with_values(gradient, |gradient| {
-                let mut masked = vec![0.0; y.len()];
-                masked
-                    .par_chunks_mut(BLOCK)
-                    .zip(y.par_chunks(BLOCK).zip(gradient.par_chunks(BLOCK)))
-                    .for_each(|(masked, (y, gradient))| {
-                        for ((masked, &y), &gradient) in masked.iter_mut().zip(y).zip(gradient) {
-                            *masked = if y <= 0.0 { 0.0 } else { gradient };
-                        }
-                    });
-                Ok(masked)
+    fn bwd(&self, x: &Tensor, y: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
+        let backward = |x: &[f32], y: &[f32], gradient: &[f32]| {
+            let mut target = vec![0.0; x.len()];
+            target
+                .par_chunks_mut(BLOCK)
+                .zip(gradient.par_chunks(BLOCK))
+                .zip(x.par_chunks(BLOCK).zip(y.par_chunks(BLOCK)))
+                .for_each(|((target, gradient), (x, y))| {
+                    copy_rounded(gradient, target, self.precision);
+                    self.function.backward(x, y, target);
+                    round_in_place(target, self.precision);
+                });
+            target
+        };
+        let values = tensor::with_values(x, |x| {
+            tensor::with_values(y, |y| {
+                tensor::with_values(gradient, |gradient| Ok(backward(x, y, gradient)))
             })
         })?;
-        Ok(Some(tensor::from_values(values, y.shape())?))
+        Ok(Some(tensor::from_values(values, x.shape())?))
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use candle_core::{Device, Var};
-
-    use super::*;
-    use crate::ops::testing::{gradient_of, host, random, same_for_any_number_of_threads};
-
-    #[test]
-    fn values_and_derivative_at_and_around_zero() {
-        let x = [-1.0f32, -0.0, 0.0, 1e-30, 2.0, f32::NAN, f32::NEG_INFINITY];
-        let x = Var::new(&x, &Device::Cpu).expect("valid");
-        let y = relu(&x).expect("runs");
-        let values = host(&y);
-        assert_eq!(values[..5], [0.0, 0.0, 0.0, 1e-30, 2.0]);
-        assert!(values[5].is_nan() && values[6] == 0.0);
-        let gradient = gradient_of(&y, &[3.0; 7], &x);
-        assert_eq!(gradient, [0.0, 0.0, 0.0, 3.0, 3.0, 3.0, 0.0]);
-    }
-
-    #[test]
-    fn composition_agrees_and_threads_do_not_matter() {
-        let x = Var::from_tensor(&random(&[40, 33, 31], 1)).expect("valid");
-        let weights = host(&random(&[40, 33, 31], 2));
-        let run = || {
-            let y = relu(&x).expect("runs");
-            (host(&y), gradient_of(&y, &weights, &x))
-        };
-        let (y, gradient) = same_for_any_number_of_threads(run);
-        let composed = composed::relu(&x).expect("runs");
-        assert_eq!(y, host(&composed));
-        assert_eq!(gradient, gradient_of(&composed, &weights, &x));
-    }
-}
+mod tests;

@@ -1,5 +1,5 @@
-//! Batch normalisation (Ioffe and Szegedy, 2015) with PyTorch's conventions: `eps` 1e-5, momentum
-//! 0.1, the biased variance to normalise and the unbiased one to remember.
+//! Batch normalisation (Ioffe and Szegedy, 2015) with PyTorch's conventions: the biased variance to
+//! normalise and the unbiased one to remember.
 
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
 
@@ -9,10 +9,24 @@ use super::error::OpError;
 use super::tensor::{self, Images, channels_last};
 use crate::spec::Precision;
 
-/// Added to the variance.
-pub(super) const EPSILON: f64 = 1e-5;
-/// Weight of the newest batch in the running statistics.
-const MOMENTUM: f64 = 0.1;
+/// The constants of a layer, as the arguments of `torch.nn.BatchNorm2d`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct BatchNormOptions {
+    /// Added to the variance.
+    pub epsilon: f64,
+    /// Weight of the newest batch in the running statistics.
+    pub momentum: f64,
+}
+
+impl Default for BatchNormOptions {
+    /// PyTorch's: 1e-5 and 0.1.
+    fn default() -> Self {
+        Self {
+            epsilon: 1e-5,
+            momentum: 0.1,
+        }
+    }
+}
 
 /// What a layer remembers of the batches it was trained on.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,15 +49,11 @@ impl RunningStatistics {
         }
     }
 
-    /// Takes in the moments of a batch with `values` values in each channel. One value has no
-    /// unbiased variance: such a batch changes nothing (PyTorch refuses it).
-    fn update(&mut self, moments: &Moments, values: usize) {
-        if values < 2 {
-            return;
-        }
+    /// Takes in the moments of a batch with `values` values in each channel, at least 2.
+    fn update(&mut self, moments: &Moments, values: usize, momentum: f64) {
         let unbiased = values as f64 / (values as f64 - 1.0);
         let mix = |old: &mut f32, new: f64| {
-            *old = ((1.0 - MOMENTUM) * f64::from(*old) + MOMENTUM * new) as f32;
+            *old = ((1.0 - momentum) * f64::from(*old) + momentum * new) as f32;
         };
         for (old, &new) in self.mean.iter_mut().zip(&moments.mean) {
             mix(old, new);
@@ -70,6 +80,8 @@ pub enum Epilogue<'a> {
     None,
     /// ReLU.
     Relu,
+    /// The sum with a tensor of the same shape.
+    Add(&'a Tensor),
     /// The sum with a tensor of the same shape, then ReLU.
     AddRelu(&'a Tensor),
 }
@@ -80,12 +92,14 @@ pub enum Epilogue<'a> {
 /// In a narrow format, the result of normalisation and epilogue together is rounded once.
 ///
 /// # Errors
-/// Shapes that do not fit each other.
+/// Shapes that do not fit each other, or a single value in each channel where the batch's own
+/// statistics are to be used: it has no variance, and PyTorch refuses it too.
 pub fn batch_norm(
     x: &Tensor,
     weight: &Tensor,
     bias: &Tensor,
     statistics: Statistics,
+    options: BatchNormOptions,
     epilogue: Epilogue,
     precision: Precision,
 ) -> std::result::Result<Tensor, OpError> {
@@ -103,7 +117,7 @@ pub fn batch_norm(
         );
         return Err(OpError::shape(OP, problem));
     }
-    if let Epilogue::AddRelu(residual) = epilogue
+    if let Epilogue::Add(residual) | Epilogue::AddRelu(residual) = epilogue
         && residual.dims() != x.dims()
     {
         let problem = format!("cannot add {:?} to {:?}", residual.dims(), x.dims());
@@ -112,25 +126,36 @@ pub fn batch_norm(
     if images.batch == 0 {
         return Err(OpError::shape(OP, "the batch is empty"));
     }
+    if matches!(statistics, Statistics::Batch(_)) && images.len() == images.channels {
+        return Err(OpError::SingleValue);
+    }
     if !x.device().is_cpu() {
         return Ok(composed::batch_norm(
-            x, weight, bias, statistics, epilogue, precision,
+            x, weight, bias, statistics, options, epilogue, precision,
         )?);
     }
 
     let x = x.contiguous()?;
-    let op = BatchNorm::new(&x, images, statistics, epilogue, precision)?;
+    let op = BatchNorm::new(&x, images, statistics, options, epilogue, precision)?;
     // A custom op has three operands at most, so weight and bias travel as one.
     let affine = Tensor::stack(&[weight, bias], 0)?;
     Ok(match epilogue {
         Epilogue::None | Epilogue::Relu => x.apply_op2(&affine, op)?,
-        Epilogue::AddRelu(residual) => x.apply_op3(&affine, &residual.contiguous()?, op)?,
+        Epilogue::Add(residual) | Epilogue::AddRelu(residual) => {
+            x.apply_op3(&affine, &residual.contiguous()?, op)?
+        }
     })
 }
 
 /// Takes a batch's moments into the running statistics, for implementations on other devices.
-pub(super) fn remember(running: &mut RunningStatistics, mean: Vec<f64>, variance: Vec<f64>, values: usize) {
-    running.update(&Moments { mean, variance }, values);
+pub(super) fn remember(
+    running: &mut RunningStatistics,
+    mean: Vec<f64>,
+    variance: Vec<f64>,
+    values: usize,
+    options: BatchNormOptions,
+) {
+    running.update(&Moments { mean, variance }, values, options.momentum);
 }
 
 struct BatchNorm {
@@ -147,15 +172,16 @@ impl BatchNorm {
         x: &Tensor,
         images: Images,
         statistics: Statistics,
+        options: BatchNormOptions,
         epilogue: Epilogue,
         precision: Precision,
     ) -> Result<Self> {
         let batch_statistics = matches!(statistics, Statistics::Batch(_));
-        let inverse = |variance: f64| (1.0 / (variance + EPSILON).sqrt()) as f32;
+        let inverse = |variance: f64| (1.0 / (variance + options.epsilon).sqrt()) as f32;
         let (mean, inverse_deviation) = match statistics {
             Statistics::Batch(running) => {
                 let moments = tensor::with_values(x, |x| Ok(moments(x, images.channels)))?;
-                running.update(&moments, images.len() / images.channels);
+                running.update(&moments, images.len() / images.channels, options.momentum);
                 (
                     moments.mean.iter().map(|&mean| mean as f32).collect(),
                     moments
@@ -174,7 +200,7 @@ impl BatchNorm {
                     .collect(),
             ),
         };
-        let relu = !matches!(epilogue, Epilogue::None);
+        let relu = matches!(epilogue, Epilogue::Relu | Epilogue::AddRelu(_));
         Ok(Self {
             images,
             mean,
@@ -266,7 +292,7 @@ impl CustomOp2 for BatchNorm {
 
 impl CustomOp3 for BatchNorm {
     fn name(&self) -> &'static str {
-        "batch-norm-add-relu"
+        "batch-norm-add"
     }
 
     fn cpu_fwd(

@@ -2,6 +2,7 @@
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 
+use super::composed;
 use super::error::OpError;
 use super::tensor;
 use crate::random::{Purpose, Stream};
@@ -23,33 +24,43 @@ pub struct DropoutKey {
 /// # Errors
 /// A probability outside of `[0, 1)`.
 pub fn dropout(x: &Tensor, probability: f64, key: DropoutKey) -> std::result::Result<Tensor, OpError> {
-    if !(0.0..1.0).contains(&probability) {
-        let problem = format!("the probability {probability} is not in [0, 1)");
-        return Err(OpError::shape("dropout", problem));
-    }
+    check_probability("dropout", probability)?;
     if probability == 0.0 {
         return Ok(x.clone());
     }
     let factors = factors(x.elem_count(), probability, key);
     if !x.device().is_cpu() {
-        return Ok((x * Tensor::from_vec(factors, x.shape(), x.device())?)?);
+        let factors = Tensor::from_vec(factors, x.shape(), x.device())?;
+        return Ok(composed::dropped(x, &factors)?);
     }
     Ok(x.contiguous()?.apply_op1(Dropout { factors })?)
 }
 
-fn factors(len: usize, probability: f64, key: DropoutKey) -> Vec<f32> {
+/// Fails unless something is kept.
+pub(super) fn check_probability(op: &'static str, probability: f64) -> std::result::Result<(), OpError> {
+    if !(0.0..1.0).contains(&probability) {
+        let problem = format!("the probability {probability} is not in [0, 1)");
+        return Err(OpError::shape(op, problem));
+    }
+    Ok(())
+}
+
+/// For each of `len` values, 0 with that probability, else what makes up for it.
+pub(super) fn factors(len: usize, probability: f64, key: DropoutKey) -> Vec<f32> {
     let mut stream = Stream::new(key.seed, Purpose::Dropout, key.step, key.layer);
+    let mut factors = vec![0.0; len];
+    draw_factors(&mut stream, probability, &mut factors);
+    factors
+}
+
+/// Draws `factors`, as [`factors`] gives them, from `stream`.
+pub(super) fn draw_factors(stream: &mut Stream, probability: f64, factors: &mut [f32]) {
     let threshold = probability * 2f64.powi(32);
     let kept = (1.0 / (1.0 - probability)) as f32;
-    (0..len)
-        .map(|_| {
-            if f64::from(stream.next_u32()) < threshold {
-                0.0
-            } else {
-                kept
-            }
-        })
-        .collect()
+    for factor in factors {
+        let is_dropped = f64::from(stream.next_u32()) < threshold;
+        *factor = if is_dropped { 0.0 } else { kept };
+    }
 }
 
 struct Dropout {
@@ -113,6 +124,24 @@ mod tests {
         for ((y, gradient), weight) in host(&y).iter().zip(gradient).zip(weights) {
             assert_eq!(gradient, if *y == 0.0 { 0.0 } else { 2.0 * weight });
         }
+    }
+
+    #[test]
+    fn composition_agrees_and_infinities_are_dropped() {
+        let x = (random(&[30, 4], 1) * f64::INFINITY).expect("valid");
+        let x = Var::from_tensor(&x).expect("valid");
+        let weights = host(&random(&[30, 4], 2));
+        let y = dropout(&x, 0.5, KEY).expect("runs");
+        let factors = Tensor::from_vec(factors(120, 0.5, KEY), (30, 4), x.device()).expect("valid");
+        let composed = composed::dropped(&x, &factors).expect("runs");
+        assert_eq!(host(&y), host(&composed));
+        assert_eq!(
+            gradient_of(&y, &weights, &x),
+            gradient_of(&composed, &weights, &x)
+        );
+        let dropped = host(&y).iter().filter(|value| **value == 0.0).count();
+        assert!((40..80).contains(&dropped), "{dropped}");
+        assert!(host(&y).iter().all(|value| *value == 0.0 || value.is_infinite()));
     }
 
     #[test]

@@ -26,6 +26,13 @@ pub enum OpError {
         /// Columns of the logits.
         classes: usize,
     },
+    /// A batch that has no variance to normalise by.
+    #[error(
+        "batch norm: in training it needs more than one value per channel, but this batch is one sample of \
+         one pixel, which cannot be normalised over its batch; raise `batch_size`, or, where it is the last \
+         batch of an epoch, leave that out with `drop_last: true`"
+    )]
+    SingleValue,
     /// The tensor engine refused.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),

@@ -48,10 +48,25 @@ pub fn flatten(x: &Tensor) -> Result<Tensor, OpError> {
     Ok(x.flatten_from(1.min(x.rank() - 1))?)
 }
 
+/// Activations as rows in PyTorch's order, channel by channel: `[N, H, W, C]` becomes `[N, C * H * W]`.
+/// Rows `[N, F]` stay as they are.
+///
+/// # Errors
+/// A tensor of another rank.
+pub fn flatten_channels_last(x: &Tensor) -> Result<Tensor, OpError> {
+    match *x.dims() {
+        [_, _] => Ok(x.clone()),
+        [_, _, _, _] => Ok(x.permute((0, 3, 1, 2))?.contiguous()?.flatten_from(1)?),
+        _ => Err(OpError::rank("flatten", "[N, H, W, C] or [N, F]", x.shape())),
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use candle_core::Var;
+
     use super::*;
-    use crate::ops::testing::{host, random};
+    use crate::ops::testing::{gradient_of, host, random};
 
     #[test]
     fn channels_last_is_the_permutation() {
@@ -64,6 +79,21 @@ mod tests {
             .expect("valid");
         assert_eq!(converted.dims(), [3, 5, 2, 4]);
         assert_eq!(host(&converted), host(&permuted));
+    }
+
+    #[test]
+    fn rows_of_channels_last_images_are_those_of_channels_first_ones() {
+        let images = random(&[3, 4, 5, 2], 1);
+        let x = Var::from_tensor(&to_channels_last(&images).expect("runs")).expect("valid");
+        let rows = flatten_channels_last(&x).expect("runs");
+        assert_eq!(rows.dims(), [3, 40]);
+        assert_eq!(host(&rows), host(&images));
+        // The gradient of a value is the weight of that value.
+        let weights = random(&[3, 4, 5, 2], 2);
+        let expected = host(&to_channels_last(&weights).expect("runs"));
+        assert_eq!(gradient_of(&rows, &host(&weights), &x), expected);
+        assert_eq!(flatten_channels_last(&rows).expect("runs").dims(), [3, 40]);
+        assert!(flatten_channels_last(&random(&[3, 4, 5], 1)).is_err());
     }
 
     #[test]

@@ -9,7 +9,8 @@ use super::round::{copy_rounded, round_in_place};
 use super::tensor;
 use crate::spec::Precision;
 
-/// `x * weight^T + bias` for `x` `[N, in]`, `weight` `[out, in]`, `bias` `[out]`: `[N, out]`.
+/// `x * weight^T + bias` for `x` `[..., in]` of two dimensions or more, `weight` `[out, in]`, `bias`
+/// `[out]`: `[..., out]`.
 ///
 /// # Errors
 /// Shapes that do not fit each other.
@@ -20,6 +21,13 @@ pub fn linear(
     precision: Precision,
 ) -> std::result::Result<Tensor, OpError> {
     match (x.dims(), weight.dims(), bias.dims()) {
+        (&[_, _, .., inputs], &[outputs, columns], &[biases]) if inputs == columns && outputs == biases => {
+            let leading = &x.dims()[..x.rank() - 1];
+            let shape: Vec<usize> = leading.iter().copied().chain([outputs]).collect();
+            let rows = leading.iter().product::<usize>();
+            let x = x.contiguous()?.reshape((rows, inputs))?;
+            Ok(linear(&x, weight, bias, precision)?.reshape(shape)?)
+        }
         (&[rows, inputs], &[outputs, columns], &[biases]) if inputs == columns && outputs == biases => {
             if !x.device().is_cpu() {
                 return Ok(composed::linear(x, weight, bias, precision)?);

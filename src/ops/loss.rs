@@ -1,164 +1,245 @@
 //! Losses.
 
+mod check;
+mod composed;
+mod kernel;
+
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
-use super::composed;
+use self::check::check;
+use self::kernel::{Target, gradient, value};
 use super::error::OpError;
 use super::tensor;
 
-/// How the cross-entropy is formed.
+/// What is minimised.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Loss {
+    /// Softmax cross-entropy, as `torch.nn.CrossEntropyLoss`.
+    CrossEntropy {
+        /// Share of the target distribution that is spread evenly over all classes, in `[0, 1]`.
+        label_smoothing: f64,
+        /// A weight for each class, `[classes]`.
+        class_weights: Option<Vec<f32>>,
+        /// A class whose samples do not count.
+        ignore_index: Option<u32>,
+    },
+    /// Binary cross-entropy of logits, as `torch.nn.BCEWithLogitsLoss`.
+    BinaryCrossEntropy {
+        /// How much more a positive weighs than a negative, `[K]`.
+        pos_weight: Option<Vec<f32>>,
+    },
+    /// The squared error, as `torch.nn.MSELoss`.
+    Mse,
+    /// Huber's loss, as `torch.nn.HuberLoss`.
+    Huber {
+        /// The error at which the parabola becomes a line.
+        delta: f64,
+    },
+}
+
+/// What outputs are compared with.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct CrossEntropy {
-    /// Share of the target distribution that is spread evenly over all classes, in `[0, 1]`.
-    pub label_smoothing: f64,
-    /// What the sum over the batch's samples is divided by: the batch's size for its mean, or that
-    /// of the whole group of micro-batches that one optimizer step sums over.
-    pub divisor: f64,
+pub enum Targets<'a> {
+    /// The class of each sample, `[N]`.
+    Classes(&'a [u32]),
+    /// The probability of each class, `[N, classes]`.
+    Probabilities(&'a [f32]),
+    /// Labels between 0 and 1, or numbers, `[N, K]`.
+    Values(&'a [f32]),
 }
 
-/// The softmax cross-entropy of `logits`, `[N, classes]`, against a label for each row, summed over
-/// the rows and divided as asked for: a scalar.
+/// The loss of `outputs`, `[N, K]`, summed over the batch and divided by `divisor`: a scalar in the
+/// graph.
+///
+/// With [`loss_weight`] as the divisor it is PyTorch's mean. With the weight of a whole group of
+/// micro-batches it is the batch's share in the group's mean. A divisor of 0 stands for a group in
+/// which nothing counts, such as one of ignored samples only: then loss and gradient are 0, where
+/// PyTorch gives NaN.
 ///
 /// # Errors
-/// A label without a column, or as many labels as there are not rows.
-pub fn cross_entropy(
-    logits: &Tensor,
-    labels: &[u32],
-    options: CrossEntropy,
+/// Outputs, targets and the loss's options do not fit each other; the message says how.
+pub fn loss(
+    outputs: &Tensor,
+    targets: Targets<'_>,
+    loss: &Loss,
+    divisor: f64,
 ) -> std::result::Result<Tensor, OpError> {
-    let classes = check(logits, labels, options.label_smoothing)?;
-    if !options.divisor.is_finite() || options.divisor <= 0.0 {
-        let problem = format!("the divisor {} is not over 0", options.divisor);
-        return Err(OpError::shape("cross-entropy", problem));
-    }
-    if !logits.device().is_cpu() {
-        return Ok(composed::cross_entropy(logits, labels, options)?);
-    }
-    let op = SoftmaxCrossEntropy {
-        labels: labels.to_vec(),
-        classes,
-        options,
+    let [samples, width] = *outputs.dims() else {
+        return Err(OpError::rank(loss.name(), "[N, outputs]", outputs.shape()));
     };
-    Ok(logits.contiguous()?.apply_op1(op)?)
+    check(samples, width, targets, loss)?;
+    if !divisor.is_finite() || divisor < 0.0 {
+        let problem = format!("the divisor {divisor} is not 0 or more");
+        return Err(OpError::shape(loss.name(), problem));
+    }
+    let scale = if divisor > 0.0 { 1.0 / divisor } else { 0.0 };
+    if !outputs.device().is_cpu() {
+        return Ok(composed::loss(outputs, targets, loss, scale)?);
+    }
+    let op = LossOp {
+        targets: OwnedTargets::from(targets),
+        loss: loss.clone(),
+        width,
+        scale,
+    };
+    Ok(outputs.contiguous()?.apply_op1(op)?)
 }
 
-/// The softmax cross-entropy of each row of `logits`, `[N, classes]`, in f64. Not differentiable.
+/// What the mean over these targets divides by, as PyTorch has it.
+///
+/// For classes, the sum of the class weights of the samples that are not ignored, each 1 without
+/// weights; for probabilities, N; for element-wise losses, N times `outputs`.
+pub fn loss_weight(targets: Targets<'_>, loss: &Loss, outputs: usize) -> f64 {
+    match targets {
+        Targets::Classes(classes) => classes.iter().map(|&class| class_weight(class, loss)).sum(),
+        Targets::Probabilities(values) => (values.len() / outputs.max(1)) as f64,
+        Targets::Values(values) => values.len() as f64,
+    }
+}
+
+/// The loss of each sample before any division, with what it adds to the divisor of the mean: in
+/// f64, for evaluation. Not differentiable. `outputs` are `[N, outputs_per_sample]`.
+///
+/// The mean loss of a split is the sum of the first numbers over the sum of the second.
 ///
 /// # Errors
-/// As [`cross_entropy`].
-pub fn cross_entropy_per_sample(
-    logits: &Tensor,
-    labels: &[u32],
-    label_smoothing: f64,
-) -> std::result::Result<Vec<f64>, OpError> {
-    let classes = check(logits, labels, label_smoothing)?;
-    let logits = logits.detach().to_device(&candle_core::Device::Cpu)?;
-    Ok(tensor::with_values(&logits, |logits| {
-        Ok(losses(logits, labels, classes, label_smoothing))
-    })?)
-}
-
-fn check(logits: &Tensor, labels: &[u32], label_smoothing: f64) -> std::result::Result<usize, OpError> {
-    const OP: &str = "cross-entropy";
-    let [rows, classes] = *logits.dims() else {
-        return Err(OpError::rank(OP, "[N, classes]", logits.shape()));
-    };
-    if rows != labels.len() || classes == 0 {
-        let problem = format!("logits of {rows} x {classes} for {} labels", labels.len());
-        return Err(OpError::shape(OP, problem));
+/// As [`loss`].
+pub fn loss_per_sample(
+    outputs: &[f32],
+    targets: Targets<'_>,
+    loss: &Loss,
+    outputs_per_sample: usize,
+) -> std::result::Result<Vec<(f64, f64)>, OpError> {
+    let width = outputs_per_sample;
+    if width == 0 || !outputs.len().is_multiple_of(width) {
+        let problem = format!("{} outputs do not make rows of {width}", outputs.len());
+        return Err(OpError::shape(loss.name(), problem));
     }
-    if !(0.0..=1.0).contains(&label_smoothing) {
-        return Err(OpError::shape(
-            OP,
-            format!("label smoothing {label_smoothing} is not in [0, 1]"),
-        ));
+    check(outputs.len() / width, width, targets, loss)?;
+    let judged = outputs.par_chunks_exact(width).enumerate().map(|(index, row)| {
+        let target = targets.of(index, width);
+        let weight = match target {
+            Target::Class(class) => class_weight(class, loss),
+            Target::Probabilities(_) => 1.0,
+            Target::Values(values) => values.len() as f64,
+        };
+        (value(row, target, loss), weight)
+    });
+    Ok(judged.collect())
+}
+
+/// What a sample of `class` adds to the divisor of the mean cross-entropy.
+fn class_weight(class: u32, loss: &Loss) -> f64 {
+    match loss {
+        Loss::CrossEntropy { ignore_index, .. } if *ignore_index == Some(class) => 0.0,
+        Loss::CrossEntropy {
+            class_weights: Some(weights),
+            ..
+        } => weights
+            .get(class as usize)
+            .map_or(0.0, |&weight| f64::from(weight)),
+        _ => 1.0,
     }
-    match labels.iter().position(|&label| label as usize >= classes) {
-        Some(index) => Err(OpError::Label {
-            index,
-            label: labels[index],
-            classes,
-        }),
-        None => Ok(classes),
-    }
 }
 
-struct SoftmaxCrossEntropy {
-    labels: Vec<u32>,
-    classes: usize,
-    options: CrossEntropy,
-}
-
-/// The logarithm of the sum of exponentials, safe against overflow.
-fn log_sum_exp(row: &[f32]) -> f64 {
-    let largest = row
-        .iter()
-        .fold(f64::NEG_INFINITY, |largest, &value| largest.max(f64::from(value)));
-    if !largest.is_finite() {
-        // NaN where a logit is infinite or all are NaN: never a plausible loss.
-        return f64::NAN;
-    }
-    largest
-        + row
-            .iter()
-            .map(|&value| (f64::from(value) - largest).exp())
-            .sum::<f64>()
-            .ln()
-}
-
-fn losses(logits: &[f32], labels: &[u32], classes: usize, smoothing: f64) -> Vec<f64> {
-    logits
-        .par_chunks_exact(classes)
-        .zip(labels)
-        .map(|(row, &label)| {
-            let log_sum = log_sum_exp(row);
-            let of_label = log_sum - f64::from(row[label as usize]);
-            if smoothing == 0.0 {
-                return of_label;
-            }
-            let mean = log_sum - row.iter().map(|&value| f64::from(value)).sum::<f64>() / classes as f64;
-            (1.0 - smoothing) * of_label + smoothing * mean
-        })
-        .collect()
-}
-
-impl CustomOp1 for SoftmaxCrossEntropy {
+impl Loss {
+    /// The field's name for it.
     fn name(&self) -> &'static str {
-        "softmax-cross-entropy"
+        match self {
+            Self::CrossEntropy { .. } => "cross-entropy",
+            Self::BinaryCrossEntropy { .. } => "binary cross-entropy",
+            Self::Mse => "mean squared error",
+            Self::Huber { .. } => "Huber loss",
+        }
+    }
+}
+
+impl<'a> Targets<'a> {
+    /// The target of a sample that has `width` outputs.
+    fn of(self, sample: usize, width: usize) -> Target<'a> {
+        let row = |values: &'a [f32]| &values[sample * width..(sample + 1) * width];
+        match self {
+            Self::Classes(classes) => Target::Class(classes[sample]),
+            Self::Probabilities(values) => Target::Probabilities(row(values)),
+            Self::Values(values) => Target::Values(row(values)),
+        }
+    }
+}
+
+/// Targets that the graph keeps for the backward pass.
+enum OwnedTargets {
+    Classes(Vec<u32>),
+    Probabilities(Vec<f32>),
+    Values(Vec<f32>),
+}
+
+impl From<Targets<'_>> for OwnedTargets {
+    fn from(targets: Targets<'_>) -> Self {
+        match targets {
+            Targets::Classes(classes) => Self::Classes(classes.to_vec()),
+            Targets::Probabilities(values) => Self::Probabilities(values.to_vec()),
+            Targets::Values(values) => Self::Values(values.to_vec()),
+        }
+    }
+}
+
+impl OwnedTargets {
+    fn view(&self) -> Targets<'_> {
+        match self {
+            Self::Classes(classes) => Targets::Classes(classes),
+            Self::Probabilities(values) => Targets::Probabilities(values),
+            Self::Values(values) => Targets::Values(values),
+        }
+    }
+}
+
+/// Samples are judged one by one, and their losses are summed in f64 in their order.
+struct LossOp {
+    targets: OwnedTargets,
+    loss: Loss,
+    width: usize,
+    scale: f64,
+}
+
+impl CustomOp1 for LossOp {
+    fn name(&self) -> &'static str {
+        "loss"
     }
 
-    fn cpu_fwd(&self, logits: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let logits = tensor::values(logits, layout)?;
-        let losses = losses(logits, &self.labels, self.classes, self.options.label_smoothing);
-        let sum = losses.iter().sum::<f64>() / self.options.divisor;
+    fn cpu_fwd(&self, outputs: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let outputs = tensor::values(outputs, layout)?;
+        let targets = self.targets.view();
+        let losses: Vec<f64> = outputs
+            .par_chunks_exact(self.width)
+            .enumerate()
+            .map(|(index, row)| value(row, targets.of(index, self.width), &self.loss))
+            .collect();
+        let sum = if self.scale > 0.0 {
+            losses.iter().sum::<f64>() * self.scale
+        } else {
+            0.0
+        };
         Ok(tensor::output(vec![sum as f32], ()))
     }
 
-    fn bwd(&self, logits: &Tensor, _loss: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
-        let factor = f64::from(gradient.to_scalar::<f32>()?) / self.options.divisor;
-        let smoothing = self.options.label_smoothing;
-        let even = smoothing / self.classes as f64;
-        let values = tensor::with_values(logits, |logits| {
-            let mut target = vec![0.0; logits.len()];
-            target
-                .par_chunks_exact_mut(self.classes)
-                .zip(logits.par_chunks_exact(self.classes))
-                .zip(&self.labels)
-                .for_each(|((target, row), &label)| {
-                    let log_sum = log_sum_exp(row);
-                    for (class, (target, &value)) in target.iter_mut().zip(row).enumerate() {
-                        let wanted = if class == label as usize {
-                            1.0 - smoothing + even
-                        } else {
-                            even
-                        };
-                        *target = (factor * ((f64::from(value) - log_sum).exp() - wanted)) as f32;
-                    }
-                });
-            Ok(target)
+    fn bwd(&self, outputs: &Tensor, _loss: &Tensor, upstream: &Tensor) -> Result<Option<Tensor>> {
+        let factor = f64::from(upstream.to_scalar::<f32>()?) * self.scale;
+        let targets = self.targets.view();
+        let values = tensor::with_values(outputs, |outputs| {
+            let mut gradients = vec![0.0; outputs.len()];
+            if self.scale > 0.0 {
+                gradients
+                    .par_chunks_exact_mut(self.width)
+                    .zip(outputs.par_chunks_exact(self.width))
+                    .enumerate()
+                    .for_each(|(index, (gradients, row))| {
+                        gradient(row, targets.of(index, self.width), &self.loss, factor, gradients);
+                    });
+            }
+            Ok(gradients)
         })?;
-        Ok(Some(tensor::from_values(values, logits.shape())?))
+        Ok(Some(tensor::from_values(values, outputs.shape())?))
     }
 }
 

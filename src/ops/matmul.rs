@@ -26,6 +26,17 @@ impl<'a> Matrix<'a> {
         }
     }
 
+    /// A matrix whose rows begin `row_stride` values apart, from the start of `data`.
+    pub fn strided(data: &'a [f32], rows: usize, columns: usize, row_stride: usize) -> Self {
+        Self {
+            data,
+            rows,
+            columns,
+            row_stride,
+            column_stride: 1,
+        }
+    }
+
     /// The same values with rows and columns exchanged.
     pub fn transposed(self) -> Self {
         Self {

@@ -13,12 +13,16 @@
 //! in f32, and gradients of weights stay f32. Tensors are stored in f32 all the same.
 
 mod activation;
+mod attention;
+mod average_pool;
 mod batch_norm;
 mod batch_norm_kernels;
+mod channel_scale;
 mod composed;
 mod conv;
 mod dropout;
 mod error;
+mod layer_norm;
 mod layout;
 mod linear;
 mod loss;
@@ -26,16 +30,25 @@ mod matmul;
 mod pool;
 mod round;
 mod scratch;
+mod stochastic_depth;
 mod tensor;
 #[cfg(test)]
 pub(crate) mod testing;
+mod tokens;
+mod vectors;
 
-pub use activation::relu;
-pub use batch_norm::{Epilogue, RunningStatistics, Statistics, batch_norm};
-pub use conv::{Window, conv2d};
+pub use activation::{gelu, hardsigmoid, hardswish, leaky_relu, relu, sigmoid, silu, tanh};
+pub use attention::attention;
+pub use average_pool::avg_pool2d;
+pub use batch_norm::{BatchNormOptions, Epilogue, RunningStatistics, Statistics, batch_norm};
+pub use channel_scale::scale_channels;
+pub use conv::{ConvOptions, Window, conv2d};
 pub use dropout::{DropoutKey, dropout};
 pub use error::OpError;
-pub use layout::{flatten, to_channels_last};
+pub use layer_norm::layer_norm;
+pub use layout::{flatten, flatten_channels_last, to_channels_last};
 pub use linear::linear;
-pub use loss::{CrossEntropy, cross_entropy, cross_entropy_per_sample};
+pub use loss::{Loss, Targets, loss, loss_per_sample, loss_weight};
 pub use pool::{global_average_pool, max_pool2d};
+pub use stochastic_depth::stochastic_depth;
+pub use tokens::{embed_tokens, first_token};

@@ -17,31 +17,40 @@ use crate::spec::Precision;
 /// # Errors
 /// A window that does not fit, or padding over half of it.
 pub fn max_pool2d(x: &Tensor, window: Window) -> std::result::Result<Tensor, OpError> {
-    const OP: &str = "max pooling";
-    let input = channels_last(OP, x)?;
-    let Window { size, padding, .. } = window;
-    if size == 0 || padding > size / 2 {
-        let problem = format!("padding {padding} is over half of the window of {size}x{size}");
-        return Err(OpError::shape(OP, problem));
-    }
-    let (Some(height), Some(width)) = (window.positions(input.height), window.positions(input.width)) else {
-        let Images { height, width, .. } = input;
-        let problem = format!("a {size}x{size} window does not fit in an image of {height}x{width}");
-        return Err(OpError::shape(OP, problem));
-    };
-    let output = Images {
-        height,
-        width,
-        ..input
-    };
+    let (input, output) = pooled("max pooling", x, window)?;
     if !x.device().is_cpu() {
-        return Ok(composed::max_pool2d(x, window, (height, width))?);
+        return Ok(composed::max_pool2d(x, window, (output.height, output.width))?);
     }
     Ok(x.contiguous()?.apply_op1(MaxPool {
         window,
         input,
         output,
     })?)
+}
+
+/// The dimensions before and after pooling.
+pub(super) fn pooled(
+    op: &'static str,
+    x: &Tensor,
+    window: Window,
+) -> std::result::Result<(Images, Images), OpError> {
+    let input = channels_last(op, x)?;
+    let Window { size, padding, .. } = window;
+    if size == 0 || padding > size / 2 {
+        let problem = format!("padding {padding} is over half of the window of {size}x{size}");
+        return Err(OpError::shape(op, problem));
+    }
+    let (Some(height), Some(width)) = (window.positions(input.height), window.positions(input.width)) else {
+        let Images { height, width, .. } = input;
+        let problem = format!("a {size}x{size} window does not fit in an image of {height}x{width}");
+        return Err(OpError::shape(op, problem));
+    };
+    let output = Images {
+        height,
+        width,
+        ..input
+    };
+    Ok((input, output))
 }
 
 /// The mean over all pixels of `x`, `[N, H, W, C]`: `[N, C]`.
@@ -102,7 +111,7 @@ impl MaxPool {
 }
 
 /// The pixels under a window that starts at `start`, counted from the padded edge.
-fn inside(start: usize, size: usize, padding: usize, extent: usize) -> std::ops::Range<usize> {
+pub(super) fn inside(start: usize, size: usize, padding: usize, extent: usize) -> std::ops::Range<usize> {
     start.saturating_sub(padding)..(start + size).saturating_sub(padding).min(extent)
 }
 

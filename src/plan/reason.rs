@@ -126,6 +126,14 @@ impl Reason {
 
 type Difference = (String, Option<Value>, Option<Value>);
 
+/// The first leaf, in the order of their paths, at which two values differ: its path, and what
+/// stands there in the one and in the other.
+pub fn first_difference(old: &Value, new: &Value) -> Option<(String, Option<Value>, Option<Value>)> {
+    let mut found = Vec::new();
+    differences("", Some(old), Some(new), &mut found);
+    found.into_iter().next()
+}
+
 /// The leaves at which two values differ, in the order of their paths.
 fn differences(path: &str, old: Option<&Value>, new: Option<&Value>, found: &mut Vec<Difference>) {
     if old == new {

@@ -186,6 +186,7 @@ mod tests {
             metrics,
             samples_per_second: 4210.0,
             seconds: 0.4,
+            phases: Default::default(),
         };
         live.take(&activity("model", epoch), at(1800));
         let batch = Activity::BatchFinished {

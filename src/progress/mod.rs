@@ -13,6 +13,7 @@ mod plain;
 mod row;
 mod running;
 mod sparkline;
+mod spent;
 mod style;
 mod sweep;
 mod terminal;

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use anstyle::Style;
 
+use super::spent::Spent;
 use super::style::{Palette, paint};
 use super::sweep::SweepLines;
 use super::text;
@@ -38,6 +39,8 @@ pub struct Narrator {
     reused: usize,
     skipped: usize,
     epochs: HashMap<String, u32>,
+    /// Where the time of running trainings went.
+    spent: HashMap<String, Spent>,
     sweep: SweepLines,
 }
 
@@ -51,6 +54,7 @@ impl Narrator {
             reused: 0,
             skipped: 0,
             epochs: HashMap::new(),
+            spent: HashMap::new(),
             sweep: SweepLines::new(palette, matches!(audience, Audience::Terminal { .. })),
         }
     }
@@ -126,8 +130,15 @@ impl Narrator {
                 metrics,
                 seconds,
                 unchanged,
+                peak_memory,
                 ..
             } => {
+                if let Some(spent) = self.spent.remove(stage) {
+                    let parts = spent.parts(*peak_memory);
+                    if !parts.is_empty() {
+                        lines.push(self.line_within(stage, parts));
+                    }
+                }
                 let mut detail = detail(metrics, &artifact.short());
                 if *unchanged {
                     detail.push((9, "same result as before".to_owned()));
@@ -257,7 +268,10 @@ impl Narrator {
                 metrics,
                 samples_per_second,
                 seconds,
+                phases,
             } => {
+                let spent = self.spent.entry(stage.to_owned()).or_default();
+                spent.add(*phases, *seconds, *samples_per_second);
                 let epochs = self.epochs.get(stage).copied().unwrap_or(*epoch);
                 if self.shows_epoch(*epoch, epochs) {
                     let parts = epoch_parts(*epoch, epochs, metrics, *samples_per_second, *seconds);
@@ -411,6 +425,8 @@ fn epoch_parts(epoch: u32, epochs: u32, metrics: &Metrics, speed: f64, seconds: 
         (4, "train_accuracy", "accuracy"),
         (3, "val_loss", "val_loss"),
         (1, "val_accuracy", "val_accuracy"),
+        (4, "train_mae", "mae"),
+        (1, "val_mae", "val_mae"),
     ];
     for (rank, metric, title) in columns {
         if let Some(value) = metrics.get(metric) {

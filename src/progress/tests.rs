@@ -76,6 +76,7 @@ fn epoch(epoch: u32) -> Event {
             metrics,
             samples_per_second: 4210.4,
             seconds: 0.42,
+            phases: Default::default(),
         },
     )
 }

@@ -3,11 +3,15 @@
 use crate::event::Metrics;
 
 /// Metrics that say most about a result, most telling first; others follow by name.
-const TELLING: [&str; 8] = [
+const TELLING: [&str; 12] = [
     "val_accuracy",
     "accuracy",
     "val_loss",
     "loss",
+    "val_mae",
+    "rmse",
+    "mae",
+    "r2",
     "top3",
     "top5",
     "train_accuracy",

@@ -85,6 +85,7 @@ fn a_run_reads_back() {
             metrics: metrics(&[("train_loss", 0.5)]),
             samples_per_second: 1.0,
             seconds: 1.0,
+            phases: Default::default(),
         },
     };
     let failed = Event::StageFailed {

@@ -9,9 +9,9 @@ use super::{Replicate, Results, StageResult, Trial};
 use crate::fingerprint::Digest;
 use crate::spec::Table;
 
-/// Values of NumPy and SciPy; `tests/fixtures/statistics.py` made them.
+/// Values of NumPy and SciPy; `tests/fixtures/report_statistics.py` made them.
 pub fn fixture() -> Value {
-    serde_json::from_str(include_str!("../../tests/fixtures/statistics.json")).unwrap()
+    serde_json::from_str(include_str!("../../tests/fixtures/report_statistics.json")).unwrap()
 }
 
 pub fn numbers(value: &Value) -> Vec<f64> {

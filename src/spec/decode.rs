@@ -73,7 +73,13 @@ impl de::Error for DecodeError {
     }
 
     fn invalid_value(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self::custom(format!("expected {}, found {}", plain(expected), describe(found)))
+        let mut error = Self::custom(format!("expected {}, found {}", plain(expected), describe(found)));
+        if let Unexpected::Unsigned(value) = found
+            && value > u64::from(u32::MAX)
+        {
+            error.help = Some(format!("the largest number that may stand here is {}", u32::MAX));
+        }
+        error
     }
 
     fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
@@ -398,12 +404,12 @@ mod tests {
         let augment: Vec<Augment> = decode(&node).unwrap();
         assert_eq!(
             serde_json::to_string(&augment).unwrap(),
-            r#"[{"random_horizontal_flip":{"p":0.5}},{"random_crop":{"padding":4}}]"#
+            r#"[{"random_horizontal_flip":{"p":0.5}},{"random_crop":{"size":null,"padding":4}}]"#
         );
-        let (message, place, _) = fails::<Vec<Augment>>("- random_crop\n");
+        let (message, place, _) = fails::<Vec<Augment>>("- random_rotation\n");
         assert_eq!(
             (message.as_str(), place.as_str()),
-            ("the field `padding` is missing", "random_crop")
+            ("the field `degrees` is missing", "random_rotation")
         );
     }
 
@@ -425,12 +431,12 @@ mod tests {
         assert_eq!(place, "'0.1'");
         assert_eq!(help.as_deref(), Some("without quotes, 0.1 is a number"));
 
-        let (message, place, help) = fails::<Optimizer>("adam: {lr: 0.1}");
+        let (message, place, help) = fails::<Optimizer>("adamx: {lr: 0.1}");
         assert_eq!(
             (message.as_str(), place.as_str()),
-            ("`adam` is not known here", "adam")
+            ("`adamx` is not known here", "adamx")
         );
-        assert_eq!(help.as_deref(), Some("did you mean `adamw`?"));
+        assert_eq!(help.as_deref(), Some("did you mean `adam`?"));
 
         let (message, place, _) =
             fails::<Train>("data: d\nmodel: mlp\nepochs: 0\noptimizer: {sgd: {lr: 1}}\n");

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::preprocess::Task;
 use super::reference::Reference;
 
 /// Measures a trained model on one split of a dataset.
@@ -16,21 +17,25 @@ pub struct Evaluate {
     /// The split.
     #[serde(default)]
     pub split: SplitName,
-    /// What to measure; accuracy and loss always are.
+    /// What to measure beside the loss and, for classes and labels, the accuracy; for numbers, `mae`,
+    /// `rmse` and `r2`.
     #[serde(default)]
     pub metrics: Vec<Metric>,
+    /// Judge the mean of the outputs for each image and its mirror image. For images only.
+    #[serde(default)]
+    pub test_time_flip: bool,
 }
 
 impl Evaluate {
     /// The names of the metrics that it reports.
     pub(super) fn metric_names(&self) -> Vec<&'static str> {
-        let mut names = vec!["accuracy", "loss", "samples"];
+        let mut names = vec!["accuracy", "loss", "mae", "rmse", "r2", "samples"];
         for metric in &self.metrics {
             match metric {
-                Metric::Top3 => names.push("top3"),
-                Metric::Top5 => names.push("top5"),
-                Metric::PerClass => names.extend(["macro_precision", "macro_recall", "macro_f1"]),
-                Metric::Accuracy | Metric::Loss | Metric::Confusion | Metric::Predictions => {}
+                Metric::PerClass => names.extend(Metric::MACRO_MEANS),
+                Metric::Confusion | Metric::Predictions => {}
+                figure if names.contains(&figure.as_str()) => {}
+                figure => names.push(figure.as_str()),
             }
         }
         names
@@ -72,16 +77,65 @@ impl SplitName {
 pub enum Metric {
     /// The share of samples whose most likely class is right.
     Accuracy,
-    /// The mean loss.
+    /// The mean of the loss that the model was trained with, without label smoothing and weights of
+    /// classes or positives; where targets were standardised, of the standardised ones.
     Loss,
     /// The share of samples whose class is among the three most likely.
     Top3,
     /// The share of samples whose class is among the five most likely.
     Top5,
+    /// The area under the ROC curve: of the second of two classes, else the mean over classes (each
+    /// against the rest) or labels.
+    RocAuc,
+    /// The expected calibration error over 15 equal bins of confidence.
+    CalibrationError,
+    /// For several labels: the share of samples with all labels right.
+    ExactMatch,
+    /// The mean absolute error, for numbers.
+    Mae,
+    /// The root of the mean squared error, for numbers.
+    Rmse,
+    /// The coefficient of determination, for numbers.
+    R2,
     /// `confusion.csv`: rows are true classes, columns predicted ones.
     Confusion,
     /// `classes.csv`: precision, recall and F1 of each class; their means become metrics.
     PerClass,
     /// `predictions.csv`: each sample's true and predicted class and their probabilities.
     Predictions,
+}
+
+impl Metric {
+    /// The figures that `per_class` adds.
+    pub const MACRO_MEANS: [&str; 3] = ["macro_precision", "macro_recall", "macro_f1"];
+
+    /// The name, as a pipeline file spells it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Accuracy => "accuracy",
+            Self::Loss => "loss",
+            Self::Top3 => "top3",
+            Self::Top5 => "top5",
+            Self::RocAuc => "roc_auc",
+            Self::CalibrationError => "calibration_error",
+            Self::ExactMatch => "exact_match",
+            Self::Mae => "mae",
+            Self::Rmse => "rmse",
+            Self::R2 => "r2",
+            Self::Confusion => "confusion",
+            Self::PerClass => "per_class",
+            Self::Predictions => "predictions",
+        }
+    }
+
+    /// What must be predicted for it to have a meaning.
+    pub fn tasks(self) -> &'static [Task] {
+        match self {
+            Self::Loss | Self::Predictions => &[Task::Classification, Task::MultiLabel, Task::Regression],
+            Self::Accuracy | Self::RocAuc | Self::PerClass => &[Task::Classification, Task::MultiLabel],
+            Self::Top3 | Self::Top5 | Self::Confusion | Self::CalibrationError => &[Task::Classification],
+            Self::ExactMatch => &[Task::MultiLabel],
+            Self::Mae | Self::Rmse | Self::R2 => &[Task::Regression],
+        }
+    }
 }

@@ -64,9 +64,14 @@ impl Kind {
     /// The version of what the kind does. Raising one makes every earlier result of that kind
     /// stale; do it when the same fields and inputs give other bytes than before.
     ///
-    /// All kinds are at version 1.
+    /// - `preprocess` 2: the dataset file's layout 2.
+    ///
+    /// All other kinds are at version 1.
     pub fn version(&self) -> u32 {
-        1
+        match self {
+            Self::Preprocess(_) => 2,
+            _ => 1,
+        }
     }
 
     /// Whether the kind draws random numbers, so that the seed is part of its key.
@@ -91,7 +96,16 @@ impl Kind {
                 _ => Vec::new(),
             },
             Self::Preprocess(preprocess) => vec![Input::field("input", &preprocess.input)],
-            Self::Train(train) => vec![Input::field("data", &train.data)],
+            Self::Train(train) => {
+                let init = train.init.iter().map(|init| Input {
+                    role: "init".to_owned(),
+                    path: vec!["init".to_owned(), "from".to_owned()],
+                    reference: init.from.clone(),
+                });
+                std::iter::once(Input::field("data", &train.data))
+                    .chain(init)
+                    .collect()
+            }
             Self::Evaluate(evaluate) => {
                 vec![
                     Input::field("model", &evaluate.model),
@@ -134,7 +148,7 @@ impl Kind {
         let left_out: &[&str] = match self {
             Self::Download(_) => &[],
             Self::Preprocess(_) => &["input"],
-            Self::Train(_) => &["data", "checkpoint"],
+            Self::Train(_) => &["data", "init", "checkpoint", "log_every"],
             Self::Evaluate(_) => &["model", "data"],
             Self::Export(_) => &["model", "metrics"],
             Self::Command(_) => &["inputs"],
@@ -153,8 +167,10 @@ impl Kind {
             Self::Train(_) => Some(vec![
                 "train_loss",
                 "train_accuracy",
+                "train_mae",
                 "val_loss",
                 "val_accuracy",
+                "val_mae",
                 "parameters",
                 "epochs",
             ]),

@@ -13,9 +13,11 @@ mod export;
 mod interpolate;
 mod kind;
 mod model;
+mod model_check;
 mod node;
 mod pipeline;
 mod preprocess;
+mod preprocess_check;
 mod project;
 mod read;
 mod reference;
@@ -25,6 +27,7 @@ mod table;
 mod table_check;
 mod table_column;
 mod table_rows;
+mod task_check;
 mod template;
 mod train;
 mod validate;
@@ -36,11 +39,15 @@ pub use download::{Download, Sha256};
 pub use evaluate::{Evaluate, Metric, SplitName};
 pub use export::{Export, ExportFormat};
 pub use kind::{Input, Kind};
-pub use model::{ConvNet, Mlp, Model, ResNet, Stem};
+pub use model::{
+    ConvLayer, ConvNet, DropoutLayer, EfficientNet, Layer, LeakyReluLayer, LinearLayer, Mlp, MobileNet,
+    Model, NoOptions, PoolLayer, ResNet, Sequential, Stem, VisionTransformer, VitPreset, WideDepth,
+    WideResNet,
+};
 pub use pipeline::{Override, Pipeline, Resources, Stage};
 pub use preprocess::{
-    Cifar10, Cifar100, Cifar100Labels, Color, Column, Csv, CsvImage, Format, Idx, ImageFolder, OnError,
-    Preprocess, Split,
+    Cifar10, Cifar100, Cifar100Labels, Color, Column, Columns, Csv, CsvImage, Format, Idx, ImageFolder,
+    OnError, Preprocess, Split, StoredAs, Task,
 };
 pub use project::Project;
 pub use reference::Reference;
@@ -54,7 +61,12 @@ pub use table_column::{Best, NumberFormat, Show, TableColumn};
 pub use table_rows::{Baseline, Filter, Group, Rows, SortKey, SortKeys, same_value};
 pub use template::Template;
 pub use train::{
-    AdamW, Augment, Checkpoint, Constant, Cosine, CrossEntropy, Loss, Normalize, Optimizer, Precision,
-    RandomCrop, RandomFlip, Schedule, Select, Sgd, Step, Train, Warmup,
+    Adam, AdamW, Anneal, Augment, BinaryCrossEntropy, CenterCrop, Checkpoint, Clip, ColorJitter, Constant,
+    Cosine, CosineRestarts, CrossEntropy, Cutmix, DecayOn, EarlyStop, Ema, EvalTransform, Exponential,
+    GaussianBlur, Huber, Init, Lion, Loss, Mixup, Monitored, Mse, Multistep, Normalize, OneCycle, Optimizer,
+    Pace, ParameterGroup, Plateau, Polynomial, Precision, RandAugment, RandomAffine, RandomCrop,
+    RandomErasing, RandomFlip, RandomGrayscale, RandomResizedCrop, RandomRotation, Resize, Schedule, Select,
+    Sgd, Size, Step, ThresholdMode, Train, TrivialAugment, Validate, Warmup,
 };
+pub use train::{AugmentMistake, augment_mistakes};
 pub use values::{BelowOne, ByteSize, NonNegative, Positive, Probability, Share, Span};

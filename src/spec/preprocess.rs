@@ -65,13 +65,23 @@ pub enum Format {
     ImageFolder(ImageFolder),
 }
 
-/// A table with one sample a row. Every column that is not the label is a feature.
+/// A table with one sample a row. Every column that is neither a label nor ignored is a feature.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Csv {
-    /// The label's column: its name, or its index from 0 (negative: from the end).
+    /// The label's column: its name, or its index from 0 (negative: from the end). With several
+    /// labels or targets a list of columns.
     #[serde(default = "last_column")]
-    pub label: Column,
+    pub label: Columns,
+    /// What the label is.
+    #[serde(default)]
+    pub task: Task,
+    /// Columns of texts, each of which becomes a column of 0 and 1 for every text that occurs.
+    #[serde(default)]
+    pub categorical: Vec<Column>,
+    /// Columns to leave out.
+    #[serde(default)]
+    pub ignore: Vec<Column>,
     /// Whether the first line names the columns.
     #[serde(default)]
     pub header: bool,
@@ -81,6 +91,50 @@ pub struct Csv {
     /// Where the features are an image's pixels (`[C, H, W]` order, integers): its shape.
     #[serde(default)]
     pub image: Option<CsvImage>,
+}
+
+/// What is to be predicted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Task {
+    /// One of some classes.
+    #[default]
+    Classification,
+    /// For each of some labels, whether it applies: columns of 0 and 1.
+    MultiLabel,
+    /// One or more numbers.
+    Regression,
+}
+
+impl Task {
+    /// What a model for it predicts, in words.
+    pub fn predicts(self) -> &'static str {
+        match self {
+            Self::Classification => "classes",
+            Self::MultiLabel => "several labels",
+            Self::Regression => "numbers",
+        }
+    }
+}
+
+/// One column or several.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Columns {
+    /// One.
+    One(Column),
+    /// Several, in order.
+    Several(Vec<Column>),
+}
+
+impl Columns {
+    /// All of them.
+    pub fn as_slice(&self) -> &[Column] {
+        match self {
+            Self::One(column) => std::slice::from_ref(column),
+            Self::Several(columns) => columns,
+        }
+    }
 }
 
 /// A column of a table.
@@ -143,12 +197,27 @@ pub enum Cifar100Labels {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ImageFolder {
-    /// Resize every image to `[height, width]`; without it all must have one size.
+    /// Resize every image to `[height, width]`; without it images keep the sizes that they have.
     #[serde(default)]
     pub size: Option<[NonZeroU32; 2]>,
     /// The channels to keep.
     #[serde(default)]
     pub color: Color,
+    /// What the dataset holds: pixels, or the files as they are, to be decoded in every epoch.
+    #[serde(default)]
+    pub store: StoredAs,
+}
+
+/// What a dataset of images holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum StoredAs {
+    /// Decoded pixels: fast to read, large.
+    #[default]
+    Pixels,
+    /// The files' bytes, for large images and datasets: decoded by the loader, ahead of the training
+    /// step.
+    Files,
 }
 
 /// The channels of an image.
@@ -158,12 +227,32 @@ pub enum Color {
     /// Red, green, blue.
     #[default]
     Rgb,
-    /// One channel of luma (ITU-R BT.709).
+    /// One channel of luma with the weights of ITU-R BT.709. Pillow's mode `L`, and torchvision with
+    /// it, has those of BT.601: greys differ from theirs where an image has colours.
     Gray,
 }
 
-fn last_column() -> Column {
-    Column::Index(-1)
+impl Color {
+    /// The number of channels.
+    pub fn channels(self) -> usize {
+        match self {
+            Self::Rgb => 3,
+            Self::Gray => 1,
+        }
+    }
+}
+
+impl Csv {
+    /// The field separator as the one byte that it has to be; nothing where it cannot separate fields,
+    /// as it is not ASCII, ends lines or quotes fields.
+    pub fn delimiter_byte(&self) -> Option<u8> {
+        let byte = u8::try_from(self.delimiter).ok()?;
+        (byte.is_ascii() && !b"\n\r\"".contains(&byte)).then_some(byte)
+    }
+}
+
+fn last_column() -> Columns {
+    Columns::One(Column::Index(-1))
 }
 
 fn comma() -> char {

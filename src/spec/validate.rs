@@ -7,10 +7,14 @@ use petgraph::algo::tarjan_scc;
 use petgraph::graphmap::DiGraphMap;
 
 use super::diagnostic::{Diagnostic, suggest};
+use super::model_check::model_mistakes;
 use super::node::{Key, Node, Value};
+use super::preprocess_check::preprocess_mistakes;
 use super::sweep::sweep_mistakes;
 use super::table_check::table_mistakes;
-use super::{Command, Kind, MetricPath, Pipeline, Reference, Stage, Train};
+use super::task_check::{evaluate_task_mistakes, train_task_mistakes};
+use super::train::learning_mistakes;
+use super::{Augment, Command, Kind, MetricPath, Pipeline, Reference, Stage, Train, augment_mistakes};
 
 /// Whether `name` can name a stage, a table or a parameter: letters, digits, `_` and `-`, from a
 /// letter on.
@@ -37,7 +41,9 @@ pub(super) fn mistakes(pipeline: &Pipeline, root: &Node) -> Vec<Diagnostic> {
         for input in stage.kind.inputs() {
             let mut path = vec![stage.kind.name()];
             path.extend(input.path.iter().map(String::as_str));
-            if let Some(mistake) = reference_mistake(pipeline, &stage.kind, &input.role, &input.reference) {
+            if let Some(mistake) =
+                reference_mistake(pipeline, (name, &stage.kind), &input.role, &input.reference)
+            {
                 mistakes.push(Diagnostic {
                     span: Some(place(&path)),
                     ..mistake
@@ -60,7 +66,20 @@ pub(super) fn mistakes(pipeline: &Pipeline, root: &Node) -> Vec<Diagnostic> {
                 });
             }
             Kind::Train(train) => {
-                train_mistakes(train, &mut mistakes, |path| place(&[&["train"], path].concat()));
+                let place = |path: &[&str]| place(&[&["train"], path].concat());
+                train_mistakes(train, &mut mistakes, place);
+                model_mistakes(&train.model, &mut mistakes, &place);
+                train_task_mistakes(&pipeline.stages, train, &mut mistakes, &place);
+            }
+            Kind::Evaluate(evaluate) => {
+                evaluate_task_mistakes(&pipeline.stages, evaluate, &mut mistakes, &|path| {
+                    place(&[&["evaluate"], path].concat())
+                });
+            }
+            Kind::Preprocess(preprocess) => {
+                preprocess_mistakes(preprocess, &mut mistakes, |path| {
+                    place(&[&["preprocess"], path].concat())
+                });
             }
             _ => {}
         }
@@ -90,20 +109,22 @@ pub(super) fn unknown_stage(
 /// What is wrong with the input `role` of a stage, unplaced.
 fn reference_mistake(
     pipeline: &Pipeline,
-    kind: &Kind,
+    (name, kind): (&str, &Kind),
     role: &str,
     reference: &Reference,
 ) -> Option<Diagnostic> {
     // A command can make anything, so it may stand in for any other kind.
     let wanted: &[&str] = match (kind, role) {
         (Kind::Train(_) | Kind::Evaluate(_), "data") => &["preprocess", "command"],
+        (Kind::Train(_), "init") => &["train", "export", "download", "command"],
         (Kind::Evaluate(_) | Kind::Export(_), "model") => &["train", "command"],
         (Kind::Export(_), _) => &["evaluate", "train", "command"],
         (Kind::Preprocess(_), _) => &["download", "command"],
         _ => &Kind::NAMES,
     };
     let Some(stage) = reference.stage() else {
-        let takes_files = matches!(kind, Kind::Preprocess(_) | Kind::Command(_) | Kind::Download(_));
+        let takes_files =
+            matches!(kind, Kind::Preprocess(_) | Kind::Command(_) | Kind::Download(_)) || role == "init";
         return (!takes_files).then(|| {
             Diagnostic::new(
                 format!("`{reference}` is a file of the project; a stage is expected here"),
@@ -134,7 +155,7 @@ fn reference_mistake(
                 ),
                 None,
             )
-            .help(match fitting(pipeline, wanted) {
+            .help(match fitting(pipeline, name, wanted) {
                 names if names.is_empty() => format!("add a stage of kind {}", wanted[0]),
                 names => format!("stages that fit: {}", names.join(", ")),
             }),
@@ -143,11 +164,12 @@ fn reference_mistake(
     }
 }
 
-fn fitting<'a>(pipeline: &'a Pipeline, kinds: &[&str]) -> Vec<&'a str> {
+/// The stages of such kinds, but for the stage `own` itself.
+fn fitting<'a>(pipeline: &'a Pipeline, own: &str, kinds: &[&str]) -> Vec<&'a str> {
     let fits = pipeline
         .stages
         .iter()
-        .filter(|(_, stage)| kinds.contains(&stage.kind.name()));
+        .filter(|(name, stage)| *name != own && kinds.contains(&stage.kind.name()));
     fits.map(|(name, _)| name.as_str()).collect()
 }
 
@@ -255,6 +277,14 @@ fn train_mistakes(
             ));
         }
     }
+    let judged: Vec<Augment> = train.eval_transforms.iter().map(Augment::from).collect();
+    for (section, changes) in [("augment", &train.augment), ("eval_transforms", &judged)] {
+        for mistake in augment_mistakes(changes) {
+            let index = mistake.index.to_string();
+            let path = [&[section, index.as_str(), mistake.change], mistake.fields].concat();
+            mistakes.push(Diagnostic::new(mistake.message, place(&path)).help(mistake.help));
+        }
+    }
     if let Some(warmup) = &train.warmup
         && warmup.epochs >= train.epochs
     {
@@ -266,6 +296,7 @@ fn train_mistakes(
             .help("leave at least one epoch for the schedule"),
         );
     }
+    learning_mistakes(train, mistakes, &place);
 }
 
 /// What is wrong with a metric's path: no such stage, or one that reports no such metric.

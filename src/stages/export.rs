@@ -7,9 +7,9 @@ use std::path::Path;
 use candle_core::Device;
 use serde::Serialize;
 
-use crate::data::{Normalization, SampleShape};
+use crate::data::{DataError, Normalization, SampleShape, TargetScale};
 use crate::event::{Metrics, Monitor};
-use crate::spec::{ExportFormat, Kind, Model, Precision};
+use crate::spec::{EvalTransform, ExportFormat, Kind, Model, Precision, Task};
 use crate::train::{self, CARD_FILE, Card, TrainError, TrainedModel, WEIGHTS_FILE, on_threads, read_card};
 
 use super::{Job, Outcome, Stage, StageError};
@@ -74,6 +74,8 @@ struct Weights {
 #[derive(Serialize)]
 struct Input<'a> {
     shape: SampleShape,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    transforms: &'a [EvalTransform],
     layout: &'static str,
     range: &'static str,
     normalization: &'a Normalization,
@@ -83,7 +85,15 @@ struct Input<'a> {
 struct Output<'a> {
     layout: &'static str,
     meaning: &'static str,
-    classes: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    classes: Option<&'a [String]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    labels: Option<&'a [String]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    targets: Option<&'a [String]>,
+    /// How to get from outputs to the targets' own units: times `std`, plus `mean`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scale: Option<&'a TargetScale>,
 }
 
 #[derive(Serialize)]
@@ -111,7 +121,15 @@ fn write(
     let (layout, range) = match card.input {
         SampleShape::Image { .. } => ("N,C,H,W", "pixels from 0 to 255 divided by 255"),
         SampleShape::Features { .. } => ("N,F", "columns as they are in the source"),
+        SampleShape::Images { .. } => return Err(DataError::various_sizes().into()),
     };
+    let target = &card.target;
+    let (output_layout, meaning) = match target.task {
+        Task::Classification => ("N,classes", "logits: softmax gives probabilities"),
+        Task::MultiLabel => ("N,labels", "logits: the logistic function gives probabilities"),
+        Task::Regression => ("N,targets", "predicted numbers"),
+    };
+    let names = |task| (target.task == task).then_some(target.names.as_slice());
     let exported = ExportCard {
         architecture: &card.architecture,
         parameters: card.parameters,
@@ -122,14 +140,18 @@ fn write(
         },
         input: Input {
             shape: card.input,
+            transforms: &card.transforms,
             layout,
             range,
             normalization: &card.normalization,
         },
         output: Output {
-            layout: "N,classes",
-            meaning: "logits: softmax gives probabilities",
-            classes: &card.classes,
+            layout: output_layout,
+            meaning,
+            classes: names(Task::Classification),
+            labels: names(Task::MultiLabel),
+            targets: names(Task::Regression),
+            scale: target.scale.as_ref(),
         },
         training: Training {
             precision: card.precision,

@@ -21,6 +21,8 @@ pub use preprocess::PreprocessStage;
 pub use process::{Ended, Process};
 pub use train::TrainStage;
 
+pub use crate::train::DeviceChoice;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -59,6 +61,9 @@ pub struct Job {
     pub threads: usize,
     /// How far to go for now; nothing means to the end.
     pub limits: Option<EpochLimits>,
+    /// Where to train and evaluate.
+    #[serde(default)]
+    pub device: DeviceChoice,
 }
 
 impl Job {

@@ -9,8 +9,9 @@ use crate::spec::{Kind, SplitName};
 
 /// Runs `preprocess` jobs: reads the input `input`, writes a dataset into the output folder.
 ///
-/// Metrics: the samples of each split there is (`train`, `val`, `test`), `classes`, and `skipped`,
-/// the samples left out because they could not be read.
+/// Metrics: the samples of each split there is (`train`, `val`, `test`), `classes` (of a multi-label
+/// dataset its labels, of a regression 0), and `skipped`, the samples left out because they could not
+/// be read.
 pub struct PreprocessStage;
 
 impl Stage for PreprocessStage {
@@ -68,6 +69,7 @@ mod tests {
             log: folder.join("log"),
             threads: 2,
             limits: None,
+            device: crate::stages::DeviceChoice::Cpu,
         }
     }
 

@@ -7,11 +7,13 @@ use crate::train::{self, CARD_FILE, Task, TrainError, Trained, on_threads};
 
 use super::{Job, Outcome, Stage, StageError};
 
-/// Trains the model of a `train` job on its input `data`.
+/// Trains the model of a `train` job on its input `data`, from the weights of its input `init` where
+/// there is one.
 ///
 /// The artifact: `model.safetensors` (weights as PyTorch names and lays them out), `model.json`
-/// (the card) and `history.csv`. The metrics: the selected epoch's `train_loss`, `train_accuracy`
-/// and, with a val split, `val_loss` and `val_accuracy`; `parameters` and `epochs`.
+/// (the card), `history.csv`, and `validations.csv` where validations within epochs were asked for.
+/// The metrics: the selected epoch's `train_loss` and `train_accuracy` (for numbers `train_mae`)
+/// and, with a val split, `val_loss` and `val_accuracy` (`val_mae`); `parameters` and `epochs`.
 pub struct TrainStage;
 
 impl Stage for TrainStage {
@@ -22,15 +24,18 @@ impl Stage for TrainStage {
             ));
         };
         let data = job.input("data")?;
+        let init = recipe.init.as_ref().map(|_| job.input("init")).transpose()?;
         let work = || {
             let dataset = Dataset::open(data)?;
             let task = Task {
                 recipe,
                 dataset: &dataset,
+                init,
                 seed: job.seed,
                 identity: job.fingerprint.to_string(),
                 scratch: &job.scratch,
                 limits: job.limits.as_ref(),
+                device: job.device.open()?,
             };
             let trained = train::train(&task, monitor)?;
             write(&trained, job)?;
@@ -47,7 +52,14 @@ impl Stage for TrainStage {
 fn write(trained: &Trained, job: &Job) -> Result<(), TrainError> {
     train::write_weights(&job.output, &trained.weights)?;
     train::write_json(&job.output.join(CARD_FILE), &trained.card)?;
-    train::write_history(&job.output.join("history.csv"), &trained.history)
+    train::write_history(&job.output.join("history.csv"), &trained.history)?;
+    match &trained.validations {
+        Some(validations) => {
+            let path = job.output.join("validations.csv");
+            train::write_validations(&path, trained.card.target.score(), validations)
+        }
+        None => Ok(()),
+    }
 }
 
 impl From<TrainError> for StageError {

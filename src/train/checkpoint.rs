@@ -2,13 +2,12 @@
 //!
 //! A checkpoint is a safetensors file whose tensors are the model's, the optimizer's and the best
 //! epoch's, and whose metadata holds [`Progress`] and the loss scale as JSON, and a digest of
-//! all that. It is written to a temporary name, flushed and renamed, and the one before it is kept,
+//! all that. It is written to a temporary name, flushed and renamed, and those before it are kept,
 //! so that an interruption at any moment leaves a whole one. A file that is torn, or belongs to
 //! something else, is reported and passed over.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -20,8 +19,6 @@ use super::progress::Progress;
 use super::tensor_file::{HostTensor, NamedTensors, decode, encode, write_atomically};
 use crate::fingerprint::Digest;
 
-const LATEST: &str = "checkpoint.safetensors";
-const PREVIOUS: &str = "checkpoint.previous.safetensors";
 const HEADER: &str = "erlen.checkpoint";
 const DIGEST: &str = "erlen.digest";
 
@@ -38,6 +35,8 @@ pub struct Checkpoint {
     pub model: NamedTensors,
     /// The optimizer's state.
     pub optimizer: OptimizerState,
+    /// With `ema`, the averaged weights.
+    pub ema: Option<NamedTensors>,
     /// With `select: best`, the model as it was after the best epoch so far.
     pub best: Option<NamedTensors>,
 }
@@ -49,16 +48,17 @@ struct Header {
     progress: Progress,
     loss_scale: Option<LossScale>,
     optimizer_steps: BTreeMap<String, u64>,
+    has_ema: bool,
     has_best: bool,
 }
 
 impl Checkpoint {
-    /// Writes it into `folder`. The one that was the latest becomes the previous one.
+    /// Writes it into `folder`, where the `keep` latest ones stay.
     ///
     /// # Errors
     /// The folder cannot be written.
-    pub fn write(&self, folder: &Path) -> Result<(), TrainError> {
-        let latest = folder.join(LATEST);
+    pub fn write(&self, folder: &Path, keep: u32) -> Result<(), TrainError> {
+        let latest = folder.join(file_name(0));
         let bytes = self.encode().map_err(|problem| TrainError::BadFile {
             path: latest.clone(),
             problem,
@@ -68,9 +68,13 @@ impl Checkpoint {
             source,
         };
         fs::create_dir_all(folder).map_err(failed)?;
-        match fs::rename(&latest, folder.join(PREVIOUS)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
-            _ => {}
+        // Each grows older by one place, the oldest first, so that none is ever missing.
+        for (age, path) in Self::files(folder).into_iter().rev() {
+            let moved = match age.checked_add(1) {
+                Some(age) if age < keep => fs::rename(&path, folder.join(file_name(age))),
+                _ => fs::remove_file(&path),
+            };
+            moved.map_err(failed)?;
         }
         write_atomically(&latest, &bytes)
     }
@@ -78,15 +82,14 @@ impl Checkpoint {
     /// The latest whole checkpoint of `identity` in `folder`. What had to be passed over is told
     /// to `warn` and removed, so that it never pushes out a whole one.
     pub fn read(folder: &Path, identity: &str, mut warn: impl FnMut(String)) -> Option<Self> {
-        for path in Self::files(folder) {
+        for (_, path) in Self::files(folder) {
+            let passed_over =
+                |problem: &str| format!("the checkpoint `{}` is passed over: {problem}", path.display());
             match Self::read_file(&path, identity) {
                 Ok(checkpoint) => return Some(checkpoint),
-                Err(Unusable::Absent) => {}
+                Err(Unusable::Unreadable(problem)) => warn(passed_over(&problem)),
                 Err(Unusable::Damaged(problem)) => {
-                    warn(format!(
-                        "the checkpoint `{}` is passed over: {problem}",
-                        path.display()
-                    ));
+                    warn(passed_over(&problem));
                     // Where it cannot be removed, writing the next one fails with the reason.
                     let _ = fs::remove_file(&path);
                 }
@@ -95,9 +98,14 @@ impl Checkpoint {
         None
     }
 
-    /// The files that a checkpoint may stand in, the latest first.
-    pub fn files(folder: &Path) -> [PathBuf; 2] {
-        [LATEST, PREVIOUS].map(|name| folder.join(name))
+    /// The checkpoints in `folder` with their ages, the latest (of age 0) first.
+    pub fn files(folder: &Path) -> Vec<(u32, PathBuf)> {
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+        let mut files: Vec<(u32, PathBuf)> = entries
+            .filter_map(|entry| Some((age_of(entry.file_name().to_str()?)?, entry.path())))
+            .collect();
+        files.sort_unstable();
+        files
     }
 
     fn encode(&self) -> Result<Vec<u8>, String> {
@@ -106,12 +114,14 @@ impl Checkpoint {
             progress: self.progress.clone(),
             loss_scale: self.loss_scale,
             optimizer_steps: self.optimizer.steps.clone(),
+            has_ema: self.ema.is_some(),
             has_best: self.best.is_some(),
         };
         let header = serde_json::to_string(&header).map_err(|error| error.to_string())?;
         let groups = [
             ("model/", Some(&self.model)),
             ("optimizer/", Some(&self.optimizer.buffers)),
+            ("ema/", self.ema.as_ref()),
             ("best/", self.best.as_ref()),
         ];
         let mut tensors: Vec<(String, &HostTensor)> = Vec::new();
@@ -129,10 +139,7 @@ impl Checkpoint {
     }
 
     fn read_file(path: &Path, identity: &str) -> Result<Self, Unusable> {
-        let bytes = fs::read(path).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => Unusable::Absent,
-            _ => Unusable::Damaged(error.to_string()),
-        })?;
+        let bytes = fs::read(path).map_err(|error| Unusable::Unreadable(error.to_string()))?;
         let (tensors, metadata) = decode(&bytes).map_err(Unusable::Damaged)?;
         drop(bytes);
         let (Some(header), Some(expected)) = (metadata.get(HEADER), metadata.get(DIGEST)) else {
@@ -158,18 +165,20 @@ impl Checkpoint {
                 steps: header.optimizer_steps,
                 buffers: NamedTensors::new(),
             },
+            ema: header.has_ema.then(NamedTensors::new),
             best: header.has_best.then(NamedTensors::new),
         };
         for (name, tensor) in tensors {
-            match (name.split_once('/'), &mut checkpoint.best) {
-                (Some(("model", name)), _) => checkpoint.model.insert(name.to_owned(), tensor),
-                (Some(("optimizer", name)), _) => {
-                    let buffers = &mut checkpoint.optimizer.buffers;
-                    buffers.insert(name.to_owned(), tensor)
-                }
-                (Some(("best", name)), Some(best)) => best.insert(name.to_owned(), tensor),
-                _ => return Err(Unusable::Damaged(format!("it holds an unknown tensor `{name}`"))),
+            let unknown = || Unusable::Damaged(format!("it holds an unknown tensor `{name}`"));
+            let (group, own_name) = name.split_once('/').ok_or_else(unknown)?;
+            let group = match group {
+                "model" => Some(&mut checkpoint.model),
+                "optimizer" => Some(&mut checkpoint.optimizer.buffers),
+                "ema" => checkpoint.ema.as_mut(),
+                "best" => checkpoint.best.as_mut(),
+                _ => None,
             };
+            group.ok_or_else(unknown)?.insert(own_name.to_owned(), tensor);
         }
         Ok(checkpoint)
     }
@@ -177,8 +186,26 @@ impl Checkpoint {
 
 /// Why a file gives no checkpoint.
 enum Unusable {
-    Absent,
+    /// Perhaps it can be read another time.
+    Unreadable(String),
     Damaged(String),
+}
+
+/// The name of the checkpoint that so many newer ones have followed.
+fn file_name(age: u32) -> String {
+    match age {
+        0 => "checkpoint.safetensors".to_owned(),
+        age => format!("checkpoint.{age}.safetensors"),
+    }
+}
+
+/// The age in a checkpoint's name.
+fn age_of(name: &str) -> Option<u32> {
+    let middle = name.strip_prefix("checkpoint")?.strip_suffix(".safetensors")?;
+    match middle.strip_prefix('.') {
+        Some(age) => age.parse().ok(),
+        None => middle.is_empty().then_some(0),
+    }
 }
 
 /// The digest of everything in a checkpoint, tensors in the order of their names.
@@ -196,6 +223,7 @@ fn digest<'a>(header: &str, tensors: impl Iterator<Item = (&'a str, &'a HostTens
 mod tests {
     use super::super::history::Exact;
     use super::*;
+    use crate::train::progress::Sums;
 
     fn tensors(value: f32) -> NamedTensors {
         BTreeMap::from([
@@ -213,7 +241,10 @@ mod tests {
             progress: Progress {
                 epoch,
                 batch: 3,
-                loss: Exact(0.1 + 0.2),
+                sums: Sums {
+                    loss: Exact(0.1 + 0.2),
+                    ..Sums::default()
+                },
                 ..Progress::default()
             },
             loss_scale: Some(LossScale::default()),
@@ -225,8 +256,13 @@ mod tests {
                     HostTensor::from_f32(vec![2], &[1.0, 2.0]),
                 )]),
             },
+            ema: Some(tensors(8.0)),
             best: Some(tensors(9.0)),
         }
+    }
+
+    fn files(folder: &Path) -> [PathBuf; 2] {
+        [0, 1].map(|age| folder.join(file_name(age)))
     }
 
     fn read(folder: &Path) -> (Option<Checkpoint>, Vec<String>) {
@@ -240,21 +276,44 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         assert!(matches!(read(folder.path()), (None, warnings) if warnings.is_empty()));
         for epoch in 1..=3 {
-            checkpoint(epoch).write(folder.path()).unwrap();
+            checkpoint(epoch).write(folder.path(), 2).unwrap();
             assert_eq!(read(folder.path()).0.unwrap(), checkpoint(epoch));
         }
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
         // As a crash between the two renames leaves it.
-        fs::remove_file(folder.path().join(LATEST)).unwrap();
+        fs::remove_file(&files(folder.path())[0]).unwrap();
         assert_eq!(read(folder.path()).0.unwrap(), checkpoint(2));
+    }
+
+    #[test]
+    fn as_many_are_kept_as_asked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        for epoch in 1..=6 {
+            checkpoint(epoch).write(folder.path(), 4).unwrap();
+        }
+        let kept = |folder| {
+            let kept = Checkpoint::files(folder).into_iter().map(|(age, path)| {
+                let read = Checkpoint::read_file(&path, "abc");
+                (age, read.ok().map(|checkpoint| checkpoint.progress.epoch))
+            });
+            kept.collect::<Vec<_>>()
+        };
+        let expected = [(0, Some(6)), (1, Some(5)), (2, Some(4)), (3, Some(3))];
+        assert_eq!(kept(folder.path()), expected);
+        // Fewer from now on, and any number at all.
+        checkpoint(7).write(folder.path(), 2).unwrap();
+        assert_eq!(kept(folder.path()), [(0, Some(7)), (1, Some(6))]);
+        checkpoint(8).write(folder.path(), u32::MAX).unwrap();
+        assert_eq!(kept(folder.path()).len(), 3);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3);
     }
 
     #[test]
     fn torn_flipped_and_foreign_files_are_passed_over() {
         let folder = tempfile::tempdir().unwrap();
-        checkpoint(1).write(folder.path()).unwrap();
-        checkpoint(2).write(folder.path()).unwrap();
-        let latest = folder.path().join(LATEST);
+        checkpoint(1).write(folder.path(), 2).unwrap();
+        checkpoint(2).write(folder.path(), 2).unwrap();
+        let [latest, previous] = files(folder.path());
         let whole = fs::read(&latest).unwrap();
 
         for cut in [0, 7, 100, whole.len() - 1] {
@@ -273,7 +332,7 @@ mod tests {
         }
         assert!(!latest.exists());
         fs::write(&latest, b"not safetensors at all").unwrap();
-        fs::write(folder.path().join(PREVIOUS), b"").unwrap();
+        fs::write(previous, b"").unwrap();
         let (found, warnings) = read(folder.path());
         assert!(found.is_none());
         assert_eq!(warnings.len(), 2);
@@ -283,7 +342,7 @@ mod tests {
     #[test]
     fn another_training_does_not_continue_from_it() {
         let folder = tempfile::tempdir().unwrap();
-        checkpoint(1).write(folder.path()).unwrap();
+        checkpoint(1).write(folder.path(), 2).unwrap();
         let mut warnings = Vec::new();
         assert!(Checkpoint::read(folder.path(), "xyz", |warning| warnings.push(warning)).is_none());
         assert!(warnings[0].contains("another training"), "{warnings:?}");

@@ -69,12 +69,50 @@ pub enum TrainError {
         /// The split.
         split: &'static str,
     },
-    /// The recipe chooses by validation accuracy, but nothing is held out.
+    /// The recipe needs a validation split, but nothing is held out.
     #[error(
-        "`select: best` chooses the epoch by validation accuracy, but the dataset has no val split; \
-         add `split: {{val: 0.1}}` to its preprocess stage, or use `select: last`"
+        "{asks} by a figure of the validation split, but the dataset has no val split; add \
+         `split: {{val: 0.1}}` to its preprocess stage, or leave the option out"
     )]
-    NoValidation,
+    NoValidation {
+        /// What needs it, such as "`select: best` chooses the weights".
+        asks: &'static str,
+    },
+    /// The loader ended before its last batch: a mistake of Erlen's own.
+    #[error("the loader ended before {what} did; please report this")]
+    Incomplete {
+        /// What was to be served.
+        what: &'static str,
+    },
+    /// The weights to begin with cannot be used.
+    #[error("`init: {{from: {from}}}`: {problem}")]
+    Init {
+        /// What the recipe names.
+        from: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The recipe does not fit the dataset.
+    #[error("{0}")]
+    Recipe(String),
+    /// A device that is not there.
+    #[error("{0}")]
+    Device(String),
+    /// A pattern of the recipe's groups fits nothing.
+    #[error(
+        "`{pattern}` in group {group} of `groups` fits no parameter of the model; the nearest are {nearest}"
+    )]
+    UnknownParameters {
+        /// The pattern.
+        pattern: String,
+        /// Its group, from 1.
+        group: usize,
+        /// Names that look like it.
+        nearest: String,
+    },
+    /// The recipe's groups freeze everything.
+    #[error("every parameter is frozen by `groups`, so there is nothing to train; leave one out")]
+    NothingToTrain,
     /// A split is missing or has no samples.
     #[error("the dataset has no samples in the split `{split}`; splits with samples: {available}")]
     EmptySplit {

@@ -1,14 +1,17 @@
 //! A model's verdict on every sample of a split.
 
-use candle_core::Device;
+use candle_core::{Device, Tensor};
 
 use super::error::TrainError;
-use super::metrics::{Judged, Tally};
+use super::metrics::{self, Judged, Tally};
+use super::setup::{Target, loss_operation};
+use super::staging::{Staged, stage};
 use super::tensor_file::input_tensor;
-use crate::data::{Batch, Dataset, Loader, LoaderConfig, Normalization, Split};
+use crate::data::{Dataset, Loader, LoaderConfig, Normalization, SampleShape, Split, Targets};
 use crate::event::Monitor;
 use crate::models::{Network, Pass};
-use crate::spec::{Precision, SplitName};
+use crate::ops;
+use crate::spec::{self, EvalTransform, Precision, SplitName, Task};
 
 /// How a split is evaluated.
 #[derive(Clone, Debug)]
@@ -17,12 +20,24 @@ pub struct Evaluation {
     pub precision: Precision,
     /// What is done to each channel (or column) first.
     pub normalization: Normalization,
+    /// What is done to each image before that.
+    pub transforms: Vec<EvalTransform>,
+    /// What is predicted.
+    pub target: Target,
+    /// The loss that is reported.
+    pub loss: spec::Loss,
     /// Samples that are judged together.
     pub batch_size: usize,
+    /// Whether the mean of the outputs for an image and its mirror image is judged.
+    pub test_time_flip: bool,
+    /// Whether to keep what the area under the ROC curve needs: the outputs for all samples.
+    pub keep_scores: bool,
+    /// Where to compute.
+    pub device: Device,
 }
 
 /// Judges every sample of `split` in order, batch by batch, without a gradient graph. `each` hears
-/// every sample's index, true class and verdict.
+/// every sample's index and verdict. Samples of a class that the loss ignores count in no figure.
 ///
 /// # Errors
 /// A sample cannot be read, an output is not finite, `each` fails, or the monitor asks to stop.
@@ -31,38 +46,107 @@ pub fn evaluate(
     split: &Split,
     options: &Evaluation,
     monitor: &Monitor,
-    mut each: impl FnMut(usize, usize, &Judged) -> Result<(), TrainError>,
+    mut each: impl FnMut(usize, &Judged) -> Result<(), TrainError>,
 ) -> Result<Tally, TrainError> {
     let config = LoaderConfig {
         batch_size: options.batch_size,
-        augment: Vec::new(),
+        augment: options.transforms.iter().map(spec::Augment::from).collect(),
         normalization: options.normalization.clone(),
+        target_scale: options.target.scale.clone(),
         shuffle: false,
         seed: 0,
         prefetch: 2,
     };
     let loader = Loader::new(split.clone(), config)?;
-    let pass = Pass::evaluate(options.precision);
-    let classes = split.classes();
-    let mut tally = Tally::new(classes);
-    for batch in loader.epoch(0, 0) {
-        if monitor.stopped() {
+    let loss = loss_operation(&options.loss);
+    let width = options.target.outputs();
+    let mut tally = Tally::new(options.target.task, width);
+    if !options.keep_scores {
+        tally = tally.without_scores();
+    }
+    let mut index = 0;
+    let flips = options.test_time_flip;
+    for batch in stage(loader.epoch(0, 0), loader.shape(), &options.device, flips) {
+        // A single batch is quicker done than undone.
+        if index > 0 && monitor.stopped() {
             return Err(TrainError::Interrupted);
         }
-        let Batch { inputs, labels, .. } = batch?;
-        let inputs = input_tensor(inputs, labels.len(), split.shape(), &Device::Cpu)?;
-        let logits = network.forward(&inputs, &pass)?.flatten_all()?.to_vec1::<f32>()?;
-        for (logits, &label) in logits.chunks_exact(classes).zip(&labels) {
-            let index = tally.samples() as usize;
-            let label = label as usize;
-            let judged = tally.add(logits, label).ok_or(TrainError::NonFiniteLogits {
-                index,
-                split: split.name().as_str(),
-            })?;
-            each(index, label, &judged)?;
+        let mut batch = batch?;
+        let mut outputs = outputs(network, &mut batch, loader.shape(), options)?;
+        let losses = ops::loss_per_sample(&outputs, wanted(&batch.targets), &loss, width)?;
+        unscale(&mut outputs, options);
+        let mut values = vec![0f32; width];
+        for (outputs, loss) in outputs.chunks_exact(width).zip(losses) {
+            let target = match options.target.task {
+                Task::Classification => metrics::Target::Class(split.label(index) as usize),
+                Task::MultiLabel | Task::Regression => {
+                    split.values(index, &mut values);
+                    metrics::Target::Values(&values)
+                }
+            };
+            let judged = tally
+                .add(outputs, target, loss)
+                .ok_or(TrainError::NonFiniteLogits {
+                    index,
+                    split: split.name().as_str(),
+                })?;
+            each(index, &judged)?;
+            index += 1;
         }
     }
+    if index < split.len() {
+        return Err(TrainError::Incomplete {
+            what: "the evaluated split",
+        });
+    }
+    if tally.score().is_nan() {
+        return Err(TrainError::Recipe(format!(
+            "every sample of the {} split is of the class that the loss ignores: nothing is left to judge",
+            split.name().as_str()
+        )));
+    }
     Ok(tally)
+}
+
+/// The outputs for a batch, `[N, outputs]` on the host.
+fn outputs(
+    network: &Network,
+    batch: &mut Staged,
+    shape: SampleShape,
+    options: &Evaluation,
+) -> Result<Vec<f32>, TrainError> {
+    let pass = Pass::evaluate(options.precision);
+    let host = |outputs: Tensor| outputs.flatten_all()?.to_vec1::<f32>();
+    let mut outputs = host(network.forward(&batch.inputs, &pass)?)?;
+    if let (Some(mut mirrored), SampleShape::Image { width, .. }) = (batch.host.take(), shape) {
+        mirrored.chunks_exact_mut(width).for_each(<[f32]>::reverse);
+        let mirrored = input_tensor(mirrored, batch.samples, shape, &options.device)?;
+        let mirrored = host(network.forward(&mirrored, &pass)?)?;
+        for (output, mirrored) in outputs.iter_mut().zip(mirrored) {
+            *output = (*output + mirrored) / 2.0;
+        }
+    }
+    Ok(outputs)
+}
+
+/// A batch's targets as the loss takes them.
+pub fn wanted(targets: &Targets) -> ops::Targets<'_> {
+    match targets {
+        Targets::Classes(classes) => ops::Targets::Classes(classes),
+        Targets::Probabilities(probabilities) => ops::Targets::Probabilities(probabilities),
+        Targets::Values(values) => ops::Targets::Values(values),
+    }
+}
+
+/// Brings outputs back to the targets' own units.
+fn unscale(outputs: &mut [f32], options: &Evaluation) {
+    if let Some(scale) = &options.target.scale {
+        for row in outputs.chunks_exact_mut(options.target.outputs()) {
+            for ((output, mean), std) in row.iter_mut().zip(&scale.mean).zip(&scale.std) {
+                *output = *output * std + mean;
+            }
+        }
+    }
 }
 
 /// A split that has samples.

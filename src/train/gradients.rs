@@ -1,19 +1,31 @@
-//! The gradients of one optimizer step.
+//! The gradients of one optimizer step, and how they are limited.
+//!
+//! Values are limited first, then the norm of what that leaves.
 
 use candle_core::backprop::GradStore;
-use candle_core::{CpuStorage, Storage, Tensor};
+use candle_core::{CpuStorage, DType, Storage, Tensor};
 use rayon::prelude::*;
 
 use crate::models::Parameter;
+use crate::spec;
 
 /// Elements that one thread looks at in one go.
 const CHUNK: usize = 1 << 16;
+/// Sums that run beside each other, so that they become vector instructions.
+const LANES: usize = 8;
 
 /// One gradient for each parameter that has one, in the parameters' order, summed over the
 /// micro-batches of a step in their order.
 #[derive(Default)]
 pub struct Gradients {
     sums: Vec<Option<Tensor>>,
+}
+
+#[cfg(test)]
+impl From<Vec<Option<Tensor>>> for Gradients {
+    fn from(sums: Vec<Option<Tensor>>) -> Self {
+        Self { sums }
+    }
 }
 
 impl Gradients {
@@ -38,18 +50,125 @@ impl Gradients {
         &self.sums
     }
 
-    /// Whether every element is finite.
+    /// The L2 norm over all gradients, each multiplied by `factor` and then limited to `clip_value`
+    /// in absolute value. Sums are made in f64, in a fixed order.
     ///
     /// # Errors
     /// A gradient is not f32.
-    pub fn all_finite(&self) -> candle_core::Result<bool> {
+    pub fn norm(&self, factor: f32, clip_value: Option<f32>) -> candle_core::Result<f64> {
+        let limit = clip_value.unwrap_or(f32::INFINITY);
+        let mut sum = 0.0;
         for gradient in self.sums.iter().flatten() {
-            if !all_finite(gradient)? {
-                return Ok(false);
-            }
+            sum += sum_of_squares(gradient, factor, limit)?;
         }
-        Ok(true)
+        Ok(sum.sqrt())
     }
+}
+
+/// What an optimizer is told so that a step's gradients keep to the limits of a recipe.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Limits {
+    /// What each element is multiplied by.
+    pub gradient_factor: f32,
+    /// What it is limited to afterwards.
+    pub clip_value: Option<f32>,
+}
+
+impl Limits {
+    /// The limits that `clip` asks for, of gradients that are first multiplied by `unscale`, one over
+    /// the loss scale, and then have the norm `norm`.
+    ///
+    /// PyTorch's `clip_grad_value_` and then `clip_grad_norm_` give the same: `c clamp(u g, v)` is
+    /// `clamp(c u g, c v)`.
+    ///
+    /// # Errors
+    /// A gradient is not f32.
+    pub fn new(
+        clip: &spec::Clip,
+        gradients: &Gradients,
+        unscale: f32,
+        norm: f64,
+    ) -> candle_core::Result<Self> {
+        let clip_value = clip.value.map(|value| value.get() as f32);
+        let Some(largest) = clip.norm else {
+            return Ok(Self {
+                gradient_factor: unscale,
+                clip_value,
+            });
+        };
+        let norm = match clip_value {
+            Some(_) => gradients.norm(unscale, clip_value)?,
+            None => norm,
+        };
+        let factor = clip_factor(norm, largest.get());
+        Ok(Self {
+            gradient_factor: unscale * factor,
+            clip_value: clip_value.map(|value| value * factor),
+        })
+    }
+}
+
+/// What gradients of this norm are multiplied by so that it becomes at most `max`, as
+/// `torch.nn.utils.clip_grad_norm_` has it. NaN where the norm is.
+pub fn clip_factor(norm: f64, max: f64) -> f32 {
+    let factor = max / (norm + 1e-6);
+    if factor >= 1.0 { 1.0 } else { factor as f32 }
+}
+
+/// A gradient's element, multiplied by `factor` and then limited to `limit` in absolute value. NaN
+/// stays NaN.
+pub(super) fn limited(gradient: f32, factor: f32, limit: f32) -> f32 {
+    let gradient = gradient * factor;
+    if gradient > limit {
+        limit
+    } else if gradient < -limit {
+        -limit
+    } else {
+        gradient
+    }
+}
+
+/// The same for a whole tensor.
+pub(super) fn limited_tensor(gradient: &Tensor, factor: f32, limit: f32) -> candle_core::Result<Tensor> {
+    let gradient = (gradient * f64::from(factor))?;
+    if limit == f32::INFINITY {
+        return Ok(gradient);
+    }
+    // On some devices a minimum of NaN and a number is the number.
+    let is_nan = gradient.ne(&gradient)?;
+    is_nan.where_cond(&gradient, &gradient.clamp(-limit, limit)?)
+}
+
+fn sum_of_squares(tensor: &Tensor, factor: f32, limit: f32) -> candle_core::Result<f64> {
+    let tensor = tensor.contiguous()?;
+    let (storage, layout) = tensor.storage_and_layout();
+    if let (Storage::Cpu(CpuStorage::F32(values)), Some((from, to))) =
+        (&*storage, layout.contiguous_offsets())
+    {
+        let sums: Vec<f64> = values[from..to]
+            .par_chunks(CHUNK)
+            .map(|chunk| chunk_of_squares(chunk, factor, limit))
+            .collect();
+        return Ok(sums.iter().sum());
+    }
+    drop(storage);
+    let values = limited_tensor(&tensor, factor, limit)?.to_dtype(DType::F64)?;
+    values.sqr()?.sum_all()?.to_scalar::<f64>()
+}
+
+fn chunk_of_squares(values: &[f32], factor: f32, limit: f32) -> f64 {
+    let square = |value: f32| {
+        let value = f64::from(limited(value, factor, limit));
+        value * value
+    };
+    let (rows, rest) = values.as_chunks::<LANES>();
+    let mut lanes = [0.0; LANES];
+    for row in rows {
+        for (lane, &value) in lanes.iter_mut().zip(row) {
+            *lane += square(value);
+        }
+    }
+    lanes.iter().sum::<f64>() + rest.iter().map(|&value| square(value)).sum::<f64>()
 }
 
 /// Whether every element of an f32 tensor is finite.
@@ -100,6 +219,7 @@ mod tests {
             name: name.to_owned(),
             var: Var::new(&[2f32, 3.0], &device).unwrap(),
             decays: true,
+            frozen: false,
         });
         let mut gradients = Gradients::default();
         for factor in [1.0, 10.0] {
@@ -112,6 +232,67 @@ mod tests {
         let sum = gradients.sums()[0].as_ref().unwrap();
         assert_eq!(sum.to_vec1::<f32>().unwrap(), [11.0, 11.0]);
         assert!(gradients.sums()[1].is_none());
-        assert!(gradients.all_finite().unwrap());
+        assert!((gradients.norm(1.0, None).unwrap() - 242f64.sqrt()).abs() < 1e-9);
+    }
+
+    fn gradients(values: &[Option<Vec<f32>>]) -> Gradients {
+        let tensor = |values: &Vec<f32>| Tensor::new(values.as_slice(), &Device::Cpu).unwrap();
+        let sums: Vec<Option<Tensor>> = values.iter().map(|values| values.as_ref().map(tensor)).collect();
+        Gradients::from(sums)
+    }
+
+    #[test]
+    fn the_norm_is_over_all_gradients_after_factor_and_limit() {
+        let small = gradients(&[Some(vec![6.0, -8.0]), None, Some(vec![0.0, 24.0])]);
+        assert_eq!(small.norm(0.5, None).unwrap(), 13.0);
+        assert_eq!(
+            small.norm(1.0, Some(8.0)).unwrap(),
+            (36.0 + 64.0 + 64.0f64).sqrt()
+        );
+        assert_eq!(Gradients::default().norm(1.0, None).unwrap(), 0.0);
+        let bad = gradients(&[Some(vec![1.0, f32::NAN])]);
+        assert!(bad.norm(1.0, Some(1.0)).unwrap().is_nan());
+    }
+
+    #[test]
+    fn the_norm_of_long_gradients_is_exact_and_the_same_for_any_number_of_threads() {
+        let length = 3 * CHUNK + 13;
+        let long: Vec<f32> = (0..length).map(|index| (index % 7) as f32 - 3.0).collect();
+        let squares: f64 = long.iter().map(|&value| f64::from(value).powi(2)).sum();
+        let long = gradients(&[Some(long)]);
+        assert_eq!(long.norm(1.0, None).unwrap(), squares.sqrt());
+        let rough: Vec<f32> = (0..length).map(|index| 1.0 / (1.0 + index as f32)).collect();
+        let rough = gradients(&[Some(rough)]);
+        crate::ops::testing::same_for_any_number_of_threads(|| rough.norm(0.3, Some(0.1)).unwrap().to_bits());
+        // What other devices do.
+        let tensor = limited_tensor(rough.sums()[0].as_ref().unwrap(), 0.3, 0.1).unwrap();
+        let sum: f64 = tensor
+            .to_vec1::<f32>()
+            .unwrap()
+            .iter()
+            .map(|&x| f64::from(x).powi(2))
+            .sum();
+        assert!((rough.norm(0.3, Some(0.1)).unwrap() - sum.sqrt()).abs() < 1e-9);
+    }
+
+    #[test]
+    fn norms_are_clipped_as_pytorch_does() {
+        assert_eq!(clip_factor(0.5, 1.0), 1.0);
+        assert_eq!(clip_factor(2.0, 1.0), (1.0 / (2.0 + 1e-6)) as f32);
+        assert_eq!(clip_factor(f64::INFINITY, 1.0), 0.0);
+        assert!(clip_factor(f64::NAN, 1.0).is_nan());
+    }
+
+    #[test]
+    fn values_are_limited_before_the_norm() {
+        let clip: spec::Clip = serde_json::from_str(r#"{"value": 1.0, "norm": 1.0}"#).unwrap();
+        let steep = gradients(&[Some(vec![16.0, 2.0])]);
+        let limits = Limits::new(&clip, &steep, 0.25, steep.norm(0.25, None).unwrap()).unwrap();
+        let factor = clip_factor(1.25f64.sqrt(), 1.0);
+        assert_eq!(limits.gradient_factor, 0.25 * factor);
+        let limited = |value| limited(value, limits.gradient_factor, limits.clip_value.unwrap());
+        assert_eq!([16.0, 2.0].map(limited), [factor, 0.5 * factor]);
+        let none = Limits::new(&spec::Clip::default(), &steep, 0.25, 1.0).unwrap();
+        assert_eq!((none.gradient_factor, none.clip_value), (0.25, None));
     }
 }

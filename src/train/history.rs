@@ -1,4 +1,4 @@
-//! What each epoch gave: the rows of `history.csv`.
+//! What each epoch gave: the rows of `history.csv`, and those of `validations.csv`.
 
 use std::path::Path;
 
@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::TrainError;
 use crate::event::Metrics;
+use crate::spec::Monitored;
 
 /// A number that keeps its exact bits in JSON.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
@@ -30,6 +31,49 @@ impl From<Exact> for u64 {
     }
 }
 
+/// What is told beside the loss: how often a classifier is right, or how far numbers are off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Score {
+    /// The share of samples, or of labels, that are right.
+    Accuracy,
+    /// The mean absolute error.
+    Mae,
+}
+
+impl Score {
+    /// The name after `train_` and `val_`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Accuracy => "accuracy",
+            Self::Mae => "mae",
+        }
+    }
+}
+
+/// What a validation gave.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Judgement {
+    /// The epoch that it falls into, from 1.
+    pub epoch: u32,
+    /// Optimizer steps before it.
+    pub step: u64,
+    /// The mean loss on the validation split.
+    pub loss: Exact,
+    /// The score on the validation split.
+    pub score: Exact,
+}
+
+impl Judgement {
+    /// The figure that is monitored.
+    pub fn monitored(&self, monitored: Monitored) -> f64 {
+        match monitored {
+            Monitored::ValLoss => self.loss.0,
+            Monitored::ValAccuracy | Monitored::ValMae => self.score.0,
+        }
+    }
+}
+
 /// One epoch's figures.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EpochRow {
@@ -37,67 +81,116 @@ pub struct EpochRow {
     pub epoch: u32,
     /// The learning rate of the epoch's last step.
     pub lr: Exact,
+    /// Which score it is.
+    pub score: Score,
     /// The mean training loss over the epoch, while the weights changed.
     pub train_loss: Exact,
-    /// The share of training samples that were classified rightly, while the weights changed.
-    pub train_accuracy: Exact,
-    /// The mean cross-entropy on the validation split after the epoch.
-    pub val_loss: Option<Exact>,
-    /// The accuracy on the validation split after the epoch.
-    pub val_accuracy: Option<Exact>,
-    /// In f16: optimizer steps of this epoch that were skipped because gradients overflowed.
-    pub skipped_steps: Option<u64>,
+    /// The score over the epoch, while the weights changed.
+    pub train_score: Exact,
+    /// The epoch's last validation, where it had one.
+    pub validation: Option<Judgement>,
+    /// The mean L2 norm of the steps' gradients, before they were clipped.
+    pub gradient_norm: Exact,
+    /// In f16: what stands at the epoch's end.
+    pub scaling: Option<Scaling>,
+}
+
+/// What half precision did in an epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Scaling {
+    /// The loss scale at the epoch's end.
+    pub loss_scale: Exact,
+    /// Optimizer steps of this epoch that were skipped because something overflowed.
+    pub skipped_steps: u64,
 }
 
 impl EpochRow {
-    /// The row's figures by column name, without the epoch.
+    /// The row's figures by column name, without the epoch; those that are numbers.
     pub fn metrics(&self) -> Metrics {
+        let score = self.score.as_str();
+        let judged = |of: fn(&Judgement) -> Exact| self.validation.as_ref().map(|given| of(given).0);
         let columns = [
-            ("lr", Some(self.lr.0)),
-            ("train_loss", Some(self.train_loss.0)),
-            ("train_accuracy", Some(self.train_accuracy.0)),
-            ("val_loss", self.val_loss.map(|value| value.0)),
-            ("val_accuracy", self.val_accuracy.map(|value| value.0)),
-            ("skipped_steps", self.skipped_steps.map(|count| count as f64)),
+            ("lr".to_owned(), Some(self.lr.0)),
+            ("train_loss".to_owned(), Some(self.train_loss.0)),
+            (format!("train_{score}"), Some(self.train_score.0)),
+            ("val_loss".to_owned(), judged(|given| given.loss)),
+            (format!("val_{score}"), judged(|given| given.score)),
+            ("gradient_norm".to_owned(), Some(self.gradient_norm.0)),
+            (
+                "loss_scale".to_owned(),
+                self.scaling.map(|scaling| scaling.loss_scale.0),
+            ),
+            (
+                "skipped_steps".to_owned(),
+                self.scaling.map(|scaling| scaling.skipped_steps as f64),
+            ),
         ];
+        // An epoch in which every step overflowed has neither a loss nor a gradient.
         let known = columns
             .into_iter()
-            .filter_map(|(name, value)| Some((name.to_owned(), value?)));
+            .filter_map(|(name, value)| Some((name, value.filter(|value| value.is_finite())?)));
         known.collect()
     }
 }
 
-/// Writes `rows` as CSV, with a column for what the first row knows. Numbers are in their shortest
-/// form that reads back the same.
+/// Writes `rows` as CSV, with a column for whatever a row knows. Numbers are in their shortest form
+/// that reads back the same.
 ///
 /// # Errors
 /// The file cannot be written.
 pub fn write_history(path: &Path, rows: &[EpochRow]) -> Result<(), TrainError> {
+    let metrics: Vec<Metrics> = rows.iter().map(EpochRow::metrics).collect();
+    let score = rows.first().map_or("accuracy", |row| row.score.as_str());
+    let columns = [
+        "lr".to_owned(),
+        "train_loss".to_owned(),
+        format!("train_{score}"),
+        "val_loss".to_owned(),
+        format!("val_{score}"),
+        "gradient_norm".to_owned(),
+        "loss_scale".to_owned(),
+        "skipped_steps".to_owned(),
+    ];
+    let columns: Vec<&String> = columns
+        .iter()
+        .filter(|&column| metrics.iter().any(|row| row.contains_key(column)))
+        .collect();
+    let header = std::iter::once("epoch".to_owned()).chain(columns.iter().map(|&name| name.clone()));
+    let lines = rows.iter().zip(&metrics).map(|(row, metrics)| {
+        let cells = columns
+            .iter()
+            .map(|&name| metrics.get(name).map(f64::to_string).unwrap_or_default());
+        std::iter::once(row.epoch.to_string()).chain(cells).collect()
+    });
+    write_csv(path, std::iter::once(header.collect()).chain(lines))
+}
+
+/// Writes validations as CSV: epoch, step, loss and score.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn write_validations(path: &Path, score: Score, validations: &[Judgement]) -> Result<(), TrainError> {
+    let header = ["epoch", "step", "val_loss"].map(str::to_owned).to_vec();
+    let header = [header, vec![format!("val_{}", score.as_str())]].concat();
+    let lines = validations.iter().map(|given| {
+        vec![
+            given.epoch.to_string(),
+            given.step.to_string(),
+            given.loss.0.to_string(),
+            given.score.0.to_string(),
+        ]
+    });
+    write_csv(path, std::iter::once(header).chain(lines))
+}
+
+fn write_csv(path: &Path, lines: impl Iterator<Item = Vec<String>>) -> Result<(), TrainError> {
     let failed = |error: csv::Error| TrainError::Write {
         path: path.to_owned(),
         source: error.into(),
     };
     let mut writer = csv::Writer::from_path(path).map_err(failed)?;
-    let validated = rows.iter().any(|row| row.val_loss.is_some());
-    let scaled = rows.iter().any(|row| row.skipped_steps.is_some());
-    let columns: Vec<&str> = ["epoch", "lr", "train_loss", "train_accuracy"]
-        .into_iter()
-        .chain(
-            validated
-                .then_some(["val_loss", "val_accuracy"])
-                .into_iter()
-                .flatten(),
-        )
-        .chain(scaled.then_some("skipped_steps"))
-        .collect();
-    writer.write_record(&columns).map_err(failed)?;
-    for row in rows {
-        let mut metrics = row.metrics();
-        metrics.insert("epoch".to_owned(), f64::from(row.epoch));
-        let cells = columns
-            .iter()
-            .map(|&column| metrics.get(column).map(f64::to_string).unwrap_or_default());
-        writer.write_record(cells).map_err(failed)?;
+    for line in lines {
+        writer.write_record(&line).map_err(failed)?;
     }
     writer.flush().map_err(|source| TrainError::Write {
         path: path.to_owned(),
@@ -113,11 +206,12 @@ mod tests {
         EpochRow {
             epoch,
             lr: Exact(0.1),
+            score: Score::Accuracy,
             train_loss: Exact(1.0 / 3.0),
-            train_accuracy: Exact(0.5),
-            val_loss: None,
-            val_accuracy: None,
-            skipped_steps: None,
+            train_score: Exact(0.5),
+            validation: None,
+            gradient_norm: Exact(2.5),
+            scaling: None,
         }
     }
 
@@ -128,22 +222,41 @@ mod tests {
         write_history(&path, &[row(1), row(2)]).unwrap();
         assert_eq!(
             std::fs::read_to_string(&path).unwrap(),
-            "epoch,lr,train_loss,train_accuracy\n\
-             1,0.1,0.3333333333333333,0.5\n\
-             2,0.1,0.3333333333333333,0.5\n"
+            "epoch,lr,train_loss,train_accuracy,gradient_norm\n\
+             1,0.1,0.3333333333333333,0.5,2.5\n\
+             2,0.1,0.3333333333333333,0.5,2.5\n"
         );
 
+        let judgement = Judgement {
+            epoch: 2,
+            step: 12,
+            loss: Exact(2.0),
+            score: Exact(0.25),
+        };
         let full = EpochRow {
-            val_loss: Some(Exact(2.0)),
-            val_accuracy: Some(Exact(0.25)),
-            skipped_steps: Some(3),
+            validation: Some(judgement.clone()),
+            scaling: Some(Scaling {
+                loss_scale: Exact(1024.0),
+                skipped_steps: 3,
+            }),
+            score: Score::Mae,
+            ..row(2)
+        };
+        let first = EpochRow {
+            score: Score::Mae,
             ..row(1)
         };
-        write_history(&path, &[full]).unwrap();
+        write_history(&path, &[first, full]).unwrap();
         assert_eq!(
             std::fs::read_to_string(&path).unwrap(),
-            "epoch,lr,train_loss,train_accuracy,val_loss,val_accuracy,skipped_steps\n\
-             1,0.1,0.3333333333333333,0.5,2,0.25,3\n"
+            "epoch,lr,train_loss,train_mae,val_loss,val_mae,gradient_norm,loss_scale,skipped_steps\n\
+             1,0.1,0.3333333333333333,0.5,,,2.5,,\n\
+             2,0.1,0.3333333333333333,0.5,2,0.25,2.5,1024,3\n"
+        );
+        write_validations(&path, Score::Mae, &[judgement]).unwrap();
+        assert_eq!(
+            std::fs::read_to_string(&path).unwrap(),
+            "epoch,step,val_loss,val_mae\n2,12,2,0.25\n"
         );
     }
 

@@ -29,8 +29,6 @@ pub struct LossScale {
     exponent: i32,
     /// Steps since the last change.
     good_steps: u32,
-    /// Steps skipped so far.
-    skipped: u64,
 }
 
 impl Default for LossScale {
@@ -38,7 +36,6 @@ impl Default for LossScale {
         Self {
             exponent: INITIAL.log2() as i32,
             good_steps: 0,
-            skipped: 0,
         }
     }
 }
@@ -49,13 +46,8 @@ impl LossScale {
         2f64.powi(self.exponent)
     }
 
-    /// How many steps were skipped since training began.
-    pub fn skipped(&self) -> u64 {
-        self.skipped
-    }
-
-    /// Takes note of whether the step's gradients were all `finite`, and changes the scale. A step
-    /// whose gradients were not must be skipped.
+    /// Takes note of whether the step's losses and gradients were all `finite`, and changes the scale.
+    /// A step where they were not must be skipped.
     ///
     /// # Errors
     /// Gradients overflow even with a tiny scale.
@@ -70,7 +62,6 @@ impl LossScale {
             }
             return Ok(());
         }
-        self.skipped += 1;
         self.good_steps = 0;
         self.exponent += BACKOFF.log2() as i32;
         if self.get() < FLOOR {
@@ -99,7 +90,7 @@ mod tests {
             scale.update(true).unwrap();
         }
         scale.update(false).unwrap();
-        assert_eq!((scale.get(), scale.skipped()), (65_536.0, 1));
+        assert_eq!(scale.get(), 65_536.0);
         // The overflow starts the count anew.
         scale.update(true).unwrap();
         assert_eq!(scale.get(), 65_536.0);

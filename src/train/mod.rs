@@ -7,13 +7,17 @@
 //! of threads, and after any interruption: every draw is counter-based, sums have a fixed order,
 //! and a [`Checkpoint`] holds everything that the rest of a training depends on.
 //!
-//! The parts: [`Optimizer`] (the update of the weights), [`LearningRate`] (the schedule),
-//! [`LossScale`] (half precision), and the loop that joins them.
+//! The parts: [`Optimizer`] (the update of the weights), [`parameter_settings`] (what the recipe's
+//! groups ask for), [`Ema`] (the average of the weights), [`LearningRate`] (the schedule),
+//! [`LossScale`] (half precision), [`Tally`] (the figures), and the loop that joins them.
 
 mod checkpoint;
+mod device;
+mod ema;
 mod error;
 mod evaluate;
 mod gradients;
+mod groups;
 mod history;
 mod loss_scale;
 mod metrics;
@@ -21,20 +25,24 @@ mod model_file;
 mod optimizer;
 mod progress;
 mod schedule;
+mod setup;
+mod staging;
 mod tensor_file;
 mod threads;
 mod trainer;
 
 pub use checkpoint::Checkpoint;
+pub use device::DeviceChoice;
 pub use error::TrainError;
 pub use evaluate::{Evaluation, evaluate, filled_split};
-pub use history::{EpochRow, Exact, write_history};
+pub use history::{EpochRow, Exact, Judgement, Scaling, Score, write_history, write_validations};
 pub use loss_scale::LossScale;
 pub use metrics::{ClassFigures, Judged, Tally};
 pub use model_file::{CARD_FILE, Card, TrainedModel, WEIGHTS_FILE, read_card, write_json, write_weights};
 pub use optimizer::{Optimizer, OptimizerState};
 pub use progress::{Progress, Steps};
 pub use schedule::LearningRate;
+pub use setup::Target;
 pub use tensor_file::{HostTensor, NamedTensors, read_tensors};
 pub use threads::on_threads;
 pub use trainer::{Task, Trained, train};

@@ -8,8 +8,9 @@ use candle_core::Device;
 use serde::{Deserialize, Serialize};
 
 use super::error::TrainError;
+use super::setup::{Target, shortened};
 use super::tensor_file::{NamedTensors, encode, read_tensors, to_device, write_atomically};
-use crate::data::{Normalization, SampleShape};
+use crate::data::{Augmentation, DataError, Dataset, Normalization, SampleShape};
 use crate::event::Metrics;
 use crate::models::{self, InputShape, Network};
 use crate::spec;
@@ -27,31 +28,37 @@ pub struct Card {
     pub card_version: u32,
     /// The architecture, as a pipeline file spells it.
     pub architecture: spec::Model,
-    /// The shape of one sample; images are `[C, H, W]`.
+    /// The shape of one sample where it reaches the network; images are `[C, H, W]`.
     pub input: SampleShape,
-    /// The classes' names, in the order of the logits.
-    pub classes: Vec<String>,
+    /// What the outputs mean.
+    pub target: Target,
+    /// What is done to each image first.
+    pub transforms: Vec<spec::EvalTransform>,
     /// What is done to each channel (or column) first.
     pub normalization: Normalization,
+    /// The loss that is reported: the recipe's without smoothing and weights.
+    pub reported_loss: spec::Loss,
     /// The arithmetic that it was trained with.
     pub precision: spec::Precision,
     /// Samples a micro-batch in training.
     pub batch_size: u32,
     /// The seed of everything drawn.
     pub seed: u64,
-    /// The number of trained parameters.
+    /// The number of parameters, frozen ones included.
     pub parameters: u64,
     /// Epochs of training.
     pub epochs: u32,
     /// The epoch whose weights these are, from 1.
     pub selected_epoch: u32,
+    /// Optimizer steps that led to them.
+    pub selected_step: u64,
     /// The figures of that epoch.
     pub metrics: Metrics,
 }
 
 impl Card {
-    /// The version that is written.
-    pub const VERSION: u32 = 1;
+    /// The version that is written. 2: tasks other than classification, transforms, the loss.
+    pub const VERSION: u32 = 2;
 }
 
 /// A model with its weights.
@@ -74,7 +81,7 @@ impl TrainedModel {
         let network = build(
             &card.architecture,
             card.input,
-            card.classes.len(),
+            card.target.outputs(),
             card.seed,
             device,
         )?;
@@ -86,12 +93,33 @@ impl TrainedModel {
         Ok(Self { card, network })
     }
 
-    /// Checks that samples of `shape` with the class names `classes` are what the model was trained
-    /// for.
+    /// Checks that `dataset` is what the model was trained for.
     ///
     /// # Errors
-    /// They are not; the message names both sides.
-    pub fn check_data(&self, shape: SampleShape, classes: &[String]) -> Result<(), TrainError> {
+    /// It is not; the message names both sides.
+    pub fn check_data(&self, dataset: &Dataset) -> Result<(), TrainError> {
+        let target = &self.card.target;
+        if dataset.task() != target.task {
+            return Err(TrainError::Mismatch {
+                what: "what is to be predicted",
+                model: target.task.predicts().to_owned(),
+                data: dataset.task().predicts().to_owned(),
+            });
+        }
+        let names = Target::names_of(dataset);
+        if names != target.names {
+            return Err(TrainError::Mismatch {
+                what: match target.task {
+                    spec::Task::Classification => "the classes",
+                    spec::Task::MultiLabel => "the labels",
+                    spec::Task::Regression => "the numbers to predict",
+                },
+                model: counted(&target.names),
+                data: counted(names),
+            });
+        }
+        let transforms: Vec<spec::Augment> = self.card.transforms.iter().map(spec::Augment::from).collect();
+        let shape = Augmentation::new(&transforms, dataset.shape())?.shape_after();
         if shape != self.card.input {
             return Err(TrainError::Mismatch {
                 what: "the shape of a sample",
@@ -99,25 +127,18 @@ impl TrainedModel {
                 data: shape.to_string(),
             });
         }
-        if classes != self.card.classes {
-            return Err(TrainError::Mismatch {
-                what: "the classes",
-                model: name_classes(&self.card.classes),
-                data: name_classes(classes),
-            });
-        }
         Ok(())
     }
 }
 
-/// Builds a network for samples of `shape`.
+/// Builds a network of `outputs` outputs for samples of `shape`.
 ///
 /// # Errors
 /// The architecture does not fit the shape.
 pub fn build(
     architecture: &spec::Model,
     shape: SampleShape,
-    classes: usize,
+    outputs: usize,
     seed: u64,
     device: &Device,
 ) -> Result<Network, TrainError> {
@@ -132,8 +153,9 @@ pub fn build(
             width,
         },
         SampleShape::Features { columns } => InputShape::Features { columns },
+        SampleShape::Images { .. } => return Err(DataError::various_sizes().into()),
     };
-    Ok(models::build(architecture, input, classes, seed, device)?)
+    Ok(models::build(architecture, input, outputs, seed, device)?)
 }
 
 /// Reads a model's card.
@@ -191,10 +213,7 @@ pub fn write_json(path: &Path, value: &impl Serialize) -> Result<(), TrainError>
     fs::write(path, text).map_err(failed)
 }
 
-/// How many classes there are, and the first of their names.
-fn name_classes(classes: &[String]) -> String {
-    const SHOWN: usize = 10;
-    let names: Vec<&str> = classes.iter().take(SHOWN).map(String::as_str).collect();
-    let more = if classes.len() > SHOWN { ", ..." } else { "" };
-    format!("{} ({}{more})", classes.len(), names.join(", "))
+/// How many names there are, and the first of them.
+fn counted(names: &[String]) -> String {
+    format!("{} ({})", names.len(), shortened(names))
 }

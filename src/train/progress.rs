@@ -2,8 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::history::{EpochRow, Exact};
-use crate::spec;
+use super::history::{EpochRow, Exact, Judgement};
 
 /// Where a training stands, beside its tensors: a plain record that goes into the checkpoint.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -12,49 +11,73 @@ pub struct Progress {
     pub epoch: u32,
     /// Finished micro-batches of the epoch under way.
     pub batch: u32,
-    /// Samples of the epoch under way that have been seen.
-    pub samples: u64,
-    /// The sum of their losses.
-    pub loss: Exact,
-    /// How many of them were classified rightly.
-    pub right: u64,
-    /// Optimizer steps of the epoch under way that were skipped.
-    pub skipped: u64,
-    /// The learning rate of the last step.
-    pub lr: Exact,
+    /// The figures of the epoch under way.
+    pub sums: Sums,
     /// The finished epochs' figures.
     pub history: Vec<EpochRow>,
-    /// With `select: best`, the best epoch so far (from 1).
-    pub best_epoch: Option<u32>,
+    /// The validations so far.
+    pub judgements: Vec<Judgement>,
+    /// With `select: best`, the best of them.
+    pub best: Option<Judgement>,
+    /// Whether the training ends although there are epochs left.
+    pub stopped_early: bool,
+}
+
+/// Sums over the finished micro-batches of the epoch under way.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Sums {
+    /// Losses, times their weights.
+    pub loss: Exact,
+    /// What the mean loss divides by.
+    pub weight: Exact,
+    /// The score: samples or labels that are right, or absolute errors.
+    pub score: Exact,
+    /// What the mean score divides by.
+    pub scored: u64,
+    /// Optimizer steps that were skipped.
+    pub skipped: u64,
+    /// Norms of the gradients of the steps that were not skipped.
+    pub gradient_norm: Exact,
+    /// Optimizer steps that were not skipped.
+    pub stepped: u64,
+    /// The learning rate of the last step.
+    pub lr: Exact,
+}
+
+impl Sums {
+    /// The mean loss.
+    pub fn mean_loss(&self) -> f64 {
+        self.loss.0 / self.weight.0
+    }
+
+    /// The mean score.
+    pub fn mean_score(&self) -> f64 {
+        self.score.0 / self.scored as f64
+    }
+
+    /// The mean norm of the gradients.
+    pub fn mean_gradient_norm(&self) -> f64 {
+        self.gradient_norm.0 / self.stepped as f64
+    }
 }
 
 impl Progress {
-    /// The mean loss of the epoch under way.
-    pub fn mean_loss(&self) -> f64 {
-        self.loss.0 / self.samples as f64
+    /// Optimizer steps so far, skipped ones included; between two steps.
+    pub fn steps(&self, steps: Steps) -> u64 {
+        u64::from(self.epoch) * u64::from(steps.per_epoch()) + u64::from(steps.done_after(self.batch))
     }
 
-    /// Ends the epoch under way: its row joins the history. Says whether it is the best so far.
-    pub fn finish_epoch(&mut self, validation: Option<(f64, f64)>, scaled: bool) -> bool {
-        let accuracy = |row: &EpochRow| row.val_accuracy.map_or(f64::NEG_INFINITY, |value| value.0);
-        let row = EpochRow {
-            epoch: self.epoch + 1,
-            lr: self.lr,
-            train_loss: Exact(self.mean_loss()),
-            train_accuracy: Exact(self.right as f64 / self.samples as f64),
-            val_loss: validation.map(|(loss, _)| Exact(loss)),
-            val_accuracy: validation.map(|(_, accuracy)| Exact(accuracy)),
-            skipped_steps: scaled.then_some(self.skipped),
-        };
-        let best = self
-            .history
-            .iter()
-            .all(|earlier| accuracy(earlier) < accuracy(&row));
+    /// The validation at this very place, if it has been made.
+    pub fn judged_at(&self, step: u64) -> Option<&Judgement> {
+        self.judgements.last().filter(|last| last.step == step)
+    }
+
+    /// Ends the epoch under way: its row joins the history, and the next one begins.
+    pub fn finish_epoch(&mut self, row: EpochRow) {
         self.history.push(row);
         self.epoch += 1;
-        (self.batch, self.samples, self.right, self.skipped) = (0, 0, 0, 0);
-        self.loss = Exact(0.0);
-        best
+        self.batch = 0;
+        self.sums = Sums::default();
     }
 }
 
@@ -64,22 +87,40 @@ pub struct Steps {
     samples: u64,
     batch_size: u32,
     accumulate: u32,
+    drop_last: bool,
 }
 
 impl Steps {
     /// The steps of an epoch over `samples` samples.
-    pub fn new(recipe: &spec::Train, samples: u64) -> Self {
+    pub fn new(recipe: &crate::spec::Train, samples: u64) -> Self {
         Self {
             samples,
             batch_size: recipe.batch_size.get(),
             accumulate: recipe.accumulate.get(),
+            drop_last: recipe.drop_last,
         }
     }
 
     /// Micro-batches an epoch; the last may be smaller than the others.
     pub fn batches(&self) -> u32 {
-        let batches = self.samples.div_ceil(u64::from(self.batch_size));
+        let size = u64::from(self.batch_size);
+        let batches = if self.drop_last {
+            self.samples / size
+        } else {
+            self.samples.div_ceil(size)
+        };
         u32::try_from(batches).unwrap_or(u32::MAX)
+    }
+
+    /// Samples of the last micro-batch.
+    pub fn last_batch(&self) -> u64 {
+        self.used() - u64::from(self.batches().saturating_sub(1)) * u64::from(self.batch_size)
+    }
+
+    /// Samples an epoch that are trained on.
+    pub fn used(&self) -> u64 {
+        self.samples
+            .min(u64::from(self.batches()) * u64::from(self.batch_size))
     }
 
     /// Optimizer steps an epoch; the last may have fewer micro-batches than the others.
@@ -92,15 +133,21 @@ impl Steps {
         batch / self.accumulate
     }
 
+    /// Finished steps after `batches` micro-batches, the last of which ended a step.
+    pub fn done_after(&self, batches: u32) -> u32 {
+        batches.div_ceil(self.accumulate)
+    }
+
     /// Whether `batch` is the last micro-batch of its step.
     pub fn ends_with(&self, batch: u32) -> bool {
         (batch + 1).is_multiple_of(self.accumulate) || batch + 1 == self.batches()
     }
 
-    /// How many samples step `step` has in all.
-    pub fn samples_of(&self, step: u32) -> u64 {
+    /// The samples of step `step`, as places in the epoch's order.
+    pub fn samples_of(&self, step: u32) -> std::ops::Range<u64> {
         let full = u64::from(self.batch_size) * u64::from(self.accumulate);
-        (self.samples - u64::from(step) * full).min(full)
+        let start = u64::from(step) * full;
+        start..self.used().min(start + full)
     }
 }
 
@@ -110,43 +157,37 @@ mod tests {
 
     use super::*;
 
-    fn steps(samples: u64, batch_size: u32, accumulate: u32) -> Steps {
+    fn steps(samples: u64, batch_size: u32, accumulate: u32, drop_last: bool) -> Steps {
         let recipe = json!({
             "data": "data", "model": {"mlp": {}}, "epochs": 1, "optimizer": {"sgd": {"lr": 0.1}},
-            "batch_size": batch_size, "accumulate": accumulate,
+            "batch_size": batch_size, "accumulate": accumulate, "drop_last": drop_last,
         });
         Steps::new(&serde_json::from_value(recipe).unwrap(), samples)
     }
 
     #[test]
     fn the_last_step_is_shorter() {
-        let steps = steps(23, 4, 2);
-        assert_eq!((steps.batches(), steps.per_epoch()), (6, 3));
+        let steps = steps(23, 4, 2, false);
+        assert_eq!(
+            (steps.batches(), steps.per_epoch(), steps.last_batch()),
+            (6, 3, 3)
+        );
         let ends: Vec<bool> = (0..6).map(|batch| steps.ends_with(batch)).collect();
         assert_eq!(ends, [false, true, false, true, false, true]);
-        let samples: Vec<u64> = (0..3).map(|step| steps.samples_of(step)).collect();
-        assert_eq!(samples, [8, 8, 7]);
+        let samples: Vec<_> = (0..3).map(|step| steps.samples_of(step)).collect();
+        assert_eq!(samples, [0..8, 8..16, 16..23]);
 
-        let steps = self::steps(20, 4, 3);
+        let steps = self::steps(20, 4, 3, false);
         assert_eq!((steps.batches(), steps.per_epoch(), steps.step_of(4)), (5, 2, 1));
         assert!(steps.ends_with(2) && !steps.ends_with(3) && steps.ends_with(4));
-        assert_eq!((steps.samples_of(0), steps.samples_of(1)), (12, 8));
+        assert_eq!((steps.samples_of(0), steps.samples_of(1)), (0..12, 12..20));
+        assert_eq!([0, 3, 5].map(|batches| steps.done_after(batches)), [0, 1, 2]);
     }
 
     #[test]
-    fn the_best_epoch_is_the_first_of_equals() {
-        let mut progress = Progress::default();
-        let best: Vec<bool> = [0.5, 0.4, 0.6, 0.6]
-            .into_iter()
-            .map(|accuracy| {
-                progress.samples = 2;
-                progress.loss = Exact(3.0);
-                progress.finish_epoch(Some((1.0, accuracy)), false)
-            })
-            .collect();
-        assert_eq!(best, [true, false, true, false]);
-        assert_eq!((progress.epoch, progress.samples), (4, 0));
-        assert_eq!(progress.history[3].train_loss, Exact(1.5));
-        assert_eq!(progress.history[3].epoch, 4);
+    fn the_last_batch_can_be_left_out() {
+        let steps = steps(23, 4, 2, true);
+        assert_eq!((steps.batches(), steps.per_epoch(), steps.used()), (5, 3, 20));
+        assert_eq!((steps.samples_of(2), steps.last_batch()), (16..20, 4));
     }
 }

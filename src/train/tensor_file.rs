@@ -91,10 +91,10 @@ impl HostTensor {
         }
     }
 
-    /// The same as a candle tensor on `device`.
+    /// The same as a candle tensor on `device`; floats of other widths become f32.
     ///
     /// # Errors
-    /// A sentence: the type is not f32, i64 or u32, or the device fails.
+    /// A sentence: the type is neither a float nor i64 or u32, or the device fails.
     pub fn to_tensor(&self, device: &Device) -> Result<Tensor, String> {
         let shape = self.shape.as_slice();
         let tensor = match self.dtype {
@@ -107,6 +107,13 @@ impl HostTensor {
                 let values: Vec<u32> = self.words().map(u32::from_le_bytes).collect();
                 Tensor::from_vec(values, shape, device)
             }
+            // PyTorch's other floats, as weights are often published: computed with in f32.
+            Dtype::F16 => Tensor::from_raw_buffer(&self.bytes, DType::F16, shape, device)
+                .and_then(|tensor| tensor.to_dtype(DType::F32)),
+            Dtype::BF16 => Tensor::from_raw_buffer(&self.bytes, DType::BF16, shape, device)
+                .and_then(|tensor| tensor.to_dtype(DType::F32)),
+            Dtype::F64 => Tensor::from_raw_buffer(&self.bytes, DType::F64, shape, device)
+                .and_then(|tensor| tensor.to_dtype(DType::F32)),
             other => return Err(format!("tensors of type {other:?} are not supported")),
         };
         tensor.map_err(|error| error.to_string())
@@ -151,6 +158,7 @@ pub fn input_tensor(
             height,
             width,
         } => Tensor::from_vec(inputs, (samples, channels, height, width), device),
+        SampleShape::Images { .. } => candle_core::bail!("the network needs images of one size"),
         SampleShape::Features { columns } => Tensor::from_vec(inputs, (samples, columns), device),
     }
 }
@@ -272,6 +280,24 @@ mod tests {
         assert_eq!(back["a.count"].to_scalar::<i64>().unwrap(), 7);
         assert_eq!(back["b.weight"].dims(), [2, 2]);
         assert!(decode(&bytes[..bytes.len() - 1]).is_err());
+    }
+
+    #[test]
+    fn other_floats_become_f32() {
+        let values = [1.5f32, -0.25, 1024.0];
+        for dtype in [DType::F16, DType::BF16, DType::F64] {
+            let narrow = Tensor::new(&values, &Device::Cpu)
+                .unwrap()
+                .to_dtype(dtype)
+                .unwrap();
+            let mut tensors = HashMap::new();
+            tensors.insert("w".to_owned(), narrow);
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("w.safetensors");
+            candle_core::safetensors::save(&tensors, &path).unwrap();
+            let read = to_device(&read_tensors(&path).unwrap(), &Device::Cpu).unwrap();
+            assert_eq!(read["w"].to_vec1::<f32>().unwrap(), values, "{dtype:?}");
+        }
     }
 
     #[test]

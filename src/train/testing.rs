@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use candle_core::Device;
 use serde_json::{Value, json};
 
 use super::{Task, TrainError, Trained, on_threads, train};
-use crate::data::{Dataset, DatasetWriter, Sample, SampleShape};
+use crate::data::{Dataset, DatasetWriter, Sample, SampleShape, prepare};
 use crate::event::{Activity, Monitor};
 use crate::random::{Purpose, Stream};
 use crate::spec::{self, SplitName};
@@ -18,6 +19,8 @@ pub const CLASSES: [&str; 3] = ["ant", "bee", "cat"];
 /// A folder with a dataset and a place for checkpoints.
 pub struct Bench {
     pub folder: tempfile::TempDir,
+    /// Weights to begin with.
+    pub init: Option<PathBuf>,
     pub seed: u64,
     pub threads: usize,
 }
@@ -38,13 +41,45 @@ impl Bench {
         Self::new(shape, splits)
     }
 
-    fn new(shape: SampleShape, splits: &[(SplitName, usize)]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let bench = Self {
-            folder,
+    /// Images of `[C, H, W]` with a bright patch whose place tells the class.
+    pub fn images_of([channels, height, width]: [usize; 3], splits: &[(SplitName, usize)]) -> Self {
+        Self::new(
+            SampleShape::Image {
+                channels,
+                height,
+                width,
+            },
+            splits,
+        )
+    }
+
+    /// What `preprocess` makes of a CSV table with a header.
+    pub fn csv(text: &str, format: Value, split: Value) -> Self {
+        let bench = Self::empty();
+        let source = bench.folder.path().join("table.csv");
+        std::fs::write(&source, text).unwrap();
+        let mut csv = json!({"header": true});
+        for (key, value) in format.as_object().unwrap() {
+            csv[key] = value.clone();
+        }
+        let options = json!({"input": "raw", "format": {"csv": csv}, "split": split});
+        let options = serde_json::from_value(options).unwrap();
+        std::fs::create_dir_all(bench.data()).unwrap();
+        prepare(&options, &source, &bench.data(), &Monitor::silent()).unwrap();
+        bench
+    }
+
+    fn empty() -> Self {
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+            init: None,
             seed: 7,
             threads: 2,
-        };
+        }
+    }
+
+    fn new(shape: SampleShape, splits: &[(SplitName, usize)]) -> Self {
+        let bench = Self::empty();
         write_dataset(&bench.data(), shape, splits, &CLASSES);
         bench
     }
@@ -80,6 +115,8 @@ impl Bench {
         let task = Task {
             recipe,
             dataset: &dataset,
+            init: self.init.as_deref(),
+            device: Device::Cpu,
             seed: self.seed,
             identity: "test".to_owned(),
             scratch: &scratch,
@@ -122,7 +159,7 @@ pub fn write_dataset(folder: &Path, shape: SampleShape, splits: &[(SplitName, us
     std::fs::create_dir_all(folder).unwrap();
     let columns = match shape {
         SampleShape::Features { columns } => (0..columns).map(|index| format!("x{index}")).collect(),
-        SampleShape::Image { .. } => Vec::new(),
+        SampleShape::Image { .. } | SampleShape::Images { .. } => Vec::new(),
     };
     let mut writer = DatasetWriter::create(folder, shape, columns).unwrap();
     let (mut labels, mut members) = (Vec::new(), Vec::new());

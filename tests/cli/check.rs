@@ -184,6 +184,16 @@ fn an_objective_or_a_pruner_that_fits_nothing() {
   objective: {maximize: test.accuracy}
   prune: median"
     )));
+    let rare = swept(
+        "  params: {lr: [0.1, 0.2]}
+  objective: {maximize: model.val_accuracy}
+  prune: median",
+    );
+    let rare = rare.replace(
+        "      epochs: 2\n",
+        "      epochs: 2\n      validate: {epochs: 2}\n",
+    );
+    insta::assert_snapshot!(complaint(&rare));
 }
 
 #[test]
@@ -239,4 +249,21 @@ fn the_committed_pipelines_are_right() {
     arguments.extend(files.map(|entry| entry.unwrap().path().display().to_string()));
     assert!(arguments.len() > 3);
     Project::new().erlen(arguments).assert_code(0);
+}
+
+#[test]
+fn columns_and_sizes_that_do_not_fit() {
+    insta::assert_snapshot!(complaint(
+        "stages:
+  table:
+    preprocess:
+      input: ./x.csv
+      format: {csv: {label: [y, -1], categorical: [2, 3], ignore: [3]}}
+      split: {val: 0.5, test: 0.5}
+  images:
+    preprocess:
+      input: ./images
+      format: {image_folder: {size: [64, 48], store: files}}
+"
+    ));
 }

@@ -1,4 +1,5 @@
-//! The committed image pipelines, on small data in the same layouts.
+//! The committed pipelines of images and tables: on small data in the same layouts, or on the
+//! committed data.
 
 use std::io::{Cursor, Write};
 
@@ -168,4 +169,79 @@ fn cifar10_pipeline() {
         .replace("batch_size: 256", "batch_size: 30");
     run(&unchecked, &[]).assert_code(0).assert_stderr("5 ran");
     assert!(project.read("results/cifar10.csv").lines().count() == 2);
+}
+
+/// The only stage's file in the store that says how it was made.
+#[cfg(target_os = "linux")]
+fn action(project: &Project) -> serde_json::Value {
+    let shards = std::fs::read_dir(project.path(".erlen/actions")).unwrap();
+    let files: Vec<_> = shards
+        .flat_map(|shard| std::fs::read_dir(shard.unwrap().path()).unwrap())
+        .map(|file| file.unwrap().path())
+        .collect();
+    assert_eq!(files.len(), 1, "{files:?}");
+    serde_json::from_slice(&std::fs::read(&files[0]).unwrap()).unwrap()
+}
+
+/// What `key` is, wherever it stands in `value`.
+#[cfg(target_os = "linux")]
+fn find(value: &serde_json::Value, key: &str) -> Option<serde_json::Value> {
+    match value {
+        serde_json::Value::Object(fields) => match fields.get(key) {
+            Some(found) => Some(found.clone()),
+            None => fields.values().find_map(|value| find(value, key)),
+        },
+        serde_json::Value::Array(items) => items.iter().find_map(|item| find(item, key)),
+        _ => None,
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_large_dataset_needs_little_memory() {
+    const SIDE: u32 = 2000;
+    const COUNT: u32 = 50;
+    let gz = |header: &[u32], values: &dyn Fn(&mut dyn Write)| {
+        let mut bytes = GzEncoder::new(Vec::new(), Compression::fast());
+        bytes.write_all(&[0, 0, 8, header.len() as u8]).unwrap();
+        for number in header {
+            bytes.write_all(&number.to_be_bytes()).unwrap();
+        }
+        values(&mut bytes);
+        bytes.finish().unwrap()
+    };
+    let images = gz(&[COUNT, SIDE, SIDE], &|out| {
+        for image in 0..COUNT {
+            out.write_all(&vec![image as u8; (SIDE * SIDE) as usize]).unwrap();
+        }
+    });
+    let labels = gz(&[COUNT], &|out| {
+        for image in 0..COUNT {
+            out.write_all(&[(image % 2) as u8]).unwrap();
+        }
+    });
+    let project = Project::new()
+        .with("mnist/train-images-idx3-ubyte.gz", images)
+        .with("mnist/train-labels-idx1-ubyte.gz", labels)
+        .with(
+            "p.yaml",
+            "stages: {data: {preprocess: {input: ./mnist, format: idx, split: {val: 0.2}}}}\n",
+        );
+    project.erlen(["run", "p.yaml"]).assert_code(0);
+    let peak = find(&action(&project), "peak_memory").unwrap().as_u64().unwrap();
+    // The dataset has 200 MB of pixels.
+    assert!(peak < 100_000_000, "{peak} bytes");
+}
+
+#[test]
+fn tabular_pipelines() {
+    for (name, data) in [
+        ("wine", "datasets/wine.csv"),
+        ("diabetes", "datasets/diabetes.csv"),
+    ] {
+        let file = format!("pipelines/{name}.yaml");
+        let project = Project::new().with_copy(&file).with_copy(data);
+        project.erlen(["check", &file]).assert_code(0);
+        project.erlen(["run", &file, "data"]).assert_code(0);
+    }
 }

@@ -10,3 +10,4 @@ mod resume;
 mod schema;
 mod sweep;
 mod table;
+mod train;

@@ -37,10 +37,11 @@ tables:
     columns: {accuracy: test.accuracy}
 "#;
 
-const FIGURES: [&str; 7] = [
+const FIGURES: [&str; 8] = [
     "graph",
     "curves-model-loss",
     "curves-model-accuracy",
+    "curves-model-gradient-norm",
     "curves-model-lr",
     "confusion-test",
     "classes-test",
@@ -170,7 +171,7 @@ fn plots_are_files_of_their_own() {
         "plot", "p.yaml", "curves", "graph", "--format", "png", "-o", "pixels",
     ]);
     finished.assert_code(0);
-    assert_eq!(finished.stdout.lines().count(), 4);
+    assert_eq!(finished.stdout.lines().count(), 5);
     let picture = std::fs::read(project.path("pixels/curves-model-loss.png")).unwrap();
     let picture = image::load_from_memory(&picture).unwrap().to_luma8();
     assert_eq!((picture.width(), picture.height()), (960, 640));

@@ -7,6 +7,37 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::project::Project;
 
+/// f16 with a scale that overflows at first, accumulation, dropout, augmentation, averaged weights,
+/// validations within epochs, and a checkpoint after every step.
+const DEMANDING: &str = r#"
+name: demanding
+stages:
+  raw: {download: {url: datasets/digits.csv.gz}}
+  data:
+    preprocess:
+      input: raw
+      format: {csv: {label: -1, image: {height: 8, width: 8, max: 16}}}
+      split: {val: 0.1, test: 0.2}
+  model:
+    train:
+      data: data
+      model: {conv_net: {channels: [8, 12], dropout: 0.2}}
+      augment: [{random_crop: {padding: 1}}, {random_rotation: {degrees: 15}}, mixup]
+      normalize: {mean: [0.0], std: [100.0]}
+      epochs: 2
+      batch_size: 4
+      accumulate: 2
+      precision: f16
+      optimizer: {adamw: {lr: 0.005}}
+      weight_decay_on: weights
+      clip: {norm: 2.0}
+      ema: {decay: 0.95}
+      schedule: {one_cycle: {}}
+      validate: {steps: 60}
+      select: best
+      checkpoint: {minutes: 0.00001, keep: 3}
+"#;
+
 const ARGUMENTS: [&str; 5] = ["pipelines/digits.yaml", "weights", "test", "--set", "epochs=6"];
 
 fn digits() -> Project {
@@ -94,4 +125,43 @@ fn the_final_weights_do_not_tell_that_the_run_was_disturbed() {
         !project.path(".erlen/work").exists() || !has_checkpoint(&project),
         "work was left over"
     );
+}
+
+/// Kills a run and its workers at once, as a power failure would.
+fn kill_all(project: &Project, mut child: Child) {
+    let workers = workers(project);
+    child.kill().unwrap();
+    for worker in workers {
+        let _ = kill_process(worker, Signal::KILL);
+    }
+    child.wait().unwrap();
+}
+
+#[test]
+fn ten_kills_at_any_moment_change_no_byte() {
+    let arguments = ["pipelines/demanding.yaml"];
+    let run = ["run", "pipelines/demanding.yaml"];
+    let new = || {
+        Project::new()
+            .with("pipelines/demanding.yaml", DEMANDING)
+            .with_copy("datasets/digits.csv.gz")
+    };
+    let undisturbed = new();
+    let finished = undisturbed.erlen(run);
+    finished
+        .assert_code(0)
+        .assert_stderr("steps skipped because f16 overflowed");
+    let expected = undisturbed.artifacts(&arguments);
+
+    let project = new();
+    // The moments are drawn anew in each run of the test: none of them may matter.
+    let mut noise = std::process::id().wrapping_mul(2_654_435_761);
+    for _ in 0..10 {
+        let child = project.start(run);
+        noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        std::thread::sleep(Duration::from_millis(u64::from(noise >> 23)));
+        kill_all(&project, child);
+    }
+    project.erlen(run).assert_code(0);
+    assert_eq!(project.artifacts(&arguments), expected);
 }

@@ -65,8 +65,16 @@ pub(super) fn curve_of(setting: &Setting, plan: &Plan, store: &Store, replicates
             .ok()?
             .iter()
             .position(|name| name == judged.metric)?;
+        // An epoch without the figure is judged by the one before, as the training itself does.
+        let mut latest = f64::NAN;
         rows.records()
-            .map(|row| row.ok()?.get(column)?.parse().ok())
+            .map(|row| {
+                match row.ok()?.get(column)? {
+                    "" => {}
+                    cell => latest = cell.parse().ok()?,
+                }
+                Some(latest)
+            })
             .collect::<Option<Vec<f64>>>()
     };
     read().unwrap_or_default()

@@ -1,10 +1,10 @@
-//! Mirroring left and right.
+//! Mirror images.
 
 use super::{Image, ImageChange};
 use crate::random::Stream;
 use crate::spec;
 
-/// As `torchvision.transforms.RandomHorizontalFlip(p)`.
+/// As `torchvision.transforms.v2.RandomHorizontalFlip(p)`: left and right.
 pub(super) struct HorizontalFlip {
     p: f64,
 }
@@ -26,33 +26,59 @@ impl ImageChange for HorizontalFlip {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::random::Purpose;
+/// As `torchvision.transforms.v2.RandomVerticalFlip(p)`: top and bottom.
+pub(super) struct VerticalFlip {
+    p: f64,
+}
 
-    #[test]
-    fn rows_are_mirrored_about_half_the_time() {
-        let spec = spec::RandomFlip {
-            p: spec::Probability::new(0.5).unwrap(),
-        };
-        let flip = HorizontalFlip::new(&spec);
-        let mut flipped = 0;
-        for item in 0..1000 {
-            let mut image = Image {
-                pixels: vec![1, 2, 3, 4, 5, 6],
-                channels: 2,
-                height: 1,
-                width: 3,
-                spare: Vec::new(),
-            };
-            flip.apply(&mut image, &mut Stream::new(0, Purpose::Augment, 0, item));
-            if image.pixels == [3, 2, 1, 6, 5, 4] {
-                flipped += 1;
-            } else {
-                assert_eq!(image.pixels, [1, 2, 3, 4, 5, 6]);
+impl VerticalFlip {
+    pub fn new(spec: &spec::RandomFlip) -> Self {
+        Self { p: spec.p.get() }
+    }
+}
+
+impl ImageChange for VerticalFlip {
+    fn apply(&self, image: &mut Image, draws: &mut Stream) {
+        if !draws.bernoulli(self.p) {
+            return;
+        }
+        let (plane, width) = (image.plane(), image.width);
+        for plane in image.pixels.chunks_exact_mut(plane) {
+            let (upper, lower) = plane.split_at_mut(image.height / 2 * width);
+            let below = lower.chunks_exact_mut(width).rev();
+            for (above, below) in upper.chunks_exact_mut(width).zip(below) {
+                above.swap_with_slice(below);
             }
         }
-        assert!((450..550).contains(&flipped), "{flipped}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Case, image, stream};
+    use super::*;
+
+    #[test]
+    fn flips_are_torchvisions() {
+        for case in Case::all("horizontal_flip") {
+            case.check(0, |image| HorizontalFlip { p: 1.0 }.apply(image, &mut stream(0)));
+        }
+        for case in Case::all("vertical_flip") {
+            case.check(0, |image| VerticalFlip { p: 1.0 }.apply(image, &mut stream(0)));
+        }
+    }
+
+    #[test]
+    fn the_probability_is_kept() {
+        let changes: [&dyn ImageChange; 2] = [&HorizontalFlip { p: 0.3 }, &VerticalFlip { p: 0.3 }];
+        for change in changes {
+            let mut flipped = 0;
+            for item in 0..2000 {
+                let mut changed = image(2, 3, 3);
+                change.apply(&mut changed, &mut stream(item));
+                flipped += u32::from(changed.pixels != image(2, 3, 3).pixels);
+            }
+            assert!((520..680).contains(&flipped), "{flipped}");
+        }
     }
 }

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use super::{holding_folder, read_full};
 use crate::data::error::DataError;
-use crate::data::intake::Intake;
+use crate::data::intake::{Intake, Target};
 use crate::data::labels::Classes;
 use crate::data::shape::SampleShape;
 use crate::data::writer::Sample;
@@ -149,7 +149,8 @@ impl Archive {
                 continue;
             }
             let pixels = Sample::Pixels(&record[self.label_bytes..]);
-            intake.push(split, u32::from(label), pixels, &format!("{file}#{index}"))?;
+            let class = Target::Class(u32::from(label));
+            intake.push(split, class, pixels, &format!("{file}#{index}"))?;
         }
         Ok(())
     }
@@ -202,8 +203,8 @@ mod tests {
             (train.label(3), train.origin(3)),
             (3, "data_batch_2.bin#1".into())
         );
-        let mut pixels = vec![0f32; PIXELS];
-        train.read_sample(3, &mut pixels);
+        let mut pixels = Vec::new();
+        train.read_sample(3, &mut pixels).unwrap();
         assert_eq!(
             pixels[1000],
             f32::from((1000usize as u8).wrapping_mul(3) ^ 17) / 255.0

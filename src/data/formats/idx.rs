@@ -6,9 +6,10 @@
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
 
-use super::{MOST_VALUES, at_end, entries, holding_folder, name_of, open, read_full};
+use super::{at_end, entries, holding_folder, name_of, open, read_full};
+use crate::data::decode::MOST_VALUES;
 use crate::data::error::DataError;
-use crate::data::intake::Intake;
+use crate::data::intake::{Intake, Target};
 use crate::data::labels::{Classes, LabelIndex};
 use crate::data::shape::SampleShape;
 use crate::data::writer::Sample;
@@ -89,7 +90,10 @@ fn read_split(
             _ => classes.known(&text),
         };
         match class {
-            Some(class) => intake.push(split, class, Sample::Pixels(&pixels), &format!("{file}#{index}"))?,
+            Some(class) => {
+                let (class, origin) = (Target::Class(class), format!("{file}#{index}"));
+                intake.push(split, class, Sample::Pixels(&pixels), &origin)?;
+            }
             None => {
                 let problem =
                     format!("sample {index} (from 0) has label {text}, which no training sample has");
@@ -215,11 +219,11 @@ mod tests {
             dataset.split(SplitName::Test).unwrap(),
         );
         assert_eq!([0, 1, 2].map(|index| train.label(index)), [1, 0, 1]);
-        let mut pixels = [0f32; 6];
-        train.read_sample(1, &mut pixels);
+        let mut pixels = Vec::new();
+        train.read_sample(1, &mut pixels).unwrap();
         assert_eq!(pixels, [6, 7, 8, 9, 10, 11].map(|pixel| pixel as f32 / 255.0));
-        test.read_sample(0, &mut pixels);
-        assert_eq!((pixels, test.label(0)), ([1.0; 6], 0));
+        test.read_sample(0, &mut pixels).unwrap();
+        assert_eq!((pixels, test.label(0)), (vec![1.0; 6], 0));
         assert_eq!(test.origin(0), "t10k-images.idx3-ubyte.gz#0");
     }
 

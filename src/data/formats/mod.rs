@@ -5,7 +5,6 @@
 
 mod cifar;
 mod csv;
-mod decode;
 mod idx;
 mod image_folder;
 
@@ -21,17 +20,19 @@ use super::intake::Intake;
 use super::labels::Classes;
 use crate::spec::Format;
 
-/// Samples with more values than this are taken for a mistake.
-const MOST_VALUES: usize = 1 << 28;
-
-/// Hands every sample of `input` to `intake` and gives the classes.
-pub(super) fn read(format: &Format, input: &Path, intake: &mut Intake<'_>) -> Result<Classes, DataError> {
+/// Hands every sample of `input` to `intake` and gives the classes, if classes are what is to be
+/// predicted.
+pub(super) fn read(
+    format: &Format,
+    input: &Path,
+    intake: &mut Intake<'_>,
+) -> Result<Option<Classes>, DataError> {
     match format {
         Format::Csv(options) => csv::read(options, input, intake),
-        Format::Idx(_) => idx::read(input, intake),
-        Format::Cifar10(_) => cifar::read_cifar10(input, intake),
-        Format::Cifar100(options) => cifar::read_cifar100(options, input, intake),
-        Format::ImageFolder(options) => image_folder::read(options, input, intake),
+        Format::Idx(_) => idx::read(input, intake).map(Some),
+        Format::Cifar10(_) => cifar::read_cifar10(input, intake).map(Some),
+        Format::Cifar100(options) => cifar::read_cifar100(options, input, intake).map(Some),
+        Format::ImageFolder(options) => image_folder::read(options, input, intake).map(Some),
     }
 }
 

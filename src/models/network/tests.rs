@@ -1,11 +1,18 @@
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
+
+use candle_core::DType;
 
 use super::*;
 use crate::ops::testing::{assert_close, host, random, same_for_any_number_of_threads};
-use crate::ops::{CrossEntropy, cross_entropy};
+use crate::ops::{Loss, Targets};
 use crate::spec;
 
+mod draws;
+mod sequential;
 mod torchvision;
+mod transfer;
+mod vit;
 
 const TRAIN: Pass = Pass {
     train: true,
@@ -41,6 +48,27 @@ fn resnet18(stem: spec::Stem) -> Model {
     Model::ResNet18(spec::ResNet { stem })
 }
 
+fn efficientnet(dropout: f64, stochastic_depth: f64) -> Model {
+    let probability = |value| spec::BelowOne::new(value).expect("in range");
+    Model::EfficientnetB0(spec::EfficientNet {
+        dropout: probability(dropout),
+        stochastic_depth: probability(stochastic_depth),
+    })
+}
+
+fn mobilenet(dropout: f64) -> Model {
+    let dropout = spec::BelowOne::new(dropout).expect("in range");
+    Model::MobilenetV3Small(spec::MobileNet { dropout })
+}
+
+fn wide_resnet(factor: u32) -> Model {
+    Model::WideResnet(spec::WideResNet {
+        depth: spec::WideDepth::D50,
+        factor: NonZeroU32::new(factor).expect("positive"),
+        stem: spec::Stem::Cifar,
+    })
+}
+
 fn image(channels: usize, height: usize, width: usize) -> InputShape {
     InputShape::Image {
         channels,
@@ -54,12 +82,17 @@ fn cpu(model: &Model, input: InputShape, outputs: usize) -> Network {
 }
 
 fn loss(network: &Network, input: &Tensor, labels: &[u32], pass: &Pass) -> Tensor {
-    let logits = network.forward(input, pass).expect("fits");
-    let options = CrossEntropy {
-        label_smoothing: 0.1,
-        divisor: labels.len() as f64,
+    mean_cross_entropy(&network.forward(input, pass).expect("fits"), labels, 0.1)
+}
+
+fn mean_cross_entropy(logits: &Tensor, labels: &[u32], label_smoothing: f64) -> Tensor {
+    let options = Loss::CrossEntropy {
+        label_smoothing,
+        class_weights: None,
+        ignore_index: None,
     };
-    cross_entropy(&logits, labels, options).expect("valid labels")
+    let targets = Targets::Classes(labels);
+    crate::ops::loss(logits, targets, &options, labels.len() as f64).expect("valid labels")
 }
 
 /// Gradients by parameter, in definition order.
@@ -125,83 +158,50 @@ fn only_weights_of_more_than_one_dimension_decay() {
 }
 
 #[test]
-fn the_initial_weights_are_drawn_as_pytorch_draws_them() {
-    let network = cpu(&resnet18(spec::Stem::Imagenet), image(3, 32, 32), 10);
-    let state = network.state().expect("readable");
-    let deviation = |name: &str| {
-        let values = host(&state[name]);
-        (values.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>() / values.len() as f64).sqrt()
-    };
-    for (name, fan_out) in [("conv1.weight", 64 * 49), ("layer3.0.conv2.weight", 256 * 9)] {
-        let expected = (2.0 / f64::from(fan_out)).sqrt();
-        assert!((deviation(name) / expected - 1.0).abs() < 0.03, "{name}");
-    }
-    let bound = 1.0 / 512f64.sqrt();
-    assert!((deviation("fc.weight") / (bound / 3f64.sqrt()) - 1.0).abs() < 0.03);
-    assert!(
-        host(&state["fc.bias"])
-            .iter()
-            .all(|&value| f64::from(value).abs() <= bound)
-    );
-    assert!(
-        host(&state["layer1.0.bn1.weight"])
-            .iter()
-            .all(|&value| value == 1.0)
-    );
-    // Every parameter has a stream of its own, and the seed decides.
-    assert_ne!(
-        host(&state["layer1.0.conv1.weight"]),
-        host(&state["layer1.0.conv2.weight"])
-    );
-    let build = |seed| build(&mlp(&[4], 0.0), image(1, 2, 2), 2, seed, &Device::Cpu).expect("fits");
-    let first = |seed| host(&build(seed).parameters()[0].var);
-    assert_eq!(first(1), first(1));
-    assert_ne!(first(1), first(2));
-}
-
-#[test]
 fn gradients_of_whole_networks_are_the_differences_of_the_loss() {
     let networks = [
         (mlp(&[6, 5], 0.3), InputShape::Features { columns: 4 }, vec![6, 4]),
         (conv_net(&[3, 4], 0.2), image(2, 6, 5), vec![6, 2, 6, 5]),
     ];
     for (model, shape, dims) in networks {
-        let network = cpu(&model, shape, 3);
-        let input = random(&dims, 1);
-        let labels = [0, 1, 2, 0, 1, 2];
-        let value = || f64::from(host(&loss(&network, &input, &labels, &TRAIN))[0]);
-        let gradients = gradients(&network, &loss(&network, &input, &labels, &TRAIN));
-        // In f32 a single difference is too noisy; along the gradient, all parts add up.
-        for (parameter, gradient) in network.parameters().iter().zip(gradients) {
-            let norm = gradient
-                .iter()
-                .map(|value| f64::from(*value).powi(2))
-                .sum::<f64>()
-                .sqrt();
-            assert!(norm > 1e-3, "{}: {norm}", parameter.name);
-            let centre = parameter.var.as_tensor().copy().expect("readable");
-            let direction = Tensor::new(gradient.as_slice(), &Device::Cpu)
-                .and_then(|direction| direction.reshape(centre.shape()))
-                .expect("the parameter's shape");
-            let at = |step: f64| {
-                let moved = direction
-                    .affine(step / norm, 0.0)
-                    .and_then(|change| &centre + change);
-                parameter
-                    .var
-                    .set(&moved.expect("equal shapes"))
-                    .expect("settable");
-                value()
-            };
-            let step = 2e-3;
-            let slope = (at(step) - at(-step)) / (2.0 * step);
-            parameter.var.set(&centre).expect("settable");
-            assert!(
-                (slope - norm).abs() < 0.02 * norm + 2e-4,
-                "{}: {slope} {norm}",
-                parameter.name
-            );
-        }
+        gradients_are_differences(&cpu(&model, shape, 3), &random(&dims, 1), &[0, 1, 2, 0, 1, 2]);
+    }
+}
+
+/// Compares the gradient of each parameter with differences of the loss along it.
+fn gradients_are_differences(network: &Network, input: &Tensor, labels: &[u32]) {
+    let value = || f64::from(host(&loss(network, input, labels, &TRAIN))[0]);
+    let gradients = gradients(network, &loss(network, input, labels, &TRAIN));
+    // In f32 a single difference is too noisy; along the gradient, all parts add up.
+    for (parameter, gradient) in network.parameters().iter().zip(gradients) {
+        let norm = gradient
+            .iter()
+            .map(|value| f64::from(*value).powi(2))
+            .sum::<f64>()
+            .sqrt();
+        assert!(norm > 1e-3, "{}: {norm}", parameter.name);
+        let centre = parameter.var.as_tensor().copy().expect("readable");
+        let direction = Tensor::new(gradient.as_slice(), &Device::Cpu)
+            .and_then(|direction| direction.reshape(centre.shape()))
+            .expect("the parameter's shape");
+        let at = |step: f64| {
+            let moved = direction
+                .affine(step / norm, 0.0)
+                .and_then(|change| &centre + change);
+            parameter
+                .var
+                .set(&moved.expect("equal shapes"))
+                .expect("settable");
+            value()
+        };
+        let step = 2e-3;
+        let slope = (at(step) - at(-step)) / (2.0 * step);
+        parameter.var.set(&centre).expect("settable");
+        assert!(
+            (slope - norm).abs() < 0.02 * norm + 2e-4,
+            "{}: {slope} {norm}",
+            parameter.name
+        );
     }
 }
 
@@ -357,6 +357,10 @@ fn what_does_not_fit_is_told_before_anything_is_built() {
     let columns = InputShape::Features { columns: 30 };
     assert!(told(&conv_net(&[4], 0.0), columns, 2).starts_with("conv_net needs images, but the dataset has"));
     assert!(told(&resnet18(spec::Stem::Cifar), columns, 2).starts_with("resnet18 needs images"));
+    assert!(told(&efficientnet(0.0, 0.0), columns, 2).starts_with("efficientnet_b0 needs images"));
+    assert!(told(&mobilenet(0.0), columns, 2).starts_with("mobilenet_v3_small needs images"));
+    assert!(told(&wide_resnet(2), columns, 2).starts_with("wide_resnet needs images"));
+    assert!(told(&wide_resnet(u32::MAX), image(3, 8, 8), 2).contains("too large"));
     assert_eq!(
         told(&conv_net(&[4, 4, 4, 4, 4], 0.0), image(1, 8, 28), 2),
         "images of 8x28 are too small for a conv_net of 5 blocks, which needs at least 16x16; give it \
@@ -381,10 +385,31 @@ fn what_does_not_fit_is_told_before_anything_is_built() {
 }
 
 #[test]
-fn the_smallest_images_pass_through_resnet() {
-    for stem in [spec::Stem::Imagenet, spec::Stem::Cifar] {
-        let network = cpu(&resnet18(stem), image(1, 1, 1), 2);
+fn the_smallest_images_pass() {
+    let models = [
+        resnet18(spec::Stem::Imagenet),
+        resnet18(spec::Stem::Cifar),
+        wide_resnet(1),
+        efficientnet(0.2, 0.2),
+        mobilenet(0.2),
+    ];
+    for model in models {
+        let network = cpu(&model, image(1, 1, 1), 2);
         let loss = loss(&network, &random(&[2, 1, 1, 1], 1), &[0, 1], &TRAIN);
         assert!(host(&loss)[0].is_finite());
     }
+}
+
+#[test]
+fn a_batch_that_cannot_be_normalised_is_told() {
+    let network = cpu(&mobilenet(0.0), image(3, 16, 16), 2);
+    let input = random(&[1, 3, 16, 16], 1);
+    let error = network.forward(&input, &TRAIN).expect_err("refused").to_string();
+    assert!(
+        error.starts_with("batch norm: in training it needs more than one value per channel"),
+        "{error}"
+    );
+    network
+        .forward(&input, &Pass::evaluate(Precision::F32))
+        .expect("nothing is normalised over the batch");
 }

@@ -4,14 +4,20 @@ use proptest::prelude::*;
 use super::*;
 use crate::ops::testing::*;
 
+const OPTIONS: BatchNormOptions = BatchNormOptions {
+    epsilon: 1e-5,
+    momentum: 0.1,
+};
+
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Form {
     Plain,
     Relu,
+    Add,
     AddRelu,
 }
 
-const FORMS: [Form; 3] = [Form::Plain, Form::Relu, Form::AddRelu];
+const FORMS: [Form; 4] = [Form::Plain, Form::Relu, Form::Add, Form::AddRelu];
 
 /// The definition, in f64, over rows of `weight.len()` channels.
 fn naive(x: &[f64], weight: &[f64], bias: &[f64], residual: &[f64], form: Form) -> Vec<f64> {
@@ -29,6 +35,7 @@ fn naive(x: &[f64], weight: &[f64], bias: &[f64], residual: &[f64], form: Form) 
             y[index] = match form {
                 Form::Plain => sum,
                 Form::Relu => sum.max(0.0),
+                Form::Add => sum + residual[index],
                 Form::AddRelu => (sum + residual[index]).max(0.0),
             };
         }
@@ -60,13 +67,14 @@ impl Case {
         match form {
             Form::Plain => Epilogue::None,
             Form::Relu => Epilogue::Relu,
+            Form::Add => Epilogue::Add(&self.residual),
             Form::AddRelu => Epilogue::AddRelu(&self.residual),
         }
     }
 
     fn gradients(&self, y: &Tensor, form: Form) -> Vec<Vec<f32>> {
         let mut variables = vec![&self.x, &self.weight, &self.bias];
-        if form == Form::AddRelu {
+        if matches!(form, Form::Add | Form::AddRelu) {
             variables.push(&self.residual);
         }
         gradients_of(y, &self.output_gradient, &variables)
@@ -81,6 +89,7 @@ impl Case {
             &self.weight,
             &self.bias,
             statistics,
+            OPTIONS,
             epilogue,
             Precision::F32,
         );
@@ -136,7 +145,7 @@ proptest! {
         let mut other = RunningStatistics::new(shape[3]);
         let statistics = Statistics::Batch(&mut other);
         let epilogue = case.epilogue(form);
-        let y = composed::batch_norm(&case.x, &case.weight, &case.bias, statistics, epilogue, Precision::F32);
+        let y = composed::batch_norm(&case.x, &case.weight, &case.bias, statistics, OPTIONS, epilogue, Precision::F32);
         let y = y.expect("runs");
         for (actual, expected) in results[1..].iter().zip(case.gradients(&y, form)) {
             let expected: Vec<f64> = expected.into_iter().map(f64::from).collect();
@@ -193,6 +202,7 @@ fn running_statistics_follow_the_batches_and_serve_evaluation() {
         &weight,
         &bias,
         Statistics::Batch(&mut running),
+        OPTIONS,
         none,
         Precision::F32,
     )
@@ -204,7 +214,7 @@ fn running_statistics_follow_the_batches_and_serve_evaluation() {
 
     let deviation = (f64::from(running.variance[0]) + 1e-5).sqrt();
     let statistics = Statistics::Running(&running);
-    let y = batch_norm(&x, &weight, &bias, statistics, none, Precision::F32).expect("runs");
+    let y = batch_norm(&x, &weight, &bias, statistics, OPTIONS, none, Precision::F32).expect("runs");
     let expected: Vec<f64> = [1.0, 2.0, 3.0, 6.0]
         .iter()
         .map(|x| 2.0 * (x - 0.3) / deviation + 1.0)
@@ -216,22 +226,96 @@ fn running_statistics_follow_the_batches_and_serve_evaluation() {
 }
 
 #[test]
-fn a_single_value_changes_no_statistics() {
-    let x = Var::new(&[[[[5.0f32, 7.0]]]], &candle_core::Device::Cpu).expect("valid");
+fn a_single_value_is_refused_in_training_alone() {
+    let x = random_var(&[1, 1, 1, 2], 4);
     let (weight, bias) = (random_var(&[2], 1), random_var(&[2], 2));
     let mut running = RunningStatistics::new(2);
-    let y = batch_norm(
-        &x,
-        &weight,
-        &bias,
-        Statistics::Batch(&mut running),
-        Epilogue::None,
-        Precision::F32,
-    );
-    let y = y.expect("runs");
+    let run = |statistics: Statistics| {
+        batch_norm(
+            &x,
+            &weight,
+            &bias,
+            statistics,
+            OPTIONS,
+            Epilogue::None,
+            Precision::F32,
+        )
+    };
+    let error = run(Statistics::Batch(&mut running)).expect_err("refused");
+    assert!(error.to_string().contains("raise `batch_size`"), "{error}");
     assert_eq!(running, RunningStatistics::new(2));
-    assert_close(&host(&y), &host64(&bias), 1e-6);
-    assert_eq!(gradient_of(&y, &[1.0, 1.0], &x), [0.0, 0.0]);
+    run(Statistics::Running(&running)).expect("nothing is normalised over the batch");
+}
+
+#[test]
+fn epsilon_and_momentum_are_those_asked_for() {
+    let x = Var::new(&[[[[1.0f32], [3.0]]]], &candle_core::Device::Cpu).expect("valid");
+    let (weight, bias) = (
+        Tensor::new(&[1.0f32], x.device()),
+        Tensor::new(&[0.0f32], x.device()),
+    );
+    let (weight, bias) = (weight.expect("valid"), bias.expect("valid"));
+    let options = BatchNormOptions {
+        epsilon: 3.0,
+        momentum: 0.01,
+    };
+    for kernel in [true, false] {
+        let mut running = RunningStatistics::new(1);
+        let statistics = Statistics::Batch(&mut running);
+        let y = if kernel {
+            batch_norm(
+                &x,
+                &weight,
+                &bias,
+                statistics,
+                options,
+                Epilogue::None,
+                Precision::F32,
+            )
+            .expect("runs")
+        } else {
+            composed::batch_norm(
+                &x,
+                &weight,
+                &bias,
+                statistics,
+                options,
+                Epilogue::None,
+                Precision::F32,
+            )
+            .expect("runs")
+        };
+        // Variance 1 and epsilon 3 make a deviation of 2.
+        assert_close(&host(&y), &[-0.5, 0.5], 1e-6);
+        assert_close(&running.mean, &[0.02], 1e-6);
+        assert_close(&running.variance, &[0.99 + 0.01 * 2.0], 1e-6);
+        let statistics = Statistics::Running(&running);
+        let y = if kernel {
+            batch_norm(
+                &x,
+                &weight,
+                &bias,
+                statistics,
+                options,
+                Epilogue::None,
+                Precision::F32,
+            )
+            .expect("runs")
+        } else {
+            composed::batch_norm(
+                &x,
+                &weight,
+                &bias,
+                statistics,
+                options,
+                Epilogue::None,
+                Precision::F32,
+            )
+            .expect("runs")
+        };
+        let deviation = (f64::from(running.variance[0]) + 3.0).sqrt();
+        assert_close(&host(&y), &[0.98 / deviation, 2.98 / deviation], 1e-6);
+    }
 }
 
 #[test]
@@ -244,6 +328,7 @@ fn what_is_not_a_number_stays_visible() {
         &weight,
         &bias,
         Statistics::Batch(&mut running),
+        OPTIONS,
         Epilogue::Relu,
         Precision::F32,
     );
@@ -258,7 +343,16 @@ fn narrow_formats_round_the_result_once() {
         let mut running = RunningStatistics::new(6);
         let statistics = Statistics::Batch(&mut running);
         let epilogue = case.epilogue(Form::AddRelu);
-        batch_norm(&case.x, &case.weight, &case.bias, statistics, epilogue, precision).expect("runs")
+        batch_norm(
+            &case.x,
+            &case.weight,
+            &case.bias,
+            statistics,
+            OPTIONS,
+            epilogue,
+            precision,
+        )
+        .expect("runs")
     };
     let exact = run(Precision::F32);
     let narrow = run(Precision::Bf16);
@@ -274,7 +368,15 @@ fn misfits_are_told() {
     let affine = random(&[3], 1);
     let mut running = RunningStatistics::new(4);
     let statistics = Statistics::Batch(&mut running);
-    let error = batch_norm(&x, &affine, &affine, statistics, Epilogue::None, Precision::F32);
+    let error = batch_norm(
+        &x,
+        &affine,
+        &affine,
+        statistics,
+        OPTIONS,
+        Epilogue::None,
+        Precision::F32,
+    );
     let message = error.expect_err("4 is not 3").to_string();
     assert!(
         message.contains("3 channels") && message.ends_with("for 4"),

@@ -23,12 +23,35 @@ impl Window {
     }
 }
 
-/// A convolution's sizes.
+/// How a convolution's kernel moves over its images, as the arguments of `torch.nn.Conv2d`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConvOptions {
+    /// Step from one position to the next.
+    pub stride: usize,
+    /// Rows and columns of zeros added at each edge of the image.
+    pub padding: usize,
+    /// Groups of channels that are convolved apart.
+    pub groups: usize,
+}
+
+impl Default for ConvOptions {
+    /// Every position, no padding, one group.
+    fn default() -> Self {
+        Self {
+            stride: 1,
+            padding: 0,
+            groups: 1,
+        }
+    }
+}
+
+/// A convolution's sizes. The groups divide both numbers of channels.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Geometry {
     pub input: Images,
     pub output: Images,
     pub window: Window,
+    pub groups: usize,
 }
 
 /// A rectangle of the kernel's taps.
@@ -77,6 +100,30 @@ impl Geometry {
                 stride: 1,
                 padding: 0,
             }
+    }
+
+    /// Whether each channel is convolved by itself, with one kernel.
+    pub fn is_depthwise(&self) -> bool {
+        self.groups > 1 && self.groups == self.input.channels && self.groups == self.output.channels
+    }
+
+    /// The sizes of a single group's convolution.
+    pub fn of_group(&self) -> Self {
+        let share = |images: Images| Images {
+            channels: images.channels / self.groups,
+            ..images
+        };
+        Self {
+            input: share(self.input),
+            output: share(self.output),
+            groups: 1,
+            ..*self
+        }
+    }
+
+    /// Values of the weight `[O, I / groups, K, K]`.
+    pub fn weight_len(&self) -> usize {
+        self.output.channels * (self.input.channels / self.groups) * self.window.size * self.window.size
     }
 
     /// Output pixels of one image.
@@ -147,6 +194,7 @@ mod tests {
                 input: image(extent, extent),
                 output: image(out, out),
                 window,
+                groups: 1,
             };
             geometry.live_taps()
         };

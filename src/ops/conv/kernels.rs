@@ -1,5 +1,5 @@
-//! The three products of a convolution, as matrix products over columns. Parallel over groups of
-//! images, serial within.
+//! The three products of a convolution of one group, as matrix products over columns. Parallel over
+//! groups of images, serial within.
 
 use rayon::prelude::*;
 
@@ -10,8 +10,15 @@ use crate::ops::round::{copy_rounded, round_in_place};
 use crate::ops::scratch::with_scratch;
 use crate::spec::Precision;
 
-/// The output `[N, OH, OW, O]` of input `[N, H, W, I]` and weight `[O, I, K, K]`.
-pub(super) fn forward(geometry: &Geometry, x: &[f32], weight: &[f32], precision: Precision) -> Vec<f32> {
+/// The output `[N, OH, OW, O]` of input `[N, H, W, I]`, weight `[O, I, K, K]` and bias `[O]`, which is
+/// already rounded to the format.
+pub(super) fn forward(
+    geometry: &Geometry,
+    x: &[f32],
+    weight: &[f32],
+    bias: Option<&[f32]>,
+    precision: Precision,
+) -> Vec<f32> {
     let taps = geometry.live_taps();
     let inner = taps.len() * geometry.input.channels;
     let outputs = geometry.output.channels;
@@ -31,6 +38,11 @@ pub(super) fn forward(geometry: &Geometry, x: &[f32], weight: &[f32], precision:
                     gather(geometry, &taps, x, columns, precision);
                     multiply(y, Matrix::row_major(columns, rows, inner), weight, false);
                 });
+            }
+            if let Some(bias) = bias {
+                for pixel in y.chunks_exact_mut(outputs) {
+                    pixel.iter_mut().zip(bias).for_each(|(y, bias)| *y += bias);
+                }
             }
             round_in_place(y, precision);
         });
@@ -218,7 +230,7 @@ fn pack_weight(geometry: &Geometry, taps: &Taps, weight: &[f32], precision: Prec
 }
 
 /// Calls `body` with `values` as the format holds them.
-fn with_rounded<T>(values: &[f32], precision: Precision, body: impl FnOnce(&[f32]) -> T) -> T {
+pub(super) fn with_rounded<T>(values: &[f32], precision: Precision, body: impl FnOnce(&[f32]) -> T) -> T {
     if precision == Precision::F32 {
         return body(values);
     }

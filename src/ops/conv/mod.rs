@@ -1,56 +1,87 @@
 //! Two-dimensional convolution.
 
 mod columns;
+mod depthwise;
 mod geometry;
+mod groups;
 mod kernels;
 
-use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
 
 use super::composed;
 use super::error::OpError;
 use super::tensor::{self, Images, channels_last};
 use crate::spec::Precision;
 use geometry::Geometry;
-pub use geometry::Window;
+pub use geometry::{ConvOptions, Window};
 
-/// Cross-correlation of `x`, `[N, H, W, I]`, with `weight`, `[O, I, K, K]`: `[N, OH, OW, O]`.
+/// Cross-correlation of `x`, `[N, H, W, I]`, with `weight`, `[O, I / groups, K, K]`, plus `bias`,
+/// `[O]`: `[N, OH, OW, O]`. As in PyTorch, output channels `O / groups * g ..` see the input channels
+/// `I / groups * g ..` alone.
 ///
-/// The input's gradient is only computed where something that is trained depends on it.
+/// Gradients are only computed for what something that is trained depends on.
 ///
 /// # Errors
-/// Shapes that do not fit each other, or a kernel larger than the padded image.
+/// Shapes that do not fit each other, groups that do not divide the channels, or a kernel larger than
+/// the padded image.
 pub fn conv2d(
     x: &Tensor,
     weight: &Tensor,
-    stride: usize,
-    padding: usize,
+    bias: Option<&Tensor>,
+    options: ConvOptions,
     precision: Precision,
 ) -> std::result::Result<Tensor, OpError> {
-    let geometry = geometry(x, weight, stride, padding)?;
-    if !x.device().is_cpu() {
-        return Ok(composed::conv2d(x, weight, stride, padding, precision)?);
+    let geometry = geometry(x, weight, options)?;
+    if let Some(bias) = bias
+        && bias.dims() != [geometry.output.channels]
+    {
+        let (bias, outputs) = (bias.dims(), geometry.output.channels);
+        let problem = format!("the weight gives {outputs} channels, the bias is {bias:?}");
+        return Err(OpError::shape(OP, problem));
     }
-    Ok(x.contiguous()?
-        .apply_op2(&weight.contiguous()?, Conv2d { geometry, precision })?)
+    if !x.device().is_cpu() {
+        return Ok(composed::conv2d(x, weight, bias, options, precision)?);
+    }
+    let (x, weight) = (x.contiguous()?, weight.contiguous()?);
+    let op = Conv2d { geometry, precision };
+    Ok(match bias {
+        None => x.apply_op2(&weight, op)?,
+        Some(bias) => x.apply_op3(&weight, &bias.contiguous()?, op)?,
+    })
 }
 
-fn geometry(
-    x: &Tensor,
-    weight: &Tensor,
-    stride: usize,
-    padding: usize,
-) -> std::result::Result<Geometry, OpError> {
-    const OP: &str = "conv2d";
+const OP: &str = "conv2d";
+
+fn geometry(x: &Tensor, weight: &Tensor, options: ConvOptions) -> std::result::Result<Geometry, OpError> {
+    let ConvOptions {
+        stride,
+        padding,
+        groups,
+    } = options;
     let input = channels_last(OP, x)?;
     let (outputs, channels, size) = match *weight.dims() {
         [outputs, channels, height, width] if height == width && height > 0 && outputs > 0 => {
             (outputs, channels, height)
         }
-        _ => return Err(OpError::rank(OP, "[O, I, K, K] as weight", weight.shape())),
+        _ => {
+            return Err(OpError::rank(
+                OP,
+                "[O, I / groups, K, K] as weight",
+                weight.shape(),
+            ));
+        }
     };
-    if channels != input.channels {
+    if groups == 0 || !outputs.is_multiple_of(groups) {
+        let problem = format!("{groups} groups do not divide the weight's {outputs} output channels");
+        return Err(OpError::shape(OP, problem));
+    }
+    if Some(input.channels) != channels.checked_mul(groups) {
+        let of_groups = match groups {
+            1 => String::new(),
+            _ => format!(" in each of {groups} groups"),
+        };
         let problem = format!(
-            "the weight is for {channels} channels, the input has {}",
+            "the weight is for {channels} channels{of_groups}, the input has {}",
             input.channels
         );
         return Err(OpError::shape(OP, problem));
@@ -72,6 +103,7 @@ fn geometry(
                 input,
                 output,
                 window,
+                groups,
             })
         }
         _ => {
@@ -90,9 +122,36 @@ struct Conv2d {
     precision: Precision,
 }
 
+impl Conv2d {
+    fn forward(&self, x: &[f32], weight: &[f32], bias: Option<&[f32]>) -> (CpuStorage, Shape) {
+        let y = groups::forward(&self.geometry, x, weight, bias, self.precision);
+        tensor::output(y, self.geometry.output.shape())
+    }
+
+    /// Gradients of `x` and of the weight, of those that are tracked.
+    fn backward(&self, x: &Tensor, weight: &Tensor, gradient: &Tensor) -> Result<[Option<Tensor>; 2]> {
+        let (geometry, precision) = (&self.geometry, self.precision);
+        tensor::with_values(gradient, |gradient| {
+            let for_x = x.track_op().then(|| {
+                let values = tensor::with_values(weight, |weight| {
+                    Ok(groups::input_gradient(geometry, weight, gradient, precision))
+                })?;
+                tensor::from_values(values, x.shape())
+            });
+            let for_weight = weight.track_op().then(|| {
+                let values = tensor::with_values(x, |x| {
+                    Ok(groups::weight_gradient(geometry, x, gradient, precision))
+                })?;
+                tensor::from_values(values, weight.shape())
+            });
+            Ok([for_x.transpose()?, for_weight.transpose()?])
+        })
+    }
+}
+
 impl CustomOp2 for Conv2d {
     fn name(&self) -> &'static str {
-        "conv2d"
+        OP
     }
 
     fn cpu_fwd(
@@ -103,9 +162,7 @@ impl CustomOp2 for Conv2d {
         weight_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         let x = tensor::values(x, x_layout)?;
-        let weight = tensor::values(weight, weight_layout)?;
-        let y = kernels::forward(&self.geometry, x, weight, self.precision);
-        Ok(tensor::output(y, self.geometry.output.shape()))
+        Ok(self.forward(x, tensor::values(weight, weight_layout)?, None))
     }
 
     fn bwd(
@@ -115,37 +172,46 @@ impl CustomOp2 for Conv2d {
         _y: &Tensor,
         gradient: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        tensor::with_values(gradient, |gradient| {
-            let for_x = x
-                .track_op()
-                .then(|| {
-                    let values = tensor::with_values(weight, |weight| {
-                        Ok(kernels::input_gradient(
-                            &self.geometry,
-                            weight,
-                            gradient,
-                            self.precision,
-                        ))
-                    })?;
-                    tensor::from_values(values, x.shape())
-                })
-                .transpose()?;
-            let for_weight = weight
-                .track_op()
-                .then(|| {
-                    let values = tensor::with_values(x, |x| {
-                        Ok(kernels::weight_gradient(
-                            &self.geometry,
-                            x,
-                            gradient,
-                            self.precision,
-                        ))
-                    })?;
-                    tensor::from_values(values, weight.shape())
-                })
-                .transpose()?;
-            Ok((for_x, for_weight))
-        })
+        let [for_x, for_weight] = self.backward(x, weight, gradient)?;
+        Ok((for_x, for_weight))
+    }
+}
+
+impl CustomOp3 for Conv2d {
+    fn name(&self) -> &'static str {
+        "conv2d-bias"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        weight: &CpuStorage,
+        weight_layout: &Layout,
+        bias: &CpuStorage,
+        bias_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let x = tensor::values(x, x_layout)?;
+        let weight = tensor::values(weight, weight_layout)?;
+        Ok(self.forward(x, weight, Some(tensor::values(bias, bias_layout)?)))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        weight: &Tensor,
+        bias: &Tensor,
+        _y: &Tensor,
+        gradient: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let [for_x, for_weight] = self.backward(x, weight, gradient)?;
+        let for_bias = bias.track_op().then(|| {
+            let values = tensor::with_values(gradient, |gradient| {
+                Ok(groups::bias_gradient(&self.geometry, gradient, self.precision))
+            })?;
+            tensor::from_values(values, bias.shape())
+        });
+        Ok((for_x, for_weight, for_bias.transpose()?))
     }
 }
 

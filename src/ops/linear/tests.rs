@@ -77,6 +77,19 @@ proptest! {
 }
 
 #[test]
+fn leading_dimensions_are_kept() {
+    let case = Case::new(12, 5, 4);
+    let [x, weight, bias] = &case.operands;
+    let rows = linear(x, weight, bias, Precision::F32).expect("fits");
+    let x = Var::from_tensor(&x.reshape((3, 2, 2, 5)).expect("as many values")).expect("valid");
+    let y = linear(&x, weight, bias, Precision::F32).expect("fits");
+    assert_eq!(y.dims(), [3, 2, 2, 4]);
+    assert_eq!(host(&y), host(&rows));
+    let gradients = gradients_of(&y, &case.output_gradient, &[&x, weight, bias]);
+    assert_eq!(gradients, case.gradients(&rows));
+}
+
+#[test]
 fn threads_do_not_matter() {
     let case = Case::new(130, 70, 90);
     for precision in [Precision::F32, Precision::F16] {

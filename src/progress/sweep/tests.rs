@@ -126,6 +126,7 @@ fn epoch(stage: &str, epoch: u32, accuracy: f64) -> Event {
             metrics: [("val_accuracy".to_owned(), accuracy)].into(),
             samples_per_second: 4210.4,
             seconds: 0.42,
+            phases: Default::default(),
         },
     )
 }

@@ -13,7 +13,14 @@ use crate::spec::validate::metric_mistake;
 use crate::spec::{Kind, MetricPath, Stage};
 
 /// The figures of a training's epochs that a pruner can judge.
-const EPOCH_METRICS: [&str; 4] = ["train_loss", "train_accuracy", "val_loss", "val_accuracy"];
+const EPOCH_METRICS: [&str; 6] = [
+    "train_loss",
+    "train_accuracy",
+    "train_mae",
+    "val_loss",
+    "val_accuracy",
+    "val_mae",
+];
 
 /// All mistakes of a sweep whose fields are right by themselves.
 pub(in crate::spec) fn sweep_mistakes(
@@ -233,10 +240,24 @@ fn prune_mistake(
     if let Some(mistake) = metric_mistake(stages, path, span) {
         return Some(mistake);
     }
-    let trains = stages
-        .get(&path.stage)
-        .is_some_and(|stage| matches!(stage.kind, Kind::Train(_)));
-    (!trains || !EPOCH_METRICS.contains(&path.metric.as_str())).then(|| {
+    let train = stages.get(&path.stage).and_then(|stage| match &stage.kind {
+        Kind::Train(train) => Some(train),
+        _ => None,
+    });
+    if let Some(train) = train
+        && path.metric.starts_with("val_")
+        && !train.validate.is_every_epoch()
+    {
+        let message = format!(
+            "a pruner judges every epoch, and `{}` is not validated after each of them",
+            path.stage
+        );
+        return Some(Diagnostic::new(message, span).help(format!(
+            "leave `validate` out of `{0}`, give it `epochs: 1`, or judge by {0}.train_loss",
+            path.stage
+        )));
+    }
+    (train.is_none() || !EPOCH_METRICS.contains(&path.metric.as_str())).then(|| {
         Diagnostic::new(
             format!(
                 "a pruner judges by a training's epochs, and `{}.{}` is none of their figures",

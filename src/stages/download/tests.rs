@@ -151,6 +151,7 @@ impl Test {
             log: self.path("log.txt"),
             threads: 1,
             limits: None,
+            device: crate::stages::DeviceChoice::Cpu,
         };
         download(&job, &Monitor::new(|_| {}, Arc::clone(&self.stop)), &http)
     }

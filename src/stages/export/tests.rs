@@ -71,6 +71,7 @@ impl Project {
             log: self.path(&format!("{output}.log")),
             threads: 2,
             limits: None,
+            device: crate::stages::DeviceChoice::Cpu,
         }
     }
 
@@ -206,7 +207,10 @@ fn the_same_job_gives_the_same_files_and_only_what_is_asked_for() {
     assert!(first == read());
 
     let metrics = project.evaluate(json!({})).unwrap().metrics;
-    assert_eq!(metrics.keys().collect::<Vec<_>>(), ["accuracy", "loss"]);
+    assert_eq!(
+        metrics.keys().collect::<Vec<_>>(),
+        ["accuracy", "loss", "samples"]
+    );
     assert_eq!(fs::read_dir(project.path("test")).unwrap().count(), 1);
 }
 

@@ -1,28 +1,32 @@
 //! Optimizers: how gradients change the weights.
 //!
-//! A [`Rule`] is the arithmetic of one optimizer on a chunk of one parameter, with the buffers it
-//! keeps beside it (momentum, moments). [`Optimizer`] owns those buffers, walks over the
-//! parameters in their fixed order and hands out the chunks to all threads: every element is
-//! updated by itself, so the result is the same for any number of threads. Its whole state can be
-//! read and restored exactly, by parameter name.
+//! A [`Rule`] is the arithmetic of one optimizer with the buffers it keeps beside a parameter
+//! (momentum, moments): once over chunks of numbers on the CPU, once as tensor operations for other
+//! devices. [`Optimizer`] owns those buffers and walks over the parameters in their fixed order. On
+//! the CPU it hands out chunks to all threads: every element is updated by itself, so the result is
+//! the same for any number of threads. Its whole state can be read and restored exactly, by
+//! parameter name.
 
-mod adamw;
+mod adam;
+mod kernel;
+mod lion;
 mod sgd;
+mod slot;
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use candle_core::{CpuStorage, InplaceOp2, Layout, Tensor, Var, bail};
-use rayon::prelude::*;
+use candle_core::{Result, Tensor};
 
-use self::adamw::AdamW;
+use self::adam::Adam;
+use self::kernel::Chunk;
+use self::lion::Lion;
 use self::sgd::Sgd;
+use self::slot::Slot;
+use super::gradients::{limited, limited_tensor};
+pub use super::groups::{ParameterSettings, parameter_settings};
 use super::tensor_file::HostTensor;
 use crate::models::Parameter;
 use crate::spec;
-
-/// Elements that one thread updates at a time.
-const CHUNK: usize = 1 << 14;
 
 /// What one step means for one parameter.
 #[derive(Clone, Copy, Debug)]
@@ -31,17 +35,29 @@ struct Settings {
     lr: f64,
     /// The weight decay.
     weight_decay: f64,
-    /// The gradient is multiplied by it first: one over the loss scale.
+    /// The gradient is multiplied by it first.
     gradient_factor: f32,
+    /// Then it is limited to this absolute value, which may be infinite.
+    limit: f32,
     /// This parameter's steps, this one included: from 1.
     step: u64,
 }
 
-/// A piece of one parameter with what belongs to it: slices of equal length.
-struct Chunk<'a> {
-    weights: &'a mut [f32],
-    gradient: &'a [f32],
-    buffers: Vec<&'a mut [f32]>,
+impl Settings {
+    /// One element of the gradient that the rule takes. NaN stays NaN.
+    fn limited(&self, gradient: f32) -> f32 {
+        limited(gradient, self.gradient_factor, self.limit)
+    }
+
+    /// The gradient that the rule takes.
+    fn limited_tensor(&self, gradient: &Tensor) -> Result<Tensor> {
+        limited_tensor(gradient, self.gradient_factor, self.limit)
+    }
+
+    /// What a decoupled decay leaves of a weight.
+    fn kept(&self) -> f64 {
+        1.0 - self.lr * self.weight_decay
+    }
 }
 
 /// The arithmetic of one optimizer.
@@ -52,16 +68,18 @@ trait Rule: Send + Sync {
 
     /// Updates the weights and the buffers.
     fn update(&self, settings: &Settings, chunk: &mut Chunk<'_>);
-}
 
-/// The state that an optimizer keeps for one parameter.
-struct Slot {
-    name: String,
-    shape: Vec<usize>,
-    weight_decay: f64,
-    steps: u64,
-    /// One for each of the rule's names; empty before the first step.
-    buffers: Vec<Vec<f32>>,
+    /// The same as tensor operations: gives the next weights and changes the buffers.
+    ///
+    /// # Errors
+    /// The device fails.
+    fn update_tensors(
+        &self,
+        settings: &Settings,
+        weight: &Tensor,
+        gradient: &Tensor,
+        buffers: &mut [Tensor],
+    ) -> Result<Tensor>;
 }
 
 /// An optimizer with its state.
@@ -80,67 +98,92 @@ pub struct OptimizerState {
 }
 
 impl Optimizer {
-    /// The optimizer that `recipe` asks for, with an empty state for each of `parameters`.
+    /// The optimizer that `recipe` asks for, with an empty state for each of `parameters`, whose
+    /// `settings` are in the same order.
     ///
-    /// As in PyTorch with a single parameter group, weight decay applies to every parameter.
-    pub fn new(recipe: &spec::Optimizer, parameters: &[Parameter]) -> Self {
-        let (rule, weight_decay): (Box<dyn Rule>, _) = match recipe {
-            spec::Optimizer::Sgd(sgd) => (Box::new(Sgd::new(sgd)), sgd.weight_decay),
-            spec::Optimizer::AdamW(adamw) => (Box::new(AdamW::new(adamw)), adamw.weight_decay),
+    /// On the CPU weights are updated in place, on other devices by tensor operations.
+    pub fn new(recipe: &spec::Optimizer, parameters: &[Parameter], settings: &[ParameterSettings]) -> Self {
+        let in_place = parameters.iter().all(|parameter| parameter.var.device().is_cpu());
+        Self::with_kernels(recipe, parameters, settings, in_place)
+    }
+
+    fn with_kernels(
+        recipe: &spec::Optimizer,
+        parameters: &[Parameter],
+        settings: &[ParameterSettings],
+        in_place: bool,
+    ) -> Self {
+        let rule: Box<dyn Rule> = match recipe {
+            spec::Optimizer::Sgd(sgd) => Box::new(Sgd::new(sgd)),
+            spec::Optimizer::Adam(adam) => Box::new(Adam::new(adam)),
+            spec::Optimizer::AdamW(adamw) => Box::new(Adam::decoupled(adamw)),
+            spec::Optimizer::Lion(lion) => Box::new(Lion::new(lion)),
         };
-        let slots = parameters.iter().map(|parameter| Slot {
-            name: parameter.name.clone(),
-            shape: parameter.var.dims().to_vec(),
-            weight_decay: weight_decay.get(),
-            steps: 0,
-            buffers: Vec::new(),
-        });
+        let slots = parameters
+            .iter()
+            .zip(settings)
+            .map(|(parameter, settings)| Slot::new(parameter, *settings, in_place));
         Self {
             slots: slots.collect(),
             rule,
         }
     }
 
-    /// Takes one step. `gradients` are in the order of `parameters`, which is that of
-    /// [`Optimizer::new`]; a parameter without a gradient stays as it is, like its state. Each
-    /// gradient is multiplied by `gradient_factor` first.
+    /// Takes one step at the learning rate `lr`, times each parameter's factor. `gradients` are in
+    /// the order of `parameters`, which is that of [`Optimizer::new`]; a parameter that is frozen or
+    /// has no gradient stays as it is, like its state.
+    ///
+    /// Each gradient is multiplied by `gradient_factor` (one over the loss scale, times what the
+    /// norm is clipped by) and then limited to `clip_value` in absolute value. Where both value and
+    /// norm are clipped, `Limits` gives the two numbers that belong
+    /// together.
     ///
     /// # Errors
-    /// A tensor is not contiguous f32 on the CPU, or a gradient's shape is not its parameter's.
+    /// A gradient's shape is not its parameter's, or a tensor on the CPU is not contiguous f32.
     pub fn step(
         &mut self,
         parameters: &[Parameter],
         gradients: &[Option<Tensor>],
         lr: f64,
         gradient_factor: f32,
-    ) -> candle_core::Result<()> {
+        clip_value: Option<f32>,
+    ) -> Result<()> {
         for ((slot, parameter), gradient) in self.slots.iter_mut().zip(parameters).zip(gradients) {
-            if let Some(gradient) = gradient {
-                slot.step(self.rule.as_ref(), &parameter.var, gradient, lr, gradient_factor)?;
+            if let (Some(gradient), false) = (gradient, slot.settings.frozen) {
+                let settings = Settings {
+                    lr: lr * slot.settings.lr_factor,
+                    weight_decay: slot.settings.weight_decay,
+                    gradient_factor,
+                    limit: clip_value.unwrap_or(f32::INFINITY),
+                    step: slot.steps + 1,
+                };
+                slot.step(self.rule.as_ref(), &settings, &parameter.var, gradient)?;
             }
         }
         Ok(())
     }
 
     /// A copy of the whole state.
-    pub fn state(&self) -> OptimizerState {
+    ///
+    /// # Errors
+    /// A device's memory cannot be read.
+    pub fn state(&self) -> Result<OptimizerState> {
         let names = self.rule.buffers();
         let mut state = OptimizerState::default();
         for slot in self.slots.iter().filter(|slot| slot.steps > 0) {
             state.steps.insert(slot.name.clone(), slot.steps);
-            for (name, values) in names.iter().zip(&slot.buffers) {
-                let buffer = HostTensor::from_f32(slot.shape.clone(), values);
+            for (name, buffer) in names.iter().zip(slot.buffers()?) {
                 state.buffers.insert(format!("{}.{name}", slot.name), buffer);
             }
         }
-        state
+        Ok(state)
     }
 
     /// Takes over a state that [`Optimizer::state`] gave.
     ///
     /// # Errors
     /// A sentence that says what does not fit.
-    pub fn load_state(&mut self, state: &OptimizerState) -> Result<(), String> {
+    pub fn load_state(&mut self, state: &OptimizerState) -> std::result::Result<(), String> {
         let names = self.rule.buffers();
         let mut used = 0;
         let mut restored = Vec::with_capacity(self.slots.len());
@@ -158,10 +201,10 @@ impl Optimizer {
                         slot.shape
                     ));
                 }
-                buffers.push(buffer.to_f32()?);
+                buffers.push(buffer);
                 used += 1;
             }
-            restored.push((steps, buffers));
+            restored.push((steps, slot.restored(&buffers)?));
         }
         if used != state.buffers.len() {
             return Err(format!(
@@ -170,98 +213,7 @@ impl Optimizer {
             ));
         }
         for (slot, (steps, buffers)) in self.slots.iter_mut().zip(restored) {
-            (slot.steps, slot.buffers) = (steps, buffers);
-        }
-        Ok(())
-    }
-}
-
-impl Slot {
-    fn step(
-        &mut self,
-        rule: &dyn Rule,
-        parameter: &Var,
-        gradient: &Tensor,
-        lr: f64,
-        gradient_factor: f32,
-    ) -> candle_core::Result<()> {
-        if gradient.dims() != self.shape {
-            bail!(
-                "the gradient of `{}` has shape {:?}, but the parameter {:?}",
-                self.name,
-                gradient.dims(),
-                self.shape
-            );
-        }
-        if self.buffers.is_empty() {
-            let elements = self.shape.iter().product();
-            self.buffers = vec![vec![0.0; elements]; rule.buffers().len()];
-        }
-        self.steps += 1;
-        let update = Update {
-            rule,
-            settings: Settings {
-                lr,
-                weight_decay: self.weight_decay,
-                gradient_factor,
-                step: self.steps,
-            },
-            buffers: RefCell::new(&mut self.buffers),
-        };
-        parameter.inplace_op2(&gradient.contiguous()?, &update)
-    }
-}
-
-/// One step of one parameter as an in-place operation on its storage.
-struct Update<'a> {
-    rule: &'a dyn Rule,
-    settings: Settings,
-    buffers: RefCell<&'a mut Vec<Vec<f32>>>,
-}
-
-impl InplaceOp2 for Update<'_> {
-    fn name(&self) -> &'static str {
-        "optimizer-step"
-    }
-
-    fn cpu_fwd(
-        &self,
-        parameter: &mut CpuStorage,
-        parameter_layout: &Layout,
-        gradient: &CpuStorage,
-        gradient_layout: &Layout,
-    ) -> candle_core::Result<()> {
-        let (CpuStorage::F32(weights), CpuStorage::F32(gradient)) = (parameter, gradient) else {
-            bail!("parameters and their gradients must be f32")
-        };
-        let places = (
-            parameter_layout.contiguous_offsets(),
-            gradient_layout.contiguous_offsets(),
-        );
-        let (Some((from, to)), Some((gradient_from, gradient_to))) = places else {
-            bail!("parameters and their gradients must be contiguous")
-        };
-        let mut buffers = self.buffers.borrow_mut();
-        let mut pieces: Vec<_> = buffers
-            .iter_mut()
-            .map(|buffer| buffer.chunks_mut(CHUNK))
-            .collect();
-        let mut chunks: Vec<Chunk<'_>> = weights[from..to]
-            .chunks_mut(CHUNK)
-            .zip(gradient[gradient_from..gradient_to].chunks(CHUNK))
-            .map(|(weights, gradient)| Chunk {
-                weights,
-                gradient,
-                buffers: pieces.iter_mut().filter_map(Iterator::next).collect(),
-            })
-            .collect();
-        // The `RefCell` keeps `self` from being shared between threads; its parts can be.
-        let (rule, settings) = (self.rule, self.settings);
-        match chunks.as_mut_slice() {
-            [only] => rule.update(&settings, only),
-            many => many
-                .par_iter_mut()
-                .for_each(|chunk| rule.update(&settings, chunk)),
+            slot.put_back(steps, buffers);
         }
         Ok(())
     }

@@ -1,12 +1,16 @@
-//! Stochastic gradient descent, as `torch.optim.SGD` without dampening.
+//! Stochastic gradient descent, as `torch.optim.SGD`.
+
+use candle_core::{Result, Tensor};
 
 use super::{Chunk, Rule, Settings};
 use crate::spec;
 
-/// With momentum m and the L2 penalty d: g += d w; b = m b + g; the weights move by -lr b, or by
-/// -lr (g + m b) with Nesterov's momentum. The first step's b is g, which zeros in b give.
+/// With momentum m, dampening t and the L2 penalty d: g += d w; b = m b + (1 - t) g; the weights move
+/// by -lr b, or by -lr (g + m b) with Nesterov's momentum. The first step's b is g, undampened.
 pub struct Sgd {
     momentum: f32,
+    /// The share of the gradient that the momentum takes in.
+    intake: f32,
     nesterov: bool,
 }
 
@@ -14,8 +18,13 @@ impl Sgd {
     pub fn new(recipe: &spec::Sgd) -> Self {
         Self {
             momentum: recipe.momentum.get() as f32,
+            intake: (1.0 - recipe.dampening.get()) as f32,
             nesterov: recipe.nesterov,
         }
+    }
+
+    fn intake(&self, settings: &Settings) -> f32 {
+        if settings.step == 1 { 1.0 } else { self.intake }
     }
 }
 
@@ -29,30 +38,51 @@ impl Rule for Sgd {
     }
 
     fn update(&self, settings: &Settings, chunk: &mut Chunk<'_>) {
-        let (lr, decay, factor) = (
-            settings.lr as f32,
-            settings.weight_decay as f32,
-            settings.gradient_factor,
-        );
+        let (lr, decay) = (settings.lr as f32, settings.weight_decay as f32);
         let pairs = chunk.weights.iter_mut().zip(chunk.gradient);
         let Some(buffer) = chunk.buffers.first_mut() else {
-            for (weight, gradient) in pairs {
-                *weight -= lr * (gradient * factor + decay * *weight);
+            for (weight, &gradient) in pairs {
+                *weight -= lr * (settings.limited(gradient) + decay * *weight);
             }
             return;
         };
-        let momentum = self.momentum;
+        let (momentum, intake) = (self.momentum, self.intake(settings));
         if self.nesterov {
-            for ((weight, gradient), velocity) in pairs.zip(buffer.iter_mut()) {
-                let gradient = gradient * factor + decay * *weight;
-                *velocity = momentum * *velocity + gradient;
+            for ((weight, &gradient), velocity) in pairs.zip(buffer.iter_mut()) {
+                let gradient = settings.limited(gradient) + decay * *weight;
+                *velocity = momentum * *velocity + intake * gradient;
                 *weight -= lr * (gradient + momentum * *velocity);
             }
         } else {
-            for ((weight, gradient), velocity) in pairs.zip(buffer.iter_mut()) {
-                *velocity = momentum * *velocity + (gradient * factor + decay * *weight);
+            for ((weight, &gradient), velocity) in pairs.zip(buffer.iter_mut()) {
+                let gradient = settings.limited(gradient) + decay * *weight;
+                *velocity = momentum * *velocity + intake * gradient;
                 *weight -= lr * *velocity;
             }
         }
+    }
+
+    fn update_tensors(
+        &self,
+        settings: &Settings,
+        weight: &Tensor,
+        gradient: &Tensor,
+        buffers: &mut [Tensor],
+    ) -> Result<Tensor> {
+        let mut step = settings.limited_tensor(gradient)?;
+        if settings.weight_decay != 0.0 {
+            step = (step + (weight * settings.weight_decay)?)?;
+        }
+        if let Some(velocity) = buffers.first_mut() {
+            let momentum = f64::from(self.momentum);
+            let taken = (&step * f64::from(self.intake(settings)))?;
+            *velocity = ((&*velocity * momentum)? + taken)?;
+            step = if self.nesterov {
+                (step + (&*velocity * momentum)?)?
+            } else {
+                velocity.clone()
+            };
+        }
+        weight - (step * settings.lr)?
     }
 }

@@ -1,18 +1,45 @@
 use candle_core::{Device, Tensor, Var};
-use serde_json::json;
+use serde_json::{Value, json};
 
+use super::kernel::CHUNK;
 use super::*;
+use crate::ops::testing::same_for_any_number_of_threads;
+use crate::train::ema::Ema;
+use crate::train::gradients::{Gradients, Limits};
+use crate::train::testing;
+
+mod pytorch;
 
 /// Longer than a chunk, so that several threads share a parameter.
 const LENGTH: usize = CHUNK + 300;
 const STEPS: usize = 100;
+const PLAIN: ParameterSettings = ParameterSettings {
+    frozen: false,
+    lr_factor: 1.0,
+    weight_decay: 0.0,
+};
 
-fn recipe(value: serde_json::Value) -> spec::Optimizer {
+fn recipe(value: Value) -> spec::Optimizer {
     serde_json::from_value(value).unwrap()
 }
 
-fn start() -> Vec<f32> {
-    (0..LENGTH).map(|i| ((i % 17) as f32 - 8.0) / 5.0).collect()
+/// One of each kind, with whatever it can do.
+fn kinds() -> Vec<spec::Optimizer> {
+    [
+        json!({"sgd": {"lr": 1.0}}),
+        json!({"sgd": {"lr": 1.0, "momentum": 0.9, "weight_decay": 5e-4}}),
+        json!({"sgd": {"lr": 1.0, "momentum": 0.9, "nesterov": true}}),
+        json!({"sgd": {"lr": 1.0, "momentum": 0.9, "dampening": 0.5}}),
+        json!({"adam": {"lr": 1.0, "weight_decay": 0.1}}),
+        json!({"adamw": {"lr": 1.0}}),
+        json!({"lion": {"lr": 1.0, "weight_decay": 0.1}}),
+    ]
+    .map(recipe)
+    .to_vec()
+}
+
+fn start(length: usize) -> Vec<f32> {
+    (0..length).map(|i| ((i % 17) as f32 - 8.0) / 5.0).collect()
 }
 
 /// The gradient of a quadratic bowl with a different curvature and centre for each weight, with a
@@ -22,12 +49,17 @@ fn gradient(weight: f64, index: usize, step: usize) -> f64 {
     curvature * (weight - (index % 5) as f64 / 4.0) + ((step * 31 + index) % 11) as f64 / 50.0
 }
 
+fn falling(step: usize) -> f64 {
+    0.05 / (1.0 + step as f64 / 40.0)
+}
+
 fn parameter(name: &str, values: Vec<f32>) -> Parameter {
     let length = values.len();
     Parameter {
         name: name.to_owned(),
         var: Var::from_vec(values, length, &Device::Cpu).unwrap(),
         decays: true,
+        frozen: false,
     }
 }
 
@@ -35,177 +67,191 @@ fn values(parameter: &Parameter) -> Vec<f32> {
     parameter.var.to_vec1().unwrap()
 }
 
-fn gradients_of(parameter: &Parameter, step: usize, scale: f64) -> Vec<Option<Tensor>> {
-    let gradient: Vec<f32> = values(parameter)
-        .iter()
-        .enumerate()
-        .map(|(index, &weight)| (gradient(f64::from(weight), index, step) * scale) as f32)
-        .collect();
-    vec![Some(Tensor::new(gradient, &Device::Cpu).unwrap())]
+/// The gradients of some parameters, counted on from one to the next.
+fn gradients_of(parameters: &[Parameter], step: usize, scale: f64) -> Vec<Option<Tensor>> {
+    let mut index = 0;
+    let mut of = |parameter: &Parameter| {
+        let gradient = values(parameter).into_iter().map(|weight| {
+            index += 1;
+            (gradient(f64::from(weight), index - 1, step) * scale) as f32
+        });
+        let gradient: Vec<f32> = gradient.collect();
+        Some(Tensor::new(gradient, &Device::Cpu).unwrap())
+    };
+    parameters.iter().map(&mut of).collect()
 }
 
-fn run(recipe: &spec::Optimizer, lr: impl Fn(usize) -> f64) -> Vec<f32> {
-    let parameters = [parameter("weight", start())];
-    let mut optimizer = Optimizer::new(recipe, &parameters);
+fn optimizer(recipe: &spec::Optimizer, parameters: &[Parameter]) -> Optimizer {
+    let settings = ParameterSettings {
+        weight_decay: recipe.weight_decay(),
+        ..PLAIN
+    };
+    Optimizer::new(recipe, parameters, &vec![settings; parameters.len()])
+}
+
+fn run(recipe: &spec::Optimizer, length: usize) -> Vec<f32> {
+    let parameters = [parameter("weight", start(length))];
+    let mut optimizer = optimizer(recipe, &parameters);
     for step in 0..STEPS {
-        let gradients = gradients_of(&parameters[0], step, 1.0);
-        optimizer.step(&parameters, &gradients, lr(step), 1.0).unwrap();
+        let gradients = gradients_of(&parameters, step, 1.0);
+        optimizer
+            .step(&parameters, &gradients, falling(step), 1.0, None)
+            .unwrap();
     }
     values(&parameters[0])
 }
 
-/// Follows each weight by itself in f64; `rule` gives the next weight.
-fn assert_follows(actual: &[f32], mut rule: impl FnMut(f64, f64, usize, &mut [f64; 2]) -> f64) {
-    for index in (0..LENGTH).step_by(997).chain([LENGTH - 1]) {
-        let mut weight = f64::from(start()[index]);
-        let mut state = [0.0; 2];
-        for step in 0..STEPS {
-            weight = rule(weight, gradient(weight, index, step), step, &mut state);
-        }
-        let error = (f64::from(actual[index]) - weight).abs();
-        assert!(error < 1e-5, "weight {index}: {} is not {weight}", actual[index]);
+#[test]
+fn threads_and_chunks_do_not_matter() {
+    for recipe in kinds() {
+        let long = same_for_any_number_of_threads(|| run(&recipe, LENGTH));
+        assert_eq!(long[..50], run(&recipe, 50), "{recipe:?}");
     }
 }
 
-fn falling(step: usize) -> f64 {
-    0.05 / (1.0 + step as f64 / 40.0)
-}
-
+/// What runs on other devices.
 #[test]
-fn sgd_without_momentum() {
-    let recipe = recipe(json!({"sgd": {"lr": 1.0, "weight_decay": 0.01}}));
-    let actual = run(&recipe, falling);
-    assert_follows(&actual, |weight, gradient, step, _| {
-        weight - falling(step) * (gradient + 0.01 * weight)
-    });
-}
-
-#[test]
-fn sgd_with_momentum_starts_with_the_gradient() {
-    let recipe = recipe(json!({"sgd": {"lr": 1.0, "momentum": 0.9, "weight_decay": 5e-4}}));
-    let actual = run(&recipe, falling);
-    assert_follows(&actual, |weight, gradient, step, state| {
-        let gradient = gradient + 5e-4 * weight;
-        state[0] = if step == 0 {
-            gradient
-        } else {
-            0.9 * state[0] + gradient
+fn tensor_operations_agree_with_the_kernels() {
+    for recipe in kinds() {
+        let settings = [ParameterSettings {
+            weight_decay: recipe.weight_decay(),
+            lr_factor: 0.7,
+            ..PLAIN
+        }];
+        let run = |in_place| {
+            let parameters = [parameter("weight", start(60))];
+            let mut optimizer = Optimizer::with_kernels(&recipe, &parameters, &settings, in_place);
+            for step in 0..STEPS {
+                if step == 40 {
+                    let state = optimizer.state().unwrap();
+                    optimizer = Optimizer::with_kernels(&recipe, &parameters, &settings, in_place);
+                    optimizer.load_state(&state).unwrap();
+                    assert_eq!(optimizer.state().unwrap(), state);
+                }
+                let gradients = gradients_of(&parameters, step, 8.0);
+                optimizer
+                    .step(&parameters, &gradients, falling(step), 0.125, Some(0.6))
+                    .unwrap();
+            }
+            let state = optimizer.state().unwrap();
+            let buffers = state.buffers.values().flat_map(|buffer| buffer.to_f32().unwrap());
+            (values(&parameters[0]), buffers.collect::<Vec<f32>>())
         };
-        weight - falling(step) * state[0]
-    });
-}
-
-#[test]
-fn sgd_with_nesterov_momentum() {
-    let recipe = recipe(json!({"sgd": {"lr": 1.0, "momentum": 0.8, "nesterov": true}}));
-    let actual = run(&recipe, falling);
-    assert_follows(&actual, |weight, gradient, step, state| {
-        state[0] = if step == 0 {
-            gradient
-        } else {
-            0.8 * state[0] + gradient
-        };
-        weight - falling(step) * (gradient + 0.8 * state[0])
-    });
-}
-
-#[test]
-fn adamw_corrects_its_bias_and_decays_apart() {
-    let recipe = recipe(json!({"adamw": {"lr": 1.0, "betas": [0.9, 0.99], "weight_decay": 0.05}}));
-    let actual = run(&recipe, falling);
-    assert_follows(&actual, |weight, gradient, step, [mean, square]| {
-        let (lr, count) = (falling(step), step as i32 + 1);
-        let weight = weight - lr * 0.05 * weight;
-        *mean = 0.9 * *mean + 0.1 * gradient;
-        *square = 0.99 * *square + 0.01 * gradient * gradient;
-        let mean = *mean / (1.0 - 0.9f64.powi(count));
-        let square = *square / (1.0 - 0.99f64.powi(count));
-        weight - lr * mean / (square.sqrt() + 1e-8)
-    });
+        let ((kernel, buffers), (tensors, tensor_buffers)) = (run(true), run(false));
+        for (one, other) in kernel
+            .iter()
+            .zip(&tensors)
+            .chain(buffers.iter().zip(&tensor_buffers))
+        {
+            assert!((one - other).abs() < 1e-6, "{recipe:?}: {one} is not {other}");
+        }
+        assert_eq!(
+            (kernel.len(), buffers.len()),
+            (tensors.len(), tensor_buffers.len())
+        );
+    }
 }
 
 #[test]
 fn a_power_of_two_in_the_gradient_is_taken_out_exactly() {
-    for kind in [
-        json!({"sgd": {"lr": 1.0, "momentum": 0.9}}),
-        json!({"adamw": {"lr": 1.0}}),
-    ] {
-        let recipe = recipe(kind);
-        let parameters = [parameter("weight", start())];
-        let mut optimizer = Optimizer::new(&recipe, &parameters);
+    for recipe in kinds() {
+        let parameters = [parameter("weight", start(60))];
+        let mut optimizer = optimizer(&recipe, &parameters);
         for step in 0..STEPS {
-            let gradients = gradients_of(&parameters[0], step, 4096.0);
+            let gradients = gradients_of(&parameters, step, 4096.0);
             optimizer
-                .step(&parameters, &gradients, falling(step), 1.0 / 4096.0)
+                .step(&parameters, &gradients, falling(step), 1.0 / 4096.0, None)
                 .unwrap();
         }
-        assert_eq!(values(&parameters[0]), run(&recipe, falling));
+        assert_eq!(values(&parameters[0]), run(&recipe, 60));
     }
 }
 
 #[test]
 fn a_restored_state_continues_to_the_bit() {
-    for kind in [
-        json!({"sgd": {"lr": 1.0}}),
-        json!({"sgd": {"lr": 1.0, "momentum": 0.9}}),
-        json!({"adamw": {"lr": 1.0}}),
-    ] {
-        let recipe = recipe(kind);
+    for recipe in kinds() {
+        let whole = run(&recipe, 60);
         for stop in [0, 1, 42] {
-            let mut parameters = [parameter("weight", start())];
-            let mut optimizer = Optimizer::new(&recipe, &parameters);
+            let mut parameters = [parameter("weight", start(60))];
+            let mut optimizer = optimizer(&recipe, &parameters);
             for step in 0..STEPS {
                 if step == stop {
-                    let state = optimizer.state();
+                    let state = optimizer.state().unwrap();
                     parameters = [parameter("weight", values(&parameters[0]))];
-                    optimizer = Optimizer::new(&recipe, &parameters);
+                    optimizer = self::optimizer(&recipe, &parameters);
                     optimizer.load_state(&state).unwrap();
-                    assert_eq!(optimizer.state(), state);
+                    assert_eq!(optimizer.state().unwrap(), state);
                 }
-                let gradients = gradients_of(&parameters[0], step, 1.0);
+                let gradients = gradients_of(&parameters, step, 1.0);
                 optimizer
-                    .step(&parameters, &gradients, falling(step), 1.0)
+                    .step(&parameters, &gradients, falling(step), 1.0, None)
                     .unwrap();
             }
-            assert_eq!(values(&parameters[0]), run(&recipe, falling));
+            assert_eq!(values(&parameters[0]), whole);
         }
     }
 }
 
 #[test]
-fn a_foreign_state_is_refused_and_a_missing_gradient_changes_nothing() {
+fn what_is_not_finite_shows_in_the_weights() {
+    for recipe in kinds() {
+        for in_place in [true, false] {
+            let parameters = [parameter("weight", vec![1.0])];
+            let settings = [PLAIN];
+            let mut optimizer = Optimizer::with_kernels(&recipe, &parameters, &settings, in_place);
+            let gradients = [Some(Tensor::new(&[f32::NAN], &Device::Cpu).unwrap())];
+            optimizer
+                .step(&parameters, &gradients, 0.1, 1.0, Some(1.0))
+                .unwrap();
+            assert!(values(&parameters[0])[0].is_nan(), "{recipe:?}");
+        }
+    }
+}
+
+#[test]
+fn frozen_parameters_and_those_without_a_gradient_stay() {
     let recipe = recipe(json!({"sgd": {"lr": 1.0, "momentum": 0.9}}));
-    let parameters = [parameter("left", start()), parameter("right", start())];
-    let mut optimizer = Optimizer::new(&recipe, &parameters);
-    let mut gradients = gradients_of(&parameters[0], 0, 1.0);
-    gradients.push(None);
-    optimizer.step(&parameters, &gradients, 0.1, 1.0).unwrap();
-    assert_eq!(values(&parameters[1]), start());
-    let state = optimizer.state();
+    let names = ["left", "right", "frozen"];
+    let parameters = names.map(|name| parameter(name, start(60)));
+    let frozen = ParameterSettings {
+        frozen: true,
+        ..PLAIN
+    };
+    let mut optimizer = Optimizer::new(&recipe, &parameters, &[PLAIN, PLAIN, frozen]);
+    let mut gradients = gradients_of(&parameters, 0, 1.0);
+    gradients[1] = None;
+    optimizer.step(&parameters, &gradients, 0.1, 1.0, None).unwrap();
+    assert_ne!(values(&parameters[0]), start(60));
+    assert_eq!(values(&parameters[1]), start(60));
+    assert_eq!(values(&parameters[2]), start(60));
+    let state = optimizer.state().unwrap();
     assert_eq!(state.steps.keys().collect::<Vec<_>>(), ["left"]);
-
-    let mut other = Optimizer::new(&recipe, &[parameter("left", vec![0.0; 3])]);
-    let error = other.load_state(&state).unwrap_err();
-    assert!(error.contains("`left.momentum_buffer` has shape"), "{error}");
-    let mut other = Optimizer::new(&recipe, &[parameter("up", start())]);
-    assert!(other.load_state(&state).is_err());
-
-    let wrong = [Some(Tensor::new(&[1f32], &Device::Cpu).unwrap()), None];
-    assert!(optimizer.step(&parameters, &wrong, 0.1, 1.0).is_err());
 }
 
-/// Made by `tests/fixtures/optimizers.py`.
 #[test]
-fn trajectories_are_those_of_pytorch() {
-    let fixture: serde_json::Value =
-        serde_json::from_str(include_str!("../../../tests/fixtures/optimizers.json")).unwrap();
-    let cases = fixture["cases"].as_array().unwrap();
-    assert_eq!(cases.len(), 5);
-    for case in cases {
-        let actual = run(&recipe(case["recipe"].clone()), falling);
-        for (actual, expected) in actual.iter().zip(case["weights"].as_array().unwrap()) {
-            let error = (f64::from(*actual) - expected.as_f64().unwrap()).abs();
-            assert!(error < 1e-5, "{}: {actual} is not {expected}", case["recipe"]);
-        }
-    }
+fn a_foreign_state_is_refused() {
+    let recipe = recipe(json!({"sgd": {"lr": 1.0, "momentum": 0.9}}));
+    let parameters = [parameter("left", start(60))];
+    let mut optimizer = optimizer(&recipe, &parameters);
+    let gradients = gradients_of(&parameters, 0, 1.0);
+    optimizer.step(&parameters, &gradients, 0.1, 1.0, None).unwrap();
+    let state = optimizer.state().unwrap();
+    let refused = |name: &str, length: usize| {
+        let parameters = [parameter(name, vec![0.0; length])];
+        self::optimizer(&recipe, &parameters)
+            .load_state(&state)
+            .unwrap_err()
+    };
+    let error = refused("left", 3);
+    assert!(
+        error.contains("`left.momentum_buffer` has shape [60], but [3]"),
+        "{error}"
+    );
+    let error = refused("up", 60);
+    assert!(error.contains("has 1 buffers, but 0 are expected"), "{error}");
+
+    let wrong = [Some(Tensor::new(&[1f32], &Device::Cpu).unwrap())];
+    assert!(optimizer.step(&parameters, &wrong, 0.1, 1.0, None).is_err());
+    // A step that failed counts for nothing.
+    assert_eq!(optimizer.state().unwrap(), state);
 }

@@ -1,23 +1,28 @@
 //! What a training keeps: checkpoints on the way, the selected weights at the end.
 
-use candle_core::Device;
+use std::time::Instant;
 
-use super::{Trained, Trainer, count};
+use super::{Trained, Trainer};
 use crate::event::Activity;
 use crate::train::checkpoint::Checkpoint;
+use crate::train::ema::Ema;
 use crate::train::error::TrainError;
-use crate::train::history::EpochRow;
 use crate::train::model_file::Card;
 use crate::train::tensor_file::{to_device, to_host};
 
 impl Trainer<'_> {
     /// Puts everything where `checkpoint` stands. On an error the training is of no more use.
     pub(super) fn restore(&mut self, checkpoint: Checkpoint) -> Result<(), String> {
-        let tensors = to_device(&checkpoint.model, &Device::Cpu)?;
+        let tensors = to_device(&checkpoint.model, &self.task.device)?;
         self.network
             .load_state(&tensors)
             .map_err(|error| error.to_string())?;
         self.optimizer.load_state(&checkpoint.optimizer)?;
+        match (&mut self.ema, &checkpoint.ema) {
+            (Some(ema), Some(state)) => ema.load_state(state)?,
+            (None, None) => {}
+            _ => return Err("it has averaged weights where none are kept, or the other way round".into()),
+        }
         self.loss_scale = checkpoint.loss_scale;
         self.saved = Some((checkpoint.progress.epoch, checkpoint.progress.batch));
         self.progress = checkpoint.progress;
@@ -37,11 +42,16 @@ impl Trainer<'_> {
         let Some(limits) = self.task.limits else {
             return Ok(());
         };
+        // An epoch without a validation is judged by the one before.
+        let mut latest = f64::NAN;
         let values: Vec<f64> = self
             .progress
             .history
             .iter()
-            .map(|row| row.metrics().get(&limits.metric).copied().unwrap_or(f64::NAN))
+            .map(|row| {
+                latest = row.metrics().get(&limits.metric).copied().unwrap_or(latest);
+                latest
+            })
             .collect();
         // A checkpoint of an earlier call may stand beyond: what counts is where the limits end.
         let end = (1..=values.len()).find(|&epochs| limits.pause(&values[..epochs]));
@@ -56,6 +66,14 @@ impl Trainer<'_> {
         }
     }
 
+    /// Writes a checkpoint within an epoch, where the last one is old enough.
+    pub(super) fn save_in_time(&mut self) -> Result<(), TrainError> {
+        match self.task.recipe.checkpoint.minutes {
+            Some(minutes) if self.saved_at.elapsed().as_secs_f64() >= 60.0 * minutes.get() => self.save(),
+            _ => Ok(()),
+        }
+    }
+
     /// Writes a checkpoint, unless the latest one stands here already.
     pub(super) fn save(&mut self) -> Result<(), TrainError> {
         let here = (self.progress.epoch, self.progress.batch);
@@ -67,11 +85,13 @@ impl Trainer<'_> {
             progress: self.progress.clone(),
             loss_scale: self.loss_scale,
             model: to_host(&self.network.state()?)?,
-            optimizer: self.optimizer.state(),
+            optimizer: self.optimizer.state()?,
+            ema: self.ema.as_ref().map(Ema::state).transpose()?,
             best: self.best.clone(),
         };
-        checkpoint.write(self.task.scratch)?;
+        checkpoint.write(self.task.scratch, self.task.recipe.checkpoint.keep.get())?;
         self.saved = Some(here);
+        self.saved_at = Instant::now();
         self.monitor.emit(Activity::CheckpointWritten {
             epoch: here.0,
             batch: here.1,
@@ -80,34 +100,62 @@ impl Trainer<'_> {
     }
 
     /// The weights that the recipe selects, with their card.
-    pub(super) fn finish(self) -> Result<Trained, TrainError> {
-        let recipe = self.task.recipe;
-        let selected = self.progress.best_epoch.unwrap_or(self.progress.epoch);
-        let weights = match self.best {
+    pub(super) fn finish(mut self) -> Result<Trained, TrainError> {
+        let (recipe, setup) = (self.task.recipe, self.setup);
+        let weights = match self.best.take() {
             Some(best) => best,
-            None => to_host(&self.network.state()?)?,
+            None => {
+                self.exchange_averages()?;
+                to_host(&self.network.state()?)?
+            }
         };
-        let row = self.progress.history.iter().find(|row| row.epoch == selected);
-        let mut metrics = row.map(EpochRow::metrics).unwrap_or_default();
+        let last = self.progress.judgements.last();
+        let judgement = self.progress.best.as_ref().or(last);
+        let epoch = match &self.progress.best {
+            Some(best) => best.epoch,
+            None => self.progress.epoch,
+        };
+        let row = self.progress.history.iter().find(|row| row.epoch == epoch);
+        let mut metrics = row
+            .map(|row| {
+                let row = crate::train::history::EpochRow {
+                    validation: judgement.cloned(),
+                    ..row.clone()
+                };
+                row.metrics()
+            })
+            .unwrap_or_default();
         metrics.retain(|name, _| name.starts_with("train_") || name.starts_with("val_"));
         let card = Card {
             card_version: Card::VERSION,
             architecture: recipe.model.clone(),
-            input: self.task.dataset.shape(),
-            classes: self.task.dataset.classes().to_vec(),
-            normalization: self.normalization,
+            input: setup.input(),
+            target: setup.target.clone(),
+            transforms: recipe.eval_transforms.clone(),
+            normalization: setup.normalization.clone(),
+            reported_loss: setup.judged_by.clone(),
             precision: recipe.precision,
             batch_size: recipe.batch_size.get(),
             seed: self.task.seed,
-            parameters: count(&self.network),
+            parameters: self.parameters(),
             epochs: self.progress.epoch,
-            selected_epoch: selected,
+            selected_epoch: epoch,
+            selected_step: match &self.progress.best {
+                Some(best) => best.step,
+                None => self.progress.steps(setup.steps),
+            },
             metrics,
         };
+        let validations = recipe
+            .validate
+            .steps
+            .and(setup.validation.as_ref())
+            .map(|_| self.progress.judgements.clone());
         Ok(Trained {
             card,
             weights,
             history: self.progress.history,
+            validations,
         })
     }
 }

@@ -1,0 +1,269 @@
+//! What each column of a table is.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use csv::ByteRecord;
+
+use super::categories::Categories;
+use crate::data::decode::MOST_VALUES;
+use crate::data::error::DataError;
+use crate::data::shape::SampleShape;
+use crate::spec::{Column, Csv, CsvImage, Task};
+
+/// What a column is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// A number, or a pixel of an image.
+    Feature,
+    /// A text; the index counts the categorical columns.
+    Categorical(usize),
+    /// The class, a label or a target; the index counts them in the order of `label`.
+    Label(usize),
+    /// Nothing.
+    Ignored,
+}
+
+/// The columns of a table, known once its first line is read.
+pub(super) struct Columns<'a> {
+    path: &'a Path,
+    /// The columns' names; empty without a header.
+    header: Vec<String>,
+    roles: Vec<Role>,
+    /// The column of each label, in the order of `label`.
+    labels: Vec<usize>,
+    /// The column of each category, in the table's order.
+    categorical: Vec<usize>,
+    /// The image that the features are.
+    pub image: Option<CsvImage>,
+    /// What the labels are.
+    pub task: Task,
+}
+
+impl<'a> Columns<'a> {
+    /// Finds the columns that `options` name in a table with the first row `first`.
+    pub fn new(options: &Csv, path: &'a Path, first: &ByteRecord) -> Result<Self, DataError> {
+        let count = first.len();
+        if count < 2 {
+            let problem = format!(
+                "its first line has one field: at least one feature and the label are needed; is the delimiter \
+                 {:?} right?",
+                options.delimiter
+            );
+            return Err(DataError::input(path, problem));
+        }
+        let header = if options.header {
+            read_header(path, first)?
+        } else {
+            Vec::new()
+        };
+        let mut columns = Self {
+            path,
+            header,
+            roles: vec![Role::Feature; count],
+            labels: Vec::new(),
+            categorical: Vec::new(),
+            image: options.image,
+            task: options.task,
+        };
+        columns.labels = columns.claim("label", options.label.as_slice(), options)?;
+        columns.categorical = columns.claim("categorical", &options.categorical, options)?;
+        columns.categorical.sort_unstable();
+        for (index, column) in columns.categorical.iter().enumerate() {
+            columns.roles[*column] = Role::Categorical(index);
+        }
+        columns.claim("ignore", &options.ignore, options)?;
+        columns.check(options)?;
+        Ok(columns)
+    }
+
+    /// Finds the columns that the field `field` names and gives them their role.
+    fn claim(&mut self, field: &str, named: &[Column], options: &Csv) -> Result<Vec<usize>, DataError> {
+        let mut found = Vec::new();
+        for (place, column) in named.iter().enumerate() {
+            let index = self.find(field, column, options)?;
+            if self.roles[index] != Role::Feature {
+                let other = match self.roles[index] {
+                    Role::Label(_) => "label",
+                    Role::Categorical(_) => "categorical",
+                    Role::Feature | Role::Ignored => "ignore",
+                };
+                let problem = if other == field {
+                    format!("`{field}` names {} twice: name it once", self.describe(index))
+                } else {
+                    format!(
+                        "both `{other}` and `{field}` name {}: a column is one of them",
+                        self.describe(index)
+                    )
+                };
+                return Err(DataError::input(self.path, problem));
+            }
+            self.roles[index] = match field {
+                "label" => Role::Label(place),
+                "categorical" => Role::Categorical(place),
+                _ => Role::Ignored,
+            };
+            found.push(index);
+        }
+        Ok(found)
+    }
+
+    fn find(&self, field: &str, column: &Column, options: &Csv) -> Result<usize, DataError> {
+        let count = self.roles.len();
+        let problem = match column {
+            Column::Index(index) => {
+                let wanted = i64::from(*index);
+                let wanted = if wanted < 0 {
+                    i64::try_from(count).unwrap_or(i64::MAX) + wanted
+                } else {
+                    wanted
+                };
+                match usize::try_from(wanted).ok().filter(|index| *index < count) {
+                    Some(index) => return Ok(index),
+                    None => format!("`{field}: {index}` is no column of its {count}"),
+                }
+            }
+            Column::Name(name) if !options.header => format!(
+                "`{field}: {name}` names a column, and the table is read without a header: add `header: true`, \
+                 or give the column's index"
+            ),
+            Column::Name(name) => match self.header.iter().position(|other| other == name) {
+                Some(index) => return Ok(index),
+                None => format!(
+                    "it has no column `{name}` (`{field}`); its columns are {}",
+                    self.header.join(", ")
+                ),
+            },
+        };
+        Err(DataError::input(self.path, problem))
+    }
+
+    /// Checks that the columns fit the task and the image.
+    fn check(&self, options: &Csv) -> Result<(), DataError> {
+        let problem = match (self.task, self.labels.len()) {
+            (_, 0) => "`label` names no column: name at least one",
+            (Task::Classification, 2..) => {
+                "`label` names several columns, and a classification has one: for columns of 0 and 1 add `task: \
+                 multi_label`, for numbers `task: regression`"
+            }
+            _ if !self.roles.contains(&Role::Feature) && self.categorical.is_empty() => {
+                "no column is left to be a feature: take some out of `label` or `ignore`"
+            }
+            _ if options.image.is_some() && !self.categorical.is_empty() => {
+                "the features are an image's pixels, which cannot be `categorical`: remove one of the two fields"
+            }
+            _ => return Ok(()),
+        };
+        Err(DataError::input(self.path, problem))
+    }
+
+    /// The number of columns of the table.
+    pub fn count(&self) -> usize {
+        self.roles.len()
+    }
+
+    /// What each column is.
+    pub fn roles(&self) -> &[Role] {
+        &self.roles
+    }
+
+    /// The number of labels or targets.
+    pub fn labels(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// The number of categorical columns.
+    pub fn categorical(&self) -> usize {
+        self.categorical.len()
+    }
+
+    /// The categorical columns, counted, and where they are in the table.
+    pub fn categorical_indices(&self) -> impl Iterator<Item = (usize, usize)> {
+        self.categorical.iter().copied().enumerate()
+    }
+
+    /// The names of the labels or targets, in the order of `label`.
+    pub fn targets(&self) -> Vec<String> {
+        self.labels.iter().map(|index| self.name(*index)).collect()
+    }
+
+    /// The samples' shape, and the feature columns' names (none for images). A categorical column
+    /// stands as one column for each of its texts, `name=text`.
+    pub fn features(&self, categories: &Categories) -> Result<(SampleShape, Vec<String>), DataError> {
+        let mut names = Vec::new();
+        for (index, role) in self.roles.iter().enumerate() {
+            match role {
+                Role::Feature => names.push(self.name(index)),
+                Role::Categorical(column) => {
+                    let name = self.name(index);
+                    names.extend(
+                        categories
+                            .names(*column)
+                            .iter()
+                            .map(|text| format!("{name}={text}")),
+                    );
+                }
+                Role::Label(_) | Role::Ignored => {}
+            }
+        }
+        let Some(image) = self.image else {
+            let shape = SampleShape::Features { columns: names.len() };
+            if names.is_empty() {
+                return Err(DataError::input(self.path, "it has no row that can be read"));
+            }
+            return Ok((shape, names));
+        };
+        let [channels, height, width] =
+            [image.channels, image.height, image.width].map(|size| size.get() as usize);
+        let shape = SampleShape::Image {
+            channels,
+            height,
+            width,
+        };
+        match shape.checked_len() {
+            Some(len) if len <= MOST_VALUES && len == names.len() => Ok((shape, Vec::new())),
+            _ => Err(DataError::input(
+                self.path,
+                format!(
+                    "it has {} columns beside the label, and `image` says {shape}",
+                    names.len()
+                ),
+            )),
+        }
+    }
+
+    /// The name of the column `index`.
+    fn name(&self, index: usize) -> String {
+        match self.header.get(index) {
+            Some(name) => name.clone(),
+            None => format!("column_{index}"),
+        }
+    }
+
+    /// The column `index` in messages.
+    pub fn describe(&self, index: usize) -> String {
+        match self.header.get(index) {
+            Some(name) => format!("column `{name}`"),
+            None => format!("column {index} (from 0)"),
+        }
+    }
+}
+
+fn read_header(path: &Path, first: &ByteRecord) -> Result<Vec<String>, DataError> {
+    let mut header = Vec::new();
+    let mut known = HashSet::new();
+    for (index, name) in first.iter().enumerate() {
+        let name = std::str::from_utf8(name).map_err(|_| {
+            DataError::input(path, format!("the name of column {index} (from 0) is not UTF-8"))
+        })?;
+        let name = name.trim().to_owned();
+        if !known.insert(name.clone()) {
+            return Err(DataError::input(
+                path,
+                format!("two columns are named `{name}`: rename one"),
+            ));
+        }
+        header.push(name);
+    }
+    Ok(header)
+}

@@ -1,0 +1,378 @@
+//! Tests of folders of images.
+
+use std::io::Cursor;
+
+use image::{ImageFormat, Rgb, RgbImage};
+
+use super::*;
+use crate::data::testing::Bench;
+use crate::data::{Dataset, SampleShape};
+use crate::spec::{Color, Format, OnError, StoredAs};
+
+fn format() -> Format {
+    Format::ImageFolder(ImageFolder::default())
+}
+
+fn encoded(width: u32, height: u32, shade: u8, format: ImageFormat) -> Vec<u8> {
+    let image = RgbImage::from_fn(width, height, |x, y| Rgb([shade, (x * 9) as u8, (y * 9) as u8]));
+    let mut bytes = Vec::new();
+    image.write_to(&mut Cursor::new(&mut bytes), format).unwrap();
+    bytes
+}
+
+fn png(shade: u8) -> Vec<u8> {
+    encoded(5, 4, shade, ImageFormat::Png)
+}
+
+fn jpeg(shade: u8) -> Vec<u8> {
+    encoded(5, 4, shade, ImageFormat::Jpeg)
+}
+
+/// Two classes in two splits, in an archive's top folder.
+fn folder() -> Bench {
+    let bench = Bench::new();
+    bench
+        .file("pets/train/dog/b.png", &png(10))
+        .file("pets/train/dog/a.PNG", &png(20));
+    bench
+        .file("pets/train/cat/more/c.jpg", &jpeg(30))
+        .file("pets/train/cat/d.JPeg", &png(40));
+    bench
+        .file("pets/test/cat/e.png", &png(50))
+        .file("pets/test/dog/f.png", &png(60));
+    bench
+}
+
+fn first_pixels(dataset: &Dataset, split: SplitName) -> Vec<(String, u32, u8)> {
+    let split = dataset.split(split).unwrap();
+    let mut pixels = Vec::new();
+    (0..split.len())
+        .map(|index| {
+            split.read_sample(index, &mut pixels).unwrap();
+            (
+                split.origin(index),
+                split.label(index),
+                (pixels[0] * 255.0).round() as u8,
+            )
+        })
+        .collect()
+}
+
+#[test]
+fn reads_splits_and_classes_in_order() {
+    let bench = folder();
+    bench
+        .file(".hidden/x", b"")
+        .file("pets/train/.DS_Store", b"")
+        .file("pets/train/cat/notes.txt", b"");
+    bench.file("__MACOSX/pets/._x", b"");
+    let dataset = bench.dataset(&format());
+    assert_eq!(dataset.classes(), ["cat", "dog"]);
+    let shape = SampleShape::Image {
+        channels: 3,
+        height: 4,
+        width: 5,
+    };
+    assert_eq!(dataset.shape(), shape);
+    let train = first_pixels(&dataset, SplitName::Train);
+    let named: Vec<_> = train
+        .iter()
+        .map(|(origin, label, _)| (&origin[..], *label))
+        .collect();
+    let expected = [
+        ("train/cat/d.JPeg", 0),
+        ("train/cat/more/c.jpg", 0),
+        ("train/dog/a.PNG", 1),
+        ("train/dog/b.png", 1),
+    ];
+    assert_eq!(named, expected);
+    assert_eq!((train[0].2, train[2].2), (40, 20));
+    assert_eq!(
+        first_pixels(&dataset, SplitName::Test)[1],
+        ("test/dog/f.png".into(), 1, 60)
+    );
+    let notices = bench.notices.lock().unwrap();
+    assert_eq!(notices.len(), 1, "{notices:?}");
+    assert!(notices[0].contains("notes.txt"));
+}
+
+#[test]
+fn planes_are_red_green_blue_and_rows() {
+    let bench = folder();
+    let dataset = bench.dataset(&format());
+    let test = dataset.split(SplitName::Test).unwrap();
+    let mut pixels = Vec::new();
+    test.read_sample(0, &mut pixels).unwrap();
+    let expected = (0..60).map(|at| {
+        let (channel, y, x) = (at / 20, at % 20 / 5, at % 5);
+        [50, x * 9, y * 9][channel] as f32 / 255.0
+    });
+    assert!(pixels.iter().copied().eq(expected));
+}
+
+#[test]
+fn jpeg_colours_are_right() {
+    let image = RgbImage::from_pixel(16, 16, Rgb([200, 30, 90]));
+    let mut bytes = Vec::new();
+    image
+        .write_to(&mut Cursor::new(&mut bytes), ImageFormat::Jpeg)
+        .unwrap();
+    let bench = Bench::new();
+    bench.file("a/1.jpg", &bytes).file("b/1.jpg", &bytes);
+    let train = bench.dataset(&format()).split(SplitName::Train).unwrap();
+    let mut pixels = Vec::new();
+    train.read_sample(0, &mut pixels).unwrap();
+    for (plane, expected) in pixels.chunks(256).zip([200.0, 30.0, 90.0]) {
+        assert!(
+            plane.iter().all(|pixel| (pixel * 255.0 - expected).abs() < 4.0),
+            "{plane:?}"
+        );
+    }
+}
+
+#[test]
+fn classes_without_splits_and_a_class_called_train() {
+    let bench = Bench::new();
+    bench.file("bus/1.png", &png(1)).file("train/2.png", &png(2));
+    let dataset = bench.dataset(&format());
+    assert_eq!(dataset.classes(), ["bus", "train"]);
+    assert_eq!(dataset.splits().collect::<Vec<_>>(), [SplitName::Train]);
+}
+
+#[test]
+fn gray_and_resized() {
+    let bench = folder();
+    bench.file("pets/train/dog/large.png", &encoded(50, 40, 10, ImageFormat::Png));
+    let options = ImageFolder {
+        size: Some([2, 3].map(|size: u32| size.try_into().unwrap())),
+        color: Color::Gray,
+        ..ImageFolder::default()
+    };
+    let dataset = bench.dataset(&Format::ImageFolder(options));
+    let shape = SampleShape::Image {
+        channels: 1,
+        height: 2,
+        width: 3,
+    };
+    assert_eq!(dataset.shape(), shape);
+    let huge = ImageFolder {
+        size: Some([100_000u32.try_into().unwrap(); 2]),
+        ..ImageFolder::default()
+    };
+    let bench = folder();
+    assert!(
+        bench
+            .error(&Format::ImageFolder(huge))
+            .contains("`size: [100000, 100000]` is too large")
+    );
+}
+
+fn stored_files() -> Format {
+    Format::ImageFolder(ImageFolder {
+        store: StoredAs::Files,
+        ..ImageFolder::default()
+    })
+}
+
+#[test]
+fn images_of_various_sizes_stay_as_they_are() {
+    let bench = folder();
+    bench.file("pets/train/dog/large.png", &encoded(50, 40, 10, ImageFormat::Png));
+    let dataset = bench.dataset(&format());
+    assert_eq!(dataset.shape(), SampleShape::Images { channels: 3 });
+    let train = dataset.split(SplitName::Train).unwrap();
+    let mut pixels = Vec::new();
+    let shapes: Vec<(String, String)> = (0..train.len())
+        .map(|index| {
+            let shape = train.read_sample(index, &mut pixels).unwrap();
+            (train.origin(index), shape.to_string())
+        })
+        .collect();
+    assert_eq!(shapes[3], ("train/dog/b.png".into(), "3x4x5".into()));
+    assert_eq!(shapes[4], ("train/dog/large.png".into(), "3x40x50".into()));
+    train.read_sample(4, &mut pixels).unwrap();
+    let shade = |at: usize| (pixels[at] * 255.0).round() as usize;
+    // The pixel in row 39, column 49: 10, 49 * 9 and 39 * 9 as bytes.
+    assert_eq!([1999, 3999, 5999].map(shade), [10, 185, 95]);
+}
+
+#[test]
+fn files_are_kept_as_they_are_and_split_alike() {
+    let mut bench = Bench::new();
+    bench.split = crate::data::testing::shares(0.2, 0.2);
+    for image in 0..20 {
+        let (side, class) = (4 + u32::from(image) % 2, ["cat", "dog"][usize::from(image % 2)]);
+        bench.file(
+            &format!("{class}/{image}.jpg"),
+            &encoded(5, side, image, ImageFormat::Jpeg),
+        );
+    }
+    let mut parts = Vec::new();
+    for format in [format(), stored_files()] {
+        let dataset = bench.dataset(&format);
+        assert_eq!(dataset.shape(), SampleShape::Images { channels: 3 });
+        let mut all = Vec::new();
+        for split in dataset.splits().filter_map(|name| dataset.split(name)) {
+            for index in 0..split.len() {
+                let mut pixels = Vec::new();
+                let shape = split.read_sample(index, &mut pixels).unwrap();
+                all.push((
+                    split.name(),
+                    split.origin(index),
+                    split.label(index),
+                    shape,
+                    pixels,
+                ));
+            }
+        }
+        parts.push(all);
+    }
+    assert_eq!(parts[0].len(), 20);
+    assert!(parts[0] == parts[1]);
+    let file = std::fs::read(bench.input().join("cat/0.jpg")).unwrap();
+    let bytes = bench.bytes();
+    assert_eq!(bytes[64..64 + file.len()], file);
+
+    let same = folder();
+    let dataset = same.dataset(&stored_files());
+    assert_eq!(dataset.shape().to_string(), "3x4x5");
+}
+
+#[test]
+fn stored_files_are_checked_and_not_resized() {
+    let mut bench = folder();
+    let mut broken = jpeg(3);
+    broken.truncate(broken.len() - 20);
+    bench.file("pets/train/cat/bad.jpg", &broken);
+    let error = bench.error(&stored_files());
+    assert!(
+        error.contains("train/cat/bad.jpg`: the image is corrupt"),
+        "{error}"
+    );
+    bench.on_error = OnError::Skip;
+    assert_eq!(bench.prepare(&stored_files()).unwrap().skipped, 1);
+    let resized = Format::ImageFolder(ImageFolder {
+        size: Some([4u32, 5].map(|side| side.try_into().unwrap())),
+        store: StoredAs::Files,
+        ..ImageFolder::default()
+    });
+    let error = folder().error(&resized);
+    assert!(
+        error.contains("remove `size`, and add `resize: {size: [4, 5]}` to the training's `augment`"),
+        "{error}"
+    );
+}
+
+#[test]
+fn corrupt_images_are_named_or_left_out() {
+    let cut = |bytes: Vec<u8>| bytes[..bytes.len() - 20].to_vec();
+    let mut flipped = png(9);
+    let middle = flipped.len() / 2;
+    flipped[middle] ^= 0x40;
+    for bad in [
+        cut(jpeg(3)),
+        cut(png(3)),
+        flipped,
+        Vec::new(),
+        b"GIF89a not really".to_vec(),
+    ] {
+        let mut bench = folder();
+        bench.file("pets/train/cat/bad.jpg", &bad);
+        let error = bench.error(&format());
+        assert!(
+            error.contains("train/cat/bad.jpg`: the image is corrupt"),
+            "{error}"
+        );
+        bench.on_error = OnError::Skip;
+        let prepared = bench.prepare(&format()).unwrap();
+        assert_eq!((prepared.skipped, prepared.splits[&SplitName::Train]), (1, 4));
+    }
+    let mut bench = folder();
+    bench.on_error = OnError::Skip;
+    bench
+        .file("pets/train/cat/d.JPeg", b"")
+        .file("pets/train/cat/more/c.jpg", b"");
+    let error = bench.error(&format());
+    assert!(
+        error.contains("class `cat` has no sample in the train split"),
+        "{error}"
+    );
+}
+
+#[test]
+fn folders_that_do_not_fit_are_named() {
+    let bench = folder();
+    bench.file("pets/train/bird/readme.txt", b"");
+    assert!(
+        bench
+            .error(&format())
+            .contains("bird`: this class folder has no jpg, jpeg or png")
+    );
+    let bench = folder();
+    bench.file("pets/test/emu/x.png", &png(1));
+    assert!(
+        bench
+            .error(&format())
+            .contains("class `emu` is missing in the train split")
+    );
+    let bench = folder();
+    bench
+        .file("pets/val/cat/x.png", &png(1))
+        .file("pets/valid/cat/x.png", &png(1));
+    assert!(
+        bench
+            .error(&format())
+            .contains("both `val` and `valid` are the val split")
+    );
+    let bench = Bench::new();
+    bench
+        .file("test/cat/1.png", &png(1))
+        .file("val/cat/2.png", &png(1));
+    assert!(
+        bench
+            .error(&format())
+            .contains("it has split folders, but no `train`")
+    );
+    assert!(Bench::new().error(&format()).contains("no class folder is here"));
+    let bench = Bench::new();
+    bench.file("1.png", &png(1));
+    assert!(bench.error(&format()).contains("no class folder is here"));
+}
+
+#[test]
+fn a_class_that_is_not_tested_is_told() {
+    let bench = folder();
+    // Comes before the others, so that theirs are not the first folders' indices.
+    bench.file("pets/train/bird/x.png", &png(1));
+    let dataset = bench.dataset(&format());
+    assert_eq!(dataset.classes(), ["bird", "cat", "dog"]);
+    let test: Vec<(String, u32)> = first_pixels(&dataset, SplitName::Test)
+        .into_iter()
+        .map(|(origin, label, _)| (origin, label))
+        .collect();
+    assert_eq!(test, [("test/cat/e.png".into(), 1), ("test/dog/f.png".into(), 2)]);
+    assert_eq!(
+        *bench.notices.lock().unwrap(),
+        ["class `bird` has no sample in the test split"]
+    );
+}
+
+#[test]
+fn threads_do_not_matter() {
+    let bench = folder();
+    for image in 0..40 {
+        bench.file(&format!("pets/train/cat/{image}.jpg"), &jpeg(image));
+    }
+    bench.file("pets/train/cat/large.jpg", &encoded(60, 50, 8, ImageFormat::Jpeg));
+    for format in [format(), stored_files()] {
+        let bytes = [1, 2, 3].map(|threads| {
+            let pool = rayon::ThreadPoolBuilder::new()
+                .num_threads(threads)
+                .build()
+                .unwrap();
+            pool.install(|| bench.prepare(&format)).unwrap();
+            bench.bytes()
+        });
+        assert!(bytes[0] == bytes[1] && bytes[1] == bytes[2]);
+    }
+}

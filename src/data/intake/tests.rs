@@ -1,0 +1,109 @@
+//! Tests of the intake.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use super::*;
+use crate::data::prepare::prepare;
+use crate::data::testing::{Bench, shares};
+use crate::spec::{Cifar10, Format};
+
+fn class(label: u32) -> Target<'static> {
+    Target::Class(label)
+}
+
+#[test]
+fn splits_of_the_input_stay_and_overlaps_are_told() {
+    let bench = Bench::new();
+    let monitor = Monitor::silent();
+    let output = bench.output();
+    let mut intake = Intake::new(&output, OnError::Fail, &monitor);
+    let columns = ["x".to_owned()];
+    intake
+        .begin(SampleShape::Features { columns: 1 }, &columns, &output)
+        .unwrap();
+    for value in 0..20u8 {
+        let split = if value < 4 {
+            SplitName::Test
+        } else {
+            SplitName::Train
+        };
+        let values = [f32::from(value)];
+        intake
+            .push(split, class(u32::from(value % 2)), Sample::Features(&values), "x")
+            .unwrap();
+    }
+    let classes = Classes::known(vec!["even".into(), "odd".into()]);
+    let prepared = intake.finish(Some(classes), &shares(0.25, 0.5)).unwrap();
+    let counts: Vec<u64> = prepared.splits.values().copied().collect();
+    assert_eq!(counts, [12, 4, 4]);
+}
+
+#[test]
+fn equal_samples_in_two_splits_are_told() {
+    let bench = Bench::new();
+    let output = bench.output();
+    let notices = Arc::clone(&bench.notices);
+    let emit = move |activity| {
+        if let crate::event::Activity::Notice { message, .. } = activity {
+            notices.lock().unwrap().push(message);
+        }
+    };
+    let monitor = Monitor::new(emit, Arc::default());
+    let mut intake = Intake::new(&output, OnError::Fail, &monitor);
+    intake
+        .begin(SampleShape::Features { columns: 1 }, &["x".to_owned()], &output)
+        .unwrap();
+    for (split, label, value) in [
+        (SplitName::Train, 0, 1.0f32),
+        (SplitName::Train, 1, 2.0),
+        (SplitName::Test, 0, 1.0),
+        (SplitName::Test, 1, 3.0),
+    ] {
+        intake
+            .push(split, class(label), Sample::Features(&[value]), "x")
+            .unwrap();
+    }
+    intake
+        .finish(
+            Some(Classes::known(vec!["a".into(), "b".into()])),
+            &spec::Split::default(),
+        )
+        .unwrap();
+    assert_eq!(
+        bench.notices.lock().unwrap()[..],
+        ["1 samples of the test split equal training samples"]
+    );
+    assert_ne!(digest_features(&[1.0]), digest_features(&[2.0]));
+}
+
+#[test]
+fn a_stopped_monitor_ends_the_work() {
+    let bench = Bench::new();
+    bench.file("t.csv", b"1,2,a\n1,3,b\n");
+    let text = r#"{"label": -1}"#;
+    let options = bench.options(Format::Csv(serde_json::from_str(text).unwrap()));
+    let monitor = Monitor::new(|_| {}, Arc::new(AtomicBool::new(true)));
+    let error = prepare(&options, &bench.input(), &bench.output(), &monitor).unwrap_err();
+    assert!(matches!(error, DataError::Stopped));
+    let missing = bench.folder.path().join("nowhere");
+    let options = bench.options(Format::Cifar10(Cifar10 {}));
+    let error = prepare(&options, &missing, &bench.output(), &monitor).unwrap_err();
+    assert!(error.to_string().contains("nowhere"), "{error}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_folder_that_cannot_be_written_is_named() {
+    let bench = Bench::new();
+    bench.file("t.csv", b"1,2,a\n1,3,b\n");
+    let options = bench.options(Format::Csv(serde_json::from_str("{}").unwrap()));
+    let output = bench.folder.path().join("absent");
+    let error = prepare(&options, &bench.input(), &output, &Monitor::silent())
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("cannot create") && error.contains("absent/dataset.bin"),
+        "{error}"
+    );
+}

@@ -1,0 +1,120 @@
+//! The file that a dataset is written to.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Seek, SeekFrom, Write};
+use std::path::Path;
+
+use super::partial::Partial;
+use super::spool::Spool;
+use crate::data::error::DataError;
+use crate::data::layout::{ALIGNMENT, Header, MAGIC, PROLOGUE, Section, VERSION};
+
+/// A dataset file under its temporary name. The samples are written first, then sections, at last
+/// the header. Keeps one buffer in memory.
+pub(super) struct Output {
+    file: BufWriter<File>,
+    position: u64,
+    partial: Partial,
+}
+
+impl Output {
+    /// A file in `folder`.
+    pub fn create(folder: &Path) -> Result<Self, DataError> {
+        let partial = Partial::new(folder);
+        let file = File::create(partial.path()).map_err(DataError::io("create", partial.path()))?;
+        let mut output = Self {
+            file: BufWriter::with_capacity(1 << 20, file),
+            position: 0,
+            partial,
+        };
+        output.write(&[0; PROLOGUE])?;
+        Ok(output)
+    }
+
+    /// The folder that the file is in.
+    pub fn folder(&self) -> &Path {
+        self.partial.folder()
+    }
+
+    /// What was written behind the prologue.
+    pub fn data(&self) -> Section {
+        Section {
+            offset: PROLOGUE as u64,
+            length: self.position - PROLOGUE as u64,
+        }
+    }
+
+    /// Appends bytes.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), DataError> {
+        let written = self.file.write_all(bytes);
+        written.map_err(self.failed())?;
+        self.position += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Appends `items` as a section.
+    pub fn section<const N: usize>(
+        &mut self,
+        items: impl Iterator<Item = [u8; N]>,
+    ) -> Result<Section, DataError> {
+        self.align()?;
+        let offset = self.position;
+        for item in items {
+            self.write(&item)?;
+        }
+        Ok(Section {
+            offset,
+            length: self.position - offset,
+        })
+    }
+
+    /// Appends what waited in `spool` as a section.
+    pub fn spooled(&mut self, spool: Spool) -> Result<Section, DataError> {
+        self.align()?;
+        let offset = self.position;
+        let copied = spool
+            .into_reader()
+            .and_then(|mut reader| io::copy(&mut reader, &mut self.file));
+        let length = copied.map_err(self.failed())?;
+        self.position += length;
+        Ok(Section { offset, length })
+    }
+
+    /// Writes the header and gives the file its name.
+    pub fn finish(mut self, header: &Header) -> Result<(), DataError> {
+        self.align()?;
+        let offset = self.position;
+        let json = serde_json::to_vec(header).map_err(|error| DataError::Options(error.to_string()))?;
+        self.write(&json)?;
+        let mut prologue = [0; PROLOGUE];
+        prologue[..8].copy_from_slice(&MAGIC);
+        prologue[8..12].copy_from_slice(&VERSION.to_le_bytes());
+        prologue[16..24].copy_from_slice(&offset.to_le_bytes());
+        prologue[24..32].copy_from_slice(&(json.len() as u64).to_le_bytes());
+        prologue[32..40].copy_from_slice(&self.position.to_le_bytes());
+        let done = self
+            .file
+            .seek(SeekFrom::Start(0))
+            .and_then(|_| self.file.write_all(&prologue))
+            .and_then(|()| self.file.flush())
+            .and_then(|()| self.file.get_ref().sync_all());
+        done.map_err(self.failed())?;
+        self.partial.keep()
+    }
+
+    /// The error that something could not be written, as a maker for `map_err`.
+    pub fn failed(&self) -> impl FnOnce(io::Error) -> DataError {
+        DataError::io("write", self.partial.path())
+    }
+
+    fn align(&mut self) -> Result<(), DataError> {
+        let missing = self.position.next_multiple_of(ALIGNMENT) - self.position;
+        self.write(&[0; ALIGNMENT as usize][..missing as usize])
+    }
+
+    /// Bytes of memory that its buffer holds.
+    #[cfg(test)]
+    pub fn memory(&self) -> usize {
+        self.file.capacity()
+    }
+}

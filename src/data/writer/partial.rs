@@ -1,0 +1,52 @@
+//! The file under its temporary name.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::data::error::DataError;
+use crate::data::layout::FILE_NAME;
+
+/// The file under its temporary name; removed unless it is kept.
+pub(super) struct Partial {
+    folder: PathBuf,
+    path: PathBuf,
+    kept: bool,
+}
+
+impl Partial {
+    /// The temporary name in `folder`.
+    pub fn new(folder: &Path) -> Self {
+        Self {
+            folder: folder.to_owned(),
+            path: folder.join(format!("{FILE_NAME}.partial")),
+            kept: false,
+        }
+    }
+
+    /// The folder that the file is in.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The temporary name.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Gives the file its name.
+    pub fn keep(mut self) -> Result<(), DataError> {
+        let renamed = fs::rename(&self.path, self.folder.join(FILE_NAME));
+        renamed.map_err(DataError::io("rename", &self.path))?;
+        self.kept = true;
+        Ok(())
+    }
+}
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        if !self.kept {
+            // Nothing can be done about a file that cannot be removed, and it has no final name.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! A factor for each channel of each image, as squeeze and excitation (Hu et al., 2018) needs it.
+
+use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
+use rayon::prelude::*;
+
+use super::composed;
+use super::error::OpError;
+use super::round::round_in_place;
+use super::tensor::{self, Images, channels_last};
+use super::vectors::with_wide_vectors;
+use crate::spec::Precision;
+
+/// `x`, `[N, H, W, C]`, times `scale`, `[N, C]`, at every pixel: the shape of `x`.
+///
+/// # Errors
+/// Shapes that do not fit each other.
+pub fn scale_channels(
+    x: &Tensor,
+    scale: &Tensor,
+    precision: Precision,
+) -> std::result::Result<Tensor, OpError> {
+    const OP: &str = "channel scale";
+    let images = channels_last(OP, x)?;
+    if scale.dims() != [images.batch, images.channels] {
+        let problem = format!(
+            "images {:?} need factors [N, C], got {:?}",
+            x.dims(),
+            scale.dims()
+        );
+        return Err(OpError::shape(OP, problem));
+    }
+    if !x.device().is_cpu() {
+        return Ok(composed::scale_channels(x, scale, precision)?);
+    }
+    let op = ChannelScale { images, precision };
+    Ok(x.contiguous()?.apply_op2(&scale.contiguous()?, op)?)
+}
+
+struct ChannelScale {
+    images: Images,
+    precision: Precision,
+}
+
+impl ChannelScale {
+    fn scaled(&self, x: &[f32], scale: &[f32]) -> Vec<f32> {
+        let channels = self.images.channels;
+        let mut y = vec![0.0; x.len()];
+        y.par_chunks_mut(self.images.image_len())
+            .zip(x.par_chunks(self.images.image_len()))
+            .zip(scale.par_chunks(channels))
+            .for_each(|((y, x), scale)| {
+                with_wide_vectors(|| {
+                    for (y, x) in y.chunks_exact_mut(channels).zip(x.chunks_exact(channels)) {
+                        for ((y, x), scale) in y.iter_mut().zip(x).zip(scale) {
+                            *y = x * scale;
+                        }
+                    }
+                });
+                round_in_place(y, self.precision);
+            });
+        y
+    }
+
+    /// The gradient of the factors: for each channel of each image the sum of `x * gradient`, in f64.
+    fn scale_gradient(&self, x: &[f32], gradient: &[f32]) -> Vec<f32> {
+        let channels = self.images.channels;
+        let mut result = vec![0.0; self.images.batch * channels];
+        result
+            .par_chunks_mut(channels)
+            .zip(x.par_chunks(self.images.image_len()))
+            .zip(gradient.par_chunks(self.images.image_len()))
+            .for_each(|((result, x), gradient)| {
+                let mut sums = vec![0.0f64; channels];
+                with_wide_vectors(|| {
+                    let pixels = x.chunks_exact(channels).zip(gradient.chunks_exact(channels));
+                    for (x, gradient) in pixels {
+                        for ((sum, &x), &gradient) in sums.iter_mut().zip(x).zip(gradient) {
+                            *sum += f64::from(x) * f64::from(gradient);
+                        }
+                    }
+                });
+                for (result, sum) in result.iter_mut().zip(sums) {
+                    *result = sum as f32;
+                }
+                round_in_place(result, self.precision);
+            });
+        result
+    }
+}
+
+impl CustomOp2 for ChannelScale {
+    fn name(&self) -> &'static str {
+        "channel-scale"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        scale: &CpuStorage,
+        scale_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let x = tensor::values(x, x_layout)?;
+        let scale = tensor::values(scale, scale_layout)?;
+        Ok(tensor::output(self.scaled(x, scale), self.images.shape()))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        scale: &Tensor,
+        _y: &Tensor,
+        gradient: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        tensor::with_values(gradient, |gradient| {
+            let for_x = x.track_op().then(|| {
+                let values = tensor::with_values(scale, |scale| Ok(self.scaled(gradient, scale)))?;
+                tensor::from_values(values, x.shape())
+            });
+            let for_scale = scale.track_op().then(|| {
+                let values = tensor::with_values(x, |x| Ok(self.scale_gradient(x, gradient)))?;
+                tensor::from_values(values, scale.shape())
+            });
+            Ok((for_x.transpose()?, for_scale.transpose()?))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::testing::*;
+
+    /// The definition, in f64.
+    fn naive(x: &[f64], scale: &[f64], pixels: usize, channels: usize) -> Vec<f64> {
+        x.iter()
+            .enumerate()
+            .map(|(index, x)| x * scale[index / (pixels * channels) * channels + index % channels])
+            .collect()
+    }
+
+    #[test]
+    fn agrees_with_the_definition_and_its_differences() {
+        for [batch, height, width, channels] in [[2, 3, 4, 5], [3, 1, 1, 2], [1, 2, 2, 9]] {
+            let (x, scale) = (
+                random_var(&[batch, height, width, channels], 1),
+                random_var(&[batch, channels], 2),
+            );
+            let weights = host(&random(&[batch * height * width * channels], 3));
+            let y = scale_channels(&x, &scale, Precision::F32).expect("runs");
+            let gradients = gradients_of(&y, &weights, &[&x, &scale]);
+            let of = |x: &[f64], scale: &[f64]| naive(x, scale, height * width, channels);
+            let (x, scale) = (host64(&x), host64(&scale));
+            assert_close(&host(&y), &of(&x, &scale), 1e-6);
+            let expected = differences(&x, |x| weighted(&of(x, &scale), &weights));
+            assert_close(&gradients[0], &expected, 1e-6);
+            let expected = differences(&scale, |scale| weighted(&of(&x, scale), &weights));
+            assert_close(&gradients[1], &expected, 1e-6);
+        }
+    }
+
+    #[test]
+    fn composition_agrees_and_threads_do_not_matter() {
+        let (x, scale) = (random_var(&[9, 7, 6, 10], 1), random_var(&[9, 10], 2));
+        let weights = host(&random(&[9 * 7 * 6 * 10], 3));
+        for (precision, tolerance) in [
+            (Precision::F32, 1e-6),
+            (Precision::Bf16, 1e-2),
+            (Precision::F16, 2e-3),
+        ] {
+            let run = || {
+                let y = scale_channels(&x, &scale, precision).expect("runs");
+                (host(&y), gradients_of(&y, &weights, &[&x, &scale]))
+            };
+            let (y, gradients) = same_for_any_number_of_threads(run);
+            let composed = composed::scale_channels(&x, &scale, precision).expect("runs");
+            assert_close(&y, &host64(&composed), tolerance);
+            let expected = gradients_of(&composed, &weights, &[&x, &scale]);
+            for (actual, expected) in gradients.iter().zip(expected) {
+                let expected: Vec<f64> = expected.into_iter().map(f64::from).collect();
+                assert_close(actual, &expected, tolerance);
+            }
+        }
+    }
+
+    #[test]
+    fn misfits_are_told() {
+        let error = scale_channels(&random(&[2, 3, 3, 4], 1), &random(&[2, 3], 2), Precision::F32);
+        assert_eq!(
+            error.expect_err("refused").to_string(),
+            "channel scale: images [2, 3, 3, 4] need factors [N, C], got [2, 3]"
+        );
+    }
+}

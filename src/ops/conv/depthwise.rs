@@ -1,0 +1,273 @@
+//! The three products of a depthwise convolution, straight from the definition: each channel has one
+//! kernel of its own. Channels lie side by side, so a handful of them is summed at a time in registers.
+//! Parallel over rows of pixels; the weight's gradient over slices of the batch.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::geometry::{Geometry, Window};
+use super::kernels::with_rounded;
+use crate::ops::round::round_in_place;
+use crate::ops::vectors::with_wide_vectors;
+use crate::spec::Precision;
+
+/// Channels that are summed together.
+const LANES: usize = 16;
+
+/// The output `[N, OH, OW, C]` of input `[N, H, W, C]`, weight `[C, 1, K, K]` and bias `[C]`, which is
+/// already rounded to the format.
+pub(super) fn forward(
+    geometry: &Geometry,
+    x: &[f32],
+    weight: &[f32],
+    bias: Option<&[f32]>,
+    precision: Precision,
+) -> Vec<f32> {
+    let (channels, size) = (geometry.input.channels, geometry.window.size);
+    let weight = pack_weight(geometry, weight, precision);
+    let mut y = vec![0.0; geometry.output.len()];
+    with_rounded(x, precision, |x| {
+        y.par_chunks_mut(geometry.output.width * channels)
+            .enumerate()
+            .for_each(|(index, y)| {
+                let (image, row) = (index / geometry.output.height, index % geometry.output.height);
+                let x = &x[image * geometry.input.image_len()..][..geometry.input.image_len()];
+                let tap_rows = geometry.taps_inside(row, geometry.input.height);
+                let mut terms = Vec::with_capacity(size * size);
+                for (column, y) in y.chunks_exact_mut(channels).enumerate() {
+                    terms.clear();
+                    for tap_row in tap_rows.clone() {
+                        let start = geometry.pixel_under(row, tap_row) * geometry.input.width;
+                        for tap_column in geometry.taps_inside(column, geometry.input.width) {
+                            terms.push(Term {
+                                pixel: start + geometry.pixel_under(column, tap_column),
+                                tap: tap_row * size + tap_column,
+                            });
+                        }
+                    }
+                    sum_products(y, x, &weight, bias, &terms);
+                }
+                round_in_place(y, precision);
+            });
+    });
+    y
+}
+
+/// The gradient of the input, `[N, H, W, C]`, from that of the output.
+pub(super) fn input_gradient(
+    geometry: &Geometry,
+    weight: &[f32],
+    output_gradient: &[f32],
+    precision: Precision,
+) -> Vec<f32> {
+    let (channels, size) = (geometry.input.channels, geometry.window.size);
+    let output = geometry.output;
+    let weight = pack_weight(geometry, weight, precision);
+    let mut gradient = vec![0.0; geometry.input.len()];
+    with_rounded(output_gradient, precision, |output_gradient| {
+        gradient
+            .par_chunks_mut(geometry.input.width * channels)
+            .enumerate()
+            .for_each(|(index, gradient)| {
+                let (image, row) = (index / geometry.input.height, index % geometry.input.height);
+                let output_gradient = &output_gradient[image * output.image_len()..][..output.image_len()];
+                let mut terms = Vec::with_capacity(size * size);
+                for (column, gradient) in gradient.chunks_exact_mut(channels).enumerate() {
+                    terms.clear();
+                    for (tap_row, y) in geometry.positions_over(row, output.height) {
+                        for (tap_column, x) in geometry.positions_over(column, output.width) {
+                            terms.push(Term {
+                                pixel: y * output.width + x,
+                                tap: tap_row * size + tap_column,
+                            });
+                        }
+                    }
+                    sum_products(gradient, output_gradient, &weight, None, &terms);
+                }
+                round_in_place(gradient, precision);
+            });
+    });
+    gradient
+}
+
+/// The gradient of the weight, `[C, 1, K, K]`, from that of the output. Sums run in f32 within an
+/// image and in f64 across images, in their order.
+pub(super) fn weight_gradient(
+    geometry: &Geometry,
+    x: &[f32],
+    output_gradient: &[f32],
+    precision: Precision,
+) -> Vec<f32> {
+    let channels = geometry.input.channels;
+    let taps = geometry.window.size * geometry.window.size;
+    let slice = geometry.input.batch.div_ceil(SLICES).max(1);
+    let partial_sums: Vec<Vec<f64>> = x
+        .par_chunks(slice * geometry.input.image_len())
+        .zip(output_gradient.par_chunks(slice * geometry.output.image_len()))
+        .map(|(x, output_gradient)| {
+            let mut sum = vec![0.0f64; taps * channels];
+            let images = x.chunks_exact(geometry.input.image_len());
+            for (x, output_gradient) in images.zip(output_gradient.chunks_exact(geometry.output.image_len()))
+            {
+                let of_image = with_rounded(x, precision, |x| {
+                    with_rounded(output_gradient, precision, |output_gradient| {
+                        image_weight_gradient(geometry, x, output_gradient)
+                    })
+                });
+                for (sum, value) in sum.iter_mut().zip(of_image) {
+                    *sum += f64::from(value);
+                }
+            }
+            sum
+        })
+        .collect();
+    let mut gradient = vec![0.0; channels * taps];
+    for (channel, gradient) in gradient.chunks_exact_mut(taps).enumerate() {
+        for (tap, gradient) in gradient.iter_mut().enumerate() {
+            let sum: f64 = partial_sums.iter().map(|sum| sum[tap * channels + channel]).sum();
+            *gradient = sum as f32;
+        }
+    }
+    gradient
+}
+
+/// Slices of the batch that have a partial sum each; never a function of the number of threads.
+const SLICES: usize = 16;
+
+/// What one image contributes to the weight's gradient, `[K, K, C]`.
+fn image_weight_gradient(geometry: &Geometry, x: &[f32], output_gradient: &[f32]) -> Vec<f32> {
+    let channels = geometry.input.channels;
+    let size = geometry.window.size;
+    let mut sums = vec![0.0f32; size * size * channels];
+    let rows = output_gradient.chunks_exact(geometry.output.width * channels);
+    for (row, output_gradient) in rows.enumerate() {
+        for tap_row in geometry.taps_inside(row, geometry.input.height) {
+            let x = &x[geometry.pixel_under(row, tap_row) * geometry.input.width * channels..]
+                [..geometry.input.width * channels];
+            for tap_column in 0..size {
+                let columns = geometry.columns_inside(tap_column);
+                let sum = &mut sums[(tap_row * size + tap_column) * channels..][..channels];
+                with_wide_vectors(|| {
+                    for (block, sum) in sum.chunks_mut(LANES).enumerate() {
+                        let (start, lanes) = (block * LANES, sum.len());
+                        let mut total = [0.0f32; LANES];
+                        for column in columns.clone() {
+                            let pixel = geometry.pixel_under(column, tap_column);
+                            multiply_add(
+                                &mut total,
+                                &x[pixel * channels + start..][..lanes],
+                                &output_gradient[column * channels + start..][..lanes],
+                            );
+                        }
+                        sum.iter_mut().zip(total).for_each(|(sum, total)| *sum += total);
+                    }
+                });
+            }
+        }
+    }
+    sums
+}
+
+/// A pixel and the tap that it is multiplied by.
+struct Term {
+    pixel: usize,
+    tap: usize,
+}
+
+/// Sets each channel of `target` to the bias plus the sum of the terms.
+fn sum_products(target: &mut [f32], images: &[f32], weight: &[f32], bias: Option<&[f32]>, terms: &[Term]) {
+    let channels = target.len();
+    with_wide_vectors(|| {
+        for (block, target) in target.chunks_mut(LANES).enumerate() {
+            let (start, lanes) = (block * LANES, target.len());
+            let mut total = [0.0f32; LANES];
+            for term in terms {
+                multiply_add(
+                    &mut total,
+                    &images[term.pixel * channels + start..][..lanes],
+                    &weight[term.tap * channels + start..][..lanes],
+                );
+            }
+            if let Some(bias) = bias {
+                let bias = &bias[start..][..lanes];
+                total
+                    .iter_mut()
+                    .zip(bias)
+                    .for_each(|(total, bias)| *total += bias);
+            }
+            target.copy_from_slice(&total[..lanes]);
+        }
+    });
+}
+
+/// `total += left * right` for as many lanes as there are, which the compiler vectorises where there
+/// are all.
+#[inline(always)]
+fn multiply_add(total: &mut [f32; LANES], left: &[f32], right: &[f32]) {
+    if let (Some(left), Some(right)) = (left.first_chunk::<LANES>(), right.first_chunk::<LANES>()) {
+        for lane in 0..LANES {
+            total[lane] += left[lane] * right[lane];
+        }
+    } else {
+        for (total, (left, right)) in total.iter_mut().zip(left.iter().zip(right)) {
+            *total += left * right;
+        }
+    }
+}
+
+/// `[C, 1, K, K]` as `[K, K, C]`, rounded to the format.
+fn pack_weight(geometry: &Geometry, weight: &[f32], precision: Precision) -> Vec<f32> {
+    let channels = geometry.input.channels;
+    let taps = geometry.window.size * geometry.window.size;
+    let mut packed = vec![0.0; taps * channels];
+    for (channel, kernel) in weight.chunks_exact(taps).enumerate() {
+        for (packed, &value) in packed[channel..].iter_mut().step_by(channels).zip(kernel) {
+            *packed = value;
+        }
+    }
+    round_in_place(&mut packed, precision);
+    packed
+}
+
+impl Geometry {
+    /// The taps that lie on the image, along an axis of `extent` pixels, at a position of the window.
+    fn taps_inside(&self, position: usize, extent: usize) -> Range<usize> {
+        let Window {
+            size,
+            stride,
+            padding,
+        } = self.window;
+        let start = position * stride;
+        let first = padding.saturating_sub(start).min(size);
+        first..(padding + extent).saturating_sub(start).clamp(first, size)
+    }
+
+    /// The pixel under a tap that lies on the image.
+    fn pixel_under(&self, position: usize, tap: usize) -> usize {
+        position * self.window.stride + tap - self.window.padding
+    }
+
+    /// The columns of the output at which a column of taps lies on the image.
+    fn columns_inside(&self, tap: usize) -> Range<usize> {
+        let Window { stride, padding, .. } = self.window;
+        let first = padding.saturating_sub(tap).div_ceil(stride);
+        let end = (padding + self.input.width).saturating_sub(tap).div_ceil(stride);
+        first..end.min(self.output.width).max(first)
+    }
+
+    /// The taps that ever lie on a pixel, and at which of `positions` positions of the window.
+    fn positions_over(&self, pixel: usize, positions: usize) -> impl Iterator<Item = (usize, usize)> + use<> {
+        let Window {
+            size,
+            stride,
+            padding,
+        } = self.window;
+        let place = pixel + padding;
+        (0..size.min(place + 1)).filter_map(move |tap| {
+            let start = place - tap;
+            let position = start / stride;
+            (start.is_multiple_of(stride) && position < positions).then_some((tap, position))
+        })
+    }
+}

@@ -1,0 +1,181 @@
+//! Stochastic depth (Huang et al., 2016).
+
+use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
+use rayon::prelude::*;
+
+use super::composed;
+use super::dropout::{DropoutKey, check_probability, factors};
+use super::error::OpError;
+use super::round::round_in_place;
+use super::tensor;
+use crate::spec::Precision;
+
+/// `residual` plus the branch `x`, both `[N, ...]`, which each sample leaves out with probability
+/// `probability` and otherwise divides by `1 - probability`: torchvision's `stochastic_depth` in mode
+/// `row`, and the sum that follows it. In evaluation, the sum alone is wanted.
+///
+/// In a narrow format, the result is rounded once.
+///
+/// # Errors
+/// Shapes that differ, or a probability outside of `[0, 1)`.
+pub fn stochastic_depth(
+    x: &Tensor,
+    residual: &Tensor,
+    probability: f64,
+    key: DropoutKey,
+    precision: Precision,
+) -> std::result::Result<Tensor, OpError> {
+    const OP: &str = "stochastic depth";
+    check_probability(OP, probability)?;
+    if x.dims() != residual.dims() || x.rank() == 0 {
+        let problem = format!("cannot add {:?} to {:?}", x.dims(), residual.dims());
+        return Err(OpError::shape(OP, problem));
+    }
+    let factors = factors(x.dims()[0], probability, key);
+    if !x.device().is_cpu() {
+        return Ok(composed::stochastic_depth(x, residual, factors, precision)?);
+    }
+    let op = StochasticDepth { factors, precision };
+    Ok(x.contiguous()?.apply_op2(&residual.contiguous()?, op)?)
+}
+
+struct StochasticDepth {
+    /// For each sample.
+    factors: Vec<f32>,
+    precision: Precision,
+}
+
+impl StochasticDepth {
+    /// Each sample's values times its factor, plus `residual`.
+    fn apply(&self, x: &[f32], residual: Option<&[f32]>) -> Vec<f32> {
+        let mut y = residual.map_or_else(|| vec![0.0; x.len()], <[f32]>::to_vec);
+        let sample = (x.len() / self.factors.len().max(1)).max(1);
+        y.par_chunks_mut(sample)
+            .zip(x.par_chunks(sample))
+            .zip(&self.factors)
+            .for_each(|((y, x), &factor)| {
+                // Not a product: what is left out is 0, were it infinite.
+                if factor != 0.0 {
+                    y.iter_mut().zip(x).for_each(|(y, x)| *y += factor * x);
+                }
+                round_in_place(y, self.precision);
+            });
+        y
+    }
+}
+
+impl CustomOp2 for StochasticDepth {
+    fn name(&self) -> &'static str {
+        "stochastic-depth"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        residual: &CpuStorage,
+        residual_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let x = tensor::values(x, x_layout)?;
+        let residual = tensor::values(residual, residual_layout)?;
+        Ok(tensor::output(
+            self.apply(x, Some(residual)),
+            x_layout.shape().clone(),
+        ))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        _residual: &Tensor,
+        _y: &Tensor,
+        gradient: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let values = tensor::with_values(gradient, |gradient| Ok(self.apply(gradient, None)))?;
+        Ok((
+            Some(tensor::from_values(values, x.shape())?),
+            Some(gradient.clone()),
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::testing::*;
+
+    const KEY: DropoutKey = DropoutKey {
+        seed: 3,
+        step: 4,
+        layer: 5,
+    };
+
+    #[test]
+    fn samples_are_kept_or_left_out_as_a_whole() {
+        let (x, residual) = (random_var(&[2000, 2, 1, 3], 1), random_var(&[2000, 2, 1, 3], 2));
+        let y = stochastic_depth(&x, &residual, 0.2, KEY, Precision::F32).expect("runs");
+        let weights = host(&random(&[2000 * 6], 3));
+        let gradients = gradients_of(&y, &weights, &[&x, &residual]);
+        assert_eq!(gradients[1], weights);
+        let (y, x, residual) = (host(&y), host(&x), host(&residual));
+        let mut left_out = 0;
+        for sample in 0..2000 {
+            let range = sample * 6..sample * 6 + 6;
+            let factor = if y[range.clone()] == residual[range.clone()] {
+                left_out += 1;
+                0.0
+            } else {
+                1.25
+            };
+            for index in range {
+                assert!((y[index] - residual[index] - factor * x[index]).abs() < 1e-5);
+                assert_eq!(gradients[0][index], factor * weights[index]);
+            }
+        }
+        assert!((320..480).contains(&left_out), "{left_out} of 2000");
+    }
+
+    #[test]
+    fn the_key_decides_and_threads_do_not() {
+        let (x, residual) = (random(&[64, 3], 1), random(&[64, 3], 2));
+        let run = |key| host(&stochastic_depth(&x, &residual, 0.5, key, Precision::Bf16).expect("runs"));
+        same_for_any_number_of_threads(|| run(KEY));
+        assert_ne!(run(KEY), run(DropoutKey { seed: 4, ..KEY }));
+        assert_ne!(run(KEY), run(DropoutKey { step: 5, ..KEY }));
+        assert_ne!(run(KEY), run(DropoutKey { layer: 6, ..KEY }));
+    }
+
+    #[test]
+    fn composition_agrees_and_infinities_are_left_out() {
+        let x = (random(&[40, 2, 2, 3], 1) * f64::INFINITY).expect("valid");
+        let x = candle_core::Var::from_tensor(&x).expect("valid");
+        let residual = random_var(&[40, 2, 2, 3], 2);
+        for precision in [Precision::F32, Precision::Bf16] {
+            let y = stochastic_depth(&x, &residual, 0.5, KEY, precision).expect("runs");
+            let factors = factors(40, 0.5, KEY);
+            let composed = composed::stochastic_depth(&x, &residual, factors, precision).expect("runs");
+            assert_eq!(host(&y), host(&composed));
+            assert!(host(&y).iter().any(|value| value.is_finite()));
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_told() {
+        let told = |x: &[usize], residual: &[usize], probability| {
+            stochastic_depth(
+                &random(x, 1),
+                &random(residual, 1),
+                probability,
+                KEY,
+                Precision::F32,
+            )
+            .expect_err("refused")
+            .to_string()
+        };
+        assert_eq!(
+            told(&[2, 3], &[2, 4], 0.5),
+            "stochastic depth: cannot add [2, 3] to [2, 4]"
+        );
+        assert!(told(&[2, 3], &[2, 3], 1.0).contains("not in [0, 1)"));
+    }
+}

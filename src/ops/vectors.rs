@@ -1,0 +1,54 @@
+//! Loops over numbers with the widest vectors that the processor has.
+
+/// Runs `body`, compiled for 256-bit vectors where the processor has them. The results are the
+/// same bits either way: no operations are fused or reordered.
+#[inline(always)]
+pub(super) fn with_wide_vectors<T>(body: impl FnOnce() -> T) -> T {
+    #[cfg(target_arch = "x86_64")]
+    {
+        #[target_feature(enable = "avx2")]
+        fn with_avx2<T>(body: impl FnOnce() -> T) -> T {
+            body()
+        }
+        if std::arch::is_x86_feature_detected!("avx2") {
+            // SAFETY: the processor has what the function is compiled for.
+            return unsafe { with_avx2(body) };
+        }
+    }
+    body()
+}
+
+/// The sum of `term(index)` for all indices under `len`, in f64. Eight sums run side by side and
+/// are combined in order, so the result is a function of the terms alone.
+#[inline(always)]
+pub(super) fn sum(len: usize, term: impl Fn(usize) -> f64) -> f64 {
+    const LANES: usize = 8;
+    let mut lanes = [0.0f64; LANES];
+    let whole = len / LANES * LANES;
+    for start in (0..whole).step_by(LANES) {
+        for (lane, sum) in lanes.iter_mut().enumerate() {
+            *sum += term(start + lane);
+        }
+    }
+    for (lane, index) in (whole..len).enumerate() {
+        lanes[lane] += term(index);
+    }
+    lanes.iter().sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_term_is_added_once() {
+        for len in [0, 1, 7, 8, 9, 31, 32, 100] {
+            let expected = (0..len).map(|index| (index * index) as f64).sum::<f64>();
+            assert_eq!(sum(len, |index| (index * index) as f64), expected);
+            assert_eq!(
+                with_wide_vectors(|| sum(len, |index| (index * index) as f64)),
+                expected
+            );
+        }
+    }
+}

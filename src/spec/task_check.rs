@@ -1,0 +1,109 @@
+//! What a dataset's task, where the file itself tells it, does not allow: in the training on it, and
+//! in the evaluation of what was trained.
+
+use indexmap::IndexMap;
+use miette::SourceSpan;
+
+use super::diagnostic::Diagnostic;
+use super::{Evaluate, Format, Kind, Loss, Monitored, Reference, Stage, Task, Train};
+
+/// What is predicted from the dataset that `reference` names, and whether its samples are images;
+/// nothing where a command makes it.
+fn of_data(stages: &IndexMap<String, Stage>, reference: &Reference) -> Option<(Task, bool)> {
+    let Kind::Preprocess(preprocess) = &stages.get(reference.stage()?)?.kind else {
+        return None;
+    };
+    Some(match &preprocess.format {
+        Format::Csv(csv) => (csv.task, csv.image.is_some()),
+        _ => (Task::Classification, true),
+    })
+}
+
+/// What a training asks of its data that the data does not have.
+pub(super) fn train_task_mistakes(
+    stages: &IndexMap<String, Stage>,
+    train: &Train,
+    mistakes: &mut Vec<Diagnostic>,
+    place: &dyn Fn(&[&str]) -> SourceSpan,
+) {
+    let Some((task, images)) = of_data(stages, &train.data) else {
+        return;
+    };
+    let mut tell = |path: &[&str], message: String, help: &str| {
+        mistakes.push(Diagnostic::new(message, place(path)).help(help.to_owned()));
+    };
+    let has = format!("`{}` has {} to predict", train.data, task.predicts());
+    let fits = match &train.loss {
+        None => true,
+        Some(Loss::CrossEntropy(_)) => task == Task::Classification,
+        Some(Loss::BinaryCrossEntropy(_)) => task == Task::MultiLabel,
+        Some(Loss::Mse(_) | Loss::Huber(_)) => task == Task::Regression,
+    };
+    if !fits {
+        let help = match task {
+            Task::Classification => "use cross_entropy, or leave `loss` out",
+            Task::MultiLabel => "use binary_cross_entropy, or leave `loss` out",
+            Task::Regression => "use mse or huber, or leave `loss` out",
+        };
+        tell(&["loss"], format!("this loss does not fit: {has}"), help);
+    }
+    // A monitor that contradicts the loss is told with the loss.
+    let measured = match train.monitor {
+        _ if train.loss.is_some() => true,
+        None | Some(Monitored::ValLoss) => true,
+        Some(Monitored::ValAccuracy) => task != Task::Regression,
+        Some(Monitored::ValMae) => task == Task::Regression,
+    };
+    if !measured {
+        let help = match task {
+            Task::Regression => "use val_loss or val_mae",
+            Task::Classification | Task::MultiLabel => "use val_loss or val_accuracy",
+        };
+        tell(&["monitor"], format!("this figure is not measured: {has}"), help);
+    }
+    if train.standardize_targets && task != Task::Regression {
+        let message = format!("`standardize_targets` is for numbers, and {has}");
+        tell(&["standardize_targets"], message, "leave it out");
+    }
+    let sections = [
+        ("augment", train.augment.is_empty()),
+        ("eval_transforms", train.eval_transforms.is_empty()),
+    ];
+    for (section, empty) in sections {
+        if !empty && !images {
+            let message = format!("`{section}` changes images, and `{}` is a table", train.data);
+            tell(&[section], message, "leave it out");
+        }
+    }
+}
+
+/// What an evaluation measures that the data does not have.
+pub(super) fn evaluate_task_mistakes(
+    stages: &IndexMap<String, Stage>,
+    evaluate: &Evaluate,
+    mistakes: &mut Vec<Diagnostic>,
+    place: &dyn Fn(&[&str]) -> SourceSpan,
+) {
+    let Some((task, images)) = of_data(stages, &evaluate.data) else {
+        return;
+    };
+    for (index, metric) in evaluate.metrics.iter().enumerate() {
+        if !metric.tasks().contains(&task) {
+            let message = format!(
+                "`{}` is not defined: `{}` has {} to predict",
+                metric.as_str(),
+                evaluate.data,
+                task.predicts()
+            );
+            let span = place(&["metrics", &index.to_string()]);
+            mistakes.push(Diagnostic::new(message, span).help("take it out"));
+        }
+    }
+    if evaluate.test_time_flip && !images {
+        let message = format!(
+            "`test_time_flip` mirrors images, and `{}` is a table",
+            evaluate.data
+        );
+        mistakes.push(Diagnostic::new(message, place(&["test_time_flip"])).help("leave it out"));
+    }
+}

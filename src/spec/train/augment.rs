@@ -1,0 +1,309 @@
+//! What is done to images on their way into the network.
+
+use std::num::NonZeroU32;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::spec::values::{NonNegative, Positive, Probability};
+
+/// A change to training images, as the transform of torchvision with the same name.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Augment {
+    /// Scale to a size.
+    Resize(Resize),
+    /// Take the middle.
+    CenterCrop(CenterCrop),
+    /// Pad with zeros and crop back at a random place.
+    RandomCrop(RandomCrop),
+    /// Crop a random share of the image, of random proportions, and scale it to a size.
+    RandomResizedCrop(RandomResizedCrop),
+    /// Mirror left and right.
+    RandomHorizontalFlip(RandomFlip),
+    /// Mirror top and bottom.
+    RandomVerticalFlip(RandomFlip),
+    /// Rotate about the middle.
+    RandomRotation(RandomRotation),
+    /// Rotate, shift, scale and shear about the middle.
+    RandomAffine(RandomAffine),
+    /// Change brightness, contrast, saturation and hue, in random order.
+    ColorJitter(ColorJitter),
+    /// Take the colours out.
+    RandomGrayscale(RandomGrayscale),
+    /// Blur with a Gaussian of random width.
+    GaussianBlur(GaussianBlur),
+    /// Set a random rectangle to the channels' means.
+    RandomErasing(RandomErasing),
+    /// One random change of random strength (Müller and Hutter, 2021).
+    TrivialAugment(TrivialAugment),
+    /// Some random changes of one strength (Cubuk et al., 2020).
+    RandAugment(RandAugment),
+    /// Mix pairs of samples and their targets (Zhang et al., 2018). The last of the list.
+    Mixup(Mixup),
+    /// Paste a rectangle of one sample into another (Yun et al., 2019). The last of the list; where
+    /// mixup stands there too, each batch draws one of the two.
+    Cutmix(Cutmix),
+}
+
+impl Augment {
+    /// The name in a pipeline file.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Resize(_) => "resize",
+            Self::CenterCrop(_) => "center_crop",
+            Self::RandomCrop(_) => "random_crop",
+            Self::RandomResizedCrop(_) => "random_resized_crop",
+            Self::RandomHorizontalFlip(_) => "random_horizontal_flip",
+            Self::RandomVerticalFlip(_) => "random_vertical_flip",
+            Self::RandomRotation(_) => "random_rotation",
+            Self::RandomAffine(_) => "random_affine",
+            Self::ColorJitter(_) => "color_jitter",
+            Self::RandomGrayscale(_) => "random_grayscale",
+            Self::GaussianBlur(_) => "gaussian_blur",
+            Self::RandomErasing(_) => "random_erasing",
+            Self::TrivialAugment(_) => "trivial_augment",
+            Self::RandAugment(_) => "rand_augment",
+            Self::Mixup(_) => "mixup",
+            Self::Cutmix(_) => "cutmix",
+        }
+    }
+}
+
+/// A change to every image that is judged.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum EvalTransform {
+    /// Scale to a size.
+    Resize(Resize),
+    /// Take the middle.
+    CenterCrop(CenterCrop),
+}
+
+impl From<&EvalTransform> for Augment {
+    fn from(transform: &EvalTransform) -> Self {
+        match transform {
+            EvalTransform::Resize(resize) => Self::Resize(resize.clone()),
+            EvalTransform::CenterCrop(crop) => Self::CenterCrop(crop.clone()),
+        }
+    }
+}
+
+/// A size in pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Size {
+    /// Of the shorter side where images are scaled, of both sides where they are cropped.
+    Side(NonZeroU32),
+    /// Height and width.
+    HeightWidth([NonZeroU32; 2]),
+}
+
+/// Scale to a size, bilinearly, averaging where the image shrinks (`antialias=True`).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Resize {
+    /// One number is the shorter side's; two are height and width.
+    pub size: Size,
+}
+
+/// Take the middle; what is smaller is padded with zeros.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CenterCrop {
+    /// One number is both sides'; two are height and width.
+    pub size: Size,
+}
+
+/// Pad with zeros, then crop at a random place. Where images of various sizes are smaller than the
+/// crop even so, they are padded further (`pad_if_needed=True`).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RandomCrop {
+    /// The size after the crop; by default the size before the padding.
+    #[serde(default)]
+    pub size: Option<Size>,
+    /// Pixels added on each side.
+    #[serde(default)]
+    pub padding: u32,
+}
+
+/// Crop a random share, of random proportions, and scale it to a size.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RandomResizedCrop {
+    /// One number is both sides'; two are height and width.
+    pub size: Size,
+    /// The share of the image's area.
+    #[serde(default = "crop_scale")]
+    pub scale: [Positive; 2],
+    /// Width over height.
+    #[serde(default = "crop_ratio")]
+    pub ratio: [Positive; 2],
+}
+
+/// A random mirror image.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RandomFlip {
+    /// The probability.
+    #[serde(default = "half")]
+    pub p: Probability,
+}
+
+/// A rotation; what comes into view is black.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RandomRotation {
+    /// The largest angle either way.
+    pub degrees: NonNegative,
+}
+
+/// An affine map; what comes into view is black.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RandomAffine {
+    /// The largest rotation either way.
+    pub degrees: NonNegative,
+    /// The largest shift either way, as a share of width and of height.
+    #[serde(default)]
+    pub translate: Option<[Probability; 2]>,
+    /// The scale, from and to.
+    #[serde(default)]
+    pub scale: Option<[Positive; 2]>,
+    /// The largest shear either way along the rows, in degrees.
+    #[serde(default)]
+    pub shear: NonNegative,
+}
+
+/// Random colours. A factor is drawn from `[max(0, 1 - x), 1 + x]`, the hue's shift from `[-x, x]`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ColorJitter {
+    /// Of all values.
+    #[serde(default)]
+    pub brightness: NonNegative,
+    /// Around the mean of the grey image.
+    #[serde(default)]
+    pub contrast: NonNegative,
+    /// Around the grey image.
+    #[serde(default)]
+    pub saturation: NonNegative,
+    /// In turns, at most 0.5.
+    #[serde(default)]
+    pub hue: NonNegative,
+}
+
+/// Grey in all channels.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RandomGrayscale {
+    /// The probability.
+    #[serde(default = "tenth")]
+    pub p: Probability,
+}
+
+/// A blur.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GaussianBlur {
+    /// Pixels of the kernel's side: an odd number.
+    pub kernel_size: NonZeroU32,
+    /// The standard deviation in pixels, from and to.
+    #[serde(default = "blur_sigma")]
+    pub sigma: [Positive; 2],
+}
+
+/// A rectangle without content.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RandomErasing {
+    /// The probability.
+    #[serde(default = "half")]
+    pub p: Probability,
+    /// The share of the image's area.
+    #[serde(default = "erasing_scale")]
+    pub scale: [Positive; 2],
+    /// Height over width.
+    #[serde(default = "erasing_ratio")]
+    pub ratio: [Positive; 2],
+}
+
+/// TrivialAugment (wide) has no options.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TrivialAugment {}
+
+/// RandAugment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RandAugment {
+    /// Changes an image, up to 14.
+    #[serde(default = "rand_ops")]
+    pub num_ops: NonZeroU32,
+    /// Their strength, from 0 to 30.
+    #[serde(default = "rand_magnitude")]
+    pub magnitude: u32,
+}
+
+/// Mixup.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Mixup {
+    /// Shares are drawn from Beta(alpha, alpha).
+    #[serde(default = "unit")]
+    pub alpha: Positive,
+}
+
+/// CutMix.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Cutmix {
+    /// Shares are drawn from Beta(alpha, alpha).
+    #[serde(default = "unit")]
+    pub alpha: Positive,
+}
+
+fn half() -> Probability {
+    Probability::new(0.5).expect("0.5 is a probability")
+}
+
+fn tenth() -> Probability {
+    Probability::new(0.1).expect("0.1 is a probability")
+}
+
+fn unit() -> Positive {
+    positive(1.0)
+}
+
+fn positive(value: f64) -> Positive {
+    Positive::new(value).expect("the defaults are positive")
+}
+
+fn crop_scale() -> [Positive; 2] {
+    [0.08, 1.0].map(positive)
+}
+
+fn crop_ratio() -> [Positive; 2] {
+    [3.0 / 4.0, 4.0 / 3.0].map(positive)
+}
+
+fn blur_sigma() -> [Positive; 2] {
+    [0.1, 2.0].map(positive)
+}
+
+fn erasing_scale() -> [Positive; 2] {
+    [0.02, 0.33].map(positive)
+}
+
+fn erasing_ratio() -> [Positive; 2] {
+    [0.3, 3.3].map(positive)
+}
+
+fn rand_ops() -> NonZeroU32 {
+    NonZeroU32::new(2).unwrap_or(NonZeroU32::MIN)
+}
+
+fn rand_magnitude() -> u32 {
+    9
+}

@@ -1,0 +1,115 @@
+//! When a training is judged, when it ends, and what it keeps.
+
+use std::num::NonZeroU32;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::spec::values::{NonNegative, Positive};
+
+/// When the validation split is judged. It is always judged after the last epoch. An epoch's row in
+/// `history.csv` shows its last validation; with `steps`, `validations.csv` has all of them.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Validate {
+    /// Epochs between two validations; 1 by default.
+    #[serde(default)]
+    pub epochs: Option<NonZeroU32>,
+    /// Optimizer steps between two validations, counted from the beginning of training.
+    #[serde(default)]
+    pub steps: Option<NonZeroU32>,
+}
+
+impl Validate {
+    /// Whether each epoch ends with a validation.
+    pub fn is_every_epoch(&self) -> bool {
+        match self.epochs {
+            Some(epochs) => epochs.get() == 1,
+            None => self.steps.is_none(),
+        }
+    }
+}
+
+/// The figure that decides: on the best epoch, on stopping early, on a plateau.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Monitored {
+    /// The validation split's loss, without label smoothing and weights: less is better.
+    ValLoss,
+    /// The validation split's accuracy: more is better.
+    ValAccuracy,
+    /// The validation split's mean absolute error: less is better.
+    ValMae,
+}
+
+impl Monitored {
+    /// The name in the history.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ValLoss => "val_loss",
+            Self::ValAccuracy => "val_accuracy",
+            Self::ValMae => "val_mae",
+        }
+    }
+
+    /// Whether more is better.
+    pub fn is_maximized(self) -> bool {
+        self == Self::ValAccuracy
+    }
+}
+
+/// Stop before the last epoch when nothing is gained any more: at the end of the epoch in which the
+/// patience is used up.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EarlyStop {
+    /// Validations without a gain after which training stops.
+    pub patience: NonZeroU32,
+    /// The least gain that counts.
+    #[serde(default)]
+    pub min_delta: NonNegative,
+}
+
+/// Which weights become the artifact.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Select {
+    /// Those after the last epoch.
+    #[default]
+    Last,
+    /// Those of the validation with the best `monitor` (the first of equals).
+    Best,
+}
+
+/// When to write what a resume needs. Does not change the result.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Checkpoint {
+    /// Epochs between two checkpoints.
+    #[serde(default = "one")]
+    pub every: NonZeroU32,
+    /// Minutes between two checkpoints, within epochs too.
+    #[serde(default)]
+    pub minutes: Option<Positive>,
+    /// How many of the latest checkpoints are kept until the training is done.
+    #[serde(default = "two")]
+    pub keep: NonZeroU32,
+}
+
+impl Default for Checkpoint {
+    fn default() -> Self {
+        Self {
+            every: one(),
+            minutes: None,
+            keep: two(),
+        }
+    }
+}
+
+fn one() -> NonZeroU32 {
+    NonZeroU32::MIN
+}
+
+fn two() -> NonZeroU32 {
+    NonZeroU32::MIN.saturating_add(1)
+}

@@ -1,0 +1,157 @@
+//! The `train` kind: a dataset and an architecture become weights.
+
+mod augment;
+mod augment_check;
+mod check;
+mod keeping;
+mod loss;
+mod optimizer;
+mod schedule;
+
+use std::num::NonZeroU32;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::model::Model;
+use super::reference::Reference;
+use super::values::Positive;
+
+pub use augment::{
+    Augment, CenterCrop, ColorJitter, Cutmix, EvalTransform, GaussianBlur, Mixup, RandAugment, RandomAffine,
+    RandomCrop, RandomErasing, RandomFlip, RandomGrayscale, RandomResizedCrop, RandomRotation, Resize, Size,
+    TrivialAugment,
+};
+pub use augment_check::{AugmentMistake, augment_mistakes};
+pub(super) use check::learning_mistakes;
+pub use keeping::{Checkpoint, EarlyStop, Monitored, Select, Validate};
+pub use loss::{BinaryCrossEntropy, CrossEntropy, Huber, Loss, Mse};
+pub use optimizer::{Adam, AdamW, Clip, DecayOn, Ema, Lion, Optimizer, ParameterGroup, Sgd};
+pub use schedule::{
+    Anneal, Constant, Cosine, CosineRestarts, Exponential, Multistep, OneCycle, Pace, Plateau, Polynomial,
+    Schedule, Step, ThresholdMode, Warmup,
+};
+
+/// Trains a model on a dataset's training split.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Train {
+    /// A dataset made by `preprocess`.
+    pub data: Reference,
+    /// The architecture.
+    pub model: Model,
+    /// Weights to begin with. Without it they are drawn.
+    #[serde(default)]
+    pub init: Option<Init>,
+    /// Parameters that are frozen, or trained with a learning rate or weight decay of their own.
+    #[serde(default)]
+    pub groups: Vec<ParameterGroup>,
+    /// Changes to each training image, in order.
+    #[serde(default)]
+    pub augment: Vec<Augment>,
+    /// Changes to each image that is judged, in order; a model keeps them for `evaluate`.
+    #[serde(default)]
+    pub eval_transforms: Vec<EvalTransform>,
+    /// Per-channel normalisation of pixels scaled to `[0, 1]` (of plain features, per column).
+    /// Without it, mean and deviation are measured on the training split.
+    #[serde(default)]
+    pub normalize: Option<Normalize>,
+    /// In regression: train on targets shifted and scaled to mean 0 and deviation 1. Predictions,
+    /// `mae`, `rmse` and `r2` are in the targets' own units; losses are in the scaled ones.
+    #[serde(default)]
+    pub standardize_targets: bool,
+    /// Passes over the training split.
+    pub epochs: NonZeroU32,
+    /// Samples a micro-batch.
+    #[serde(default = "default_batch_size")]
+    pub batch_size: NonZeroU32,
+    /// Leave out the last micro-batch of an epoch where it is smaller than the others.
+    #[serde(default)]
+    pub drop_last: bool,
+    /// Micro-batches per optimizer step.
+    #[serde(default = "one")]
+    pub accumulate: NonZeroU32,
+    /// The arithmetic of convolutions and matrix products; master weights are always f32.
+    #[serde(default)]
+    pub precision: Precision,
+    /// What is minimised. By default cross-entropy for classes, binary cross-entropy for several
+    /// labels, the mean squared error for numbers.
+    #[serde(default)]
+    pub loss: Option<Loss>,
+    /// How the weights are updated.
+    pub optimizer: Optimizer,
+    /// Which parameters the optimizer's weight decay applies to.
+    #[serde(default)]
+    pub weight_decay_on: DecayOn,
+    /// Limits to the gradients.
+    #[serde(default)]
+    pub clip: Clip,
+    /// A moving average of the weights, which is then what is validated and written.
+    #[serde(default)]
+    pub ema: Option<Ema>,
+    /// How the learning rate changes.
+    #[serde(default)]
+    pub schedule: Schedule,
+    /// A linear rise of the learning rate before the schedule.
+    #[serde(default)]
+    pub warmup: Option<Warmup>,
+    /// When the validation split is judged.
+    #[serde(default)]
+    pub validate: Validate,
+    /// The figure that decides on the best epoch, on stopping early and on a plateau: by default
+    /// `val_accuracy` for classes, else `val_loss`.
+    #[serde(default)]
+    pub monitor: Option<Monitored>,
+    /// Stop before the last epoch when nothing is gained any more.
+    #[serde(default)]
+    pub early_stop: Option<EarlyStop>,
+    /// Which weights become the artifact.
+    #[serde(default)]
+    pub select: Select,
+    /// When to write what a resume needs. Does not change the result.
+    #[serde(default)]
+    pub checkpoint: Checkpoint,
+    /// Optimizer steps between two lines in the log; none by default. Does not change the result.
+    #[serde(default)]
+    pub log_every: Option<NonZeroU32>,
+}
+
+/// The arithmetic of convolutions and matrix products.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Precision {
+    /// 32-bit floats.
+    #[default]
+    F32,
+    /// bfloat16.
+    Bf16,
+    /// IEEE half precision, with a dynamic loss scale.
+    F16,
+}
+
+/// Weights to begin with.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Init {
+    /// A safetensors file with PyTorch's names and shapes (`./weights.safetensors`), or a stage of
+    /// kind `train` or `export`. A last layer of another size is drawn anew, which is told.
+    pub from: Reference,
+}
+
+/// Per-channel normalisation: `(x - mean) / std`, with pixels scaled to `[0, 1]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Normalize {
+    /// The mean of each channel.
+    pub mean: Vec<f64>,
+    /// The standard deviation of each channel.
+    pub std: Vec<Positive>,
+}
+
+fn one() -> NonZeroU32 {
+    NonZeroU32::MIN
+}
+
+fn default_batch_size() -> NonZeroU32 {
+    NonZeroU32::new(128).unwrap_or(NonZeroU32::MIN)
+}

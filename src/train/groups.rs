@@ -1,0 +1,242 @@
+//! Which parameters are trained, and how: the recipe's groups, resolved for a network.
+
+use super::error::TrainError;
+use crate::models::Parameter;
+use crate::spec::{self, DecayOn, ParameterGroup};
+
+/// Names that are listed where a pattern fits none.
+const NEAREST: usize = 5;
+
+/// What the recipe asks for one parameter.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ParameterSettings {
+    /// Whether it stays as it is.
+    pub frozen: bool,
+    /// What the learning rate is multiplied by.
+    pub lr_factor: f64,
+    /// The weight decay.
+    pub weight_decay: f64,
+}
+
+/// What `recipe` asks for each of `parameters`, in their order.
+///
+/// A parameter belongs to the first group that has a pattern which fits its name; `*` in a pattern
+/// stands for any text, also none. A group's own weight decay applies to all of its parameters;
+/// otherwise it is the optimizer's, with `weight_decay_on: weights` only where that is customary.
+///
+/// # Errors
+/// A pattern fits no parameter, or only such as belong to earlier groups; all parameters are frozen.
+pub fn parameter_settings(
+    recipe: &spec::Train,
+    parameters: &[Parameter],
+) -> Result<Vec<ParameterSettings>, TrainError> {
+    for (index, group) in recipe.groups.iter().enumerate() {
+        for pattern in &group.parameters {
+            if !parameters.iter().any(|parameter| fits(pattern, &parameter.name)) {
+                return Err(TrainError::UnknownParameters {
+                    pattern: pattern.clone(),
+                    group: index + 1,
+                    nearest: nearest(pattern, parameters),
+                });
+            }
+        }
+    }
+    for (index, group) in recipe.groups.iter().enumerate() {
+        for pattern in &group.parameters {
+            let own = |parameter: &&Parameter| fits(pattern, &parameter.name);
+            let taken = |parameter: &Parameter| {
+                recipe.groups[..index].iter().any(|group| {
+                    group
+                        .parameters
+                        .iter()
+                        .any(|pattern| fits(pattern, &parameter.name))
+                })
+            };
+            if parameters.iter().filter(own).all(taken) {
+                return Err(TrainError::Recipe(format!(
+                    "`{pattern}` in group {} of `groups` fits only parameters that belong to earlier groups: a \
+                     parameter belongs to the first group that fits, so put this group before them",
+                    index + 1
+                )));
+            }
+        }
+    }
+    let settings: Vec<ParameterSettings> = parameters
+        .iter()
+        .map(|parameter| of_parameter(recipe, parameter))
+        .collect();
+    if settings.iter().all(|settings| settings.frozen) {
+        return Err(TrainError::NothingToTrain);
+    }
+    Ok(settings)
+}
+
+fn of_parameter(recipe: &spec::Train, parameter: &Parameter) -> ParameterSettings {
+    let has = |group: &&ParameterGroup| {
+        group
+            .parameters
+            .iter()
+            .any(|pattern| fits(pattern, &parameter.name))
+    };
+    let group = recipe.groups.iter().find(has);
+    let usual = match recipe.weight_decay_on {
+        DecayOn::Weights if !parameter.decays => 0.0,
+        DecayOn::Weights | DecayOn::All => recipe.optimizer.weight_decay(),
+    };
+    ParameterSettings {
+        frozen: group.is_some_and(|group| group.frozen),
+        lr_factor: group.map_or(1.0, |group| group.lr_factor.get()),
+        weight_decay: group
+            .and_then(|group| group.weight_decay)
+            .map_or(usual, |decay| decay.get()),
+    }
+}
+
+/// Whether `pattern` fits the whole of `name`.
+fn fits(pattern: &str, name: &str) -> bool {
+    let Some((head, rest)) = pattern.split_once('*') else {
+        return pattern == name;
+    };
+    let Some(mut name) = name.strip_prefix(head) else {
+        return false;
+    };
+    let mut parts: Vec<&str> = rest.split('*').collect();
+    let tail = parts.pop().unwrap_or_default();
+    // Taking each part where it first occurs leaves the most for those after it.
+    for part in parts {
+        match name.find(part) {
+            Some(at) => name = &name[at + part.len()..],
+            None => return false,
+        }
+    }
+    name.ends_with(tail)
+}
+
+/// The names that are nearest to what a pattern says literally, nearest first.
+fn nearest(pattern: &str, parameters: &[Parameter]) -> String {
+    let mut names: Vec<(usize, &str)> = parameters
+        .iter()
+        .map(|parameter| (distance(pattern, &parameter.name), parameter.name.as_str()))
+        .collect();
+    names.sort_by_key(|(distance, _)| *distance);
+    let more = names.len() > NEAREST;
+    names.truncate(NEAREST);
+    let names: Vec<&str> = names.into_iter().map(|(_, name)| name).collect();
+    format!("{}{}", names.join(", "), if more { ", ..." } else { "" })
+}
+
+/// Edits between the pattern's text and the parts of the name where it would have to stand: with a
+/// `*`, the beginning and the end.
+fn distance(pattern: &str, name: &str) -> usize {
+    let edits = strsim::damerau_levenshtein;
+    let Some((head, _)) = pattern.split_once('*') else {
+        return edits(pattern, name);
+    };
+    let tail = pattern.rsplit('*').next().unwrap_or_default();
+    let letters: Vec<char> = name.chars().collect();
+    let first: String = letters.iter().take(head.chars().count()).collect();
+    let skipped = letters.len().saturating_sub(tail.chars().count());
+    let last: String = letters[skipped..].iter().collect();
+    edits(head, &first) + edits(tail, &last)
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{Device, Var};
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn parameters() -> Vec<Parameter> {
+        let names = [
+            ("layer1.0.conv1.weight", true),
+            ("layer1.0.bn1.weight", false),
+            ("layer2.0.conv1.weight", true),
+            ("fc.weight", true),
+            ("fc.bias", false),
+        ];
+        let parameter = |(name, decays): (&str, bool)| Parameter {
+            name: name.to_owned(),
+            var: Var::new(&[0f32], &Device::Cpu).unwrap(),
+            decays,
+            frozen: false,
+        };
+        names.into_iter().map(parameter).collect()
+    }
+
+    fn resolved(changes: Value) -> Result<Vec<ParameterSettings>, TrainError> {
+        let recipe = crate::train::testing::recipe(changes);
+        parameter_settings(&recipe, &parameters())
+    }
+
+    fn column<T>(settings: &[ParameterSettings], of: impl Fn(&ParameterSettings) -> T) -> Vec<T> {
+        settings.iter().map(of).collect()
+    }
+
+    #[test]
+    fn patterns_fit_whole_names() {
+        for (pattern, name) in [
+            ("fc.weight", "fc.weight"),
+            ("*", "fc.weight"),
+            ("fc.*", "fc.weight"),
+            ("fc.weight*", "fc.weight"),
+            ("*.weight", "fc.weight"),
+            ("layer*.conv*.weight", "layer1.0.conv1.weight"),
+            ("*aab", "aaab"),
+            ("a**b", "ab"),
+            ("*ab*ab", "abab"),
+        ] {
+            assert!(fits(pattern, name), "{pattern} {name}");
+        }
+        for (pattern, name) in [
+            ("fc", "fc.weight"),
+            ("fc*bias", "fc.weight"),
+            ("*.weight", "fc.weights"),
+            ("a*a", "a"),
+            ("*ab*ab", "ab"),
+            ("", "fc.weight"),
+            ("layer*.bn*.weight", "layer1.0.conv1.weight"),
+        ] {
+            assert!(!fits(pattern, name), "{pattern} {name}");
+        }
+    }
+
+    #[test]
+    fn the_first_group_that_fits_counts() {
+        let settings = resolved(json!({
+            "optimizer": {"sgd": {"lr": 0.1, "weight_decay": 0.5}},
+            "weight_decay_on": "weights",
+            "groups": [
+                {"parameters": ["layer1.*"], "frozen": true},
+                {"parameters": ["*.conv1.weight", "fc.bias"], "lr_factor": 0.1, "weight_decay": 0.25},
+            ],
+        }))
+        .unwrap();
+        let frozen = column(&settings, |settings| settings.frozen);
+        assert_eq!(frozen, [true, true, false, false, false]);
+        let factors = column(&settings, |settings| settings.lr_factor);
+        assert_eq!(factors, [1.0, 1.0, 0.1, 1.0, 0.1]);
+        // A group's own decay applies to biases too.
+        let decays = column(&settings, |settings| settings.weight_decay);
+        assert_eq!(decays, [0.5, 0.0, 0.25, 0.5, 0.25]);
+    }
+
+    #[test]
+    fn weight_decay_applies_to_all_by_default() {
+        let settings = resolved(json!({"optimizer": {"adamw": {"lr": 0.1}}})).unwrap();
+        assert_eq!(column(&settings, |settings| settings.weight_decay), [0.01; 5]);
+    }
+
+    #[test]
+    fn patterns_without_parameters_and_nothing_to_train_are_told() {
+        let told = |groups: Value| resolved(json!({"groups": groups})).unwrap_err().to_string();
+        assert_eq!(
+            told(json!([{"parameters": ["fc.*"]}, {"parameters": ["fc.weights"]}])),
+            "`fc.weights` in group 2 of `groups` fits no parameter of the model; the nearest are fc.weight, \
+             fc.bias, layer1.0.bn1.weight, layer1.0.conv1.weight, layer2.0.conv1.weight"
+        );
+        let nearest = told(json!([{"parameters": ["layer3.*"]}]));
+        assert!(nearest.contains("the nearest are layer1.0.conv1.weight, layer1.0.bn1.weight, layer2"));
+        assert!(told(json!([{"parameters": ["*"], "frozen": true}])).contains("every parameter is frozen"));
+    }
+}

@@ -1,0 +1,163 @@
+//! Judging the validation split, and what follows from it.
+
+use super::Trainer;
+use super::clock::{Clock, Phase};
+use crate::spec::{Monitored, Select};
+use crate::train::error::TrainError;
+use crate::train::evaluate::{Evaluation, evaluate};
+use crate::train::history::{Exact, Judgement};
+use crate::train::tensor_file::to_host;
+
+impl Trainer<'_> {
+    /// Validates where that is due within an epoch.
+    pub(super) fn judge_within_epoch(&mut self, clock: &mut Clock) -> Result<(), TrainError> {
+        let step = self.progress.steps(self.setup.steps);
+        let every = self.task.recipe.validate.steps;
+        let due = every.is_some_and(|every| step > 0 && step.is_multiple_of(u64::from(every.get())));
+        // The end of an epoch has a rule of its own, which covers this step.
+        if due && self.progress.batch > 0 && self.progress.batch < self.setup.steps.batches() {
+            self.judge(step, clock)?;
+        }
+        Ok(())
+    }
+
+    /// Validates where that is due after an epoch's last step.
+    pub(super) fn judge_epoch(&mut self, clock: &mut Clock) -> Result<(), TrainError> {
+        let recipe = self.task.recipe;
+        let (epoch, step) = (self.progress.epoch + 1, self.progress.steps(self.setup.steps));
+        let by_epoch = match (recipe.validate.epochs, recipe.validate.steps) {
+            (Some(every), _) => epoch.is_multiple_of(every.get()),
+            (None, None) => true,
+            (None, Some(_)) => false,
+        };
+        let by_step = recipe
+            .validate
+            .steps
+            .is_some_and(|every| step.is_multiple_of(u64::from(every.get())));
+        let last = epoch == recipe.epochs.get() || self.progress.stopped_early;
+        if by_epoch || by_step || last {
+            self.judge(step, clock)?;
+        }
+        Ok(())
+    }
+
+    /// Validates after `step` optimizer steps, unless that has been done.
+    fn judge(&mut self, step: u64, clock: &mut Clock) -> Result<(), TrainError> {
+        if self.setup.validation.is_none() || self.progress.judged_at(step).is_some() {
+            return Ok(());
+        }
+        clock.tick(Phase::Data);
+        self.exchange_averages()?;
+        let judged = self.measure(step);
+        let state = match &judged {
+            Ok(judgement) if self.task.recipe.select == Select::Best && self.is_best(judgement) => {
+                Some(to_host(&self.network.state()?)?)
+            }
+            _ => None,
+        };
+        self.exchange_averages()?;
+        let judgement = match judged {
+            Err(TrainError::Interrupted) => {
+                self.interrupt()?;
+                return Ok(());
+            }
+            other => other?,
+        };
+        if let Some(state) = state {
+            self.progress.best = Some(judgement.clone());
+            self.best = Some(state);
+        }
+        self.progress.judgements.push(judgement);
+        // Once it has run out, later gains in the same epoch change nothing.
+        self.progress.stopped_early |= self.has_run_out();
+        clock.tick(Phase::Validation);
+        Ok(())
+    }
+
+    /// Exchanges the weights and their averages, where averages are kept.
+    pub(super) fn exchange_averages(&mut self) -> Result<(), TrainError> {
+        if let Some(ema) = &mut self.ema {
+            ema.swap(self.network.parameters())?;
+        }
+        Ok(())
+    }
+
+    fn measure(&self, step: u64) -> Result<Judgement, TrainError> {
+        let Some(split) = &self.setup.validation else {
+            return Err(TrainError::NoValidation {
+                asks: "`validate` judges the model",
+            });
+        };
+        let options = Evaluation {
+            precision: self.task.recipe.precision,
+            normalization: self.setup.normalization.clone(),
+            transforms: self.task.recipe.eval_transforms.clone(),
+            target: self.setup.target.clone(),
+            loss: self.setup.judged_by.clone(),
+            batch_size: self.task.recipe.batch_size.get() as usize,
+            test_time_flip: false,
+            keep_scores: false,
+            device: self.task.device.clone(),
+        };
+        let tally = evaluate(&self.network, split, &options, self.monitor, |_, _| Ok(()))?;
+        Ok(Judgement {
+            epoch: self.progress.epoch + 1,
+            step,
+            loss: Exact(tally.loss()),
+            score: Exact(tally.score()),
+        })
+    }
+
+    fn is_best(&self, judgement: &Judgement) -> bool {
+        let monitored = self.setup.monitored;
+        match &self.progress.best {
+            None => true,
+            Some(best) => gains(
+                monitored,
+                judgement.monitored(monitored),
+                best.monitored(monitored),
+                0.0,
+            ),
+        }
+    }
+
+    /// Tells that the training ends where nothing has been gained for long enough.
+    pub(super) fn tell_early_stop(&self) {
+        if self.progress.stopped_early && self.progress.epoch < self.task.recipe.epochs.get() {
+            let monitored = self.setup.monitored.as_str();
+            let epoch = self.progress.epoch;
+            self.monitor.info(format!(
+                "stops after epoch {epoch}: `{monitored}` has not got better for long enough (`early_stop`)"
+            ));
+        }
+    }
+
+    /// Whether the patience of `early_stop` is used up.
+    fn has_run_out(&self) -> bool {
+        let Some(rule) = &self.task.recipe.early_stop else {
+            return false;
+        };
+        let monitored = self.setup.monitored;
+        let mut best = None;
+        let mut waited = 0;
+        for judgement in &self.progress.judgements {
+            let value = judgement.monitored(monitored);
+            if best.is_none_or(|best| gains(monitored, value, best, rule.min_delta.get())) {
+                best = Some(value);
+                waited = 0;
+            } else {
+                waited += 1;
+            }
+        }
+        waited >= rule.patience.get()
+    }
+}
+
+/// Whether `value` is better than `best` by more than `least`.
+fn gains(monitored: Monitored, value: f64, best: f64, least: f64) -> bool {
+    if monitored.is_maximized() {
+        value > best + least
+    } else {
+        value < best - least
+    }
+}
