@@ -9,7 +9,7 @@ use super::categories::Categories;
 use crate::data::decode::MOST_VALUES;
 use crate::data::error::DataError;
 use crate::data::shape::SampleShape;
-use crate::spec::{Column, Csv, CsvImage, Task};
+use crate::spec::{Column, Csv, CsvImage, Task, nearest};
 
 /// What a column is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,12 +130,20 @@ impl<'a> Columns<'a> {
             Column::Name(name) => match self.header.iter().position(|other| other == name) {
                 Some(index) => return Ok(index),
                 None => format!(
-                    "it has no column `{name}` (`{field}`); its columns are {}",
-                    self.header.join(", ")
+                    "it has no column `{name}` (`{field}`); its columns are {}{}",
+                    self.header.join(", "),
+                    nearest(name, self.header.iter().map(String::as_str))
+                        .map(|near| format!(": did you mean `{near}`?"))
+                        .unwrap_or_default()
                 ),
             },
         };
         Err(DataError::input(self.path, problem))
+    }
+
+    /// Whether the table has no line of names.
+    pub fn are_unnamed(&self) -> bool {
+        self.header.is_empty()
     }
 
     /// Checks that the columns fit the task and the image.

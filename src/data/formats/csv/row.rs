@@ -99,7 +99,11 @@ impl<'a> RowReader<'a> {
                 Role::Feature => match self.columns.image {
                     Some(image) => row.pixels.push(pixel(text, image.max.get()).map_err(wrong)?),
                     None => {
-                        let number = number(text).map_err(wrong)?;
+                        let number = number(text).map_err(|problem| {
+                            let unnamed = line == 1 && self.columns.are_unnamed();
+                            let hint = "; if the first line names the columns, add `header: true`";
+                            wrong(problem + if unnamed { hint } else { "" })
+                        })?;
                         row.numbers.push((index, number));
                         let feature = as_f32(number);
                         row.digest.number(feature);

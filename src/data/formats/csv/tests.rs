@@ -105,7 +105,10 @@ fn reads_gzipped_images() {
 #[test]
 fn bad_tables_are_named() {
     for (text, expected) in [
-        ("1,x,a\n", "line 1, column 1 (from 0): `x` is not a finite number"),
+        (
+            "1,x,a\n",
+            "line 1, column 1 (from 0): `x` is not a finite number; if the first line names the columns, add `header: true`",
+        ),
         ("1,2,a\n1,nan,b\n", "line 2, column 1 (from 0): `nan` is not"),
         ("1,2,a\n1,1e39,b\n", "`1e39` is not a finite number"),
         ("1,2,a\n\n\n,2,b\n", "line 4, column 0 (from 0): `` is not"),
@@ -438,7 +441,7 @@ fn columns_that_do_not_fit_are_named() {
         (r#"{"ignore": ["x", "w"]}"#, "no column is left to be a feature"),
         (
             r#"{"ignore": ["v"]}"#,
-            "it has no column `v` (`ignore`); its columns are x, w, y",
+            "it has no column `v` (`ignore`); its columns are x, w, y: did you mean `x`?",
         ),
         (
             r#"{"categorical": [3]}"#,
