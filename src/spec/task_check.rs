@@ -33,33 +33,16 @@ pub(super) fn train_task_mistakes(
         mistakes.push(Diagnostic::new(message, place(path)).help(help.to_owned()));
     };
     let has = format!("`{}` has {} to predict", train.data, task.predicts());
-    let fits = match &train.loss {
-        None => true,
-        Some(Loss::CrossEntropy(_)) => task == Task::Classification,
-        Some(Loss::BinaryCrossEntropy(_)) => task == Task::MultiLabel,
-        Some(Loss::Mse(_) | Loss::Huber(_)) => task == Task::Regression,
-    };
-    if !fits {
-        let help = match task {
-            Task::Classification => "use cross_entropy, or leave `loss` out",
-            Task::MultiLabel => "use binary_cross_entropy, or leave `loss` out",
-            Task::Regression => "use mse or huber, or leave `loss` out",
-        };
-        tell(&["loss"], format!("this loss does not fit: {has}"), help);
+    if train.loss.as_ref().is_some_and(|loss| loss.task() != task) {
+        let help = format!("use {}, or leave `loss` out", Loss::choices(task));
+        tell(&["loss"], format!("this loss does not fit: {has}"), &help);
     }
     // A monitor that contradicts the loss is told with the loss.
-    let measured = match train.monitor {
-        _ if train.loss.is_some() => true,
-        None | Some(Monitored::ValLoss) => true,
-        Some(Monitored::ValAccuracy) => task != Task::Regression,
-        Some(Monitored::ValMae) => task == Task::Regression,
-    };
-    if !measured {
-        let help = match task {
-            Task::Regression => "use val_loss or val_mae",
-            Task::Classification | Task::MultiLabel => "use val_loss or val_accuracy",
-        };
-        tell(&["monitor"], format!("this figure is not measured: {has}"), help);
+    if let (Some(monitor), None) = (train.monitor, &train.loss)
+        && !monitor.is_measured(task)
+    {
+        let help = format!("use {}", Monitored::choices(task));
+        tell(&["monitor"], format!("this figure is not measured: {has}"), &help);
     }
     if train.standardize_targets && task != Task::Regression {
         let message = format!("`standardize_targets` is for numbers, and {has}");

@@ -167,26 +167,12 @@ pub fn loss_operation(loss: &Loss) -> ops::Loss {
 /// The loss as an operation, if it fits what is to be predicted.
 fn training_loss(loss: &Loss, target: &Target) -> Result<ops::Loss, TrainError> {
     let outputs = target.outputs();
-    let fits = match loss {
-        Loss::CrossEntropy(_) => target.task == Task::Classification,
-        Loss::BinaryCrossEntropy(_) => target.task == Task::MultiLabel,
-        Loss::Mse(_) | Loss::Huber(_) => target.task == Task::Regression,
-    };
-    if !fits {
-        let use_instead = match target.task {
-            Task::Classification => "`cross_entropy`",
-            Task::MultiLabel => "`binary_cross_entropy`",
-            Task::Regression => "`mse` or `huber`",
-        };
+    if loss.task() != target.task {
         return Err(TrainError::Recipe(format!(
-            "`loss: {}` does not fit the dataset, which has {} to predict: use {use_instead}, or leave `loss` out",
-            match loss {
-                Loss::CrossEntropy(_) => "cross_entropy",
-                Loss::BinaryCrossEntropy(_) => "binary_cross_entropy",
-                Loss::Mse(_) => "mse",
-                Loss::Huber(_) => "huber",
-            },
-            target.task.predicts()
+            "`loss: {}` does not fit the dataset, which has {} to predict: use {}, or leave `loss` out",
+            loss.as_str(),
+            target.task.predicts(),
+            Loss::choices(target.task)
         )));
     }
     let count = |what: &str, given: Option<usize>| match given {
@@ -254,19 +240,11 @@ fn monitored(recipe: &spec::Train, task: Task, validated: bool) -> Result<Monito
         Task::MultiLabel | Task::Regression => Monitored::ValLoss,
     };
     let monitored = recipe.monitor.unwrap_or(default);
-    let known = match monitored {
-        Monitored::ValLoss => true,
-        Monitored::ValAccuracy => task != Task::Regression,
-        Monitored::ValMae => task == Task::Regression,
-    };
-    if !known {
-        let instead = match task {
-            Task::Regression => "val_loss or val_mae",
-            Task::Classification | Task::MultiLabel => "val_loss or val_accuracy",
-        };
+    if !monitored.is_measured(task) {
         return Err(TrainError::Recipe(format!(
-            "`monitor: {}` is not measured on this dataset: use {instead}",
-            monitored.as_str()
+            "`monitor: {}` is not measured on this dataset: use {}",
+            monitored.as_str(),
+            Monitored::choices(task)
         )));
     }
     Ok(monitored)

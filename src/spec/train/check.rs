@@ -96,21 +96,15 @@ fn schedule_mistakes(train: &Train, mistakes: &mut Vec<Diagnostic>, place: &dyn 
 }
 
 fn loss_mistakes(train: &Train, mistakes: &mut Vec<Diagnostic>, place: &dyn Fn(&[&str]) -> SourceSpan) {
-    let measures = match &train.loss {
-        Some(Loss::CrossEntropy(_) | Loss::BinaryCrossEntropy(_)) => "val_accuracy",
-        Some(Loss::Mse(_) | Loss::Huber(_)) => "val_mae",
-        None => "",
-    };
-    if let Some(monitor @ (Monitored::ValAccuracy | Monitored::ValMae)) = train.monitor
-        && !measures.is_empty()
-        && monitor.as_str() != measures
+    if let (Some(monitor), Some(loss)) = (train.monitor, &train.loss)
+        && !monitor.is_measured(loss.task())
     {
         mistakes.push(
             Diagnostic::new(
                 format!("with this loss there is no `{}`", monitor.as_str()),
                 place(&["monitor"]),
             )
-            .help(format!("monitor val_loss or {measures}")),
+            .help(format!("monitor {}", Monitored::choices(loss.task()))),
         );
     }
     let mixes = train

@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::spec::preprocess::Task;
 use crate::spec::values::{NonNegative, Positive};
 
 /// When the validation split is judged. It is always judged after the last epoch. An epoch's row in
@@ -49,6 +50,23 @@ impl Monitored {
             Self::ValLoss => "val_loss",
             Self::ValAccuracy => "val_accuracy",
             Self::ValMae => "val_mae",
+        }
+    }
+
+    /// Whether it is measured where `task` is what is predicted.
+    pub fn is_measured(self, task: Task) -> bool {
+        match self {
+            Self::ValLoss => true,
+            Self::ValAccuracy => task != Task::Regression,
+            Self::ValMae => task == Task::Regression,
+        }
+    }
+
+    /// The names of those that are measured for `task`, in words.
+    pub fn choices(task: Task) -> &'static str {
+        match task {
+            Task::Regression => "val_loss or val_mae",
+            Task::Classification | Task::MultiLabel => "val_loss or val_accuracy",
         }
     }
 

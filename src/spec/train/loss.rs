@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::spec::preprocess::Task;
 use crate::spec::values::{BelowOne, NonNegative, Positive};
 
 /// What is minimised. Validation and evaluation report it without label smoothing and weights.
@@ -17,6 +18,36 @@ pub enum Loss {
     Mse(Mse),
     /// Squared near 0 and linear beyond, for regression with outliers.
     Huber(Huber),
+}
+
+impl Loss {
+    /// The name, as a pipeline file spells it.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::CrossEntropy(_) => "cross_entropy",
+            Self::BinaryCrossEntropy(_) => "binary_cross_entropy",
+            Self::Mse(_) => "mse",
+            Self::Huber(_) => "huber",
+        }
+    }
+
+    /// What it is for.
+    pub fn task(&self) -> Task {
+        match self {
+            Self::CrossEntropy(_) => Task::Classification,
+            Self::BinaryCrossEntropy(_) => Task::MultiLabel,
+            Self::Mse(_) | Self::Huber(_) => Task::Regression,
+        }
+    }
+
+    /// The names of the losses for `task`, in words.
+    pub fn choices(task: Task) -> &'static str {
+        match task {
+            Task::Classification => "cross_entropy",
+            Task::MultiLabel => "binary_cross_entropy",
+            Task::Regression => "mse or huber",
+        }
+    }
 }
 
 /// Softmax cross-entropy, as `torch.nn.CrossEntropyLoss`.
