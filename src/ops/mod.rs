@@ -27,6 +27,7 @@ mod layout;
 mod linear;
 mod loss;
 mod matmul;
+mod microkernel;
 mod pool;
 mod round;
 mod scratch;

@@ -3,6 +3,7 @@
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 
+use super::scratch::with_scratch;
 use crate::spec::Precision;
 
 /// Rounds `values` to the format.
@@ -37,14 +38,38 @@ pub(super) fn copy_rounded(source: &[f32], target: &mut [f32], precision: Precis
     }
 }
 
+/// Calls `body` with `values` rounded to the format.
+pub(super) fn with_rounded<T>(values: &[f32], precision: Precision, body: impl FnOnce(&[f32]) -> T) -> T {
+    if precision == Precision::F32 {
+        return body(values);
+    }
+    with_scratch(values.len(), |rounded| {
+        copy_rounded(values, rounded, precision);
+        body(rounded)
+    })
+}
+
 const BLOCK: usize = 256;
 
-fn round_bf16(value: f32) -> f32 {
+/// The nearest value that bf16 can hold, ties to even. A NaN stays one.
+#[inline(always)]
+pub(super) fn round_bf16(value: f32) -> f32 {
     let bits = value.to_bits();
     let even = (bits >> 16) & 1;
     let rounded = f32::from_bits(bits.wrapping_add(0x7fff + even) & 0xffff_0000);
     // The carry of a NaN would run into its sign.
     if value.is_nan() { value } else { rounded }
+}
+
+/// The bits of the nearest bf16 value, ties to even. A NaN stays one.
+#[inline(always)]
+pub(super) fn bf16_bits(value: f32) -> u16 {
+    let bits = value.to_bits();
+    let even = (bits >> 16) & 1;
+    let rounded = (bits.wrapping_add(0x7fff + even) >> 16) as u16;
+    // A NaN may have all that tells it from infinity in the lower half.
+    let quiet = (bits >> 16) as u16 | 0x40;
+    if value.is_nan() { quiet } else { rounded }
 }
 
 #[cfg(test)]

@@ -7,8 +7,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::geometry::{Geometry, Window};
-use super::kernels::with_rounded;
-use crate::ops::round::round_in_place;
+use crate::ops::round::{round_in_place, with_rounded};
 use crate::ops::vectors::with_wide_vectors;
 use crate::spec::Precision;
 

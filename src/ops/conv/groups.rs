@@ -4,12 +4,15 @@
 use rayon::prelude::*;
 
 use super::geometry::Geometry;
-use super::kernels::with_rounded;
-use super::{depthwise, kernels};
+use super::weight_gradient::weight_gradient as weight_gradient_of_group;
+use super::{correlate, depthwise};
+use crate::ops::microkernel::Kernels;
+use crate::ops::round::with_rounded;
 use crate::spec::Precision;
 
 /// The output `[N, OH, OW, O]` of input `[N, H, W, I]`, weight `[O, I / groups, K, K]` and bias `[O]`.
 pub(super) fn forward(
+    kernels: &'static Kernels,
     geometry: &Geometry,
     x: &[f32],
     weight: &[f32],
@@ -22,14 +25,14 @@ pub(super) fn forward(
             return depthwise::forward(geometry, x, weight, bias, precision);
         }
         if geometry.groups == 1 {
-            return kernels::forward(geometry, x, weight, bias, precision);
+            return correlate::forward(kernels, geometry, x, weight, bias, precision);
         }
         let part = geometry.of_group();
         let mut y = vec![0.0; geometry.output.len()];
         for (group, weight) in weight.chunks_exact(part.weight_len()).enumerate() {
             let x = cut(x, geometry.input.channels, group, part.input.channels);
             let bias = bias.map(|bias| &bias[group * part.output.channels..][..part.output.channels]);
-            let values = kernels::forward(&part, &x, weight, bias, precision);
+            let values = correlate::forward(kernels, &part, &x, weight, bias, precision);
             paste(
                 &values,
                 part.output.channels,
@@ -44,6 +47,7 @@ pub(super) fn forward(
 
 /// The gradient of the input, `[N, H, W, I]`, from that of the output.
 pub(super) fn input_gradient(
+    kernels: &'static Kernels,
     geometry: &Geometry,
     weight: &[f32],
     output_gradient: &[f32],
@@ -53,7 +57,7 @@ pub(super) fn input_gradient(
         return depthwise::input_gradient(geometry, weight, output_gradient, precision);
     }
     if geometry.groups == 1 {
-        return kernels::input_gradient(geometry, weight, output_gradient, precision);
+        return correlate::input_gradient(kernels, geometry, weight, output_gradient, precision);
     }
     let part = geometry.of_group();
     let mut gradient = vec![0.0; geometry.input.len()];
@@ -64,7 +68,7 @@ pub(super) fn input_gradient(
             group,
             part.output.channels,
         );
-        let values = kernels::input_gradient(&part, weight, &output_gradient, precision);
+        let values = correlate::input_gradient(kernels, &part, weight, &output_gradient, precision);
         paste(
             &values,
             part.input.channels,
@@ -78,6 +82,7 @@ pub(super) fn input_gradient(
 
 /// The gradient of the weight, `[O, I / groups, K, K]`, from that of the output.
 pub(super) fn weight_gradient(
+    kernels: &'static Kernels,
     geometry: &Geometry,
     x: &[f32],
     output_gradient: &[f32],
@@ -87,7 +92,7 @@ pub(super) fn weight_gradient(
         return depthwise::weight_gradient(geometry, x, output_gradient, precision);
     }
     if geometry.groups == 1 {
-        return kernels::weight_gradient(geometry, x, output_gradient, precision);
+        return weight_gradient_of_group(kernels, geometry, x, output_gradient, precision);
     }
     let part = geometry.of_group();
     let mut gradient = Vec::with_capacity(geometry.weight_len());
@@ -99,7 +104,13 @@ pub(super) fn weight_gradient(
             group,
             part.output.channels,
         );
-        gradient.extend(kernels::weight_gradient(&part, &x, &output_gradient, precision));
+        gradient.extend(weight_gradient_of_group(
+            kernels,
+            &part,
+            &x,
+            &output_gradient,
+            precision,
+        ));
     }
     gradient
 }

@@ -1,15 +1,17 @@
 //! Two-dimensional convolution.
 
-mod columns;
+mod axes;
+mod correlate;
 mod depthwise;
 mod geometry;
 mod groups;
-mod kernels;
+mod weight_gradient;
 
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
 
 use super::composed;
 use super::error::OpError;
+use super::microkernel::Kernels;
 use super::tensor::{self, Images, channels_last};
 use crate::spec::Precision;
 use geometry::Geometry;
@@ -124,23 +126,33 @@ struct Conv2d {
 
 impl Conv2d {
     fn forward(&self, x: &[f32], weight: &[f32], bias: Option<&[f32]>) -> (CpuStorage, Shape) {
-        let y = groups::forward(&self.geometry, x, weight, bias, self.precision);
+        let y = groups::forward(
+            Kernels::best(self.precision),
+            &self.geometry,
+            x,
+            weight,
+            bias,
+            self.precision,
+        );
         tensor::output(y, self.geometry.output.shape())
     }
 
     /// Gradients of `x` and of the weight, of those that are tracked.
     fn backward(&self, x: &Tensor, weight: &Tensor, gradient: &Tensor) -> Result<[Option<Tensor>; 2]> {
         let (geometry, precision) = (&self.geometry, self.precision);
+        let kernels = Kernels::best(precision);
         tensor::with_values(gradient, |gradient| {
             let for_x = x.track_op().then(|| {
                 let values = tensor::with_values(weight, |weight| {
-                    Ok(groups::input_gradient(geometry, weight, gradient, precision))
+                    Ok(groups::input_gradient(
+                        kernels, geometry, weight, gradient, precision,
+                    ))
                 })?;
                 tensor::from_values(values, x.shape())
             });
             let for_weight = weight.track_op().then(|| {
                 let values = tensor::with_values(x, |x| {
-                    Ok(groups::weight_gradient(geometry, x, gradient, precision))
+                    Ok(groups::weight_gradient(kernels, geometry, x, gradient, precision))
                 })?;
                 tensor::from_values(values, weight.shape())
             });

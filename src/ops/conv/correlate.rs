@@ -1,0 +1,361 @@
+//! Convolution and the gradient of its input: sums over taps of matrix products, straight from the
+//! images. Parallel over groups of images, and over columns where there are few images.
+
+use rayon::prelude::*;
+
+use super::axes::{Axes, Positions};
+use super::geometry::{Geometry, Window};
+use crate::ops::microkernel::{Elements, Format, Kernels, Panels, Rows, Shared, Source, narrow};
+use crate::ops::round::{copy_rounded, round_in_place};
+use crate::ops::scratch::{with_narrow_scratch, with_scratch};
+use crate::ops::tensor::Images;
+use crate::spec::Precision;
+
+/// The output `[N, OH, OW, O]` of input `[N, H, W, I]`, weight `[O, I, K, K]` and bias `[O]`, which is
+/// already rounded to the format.
+pub(super) fn forward(
+    kernels: &'static Kernels,
+    geometry: &Geometry,
+    x: &[f32],
+    weight: &[f32],
+    bias: Option<&[f32]>,
+    precision: Precision,
+) -> Vec<f32> {
+    let size = geometry.window.size;
+    let channels = geometry.input.channels;
+    let weight = Source {
+        values: weight,
+        columns: geometry.output.channels,
+        column: channels * size * size,
+        elements: &[],
+        taps: &[],
+    };
+    // With few channels, a whole row of the kernel is one run.
+    let (axes, elements, taps): (Axes, Vec<usize>, Vec<usize>) = if geometry.is_shallow() {
+        let element = |index| index % channels * size * size + index / channels;
+        let row = |row| row * size;
+        (
+            Axes::padded(geometry),
+            (0..channels * size).map(element).collect(),
+            (0..size).map(row).collect(),
+        )
+    } else {
+        let element = |channel| channel * size * size;
+        (
+            Axes::forward(geometry),
+            (0..channels).map(element).collect(),
+            (0..size * size).collect(),
+        )
+    };
+    let panels = LivePanels::pack(
+        kernels,
+        &axes,
+        size,
+        Source {
+            elements: &elements,
+            taps: &taps,
+            ..weight
+        },
+        geometry.is_shallow(),
+    );
+    let bias = bias.map(|bias| padded(bias, kernels.panel));
+    let correlation = Correlation {
+        kernels,
+        source: geometry.input,
+        target: geometry.output,
+        padding: geometry.is_shallow().then_some(geometry.window),
+        axes: &axes,
+        panels: &panels,
+        bias: bias.as_deref(),
+        precision,
+    };
+    correlation.run(x)
+}
+
+/// The gradient of the input, `[N, H, W, I]`, from that of the output.
+pub(super) fn input_gradient(
+    kernels: &'static Kernels,
+    geometry: &Geometry,
+    weight: &[f32],
+    output_gradient: &[f32],
+    precision: Precision,
+) -> Vec<f32> {
+    let size = geometry.window.size;
+    let channels = geometry.input.channels;
+    let element = |output| output * channels * size * size;
+    let elements: Vec<usize> = (0..geometry.output.channels).map(element).collect();
+    let taps: Vec<usize> = (0..size * size).collect();
+    let weight = Source {
+        values: weight,
+        columns: channels,
+        column: size * size,
+        elements: &elements,
+        taps: &taps,
+    };
+    let axes = Axes::backward(geometry);
+    let correlation = Correlation {
+        kernels,
+        source: geometry.output,
+        target: geometry.input,
+        padding: None,
+        axes: &axes,
+        panels: &LivePanels::pack(kernels, &axes, size, weight, false),
+        bias: None,
+        precision,
+    };
+    correlation.run(output_gradient)
+}
+
+/// Packed weights of the taps that are of use.
+struct LivePanels {
+    panels: Panels,
+    /// Which of the packed taps each tap of the kernel is.
+    places: Vec<Option<usize>>,
+    /// From one row of the kernel's taps to the next.
+    row: usize,
+}
+
+impl LivePanels {
+    fn pack(kernels: &Kernels, axes: &Axes, size: usize, source: Source, shallow: bool) -> Self {
+        let row = if shallow { 1 } else { size };
+        let mut places = vec![None; source.taps.len()];
+        for (rows, columns) in axes.pairs() {
+            for tap_row in &rows.taps {
+                for tap_column in &columns.taps {
+                    places[tap_row * row + tap_column] = Some(0);
+                }
+            }
+        }
+        let mut live = Vec::new();
+        for (place, &tap) in places.iter_mut().zip(source.taps) {
+            if place.is_some() {
+                *place = Some(live.len());
+                live.push(tap);
+            }
+        }
+        let panels = Panels::pack(
+            kernels,
+            Source {
+                taps: &live,
+                ..source
+            },
+        );
+        Self { panels, places, row }
+    }
+
+    fn part(&self, panel: usize, tap_row: usize, tap_column: usize) -> &[u32] {
+        let tap = self.places[tap_row * self.row + tap_column].expect("the tap is live");
+        self.panels.part(panel, tap)
+    }
+}
+
+/// `values`, and zeros up to the end of the last panel and one more panel.
+fn padded(values: &[f32], panel: usize) -> Vec<f32> {
+    let mut padded = values.to_vec();
+    padded.resize(values.len().next_multiple_of(panel), 0.0);
+    padded
+}
+
+/// Rows that are multiplied by all panels before the next ones are.
+const BLOCKS: usize = 8;
+/// Rows that a task should have, and tasks that there should be.
+const TASK_ROWS: usize = 224;
+const TASKS: usize = 8;
+
+struct Correlation<'a> {
+    kernels: &'static Kernels,
+    source: Images,
+    target: Images,
+    /// The window, where the source is to be copied with its padding.
+    padding: Option<Window>,
+    axes: &'a Axes,
+    panels: &'a LivePanels,
+    bias: Option<&'a [f32]>,
+    precision: Precision,
+}
+
+impl Correlation<'_> {
+    fn run(&self, source: &[f32]) -> Vec<f32> {
+        let mut values = vec![0.0; self.target.len()];
+        let target = Shared::new(&mut values);
+        let batch = self.source.batch;
+        let rows = batch * self.target.height * self.target.width;
+        let groups = (rows / TASK_ROWS).clamp(1, batch.max(1));
+        let group = batch.div_ceil(groups).max(1);
+        let groups = batch.div_ceil(group);
+        let panels = self.target.channels.div_ceil(self.kernels.panel);
+        let chunk = panels.div_ceil(TASKS.div_ceil(groups.max(1))).max(1);
+        let chunks = panels.div_ceil(chunk);
+        (0..groups * chunks).into_par_iter().for_each(|task| {
+            let (index, first) = (task / chunks, task % chunks * chunk);
+            let images = index * group..((index + 1) * group).min(batch);
+            let len = self.source.image_len();
+            let source = &source[images.start * len..images.end * len];
+            let panels = first..(first + chunk).min(panels);
+            self.with_elements(source, |elements, layout| {
+                for (rows, columns) in self.axes.pairs() {
+                    let class = Class { rows, columns };
+                    self.multiply(&class, elements, layout, images.clone(), panels.clone(), &target);
+                }
+            });
+        });
+        if self.precision == Precision::F16 {
+            values
+                .par_chunks_mut(1 << 14)
+                .for_each(|values| round_in_place(values, Precision::F16));
+        }
+        values
+    }
+
+    /// Calls `body` with some images as the kernels want them.
+    fn with_elements(&self, images: &[f32], body: impl FnOnce(Elements, SourceLayout)) {
+        let Images {
+            height,
+            width,
+            channels,
+            ..
+        } = self.source;
+        if let Some(window) = self.padding {
+            let layout = SourceLayout {
+                pixel: channels,
+                row: (width + 2 * window.padding) * channels,
+                image: (height + 2 * window.padding) * (width + 2 * window.padding) * channels,
+            };
+            let count = images.len() / self.source.image_len();
+            // A pair may begin with the last element.
+            let len = count * layout.image + 1;
+            return with_scratch(len, |padded| {
+                pad(images, &self.source, window.padding, padded, self.precision);
+                match self.kernels.format {
+                    Format::F32 => body(Elements::F32(padded), layout),
+                    Format::Bf16Pair => with_narrow_scratch(len, |narrowed| {
+                        narrow(padded, 1, narrowed, 1);
+                        body(Elements::Bf16(narrowed), layout);
+                    }),
+                }
+            });
+        }
+        let layout = |pixel| SourceLayout {
+            pixel,
+            row: width * pixel,
+            image: height * width * pixel,
+        };
+        match (self.kernels.format, self.precision) {
+            (Format::F32, Precision::F32) => body(Elements::F32(images), layout(channels)),
+            (Format::F32, precision) => with_scratch(images.len(), |rounded| {
+                copy_rounded(images, rounded, precision);
+                body(Elements::F32(rounded), layout(channels));
+            }),
+            (Format::Bf16Pair, _) => {
+                let pixel = channels.next_multiple_of(2);
+                with_narrow_scratch(images.len() / channels * pixel, |narrowed| {
+                    narrow(images, channels, narrowed, pixel);
+                    body(Elements::Bf16(narrowed), layout(pixel));
+                });
+            }
+        }
+    }
+
+    fn multiply<'b>(
+        &self,
+        class: &Class,
+        elements: Elements<'b>,
+        layout: SourceLayout,
+        images: std::ops::Range<usize>,
+        panels: std::ops::Range<usize>,
+        target: &'b Shared<'b>,
+    ) {
+        let taps: Vec<(usize, usize)> = (0..class.rows.taps.len())
+            .flat_map(|row| (0..class.columns.taps.len()).map(move |column| (row, column)))
+            .collect();
+        let run = self.panels.panels.run(self.kernels);
+        let zeros: Vec<u8> = vec![0; run * 4];
+        // Lives as long as what the rows borrow.
+        let zeros: &[u8] = &zeros;
+        let width = self.target.channels;
+        let per_image = class.rows.targets.len() * class.columns.targets.len();
+        let count = images.len() * per_image;
+        let place = |row: usize| {
+            let (image, position) = (row / per_image, row % per_image);
+            let across = class.columns.targets.len();
+            (image, position / across, position % across)
+        };
+        let block = BLOCKS * self.kernels.rows;
+        let mut rows = Rows::new(self.kernels, taps.len(), run);
+        let mut parts: Vec<&[u32]> = Vec::new();
+        for start in (0..count).step_by(block) {
+            rows.collect(
+                block.min(count - start),
+                width,
+                target,
+                |row| {
+                    let (image, y, x) = place(start + row);
+                    let (y, x) = (class.rows.targets[y], class.columns.targets[x]);
+                    (((images.start + image) * self.target.height + y) * self.target.width + x) * width
+                },
+                |row, tap| {
+                    let (image, y, x) = place(start + row);
+                    match (
+                        class.rows.source(y, taps[tap].0),
+                        class.columns.source(x, taps[tap].1),
+                    ) {
+                        (Some(y), Some(x)) => {
+                            elements.from(image * layout.image + y * layout.row + x * layout.pixel)
+                        }
+                        _ => zeros,
+                    }
+                },
+            );
+            for panel in panels.clone() {
+                parts.clear();
+                parts.extend(taps.iter().map(|&(row, column)| {
+                    self.panels
+                        .part(panel, class.rows.taps[row], class.columns.taps[column])
+                }));
+                let column = panel * self.kernels.panel;
+                let bias = self.bias.map(|bias| &bias[column..]);
+                let round = self.precision == Precision::Bf16;
+                // SAFETY: tasks differ in their images or in their panels, so no other writes here.
+                unsafe {
+                    rows.multiply(
+                        &parts,
+                        column,
+                        self.kernels.panel.min(width - column),
+                        bias,
+                        round,
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// Targets with the same taps.
+struct Class<'a> {
+    rows: &'a Positions,
+    columns: &'a Positions,
+}
+
+/// Elements from one pixel, row and image to the next.
+#[derive(Clone, Copy)]
+struct SourceLayout {
+    pixel: usize,
+    row: usize,
+    image: usize,
+}
+
+/// Copies images into such as have `padding` zeros at each edge, rounded to the format. What is left of
+/// the target becomes 0 as well.
+pub(super) fn pad(source: &[f32], images: &Images, padding: usize, target: &mut [f32], precision: Precision) {
+    let row = images.width * images.channels;
+    let edge = padding * images.channels;
+    let padded_row = row + 2 * edge;
+    target.fill(0.0);
+    let targets = target.chunks_exact_mut((images.height + 2 * padding) * padded_row);
+    for (target, source) in targets.zip(source.chunks_exact(images.image_len())) {
+        let rows = target[padding * padded_row..].chunks_exact_mut(padded_row);
+        for (target, source) in rows.zip(source.chunks_exact(row)) {
+            copy_rounded(source, &mut target[edge..edge + row], precision);
+        }
+    }
+}

@@ -1,0 +1,290 @@
+//! The gradient of a convolution's weight: sums of outer products over pixels. Parallel over slices of
+//! the batch, each with a sum of its own, and over parts of the weight where such sums are too large.
+
+use rayon::prelude::*;
+use std::borrow::Cow;
+use std::ops::Range;
+
+use super::axes::input;
+use super::correlate::pad;
+use super::geometry::{Geometry, Window};
+use crate::ops::microkernel::{Format, Kernels, Outer, Steps, interleave_pairs, words_of};
+use crate::ops::round::copy_rounded;
+use crate::ops::tensor::Images;
+use crate::spec::Precision;
+
+/// The gradient of the weight, `[O, I, K, K]`, from input and the output's gradient.
+pub(super) fn weight_gradient(
+    kernels: &'static Kernels,
+    geometry: &Geometry,
+    x: &[f32],
+    output_gradient: &[f32],
+    precision: Precision,
+) -> Vec<f32> {
+    let Window { size, padding, .. } = geometry.window;
+    let channels = geometry.input.channels;
+    let shallow = geometry.is_shallow();
+    let padded = shallow.then(|| {
+        let Images {
+            batch, height, width, ..
+        } = geometry.input;
+        let images = Images {
+            batch,
+            height: height + 2 * padding,
+            width: width + 2 * padding,
+            channels,
+        };
+        let mut values = vec![0.0; images.len()];
+        values
+            .par_chunks_mut(images.image_len())
+            .zip(x.par_chunks(geometry.input.image_len()))
+            .for_each(|(target, image)| pad(image, &geometry.input, padding, target, precision));
+        (images, values)
+    });
+    let (input_images, x) = match &padded {
+        Some((images, values)) => (*images, values.as_slice()),
+        None => (geometry.input, x),
+    };
+    let sums = Sums {
+        kernels,
+        geometry,
+        input: input_images,
+        // With few channels, a row of the kernel is one run of words.
+        run: if shallow { size * channels } else { channels },
+        x: &operand(kernels, x, input_images.image_len(), precision),
+        output_gradient: &operand(kernels, output_gradient, geometry.output.image_len(), precision),
+    };
+    let taps = if shallow { sums.padded_taps() } else { sums.taps() };
+    let order = |tap: usize, index: usize| {
+        if shallow {
+            // The tap is a row of the kernel.
+            index % channels * size * size + tap * size + index / channels
+        } else {
+            index * size * size + tap
+        }
+    };
+    sums.run(&taps, order)
+}
+
+/// An operand in the kernels' words: pairs of images, or rounded values.
+fn operand<'a>(
+    kernels: &Kernels,
+    values: &'a [f32],
+    image_len: usize,
+    precision: Precision,
+) -> Cow<'a, [u32]> {
+    match (kernels.format, precision) {
+        (Format::Bf16Pair, _) => interleave_pairs(values, image_len).into(),
+        (Format::F32, Precision::F32) => words_of(values).into(),
+        (Format::F32, precision) => {
+            let mut rounded = vec![0.0; values.len()];
+            rounded
+                .par_chunks_mut(1 << 14)
+                .zip(values.par_chunks(1 << 14))
+                .for_each(|(target, source)| copy_rounded(source, target, precision));
+            words_of(&rounded).to_vec().into()
+        }
+    }
+}
+
+/// A tap that meets the image, and where it does in one image.
+struct Tap {
+    tap: usize,
+    /// Steps from the first words of an image.
+    steps: Vec<Steps>,
+}
+
+struct Sums<'a> {
+    kernels: &'static Kernels,
+    geometry: &'a Geometry,
+    input: Images,
+    /// Words that a tap meets at a position.
+    run: usize,
+    x: &'a [u32],
+    output_gradient: &'a [u32],
+}
+
+/// Values that the partial sums may have together.
+const PARTIAL_VALUES: usize = 1 << 22;
+/// Tasks, where the weight is large enough for so many.
+const TASKS: usize = 16;
+/// Words of both operands that are gone through before all sums have taken them in.
+const BLOCK_WORDS: usize = 1 << 17;
+
+impl Sums<'_> {
+    /// The taps that ever meet the image.
+    fn taps(&self) -> Vec<Tap> {
+        let (input_images, output) = (self.input, self.geometry.output);
+        let window = self.geometry.window;
+        let columns: Vec<Option<(usize, usize, usize)>> = (0..window.size)
+            .map(|tap| {
+                let meets = |column: &usize| input(window, input_images.width, *column, tap).is_some();
+                let first = (0..output.width).find(meets)?;
+                let last = (0..output.width).rfind(meets)?;
+                Some((
+                    first,
+                    input(window, input_images.width, first, tap)?,
+                    last + 1 - first,
+                ))
+            })
+            .collect();
+        let mut taps = Vec::new();
+        for tap_row in 0..window.size {
+            for (tap_column, columns) in columns.iter().enumerate() {
+                let Some((first, pixel, len)) = *columns else {
+                    continue;
+                };
+                let steps: Vec<Steps> = (0..output.height)
+                    .filter_map(|row| {
+                        let y = input(window, input_images.height, row, tap_row)?;
+                        Some(Steps {
+                            left: (y * input_images.width + pixel) * input_images.channels,
+                            right: (row * output.width + first) * output.channels,
+                            len,
+                        })
+                    })
+                    .collect();
+                if !steps.is_empty() {
+                    let tap = tap_row * window.size + tap_column;
+                    taps.push(Tap { tap, steps });
+                }
+            }
+        }
+        taps
+    }
+
+    /// Rows of the kernel over padded images.
+    fn padded_taps(&self) -> Vec<Tap> {
+        let (images, output) = (self.input, self.geometry.output);
+        let Window { size, stride, .. } = self.geometry.window;
+        let tap = |tap: usize| Tap {
+            tap,
+            steps: (0..output.height)
+                .map(|row| Steps {
+                    left: (row * stride + tap) * images.width * images.channels,
+                    right: row * output.width * output.channels,
+                    len: output.width,
+                })
+                .collect(),
+        };
+        (0..size).map(tap).collect()
+    }
+
+    /// All sums, as the weight's gradient: `order(tap, word)` is a value's place within an output.
+    fn run(&self, taps: &[Tap], order: impl Fn(usize, usize) -> usize + Sync) -> Vec<f32> {
+        let outputs = self.geometry.output.channels;
+        let images = self.x.len() / self.input.image_len();
+        let per_tap = self.run * outputs;
+        let affordable = (PARTIAL_VALUES / (taps.len() * per_tap).max(1)).clamp(1, TASKS);
+        let slice = images.div_ceil(1 << affordable.ilog2()).max(1);
+        let slices = images.div_ceil(slice);
+        let parts = self.parts(taps.len(), TASKS.div_ceil(slices.max(1)));
+
+        let tasks: Vec<(&Part, usize)> = parts
+            .iter()
+            .flat_map(|part| (0..slices).map(move |slice| (part, slice)))
+            .collect();
+        let partial_sums: Vec<Vec<f32>> = tasks
+            .into_par_iter()
+            .map(|(part, index)| {
+                let images = index * slice..((index + 1) * slice).min(images);
+                self.partial(part, &taps[part.taps.clone()], images)
+            })
+            .collect();
+
+        let values = self.geometry.weight_len() / outputs;
+        let mut gradient = vec![0.0; values * outputs];
+        // Outputs side by side in the sums share a line of the cache.
+        gradient
+            .par_chunks_mut(OUTPUTS * values)
+            .enumerate()
+            .for_each(|(block, gradient)| {
+                let first = block * OUTPUTS;
+                let count = gradient.len() / values;
+                for (part, sums) in parts.iter().zip(partial_sums.chunks(slices.max(1))) {
+                    for word in part.words.clone() {
+                        for (index, tap) in taps[part.taps.clone()].iter().enumerate() {
+                            let row = index * part.words.len() + word - part.words.start;
+                            let mut sum = [0.0; OUTPUTS];
+                            for partial in sums {
+                                let values = &partial[row * outputs + first..][..count];
+                                for (sum, value) in sum.iter_mut().zip(values) {
+                                    *sum += value;
+                                }
+                            }
+                            let place = order(tap.tap, word);
+                            for (output, sum) in sum[..count].iter().enumerate() {
+                                gradient[output * values + place] = *sum;
+                            }
+                        }
+                    }
+                }
+            });
+        gradient
+    }
+
+    /// The weight cut into so many parts, if it is large enough.
+    fn parts(&self, taps: usize, count: usize) -> Vec<Part> {
+        let whole = |words: Range<usize>, taps: Range<usize>| Part { taps, words };
+        if count <= 1 {
+            return vec![whole(0..self.run, 0..taps)];
+        }
+        let blocks = count.div_ceil(taps.max(1));
+        let block = self
+            .run
+            .div_ceil(blocks)
+            .next_multiple_of(self.kernels.outer_rows);
+        (0..taps)
+            .flat_map(|tap| {
+                let starts = (0..self.run).step_by(block);
+                starts.map(move |start| whole(start..(start + block).min(self.run), tap..tap + 1))
+            })
+            .collect()
+    }
+
+    /// The sums over some images, `[taps][words][O]`.
+    fn partial(&self, part: &Part, taps: &[Tap], images: Range<usize>) -> Vec<f32> {
+        let (left_image, right_image) = (self.input.image_len(), self.geometry.output.image_len());
+        let outer = Outer {
+            kernels: self.kernels,
+            left: self.x,
+            left_stride: self.geometry.window.stride * self.input.channels,
+            right: self.output_gradient,
+            right_stride: self.geometry.output.channels,
+        };
+        let outputs = self.geometry.output.channels;
+        let mut sums = vec![0.0; taps.len() * part.words.len() * outputs];
+        let block = (BLOCK_WORDS / (left_image + right_image)).max(1);
+        let mut steps = Vec::new();
+        for first in images.clone().step_by(block) {
+            let images = first..(first + block).min(images.end);
+            for (tap, sums) in taps.iter().zip(sums.chunks_exact_mut(part.words.len() * outputs)) {
+                steps.clear();
+                for image in images.clone() {
+                    for of_image in &tap.steps {
+                        let next = Steps {
+                            left: of_image.left + image * left_image + part.words.start,
+                            right: of_image.right + image * right_image,
+                            len: of_image.len,
+                        };
+                        match steps.last_mut() {
+                            Some(last) if outer.continues(last, &next) => last.len += next.len,
+                            _ => steps.push(next),
+                        }
+                    }
+                }
+                outer.add(&steps, part.words.len(), outputs, sums);
+            }
+        }
+        sums
+    }
+}
+
+/// Outputs whose sums are put in their places together.
+const OUTPUTS: usize = 16;
+
+/// A part of the weight: of some of the live taps some words.
+struct Part {
+    taps: Range<usize>,
+    words: Range<usize>,
+}

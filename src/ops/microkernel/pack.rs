@@ -1,0 +1,168 @@
+//! Operands as the tiles read them.
+
+use rayon::prelude::*;
+
+use super::{Format, Kernels};
+use crate::ops::round::bf16_bits;
+
+/// Where the elements of a right factor lie: element `e` of tap `t` in column `c` is
+/// `values[c * column + elements[e] + taps[t]]`.
+#[derive(Clone, Copy)]
+pub(in crate::ops) struct Source<'a> {
+    pub values: &'a [f32],
+    pub columns: usize,
+    /// From one column to the next.
+    pub column: usize,
+    pub elements: &'a [usize],
+    pub taps: &'a [usize],
+}
+
+/// A right factor, cut into panels of columns that lie in memory as a tile reads them:
+/// `[panel][tap][word][lane]`. Missing lanes and elements are 0.
+pub(in crate::ops) struct Panels {
+    words: Vec<u32>,
+    taps: usize,
+    /// Words of one tap of one panel.
+    part: usize,
+}
+
+impl Panels {
+    /// Packs a right factor, narrowed if that is the kernels' format.
+    pub fn pack(kernels: &Kernels, source: Source) -> Self {
+        let run = kernels.format.words(source.elements.len());
+        let part = run * kernels.panel;
+        let taps = source.taps.len();
+        let panels = source.columns.div_ceil(kernels.panel);
+        let mut words = vec![0u32; panels * taps * part];
+        words
+            .par_chunks_mut((taps * part).max(1))
+            .enumerate()
+            .for_each(|(panel, words)| pack_panel(kernels, &source, panel * kernels.panel, words));
+        Self { words, taps, part }
+    }
+
+    /// The words of one tap of one panel.
+    pub fn part(&self, panel: usize, tap: usize) -> &[u32] {
+        &self.words[(panel * self.taps + tap) * self.part..][..self.part]
+    }
+
+    /// Words of the run of each tap.
+    pub fn run(&self, kernels: &Kernels) -> usize {
+        self.part / kernels.panel
+    }
+}
+
+/// Elements of a run that are packed together, so that each column is read in one piece.
+const BLOCK: usize = 16;
+/// Values of a column that are worth copying for the sake of a block.
+const STAGED: usize = 1024;
+
+fn pack_panel(kernels: &Kernels, source: &Source, first: usize, words: &mut [u32]) {
+    let lanes = kernels.panel.min(source.columns - first);
+    let part = words.len() / source.taps.len().max(1);
+    let (low, high) = (
+        source.taps.iter().min().copied().unwrap_or(0),
+        source.taps.iter().max().copied().unwrap_or(0),
+    );
+    let mut staged = Vec::new();
+    for (block, elements) in source.elements.chunks(BLOCK).enumerate() {
+        let lowest = elements.iter().min().copied().unwrap_or(0) + low;
+        let extent = elements.iter().max().copied().unwrap_or(0) + high + 1 - lowest;
+        // Columns far apart would push each other out of the cache: they are copied side by side.
+        let stage = extent <= STAGED && source.column > extent;
+        let (values, column, origin) = if stage {
+            staged.clear();
+            for lane in 0..lanes {
+                let start = (first + lane) * source.column + lowest;
+                staged.extend_from_slice(&source.values[start..start + extent]);
+            }
+            (staged.as_slice(), extent, lowest)
+        } else {
+            (&source.values[first * source.column..], source.column, 0)
+        };
+        let per_word = kernels.format.elements();
+        for (tap, &offset) in source.taps.iter().enumerate() {
+            let words = &mut words[tap * part + block * (BLOCK / per_word) * kernels.panel..];
+            for (pair, words) in elements
+                .chunks(per_word)
+                .zip(words.chunks_exact_mut(kernels.panel))
+            {
+                let start = pair[0] + offset - origin;
+                match kernels.format {
+                    Format::F32 => {
+                        for (lane, word) in words[..lanes].iter_mut().enumerate() {
+                            *word = values[start + lane * column].to_bits();
+                        }
+                    }
+                    Format::Bf16Pair => {
+                        let second = pair.get(1).map(|element| element + offset - origin);
+                        for (lane, word) in words[..lanes].iter_mut().enumerate() {
+                            let low = bf16_bits(values[start + lane * column]);
+                            let high = second.map_or(0, |second| bf16_bits(values[second + lane * column]));
+                            *word = u32::from(low) | u32::from(high) << 16;
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Rows of a left factor, as the kernels' format wants them.
+#[derive(Clone, Copy)]
+pub(in crate::ops) enum Elements<'a> {
+    F32(&'a [f32]),
+    Bf16(&'a [u16]),
+}
+
+impl<'a> Elements<'a> {
+    /// The memory from an element on.
+    pub fn from(self, element: usize) -> &'a [u8] {
+        match self {
+            Self::F32(values) => bytes(&values[element..]),
+            Self::Bf16(values) => bytes(&values[element..]),
+        }
+    }
+}
+
+/// The bits of f32 values.
+pub(in crate::ops) fn words_of(values: &[f32]) -> &[u32] {
+    // SAFETY: both are 32 bits wide, and any bits make a u32.
+    unsafe { std::slice::from_raw_parts(values.as_ptr().cast(), values.len()) }
+}
+
+fn bytes<T: Copy>(values: &[T]) -> &[u8] {
+    // SAFETY: numbers without padding are plain bytes.
+    unsafe { std::slice::from_raw_parts(values.as_ptr().cast(), size_of_val(values)) }
+}
+
+/// Writes rows of `from` values each to rows of `to` bf16 values, at least as many; the rest is 0.
+pub(in crate::ops) fn narrow(values: &[f32], from: usize, target: &mut [u16], to: usize) {
+    for (row, target) in values.chunks_exact(from).zip(target.chunks_exact_mut(to)) {
+        for (target, &value) in target.iter_mut().zip(row) {
+            *target = bf16_bits(value);
+        }
+        target[from..].fill(0);
+    }
+}
+
+/// Words that pair the values of two images at the same place: `[images / 2][image]`, the last one's
+/// partner 0 where their number is odd.
+pub(in crate::ops) fn interleave_pairs(images: &[f32], image_len: usize) -> Vec<u32> {
+    let mut words = vec![0u32; images.len().div_ceil(2 * image_len.max(1)) * image_len];
+    words
+        .par_chunks_mut(image_len.max(1))
+        .zip(images.par_chunks(2 * image_len.max(1)))
+        .for_each(|(words, pair)| {
+            let (first, second) = pair.split_at(image_len);
+            if second.is_empty() {
+                for (word, &first) in words.iter_mut().zip(first) {
+                    *word = u32::from(bf16_bits(first));
+                }
+            }
+            for ((word, &first), &second) in words.iter_mut().zip(first).zip(second) {
+                *word = u32::from(bf16_bits(first)) | u32::from(bf16_bits(second)) << 16;
+            }
+        });
+    words
+}

@@ -1,0 +1,171 @@
+//! Register tiles: small blocks of a product whose sums stay in registers from the first summand to
+//! the last.
+
+use super::vector::Vector;
+
+/// Lanes of the widest vector.
+const MAX_LANES: usize = 16;
+
+/// A block of rows times a packed panel. Row `r` is the concatenation of one run of words for each
+/// tap, found anywhere in memory.
+#[derive(Clone, Copy)]
+pub(super) struct RowsTile {
+    /// Where each run begins: `[taps][rows]`.
+    pub sources: *const *const u8,
+    pub taps: usize,
+    /// Words of each run.
+    pub run: usize,
+    /// Where the panel's part for each tap begins: `[taps]`, each `[run][stride]` words.
+    pub panels: *const *const u32,
+    /// Words from one row of the panel to the next.
+    pub stride: usize,
+    /// Where each row's sums go: `[rows]`.
+    pub targets: *const *mut f32,
+    /// Lanes that are stored.
+    pub width: usize,
+    /// What the sums begin with: as many as the tile has lanes, or null for 0.
+    pub bias: *const f32,
+    /// Whether the sums are rounded to bf16.
+    pub round: bool,
+}
+
+/// # Safety
+/// That of [`Vector`]: `tile` describes `ROWS` rows and at most `VECTORS` vectors of lanes.
+#[inline(always)]
+pub(super) unsafe fn rows_tile<V: Vector, const ROWS: usize, const VECTORS: usize>(tile: &RowsTile) {
+    // SAFETY: the caller's.
+    unsafe {
+        let mut sums = [[V::zero(); VECTORS]; ROWS];
+        if !tile.bias.is_null() {
+            for row in &mut sums {
+                for (vector, sums) in row.iter_mut().enumerate() {
+                    *sums = V::load(tile.bias.add(vector * V::LANES));
+                }
+            }
+        }
+        for tap in 0..tile.taps {
+            let mut panel = *tile.panels.add(tap);
+            let mut rows = [std::ptr::null::<u32>(); ROWS];
+            for (row, source) in rows.iter_mut().enumerate() {
+                *source = (*tile.sources.add(tap * ROWS + row)).cast();
+            }
+            for index in 0..tile.run {
+                let mut right = [V::words(panel); VECTORS];
+                for (vector, right) in right.iter_mut().enumerate().skip(1) {
+                    *right = V::words(panel.add(vector * V::LANES));
+                }
+                for (source, sums) in rows.iter().zip(&mut sums) {
+                    let left = V::splat(source.add(index));
+                    for (sums, &right) in sums.iter_mut().zip(&right) {
+                        *sums = V::add_products(*sums, left, right);
+                    }
+                }
+                panel = panel.add(tile.stride);
+            }
+        }
+        // Only loops that are wholly unrolled may touch the sums, or they would live in memory.
+        let mut finished = [[[0.0f32; MAX_LANES]; VECTORS]; ROWS];
+        for (finished, sums) in finished.iter_mut().zip(&sums) {
+            for (finished, &sums) in finished.iter_mut().zip(sums) {
+                V::store(finished.as_mut_ptr(), sums);
+            }
+        }
+        for (row, finished) in finished.iter().enumerate() {
+            let target = *tile.targets.add(row);
+            for (vector, finished) in finished.iter().enumerate() {
+                let sums = V::load(finished.as_ptr());
+                let sums = if tile.round { V::round_bf16(sums) } else { sums };
+                let start = vector * V::LANES;
+                if start + V::LANES <= tile.width {
+                    V::store(target.add(start), sums);
+                } else if start < tile.width {
+                    V::store_some(target.add(start), sums, tile.width - start);
+                }
+            }
+        }
+    }
+}
+
+/// Steps that follow each other at fixed distances.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Segment {
+    /// The first step's words of the left operand.
+    pub left: *const u32,
+    /// And of the right one.
+    pub right: *const u32,
+    /// How many steps.
+    pub len: usize,
+}
+
+/// A block of a sum of outer products: the left words of each step, broadcast, times its right words.
+#[derive(Clone, Copy)]
+pub(super) struct OuterTile {
+    pub segments: *const Segment,
+    pub segment_count: usize,
+    /// Words from one step to the next.
+    pub left_stride: usize,
+    pub right_stride: usize,
+    /// Words to add to every segment's addresses.
+    pub left_offset: usize,
+    pub right_offset: usize,
+    /// What the sums are added to: rows of `target_stride` values.
+    pub target: *mut f32,
+    pub target_stride: usize,
+    /// Lanes that exist.
+    pub width: usize,
+}
+
+/// # Safety
+/// That of [`Vector`]: every step has `ROWS` left and `tile.width` right words, and `tile.width` is
+/// that of the tile, unless `PARTIAL`: then it may be less.
+#[inline(always)]
+pub(super) unsafe fn outer_tile<V: Vector, const ROWS: usize, const VECTORS: usize, const PARTIAL: bool>(
+    tile: &OuterTile,
+) {
+    // SAFETY: the caller's.
+    unsafe {
+        let mut len = [V::LANES; VECTORS];
+        if PARTIAL {
+            for (vector, len) in len.iter_mut().enumerate() {
+                *len = tile.width.saturating_sub(vector * V::LANES).min(V::LANES);
+            }
+        }
+        let mut sums = [[V::zero(); VECTORS]; ROWS];
+        for index in 0..tile.segment_count {
+            let segment = &*tile.segments.add(index);
+            let mut left = segment.left.add(tile.left_offset);
+            let mut right = segment.right.add(tile.right_offset);
+            for _ in 0..segment.len {
+                let mut words = [V::words_some(right, 0); VECTORS];
+                for (vector, words) in words.iter_mut().enumerate() {
+                    let source = right.add(vector * V::LANES);
+                    *words = if PARTIAL {
+                        V::words_some(source, len[vector])
+                    } else {
+                        V::words(source)
+                    };
+                }
+                for (row, sums) in sums.iter_mut().enumerate() {
+                    let left = V::splat(left.add(row));
+                    for (sums, &right) in sums.iter_mut().zip(&words) {
+                        *sums = V::add_products(*sums, left, right);
+                    }
+                }
+                left = left.wrapping_add(tile.left_stride);
+                right = right.wrapping_add(tile.right_stride);
+            }
+        }
+        for (row, sums) in sums.iter().enumerate() {
+            let target = tile.target.add(row * tile.target_stride);
+            for (vector, &sums) in sums.iter().enumerate() {
+                let target = target.wrapping_add(vector * V::LANES);
+                if PARTIAL {
+                    let old = V::load_some(target, len[vector]);
+                    V::store_some(target, V::add(old, sums), len[vector]);
+                } else {
+                    V::store(target, V::add(V::load(target), sums));
+                }
+            }
+        }
+    }
+}

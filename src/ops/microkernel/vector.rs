@@ -1,0 +1,121 @@
+//! Vectors that a register tile is made of.
+
+/// The vectors of one instruction set, and what an operand's 32-bit word holds: one f32, or a pair of
+/// bf16 values whose two products are added to the same sum.
+///
+/// # Safety
+/// The methods may only be called where the processor has the instruction set, and with pointers to
+/// as many elements as they read or write. Pointers need not be aligned.
+pub(super) trait Vector {
+    /// Sums, and words, of a vector.
+    const LANES: usize;
+    /// Running sums, one a lane.
+    type Sums: Copy;
+    /// Operands, one word a lane.
+    type Words: Copy;
+
+    unsafe fn zero() -> Self::Sums;
+    unsafe fn load(source: *const f32) -> Self::Sums;
+    /// The first `len` lanes; the others are 0.
+    unsafe fn load_some(source: *const f32, len: usize) -> Self::Sums;
+    unsafe fn store(target: *mut f32, sums: Self::Sums);
+    /// The first `len` lanes.
+    unsafe fn store_some(target: *mut f32, sums: Self::Sums, len: usize);
+    unsafe fn words(source: *const u32) -> Self::Words;
+    /// The first `len` lanes; the others are 0.
+    unsafe fn words_some(source: *const u32, len: usize) -> Self::Words;
+    /// The same word in every lane.
+    unsafe fn splat(source: *const u32) -> Self::Words;
+    unsafe fn add(left: Self::Sums, right: Self::Sums) -> Self::Sums;
+    unsafe fn add_products(sums: Self::Sums, left: Self::Words, right: Self::Words) -> Self::Sums;
+    /// To the nearest bf16 values, ties to even.
+    unsafe fn round_bf16(sums: Self::Sums) -> Self::Sums;
+}
+
+/// Plain arrays, for any processor.
+pub(super) struct Portable;
+
+impl Vector for Portable {
+    const LANES: usize = 8;
+    type Sums = [f32; 8];
+    type Words = [f32; 8];
+
+    #[inline(always)]
+    unsafe fn zero() -> [f32; 8] {
+        [0.0; 8]
+    }
+
+    #[inline(always)]
+    unsafe fn load(source: *const f32) -> [f32; 8] {
+        // SAFETY: the caller's.
+        unsafe { source.cast::<[f32; 8]>().read_unaligned() }
+    }
+
+    #[inline(always)]
+    unsafe fn load_some(source: *const f32, len: usize) -> [f32; 8] {
+        let mut lanes = [0.0; 8];
+        for (index, lane) in lanes.iter_mut().enumerate().take(len) {
+            // SAFETY: the caller's.
+            *lane = unsafe { source.add(index).read_unaligned() };
+        }
+        lanes
+    }
+
+    #[inline(always)]
+    unsafe fn store(target: *mut f32, sums: [f32; 8]) {
+        // SAFETY: the caller's.
+        unsafe { target.cast::<[f32; 8]>().write_unaligned(sums) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_some(target: *mut f32, sums: [f32; 8], len: usize) {
+        for (index, &sum) in sums.iter().enumerate().take(len) {
+            // SAFETY: the caller's.
+            unsafe { target.add(index).write_unaligned(sum) }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn words(source: *const u32) -> [f32; 8] {
+        // SAFETY: the caller's.
+        unsafe { Self::load(source.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn words_some(source: *const u32, len: usize) -> [f32; 8] {
+        // SAFETY: the caller's.
+        unsafe { Self::load_some(source.cast(), len) }
+    }
+
+    #[inline(always)]
+    unsafe fn splat(source: *const u32) -> [f32; 8] {
+        // SAFETY: the caller's.
+        [unsafe { source.cast::<f32>().read_unaligned() }; 8]
+    }
+
+    #[inline(always)]
+    unsafe fn add(mut left: [f32; 8], right: [f32; 8]) -> [f32; 8] {
+        left.iter_mut()
+            .zip(right)
+            .for_each(|(left, right)| *left += right);
+        left
+    }
+
+    #[inline(always)]
+    unsafe fn add_products(mut sums: [f32; 8], left: [f32; 8], right: [f32; 8]) -> [f32; 8] {
+        for ((sum, left), right) in sums.iter_mut().zip(left).zip(right) {
+            // Elsewhere a fused operation may be a call into the C library.
+            *sum = if cfg!(target_arch = "aarch64") {
+                left.mul_add(right, *sum)
+            } else {
+                left * right + *sum
+            };
+        }
+        sums
+    }
+
+    #[inline(always)]
+    unsafe fn round_bf16(sums: [f32; 8]) -> [f32; 8] {
+        sums.map(crate::ops::round::round_bf16)
+    }
+}
