@@ -6,6 +6,7 @@ mod depthwise;
 mod geometry;
 mod groups;
 mod weight_gradient;
+mod winograd;
 
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
 

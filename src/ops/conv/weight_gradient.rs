@@ -192,35 +192,15 @@ impl Sums<'_> {
             })
             .collect();
 
-        let values = self.geometry.weight_len() / outputs;
-        let mut gradient = vec![0.0; values * outputs];
-        // Outputs side by side in the sums share a line of the cache.
-        gradient
-            .par_chunks_mut(OUTPUTS * values)
-            .enumerate()
-            .for_each(|(block, gradient)| {
-                let first = block * OUTPUTS;
-                let count = gradient.len() / values;
-                for (part, sums) in parts.iter().zip(partial_sums.chunks(slices.max(1))) {
-                    for word in part.words.clone() {
-                        for (index, tap) in taps[part.taps.clone()].iter().enumerate() {
-                            let row = index * part.words.len() + word - part.words.start;
-                            let mut sum = [0.0; OUTPUTS];
-                            for partial in sums {
-                                let values = &partial[row * outputs + first..][..count];
-                                for (sum, value) in sum.iter_mut().zip(values) {
-                                    *sum += value;
-                                }
-                            }
-                            let place = order(tap.tap, word);
-                            for (output, sum) in sum[..count].iter().enumerate() {
-                                gradient[output * values + place] = *sum;
-                            }
-                        }
-                    }
-                }
-            });
-        gradient
+        let partial_sums = parts.into_iter().zip(partial_sums.chunks(slices.max(1)));
+        let parts: Vec<PartialSums> = partial_sums
+            .map(|(part, sums)| PartialSums {
+                taps: taps[part.taps].iter().map(|tap| tap.tap).collect(),
+                words: part.words,
+                sums,
+            })
+            .collect();
+        assemble(&parts, self.geometry.weight_len(), outputs, order)
     }
 
     /// The weight cut into so many parts, if it is large enough.
@@ -280,11 +260,56 @@ impl Sums<'_> {
     }
 }
 
-/// Outputs whose sums are put in their places together.
-const OUTPUTS: usize = 16;
-
 /// A part of the weight: of some of the live taps some words.
 struct Part {
     taps: Range<usize>,
     words: Range<usize>,
+}
+
+/// Sums of some taps and words, `[taps][words][O]`, of all slices of the batch.
+pub(super) struct PartialSums<'a> {
+    pub taps: Vec<usize>,
+    pub words: Range<usize>,
+    pub sums: &'a [Vec<f32>],
+}
+
+/// Outputs whose sums are put in their places together: such as share a line of the cache.
+const OUTPUTS: usize = 16;
+
+/// The weight's gradient, outputs first, from its parts: `order(tap, word)` is a value's place within
+/// an output.
+pub(super) fn assemble(
+    parts: &[PartialSums],
+    len: usize,
+    outputs: usize,
+    order: impl Fn(usize, usize) -> usize + Sync,
+) -> Vec<f32> {
+    let per_output = len / outputs;
+    let mut gradient = vec![0.0; len];
+    gradient
+        .par_chunks_mut(OUTPUTS * per_output)
+        .enumerate()
+        .for_each(|(block, gradient)| {
+            let first = block * OUTPUTS;
+            let count = gradient.len() / per_output;
+            for part in parts {
+                for (index, word) in part.words.clone().enumerate() {
+                    for (tap_index, &tap) in part.taps.iter().enumerate() {
+                        let row = tap_index * part.words.len() + index;
+                        let mut sums = [0.0; OUTPUTS];
+                        for partial in part.sums {
+                            let values = &partial[row * outputs + first..][..count];
+                            for (sum, value) in sums.iter_mut().zip(values) {
+                                *sum += value;
+                            }
+                        }
+                        let place = order(tap, word);
+                        for (output, sum) in sums[..count].iter().enumerate() {
+                            gradient[output * per_output + place] = *sum;
+                        }
+                    }
+                }
+            }
+        });
+    gradient
 }

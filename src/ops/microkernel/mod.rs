@@ -10,6 +10,7 @@
 
 mod pack;
 mod tiles;
+mod transforms;
 mod vector;
 #[cfg(target_arch = "x86_64")]
 mod x86;
@@ -18,6 +19,7 @@ use std::marker::PhantomData;
 
 pub(super) use pack::{Elements, Panels, Source, interleave_pairs, narrow, words_of};
 use tiles::{OuterTile, RowsTile, Segment, outer_tile, rows_tile};
+use transforms::TileTransform;
 use vector::{Portable, Vector};
 
 use crate::spec::Precision;
@@ -59,6 +61,22 @@ pub(super) struct Kernels {
     pub outer_rows: usize,
     rows_tile: unsafe fn(usize, &RowsTile),
     outer_tile: unsafe fn(usize, &OuterTile),
+    transform: unsafe fn(Transform, &TileTransform),
+}
+
+/// A transform of Winograd's minimal filtering, from tiles of so many elements to tiles of so many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Transform {
+    /// Pixels, 6x6 to 6x6.
+    Pixels,
+    /// Products, 6x6 to 4x4 pixels of the result.
+    Products,
+    /// Gradients of the result, 4x4 to 6x6 gradients of products.
+    Gradients,
+    /// Weights, 3x3 to 6x6.
+    Weights,
+    /// Gradients of transformed weights, 6x6 to 3x3.
+    WeightGradients,
 }
 
 impl Kernels {
@@ -118,6 +136,20 @@ macro_rules! kernels {
                 unsafe { outer_tile::<$vector, ROWS, VECTORS, PARTIAL>(tile) }
             }
 
+            $(#[$feature])?
+            pub(super) unsafe fn transform(transform: Transform, tile: &TileTransform) {
+                // SAFETY: the caller's.
+                unsafe {
+                    match transform {
+                        Transform::Pixels => transforms::pixels::<$vector>(tile),
+                        Transform::Products => transforms::products::<$vector>(tile),
+                        Transform::Gradients => transforms::gradients::<$vector>(tile),
+                        Transform::Weights => transforms::weights::<$vector>(tile),
+                        Transform::WeightGradients => transforms::weight_gradients::<$vector>(tile),
+                    }
+                }
+            }
+
             pub(super) unsafe fn rows(rows: usize, tile: &RowsTile) {
                 // SAFETY: the caller's.
                 unsafe {
@@ -143,6 +175,7 @@ macro_rules! kernels {
         }
 
         static $kernels: Kernels = Kernels {
+            transform: $module::transform,
             name: $name,
             format: $format,
             rows: $rows,
@@ -174,6 +207,65 @@ kernels!(
     #[target_feature(enable = "avx512f,avx512bf16")]
     rows: 14 of [1 2 3 4 5 6 7 8 9 10 11 12 13 14], outer: 8 of [1 2 3 4 5 6 7 8]
 );
+
+/// A tile whose elements are rows of channels, to be transformed.
+pub(super) struct Tile<'a> {
+    sources: [*const f32; 36],
+    source_count: usize,
+    life: PhantomData<&'a [f32]>,
+    channels: usize,
+}
+
+impl<'a> Tile<'a> {
+    /// A tile whose `count` elements begin at `element(index)`.
+    pub fn new(channels: usize, count: usize, element: impl Fn(usize) -> &'a [f32]) -> Self {
+        let mut sources = [std::ptr::null(); 36];
+        for (index, source) in sources[..count].iter_mut().enumerate() {
+            let values = element(index);
+            assert!(values.len() >= channels, "{channels} channels");
+            *source = values.as_ptr();
+        }
+        Self {
+            sources,
+            source_count: count,
+            life: PhantomData,
+            channels,
+        }
+    }
+
+    /// Writes the transform's element `index` of `count` to `target` from `place(index)`, unless that
+    /// is `None`, with `bias` added.
+    ///
+    /// # Safety
+    /// Nobody else reads or writes these places at the same time, and they do not overlap.
+    pub unsafe fn transform(
+        &self,
+        kernels: &Kernels,
+        transform: Transform,
+        target: &Shared,
+        count: usize,
+        place: impl Fn(usize) -> Option<usize>,
+        bias: Option<&[f32]>,
+    ) {
+        assert!(bias.is_none_or(|bias| bias.len() >= self.channels));
+        let mut targets = [std::ptr::null_mut(); 36];
+        for (index, element) in targets[..count].iter_mut().enumerate() {
+            *element = match place(index) {
+                Some(start) => target.address(start, self.channels),
+                None => std::ptr::null_mut(),
+            };
+        }
+        let tile = TileTransform {
+            sources: &self.sources[..self.source_count],
+            targets: &targets[..count],
+            channels: self.channels,
+            bias: bias.map_or(std::ptr::null(), <[f32]>::as_ptr),
+        };
+        // SAFETY: `available` only gives kernels that the processor can run; sources, bias and targets
+        // have as many values as there are channels; that nobody else uses the targets is the caller's.
+        unsafe { (kernels.transform)(transform, &tile) };
+    }
+}
 
 /// A slice that several threads write to, each to its own part.
 pub(super) struct Shared<'a> {

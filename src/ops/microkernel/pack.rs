@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::{Format, Kernels};
+use super::{Format, Kernels, Shared, Tile, Transform};
 use crate::ops::round::bf16_bits;
 
 /// Where the elements of a right factor lie: element `e` of tap `t` in column `c` is
@@ -44,6 +44,31 @@ impl Panels {
     /// The words of one tap of one panel.
     pub fn part(&self, panel: usize, tap: usize) -> &[u32] {
         &self.words[(panel * self.taps + tap) * self.part..][..self.part]
+    }
+
+    /// The transforms of weights of 3x3 taps of f32: 36 taps in place of 9.
+    pub fn winograd(self, kernels: &Kernels) -> Self {
+        assert!(self.taps == 9 && kernels.format == Format::F32, "9 taps of f32");
+        let (part, lanes) = (self.part, kernels.panel);
+        let mut words = vec![0u32; self.words.len() * 4];
+        let shared = Shared::new(values_of_mut(&mut words));
+        let values = values_of(&self.words);
+        let panels = values.len() / (9 * part).max(1);
+        (0..panels * part / lanes)
+            .into_par_iter()
+            .with_min_len(64)
+            .for_each(|row| {
+                let (panel, row) = (row / (part / lanes), row % (part / lanes));
+                let tile = Tile::new(lanes, 9, |tap| &values[(panel * 9 + tap) * part + row * lanes..]);
+                let place = |tap| Some((panel * 36 + tap) * part + row * lanes);
+                // SAFETY: the places differ from those of any other row and panel.
+                unsafe { tile.transform(kernels, Transform::Weights, &shared, 36, place, None) };
+            });
+        Self {
+            words,
+            taps: 36,
+            part,
+        }
     }
 
     /// Words of the run of each tap.
@@ -129,6 +154,16 @@ impl<'a> Elements<'a> {
 pub(in crate::ops) fn words_of(values: &[f32]) -> &[u32] {
     // SAFETY: both are 32 bits wide, and any bits make a u32.
     unsafe { std::slice::from_raw_parts(values.as_ptr().cast(), values.len()) }
+}
+
+fn values_of(words: &[u32]) -> &[f32] {
+    // SAFETY: both are 32 bits wide, and any bits make an f32.
+    unsafe { std::slice::from_raw_parts(words.as_ptr().cast(), words.len()) }
+}
+
+fn values_of_mut(words: &mut [u32]) -> &mut [f32] {
+    // SAFETY: both are 32 bits wide, and any bits make either.
+    unsafe { std::slice::from_raw_parts_mut(words.as_mut_ptr().cast(), words.len()) }
 }
 
 fn bytes<T: Copy>(values: &[T]) -> &[u8] {

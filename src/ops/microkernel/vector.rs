@@ -27,6 +27,8 @@ pub(super) trait Vector {
     /// The same word in every lane.
     unsafe fn splat(source: *const u32) -> Self::Words;
     unsafe fn add(left: Self::Sums, right: Self::Sums) -> Self::Sums;
+    /// `sums + factor * values`.
+    unsafe fn add_scaled(sums: Self::Sums, factor: f32, values: Self::Sums) -> Self::Sums;
     unsafe fn add_products(sums: Self::Sums, left: Self::Words, right: Self::Words) -> Self::Sums;
     /// To the nearest bf16 values, ties to even.
     unsafe fn round_bf16(sums: Self::Sums) -> Self::Sums;
@@ -99,6 +101,12 @@ impl Vector for Portable {
             .zip(right)
             .for_each(|(left, right)| *left += right);
         left
+    }
+
+    #[inline(always)]
+    unsafe fn add_scaled(sums: [f32; 8], factor: f32, values: [f32; 8]) -> [f32; 8] {
+        // SAFETY: the caller's.
+        unsafe { Self::add_products(sums, [factor; 8], values) }
     }
 
     #[inline(always)]

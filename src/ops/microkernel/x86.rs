@@ -74,6 +74,11 @@ impl Vector for Avx2 {
     }
 
     #[inline(always)]
+    unsafe fn add_scaled(sums: __m256, factor: f32, values: __m256) -> __m256 {
+        unsafe { _mm256_fmadd_ps(_mm256_set1_ps(factor), values, sums) }
+    }
+
+    #[inline(always)]
     unsafe fn add_products(sums: __m256, left: __m256, right: __m256) -> __m256 {
         unsafe { _mm256_fmadd_ps(left, right, sums) }
     }
@@ -162,6 +167,11 @@ macro_rules! avx512 {
             #[inline(always)]
             unsafe fn add(left: __m512, right: __m512) -> __m512 {
                 unsafe { _mm512_add_ps(left, right) }
+            }
+
+            #[inline(always)]
+            unsafe fn add_scaled(sums: __m512, factor: f32, values: __m512) -> __m512 {
+                unsafe { _mm512_fmadd_ps(_mm512_set1_ps(factor), values, sums) }
             }
 
             #[inline(always)]

@@ -1,0 +1,423 @@
+//! Convolutions of 3x3 taps and stride 1 in f32 by Winograd's minimal filtering F(4x4, 3x3): tiles of
+//! 4x4 results cost 36 products a pair of channels in place of 144.
+//!
+//! The transforms round: the results' error is a few times that of summing the products directly (the
+//! tests hold it within bounds against f64).
+
+use rayon::prelude::*;
+use std::ops::Range;
+
+use super::geometry::{Geometry, Window};
+use super::weight_gradient::{PartialSums, assemble};
+use crate::ops::microkernel::{
+    Elements, Format, Kernels, Outer, Panels, Rows, Shared, Source, Steps, Tile, Transform, words_of,
+};
+use crate::ops::scratch::with_scratch;
+use crate::ops::tensor::Images;
+
+/// Pixels of a tile of results, along each axis.
+const TILE: usize = 4;
+/// Pixels that such a tile is made from.
+const INPUT: usize = TILE + 2;
+/// Products of a tile.
+const PRODUCTS: usize = INPUT * INPUT;
+
+/// Whether the transforms pay for themselves: in `target` images with a padding of `padding`.
+fn pays(kernels: &Kernels, geometry: &Geometry, target: &Images) -> bool {
+    let window = geometry.window;
+    let three = window.size == 3 && window.stride == 1 && window.padding <= 2;
+    let wide = geometry.input.channels >= 32 && geometry.output.channels >= 32;
+    let tiles = target.height.div_ceil(TILE) * target.width.div_ceil(TILE);
+    // Taps that meet the image, a little over what the direct way multiplies.
+    let direct = target.height * target.width * 9;
+    three && wide && kernels.format == Format::F32 && 2 * tiles * PRODUCTS <= direct
+}
+
+/// Whether [`forward`] is the faster way.
+pub(super) fn suits(kernels: &Kernels, geometry: &Geometry) -> bool {
+    pays(kernels, geometry, &geometry.output)
+}
+
+/// Whether [`input_gradient`] is the faster way.
+pub(super) fn suits_gradient(kernels: &Kernels, geometry: &Geometry) -> bool {
+    pays(kernels, geometry, &geometry.input)
+}
+
+/// The output `[N, OH, OW, O]` of input `[N, H, W, I]`, weight `[O, I, 3, 3]` and bias `[O]`.
+pub(super) fn forward(
+    kernels: &'static Kernels,
+    geometry: &Geometry,
+    x: &[f32],
+    weight: &[f32],
+    bias: Option<&[f32]>,
+) -> Vec<f32> {
+    let channels = geometry.input.channels;
+    let elements: Vec<usize> = (0..channels).map(|channel| channel * 9).collect();
+    let source = Source {
+        values: weight,
+        columns: geometry.output.channels,
+        column: channels * 9,
+        elements: &elements,
+        taps: &[0, 1, 2, 3, 4, 5, 6, 7, 8],
+    };
+    let filter = Filter {
+        kernels,
+        source: geometry.input,
+        target: geometry.output,
+        padding: geometry.window.padding,
+        weights: Panels::pack(kernels, source).winograd(kernels),
+        bias,
+    };
+    filter.run(x)
+}
+
+/// The gradient of the input, `[N, H, W, I]`, from that of the output: a convolution with the weights
+/// turned around.
+pub(super) fn input_gradient(
+    kernels: &'static Kernels,
+    geometry: &Geometry,
+    weight: &[f32],
+    output_gradient: &[f32],
+) -> Vec<f32> {
+    let channels = geometry.input.channels;
+    let elements: Vec<usize> = (0..geometry.output.channels)
+        .map(|output| output * channels * 9)
+        .collect();
+    let source = Source {
+        values: weight,
+        columns: channels,
+        column: 9,
+        elements: &elements,
+        taps: &[8, 7, 6, 5, 4, 3, 2, 1, 0],
+    };
+    let filter = Filter {
+        kernels,
+        source: geometry.output,
+        target: geometry.input,
+        padding: 2 - geometry.window.padding,
+        weights: Panels::pack(kernels, source).winograd(kernels),
+        bias: None,
+    };
+    filter.run(output_gradient)
+}
+
+/// The tiles of a batch of images, counted image after image and row after row.
+#[derive(Clone, Copy)]
+struct Tiles {
+    images: Images,
+    rows: usize,
+    columns: usize,
+}
+
+impl Tiles {
+    fn of(images: Images) -> Self {
+        Self {
+            images,
+            rows: images.height.div_ceil(TILE),
+            columns: images.width.div_ceil(TILE),
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.images.batch * self.rows * self.columns
+    }
+
+    /// The image of a tile and its first pixel.
+    fn place(&self, tile: usize) -> (usize, usize, usize) {
+        let (image, tile) = (
+            tile / (self.rows * self.columns),
+            tile % (self.rows * self.columns),
+        );
+        (image, tile / self.columns * TILE, tile % self.columns * TILE)
+    }
+}
+
+/// Where a pixel's channels begin in `images`, if it is no padding. Coordinates count from the edge of
+/// the padding.
+fn pixel(images: &Images, padding: usize, image: usize, row: usize, column: usize) -> Option<usize> {
+    let (row, column) = (row.checked_sub(padding)?, column.checked_sub(padding)?);
+    let inside = row < images.height && column < images.width;
+    inside.then(|| ((image * images.height + row) * images.width + column) * images.channels)
+}
+
+struct Filter<'a> {
+    kernels: &'static Kernels,
+    source: Images,
+    target: Images,
+    padding: usize,
+    weights: Panels,
+    bias: Option<&'a [f32]>,
+}
+
+/// Values of transformed tiles that a task works on, about what the cache near a core holds.
+const TASK_VALUES: usize = 1 << 18;
+/// Transformed weights over this many values are gone through once for all tiles.
+const WEIGHT_VALUES: usize = 1 << 22;
+
+impl Filter<'_> {
+    fn run(&self, source: &[f32]) -> Vec<f32> {
+        let mut values = vec![0.0; self.target.len()];
+        let target = Shared::new(&mut values);
+        let tiles = Tiles::of(self.target);
+        let (inputs, outputs) = (self.source.channels, self.target.channels);
+        let panels = outputs.div_ceil(self.kernels.panel);
+        if PRODUCTS * inputs * outputs > WEIGHT_VALUES {
+            // All tiles at once, so that each weight is read once: parallel over tiles, then products.
+            let count = tiles.len();
+            with_scratch(PRODUCTS * count * (inputs + outputs), |scratch| {
+                let (pixels, products) = scratch.split_at_mut(PRODUCTS * count * inputs);
+                let shared = Shared::new(pixels);
+                let block = self.kernels.rows;
+                let blocks = || (0..count.div_ceil(block)).into_par_iter();
+                let of_block = |index: usize| index * block..((index + 1) * block).min(count);
+                blocks().for_each(|index| {
+                    self.transform_pixels(&tiles, of_block(index), source, 0..count, &shared)
+                });
+                let shared = Shared::new(products);
+                let pixels = &*pixels;
+                (0..PRODUCTS)
+                    .into_par_iter()
+                    .for_each(|product| self.multiply(product, count, 0..panels, pixels, &shared));
+                let products = &*products;
+                blocks().for_each(|index| {
+                    self.transform_products(&tiles, of_block(index), products, 0..count, &target)
+                });
+            });
+        } else {
+            let block = (TASK_VALUES / (PRODUCTS * (inputs + outputs)))
+                .next_multiple_of(self.kernels.rows)
+                .max(2 * self.kernels.rows);
+            (0..tiles.len().div_ceil(block))
+                .into_par_iter()
+                .for_each(|index| {
+                    let range = index * block..((index + 1) * block).min(tiles.len());
+                    with_scratch(PRODUCTS * range.len() * (inputs + outputs), |scratch| {
+                        let (pixels, products) = scratch.split_at_mut(PRODUCTS * range.len() * inputs);
+                        self.transform_pixels(
+                            &tiles,
+                            range.clone(),
+                            source,
+                            range.clone(),
+                            &Shared::new(pixels),
+                        );
+                        for product in 0..PRODUCTS {
+                            self.multiply(product, range.len(), 0..panels, pixels, &Shared::new(products));
+                        }
+                        self.transform_products(&tiles, range.clone(), products, range.clone(), &target);
+                    });
+                });
+        }
+        values
+    }
+
+    /// Transforms `tiles` of pixels into their places among those of `all`: `[36][all][I]`.
+    fn transform_pixels(
+        &self,
+        grid: &Tiles,
+        tiles: Range<usize>,
+        source: &[f32],
+        all: Range<usize>,
+        target: &Shared,
+    ) {
+        transform_pixels(
+            self.kernels,
+            grid,
+            &self.source,
+            self.padding,
+            tiles,
+            source,
+            all,
+            target,
+        );
+    }
+
+    /// Multiplies one transformed pixel of all of `count` tiles with its weights.
+    fn multiply(
+        &self,
+        product: usize,
+        count: usize,
+        panels: Range<usize>,
+        pixels: &[f32],
+        products: &Shared,
+    ) {
+        let (inputs, outputs) = (self.source.channels, self.target.channels);
+        let elements = Elements::F32(&pixels[product * count * inputs..][..count * inputs]);
+        let mut rows = Rows::new(self.kernels, 1, inputs);
+        rows.collect(
+            count,
+            outputs,
+            products,
+            |tile| (product * count + tile) * outputs,
+            |tile, _| elements.from(tile * inputs),
+        );
+        for panel in panels {
+            let column = panel * self.kernels.panel;
+            let width = self.kernels.panel.min(outputs - column);
+            // SAFETY: calls differ in their product, so no other writes here.
+            unsafe { rows.multiply(&[self.weights.part(panel, product)], column, width, None, false) };
+        }
+    }
+
+    /// Transforms the products of `tiles`, which lie among those of `all`, to results.
+    fn transform_products(
+        &self,
+        grid: &Tiles,
+        tiles: Range<usize>,
+        products: &[f32],
+        all: Range<usize>,
+        target: &Shared,
+    ) {
+        let outputs = self.target.channels;
+        for tile in tiles {
+            let (image, row, column) = grid.place(tile);
+            let of_tile = Tile::new(outputs, PRODUCTS, |product| {
+                &products[(product * all.len() + tile - all.start) * outputs..]
+            });
+            let place = |index| pixel(&self.target, 0, image, row + index / TILE, column + index % TILE);
+            // SAFETY: the tiles of results do not overlap, and each is made by one call.
+            unsafe {
+                of_tile.transform(
+                    self.kernels,
+                    Transform::Products,
+                    target,
+                    TILE * TILE,
+                    place,
+                    self.bias,
+                )
+            };
+        }
+    }
+}
+
+/// Transforms `tiles` of pixels into their places among those of `all`: `[36][all][channels]`.
+#[allow(clippy::too_many_arguments, reason = "both passes name all of it")]
+fn transform_pixels(
+    kernels: &Kernels,
+    grid: &Tiles,
+    images: &Images,
+    padding: usize,
+    tiles: Range<usize>,
+    source: &[f32],
+    all: Range<usize>,
+    target: &Shared,
+) {
+    let channels = images.channels;
+    let zeros = vec![0.0; channels];
+    for tile in tiles {
+        let (image, row, column) = grid.place(tile);
+        let pixels = Tile::new(channels, PRODUCTS, |index| {
+            match pixel(
+                images,
+                padding,
+                image,
+                row + index / INPUT,
+                column + index % INPUT,
+            ) {
+                Some(start) => &source[start..start + channels],
+                None => &zeros,
+            }
+        });
+        let place = |product| Some((product * all.len() + tile - all.start) * channels);
+        // SAFETY: each tile has its own places, and is transformed once.
+        unsafe { pixels.transform(kernels, Transform::Pixels, target, PRODUCTS, place, None) };
+    }
+}
+
+/// Values of transformed tiles of both operands that are gone through at a time.
+const BLOCK_VALUES: usize = 1 << 22;
+/// Parts that the channels of a product's sums are cut into.
+const PARTS: usize = 2;
+
+/// The gradient of the weight, `[O, I, 3, 3]`, from input and the output's gradient.
+pub(super) fn weight_gradient(
+    kernels: &'static Kernels,
+    geometry: &Geometry,
+    x: &[f32],
+    output_gradient: &[f32],
+) -> Vec<f32> {
+    let Geometry {
+        input,
+        output,
+        window: Window { padding, .. },
+        ..
+    } = *geometry;
+    let (inputs, outputs) = (input.channels, output.channels);
+    let tiles = Tiles::of(output);
+    let block = (BLOCK_VALUES / (PRODUCTS * (inputs + outputs))).clamp(1, tiles.len().max(1));
+    let mut sums = vec![0.0; PRODUCTS * inputs * outputs];
+    with_scratch(PRODUCTS * block * (inputs + outputs), |scratch| {
+        for first in (0..tiles.len()).step_by(block) {
+            let range = first..(first + block).min(tiles.len());
+            let count = range.len();
+            let (left, right) = scratch.split_at_mut(PRODUCTS * block * inputs);
+            let (pixels, gradients) = (Shared::new(left), Shared::new(right));
+            let zeros = vec![0.0; outputs];
+            range.clone().into_par_iter().with_min_len(8).for_each(|tile| {
+                transform_pixels(
+                    kernels,
+                    &tiles,
+                    &input,
+                    padding,
+                    tile..tile + 1,
+                    x,
+                    range.clone(),
+                    &pixels,
+                );
+                let (image, row, column) = tiles.place(tile);
+                let of_tile = Tile::new(outputs, TILE * TILE, |index| {
+                    match pixel(&output, 0, image, row + index / TILE, column + index % TILE) {
+                        Some(start) => &output_gradient[start..start + outputs],
+                        None => &zeros,
+                    }
+                });
+                let place = |product| Some((product * count + tile - range.start) * outputs);
+                // SAFETY: each tile has its own places, and is transformed once.
+                unsafe {
+                    of_tile.transform(kernels, Transform::Gradients, &gradients, PRODUCTS, place, None)
+                };
+            });
+            let (left, right) = (words_of(left), words_of(right));
+            let part = inputs.div_ceil(PARTS);
+            sums.par_chunks_mut(inputs * outputs)
+                .enumerate()
+                .flat_map(|(product, sums)| {
+                    let parts = sums.par_chunks_mut(part * outputs).enumerate();
+                    parts.map(move |(index, sums)| (product, index, sums))
+                })
+                .for_each(|(product, index, sums)| {
+                    let outer = Outer {
+                        kernels,
+                        left,
+                        left_stride: inputs,
+                        right,
+                        right_stride: outputs,
+                    };
+                    let steps = Steps {
+                        left: product * count * inputs + index * part,
+                        right: product * count * outputs,
+                        len: count,
+                    };
+                    outer.add(&[steps], sums.len() / outputs, outputs, sums);
+                });
+        }
+    });
+
+    let mut taps = vec![0.0; 9 * inputs * outputs];
+    let shared = Shared::new(&mut taps);
+    (0..inputs).into_par_iter().with_min_len(4).for_each(|channel| {
+        let tile = Tile::new(outputs, PRODUCTS, |product| {
+            &sums[(product * inputs + channel) * outputs..]
+        });
+        let place = |tap| Some((tap * inputs + channel) * outputs);
+        // SAFETY: each channel has its own places.
+        unsafe { tile.transform(kernels, Transform::WeightGradients, &shared, 9, place, None) };
+    });
+    let part = PartialSums {
+        taps: (0..9).collect(),
+        words: 0..inputs,
+        sums: &[taps],
+    };
+    assemble(&[part], geometry.weight_len(), outputs, |tap, channel| {
+        channel * 9 + tap
+    })
+}

@@ -1,0 +1,148 @@
+//! The transforms of Winograd's minimal filtering F(4x4, 3x3), by the matrices of Lavin and Gray (2015):
+//! `y = A^T [(G w G^T) * (B^T d B)] A` for tiles `d` of 6x6 pixels, `y` of 4x4 and weights `w` of 3x3.
+//!
+//! Each runs over a tile whose elements are rows of channels.
+
+use super::vector::Vector;
+
+/// Where the elements of a tile are and where those of its transform go, row after row.
+pub(super) struct TileTransform<'a> {
+    pub sources: &'a [*const f32],
+    /// Null where an element is not wanted.
+    pub targets: &'a [*mut f32],
+    /// Values of each element.
+    pub channels: usize,
+    /// What is added to each element of the result: one value a channel, or null.
+    pub bias: *const f32,
+}
+
+/// Makes the function of a separable transform of `$inputs` x `$inputs` elements to `$outputs` x
+/// `$outputs` from its effect on one row.
+macro_rules! transform {
+    ($(#[$doc:meta])* $name:ident, $inputs:literal => $outputs:literal, $vector:ident, $line:expr) => {
+        $(#[$doc])*
+        ///
+        /// # Safety
+        /// That of [`Vector`]: each source and each target that is not null has `channels` values.
+        #[inline(always)]
+        pub(super) unsafe fn $name<$vector: Vector>(tile: &TileTransform) {
+            assert!(tile.sources.len() == $inputs * $inputs && tile.targets.len() == $outputs * $outputs);
+            for channel in (0..tile.channels).step_by(V::LANES) {
+                let len = (tile.channels - channel).min(V::LANES);
+                // SAFETY: the caller's.
+                unsafe {
+                    let load = |source: *const f32| {
+                        let source = source.add(channel);
+                        if len == V::LANES { V::load(source) } else { V::load_some(source, len) }
+                    };
+                    let mut columns = [[V::zero(); $inputs]; $outputs];
+                    for column in 0..$inputs {
+                        let mut line = [V::zero(); $inputs];
+                        for (row, element) in line.iter_mut().enumerate() {
+                            *element = load(tile.sources[row * $inputs + column]);
+                        }
+                        let line: [V::Sums; $outputs] = $line(line);
+                        for (columns, element) in columns.iter_mut().zip(line) {
+                            columns[column] = element;
+                        }
+                    }
+                    let bias = if tile.bias.is_null() { V::zero() } else { load(tile.bias) };
+                    for (row, &line) in columns.iter().enumerate() {
+                        let line: [V::Sums; $outputs] = $line(line);
+                        for (column, element) in line.into_iter().enumerate() {
+                            let target = tile.targets[row * $outputs + column];
+                            if target.is_null() {
+                                continue;
+                            }
+                            let (target, element) = (target.add(channel), V::add(element, bias));
+                            if len == V::LANES {
+                                V::store(target, element);
+                            } else {
+                                V::store_some(target, element, len);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    };
+}
+
+transform!(
+    /// `B^T d B`: of a tile of pixels.
+    pixels, 6 => 6, V, |d: [V::Sums; 6]| {
+        let difference = |left, right| V::add_scaled(left, -1.0, right);
+        let (a, b) = (V::add_scaled(d[4], -4.0, d[2]), V::add_scaled(d[3], -4.0, d[1]));
+        let (c, e) = (difference(d[4], d[2]), difference(d[3], d[1]));
+        [
+            V::add_scaled(V::add_scaled(d[4], -5.0, d[2]), 4.0, d[0]),
+            V::add(a, b),
+            difference(a, b),
+            V::add_scaled(c, 2.0, e),
+            V::add_scaled(c, -2.0, e),
+            V::add_scaled(V::add_scaled(d[5], -5.0, d[3]), 4.0, d[1]),
+        ]
+    }
+);
+
+transform!(
+    /// `A^T m A`: of a tile of products, to pixels of the result.
+    products, 6 => 4, V, |m: [V::Sums; 6]| {
+        let (s1, d1) = (V::add(m[1], m[2]), V::add_scaled(m[1], -1.0, m[2]));
+        let (s2, d2) = (V::add(m[3], m[4]), V::add_scaled(m[3], -1.0, m[4]));
+        [
+            V::add(V::add(m[0], s1), s2),
+            V::add_scaled(d1, 2.0, d2),
+            V::add_scaled(s1, 4.0, s2),
+            V::add(V::add_scaled(d1, 8.0, d2), m[5]),
+        ]
+    }
+);
+
+transform!(
+    /// `A y A^T`: of a tile of the result's gradient, to gradients of products.
+    gradients, 4 => 6, V, |y: [V::Sums; 4]| {
+        let (even, odd) = (V::add(y[0], y[2]), V::add(y[1], y[3]));
+        let (even4, odd4) = (V::add_scaled(y[0], 4.0, y[2]), V::add_scaled(y[1], 4.0, y[3]));
+        [
+            y[0],
+            V::add(even, odd),
+            V::add_scaled(even, -1.0, odd),
+            V::add_scaled(even4, 2.0, odd4),
+            V::add_scaled(even4, -2.0, odd4),
+            y[3],
+        ]
+    }
+);
+
+transform!(
+    /// `G w G^T`: of weights.
+    weights, 3 => 6, V, |w: [V::Sums; 3]| {
+        let scaled = |factor, values| V::add_scaled(V::zero(), factor, values);
+        let outer = scaled(-1.0 / 6.0, V::add(w[0], w[2]));
+        let far = V::add_scaled(scaled(1.0 / 24.0, w[0]), 1.0 / 6.0, w[2]);
+        [
+            scaled(0.25, w[0]),
+            V::add_scaled(outer, -1.0 / 6.0, w[1]),
+            V::add_scaled(outer, 1.0 / 6.0, w[1]),
+            V::add_scaled(far, 1.0 / 12.0, w[1]),
+            V::add_scaled(far, -1.0 / 12.0, w[1]),
+            w[2],
+        ]
+    }
+);
+
+transform!(
+    /// `G^T u G`: of the gradients of transformed weights, to those of the weights.
+    weight_gradients, 6 => 3, V, |u: [V::Sums; 6]| {
+        let scaled = |factor, values| V::add_scaled(V::zero(), factor, values);
+        let (s1, d1) = (V::add(u[1], u[2]), V::add_scaled(u[2], -1.0, u[1]));
+        let (s2, d2) = (V::add(u[3], u[4]), V::add_scaled(u[3], -1.0, u[4]));
+        let near = scaled(-1.0 / 6.0, s1);
+        [
+            V::add_scaled(V::add_scaled(near, 1.0 / 24.0, s2), 0.25, u[0]),
+            V::add_scaled(scaled(1.0 / 6.0, d1), 1.0 / 12.0, d2),
+            V::add(V::add_scaled(near, 1.0 / 6.0, s2), u[5]),
+        ]
+    }
+);
