@@ -12,13 +12,14 @@
 //!
 //! The computing lies in [`data`] (formats, the dataset file, the loader), [`ops`] (tensor
 //! operations), [`models`] (architectures) and [`train`] (the training loop). [`fingerprint`] and
-//! [`random`] are leaves that everything may use. What stands left never imports what stands right.
+//! [`random`] are leaves that everything may use; [`memory`] is the program's allocator. What stands left never imports what stands right.
 
 pub mod cli;
 pub mod data;
 pub mod event;
 pub mod exec;
 pub mod fingerprint;
+pub mod memory;
 pub mod models;
 pub mod ops;
 pub mod plan;

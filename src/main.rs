@@ -2,6 +2,11 @@
 
 use std::process::ExitCode;
 
+use erlen::memory::Recycling;
+
+#[global_allocator]
+static MEMORY: Recycling = Recycling::new();
+
 fn main() -> ExitCode {
     ExitCode::from(erlen::cli::main())
 }

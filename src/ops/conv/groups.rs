@@ -4,8 +4,7 @@
 use rayon::prelude::*;
 
 use super::geometry::Geometry;
-use super::weight_gradient::weight_gradient as weight_gradient_of_group;
-use super::{correlate, depthwise};
+use super::{depthwise, single};
 use crate::ops::microkernel::Kernels;
 use crate::ops::round::with_rounded;
 use crate::spec::Precision;
@@ -25,14 +24,14 @@ pub(super) fn forward(
             return depthwise::forward(geometry, x, weight, bias, precision);
         }
         if geometry.groups == 1 {
-            return correlate::forward(kernels, geometry, x, weight, bias, precision);
+            return single::forward(kernels, geometry, x, weight, bias, precision);
         }
         let part = geometry.of_group();
         let mut y = vec![0.0; geometry.output.len()];
         for (group, weight) in weight.chunks_exact(part.weight_len()).enumerate() {
             let x = cut(x, geometry.input.channels, group, part.input.channels);
             let bias = bias.map(|bias| &bias[group * part.output.channels..][..part.output.channels]);
-            let values = correlate::forward(kernels, &part, &x, weight, bias, precision);
+            let values = single::forward(kernels, &part, &x, weight, bias, precision);
             paste(
                 &values,
                 part.output.channels,
@@ -57,7 +56,7 @@ pub(super) fn input_gradient(
         return depthwise::input_gradient(geometry, weight, output_gradient, precision);
     }
     if geometry.groups == 1 {
-        return correlate::input_gradient(kernels, geometry, weight, output_gradient, precision);
+        return single::input_gradient(kernels, geometry, weight, output_gradient, precision);
     }
     let part = geometry.of_group();
     let mut gradient = vec![0.0; geometry.input.len()];
@@ -68,7 +67,7 @@ pub(super) fn input_gradient(
             group,
             part.output.channels,
         );
-        let values = correlate::input_gradient(kernels, &part, weight, &output_gradient, precision);
+        let values = single::input_gradient(kernels, &part, weight, &output_gradient, precision);
         paste(
             &values,
             part.input.channels,
@@ -92,7 +91,7 @@ pub(super) fn weight_gradient(
         return depthwise::weight_gradient(geometry, x, output_gradient, precision);
     }
     if geometry.groups == 1 {
-        return weight_gradient_of_group(kernels, geometry, x, output_gradient, precision);
+        return single::weight_gradient(kernels, geometry, x, output_gradient, precision);
     }
     let part = geometry.of_group();
     let mut gradient = Vec::with_capacity(geometry.weight_len());
@@ -104,7 +103,7 @@ pub(super) fn weight_gradient(
             group,
             part.output.channels,
         );
-        gradient.extend(weight_gradient_of_group(
+        gradient.extend(single::weight_gradient(
             kernels,
             &part,
             &x,

@@ -5,6 +5,7 @@ mod correlate;
 mod depthwise;
 mod geometry;
 mod groups;
+mod single;
 mod weight_gradient;
 mod winograd;
 

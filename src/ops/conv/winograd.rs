@@ -10,10 +10,11 @@ use std::ops::Range;
 use super::geometry::{Geometry, Window};
 use super::weight_gradient::{PartialSums, assemble};
 use crate::ops::microkernel::{
-    Elements, Format, Kernels, Outer, Panels, Rows, Shared, Source, Steps, Tile, Transform, words_of,
+    Elements, Extra, Format, Kernels, Outer, Panels, Rows, Shared, Source, Steps, Tile, Transform, words_of,
 };
 use crate::ops::scratch::with_scratch;
 use crate::ops::tensor::Images;
+use crate::spec::Precision;
 
 /// Pixels of a tile of results, along each axis.
 const TILE: usize = 4;
@@ -22,25 +23,26 @@ const INPUT: usize = TILE + 2;
 /// Products of a tile.
 const PRODUCTS: usize = INPUT * INPUT;
 
-/// Whether the transforms pay for themselves: in `target` images with a padding of `padding`.
-fn pays(kernels: &Kernels, geometry: &Geometry, target: &Images) -> bool {
+/// Whether the transforms pay for themselves, in images like `target`.
+fn pays(kernels: &Kernels, geometry: &Geometry, target: &Images, precision: Precision) -> bool {
     let window = geometry.window;
     let three = window.size == 3 && window.stride == 1 && window.padding <= 2;
-    let wide = geometry.input.channels >= 32 && geometry.output.channels >= 32;
+    let (inputs, outputs) = (geometry.input.channels, geometry.output.channels);
     let tiles = target.height.div_ceil(TILE) * target.width.div_ceil(TILE);
-    // Taps that meet the image, a little over what the direct way multiplies.
-    let direct = target.height * target.width * 9;
-    three && wide && kernels.format == Format::F32 && 2 * tiles * PRODUCTS <= direct
+    let few = 2 * tiles * PRODUCTS <= target.height * target.width * 9;
+    // The direct way is twice as fast on pairs of bf16.
+    let light = kernels.format == Format::F32 || PRODUCTS * inputs * outputs <= WEIGHT_VALUES;
+    three && inputs >= 32 && outputs >= 32 && few && light && precision != Precision::F16
 }
 
-/// Whether [`forward`] is the faster way.
-pub(super) fn suits(kernels: &Kernels, geometry: &Geometry) -> bool {
-    pays(kernels, geometry, &geometry.output)
+/// Whether [`forward`] and [`weight_gradient`] are faster than what `kernels` do directly.
+pub(super) fn suits(kernels: &Kernels, geometry: &Geometry, precision: Precision) -> bool {
+    pays(kernels, geometry, &geometry.output, precision)
 }
 
-/// Whether [`input_gradient`] is the faster way.
-pub(super) fn suits_gradient(kernels: &Kernels, geometry: &Geometry) -> bool {
-    pays(kernels, geometry, &geometry.input)
+/// Whether [`input_gradient`] is.
+pub(super) fn suits_gradient(kernels: &Kernels, geometry: &Geometry, precision: Precision) -> bool {
+    pays(kernels, geometry, &geometry.input, precision)
 }
 
 /// The output `[N, OH, OW, O]` of input `[N, H, W, I]`, weight `[O, I, 3, 3]` and bias `[O]`.
@@ -50,6 +52,7 @@ pub(super) fn forward(
     x: &[f32],
     weight: &[f32],
     bias: Option<&[f32]>,
+    precision: Precision,
 ) -> Vec<f32> {
     let channels = geometry.input.channels;
     let elements: Vec<usize> = (0..channels).map(|channel| channel * 9).collect();
@@ -60,12 +63,14 @@ pub(super) fn forward(
         elements: &elements,
         taps: &[0, 1, 2, 3, 4, 5, 6, 7, 8],
     };
+    let round = precision == Precision::Bf16;
     let filter = Filter {
         kernels,
         source: geometry.input,
         target: geometry.output,
         padding: geometry.window.padding,
-        weights: Panels::pack(kernels, source).winograd(kernels),
+        weights: Panels::pack(kernels, source).winograd(kernels, round),
+        round,
         bias,
     };
     filter.run(x)
@@ -78,6 +83,7 @@ pub(super) fn input_gradient(
     geometry: &Geometry,
     weight: &[f32],
     output_gradient: &[f32],
+    precision: Precision,
 ) -> Vec<f32> {
     let channels = geometry.input.channels;
     let elements: Vec<usize> = (0..geometry.output.channels)
@@ -90,12 +96,14 @@ pub(super) fn input_gradient(
         elements: &elements,
         taps: &[8, 7, 6, 5, 4, 3, 2, 1, 0],
     };
+    let round = precision == Precision::Bf16;
     let filter = Filter {
         kernels,
         source: geometry.output,
         target: geometry.input,
         padding: 2 - geometry.window.padding,
-        weights: Panels::pack(kernels, source).winograd(kernels),
+        weights: Panels::pack(kernels, source).winograd(kernels, round),
+        round,
         bias: None,
     };
     filter.run(output_gradient)
@@ -147,6 +155,8 @@ struct Filter<'a> {
     padding: usize,
     weights: Panels,
     bias: Option<&'a [f32]>,
+    /// Whether operands and results are rounded to bf16.
+    round: bool,
 }
 
 /// Values of transformed tiles that a task works on, about what the cache near a core holds.
@@ -170,9 +180,8 @@ impl Filter<'_> {
                 let block = self.kernels.rows;
                 let blocks = || (0..count.div_ceil(block)).into_par_iter();
                 let of_block = |index: usize| index * block..((index + 1) * block).min(count);
-                blocks().for_each(|index| {
-                    self.transform_pixels(&tiles, of_block(index), source, 0..count, &shared)
-                });
+                let cut = self.cut();
+                blocks().for_each(|index| cut.transform(of_block(index), source, &(0..count), &shared));
                 let shared = Shared::new(products);
                 let pixels = &*pixels;
                 (0..PRODUCTS)
@@ -193,13 +202,8 @@ impl Filter<'_> {
                     let range = index * block..((index + 1) * block).min(tiles.len());
                     with_scratch(PRODUCTS * range.len() * (inputs + outputs), |scratch| {
                         let (pixels, products) = scratch.split_at_mut(PRODUCTS * range.len() * inputs);
-                        self.transform_pixels(
-                            &tiles,
-                            range.clone(),
-                            source,
-                            range.clone(),
-                            &Shared::new(pixels),
-                        );
+                        self.cut()
+                            .transform(range.clone(), source, &range, &Shared::new(pixels));
                         for product in 0..PRODUCTS {
                             self.multiply(product, range.len(), 0..panels, pixels, &Shared::new(products));
                         }
@@ -210,25 +214,14 @@ impl Filter<'_> {
         values
     }
 
-    /// Transforms `tiles` of pixels into their places among those of `all`: `[36][all][I]`.
-    fn transform_pixels(
-        &self,
-        grid: &Tiles,
-        tiles: Range<usize>,
-        source: &[f32],
-        all: Range<usize>,
-        target: &Shared,
-    ) {
-        transform_pixels(
-            self.kernels,
-            grid,
-            &self.source,
-            self.padding,
-            tiles,
-            source,
-            all,
-            target,
-        );
+    fn cut(&self) -> Cut<'_> {
+        Cut {
+            kernels: self.kernels,
+            tiles: Tiles::of(self.target),
+            images: self.source,
+            padding: self.padding,
+            round: self.round,
+        }
     }
 
     /// Multiplies one transformed pixel of all of `count` tiles with its weights.
@@ -268,6 +261,11 @@ impl Filter<'_> {
         target: &Shared,
     ) {
         let outputs = self.target.channels;
+        let extra = Extra {
+            bias: self.bias,
+            round_targets: self.round,
+            ..Extra::default()
+        };
         for tile in tiles {
             let (image, row, column) = grid.place(tile);
             let of_tile = Tile::new(outputs, PRODUCTS, |product| {
@@ -282,44 +280,44 @@ impl Filter<'_> {
                     target,
                     TILE * TILE,
                     place,
-                    self.bias,
+                    extra,
                 )
             };
         }
     }
 }
 
-/// Transforms `tiles` of pixels into their places among those of `all`: `[36][all][channels]`.
-#[allow(clippy::too_many_arguments, reason = "both passes name all of it")]
-fn transform_pixels(
-    kernels: &Kernels,
-    grid: &Tiles,
-    images: &Images,
+/// How pixels become tiles.
+struct Cut<'a> {
+    kernels: &'a Kernels,
+    tiles: Tiles,
+    images: Images,
     padding: usize,
-    tiles: Range<usize>,
-    source: &[f32],
-    all: Range<usize>,
-    target: &Shared,
-) {
-    let channels = images.channels;
-    let zeros = vec![0.0; channels];
-    for tile in tiles {
-        let (image, row, column) = grid.place(tile);
-        let pixels = Tile::new(channels, PRODUCTS, |index| {
-            match pixel(
-                images,
-                padding,
-                image,
-                row + index / INPUT,
-                column + index % INPUT,
-            ) {
-                Some(start) => &source[start..start + channels],
-                None => &zeros,
-            }
-        });
-        let place = |product| Some((product * all.len() + tile - all.start) * channels);
-        // SAFETY: each tile has its own places, and is transformed once.
-        unsafe { pixels.transform(kernels, Transform::Pixels, target, PRODUCTS, place, None) };
+    round: bool,
+}
+
+impl Cut<'_> {
+    /// Transforms `tiles` of pixels into their places among those of `all`: `[36][all][channels]`.
+    fn transform(&self, tiles: Range<usize>, source: &[f32], all: &Range<usize>, target: &Shared) {
+        let channels = self.images.channels;
+        let zeros = vec![0.0; channels];
+        let extra = Extra {
+            round_sources: self.round,
+            ..Extra::default()
+        };
+        for tile in tiles {
+            let (image, row, column) = self.tiles.place(tile);
+            let pixels = Tile::new(channels, PRODUCTS, |index| {
+                let (row, column) = (row + index / INPUT, column + index % INPUT);
+                match pixel(&self.images, self.padding, image, row, column) {
+                    Some(start) => &source[start..start + channels],
+                    None => &zeros,
+                }
+            });
+            let place = |product| Some((product * all.len() + tile - all.start) * channels);
+            // SAFETY: each tile has its own places, and is transformed once.
+            unsafe { pixels.transform(self.kernels, Transform::Pixels, target, PRODUCTS, place, extra) };
+        }
     }
 }
 
@@ -334,6 +332,7 @@ pub(super) fn weight_gradient(
     geometry: &Geometry,
     x: &[f32],
     output_gradient: &[f32],
+    precision: Precision,
 ) -> Vec<f32> {
     let Geometry {
         input,
@@ -343,6 +342,18 @@ pub(super) fn weight_gradient(
     } = *geometry;
     let (inputs, outputs) = (input.channels, output.channels);
     let tiles = Tiles::of(output);
+    let round = precision == Precision::Bf16;
+    let cut = Cut {
+        kernels,
+        tiles,
+        images: input,
+        padding,
+        round,
+    };
+    let extra = Extra {
+        round_sources: round,
+        ..Extra::default()
+    };
     let block = (BLOCK_VALUES / (PRODUCTS * (inputs + outputs))).clamp(1, tiles.len().max(1));
     let mut sums = vec![0.0; PRODUCTS * inputs * outputs];
     with_scratch(PRODUCTS * block * (inputs + outputs), |scratch| {
@@ -353,16 +364,7 @@ pub(super) fn weight_gradient(
             let (pixels, gradients) = (Shared::new(left), Shared::new(right));
             let zeros = vec![0.0; outputs];
             range.clone().into_par_iter().with_min_len(8).for_each(|tile| {
-                transform_pixels(
-                    kernels,
-                    &tiles,
-                    &input,
-                    padding,
-                    tile..tile + 1,
-                    x,
-                    range.clone(),
-                    &pixels,
-                );
+                cut.transform(tile..tile + 1, x, &range, &pixels);
                 let (image, row, column) = tiles.place(tile);
                 let of_tile = Tile::new(outputs, TILE * TILE, |index| {
                     match pixel(&output, 0, image, row + index / TILE, column + index % TILE) {
@@ -373,7 +375,7 @@ pub(super) fn weight_gradient(
                 let place = |product| Some((product * count + tile - range.start) * outputs);
                 // SAFETY: each tile has its own places, and is transformed once.
                 unsafe {
-                    of_tile.transform(kernels, Transform::Gradients, &gradients, PRODUCTS, place, None)
+                    of_tile.transform(kernels, Transform::Gradients, &gradients, PRODUCTS, place, extra)
                 };
             });
             let (left, right) = (words_of(left), words_of(right));
@@ -410,7 +412,16 @@ pub(super) fn weight_gradient(
         });
         let place = |tap| Some((tap * inputs + channel) * outputs);
         // SAFETY: each channel has its own places.
-        unsafe { tile.transform(kernels, Transform::WeightGradients, &shared, 9, place, None) };
+        unsafe {
+            tile.transform(
+                kernels,
+                Transform::WeightGradients,
+                &shared,
+                9,
+                place,
+                Extra::default(),
+            )
+        };
     });
     let part = PartialSums {
         taps: (0..9).collect(),

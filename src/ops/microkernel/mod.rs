@@ -89,6 +89,14 @@ impl Kernels {
         available.iter().find(fits).copied().unwrap_or(&PORTABLE)
     }
 
+    /// These, or the fastest that take f32.
+    pub fn of_f32(&'static self) -> &'static Self {
+        match self.format {
+            Format::F32 => self,
+            Format::Bf16Pair => Self::best(Precision::F32),
+        }
+    }
+
     /// All that this processor can run, the fastest first.
     pub fn available() -> &'static [&'static Self] {
         static AVAILABLE: std::sync::OnceLock<Vec<&'static Kernels>> = std::sync::OnceLock::new();
@@ -164,10 +172,10 @@ macro_rules! kernels {
                 // SAFETY: the caller's.
                 unsafe {
                     match (rows, tile.width) {
-                        $((($outer_row), width) if width == 2 * LANES => outer_of::<$outer_row, 2, false>(tile),)*
-                        $((($outer_row), width) if width > LANES => outer_of::<$outer_row, 2, true>(tile),)*
-                        $((($outer_row), width) if width == LANES => outer_of::<$outer_row, 1, false>(tile),)*
-                        $((($outer_row), _) => outer_of::<$outer_row, 1, true>(tile),)*
+                        $(($outer_row, width) if width == 2 * LANES => outer_of::<$outer_row, 2, false>(tile),)*
+                        $(($outer_row, width) if width > LANES => outer_of::<$outer_row, 2, true>(tile),)*
+                        $(($outer_row, width) if width == LANES => outer_of::<$outer_row, 1, false>(tile),)*
+                        $(($outer_row, _) => outer_of::<$outer_row, 1, true>(tile),)*
                         _ => unreachable!("a tile has at most {} left words", $outer_rows),
                     }
                 }
@@ -208,6 +216,17 @@ kernels!(
     rows: 14 of [1 2 3 4 5 6 7 8 9 10 11 12 13 14], outer: 8 of [1 2 3 4 5 6 7 8]
 );
 
+/// What else happens in a transform.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Extra<'a> {
+    /// What is added to each element: one value a channel.
+    pub bias: Option<&'a [f32]>,
+    /// Whether the sources are rounded to bf16.
+    pub round_sources: bool,
+    /// Whether the targets are, after the bias.
+    pub round_targets: bool,
+}
+
 /// A tile whose elements are rows of channels, to be transformed.
 pub(super) struct Tile<'a> {
     sources: [*const f32; 36],
@@ -234,7 +253,7 @@ impl<'a> Tile<'a> {
     }
 
     /// Writes the transform's element `index` of `count` to `target` from `place(index)`, unless that
-    /// is `None`, with `bias` added.
+    /// is `None`.
     ///
     /// # Safety
     /// Nobody else reads or writes these places at the same time, and they do not overlap.
@@ -245,8 +264,9 @@ impl<'a> Tile<'a> {
         target: &Shared,
         count: usize,
         place: impl Fn(usize) -> Option<usize>,
-        bias: Option<&[f32]>,
+        extra: Extra,
     ) {
+        let bias = extra.bias;
         assert!(bias.is_none_or(|bias| bias.len() >= self.channels));
         let mut targets = [std::ptr::null_mut(); 36];
         for (index, element) in targets[..count].iter_mut().enumerate() {
@@ -260,6 +280,8 @@ impl<'a> Tile<'a> {
             targets: &targets[..count],
             channels: self.channels,
             bias: bias.map_or(std::ptr::null(), <[f32]>::as_ptr),
+            round_sources: extra.round_sources,
+            round_targets: extra.round_targets,
         };
         // SAFETY: `available` only gives kernels that the processor can run; sources, bias and targets
         // have as many values as there are channels; that nobody else uses the targets is the caller's.

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::{Format, Kernels, Shared, Tile, Transform};
+use super::{Extra, Format, Kernels, Shared, Tile, Transform};
 use crate::ops::round::bf16_bits;
 
 /// Where the elements of a right factor lie: element `e` of tap `t` in column `c` is
@@ -46,14 +46,19 @@ impl Panels {
         &self.words[(panel * self.taps + tap) * self.part..][..self.part]
     }
 
-    /// The transforms of weights of 3x3 taps of f32: 36 taps in place of 9.
-    pub fn winograd(self, kernels: &Kernels) -> Self {
+    /// The transforms of weights of 3x3 taps of f32, rounded to bf16 first if asked for: 36 taps in
+    /// place of 9.
+    pub fn winograd(self, kernels: &Kernels, round: bool) -> Self {
         assert!(self.taps == 9 && kernels.format == Format::F32, "9 taps of f32");
         let (part, lanes) = (self.part, kernels.panel);
         let mut words = vec![0u32; self.words.len() * 4];
         let shared = Shared::new(values_of_mut(&mut words));
         let values = values_of(&self.words);
         let panels = values.len() / (9 * part).max(1);
+        let extra = Extra {
+            round_sources: round,
+            ..Extra::default()
+        };
         (0..panels * part / lanes)
             .into_par_iter()
             .with_min_len(64)
@@ -62,7 +67,7 @@ impl Panels {
                 let tile = Tile::new(lanes, 9, |tap| &values[(panel * 9 + tap) * part + row * lanes..]);
                 let place = |tap| Some((panel * 36 + tap) * part + row * lanes);
                 // SAFETY: the places differ from those of any other row and panel.
-                unsafe { tile.transform(kernels, Transform::Weights, &shared, 36, place, None) };
+                unsafe { tile.transform(kernels, Transform::Weights, &shared, 36, place, extra) };
             });
         Self {
             words,

@@ -14,6 +14,9 @@ pub(super) struct TileTransform<'a> {
     pub channels: usize,
     /// What is added to each element of the result: one value a channel, or null.
     pub bias: *const f32,
+    /// Whether the sources, and the targets, are rounded to bf16.
+    pub round_sources: bool,
+    pub round_targets: bool,
 }
 
 /// Makes the function of a separable transform of `$inputs` x `$inputs` elements to `$outputs` x
@@ -35,11 +38,12 @@ macro_rules! transform {
                         let source = source.add(channel);
                         if len == V::LANES { V::load(source) } else { V::load_some(source, len) }
                     };
+                    let read = |source| if tile.round_sources { V::round_bf16(load(source)) } else { load(source) };
                     let mut columns = [[V::zero(); $inputs]; $outputs];
                     for column in 0..$inputs {
                         let mut line = [V::zero(); $inputs];
                         for (row, element) in line.iter_mut().enumerate() {
-                            *element = load(tile.sources[row * $inputs + column]);
+                            *element = read(tile.sources[row * $inputs + column]);
                         }
                         let line: [V::Sums; $outputs] = $line(line);
                         for (columns, element) in columns.iter_mut().zip(line) {
@@ -55,6 +59,7 @@ macro_rules! transform {
                                 continue;
                             }
                             let (target, element) = (target.add(channel), V::add(element, bias));
+                            let element = if tile.round_targets { V::round_bf16(element) } else { element };
                             if len == V::LANES {
                                 V::store(target, element);
                             } else {
