@@ -9,10 +9,14 @@ use std::error::Error;
 use std::time::Instant;
 
 use candle_core::{Device, Tensor};
+use erlen::memory::Recycling;
 use erlen::models::{InputShape, Pass, build};
-use erlen::ops::{Loss, Targets, loss};
+use erlen::ops::{Loss, Tape, Targets, loss};
 use erlen::random::{Purpose, Stream};
 use erlen::spec::{Model, Precision, ResNet, Stem};
+
+#[global_allocator]
+static MEMORY: Recycling = Recycling::new();
 
 fn main() -> Result<(), Box<dyn Error>> {
     // Cargo passes `--bench` as well.
@@ -67,13 +71,21 @@ fn measure(stem: Stem, batch: usize, precision: Precision) -> Result<f64, Box<dy
             seed: 0,
             step,
         };
-        let logits = network.forward(&images, &pass)?;
-        let loss = loss(&logits, Targets::Classes(&labels), &cross_entropy, batch as f64)?;
+        let (forward, tape) = Tape::record(|| -> Result<_, Box<dyn Error + Send + Sync>> {
+            let logits = network.forward(&images, &pass)?;
+            Ok(loss(
+                &logits,
+                Targets::Classes(&labels),
+                &cross_entropy,
+                batch as f64,
+            )?)
+        });
+        let loss = forward?;
         let forward = start.elapsed();
-        let gradients = loss.backward()?;
+        let mut gradients = tape.backward(&loss)?;
         let backward = start.elapsed() - forward;
         for parameter in network.parameters() {
-            if let Some(gradient) = gradients.get(&parameter.var) {
+            if let Some(gradient) = gradients.remove(&parameter.var) {
                 parameter
                     .var
                     .set(&(parameter.var.as_tensor() - (gradient * 0.01)?)?)?;

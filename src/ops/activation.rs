@@ -8,6 +8,7 @@ use rayon::prelude::*;
 use super::composed;
 use super::error::OpError;
 use super::round::{copy_rounded, round_in_place};
+use super::tape;
 use super::tensor;
 use super::vectors::with_wide_vectors;
 use crate::spec::Precision;
@@ -84,7 +85,10 @@ fn activate(x: &Tensor, function: Function, precision: Precision) -> std::result
     if !x.device().is_cpu() {
         return Ok(composed::activation(x, function, precision)?);
     }
-    Ok(x.contiguous()?.apply_op1(Activation { function, precision })?)
+    Ok(tape::apply1(
+        &x.contiguous()?,
+        Activation { function, precision },
+    )?)
 }
 
 /// What is applied to each value.

@@ -8,6 +8,7 @@ use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 use super::composed;
 use super::dropout::{DropoutKey, draw_factors};
 use super::error::OpError;
+use super::tape;
 use super::tensor;
 use crate::random::{Purpose, Stream};
 use crate::spec::Precision;
@@ -62,7 +63,7 @@ pub fn attention(
     if !qkv.device().is_cpu() {
         return Ok(composed::attention(qkv, &op)?);
     }
-    Ok(qkv.contiguous()?.apply_op1(op)?)
+    Ok(tape::apply1(&qkv.contiguous()?, op)?)
 }
 
 /// Attention and all that it depends on.

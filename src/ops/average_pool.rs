@@ -8,6 +8,7 @@ use super::conv::Window;
 use super::error::OpError;
 use super::pool::{inside, pooled};
 use super::round::{copy_rounded, round_in_place};
+use super::tape;
 use super::tensor::{self, Images};
 use crate::spec::Precision;
 
@@ -33,7 +34,7 @@ pub fn avg_pool2d(
     if !x.device().is_cpu() {
         return Ok(composed::avg_pool2d(x, &op)?);
     }
-    Ok(x.contiguous()?.apply_op1(op)?)
+    Ok(tape::apply1(&x.contiguous()?, op)?)
 }
 
 /// Average pooling and its sizes.

@@ -6,6 +6,7 @@ use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tenso
 use super::batch_norm_kernels::{Backward, Moments, Normalization, backward, moments, normalize};
 use super::composed;
 use super::error::OpError;
+use super::tape;
 use super::tensor::{self, Images, channels_last};
 use crate::spec::Precision;
 
@@ -140,9 +141,9 @@ pub fn batch_norm(
     // A custom op has three operands at most, so weight and bias travel as one.
     let affine = Tensor::stack(&[weight, bias], 0)?;
     Ok(match epilogue {
-        Epilogue::None | Epilogue::Relu => x.apply_op2(&affine, op)?,
+        Epilogue::None | Epilogue::Relu => tape::apply2(&x, &affine, op)?,
         Epilogue::Add(residual) | Epilogue::AddRelu(residual) => {
-            x.apply_op3(&affine, &residual.contiguous()?, op)?
+            tape::apply3(&x, &affine, &residual.contiguous()?, op)?
         }
     })
 }

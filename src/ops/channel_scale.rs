@@ -6,6 +6,7 @@ use rayon::prelude::*;
 use super::composed;
 use super::error::OpError;
 use super::round::round_in_place;
+use super::tape;
 use super::tensor::{self, Images, channels_last};
 use super::vectors::with_wide_vectors;
 use crate::spec::Precision;
@@ -33,7 +34,7 @@ pub fn scale_channels(
         return Ok(composed::scale_channels(x, scale, precision)?);
     }
     let op = ChannelScale { images, precision };
-    Ok(x.contiguous()?.apply_op2(&scale.contiguous()?, op)?)
+    Ok(tape::apply2(&x.contiguous()?, &scale.contiguous()?, op)?)
 }
 
 struct ChannelScale {

@@ -4,6 +4,7 @@ use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 
 use super::composed;
 use super::error::OpError;
+use super::tape;
 use super::tensor;
 use crate::random::{Purpose, Stream};
 
@@ -33,7 +34,7 @@ pub fn dropout(x: &Tensor, probability: f64, key: DropoutKey) -> std::result::Re
         let factors = Tensor::from_vec(factors, x.shape(), x.device())?;
         return Ok(composed::dropped(x, &factors)?);
     }
-    Ok(x.contiguous()?.apply_op1(Dropout { factors })?)
+    Ok(tape::apply1(&x.contiguous()?, Dropout { factors })?)
 }
 
 /// Fails unless something is kept.

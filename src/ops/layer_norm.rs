@@ -5,6 +5,7 @@ use rayon::prelude::*;
 
 use super::composed;
 use super::error::OpError;
+use super::tape;
 use super::tensor;
 use super::vectors::{sum, with_wide_vectors};
 
@@ -33,8 +34,12 @@ pub fn layer_norm(
         return Ok(composed::layer_norm(x, weight, bias, epsilon)?);
     }
     let op = LayerNorm { columns, epsilon };
-    Ok(x.contiguous()?
-        .apply_op3(&weight.contiguous()?, &bias.contiguous()?, op)?)
+    Ok(tape::apply3(
+        &x.contiguous()?,
+        &weight.contiguous()?,
+        &bias.contiguous()?,
+        op,
+    )?)
 }
 
 struct LayerNorm {

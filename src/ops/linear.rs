@@ -6,6 +6,7 @@ use super::composed;
 use super::error::OpError;
 use super::matmul::{Matrix, multiply_in_parallel};
 use super::round::{copy_rounded, round_in_place};
+use super::tape;
 use super::tensor;
 use crate::spec::Precision;
 
@@ -38,8 +39,12 @@ pub fn linear(
                 outputs,
                 precision,
             };
-            Ok(x.contiguous()?
-                .apply_op3(&weight.contiguous()?, &bias.contiguous()?, op)?)
+            Ok(tape::apply3(
+                &x.contiguous()?,
+                &weight.contiguous()?,
+                &bias.contiguous()?,
+                op,
+            )?)
         }
         (x, weight, bias) => {
             let problem = format!("input {x:?}, weight {weight:?} and bias {bias:?} do not fit each other");

@@ -10,6 +10,7 @@ use rayon::prelude::*;
 use self::check::check;
 use self::kernel::{Target, gradient, value};
 use super::error::OpError;
+use super::tape;
 use super::tensor;
 
 /// What is minimised.
@@ -83,7 +84,7 @@ pub fn loss(
         width,
         scale,
     };
-    Ok(outputs.contiguous()?.apply_op1(op)?)
+    Ok(tape::apply1(&outputs.contiguous()?, op)?)
 }
 
 /// What the mean over these targets divides by, as PyTorch has it.

@@ -32,6 +32,7 @@ mod pool;
 mod round;
 mod scratch;
 mod stochastic_depth;
+mod tape;
 mod tensor;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -52,4 +53,5 @@ pub use linear::linear;
 pub use loss::{Loss, Targets, loss, loss_per_sample, loss_weight};
 pub use pool::{global_average_pool, max_pool2d};
 pub use stochastic_depth::stochastic_depth;
+pub use tape::{Tape, VariableGradients};
 pub use tokens::{embed_tokens, first_token};

@@ -7,6 +7,7 @@ use super::composed;
 use super::conv::Window;
 use super::error::OpError;
 use super::round::round_in_place;
+use super::tape;
 use super::tensor::{self, Images, channels_last};
 use crate::spec::Precision;
 
@@ -21,11 +22,14 @@ pub fn max_pool2d(x: &Tensor, window: Window) -> std::result::Result<Tensor, OpE
     if !x.device().is_cpu() {
         return Ok(composed::max_pool2d(x, window, (output.height, output.width))?);
     }
-    Ok(x.contiguous()?.apply_op1(MaxPool {
-        window,
-        input,
-        output,
-    })?)
+    Ok(tape::apply1(
+        &x.contiguous()?,
+        MaxPool {
+            window,
+            input,
+            output,
+        },
+    )?)
 }
 
 /// The dimensions before and after pooling.
@@ -62,8 +66,10 @@ pub fn global_average_pool(x: &Tensor, precision: Precision) -> std::result::Res
     if !x.device().is_cpu() {
         return Ok(composed::global_average_pool(x, precision)?);
     }
-    Ok(x.contiguous()?
-        .apply_op1(GlobalAveragePool { input, precision })?)
+    Ok(tape::apply1(
+        &x.contiguous()?,
+        GlobalAveragePool { input, precision },
+    )?)
 }
 
 struct MaxPool {

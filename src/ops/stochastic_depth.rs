@@ -7,6 +7,7 @@ use super::composed;
 use super::dropout::{DropoutKey, check_probability, factors};
 use super::error::OpError;
 use super::round::round_in_place;
+use super::tape;
 use super::tensor;
 use crate::spec::Precision;
 
@@ -36,7 +37,7 @@ pub fn stochastic_depth(
         return Ok(composed::stochastic_depth(x, residual, factors, precision)?);
     }
     let op = StochasticDepth { factors, precision };
-    Ok(x.contiguous()?.apply_op2(&residual.contiguous()?, op)?)
+    Ok(tape::apply2(&x.contiguous()?, &residual.contiguous()?, op)?)
 }
 
 struct StochasticDepth {

@@ -2,11 +2,11 @@
 //!
 //! Values are limited first, then the norm of what that leaves.
 
-use candle_core::backprop::GradStore;
 use candle_core::{CpuStorage, DType, Storage, Tensor};
 use rayon::prelude::*;
 
 use crate::models::Parameter;
+use crate::ops::VariableGradients;
 use crate::spec;
 
 /// Elements that one thread looks at in one go.
@@ -29,14 +29,14 @@ impl From<Vec<Option<Tensor>>> for Gradients {
 }
 
 impl Gradients {
-    /// Adds what a backward pass of the next micro-batch left in `store`.
+    /// Adds what a backward pass of the next micro-batch found.
     ///
     /// # Errors
     /// The addition fails.
-    pub fn add(&mut self, parameters: &[Parameter], mut store: GradStore) -> candle_core::Result<()> {
+    pub fn add(&mut self, parameters: &[Parameter], mut found: VariableGradients) -> candle_core::Result<()> {
         self.sums.resize(parameters.len(), None);
         for (sum, parameter) in self.sums.iter_mut().zip(parameters) {
-            let gradient = store.remove(&parameter.var);
+            let gradient = found.remove(&parameter.var);
             *sum = match (sum.take(), gradient) {
                 (Some(sum), Some(gradient)) => Some((sum + gradient)?),
                 (sum, gradient) => sum.or(gradient),
@@ -199,6 +199,7 @@ mod tests {
     use candle_core::{Device, Var};
 
     use super::*;
+    use crate::ops::Tape;
 
     #[test]
     fn finds_one_bad_value_anywhere() {
@@ -223,11 +224,9 @@ mod tests {
         });
         let mut gradients = Gradients::default();
         for factor in [1.0, 10.0] {
-            let loss = (parameters[0].var.as_tensor() * factor)
-                .unwrap()
-                .sum_all()
-                .unwrap();
-            gradients.add(&parameters, loss.backward().unwrap()).unwrap();
+            let (loss, tape) = Tape::record(|| (parameters[0].var.as_tensor() * factor)?.sum_all());
+            let found = tape.backward(&loss.unwrap()).unwrap();
+            gradients.add(&parameters, found).unwrap();
         }
         let sum = gradients.sums()[0].as_ref().unwrap();
         assert_eq!(sum.to_vec1::<f32>().unwrap(), [11.0, 11.0]);

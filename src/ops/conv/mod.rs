@@ -14,6 +14,7 @@ use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tenso
 use super::composed;
 use super::error::OpError;
 use super::microkernel::Kernels;
+use super::tape;
 use super::tensor::{self, Images, channels_last};
 use crate::spec::Precision;
 use geometry::Geometry;
@@ -49,8 +50,8 @@ pub fn conv2d(
     let (x, weight) = (x.contiguous()?, weight.contiguous()?);
     let op = Conv2d { geometry, precision };
     Ok(match bias {
-        None => x.apply_op2(&weight, op)?,
-        Some(bias) => x.apply_op3(&weight, &bias.contiguous()?, op)?,
+        None => tape::apply2(&x, &weight, op)?,
+        Some(bias) => tape::apply3(&x, &weight, &bias.contiguous()?, op)?,
     })
 }
 

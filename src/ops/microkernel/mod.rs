@@ -310,23 +310,6 @@ impl<'a> Shared<'a> {
         }
     }
 
-    /// A part of the slice.
-    ///
-    /// # Safety
-    /// No two parts that are alive at the same time overlap.
-    #[allow(
-        clippy::mut_from_ref,
-        reason = "the caller promises that parts do not overlap"
-    )]
-    pub unsafe fn part(&self, start: usize, len: usize) -> &mut [f32] {
-        assert!(
-            start <= self.len && len <= self.len - start,
-            "a part of the slice"
-        );
-        // SAFETY: it lies within the slice, which outlives `self`; overlaps are the caller's.
-        unsafe { std::slice::from_raw_parts_mut(self.start.add(start), len) }
-    }
-
     /// The address of `len` values from `start`.
     fn address(&self, start: usize, len: usize) -> *mut f32 {
         assert!(

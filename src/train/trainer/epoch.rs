@@ -9,7 +9,7 @@ use super::clock::{Clock, Phase};
 use crate::data::Targets;
 use crate::event::Activity;
 use crate::models::Pass;
-use crate::ops;
+use crate::ops::{self, Tape};
 use crate::spec::Precision;
 use crate::train::error::TrainError;
 use crate::train::evaluate::wanted;
@@ -31,8 +31,9 @@ struct Group {
 
 /// The forward pass of a micro-batch.
 enum Forward {
-    /// What to go backward from: the batch's share of the step's mean loss, times the loss scale.
-    Loss(Tensor),
+    /// What to go backward from, the batch's share of the step's mean loss, times the loss scale, and
+    /// the way.
+    Loss(Tensor, Tape),
     /// In f16, the loss overflowed.
     Overflow,
 }
@@ -59,9 +60,10 @@ impl Trainer<'_> {
                 let step = self.setup.steps.step_of(index);
                 seen += batch.samples as u64;
                 match self.forward(batch, weights[step as usize])? {
-                    Forward::Loss(loss) => {
+                    Forward::Loss(loss, tape) => {
                         clock.tick(Phase::Forward);
-                        group.gradients.add(self.network.parameters(), loss.backward()?)?;
+                        let gradients = tape.backward(&loss)?;
+                        group.gradients.add(self.network.parameters(), gradients)?;
                         clock.tick(Phase::Backward);
                     }
                     Forward::Overflow => {
@@ -145,9 +147,13 @@ impl Trainer<'_> {
             seed: self.task.seed,
             step: epoch.wrapping_mul(self.setup.steps.batches()).wrapping_add(index),
         };
-        let outputs = self.network.forward(&inputs, &pass)?;
         let wanted = wanted(&targets);
-        let loss = ops::loss(&outputs, wanted, &self.setup.loss, divisor)?;
+        let (forward, tape) = Tape::record(|| -> Result<_, TrainError> {
+            let outputs = self.network.forward(&inputs, &pass)?;
+            let loss = ops::loss(&outputs, wanted, &self.setup.loss, divisor)?;
+            Ok((outputs, loss))
+        });
+        let (outputs, loss) = forward?;
         let value = f64::from(loss.to_scalar::<f32>()?);
         if !value.is_finite() {
             if self.loss_scale.is_some() {
@@ -169,10 +175,11 @@ impl Trainer<'_> {
         let sums = &mut self.progress.sums;
         sums.score = Exact(sums.score.0 + score);
         sums.scored += scored;
-        Ok(Forward::Loss(match &self.loss_scale {
+        let loss = match &self.loss_scale {
             Some(scale) => loss.affine(scale.get(), 0.0)?,
             None => loss,
-        }))
+        };
+        Ok(Forward::Loss(loss, tape))
     }
 
     /// The sum of the scores of a micro-batch's samples, and what their mean divides by.

@@ -1,0 +1,343 @@
+//! The way back through a forward pass.
+//!
+//! candle's own `backward` zeroes a tensor for every gradient and adds to it on one thread, and keeps
+//! every activation until it is done. While a [`Tape`] records, the operations of this crate stay out of
+//! candle's graph on the CPU: their results are variables to candle, and the tape remembers where they
+//! came from. What candle's own operations make of such variables in between is a *segment*: a small
+//! graph of candle's, whose leaves are variables.
+
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
+
+use candle_core::backprop::GradStore;
+use candle_core::{
+    CpuStorage, CustomOp1, CustomOp2, CustomOp3, Device, Error, InplaceOp2, Layout, Result, Shape, Storage,
+    Tensor, TensorId, Var,
+};
+use rayon::prelude::*;
+
+use super::tensor;
+
+/// Operations in the order in which they ran.
+#[derive(Default)]
+pub struct Tape {
+    nodes: Vec<Node>,
+}
+
+struct Node {
+    operation: Operation,
+    operands: Vec<Tensor>,
+    output: Tensor,
+    /// Results of segments that no earlier node took.
+    segments: Vec<Tensor>,
+}
+
+enum Operation {
+    One(Box<dyn CustomOp1 + Send + Sync>),
+    Two(Box<dyn CustomOp2 + Send + Sync>),
+    Three(Box<dyn CustomOp3 + Send + Sync>),
+}
+
+#[derive(Default)]
+struct Recording {
+    tape: Tape,
+    /// The results of segments that some node took.
+    seen: HashSet<TensorId>,
+}
+
+thread_local! {
+    static RECORDING: RefCell<Option<Recording>> = const { RefCell::new(None) };
+}
+
+/// Ends a recording however it is left.
+struct Guard;
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        RECORDING.take();
+    }
+}
+
+impl Tape {
+    /// Runs `forward` and records the operations that it runs on this thread.
+    ///
+    /// # Panics
+    /// Within another recording: what it records would be missing from the outer one.
+    pub fn record<T>(forward: impl FnOnce() -> T) -> (T, Self) {
+        assert!(!is_recording(), "one recording at a time");
+        let _guard = Guard;
+        RECORDING.set(Some(Recording::default()));
+        let result = forward();
+        let recording = RECORDING.take().unwrap_or_default();
+        (result, recording.tape)
+    }
+
+    /// The gradients of `loss`, a single value, with respect to all variables that it depends on.
+    ///
+    /// Operations are gone through from the last to the first, and what they kept of the forward pass is
+    /// let go at once. A segment is gone through after the first operation that took its result: by then
+    /// all that took it are done, and its leaves, which are older than it, are still to come.
+    ///
+    /// # Errors
+    /// A gradient cannot be computed.
+    pub fn backward(mut self, loss: &Tensor) -> Result<VariableGradients> {
+        let mut gradients = VariableGradients::default();
+        if loss.is_variable() {
+            let one = Tensor::ones(loss.shape(), loss.dtype(), loss.device())?;
+            gradients.add(loss.id(), one, true)?;
+        } else {
+            gradients.add_store(&loss.backward()?)?;
+        }
+        while let Some(Node {
+            operation,
+            operands,
+            output,
+            segments,
+        }) = self.nodes.pop()
+        {
+            if let Some(gradient) = gradients.remove(&output) {
+                let of_operands = operation.backward(&operands, &output, &gradient)?;
+                drop((operation, output));
+                let places = of_operands
+                    .iter()
+                    .chain([&Some(gradient)])
+                    .map(|tensor| tensor.as_ref().map_or(Ok(None), place))
+                    .collect::<Result<Vec<_>>>()?;
+                for (index, (operand, gradient)) in operands.iter().zip(of_operands).enumerate() {
+                    if let Some(gradient) = gradient
+                        && operand.track_op()
+                    {
+                        let same = |place: &&Option<usize>| place.is_some() && **place == places[index];
+                        let own = places[index].is_some() && places.iter().filter(same).count() == 1;
+                        gradients.add(operand.id(), gradient, own)?;
+                    }
+                }
+            }
+            drop(operands);
+            for segment in segments {
+                if let Some(gradient) = gradients.remove(&segment) {
+                    let seed = segment.apply_op1(Seed { gradient })?;
+                    gradients.add_store(&seed.backward()?)?;
+                }
+            }
+        }
+        Ok(gradients)
+    }
+}
+
+/// Where a CPU tensor's values lie, if they lie side by side.
+fn place(tensor: &Tensor) -> Result<Option<usize>> {
+    let (storage, layout) = tensor.storage_and_layout();
+    match (&*storage, layout.contiguous_offsets()) {
+        (Storage::Cpu(storage), Some((start, _))) => {
+            Ok(Some(storage.as_slice::<f32>()?.as_ptr().addr() + start * 4))
+        }
+        _ => Ok(None),
+    }
+}
+
+fn is_recording() -> bool {
+    RECORDING.with_borrow(Option::is_some)
+}
+
+/// `x.apply_op1(op)`, on the tape if one records.
+pub(super) fn apply1(x: &Tensor, op: impl CustomOp1 + Send + Sync + 'static) -> Result<Tensor> {
+    if !is_recording() || !x.device().is_cpu() {
+        return x.apply_op1(op);
+    }
+    let result = with_storage(x, |x, layout| op.cpu_fwd(x, layout))?;
+    record(Operation::One(Box::new(op)), &[x], result)
+}
+
+/// `x.apply_op2(y, op)`, on the tape if one records.
+pub(super) fn apply2(x: &Tensor, y: &Tensor, op: impl CustomOp2 + Send + Sync + 'static) -> Result<Tensor> {
+    if !is_recording() || !x.device().is_cpu() {
+        return x.apply_op2(y, op);
+    }
+    let result = with_storage(x, |x, x_layout| {
+        with_storage(y, |y, y_layout| op.cpu_fwd(x, x_layout, y, y_layout))
+    })?;
+    record(Operation::Two(Box::new(op)), &[x, y], result)
+}
+
+/// `x.apply_op3(y, z, op)`, on the tape if one records.
+pub(super) fn apply3(
+    x: &Tensor,
+    y: &Tensor,
+    z: &Tensor,
+    op: impl CustomOp3 + Send + Sync + 'static,
+) -> Result<Tensor> {
+    if !is_recording() || !x.device().is_cpu() {
+        return x.apply_op3(y, z, op);
+    }
+    let result = with_storage(x, |x, x_layout| {
+        with_storage(y, |y, y_layout| {
+            with_storage(z, |z, z_layout| op.cpu_fwd(x, x_layout, y, y_layout, z, z_layout))
+        })
+    })?;
+    record(Operation::Three(Box::new(op)), &[x, y, z], result)
+}
+
+fn with_storage<T>(x: &Tensor, body: impl FnOnce(&CpuStorage, &Layout) -> Result<T>) -> Result<T> {
+    let (storage, layout) = x.storage_and_layout();
+    match &*storage {
+        Storage::Cpu(storage) => body(storage, layout),
+        _ => Err(Error::Msg("this kernel runs on the CPU only".to_string())),
+    }
+}
+
+fn record(operation: Operation, operands: &[&Tensor], result: (CpuStorage, Shape)) -> Result<Tensor> {
+    let (CpuStorage::F32(values), shape) = result else {
+        return Err(Error::Msg("operations give f32".to_string()));
+    };
+    if !operands.iter().any(|operand| operand.track_op()) {
+        return Tensor::from_vec(values, shape, &Device::Cpu);
+    }
+    // No copy: the variable owns the very values.
+    let output = Var::from_vec(values, shape, &Device::Cpu)?.into_inner();
+    RECORDING.with_borrow_mut(|recording| {
+        if let Some(Recording { tape, seen }) = recording {
+            let is_segment = |operand: &&&Tensor| operand.track_op() && !operand.is_variable();
+            let segments = operands.iter().filter(is_segment);
+            tape.nodes.push(Node {
+                segments: segments
+                    .filter(|segment| seen.insert(segment.id()))
+                    .map(|&segment| segment.clone())
+                    .collect(),
+                operation,
+                operands: operands.iter().map(|&operand| operand.clone()).collect(),
+                output: output.clone(),
+            });
+        }
+    });
+    Ok(output)
+}
+
+impl Operation {
+    fn backward(
+        &self,
+        operands: &[Tensor],
+        output: &Tensor,
+        gradient: &Tensor,
+    ) -> Result<Vec<Option<Tensor>>> {
+        Ok(match (self, operands) {
+            (Self::One(op), [x]) => vec![op.bwd(x, output, gradient)?],
+            (Self::Two(op), [x, y]) => {
+                let (x, y) = op.bwd(x, y, output, gradient)?;
+                vec![x, y]
+            }
+            (Self::Three(op), [x, y, z]) => {
+                let (x, y, z) = op.bwd(x, y, z, output, gradient)?;
+                vec![x, y, z]
+            }
+            _ => unreachable!("operations are recorded with their operands"),
+        })
+    }
+}
+
+/// Where candle's walk through a segment begins: a value whose gradient with respect to the segment's
+/// result is what the tape has found.
+struct Seed {
+    gradient: Tensor,
+}
+
+impl CustomOp1 for Seed {
+    fn name(&self) -> &'static str {
+        "seed"
+    }
+
+    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
+        Ok((CpuStorage::F32(vec![0.0]), Shape::from(())))
+    }
+
+    fn bwd(&self, _: &Tensor, _: &Tensor, _: &Tensor) -> Result<Option<Tensor>> {
+        Ok(Some(self.gradient.clone()))
+    }
+}
+
+/// The gradients of a loss, by variable.
+#[derive(Default)]
+pub struct VariableGradients {
+    sums: HashMap<TensorId, Sum>,
+}
+
+struct Sum {
+    gradient: Tensor,
+    /// Whether nothing else holds its values.
+    own: bool,
+}
+
+impl VariableGradients {
+    /// Takes out the gradient of `variable`; `None` where the loss does not depend on it.
+    pub fn remove(&mut self, variable: &Tensor) -> Option<Tensor> {
+        self.sums.remove(&variable.id()).map(|sum| sum.gradient)
+    }
+
+    fn add(&mut self, id: TensorId, gradient: Tensor, own: bool) -> Result<()> {
+        let sum = match self.sums.remove(&id) {
+            None => Sum { gradient, own },
+            Some(sum) if sum.own => {
+                sum.gradient.inplace_op2(&gradient.contiguous()?, &AddAssign)?;
+                sum
+            }
+            Some(sum) if own => {
+                // Sums of two: the order does not matter.
+                gradient.inplace_op2(&sum.gradient.contiguous()?, &AddAssign)?;
+                Sum { gradient, own }
+            }
+            Some(sum) => Sum {
+                gradient: (sum.gradient + gradient)?,
+                own: true,
+            },
+        };
+        self.sums.insert(id, sum);
+        Ok(())
+    }
+
+    /// Adds what candle found. Its sums may share their values with each other.
+    fn add_store(&mut self, store: &GradStore) -> Result<()> {
+        for &id in store.get_ids() {
+            if let Some(gradient) = store.get_id(id) {
+                self.add(id, gradient.clone(), false)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Adds a tensor's values to those of another, in place.
+struct AddAssign;
+
+impl InplaceOp2 for AddAssign {
+    fn name(&self) -> &'static str {
+        "add-assign"
+    }
+
+    fn cpu_fwd(
+        &self,
+        target: &mut CpuStorage,
+        target_layout: &Layout,
+        source: &CpuStorage,
+        source_layout: &Layout,
+    ) -> Result<()> {
+        const BLOCK: usize = 1 << 14;
+        let source = tensor::values(source, source_layout)?;
+        let (Some((start, end)), CpuStorage::F32(target)) = (target_layout.contiguous_offsets(), target)
+        else {
+            return Err(Error::Msg("gradients are contiguous f32".to_string()));
+        };
+        target[start..end]
+            .par_chunks_mut(BLOCK)
+            .zip(source.par_chunks(BLOCK))
+            .for_each(|(target, source)| {
+                target
+                    .iter_mut()
+                    .zip(source)
+                    .for_each(|(target, source)| *target += source);
+            });
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;
