@@ -137,7 +137,7 @@ impl Default for Recycling {
 impl Large {
     /// Gives blocks back to the system until no more is held than was once in use, the largest first.
     fn release(&mut self) {
-        let allowed = self.peak + self.peak / 8 + SLACK;
+        let allowed = self.peak + self.peak / 4 + SLACK;
         for index in (0..CLASSES).rev() {
             let size = (LARGE << (index / STEPS)) / STEPS * (index % STEPS + STEPS);
             while self.used + self.kept > allowed {
@@ -318,7 +318,7 @@ mod tests {
                 let pointer = memory.alloc(layout(size));
                 memory.dealloc(pointer, layout(size));
                 let large = memory.lock();
-                assert!(large.kept <= large.peak + large.peak / 8 + SLACK + size);
+                assert!(large.kept <= large.peak + large.peak / 4 + SLACK + size);
             }
         }
         let large = memory.lock();

@@ -231,7 +231,14 @@ impl BatchNorm {
     }
 
     /// Gradients of `x`, of weight and bias, and of the residual.
-    fn backward(&self, x: &Tensor, affine: &Tensor, y: &Tensor, gradient: &Tensor) -> Result<[Tensor; 3]> {
+    fn backward(
+        &self,
+        operands: [&Tensor; 2],
+        residual: bool,
+        y: &Tensor,
+        gradient: &Tensor,
+    ) -> Result<[Tensor; 3]> {
+        let [x, affine] = operands;
         let gradients = tensor::with_values(x, |x| {
             tensor::with_values(affine, |affine| {
                 tensor::with_values(y, |y| {
@@ -244,6 +251,7 @@ impl BatchNorm {
                             inverse_deviation: &self.inverse_deviation,
                             weight: &affine[..self.images.channels],
                             batch_statistics: self.batch_statistics,
+                            residual,
                             precision: self.precision,
                         }))
                     })
@@ -286,7 +294,7 @@ impl CustomOp2 for BatchNorm {
         y: &Tensor,
         gradient: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let [x_gradient, affine_gradient, _] = self.backward(x, affine, y, gradient)?;
+        let [x_gradient, affine_gradient, _] = self.backward([x, affine], false, y, gradient)?;
         Ok((Some(x_gradient), Some(affine_gradient)))
     }
 }
@@ -318,7 +326,8 @@ impl CustomOp3 for BatchNorm {
         y: &Tensor,
         gradient: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let [x_gradient, affine_gradient, residual_gradient] = self.backward(x, affine, y, gradient)?;
+        let [x_gradient, affine_gradient, residual_gradient] =
+            self.backward([x, affine], true, y, gradient)?;
         Ok((Some(x_gradient), Some(affine_gradient), Some(residual_gradient)))
     }
 }

@@ -1,9 +1,13 @@
 //! Batch normalisation over matrices of one row for each pixel and one column for each channel.
 //! Sums run in f32 within a block of rows and in f64 across blocks, in the order of the blocks.
 
+use std::mem::MaybeUninit;
+
 use rayon::prelude::*;
 
-use super::round::round_in_place;
+use super::fill::in_blocks;
+use super::round::{round_bf16, round_in_place};
+use super::vectors::with_wide_vectors;
 use crate::spec::Precision;
 
 /// What each channel's values are like.
@@ -23,22 +27,27 @@ pub(super) fn moments(x: &[f32], channels: usize) -> Moments {
         .map(|block| {
             let rows = block.len() / channels;
             let mut mean = vec![0.0f32; channels];
-            for row in block.chunks_exact(channels) {
-                for (sum, &value) in mean.iter_mut().zip(row) {
-                    *sum += value;
-                }
-            }
-            mean.iter_mut().for_each(|sum| *sum /= rows as f32);
             let mut squares = vec![0.0f32; channels];
             let mut rest = vec![0.0f32; channels];
-            for row in block.chunks_exact(channels) {
-                for (((square, rest), &value), &mean) in squares.iter_mut().zip(&mut rest).zip(row).zip(&mean)
-                {
-                    let deviation = value - mean;
-                    *square += deviation * deviation;
-                    *rest += deviation;
-                }
-            }
+            with_wide_vectors(
+                #[inline(always)]
+                || {
+                    for row in block.chunks_exact(channels) {
+                        for (sum, &value) in mean.iter_mut().zip(row) {
+                            *sum += value;
+                        }
+                    }
+                    mean.iter_mut().for_each(|sum| *sum /= rows as f32);
+                    for row in block.chunks_exact(channels) {
+                        let targets = squares.iter_mut().zip(&mut rest);
+                        for (((square, rest), &value), &mean) in targets.zip(row).zip(&mean) {
+                            let deviation = value - mean;
+                            *square += deviation * deviation;
+                            *rest += deviation;
+                        }
+                    }
+                },
+            );
             // The deviations from the true mean sum to 0: what they sum to corrects its rounding.
             for ((mean, square), rest) in mean.iter_mut().zip(&mut squares).zip(&rest) {
                 let correction = rest / rows as f32;
@@ -83,36 +92,65 @@ pub(super) struct Normalization<'a> {
 
 /// `(x - mean) * scale + bias`, then plus the residual, then ReLU, then rounded, as asked for.
 pub(super) fn normalize(x: &[f32], map: &Normalization) -> Vec<f32> {
-    let channels = map.scale.len();
-    let len = block_len(channels);
-    let mut y = vec![0.0; x.len()];
-    y.par_chunks_mut(len)
-        .zip(x.par_chunks(len))
-        .enumerate()
-        .for_each(|(index, (y, x))| {
-            for (y, x) in y.chunks_exact_mut(channels).zip(x.chunks_exact(channels)) {
-                let constants = map.mean.iter().zip(map.scale).zip(map.bias);
-                for ((y, x), ((mean, scale), bias)) in y.iter_mut().zip(x).zip(constants) {
-                    *y = (x - mean) * scale + bias;
-                }
-            }
-            if let Some(residual) = map.residual {
-                for (y, residual) in y.iter_mut().zip(&residual[index * len..]) {
-                    *y += residual;
-                }
-            }
-            if map.relu {
-                for y in y.iter_mut() {
-                    // Not `max`: a NaN must stay one.
-                    *y = if *y <= 0.0 { 0.0 } else { *y };
-                }
-            }
-            round_in_place(y, map.precision);
-        });
+    // Not `max`: a NaN must stay one.
+    let rectified = |value: f32| if value <= 0.0 { 0.0 } else { value };
+    let mut y = match (map.residual, map.relu, map.precision == Precision::Bf16) {
+        (None, false, false) => normalize_with(x, x, map, |value, _| value),
+        (None, false, true) => normalize_with(x, x, map, |value, _| round_bf16(value)),
+        (None, true, false) => normalize_with(x, x, map, |value, _| rectified(value)),
+        (None, true, true) => normalize_with(x, x, map, |value, _| round_bf16(rectified(value))),
+        (Some(other), false, false) => normalize_with(x, other, map, |value, other| value + other),
+        (Some(other), false, true) => normalize_with(x, other, map, |value, other| round_bf16(value + other)),
+        (Some(other), true, false) => normalize_with(x, other, map, |value, other| rectified(value + other)),
+        (Some(other), true, true) => {
+            normalize_with(x, other, map, |value, other| round_bf16(rectified(value + other)))
+        }
+    };
+    if map.precision == Precision::F16 {
+        round_all(&mut y, Precision::F16);
+    }
     y
 }
 
+/// `finish((x - mean) * scale + bias, other)` of all values.
+#[inline(always)]
+fn normalize_with(
+    x: &[f32],
+    other: &[f32],
+    map: &Normalization,
+    finish: impl Fn(f32, f32) -> f32 + Sync + Send,
+) -> Vec<f32> {
+    let channels = map.scale.len();
+    let len = block_len(channels);
+    let block = |index: usize, y: &mut [MaybeUninit<f32>]| {
+        let (x, other) = (&x[index * len..], &other[index * len..]);
+        with_wide_vectors(
+            #[inline(always)]
+            || {
+                let rows = x.chunks_exact(channels).zip(other.chunks_exact(channels));
+                for (y, (x, other)) in y.chunks_exact_mut(channels).zip(rows) {
+                    let constants = map.mean.iter().zip(map.scale).zip(map.bias);
+                    for ((y, (x, other)), ((mean, scale), bias)) in
+                        y.iter_mut().zip(x.iter().zip(other)).zip(constants)
+                    {
+                        y.write(finish((x - mean) * scale + bias, *other));
+                    }
+                }
+            },
+        );
+    };
+    // SAFETY: there are as many means, scales and biases as channels, and blocks are whole rows.
+    unsafe { in_blocks(x.len(), len, block) }
+}
+
+fn round_all(values: &mut [f32], precision: Precision) {
+    values
+        .par_chunks_mut(1 << 14)
+        .for_each(|values| round_in_place(values, precision));
+}
+
 /// What the backward pass knows of the forward pass.
+#[derive(Clone, Copy)]
 pub(super) struct Backward<'a> {
     pub x: &'a [f32],
     /// The output, where a ReLU made it.
@@ -123,6 +161,8 @@ pub(super) struct Backward<'a> {
     pub weight: &'a [f32],
     /// Whether mean and deviation are functions of `x`.
     pub batch_statistics: bool,
+    /// Whether a residual was added before the ReLU.
+    pub residual: bool,
     pub precision: Precision,
 }
 
@@ -131,18 +171,39 @@ pub(super) struct Gradients {
     pub x: Vec<f32>,
     pub weight: Vec<f32>,
     pub bias: Vec<f32>,
-    /// The gradient before the ReLU: that of the residual. Only where there is a ReLU.
+    /// The gradient before the ReLU: that of the residual. Only where there is a ReLU and a residual.
     pub before_relu: Option<Vec<f32>>,
 }
 
 /// The gradients of [`normalize`] and of the moments behind it.
 pub(super) fn backward(pass: &Backward) -> Gradients {
+    match (pass.y, pass.residual) {
+        (None, _) => backward_with(pass, pass.output_gradient, |gradient, _| gradient),
+        (Some(y), false) => {
+            // The gradient where the ReLU let a value through, else 0.
+            let let_through = |gradient: f32, y: f32| if y <= 0.0 { 0.0 } else { gradient };
+            backward_with(pass, y, let_through)
+        }
+        (Some(y), true) => {
+            let before_relu = before_relu(y, pass.output_gradient, block_len(pass.weight.len()));
+            let masked = Backward {
+                output_gradient: &before_relu,
+                ..*pass
+            };
+            let gradients = backward_with(&masked, &before_relu, |gradient, _| gradient);
+            Gradients {
+                before_relu: Some(before_relu),
+                ..gradients
+            }
+        }
+    }
+}
+
+/// The gradients where `before(gradient, y)` is the gradient of the normalised values.
+#[inline(always)]
+fn backward_with(pass: &Backward, y: &[f32], before: impl Fn(f32, f32) -> f32 + Sync + Send) -> Gradients {
     let channels = pass.weight.len();
-    let before_relu = pass
-        .y
-        .map(|y| before_relu(y, pass.output_gradient, block_len(channels)));
-    let gradient = before_relu.as_deref().unwrap_or(pass.output_gradient);
-    let (weight, bias) = affine_gradients(pass, gradient);
+    let (weight, bias) = affine_gradients(pass, y, &before);
 
     // d/dx = weight / deviation * (g - mean(g) - normalised * mean(g * normalised)), which is
     // factor * g + slope * x + offset in each channel.
@@ -161,63 +222,107 @@ pub(super) fn backward(pass: &Backward) -> Gradients {
             list.push(value as f32);
         }
     }
-    let [factor, slope, offset] = &coefficients;
-    let len = block_len(channels);
-    let mut x_gradient = vec![0.0; pass.x.len()];
-    x_gradient
-        .par_chunks_mut(len)
-        .zip(pass.x.par_chunks(len).zip(gradient.par_chunks(len)))
-        .for_each(|(target, (x, gradient))| {
-            let rows = x.chunks_exact(channels).zip(gradient.chunks_exact(channels));
-            for (target, (x, gradient)) in target.chunks_exact_mut(channels).zip(rows) {
-                let coefficients = factor.iter().zip(slope).zip(offset).zip(pass.mean);
-                let values = target.iter_mut().zip(x).zip(gradient);
-                for (((target, x), gradient), (((factor, slope), offset), mean)) in values.zip(coefficients) {
-                    *target = factor * gradient + slope * (x - mean) + offset;
-                }
-            }
-            round_in_place(target, pass.precision);
-        });
-    Gradients {
-        x: x_gradient,
+    let x = if pass.precision == Precision::Bf16 {
+        input_gradient(pass, y, &coefficients, &before, round_bf16)
+    } else {
+        input_gradient(pass, y, &coefficients, &before, |value| value)
+    };
+    let mut gradients = Gradients {
+        x,
         weight: weight.iter().map(|&sum| sum as f32).collect(),
         bias: bias.iter().map(|&sum| sum as f32).collect(),
-        before_relu,
+        before_relu: None,
+    };
+    if pass.precision == Precision::F16 {
+        round_all(&mut gradients.x, Precision::F16);
     }
+    gradients
+}
+
+#[inline(always)]
+fn input_gradient(
+    pass: &Backward,
+    y: &[f32],
+    [factor, slope, offset]: &[Vec<f32>; 3],
+    before: &(impl Fn(f32, f32) -> f32 + Sync),
+    finish: impl Fn(f32) -> f32 + Sync,
+) -> Vec<f32> {
+    let channels = pass.weight.len();
+    let len = block_len(channels);
+    let block = |index: usize, target: &mut [MaybeUninit<f32>]| {
+        let start = index * len;
+        let (x, y, gradient) = (&pass.x[start..], &y[start..], &pass.output_gradient[start..]);
+        with_wide_vectors(
+            #[inline(always)]
+            || {
+                let rows = x.chunks_exact(channels).zip(y.chunks_exact(channels));
+                let rows = rows.zip(gradient.chunks_exact(channels));
+                for (target, ((x, y), gradient)) in target.chunks_exact_mut(channels).zip(rows) {
+                    let coefficients = factor.iter().zip(slope).zip(offset).zip(pass.mean);
+                    let values = target.iter_mut().zip(x.iter().zip(y)).zip(gradient);
+                    for (((target, (x, y)), gradient), (((factor, slope), offset), mean)) in
+                        values.zip(coefficients)
+                    {
+                        let gradient = before(*gradient, *y);
+                        target.write(finish(factor * gradient + slope * (x - mean) + offset));
+                    }
+                }
+            },
+        );
+    };
+    // SAFETY: there are as many coefficients and means as channels, and blocks are whole rows.
+    unsafe { in_blocks(pass.x.len(), len, block) }
 }
 
 /// The gradient where the ReLU let a value through, else 0.
 fn before_relu(y: &[f32], gradient: &[f32], len: usize) -> Vec<f32> {
-    let mut masked = vec![0.0; gradient.len()];
-    masked
-        .par_chunks_mut(len)
-        .zip(y.par_chunks(len).zip(gradient.par_chunks(len)))
-        .for_each(|(masked, (y, gradient))| {
-            for ((masked, &y), &gradient) in masked.iter_mut().zip(y).zip(gradient) {
-                *masked = if y <= 0.0 { 0.0 } else { gradient };
-            }
-        });
-    masked
+    let block = |index: usize, masked: &mut [MaybeUninit<f32>]| {
+        let (y, gradient) = (&y[index * len..], &gradient[index * len..]);
+        with_wide_vectors(
+            #[inline(always)]
+            || {
+                for ((masked, &y), &gradient) in masked.iter_mut().zip(y).zip(gradient) {
+                    masked.write(if y <= 0.0 { 0.0 } else { gradient });
+                }
+            },
+        );
+    };
+    // SAFETY: both slices have as many values as are to be written.
+    unsafe { in_blocks(y.len().min(gradient.len()), len, block) }
 }
 
 /// The gradients of weight and bias: the sums of `gradient * normalised` and of `gradient`.
-fn affine_gradients(pass: &Backward, gradient: &[f32]) -> (Vec<f64>, Vec<f64>) {
+#[inline(always)]
+fn affine_gradients(
+    pass: &Backward,
+    y: &[f32],
+    before: &(impl Fn(f32, f32) -> f32 + Sync),
+) -> (Vec<f64>, Vec<f64>) {
     let channels = pass.weight.len();
     let len = block_len(channels);
     let blocks: Vec<(Vec<f32>, Vec<f32>)> = pass
         .x
         .par_chunks(len)
-        .zip(gradient.par_chunks(len))
-        .map(|(x, gradient)| {
+        .zip(y.par_chunks(len))
+        .zip(pass.output_gradient.par_chunks(len))
+        .map(|((x, y), gradient)| {
             let mut products = vec![0.0f32; channels];
             let mut sums = vec![0.0f32; channels];
-            for (x, gradient) in x.chunks_exact(channels).zip(gradient.chunks_exact(channels)) {
-                let targets = products.iter_mut().zip(&mut sums).zip(pass.mean);
-                for (((product, sum), mean), (x, gradient)) in targets.zip(x.iter().zip(gradient)) {
-                    *product += gradient * (x - mean);
-                    *sum += gradient;
-                }
-            }
+            with_wide_vectors(
+                #[inline(always)]
+                || {
+                    let rows = x.chunks_exact(channels).zip(y.chunks_exact(channels));
+                    for ((x, y), gradient) in rows.zip(gradient.chunks_exact(channels)) {
+                        let targets = products.iter_mut().zip(&mut sums).zip(pass.mean);
+                        let values = x.iter().zip(y).zip(gradient);
+                        for (((product, sum), mean), ((x, y), gradient)) in targets.zip(values) {
+                            let gradient = before(*gradient, *y);
+                            *product += gradient * (x - mean);
+                            *sum += gradient;
+                        }
+                    }
+                },
+            );
             (products, sums)
         })
         .collect();

@@ -22,6 +22,7 @@ mod composed;
 mod conv;
 mod dropout;
 mod error;
+mod fill;
 mod layer_norm;
 mod layout;
 mod linear;

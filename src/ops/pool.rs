@@ -1,14 +1,18 @@
 //! Pooling.
 
+use std::mem::MaybeUninit;
+
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
 use super::composed;
 use super::conv::Window;
 use super::error::OpError;
+use super::fill::in_blocks;
 use super::round::round_in_place;
 use super::tape;
 use super::tensor::{self, Images, channels_last};
+use super::vectors::with_wide_vectors;
 use crate::spec::Precision;
 
 /// The largest value under each window of `x`, `[N, H, W, C]`: `[N, OH, OW, C]`. Padding never
@@ -79,41 +83,28 @@ struct MaxPool {
 }
 
 impl MaxPool {
-    /// Visits each output pixel of an image with the largest value of each channel and where in
-    /// the image it lies.
-    fn for_each_pixel(&self, image: &[f32], mut visit: impl FnMut(usize, &[f32], &[u32])) {
+    /// The pixels of the input image under each window, with the output's pixels in their order.
+    fn windows(&self) -> impl Iterator<Item = impl Iterator<Item = usize> + Clone> + '_ {
         let Window {
             size,
             stride,
             padding,
         } = self.window;
-        let channels = self.input.channels;
-        let mut largest = vec![0.0f32; channels];
-        let mut places = vec![0u32; channels];
-        for row in 0..self.output.height {
-            for column in 0..self.output.width {
-                let rows = inside(row * stride, size, padding, self.input.height);
-                let mut first = true;
-                for y in rows {
-                    for x in inside(column * stride, size, padding, self.input.width) {
-                        let start = (y * self.input.width + x) * channels;
-                        let values = &image[start..start + channels];
-                        if std::mem::take(&mut first) {
-                            largest.copy_from_slice(values);
-                            places.fill(start as u32);
-                            continue;
-                        }
-                        for ((largest, place), &value) in largest.iter_mut().zip(&mut places).zip(values) {
-                            let wins = value > *largest || value.is_nan();
-                            *largest = if wins { value } else { *largest };
-                            *place = if wins { start as u32 } else { *place };
-                        }
-                    }
-                }
-                visit(row * self.output.width + column, &largest, &places);
-            }
-        }
+        let Images { height, width, .. } = self.input;
+        (0..self.output.height).flat_map(move |row| {
+            (0..self.output.width).map(move |column| {
+                let columns = inside(column * stride, size, padding, width);
+                inside(row * stride, size, padding, height)
+                    .flat_map(move |y| columns.clone().map(move |x| y * width + x))
+            })
+        })
     }
+}
+
+/// Whether a value wins over the largest before it.
+#[inline(always)]
+fn wins(value: f32, largest: f32) -> bool {
+    value > largest || value.is_nan()
 }
 
 /// The pixels under a window that starts at `start`, counted from the padded edge.
@@ -129,19 +120,56 @@ impl CustomOp1 for MaxPool {
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let x = tensor::values(x, layout)?;
         let channels = self.input.channels;
-        let mut y = vec![0.0; self.output.len()];
-        y.par_chunks_mut(self.output.image_len())
-            .zip(x.par_chunks(self.input.image_len()))
-            .for_each(|(y, x)| {
-                self.for_each_pixel(x, |pixel, largest, _| {
-                    y[pixel * channels..][..channels].copy_from_slice(largest);
-                });
-            });
+        let image = |index: usize, y: &mut [MaybeUninit<f32>]| {
+            let x = &x[index * self.input.image_len()..][..self.input.image_len()];
+            with_wide_vectors(
+                #[inline(always)]
+                || {
+                    for (y, mut pixels) in y.chunks_exact_mut(channels).zip(self.windows()) {
+                        let first = pixels.next().expect("padding is under half of the window");
+                        let y = y.write_copy_of_slice(&x[first * channels..][..channels]);
+                        for pixel in pixels {
+                            for (y, &value) in y.iter_mut().zip(&x[pixel * channels..]) {
+                                *y = if wins(value, *y) { value } else { *y };
+                            }
+                        }
+                    }
+                },
+            );
+        };
+        // SAFETY: there is a window for each pixel of the output.
+        let y = unsafe { in_blocks(self.output.len(), self.output.image_len(), image) };
         Ok(tensor::output(y, self.output.shape()))
     }
 
     fn bwd(&self, x: &Tensor, _y: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
         let channels = self.input.channels;
+        let of_image = |input_gradient: &mut [f32], x: &[f32], gradient: &[f32]| {
+            let mut largest = vec![0.0f32; channels];
+            // The pixel that has it.
+            let mut winner = vec![0u32; channels];
+            for (gradient, pixels) in gradient.chunks_exact(channels).zip(self.windows()) {
+                for (index, pixel) in pixels.clone().enumerate() {
+                    let values = &x[pixel * channels..][..channels];
+                    if index == 0 {
+                        largest.copy_from_slice(values);
+                        winner.fill(pixel as u32);
+                        continue;
+                    }
+                    for ((largest, winner), &value) in largest.iter_mut().zip(&mut winner).zip(values) {
+                        let wins = wins(value, *largest);
+                        *largest = if wins { value } else { *largest };
+                        *winner = if wins { pixel as u32 } else { *winner };
+                    }
+                }
+                for pixel in pixels {
+                    let targets = input_gradient[pixel * channels..][..channels].iter_mut();
+                    for ((target, &winner), &gradient) in targets.zip(&winner).zip(gradient) {
+                        *target += if winner == pixel as u32 { gradient } else { 0.0 };
+                    }
+                }
+            }
+        };
         let values = tensor::with_values(x, |x| {
             tensor::with_values(gradient, |gradient| {
                 let mut input_gradient = vec![0.0; x.len()];
@@ -150,12 +178,10 @@ impl CustomOp1 for MaxPool {
                     .zip(x.par_chunks(self.input.image_len()))
                     .zip(gradient.par_chunks(self.output.image_len()))
                     .for_each(|((input_gradient, x), gradient)| {
-                        self.for_each_pixel(x, |pixel, _, places| {
-                            let gradient = &gradient[pixel * channels..][..channels];
-                            for (channel, (&place, gradient)) in places.iter().zip(gradient).enumerate() {
-                                input_gradient[place as usize + channel] += gradient;
-                            }
-                        });
+                        with_wide_vectors(
+                            #[inline(always)]
+                            || of_image(input_gradient, x, gradient),
+                        );
                     });
                 Ok(input_gradient)
             })

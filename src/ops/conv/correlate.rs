@@ -5,6 +5,7 @@ use rayon::prelude::*;
 
 use super::axes::{Axes, Positions};
 use super::geometry::{Geometry, Window};
+use crate::ops::fill::in_places;
 use crate::ops::microkernel::{Elements, Format, Kernels, Panels, Rows, Shared, Source, narrow};
 use crate::ops::round::{copy_rounded, round_in_place};
 use crate::ops::scratch::{with_narrow_scratch, with_scratch};
@@ -176,8 +177,18 @@ struct Correlation<'a> {
 
 impl Correlation<'_> {
     fn run(&self, source: &[f32]) -> Vec<f32> {
-        let mut values = vec![0.0; self.target.len()];
-        let target = Shared::new(&mut values);
+        // SAFETY: each pixel of the targets belongs to one pair of classes, and each channel to one panel.
+        let mut values = unsafe { in_places(self.target.len(), |target| self.fill(source, target)) };
+        if self.precision == Precision::F16 {
+            values
+                .par_chunks_mut(1 << 14)
+                .for_each(|values| round_in_place(values, Precision::F16));
+        }
+        values
+    }
+
+    /// Writes all of `target`.
+    fn fill(&self, source: &[f32], target: &Shared) {
         let batch = self.source.batch;
         let rows = batch * self.target.height * self.target.width;
         let groups = (rows / TASK_ROWS).clamp(1, batch.max(1));
@@ -195,16 +206,10 @@ impl Correlation<'_> {
             self.with_elements(source, |elements, layout| {
                 for (rows, columns) in self.axes.pairs() {
                     let class = Class { rows, columns };
-                    self.multiply(&class, elements, layout, images.clone(), panels.clone(), &target);
+                    self.multiply(&class, elements, layout, images.clone(), panels.clone(), target);
                 }
             });
         });
-        if self.precision == Precision::F16 {
-            values
-                .par_chunks_mut(1 << 14)
-                .for_each(|values| round_in_place(values, Precision::F16));
-        }
-        values
     }
 
     /// Calls `body` with some images as the kernels want them.

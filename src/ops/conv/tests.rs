@@ -1,3 +1,5 @@
+mod ways;
+
 use candle_core::{DType, Device, Var};
 use proptest::prelude::*;
 

@@ -9,6 +9,7 @@ use std::ops::Range;
 
 use super::geometry::{Geometry, Window};
 use super::weight_gradient::{PartialSums, assemble};
+use crate::ops::fill::in_places;
 use crate::ops::microkernel::{
     Elements, Extra, Format, Kernels, Outer, Panels, Rows, Shared, Source, Steps, Tile, Transform, words_of,
 };
@@ -166,8 +167,12 @@ const WEIGHT_VALUES: usize = 1 << 22;
 
 impl Filter<'_> {
     fn run(&self, source: &[f32]) -> Vec<f32> {
-        let mut values = vec![0.0; self.target.len()];
-        let target = Shared::new(&mut values);
+        // SAFETY: the tiles cover the targets.
+        unsafe { in_places(self.target.len(), |target| self.fill(source, target)) }
+    }
+
+    /// Writes all of `target`.
+    fn fill(&self, source: &[f32], target: &Shared) {
         let tiles = Tiles::of(self.target);
         let (inputs, outputs) = (self.source.channels, self.target.channels);
         let panels = outputs.div_ceil(self.kernels.panel);
@@ -189,7 +194,7 @@ impl Filter<'_> {
                     .for_each(|product| self.multiply(product, count, 0..panels, pixels, &shared));
                 let products = &*products;
                 blocks().for_each(|index| {
-                    self.transform_products(&tiles, of_block(index), products, 0..count, &target)
+                    self.transform_products(&tiles, of_block(index), products, 0..count, target)
                 });
             });
         } else {
@@ -207,11 +212,10 @@ impl Filter<'_> {
                         for product in 0..PRODUCTS {
                             self.multiply(product, range.len(), 0..panels, pixels, &Shared::new(products));
                         }
-                        self.transform_products(&tiles, range.clone(), products, range.clone(), &target);
+                        self.transform_products(&tiles, range.clone(), products, range.clone(), target);
                     });
                 });
         }
-        values
     }
 
     fn cut(&self) -> Cut<'_> {
@@ -404,25 +408,27 @@ pub(super) fn weight_gradient(
         }
     });
 
-    let mut taps = vec![0.0; 9 * inputs * outputs];
-    let shared = Shared::new(&mut taps);
-    (0..inputs).into_par_iter().with_min_len(4).for_each(|channel| {
-        let tile = Tile::new(outputs, PRODUCTS, |product| {
-            &sums[(product * inputs + channel) * outputs..]
+    let write = |taps: &Shared| {
+        (0..inputs).into_par_iter().with_min_len(4).for_each(|channel| {
+            let tile = Tile::new(outputs, PRODUCTS, |product| {
+                &sums[(product * inputs + channel) * outputs..]
+            });
+            let place = |tap| Some((tap * inputs + channel) * outputs);
+            // SAFETY: each channel has its own places.
+            unsafe {
+                tile.transform(
+                    kernels,
+                    Transform::WeightGradients,
+                    taps,
+                    9,
+                    place,
+                    Extra::default(),
+                )
+            };
         });
-        let place = |tap| Some((tap * inputs + channel) * outputs);
-        // SAFETY: each channel has its own places.
-        unsafe {
-            tile.transform(
-                kernels,
-                Transform::WeightGradients,
-                &shared,
-                9,
-                place,
-                Extra::default(),
-            )
-        };
-    });
+    };
+    // SAFETY: each channel writes its places.
+    let taps = unsafe { in_places(9 * inputs * outputs, write) };
     let part = PartialSums {
         taps: (0..9).collect(),
         words: 0..inputs,

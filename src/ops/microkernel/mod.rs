@@ -16,6 +16,7 @@ mod vector;
 mod x86;
 
 use std::marker::PhantomData;
+use std::mem::MaybeUninit;
 
 pub(super) use pack::{Elements, Panels, Source, interleave_pairs, narrow, words_of};
 use tiles::{OuterTile, RowsTile, Segment, outer_tile, rows_tile};
@@ -306,6 +307,24 @@ impl<'a> Shared<'a> {
         Self {
             start: values.as_mut_ptr(),
             len: values.len(),
+            life: PhantomData,
+        }
+    }
+
+    /// The same for values that are yet to be written.
+    pub fn of_spare(values: &'a mut [MaybeUninit<f32>]) -> Self {
+        Self {
+            start: values.as_mut_ptr().cast(),
+            len: values.len(),
+            life: PhantomData,
+        }
+    }
+
+    /// The same for words that are to hold f32 values.
+    fn of_spare_words(words: &'a mut [MaybeUninit<u32>]) -> Self {
+        Self {
+            start: words.as_mut_ptr().cast(),
+            len: words.len(),
             life: PhantomData,
         }
     }

@@ -51,8 +51,8 @@ impl Panels {
     pub fn winograd(self, kernels: &Kernels, round: bool) -> Self {
         assert!(self.taps == 9 && kernels.format == Format::F32, "9 taps of f32");
         let (part, lanes) = (self.part, kernels.panel);
-        let mut words = vec![0u32; self.words.len() * 4];
-        let shared = Shared::new(values_of_mut(&mut words));
+        let mut words = Vec::with_capacity(self.words.len() * 4);
+        let shared = Shared::of_spare_words(words.spare_capacity_mut());
         let values = values_of(&self.words);
         let panels = values.len() / (9 * part).max(1);
         let extra = Extra {
@@ -69,6 +69,8 @@ impl Panels {
                 // SAFETY: the places differ from those of any other row and panel.
                 unsafe { tile.transform(kernels, Transform::Weights, &shared, 36, place, extra) };
             });
+        // SAFETY: each row of each panel has written its 36 places.
+        unsafe { words.set_len(self.words.len() * 4) };
         Self {
             words,
             taps: 36,
@@ -164,11 +166,6 @@ pub(in crate::ops) fn words_of(values: &[f32]) -> &[u32] {
 fn values_of(words: &[u32]) -> &[f32] {
     // SAFETY: both are 32 bits wide, and any bits make an f32.
     unsafe { std::slice::from_raw_parts(words.as_ptr().cast(), words.len()) }
-}
-
-fn values_of_mut(words: &mut [u32]) -> &mut [f32] {
-    // SAFETY: both are 32 bits wide, and any bits make either.
-    unsafe { std::slice::from_raw_parts_mut(words.as_mut_ptr().cast(), words.len()) }
 }
 
 fn bytes<T: Copy>(values: &[T]) -> &[u8] {

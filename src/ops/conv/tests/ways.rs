@@ -1,0 +1,235 @@
+//! Each way to compute a convolution, on each set of kernels that this processor has, against the
+//! definition in f64.
+
+use proptest::prelude::*;
+
+use super::super::{correlate, weight_gradient, winograd};
+use super::*;
+use crate::ops::microkernel::Format;
+use crate::ops::round::copy_rounded;
+
+/// The definition's gradients of input and weight, in f64.
+fn naive_gradients(x: &[f64], weight: &[f64], gradient: &[f64], g: &Geometry) -> [Vec<f64>; 2] {
+    let (input, output, size) = (g.input, g.output, g.window.size);
+    let mut of_x = vec![0.0; x.len()];
+    let mut of_weight = vec![0.0; weight.len()];
+    for (index, gradient) in gradient.iter().enumerate() {
+        let (o, pixel) = (index % output.channels, index / output.channels);
+        let (column, pixel) = (pixel % output.width, pixel / output.width);
+        let (row, n) = (pixel % output.height, pixel / output.height);
+        for tap in 0..size * size {
+            let y = (row * g.window.stride + tap / size).wrapping_sub(g.window.padding);
+            let x_ = (column * g.window.stride + tap % size).wrapping_sub(g.window.padding);
+            if y >= input.height || x_ >= input.width {
+                continue;
+            }
+            for i in 0..input.channels {
+                let place = ((n * input.height + y) * input.width + x_) * input.channels + i;
+                let tap = (o * input.channels + i) * size * size + tap;
+                of_x[place] += gradient * weight[tap];
+                of_weight[tap] += gradient * x[place];
+            }
+        }
+    }
+    [of_x, of_weight]
+}
+
+/// Random operands, of values that the format holds.
+struct Operands {
+    geometry: Geometry,
+    x: Vec<f32>,
+    weight: Vec<f32>,
+    bias: Vec<f32>,
+    gradient: Vec<f32>,
+}
+
+impl Operands {
+    fn new(
+        input: [usize; 4],
+        outputs: usize,
+        size: usize,
+        options: ConvOptions,
+        precision: Precision,
+    ) -> Option<Self> {
+        let (x, weight) = (random(&input, 1), random(&[outputs, input[3], size, size], 2));
+        let geometry = geometry(&x, &weight, options).ok()?;
+        let rounded = |values: Vec<f32>| {
+            let mut rounded = vec![0.0; values.len()];
+            copy_rounded(&values, &mut rounded, precision);
+            rounded
+        };
+        Some(Self {
+            x: rounded(host(&x)),
+            weight: rounded(host(&weight)),
+            bias: rounded(host(&random(&[outputs], 3))),
+            gradient: rounded(host(&random(&[geometry.output.len()], 4))),
+            geometry,
+        })
+    }
+
+    /// Output, gradient of the input, gradient of the weight.
+    fn reference(&self) -> [Vec<f64>; 3] {
+        let wide = |values: &[f32]| -> Vec<f64> { values.iter().map(|&value| f64::from(value)).collect() };
+        let (x, weight) = (wide(&self.x), wide(&self.weight));
+        let mut y = naive(&x, &weight, &self.geometry);
+        for (y, bias) in y.iter_mut().zip(self.bias.iter().cycle()) {
+            *y += f64::from(*bias);
+        }
+        let [of_x, of_weight] = naive_gradients(&x, &weight, &wide(&self.gradient), &self.geometry);
+        [y, of_x, of_weight]
+    }
+
+    fn direct(&self, kernels: &'static Kernels, precision: Precision) -> [Vec<f32>; 3] {
+        let Self {
+            geometry,
+            x,
+            weight,
+            bias,
+            gradient,
+        } = self;
+        [
+            correlate::forward(kernels, geometry, x, weight, Some(bias), precision),
+            correlate::input_gradient(kernels, geometry, weight, gradient, precision),
+            weight_gradient::weight_gradient(kernels, geometry, x, gradient, precision),
+        ]
+    }
+
+    fn winograd(&self, kernels: &'static Kernels, precision: Precision) -> [Vec<f32>; 3] {
+        let Self {
+            geometry,
+            x,
+            weight,
+            bias,
+            gradient,
+        } = self;
+        [
+            winograd::forward(kernels, geometry, x, weight, Some(bias), precision),
+            winograd::input_gradient(kernels, geometry, weight, gradient, precision),
+            winograd::weight_gradient(kernels, geometry, x, gradient, precision),
+        ]
+    }
+}
+
+/// Results but the last are rounded in a narrow format.
+#[track_caller]
+fn check(actual: &[Vec<f32>; 3], expected: &[Vec<f64>; 3], precision: Precision, tolerance: f64) {
+    let half_step = if precision == Precision::Bf16 {
+        1.0 / 256.0
+    } else {
+        0.0
+    };
+    for (index, (actual, expected)) in actual.iter().zip(expected).enumerate() {
+        let rounding = if index < 2 { half_step } else { 0.0 };
+        assert_close(actual, expected, tolerance + rounding);
+    }
+}
+
+/// Relative to the largest result. Products are summed in another order than the definition's.
+const DIRECT: f64 = 2e-6;
+/// The transforms multiply by up to 8 and divide by up to 24, and what they add cancels out again.
+const WINOGRAD: f64 = 2e-5;
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+    #[test]
+    fn direct_ways_agree_with_the_definition(
+        [batch, height, width] in [1usize..10, 1usize..11, 1usize..11],
+        (inputs, outputs) in (1usize..40, 1usize..70),
+        size in 1usize..6,
+        stride in 1usize..4,
+        padding in 0usize..4,
+        narrow in any::<bool>(),
+    ) {
+        let precision = if narrow { Precision::Bf16 } else { Precision::F32 };
+        let operands = Operands::new([batch, height, width, inputs], outputs, size, moving(stride, padding), precision);
+        let Some(operands) = operands else { return Ok(()) };
+        let expected = operands.reference();
+        for kernels in Kernels::available() {
+            if kernels.format == Format::F32 || narrow {
+                check(&operands.direct(kernels, precision), &expected, precision, DIRECT);
+            }
+        }
+    }
+
+    #[test]
+    fn winograd_agrees_with_the_definition(
+        [batch, height, width] in [1usize..6, 1usize..14, 1usize..14],
+        (inputs, outputs) in (1usize..40, 1usize..70),
+        padding in 0usize..3,
+        narrow in any::<bool>(),
+    ) {
+        let precision = if narrow { Precision::Bf16 } else { Precision::F32 };
+        let operands = Operands::new([batch, height, width, inputs], outputs, 3, moving(1, padding), precision);
+        let Some(operands) = operands else { return Ok(()) };
+        let expected = operands.reference();
+        for kernels in Kernels::available().iter().filter(|kernels| kernels.format == Format::F32) {
+            check(&operands.winograd(kernels, precision), &expected, precision, WINOGRAD);
+        }
+    }
+}
+
+#[test]
+fn long_sums_stay_exact_and_large_weights_are_taken_whole() {
+    // Over 2^22 transformed weights; several blocks of tiles in the weight's gradient.
+    for (input, outputs) in [([3, 4, 5, 352], 352), ([9, 30, 29, 64], 64)] {
+        let operands = Operands::new(input, outputs, 3, moving(1, 1), Precision::F32).expect("fits");
+        let best = Kernels::best(Precision::F32);
+        let exact = operands.direct(best, Precision::F32);
+        let exact = exact.map(|values| values.into_iter().map(f64::from).collect());
+        check(
+            &operands.winograd(best, Precision::F32),
+            &exact,
+            Precision::F32,
+            WINOGRAD,
+        );
+    }
+}
+
+#[test]
+fn instruction_sets_agree() {
+    for precision in [Precision::F32, Precision::Bf16] {
+        let operands = Operands::new([6, 9, 8, 37], 45, 3, moving(1, 1), precision).expect("fits");
+        let portable = Kernels::available().last().expect("one is always there");
+        assert_eq!(portable.name, "portable");
+        let wide = |results: [Vec<f32>; 3]| results.map(|values| values.into_iter().map(f64::from).collect());
+        let direct = wide(operands.direct(portable, precision));
+        let winograd = wide(operands.winograd(portable, precision));
+        for kernels in Kernels::available() {
+            if kernels.format == Format::F32 {
+                check(
+                    &operands.winograd(kernels, precision),
+                    &winograd,
+                    precision,
+                    WINOGRAD,
+                );
+                check(&operands.direct(kernels, precision), &direct, precision, DIRECT);
+            } else if precision == Precision::Bf16 {
+                check(&operands.direct(kernels, precision), &direct, precision, DIRECT);
+            }
+        }
+    }
+}
+
+#[test]
+fn threads_do_not_matter_to_any_way() {
+    for precision in [Precision::F32, Precision::Bf16] {
+        let operands = Operands::new([7, 16, 15, 40], 48, 3, moving(1, 1), precision).expect("fits");
+        same_for_any_number_of_threads(|| operands.direct(Kernels::best(precision), precision));
+        same_for_any_number_of_threads(|| operands.winograd(Kernels::best(precision).of_f32(), precision));
+        let few = Operands::new([1, 2, 2, 40], 200, 3, moving(1, 1), precision).expect("fits");
+        same_for_any_number_of_threads(|| few.direct(Kernels::best(precision), precision));
+    }
+}
+
+#[test]
+fn what_is_not_a_number_stays_where_it_belongs() {
+    let mut operands = Operands::new([1, 9, 9, 33], 32, 3, moving(1, 1), Precision::Bf16).expect("fits");
+    operands.x[0] = f32::NAN;
+    for kernels in Kernels::available() {
+        let [y, ..] = operands.direct(kernels, Precision::Bf16);
+        for (index, y) in y.iter().enumerate() {
+            let (row, column) = (index / 32 / 9, index / 32 % 9);
+            assert_eq!(y.is_nan(), row < 2 && column < 2, "{}: {index}", kernels.name);
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! New values that are written once, without zeroing their memory first.
+
+use std::mem::MaybeUninit;
+
+use rayon::prelude::*;
+
+use super::microkernel::Shared;
+
+/// `len` values, made in blocks of `block` that run in parallel: `write` is given the index of each
+/// block and its values.
+///
+/// # Safety
+/// `write` writes every value of each block.
+pub(super) unsafe fn in_blocks(
+    len: usize,
+    block: usize,
+    write: impl Fn(usize, &mut [MaybeUninit<f32>]) + Sync + Send,
+) -> Vec<f32> {
+    let mut values = Vec::with_capacity(len);
+    values.spare_capacity_mut()[..len]
+        .par_chunks_mut(block.max(1))
+        .enumerate()
+        .for_each(|(index, values)| write(index, values));
+    // SAFETY: the caller's `write` has written them all.
+    unsafe { values.set_len(len) };
+    values
+}
+
+/// `len` values that `write` puts in their places.
+///
+/// # Safety
+/// `write` writes every value.
+pub(super) unsafe fn in_places(len: usize, write: impl FnOnce(&Shared)) -> Vec<f32> {
+    let mut values = Vec::with_capacity(len);
+    write(&Shared::of_spare(&mut values.spare_capacity_mut()[..len]));
+    // SAFETY: the caller's `write` has written them all.
+    unsafe { values.set_len(len) };
+    values
+}
