@@ -232,13 +232,13 @@ impl EncoderLayer {
         let y = self.in_projection.forward(&y, pass)?;
         let y = ops::attention(&y, self.heads, self.attention_dropout.of(pass), pass.precision)?;
         let y = self.out_projection.forward(&y, pass)?;
-        let x = (x + self.dropout.forward(y, pass)?)?;
+        let x = ops::add(x, &self.dropout.forward(y, pass)?)?;
 
         let [(hidden, hidden_dropout), (last, last_dropout)] = &self.mlp;
         let y = self.norm_2.forward(&x, pass)?;
         let y = ops::gelu(&hidden.forward(&y, pass)?, pass.precision)?;
         let y = last.forward(&hidden_dropout.forward(y, pass)?, pass)?;
-        Ok((x + last_dropout.forward(y, pass)?)?)
+        Ok(ops::add(&x, &last_dropout.forward(y, pass)?)?)
     }
 }
 

@@ -1,7 +1,6 @@
 //! Products of matrices of f32.
 
 use gemm::Parallelism;
-use rayon::prelude::*;
 
 /// A matrix within a slice, with any strides.
 #[derive(Clone, Copy)]
@@ -45,20 +44,6 @@ impl<'a> Matrix<'a> {
             columns: self.rows,
             row_stride: self.column_stride,
             column_stride: self.row_stride,
-        }
-    }
-
-    /// Rows `start..start + count`.
-    fn row_range(self, start: usize, count: usize) -> Self {
-        assert!(
-            start + count <= self.rows,
-            "rows {start} + {count} of {}",
-            self.rows
-        );
-        Self {
-            data: &self.data[(start * self.row_stride).min(self.data.len())..],
-            rows: count,
-            ..self
         }
     }
 
@@ -115,25 +100,3 @@ pub(super) fn multiply(target: &mut [f32], left: Matrix, right: Matrix, accumula
         );
     }
 }
-
-/// `left * right`, cut into blocks of rows that run in parallel.
-pub(super) fn multiply_in_parallel(left: Matrix, right: Matrix) -> Vec<f32> {
-    let (rows, columns) = (left.rows, right.columns);
-    let mut target = vec![0.0; rows * columns];
-    let block = rows.div_ceil(TASKS).max(MIN_ROWS);
-    if columns > 0 {
-        target
-            .par_chunks_mut(block * columns)
-            .enumerate()
-            .for_each(|(index, target)| {
-                let left = left.row_range(index * block, target.len() / columns);
-                multiply(target, left, right, false);
-            });
-    }
-    target
-}
-
-/// Blocks that a product is cut into, at most; never a function of the number of threads.
-const TASKS: usize = 16;
-/// A block of fewer rows would spend its time on repacking the right factor.
-const MIN_ROWS: usize = 32;

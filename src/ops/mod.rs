@@ -13,6 +13,7 @@
 //! in f32, and gradients of weights stay f32. Tensors are stored in f32 all the same.
 
 mod activation;
+mod add;
 mod attention;
 mod average_pool;
 mod batch_norm;
@@ -41,6 +42,7 @@ mod tokens;
 mod vectors;
 
 pub use activation::{gelu, hardsigmoid, hardswish, leaky_relu, relu, sigmoid, silu, tanh};
+pub use add::add;
 pub use attention::attention;
 pub use average_pool::avg_pool2d;
 pub use batch_norm::{BatchNormOptions, Epilogue, RunningStatistics, Statistics, batch_norm};

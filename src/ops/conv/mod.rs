@@ -122,6 +122,58 @@ fn geometry(x: &Tensor, weight: &Tensor, options: ConvOptions) -> std::result::R
     }
 }
 
+/// A fully connected layer is a convolution of images of one pixel.
+pub(super) struct Pointwise(Geometry);
+
+impl Pointwise {
+    /// From `rows` rows of `inputs` values to such of `outputs`.
+    pub fn new(rows: usize, inputs: usize, outputs: usize) -> Self {
+        let pixels = |channels| Images {
+            batch: rows,
+            height: 1,
+            width: 1,
+            channels,
+        };
+        Self(Geometry {
+            input: pixels(inputs),
+            output: pixels(outputs),
+            window: Window {
+                size: 1,
+                stride: 1,
+                padding: 0,
+            },
+            groups: 1,
+        })
+    }
+
+    /// `x * weight^T + bias`, with `weight` `[out, in]`.
+    pub fn forward(&self, x: &[f32], weight: &[f32], bias: &[f32], precision: Precision) -> Vec<f32> {
+        groups::forward(
+            Kernels::best(precision),
+            &self.0,
+            x,
+            weight,
+            Some(bias),
+            precision,
+        )
+    }
+
+    /// `gradient * weight`.
+    pub fn input_gradient(&self, weight: &[f32], gradient: &[f32], precision: Precision) -> Vec<f32> {
+        groups::input_gradient(Kernels::best(precision), &self.0, weight, gradient, precision)
+    }
+
+    /// `gradient^T * x`.
+    pub fn weight_gradient(&self, x: &[f32], gradient: &[f32], precision: Precision) -> Vec<f32> {
+        groups::weight_gradient(Kernels::best(precision), &self.0, x, gradient, precision)
+    }
+
+    /// The sum of the gradient's rows.
+    pub fn bias_gradient(&self, gradient: &[f32], precision: Precision) -> Vec<f32> {
+        groups::bias_gradient(&self.0, gradient, precision)
+    }
+}
+
 struct Conv2d {
     geometry: Geometry,
     precision: Precision,

@@ -2,6 +2,7 @@ use candle_core::Var;
 use proptest::prelude::*;
 
 use super::*;
+use crate::ops::round::round_in_place;
 use crate::ops::testing::*;
 
 fn naive(x: &[f64], weight: &[f64], bias: &[f64]) -> Vec<f64> {
