@@ -4,7 +4,7 @@ use candle_core::Tensor;
 
 use super::builder::{Builder, Conv, ConvInit};
 use super::error::ModelError;
-use super::layers::{BatchNorm, Conv2d, Dropout, Linear};
+use super::layers::{BatchNorm, Conv2d, Dropout, Linear, conv_norm};
 use super::network::{Architecture, InputShape, Pass, check_weight};
 use crate::ops::{self, Epilogue, Window};
 use crate::spec;
@@ -106,7 +106,7 @@ impl Architecture for ConvNet {
             if index > 0 {
                 x = ops::max_pool2d(&x, POOL)?;
             }
-            x = norm.forward(&conv.forward(&x, pass)?, Epilogue::Relu, pass)?;
+            x = conv_norm((conv, norm), &x, Epilogue::Relu, pass)?;
         }
         let x = ops::global_average_pool(&x, pass.precision)?;
         self.head.forward(&self.dropout.forward(x, pass)?, pass)

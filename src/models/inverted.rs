@@ -5,7 +5,7 @@ use candle_core::Tensor;
 
 use super::builder::{Builder, Conv, ConvInit};
 use super::error::ModelError;
-use super::layers::{BatchNorm, Conv2d};
+use super::layers::{BatchNorm, Conv2d, conv_norm};
 use super::network::Pass;
 use crate::ops::{self, BatchNormOptions, DropoutKey, Epilogue};
 
@@ -68,10 +68,10 @@ impl ConvNorm {
 
     /// `[N, H, W, in]` to `[N, H', W', out]`.
     pub fn forward(&self, x: &Tensor, pass: &Pass) -> Result<Tensor, ModelError> {
-        let x = self.conv.forward(x, pass)?;
+        let layers = (&self.conv, &self.norm);
         match self.activation {
-            Activation::Relu => self.norm.forward(&x, Epilogue::Relu, pass),
-            other => other.apply(self.norm.forward(&x, Epilogue::None, pass)?, pass),
+            Activation::Relu => conv_norm(layers, x, Epilogue::Relu, pass),
+            other => other.apply(conv_norm(layers, x, Epilogue::None, pass)?, pass),
         }
     }
 }
@@ -206,15 +206,15 @@ impl InvertedResidual {
             y = excitation.forward(&y, pass)?;
         }
         let (conv, norm) = &self.project;
-        let y = conv.forward(&y, pass)?;
+        let project = |epilogue| conv_norm((conv, norm), &y, epilogue, pass);
         let (probability, layer) = self.stochastic_depth;
         if !self.has_path_around {
-            return norm.forward(&y, Epilogue::None, pass);
+            return project(Epilogue::None);
         }
         if !pass.train || probability == 0.0 {
-            return norm.forward(&y, Epilogue::Add(x), pass);
+            return project(Epilogue::Add(x));
         }
-        let y = norm.forward(&y, Epilogue::None, pass)?;
+        let y = project(Epilogue::None)?;
         let key = DropoutKey {
             seed: pass.seed,
             step: pass.step,

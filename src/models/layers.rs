@@ -80,6 +80,36 @@ impl BatchNorm {
     }
 }
 
+/// A convolution and the batch norm behind it: `[N, H, W, in]` to `[N, H', W', out]`.
+pub(super) fn conv_norm(
+    (conv, norm): (&Conv2d, &BatchNorm),
+    x: &Tensor,
+    epilogue: Epilogue,
+    pass: &Pass,
+) -> Result<Tensor, ModelError> {
+    if pass.train {
+        return norm.forward(&conv.forward(x, pass)?, epilogue, pass);
+    }
+    let bias = conv.bias.as_ref().map(|bias| bias.operand(pass));
+    let statistics = norm.statistics.lock().unwrap_or_else(PoisonError::into_inner);
+    Ok(ops::conv2d_norm(
+        x,
+        ops::Convolution {
+            weight: &conv.weight.operand(pass),
+            bias: bias.as_ref(),
+            options: conv.options,
+        },
+        ops::Normalization {
+            weight: &norm.weight.operand(pass),
+            bias: &norm.bias.operand(pass),
+            statistics: &statistics,
+            options: norm.options,
+        },
+        epilogue,
+        pass.precision,
+    )?)
+}
+
 /// Layer normalisation over the last dimension.
 pub(super) struct LayerNorm {
     pub weight: Weight,

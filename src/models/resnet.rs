@@ -7,7 +7,7 @@ use candle_core::Tensor;
 
 use super::builder::{Builder, Conv, ConvInit};
 use super::error::ModelError;
-use super::layers::{BatchNorm, Conv2d, Linear};
+use super::layers::{BatchNorm, Conv2d, Linear, conv_norm};
 use super::network::{Architecture, InputShape, Pass, check_weight, image_channels};
 use crate::ops::{self, Epilogue, Window};
 use crate::spec::{self, Stem};
@@ -147,8 +147,8 @@ impl ResNet {
 
 impl Architecture for ResNet {
     fn forward(&self, input: &Tensor, pass: &Pass) -> Result<Tensor, ModelError> {
-        let x = self.conv1.forward(&ops::to_channels_last(input)?, pass)?;
-        let mut x = self.bn1.forward(&x, Epilogue::Relu, pass)?;
+        let x = ops::to_channels_last(input)?;
+        let mut x = conv_norm((&self.conv1, &self.bn1), &x, Epilogue::Relu, pass)?;
         if let Some(window) = self.pool {
             x = ops::max_pool2d(&x, window)?;
         }

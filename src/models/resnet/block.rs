@@ -4,7 +4,7 @@ use candle_core::Tensor;
 
 use crate::models::builder::{Builder, Conv, ConvInit};
 use crate::models::error::ModelError;
-use crate::models::layers::{BatchNorm, Conv2d};
+use crate::models::layers::{BatchNorm, Conv2d, conv_norm};
 use crate::models::network::Pass;
 use crate::ops::Epilogue;
 
@@ -80,7 +80,7 @@ impl Block {
     /// `[N, H, W, in]` to `[N, H', W', out]`.
     pub fn forward(&self, x: &Tensor, pass: &Pass) -> Result<Tensor, ModelError> {
         let around = match &self.downsample {
-            Some((conv, norm)) => &norm.forward(&conv.forward(x, pass)?, Epilogue::None, pass)?,
+            Some((conv, norm)) => &conv_norm((conv, norm), x, Epilogue::None, pass)?,
             None => x,
         };
         let mut y = x.clone();
@@ -90,7 +90,7 @@ impl Block {
             } else {
                 Epilogue::Relu
             };
-            y = norm.forward(&conv.forward(&y, pass)?, epilogue, pass)?;
+            y = conv_norm((conv, norm), &y, epilogue, pass)?;
         }
         Ok(y)
     }

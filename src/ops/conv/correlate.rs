@@ -6,20 +6,20 @@ use rayon::prelude::*;
 use super::axes::{Axes, Positions};
 use super::geometry::{Geometry, Window};
 use crate::ops::fill::in_places;
-use crate::ops::microkernel::{Elements, Format, Kernels, Panels, Rows, Shared, Source, narrow};
-use crate::ops::round::{copy_rounded, round_in_place};
+use crate::ops::microkernel::{Elements, Finish, Format, Kernels, Panels, Rows, Shared, Source, narrow};
+use crate::ops::round::copy_rounded;
 use crate::ops::scratch::{with_narrow_scratch, with_scratch};
 use crate::ops::tensor::Images;
 use crate::spec::Precision;
 
-/// The output `[N, OH, OW, O]` of input `[N, H, W, I]`, weight `[O, I, K, K]` and bias `[O]`, which is
-/// already rounded to the format.
+/// The output `[N, OH, OW, O]` of input `[N, H, W, I]`, weight `[O, I, K, K]`, finished
+/// as asked for.
 pub(super) fn forward(
     kernels: &'static Kernels,
     geometry: &Geometry,
     x: &[f32],
     weight: &[f32],
-    bias: Option<&[f32]>,
+    finish: Finish,
     precision: Precision,
 ) -> Vec<f32> {
     let size = geometry.window.size;
@@ -59,7 +59,6 @@ pub(super) fn forward(
         },
         geometry.is_shallow(),
     );
-    let bias = bias.map(|bias| padded(bias, kernels.panel));
     let correlation = Correlation {
         kernels,
         source: geometry.input,
@@ -67,7 +66,7 @@ pub(super) fn forward(
         padding: geometry.is_shallow().then_some(geometry.window),
         axes: &axes,
         panels: &panels,
-        bias: bias.as_deref(),
+        finish,
         precision,
     };
     correlation.run(x)
@@ -101,7 +100,10 @@ pub(super) fn input_gradient(
         padding: None,
         axes: &axes,
         panels: &LivePanels::pack(kernels, &axes, size, weight, false),
-        bias: None,
+        finish: Finish {
+            round: precision == Precision::Bf16,
+            ..Finish::default()
+        },
         precision,
     };
     correlation.run(output_gradient)
@@ -150,13 +152,6 @@ impl LivePanels {
     }
 }
 
-/// `values`, and zeros up to the end of the last panel and one more panel.
-fn padded(values: &[f32], panel: usize) -> Vec<f32> {
-    let mut padded = values.to_vec();
-    padded.resize(values.len().next_multiple_of(panel), 0.0);
-    padded
-}
-
 /// Rows that are multiplied by all panels before the next ones are.
 const BLOCKS: usize = 8;
 /// Rows that a task should have, and tasks that there should be.
@@ -171,20 +166,14 @@ struct Correlation<'a> {
     padding: Option<Window>,
     axes: &'a Axes,
     panels: &'a LivePanels,
-    bias: Option<&'a [f32]>,
+    finish: Finish<'a>,
     precision: Precision,
 }
 
 impl Correlation<'_> {
     fn run(&self, source: &[f32]) -> Vec<f32> {
         // SAFETY: each pixel of the targets belongs to one pair of classes, and each channel to one panel.
-        let mut values = unsafe { in_places(self.target.len(), |target| self.fill(source, target)) };
-        if self.precision == Precision::F16 {
-            values
-                .par_chunks_mut(1 << 14)
-                .for_each(|values| round_in_place(values, Precision::F16));
-        }
-        values
+        unsafe { in_places(self.target.len(), |target| self.fill(source, target)) }
     }
 
     /// Writes all of `target`.
@@ -318,18 +307,9 @@ impl Correlation<'_> {
                         .part(panel, class.rows.taps[row], class.columns.taps[column])
                 }));
                 let column = panel * self.kernels.panel;
-                let bias = self.bias.map(|bias| &bias[column..]);
-                let round = self.precision == Precision::Bf16;
+                let width = self.kernels.panel.min(width - column);
                 // SAFETY: tasks differ in their images or in their panels, so no other writes here.
-                unsafe {
-                    rows.multiply(
-                        &parts,
-                        column,
-                        self.kernels.panel.min(width - column),
-                        bias,
-                        round,
-                    );
-                }
+                unsafe { rows.multiply(&parts, column, width, &self.finish) };
             }
         }
     }

@@ -14,15 +14,9 @@ use crate::spec::Precision;
 /// Channels that are summed together.
 const LANES: usize = 16;
 
-/// The output `[N, OH, OW, C]` of input `[N, H, W, C]`, weight `[C, 1, K, K]` and bias `[C]`, which is
-/// already rounded to the format.
-pub(super) fn forward(
-    geometry: &Geometry,
-    x: &[f32],
-    weight: &[f32],
-    bias: Option<&[f32]>,
-    precision: Precision,
-) -> Vec<f32> {
+/// The output `[N, OH, OW, C]` of input `[N, H, W, C]` and weight `[C, 1, K, K]`, not yet rounded to
+/// the format.
+pub(super) fn forward(geometry: &Geometry, x: &[f32], weight: &[f32], precision: Precision) -> Vec<f32> {
     let (channels, size) = (geometry.input.channels, geometry.window.size);
     let weight = pack_weight(geometry, weight, precision);
     let mut y = vec![0.0; geometry.output.len()];
@@ -45,9 +39,8 @@ pub(super) fn forward(
                             });
                         }
                     }
-                    sum_products(y, x, &weight, bias, &terms);
+                    sum_products(y, x, &weight, &terms);
                 }
-                round_in_place(y, precision);
             });
     });
     y
@@ -82,7 +75,7 @@ pub(super) fn input_gradient(
                             });
                         }
                     }
-                    sum_products(gradient, output_gradient, &weight, None, &terms);
+                    sum_products(gradient, output_gradient, &weight, &terms);
                 }
                 round_in_place(gradient, precision);
             });
@@ -174,8 +167,8 @@ struct Term {
     tap: usize,
 }
 
-/// Sets each channel of `target` to the bias plus the sum of the terms.
-fn sum_products(target: &mut [f32], images: &[f32], weight: &[f32], bias: Option<&[f32]>, terms: &[Term]) {
+/// Sets each channel of `target` to the sum of the terms.
+fn sum_products(target: &mut [f32], images: &[f32], weight: &[f32], terms: &[Term]) {
     let channels = target.len();
     with_wide_vectors(|| {
         for (block, target) in target.chunks_mut(LANES).enumerate() {
@@ -187,13 +180,6 @@ fn sum_products(target: &mut [f32], images: &[f32], weight: &[f32], bias: Option
                     &images[term.pixel * channels + start..][..lanes],
                     &weight[term.tap * channels + start..][..lanes],
                 );
-            }
-            if let Some(bias) = bias {
-                let bias = &bias[start..][..lanes];
-                total
-                    .iter_mut()
-                    .zip(bias)
-                    .for_each(|(total, bias)| *total += bias);
             }
             target.copy_from_slice(&total[..lanes]);
         }

@@ -5,33 +5,38 @@ use rayon::prelude::*;
 
 use super::geometry::Geometry;
 use super::{depthwise, single};
-use crate::ops::microkernel::Kernels;
-use crate::ops::round::with_rounded;
+use crate::ops::microkernel::{Finish, Kernels};
+use crate::ops::round::{round_in_place, with_rounded};
+use crate::ops::vectors::with_wide_vectors;
 use crate::spec::Precision;
 
-/// The output `[N, OH, OW, O]` of input `[N, H, W, I]`, weight `[O, I / groups, K, K]` and bias `[O]`.
+/// The output `[N, OH, OW, O]` of input `[N, H, W, I]` and weight `[O, I / groups, K, K]`, finished as
+/// asked for and rounded to the format.
 pub(super) fn forward(
     kernels: &'static Kernels,
     geometry: &Geometry,
     x: &[f32],
     weight: &[f32],
-    bias: Option<&[f32]>,
+    finish: Finish,
     precision: Precision,
 ) -> Vec<f32> {
-    with_rounded(bias.unwrap_or_default(), precision, |rounded| {
-        let bias = bias.map(|_| rounded);
-        if geometry.is_depthwise() {
-            return depthwise::forward(geometry, x, weight, bias, precision);
-        }
-        if geometry.groups == 1 {
-            return single::forward(kernels, geometry, x, weight, bias, precision);
-        }
+    let finish = Finish {
+        round: precision == Precision::Bf16,
+        ..finish
+    };
+    if geometry.groups == 1 && precision != Precision::F16 {
+        return single::forward(kernels, geometry, x, weight, finish, precision);
+    }
+    let mut y = if geometry.is_depthwise() {
+        depthwise::forward(geometry, x, weight, precision)
+    } else if geometry.groups == 1 {
+        single::forward(kernels, geometry, x, weight, Finish::default(), precision)
+    } else {
         let part = geometry.of_group();
         let mut y = vec![0.0; geometry.output.len()];
         for (group, weight) in weight.chunks_exact(part.weight_len()).enumerate() {
             let x = cut(x, geometry.input.channels, group, part.input.channels);
-            let bias = bias.map(|bias| &bias[group * part.output.channels..][..part.output.channels]);
-            let values = single::forward(kernels, &part, &x, weight, bias, precision);
+            let values = single::forward(kernels, &part, &x, weight, Finish::default(), precision);
             paste(
                 &values,
                 part.output.channels,
@@ -41,7 +46,39 @@ pub(super) fn forward(
             );
         }
         y
-    })
+    };
+    finish_all(&mut y, geometry.output.channels, &finish, precision);
+    y
+}
+
+/// Finishes results that are stored, and rounds them to the format.
+fn finish_all(y: &mut [f32], channels: usize, finish: &Finish, precision: Precision) {
+    let block = PIXELS * channels;
+    y.par_chunks_mut(block).enumerate().for_each(|(index, y)| {
+        with_wide_vectors(
+            #[inline(always)]
+            || {
+                for pixel in y.chunks_exact_mut(channels) {
+                    if let Some(scale) = finish.scale {
+                        pixel.iter_mut().zip(scale).for_each(|(y, scale)| *y *= scale);
+                    }
+                    if let Some(shift) = finish.shift {
+                        pixel.iter_mut().zip(shift).for_each(|(y, shift)| *y += shift);
+                    }
+                }
+                if let Some(residual) = finish.residual {
+                    let residual = &residual[index * block..];
+                    y.iter_mut()
+                        .zip(residual)
+                        .for_each(|(y, residual)| *y += residual);
+                }
+                if finish.relu {
+                    y.iter_mut().for_each(|y| *y = if *y <= 0.0 { 0.0 } else { *y });
+                }
+            },
+        );
+        round_in_place(y, precision);
+    });
 }
 
 /// The gradient of the input, `[N, H, W, I]`, from that of the output.
@@ -56,7 +93,14 @@ pub(super) fn input_gradient(
         return depthwise::input_gradient(geometry, weight, output_gradient, precision);
     }
     if geometry.groups == 1 {
-        return single::input_gradient(kernels, geometry, weight, output_gradient, precision);
+        let mut gradient = single::input_gradient(kernels, geometry, weight, output_gradient, precision);
+        if precision == Precision::F16 {
+            let block = PIXELS * geometry.input.channels;
+            gradient
+                .par_chunks_mut(block)
+                .for_each(|gradient| round_in_place(gradient, precision));
+        }
+        return gradient;
     }
     let part = geometry.of_group();
     let mut gradient = vec![0.0; geometry.input.len()];
@@ -67,7 +111,8 @@ pub(super) fn input_gradient(
             group,
             part.output.channels,
         );
-        let values = single::input_gradient(kernels, &part, weight, &output_gradient, precision);
+        let mut values = single::input_gradient(kernels, &part, weight, &output_gradient, precision);
+        round_in_place(&mut values, precision);
         paste(
             &values,
             part.input.channels,

@@ -13,7 +13,8 @@ use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tenso
 
 use super::composed;
 use super::error::OpError;
-use super::microkernel::Kernels;
+use super::microkernel::{Finish, Kernels};
+use super::round::with_rounded;
 use super::tape;
 use super::tensor::{self, Images, channels_last};
 use crate::spec::Precision;
@@ -53,6 +54,54 @@ pub fn conv2d(
         None => tape::apply2(&x, &weight, op)?,
         Some(bias) => tape::apply3(&x, &weight, &bias.contiguous()?, op)?,
     })
+}
+
+/// The sums of [`conv2d`] times `scale` plus `shift`, one value an output channel, plus the residual,
+/// then ReLU. On the CPU, as a constant to autograd.
+#[allow(
+    clippy::too_many_arguments,
+    reason = "one more than a struct of them would be worth"
+)]
+pub(super) fn conv2d_finished(
+    x: &Tensor,
+    weight: &Tensor,
+    options: ConvOptions,
+    scale: &[f32],
+    shift: &[f32],
+    residual: Option<&Tensor>,
+    relu: bool,
+    precision: Precision,
+) -> std::result::Result<Tensor, OpError> {
+    let geometry = geometry(x, weight, options)?;
+    let shape = geometry.output.shape();
+    let residual = match residual {
+        Some(residual) if residual.dims() != Shape::from(shape).dims() => {
+            let problem = format!("cannot add {:?} to {shape:?}", residual.dims());
+            return Err(OpError::shape(OP, problem));
+        }
+        Some(residual) => Some(residual.contiguous()?),
+        None => None,
+    };
+    let convolve = |residual: Option<&[f32]>| {
+        let finish = Finish {
+            scale: Some(scale),
+            shift: Some(shift),
+            residual,
+            relu,
+            ..Finish::default()
+        };
+        tensor::with_values(x, |x| {
+            tensor::with_values(weight, |weight| {
+                let kernels = Kernels::best(precision);
+                Ok(groups::forward(kernels, &geometry, x, weight, finish, precision))
+            })
+        })
+    };
+    let y = match &residual {
+        Some(residual) => tensor::with_values(residual, |residual| convolve(Some(residual)))?,
+        None => convolve(None)?,
+    };
+    Ok(tensor::from_values(y, shape)?)
 }
 
 const OP: &str = "conv2d";
@@ -148,14 +197,13 @@ impl Pointwise {
 
     /// `x * weight^T + bias`, with `weight` `[out, in]`.
     pub fn forward(&self, x: &[f32], weight: &[f32], bias: &[f32], precision: Precision) -> Vec<f32> {
-        groups::forward(
-            Kernels::best(precision),
-            &self.0,
-            x,
-            weight,
-            Some(bias),
-            precision,
-        )
+        with_rounded(bias, precision, |bias| {
+            let finish = Finish {
+                shift: Some(bias),
+                ..Finish::default()
+            };
+            groups::forward(Kernels::best(precision), &self.0, x, weight, finish, precision)
+        })
     }
 
     /// `gradient * weight`.
@@ -181,15 +229,15 @@ struct Conv2d {
 
 impl Conv2d {
     fn forward(&self, x: &[f32], weight: &[f32], bias: Option<&[f32]>) -> (CpuStorage, Shape) {
-        let y = groups::forward(
-            Kernels::best(self.precision),
-            &self.geometry,
-            x,
-            weight,
-            bias,
-            self.precision,
-        );
-        tensor::output(y, self.geometry.output.shape())
+        let (geometry, precision) = (&self.geometry, self.precision);
+        let y = with_rounded(bias.unwrap_or_default(), precision, |rounded| {
+            let finish = Finish {
+                shift: bias.map(|_| rounded),
+                ..Finish::default()
+            };
+            groups::forward(Kernels::best(precision), geometry, x, weight, finish, precision)
+        });
+        tensor::output(y, geometry.output.shape())
     }
 
     /// Gradients of `x` and of the weight, of those that are tracked.

@@ -2,23 +2,23 @@
 
 use super::geometry::Geometry;
 use super::{correlate, weight_gradient as outer, winograd};
-use crate::ops::microkernel::Kernels;
+use crate::ops::microkernel::{Finish, Kernels};
 use crate::spec::Precision;
 
-/// The output `[N, OH, OW, O]` of input `[N, H, W, I]`, weight `[O, I, K, K]` and bias `[O]`, which is
-/// already rounded to the format.
+/// The output `[N, OH, OW, O]` of input `[N, H, W, I]`, weight `[O, I, K, K]`, finished
+/// as asked for.
 pub(super) fn forward(
     kernels: &'static Kernels,
     geometry: &Geometry,
     x: &[f32],
     weight: &[f32],
-    bias: Option<&[f32]>,
+    finish: Finish,
     precision: Precision,
 ) -> Vec<f32> {
     if winograd::suits(kernels, geometry, precision) {
-        winograd::forward(kernels.of_f32(), geometry, x, weight, bias, precision)
+        winograd::forward(kernels.of_f32(), geometry, x, weight, finish, precision)
     } else {
-        correlate::forward(kernels, geometry, x, weight, bias, precision)
+        correlate::forward(kernels, geometry, x, weight, finish, precision)
     }
 }
 

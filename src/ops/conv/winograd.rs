@@ -11,7 +11,7 @@ use super::geometry::{Geometry, Window};
 use super::weight_gradient::{PartialSums, assemble};
 use crate::ops::fill::in_places;
 use crate::ops::microkernel::{
-    Elements, Extra, Format, Kernels, Outer, Panels, Rows, Shared, Source, Steps, Tile, Transform, words_of,
+    Elements, Finish, Format, Kernels, Outer, Panels, Rows, Shared, Source, Steps, Tile, Transform, words_of,
 };
 use crate::ops::scratch::with_scratch;
 use crate::ops::tensor::Images;
@@ -46,13 +46,13 @@ pub(super) fn suits_gradient(kernels: &Kernels, geometry: &Geometry, precision: 
     pays(kernels, geometry, &geometry.input, precision)
 }
 
-/// The output `[N, OH, OW, O]` of input `[N, H, W, I]`, weight `[O, I, 3, 3]` and bias `[O]`.
+/// The output `[N, OH, OW, O]` of input `[N, H, W, I]`, weight `[O, I, 3, 3]`, finished as asked for.
 pub(super) fn forward(
     kernels: &'static Kernels,
     geometry: &Geometry,
     x: &[f32],
     weight: &[f32],
-    bias: Option<&[f32]>,
+    finish: Finish,
     precision: Precision,
 ) -> Vec<f32> {
     let channels = geometry.input.channels;
@@ -72,7 +72,7 @@ pub(super) fn forward(
         padding: geometry.window.padding,
         weights: Panels::pack(kernels, source).winograd(kernels, round),
         round,
-        bias,
+        finish,
     };
     filter.run(x)
 }
@@ -105,7 +105,10 @@ pub(super) fn input_gradient(
         padding: 2 - geometry.window.padding,
         weights: Panels::pack(kernels, source).winograd(kernels, round),
         round,
-        bias: None,
+        finish: Finish {
+            round,
+            ..Finish::default()
+        },
     };
     filter.run(output_gradient)
 }
@@ -155,8 +158,8 @@ struct Filter<'a> {
     target: Images,
     padding: usize,
     weights: Panels,
-    bias: Option<&'a [f32]>,
-    /// Whether operands and results are rounded to bf16.
+    finish: Finish<'a>,
+    /// Whether operands are rounded to bf16.
     round: bool,
 }
 
@@ -251,7 +254,14 @@ impl Filter<'_> {
             let column = panel * self.kernels.panel;
             let width = self.kernels.panel.min(outputs - column);
             // SAFETY: calls differ in their product, so no other writes here.
-            unsafe { rows.multiply(&[self.weights.part(panel, product)], column, width, None, false) };
+            unsafe {
+                rows.multiply(
+                    &[self.weights.part(panel, product)],
+                    column,
+                    width,
+                    &Finish::default(),
+                )
+            };
         }
     }
 
@@ -265,11 +275,6 @@ impl Filter<'_> {
         target: &Shared,
     ) {
         let outputs = self.target.channels;
-        let extra = Extra {
-            bias: self.bias,
-            round_targets: self.round,
-            ..Extra::default()
-        };
         for tile in tiles {
             let (image, row, column) = grid.place(tile);
             let of_tile = Tile::new(outputs, PRODUCTS, |product| {
@@ -284,7 +289,8 @@ impl Filter<'_> {
                     target,
                     TILE * TILE,
                     place,
-                    extra,
+                    false,
+                    self.finish,
                 )
             };
         }
@@ -305,10 +311,6 @@ impl Cut<'_> {
     fn transform(&self, tiles: Range<usize>, source: &[f32], all: &Range<usize>, target: &Shared) {
         let channels = self.images.channels;
         let zeros = vec![0.0; channels];
-        let extra = Extra {
-            round_sources: self.round,
-            ..Extra::default()
-        };
         for tile in tiles {
             let (image, row, column) = self.tiles.place(tile);
             let pixels = Tile::new(channels, PRODUCTS, |index| {
@@ -320,7 +322,17 @@ impl Cut<'_> {
             });
             let place = |product| Some((product * all.len() + tile - all.start) * channels);
             // SAFETY: each tile has its own places, and is transformed once.
-            unsafe { pixels.transform(self.kernels, Transform::Pixels, target, PRODUCTS, place, extra) };
+            unsafe {
+                pixels.transform(
+                    self.kernels,
+                    Transform::Pixels,
+                    target,
+                    PRODUCTS,
+                    place,
+                    self.round,
+                    Finish::default(),
+                )
+            };
         }
     }
 }
@@ -354,10 +366,6 @@ pub(super) fn weight_gradient(
         padding,
         round,
     };
-    let extra = Extra {
-        round_sources: round,
-        ..Extra::default()
-    };
     let block = (BLOCK_VALUES / (PRODUCTS * (inputs + outputs))).clamp(1, tiles.len().max(1));
     let mut sums = vec![0.0; PRODUCTS * inputs * outputs];
     with_scratch(PRODUCTS * block * (inputs + outputs), |scratch| {
@@ -379,7 +387,15 @@ pub(super) fn weight_gradient(
                 let place = |product| Some((product * count + tile - range.start) * outputs);
                 // SAFETY: each tile has its own places, and is transformed once.
                 unsafe {
-                    of_tile.transform(kernels, Transform::Gradients, &gradients, PRODUCTS, place, extra)
+                    of_tile.transform(
+                        kernels,
+                        Transform::Gradients,
+                        &gradients,
+                        PRODUCTS,
+                        place,
+                        round,
+                        Finish::default(),
+                    )
                 };
             });
             let (left, right) = (words_of(left), words_of(right));
@@ -422,7 +438,8 @@ pub(super) fn weight_gradient(
                     taps,
                     9,
                     place,
-                    Extra::default(),
+                    false,
+                    Finish::default(),
                 )
             };
         });

@@ -8,6 +8,7 @@
 //! An operand's unit is the 32-bit word: one f32 value, or two neighbouring bf16 values where the
 //! processor multiplies those. Which of the two a set of [`Kernels`] takes is its [`Format`].
 
+mod finish;
 mod pack;
 mod tiles;
 mod transforms;
@@ -18,6 +19,7 @@ mod x86;
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 
+pub(super) use finish::Finish;
 pub(super) use pack::{Elements, Panels, Source, interleave_pairs, narrow, words_of};
 use tiles::{OuterTile, RowsTile, Segment, outer_tile, rows_tile};
 use transforms::TileTransform;
@@ -217,17 +219,6 @@ kernels!(
     rows: 14 of [1 2 3 4 5 6 7 8 9 10 11 12 13 14], outer: 8 of [1 2 3 4 5 6 7 8]
 );
 
-/// What else happens in a transform.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Extra<'a> {
-    /// What is added to each element: one value a channel.
-    pub bias: Option<&'a [f32]>,
-    /// Whether the sources are rounded to bf16.
-    pub round_sources: bool,
-    /// Whether the targets are, after the bias.
-    pub round_targets: bool,
-}
-
 /// A tile whose elements are rows of channels, to be transformed.
 pub(super) struct Tile<'a> {
     sources: [*const f32; 36],
@@ -265,14 +256,18 @@ impl<'a> Tile<'a> {
         target: &Shared,
         count: usize,
         place: impl Fn(usize) -> Option<usize>,
-        extra: Extra,
+        round_sources: bool,
+        finish: Finish,
     ) {
-        let bias = extra.bias;
-        assert!(bias.is_none_or(|bias| bias.len() >= self.channels));
+        assert!(finish.is_for(self.channels), "scale and shift of each channel");
+        let mut residuals = [std::ptr::null(); 36];
         let mut targets = [std::ptr::null_mut(); 36];
         for (index, element) in targets[..count].iter_mut().enumerate() {
             *element = match place(index) {
-                Some(start) => target.address(start, self.channels),
+                Some(start) => {
+                    residuals[index] = finish.residual(start, self.channels);
+                    target.address(start, self.channels)
+                }
                 None => std::ptr::null_mut(),
             };
         }
@@ -280,12 +275,12 @@ impl<'a> Tile<'a> {
             sources: &self.sources[..self.source_count],
             targets: &targets[..count],
             channels: self.channels,
-            bias: bias.map_or(std::ptr::null(), <[f32]>::as_ptr),
-            round_sources: extra.round_sources,
-            round_targets: extra.round_targets,
+            round_sources,
+            finish: finish.from(0),
+            residuals: &residuals[..count],
         };
-        // SAFETY: `available` only gives kernels that the processor can run; sources, bias and targets
-        // have as many values as there are channels; that nobody else uses the targets is the caller's.
+        // SAFETY: `available` only gives kernels that the processor can run; sources and targets
+        // have as many values as there are channels, as scale, shift and residuals do; that nobody else uses the targets is the caller's.
         unsafe { (kernels.transform)(transform, &tile) };
     }
 }
@@ -347,7 +342,9 @@ pub(super) struct Rows<'a> {
     run: usize,
     /// In blocks of the tile's rows (the last may have fewer): `[block][taps][rows]`.
     sources: Vec<*const u8>,
-    targets: Vec<*mut f32>,
+    /// Where in the target each row begins.
+    targets: Vec<usize>,
+    target: Option<&'a Shared<'a>>,
     starts: Vec<usize>,
     width: usize,
     life: PhantomData<&'a [u8]>,
@@ -362,6 +359,7 @@ impl<'a> Rows<'a> {
             run,
             sources: Vec::new(),
             targets: Vec::new(),
+            target: None,
             starts: Vec::new(),
             width: 0,
             life: PhantomData,
@@ -382,8 +380,8 @@ impl<'a> Rows<'a> {
         self.starts.clear();
         self.targets.clear();
         self.width = width;
-        self.targets
-            .extend((0..rows).map(|row| target.address(target_of(row), width)));
+        self.targets.extend((0..rows).map(target_of));
+        self.target = Some(target);
         let block = self.kernels.rows;
         for start in (0..rows).step_by(block) {
             self.starts.push(self.sources.len());
@@ -397,29 +395,25 @@ impl<'a> Rows<'a> {
         }
     }
 
-    /// Stores, in columns `columns..` of the targets, the rows times one panel: `width` columns of it,
-    /// whose parts for the taps begin at `panels`. The sums begin with `bias`, where there is one.
+    /// Stores, in columns `column..` of the targets, the rows times one panel: `width` columns of it,
+    /// whose parts for the taps begin at `panels`, finished as `finish` says for all columns.
     ///
     /// # Safety
     /// Nobody else reads or writes the targets' columns at the same time.
-    pub unsafe fn multiply(
-        &self,
-        panels: &[&[u32]],
-        columns: usize,
-        width: usize,
-        bias: Option<&[f32]>,
-        round: bool,
-    ) {
+    pub unsafe fn multiply(&self, panels: &[&[u32]], column: usize, width: usize, finish: &Finish) {
+        let Some(target) = self.target else { return };
         let stride = self.kernels.panel;
-        assert!(panels.len() == self.taps && columns + width <= self.width && width <= stride);
+        assert!(panels.len() == self.taps && column + width <= self.width && width <= stride);
         assert!(panels.iter().all(|panel| panel.len() >= self.run * stride));
-        assert!(bias.is_none_or(|bias| bias.len() >= stride));
+        assert!(finish.is_for(column + width), "scale and shift of each column");
         let block = self.kernels.rows;
         let mut targets = [std::ptr::null_mut::<f32>(); MAX_ROWS];
+        let mut residuals = [std::ptr::null::<f32>(); MAX_ROWS];
         let panels: Vec<*const u32> = panels.iter().map(|panel| panel.as_ptr()).collect();
         for (index, rows) in self.targets.chunks(block).enumerate() {
-            for (target, row) in targets.iter_mut().zip(rows) {
-                *target = row.wrapping_add(columns);
+            for ((address, residual), &row) in targets.iter_mut().zip(&mut residuals).zip(rows) {
+                *address = target.address(row + column, width);
+                *residual = finish.residual(row + column, width);
             }
             let tile = RowsTile {
                 sources: self.sources[self.starts[index]..].as_ptr(),
@@ -429,12 +423,12 @@ impl<'a> Rows<'a> {
                 stride,
                 targets: targets.as_ptr(),
                 width,
-                bias: bias.map_or(std::ptr::null(), <[f32]>::as_ptr),
-                round,
+                finish: finish.from(column),
+                residuals: residuals.as_ptr(),
             };
             // SAFETY: `available` only gives kernels that the processor can run. `collect` made sure
-            // that sources and targets have the words and columns that are touched, the assertions
-            // above that panels and bias do; that nobody else uses the targets is the caller's.
+            // that sources have the words that are touched, the assertions above that panels, targets
+            // and what finishes them do; that nobody else uses the targets is the caller's.
             unsafe { (self.kernels.rows_tile)(rows.len(), &tile) };
         }
     }

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::{Extra, Format, Kernels, Shared, Tile, Transform};
+use super::{Finish, Format, Kernels, Shared, Tile, Transform};
 use crate::ops::round::bf16_bits;
 
 /// Where the elements of a right factor lie: element `e` of tap `t` in column `c` is
@@ -55,10 +55,7 @@ impl Panels {
         let shared = Shared::of_spare_words(words.spare_capacity_mut());
         let values = values_of(&self.words);
         let panels = values.len() / (9 * part).max(1);
-        let extra = Extra {
-            round_sources: round,
-            ..Extra::default()
-        };
+        let finish = Finish::default();
         (0..panels * part / lanes)
             .into_par_iter()
             .with_min_len(64)
@@ -67,7 +64,7 @@ impl Panels {
                 let tile = Tile::new(lanes, 9, |tap| &values[(panel * 9 + tap) * part + row * lanes..]);
                 let place = |tap| Some((panel * 36 + tap) * part + row * lanes);
                 // SAFETY: the places differ from those of any other row and panel.
-                unsafe { tile.transform(kernels, Transform::Weights, &shared, 36, place, extra) };
+                unsafe { tile.transform(kernels, Transform::Weights, &shared, 36, place, round, finish) };
             });
         // SAFETY: each row of each panel has written its 36 places.
         unsafe { words.set_len(self.words.len() * 4) };

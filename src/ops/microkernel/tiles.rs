@@ -1,6 +1,7 @@
 //! Register tiles: small blocks of a product whose sums stay in registers from the first summand to
 //! the last.
 
+use super::finish::TileFinish;
 use super::vector::Vector;
 
 /// Lanes of the widest vector.
@@ -23,10 +24,9 @@ pub(super) struct RowsTile {
     pub targets: *const *mut f32,
     /// Lanes that are stored.
     pub width: usize,
-    /// What the sums begin with: as many as the tile has lanes, or null for 0.
-    pub bias: *const f32,
-    /// Whether the sums are rounded to bf16.
-    pub round: bool,
+    pub finish: TileFinish,
+    /// What each row's results are added to: `[rows]`, null where nothing.
+    pub residuals: *const *const f32,
 }
 
 /// # Safety
@@ -36,13 +36,6 @@ pub(super) unsafe fn rows_tile<V: Vector, const ROWS: usize, const VECTORS: usiz
     // SAFETY: the caller's.
     unsafe {
         let mut sums = [[V::zero(); VECTORS]; ROWS];
-        if !tile.bias.is_null() {
-            for row in &mut sums {
-                for (vector, sums) in row.iter_mut().enumerate() {
-                    *sums = V::load(tile.bias.add(vector * V::LANES));
-                }
-            }
-        }
         for tap in 0..tile.taps {
             let mut panel = *tile.panels.add(tap);
             let mut rows = [std::ptr::null::<u32>(); ROWS];
@@ -72,14 +65,24 @@ pub(super) unsafe fn rows_tile<V: Vector, const ROWS: usize, const VECTORS: usiz
         }
         for (row, finished) in finished.iter().enumerate() {
             let target = *tile.targets.add(row);
+            let residual = *tile.residuals.add(row);
             for (vector, finished) in finished.iter().enumerate() {
-                let sums = V::load(finished.as_ptr());
-                let sums = if tile.round { V::round_bf16(sums) } else { sums };
                 let start = vector * V::LANES;
-                if start + V::LANES <= tile.width {
+                if start >= tile.width {
+                    break;
+                }
+                let len = (tile.width - start).min(V::LANES);
+                let residual = if residual.is_null() {
+                    residual
+                } else {
+                    residual.add(start)
+                };
+                let sums = V::load(finished.as_ptr());
+                let sums = tile.finish.apply::<V>(sums, start, len, residual);
+                if len == V::LANES {
                     V::store(target.add(start), sums);
-                } else if start < tile.width {
-                    V::store_some(target.add(start), sums, tile.width - start);
+                } else {
+                    V::store_some(target.add(start), sums, len);
                 }
             }
         }

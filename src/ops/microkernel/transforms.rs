@@ -3,6 +3,7 @@
 //!
 //! Each runs over a tile whose elements are rows of channels.
 
+use super::finish::TileFinish;
 use super::vector::Vector;
 
 /// Where the elements of a tile are and where those of its transform go, row after row.
@@ -12,11 +13,11 @@ pub(super) struct TileTransform<'a> {
     pub targets: &'a [*mut f32],
     /// Values of each element.
     pub channels: usize,
-    /// What is added to each element of the result: one value a channel, or null.
-    pub bias: *const f32,
-    /// Whether the sources, and the targets, are rounded to bf16.
+    /// Whether the sources are rounded to bf16.
     pub round_sources: bool,
-    pub round_targets: bool,
+    pub finish: TileFinish,
+    /// What each element of the result is added to: null where nothing.
+    pub residuals: &'a [*const f32],
 }
 
 /// Makes the function of a separable transform of `$inputs` x `$inputs` elements to `$outputs` x
@@ -29,7 +30,8 @@ macro_rules! transform {
         /// That of [`Vector`]: each source and each target that is not null has `channels` values.
         #[inline(always)]
         pub(super) unsafe fn $name<$vector: Vector>(tile: &TileTransform) {
-            assert!(tile.sources.len() == $inputs * $inputs && tile.targets.len() == $outputs * $outputs);
+            assert!(tile.sources.len() == $inputs * $inputs && tile.targets.len() == $outputs * $outputs
+                && tile.residuals.len() == tile.targets.len());
             for channel in (0..tile.channels).step_by(V::LANES) {
                 let len = (tile.channels - channel).min(V::LANES);
                 // SAFETY: the caller's.
@@ -50,7 +52,6 @@ macro_rules! transform {
                             columns[column] = element;
                         }
                     }
-                    let bias = if tile.bias.is_null() { V::zero() } else { load(tile.bias) };
                     for (row, &line) in columns.iter().enumerate() {
                         let line: [V::Sums; $outputs] = $line(line);
                         for (column, element) in line.into_iter().enumerate() {
@@ -58,8 +59,11 @@ macro_rules! transform {
                             if target.is_null() {
                                 continue;
                             }
-                            let (target, element) = (target.add(channel), V::add(element, bias));
-                            let element = if tile.round_targets { V::round_bf16(element) } else { element };
+                            let residual = tile.residuals[row * $outputs + column];
+                            let residual =
+                                if residual.is_null() { residual } else { residual.add(channel) };
+                            let element = tile.finish.apply::<V>(element, channel, len, residual);
+                            let target = target.add(channel);
                             if len == V::LANES {
                                 V::store(target, element);
                             } else {

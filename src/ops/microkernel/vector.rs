@@ -30,6 +30,10 @@ pub(super) trait Vector {
     /// `sums + factor * values`.
     unsafe fn add_scaled(sums: Self::Sums, factor: f32, values: Self::Sums) -> Self::Sums;
     unsafe fn add_products(sums: Self::Sums, left: Self::Words, right: Self::Words) -> Self::Sums;
+    /// `sums * factors + summands`.
+    unsafe fn multiply_add(sums: Self::Sums, factors: Self::Sums, summands: Self::Sums) -> Self::Sums;
+    /// 0 where negative; a NaN stays one.
+    unsafe fn relu(sums: Self::Sums) -> Self::Sums;
     /// To the nearest bf16 values, ties to even.
     unsafe fn round_bf16(sums: Self::Sums) -> Self::Sums;
 }
@@ -120,6 +124,17 @@ impl Vector for Portable {
             };
         }
         sums
+    }
+
+    #[inline(always)]
+    unsafe fn multiply_add(sums: [f32; 8], factors: [f32; 8], summands: [f32; 8]) -> [f32; 8] {
+        // SAFETY: the caller's.
+        unsafe { Self::add_products(summands, sums, factors) }
+    }
+
+    #[inline(always)]
+    unsafe fn relu(sums: [f32; 8]) -> [f32; 8] {
+        sums.map(|sum| if sum <= 0.0 { 0.0 } else { sum })
     }
 
     #[inline(always)]

@@ -84,6 +84,17 @@ impl Vector for Avx2 {
     }
 
     #[inline(always)]
+    unsafe fn multiply_add(sums: __m256, factors: __m256, summands: __m256) -> __m256 {
+        unsafe { _mm256_fmadd_ps(sums, factors, summands) }
+    }
+
+    #[inline(always)]
+    unsafe fn relu(sums: __m256) -> __m256 {
+        // Of a NaN and a number the second operand is the result.
+        unsafe { _mm256_max_ps(_mm256_setzero_ps(), sums) }
+    }
+
+    #[inline(always)]
     unsafe fn round_bf16(sums: __m256) -> __m256 {
         unsafe {
             let bits = _mm256_castps_si256(sums);
@@ -177,6 +188,16 @@ macro_rules! avx512 {
             #[inline(always)]
             unsafe fn add_products(sums: __m512, left: $words, right: $words) -> __m512 {
                 unsafe { $add_products(sums, left, right) }
+            }
+
+            #[inline(always)]
+            unsafe fn multiply_add(sums: __m512, factors: __m512, summands: __m512) -> __m512 {
+                unsafe { _mm512_fmadd_ps(sums, factors, summands) }
+            }
+
+            #[inline(always)]
+            unsafe fn relu(sums: __m512) -> __m512 {
+                unsafe { _mm512_max_ps(_mm512_setzero_ps(), sums) }
             }
 
             #[inline(always)]

@@ -87,8 +87,13 @@ impl Operands {
             bias,
             gradient,
         } = self;
+        let finish = Finish {
+            shift: Some(bias),
+            round: precision == Precision::Bf16,
+            ..Finish::default()
+        };
         [
-            correlate::forward(kernels, geometry, x, weight, Some(bias), precision),
+            correlate::forward(kernels, geometry, x, weight, finish, precision),
             correlate::input_gradient(kernels, geometry, weight, gradient, precision),
             weight_gradient::weight_gradient(kernels, geometry, x, gradient, precision),
         ]
@@ -102,8 +107,13 @@ impl Operands {
             bias,
             gradient,
         } = self;
+        let finish = Finish {
+            shift: Some(bias),
+            round: precision == Precision::Bf16,
+            ..Finish::default()
+        };
         [
-            winograd::forward(kernels, geometry, x, weight, Some(bias), precision),
+            winograd::forward(kernels, geometry, x, weight, finish, precision),
             winograd::input_gradient(kernels, geometry, weight, gradient, precision),
             winograd::weight_gradient(kernels, geometry, x, gradient, precision),
         ]

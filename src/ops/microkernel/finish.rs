@@ -1,0 +1,95 @@
+//! What happens to results before they are stored.
+
+use super::vector::Vector;
+
+/// `result * scale + shift`, plus the residual, then ReLU, then rounding: each where it is asked for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::ops) struct Finish<'a> {
+    /// For each column.
+    pub scale: Option<&'a [f32]>,
+    /// For each column.
+    pub shift: Option<&'a [f32]>,
+    /// Of the size of the target.
+    pub residual: Option<&'a [f32]>,
+    pub relu: bool,
+    /// To bf16.
+    pub round: bool,
+}
+
+impl<'a> Finish<'a> {
+    /// The same for the columns from `column` on, as a tile takes it.
+    pub(super) fn from(&self, column: usize) -> TileFinish {
+        let start =
+            |values: Option<&[f32]>| values.map_or(std::ptr::null(), |values| values[column..].as_ptr());
+        TileFinish {
+            scale: start(self.scale),
+            shift: start(self.shift),
+            relu: self.relu,
+            round: self.round,
+        }
+    }
+
+    /// Whether scale and shift have at least `columns` values.
+    pub(super) fn is_for(&self, columns: usize) -> bool {
+        let enough = |values: Option<&[f32]>| values.is_none_or(|values| values.len() >= columns);
+        enough(self.scale) && enough(self.shift)
+    }
+
+    /// Where the residual of `width` results from `start` of the target lies; null without one.
+    pub(super) fn residual(&self, start: usize, width: usize) -> *const f32 {
+        self.residual.map_or(std::ptr::null(), |residual| {
+            residual[start..start + width].as_ptr()
+        })
+    }
+}
+
+/// For some columns; null where there is none.
+#[derive(Clone, Copy)]
+pub(super) struct TileFinish {
+    pub scale: *const f32,
+    pub shift: *const f32,
+    pub relu: bool,
+    pub round: bool,
+}
+
+impl TileFinish {
+    /// # Safety
+    /// That of [`Vector`]: scale, shift and residual are null or have `len` values, from `lane` on in
+    /// the case of the first two.
+    #[inline(always)]
+    pub unsafe fn apply<V: Vector>(
+        &self,
+        sums: V::Sums,
+        lane: usize,
+        len: usize,
+        residual: *const f32,
+    ) -> V::Sums {
+        // SAFETY: the caller's.
+        unsafe {
+            let load = |source: *const f32| {
+                if len == V::LANES {
+                    V::load(source)
+                } else {
+                    V::load_some(source, len)
+                }
+            };
+            let mut sums = sums;
+            if !self.scale.is_null() {
+                sums = V::multiply_add(sums, load(self.scale.add(lane)), V::zero());
+            }
+            if !self.shift.is_null() {
+                sums = V::add(sums, load(self.shift.add(lane)));
+            }
+            if !residual.is_null() {
+                sums = V::add(sums, load(residual));
+            }
+            if self.relu {
+                sums = V::relu(sums);
+            }
+            if self.round {
+                sums = V::round_bf16(sums);
+            }
+            sums
+        }
+    }
+}
