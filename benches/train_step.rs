@@ -10,8 +10,6 @@
     reason = "a benchmark tells its figures"
 )]
 
-mod momentum;
-
 use std::error::Error;
 use std::time::{Duration, Instant};
 
@@ -21,8 +19,8 @@ use erlen::memory::Recycling;
 use erlen::models::{InputShape, Network, Pass, build};
 use erlen::ops::{Loss, Tape, Targets, loss};
 use erlen::random::{Purpose, Stream};
-use erlen::spec::{Model, Precision};
-use momentum::Momentum;
+use erlen::spec::{self, Model, Precision};
+use erlen::train::{Optimizer, ParameterSettings};
 use serde_json::{from_value, json};
 
 const CLASSES: u32 = 10;
@@ -119,6 +117,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         "phases": {"forward": forward, "backward": backward, "step": step},
         "steps": steps.len(),
         "threads": threads,
+        "instruction_sets": erlen::ops::instruction_sets().collect::<Vec<_>>(),
         "version": env!("CARGO_PKG_VERSION"),
     });
     println!("{figures}");
@@ -158,7 +157,14 @@ fn measure(arguments: &Arguments) -> Result<Vec<Step>, Box<dyn Error + Send + Sy
         },
     };
     let network = build(&arguments.model.model()?, input, CLASSES as usize, 0, &device)?;
-    let mut optimizer = Momentum::new(network.parameters());
+    let recipe: spec::Optimizer = from_value(json!({"sgd": {"lr": 0.01, "momentum": 0.9}}))?;
+    let settings = ParameterSettings {
+        lr_factor: 1.0,
+        weight_decay: 5e-4,
+        frozen: false,
+    };
+    let settings = vec![settings; network.parameters().len()];
+    let mut optimizer = Optimizer::new(&recipe, network.parameters(), &settings);
     let mut stream = Stream::new(0, Purpose::Augment, 0, 0);
     let values: Vec<f32> = (0..batch * input.len()).map(|_| stream.normal() as f32).collect();
     let images = match input {
@@ -198,7 +204,7 @@ fn train(
     images: &Tensor,
     labels: &[u32],
     pass: &Pass,
-    optimizer: &mut Momentum,
+    optimizer: &mut Optimizer,
 ) -> Result<Step, Box<dyn Error + Send + Sync>> {
     let cross_entropy = Loss::CrossEntropy {
         label_smoothing: 0.0,
@@ -213,9 +219,14 @@ fn train(
     });
     let loss = loss?;
     let forward = start.elapsed();
-    let gradients = tape.backward(&loss)?;
+    let mut gradients = tape.backward(&loss)?;
     let backward = start.elapsed() - forward;
-    optimizer.step(network.parameters(), gradients)?;
+    let parameters = network.parameters();
+    let gradients: Vec<Option<Tensor>> = parameters
+        .iter()
+        .map(|parameter| gradients.remove(&parameter.var))
+        .collect();
+    optimizer.step(parameters, &gradients, 0.01, 1.0, None)?;
     let step = start.elapsed() - backward - forward;
     Ok(Step {
         forward,

@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 /// Leaves that every module may import.
 const LEAVES: [&str; 3] = ["event", "fingerprint", "random"];
 
-/// What else each module may import. `cli` may import everything, `main` only `cli`.
-const MAY_IMPORT: [(&str, &[&str]); 18] = [
-    ("main", &["cli"]),
+/// What else each module may import. `cli` may import everything, `main` only `cli` and `memory`.
+const MAY_IMPORT: [(&str, &[&str]); 19] = [
+    ("main", &["cli", "memory"]),
+    ("memory", &[]),
     ("lib", &[]),
     ("fingerprint", &[]),
     ("random", &[]),

@@ -60,3 +60,10 @@ pub use pool::{global_average_pool, max_pool2d};
 pub use stochastic_depth::stochastic_depth;
 pub use tape::{Tape, VariableGradients};
 pub use tokens::{embed_tokens, first_token};
+
+/// The instruction sets that this processor's kernels are made for, the fastest first.
+pub fn instruction_sets() -> impl Iterator<Item = &'static str> {
+    microkernel::Kernels::available()
+        .iter()
+        .map(|kernels| kernels.name)
+}

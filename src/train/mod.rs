@@ -39,7 +39,7 @@ pub use history::{EpochRow, Exact, Judgement, Scaling, Score, write_history, wri
 pub use loss_scale::LossScale;
 pub use metrics::{ClassFigures, Judged, Tally};
 pub use model_file::{CARD_FILE, Card, TrainedModel, WEIGHTS_FILE, read_card, write_json, write_weights};
-pub use optimizer::{Optimizer, OptimizerState};
+pub use optimizer::{Optimizer, OptimizerState, ParameterSettings};
 pub use progress::{Progress, Steps};
 pub use schedule::LearningRate;
 pub use setup::Target;

@@ -13,7 +13,7 @@ fn architecture(model: &Value, shape: [usize; 3]) {
     // Two steps, of two micro-batches and of one.
     let changes = json!({
         "model": model, "batch_size": 3, "accumulate": 2, "epochs": 1,
-        "optimizer": {"sgd": {"lr": 0.01}},
+        "optimizer": {"sgd": {"lr": 1e-4}},
     });
     let recipe = recipe(changes);
     let whole = bench.train(&recipe).unwrap();

@@ -118,7 +118,9 @@ fn agrees_with_pytorch(architecture: &str) {
         let loss = mean_cross_entropy(&logits, &labels, number("label_smoothing"));
         assert_close(&host(&loss), &[number("loss")], 1e-5);
 
-        let tolerance = number("tolerance");
+        // Winograd's transforms round more than the sums that the tolerance was measured on, and a value
+        // near a kink may fall on its other side.
+        let tolerance = number("tolerance").max(2e-3);
         let mut parameters: Vec<(&str, Vec<f32>)> = network
             .parameters()
             .iter()
