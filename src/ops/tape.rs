@@ -9,7 +9,6 @@
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 
-use candle_core::backprop::GradStore;
 use candle_core::{
     CpuStorage, CustomOp1, CustomOp2, CustomOp3, Device, Error, InplaceOp2, Layout, Result, Shape, Storage,
     Tensor, TensorId, Var,
@@ -76,18 +75,14 @@ impl Tape {
     ///
     /// Operations are gone through from the last to the first, and what they kept of the forward pass is
     /// let go at once. A segment is gone through after the first operation that took its result: by then
-    /// all that took it are done, and its leaves, which are older than it, are still to come.
+    /// all that took it are done, and its leaves, which are older than it, are still to come. What it is
+    /// built upon belongs to it, so a chain of segments is gone through once for each of its results.
     ///
     /// # Errors
     /// A gradient cannot be computed.
     pub fn backward(mut self, loss: &Tensor) -> Result<VariableGradients> {
         let mut gradients = VariableGradients::default();
-        if loss.is_variable() {
-            let one = Tensor::ones(loss.shape(), loss.dtype(), loss.device())?;
-            gradients.add(loss.id(), one, true)?;
-        } else {
-            gradients.add_store(&loss.backward()?)?;
-        }
+        gradients.add_segment(loss)?;
         while let Some(Node {
             operation,
             operands,
@@ -116,8 +111,7 @@ impl Tape {
             drop(operands);
             for segment in segments {
                 if let Some(gradient) = gradients.remove(&segment) {
-                    let seed = segment.apply_op1(Seed { gradient })?;
-                    gradients.add_store(&seed.backward()?)?;
+                    gradients.add_segment(&segment.apply_op1(Seed { gradient })?)?;
                 }
             }
         }
@@ -294,11 +288,14 @@ impl VariableGradients {
         Ok(())
     }
 
-    /// Adds what candle found. Its sums may share their values with each other.
-    fn add_store(&mut self, store: &GradStore) -> Result<()> {
-        for &id in store.get_ids() {
-            if let Some(gradient) = store.get_id(id) {
-                self.add(id, gradient.clone(), false)?;
+    /// Adds what candle finds in the segment behind `result`. It finds something for constants too,
+    /// which is let go, and its sums may share their values with each other.
+    fn add_segment(&mut self, result: &Tensor) -> Result<()> {
+        let mut found = result.backward()?;
+        let leaves = result.sorted_nodes().into_iter().filter(|node| node.is_variable());
+        for leaf in leaves {
+            if let Some(gradient) = found.remove(leaf) {
+                self.add(leaf.id(), gradient, false)?;
             }
         }
         Ok(())

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::*;
 use crate::ops::testing::*;
 use crate::ops::{BatchNormOptions, ConvOptions, Epilogue, RunningStatistics, Statistics};
-use crate::ops::{avg_pool2d, batch_norm, conv2d, gelu, global_average_pool, linear, relu};
+use crate::ops::{add, avg_pool2d, batch_norm, conv2d, gelu, global_average_pool, linear, relu};
 use crate::spec::Precision;
 
 struct Weights {
@@ -131,6 +131,35 @@ fn constants_get_no_gradient_and_record_nothing() {
     let mut gradients = tape.backward(&loss).expect("differentiable");
     assert_eq!(host(&gradients.remove(&trained).expect("reached")), [6.0, 6.0]);
     assert!(gradients.remove(&x).is_none() && gradients.remove(&weight).is_none());
+}
+
+#[test]
+fn constants_of_a_segment_get_no_gradient() {
+    let (x, constant) = (random_var(&[2, 3], 1), random(&[2, 3], 2));
+    let (loss, tape) = Tape::record(|| {
+        let y = relu(&(x.as_tensor() + &constant).expect("fits")).expect("runs");
+        (y * &constant).and_then(|y| y.sum_all()).expect("runs")
+    });
+    let mut gradients = tape.backward(&loss).expect("differentiable");
+    assert!(gradients.remove(&x).is_some());
+    assert!(gradients.sums.is_empty());
+}
+
+#[test]
+fn paths_around_layers_make_no_segments() {
+    let x = random_var(&[2, 3], 1);
+    let forward = || {
+        (0..4).fold(x.as_tensor().clone(), |x, _| {
+            add(&x, &gelu(&x, Precision::F32).expect("runs")).expect("fits")
+        })
+    };
+    let expected = forward().sum_all().and_then(|loss| loss.backward());
+    let (y, tape) = Tape::record(forward);
+    assert!(tape.nodes.iter().all(|node| node.segments.is_empty()));
+    let mut gradients = tape.backward(&y.sum_all().expect("runs")).expect("differentiable");
+    let actual = gradients.remove(&x).expect("reached");
+    let expected = expected.expect("differentiable");
+    assert_eq!(host(&actual), host(expected.get(&x).expect("reached")));
 }
 
 /// The identity, which counts itself.
