@@ -158,7 +158,11 @@ fn measure(arguments: &Arguments) -> Result<Vec<Step>, Box<dyn Error + Send + Sy
         },
     };
     let network = build(&arguments.model.model()?, input, CLASSES as usize, 0, &device)?;
-    let mut optimizer = Momentum::new(network.parameters());
+    let mut momenta: Vec<Momentum> = network
+        .parameters()
+        .iter()
+        .map(|parameter| Momentum::new(&parameter.var))
+        .collect();
     let mut stream = Stream::new(0, Purpose::Augment, 0, 0);
     let values: Vec<f32> = (0..batch * input.len()).map(|_| stream.normal() as f32).collect();
     let images = match input {
@@ -185,7 +189,7 @@ fn measure(arguments: &Arguments) -> Result<Vec<Step>, Box<dyn Error + Send + Sy
                     seed: 0,
                     step: index,
                 };
-                train(&network, &images, &labels, &pass, &mut optimizer)?
+                train(&network, &images, &labels, &pass, &mut momenta)?
             }
             Mode::Inference => infer(&network, &images, precision)?,
         });
@@ -198,7 +202,7 @@ fn train(
     images: &Tensor,
     labels: &[u32],
     pass: &Pass,
-    optimizer: &mut Momentum,
+    momenta: &mut [Momentum],
 ) -> Result<Step, Box<dyn Error + Send + Sync>> {
     let cross_entropy = Loss::CrossEntropy {
         label_smoothing: 0.0,
@@ -213,9 +217,13 @@ fn train(
     });
     let loss = loss?;
     let forward = start.elapsed();
-    let gradients = tape.backward(&loss)?;
+    let mut gradients = tape.backward(&loss)?;
     let backward = start.elapsed() - forward;
-    optimizer.step(network.parameters(), gradients)?;
+    for (parameter, momentum) in network.parameters().iter().zip(momenta) {
+        if let Some(gradient) = gradients.remove(&parameter.var) {
+            momentum.step(&parameter.var, &gradient)?;
+        }
+    }
     let step = start.elapsed() - backward - forward;
     Ok(Step {
         forward,

@@ -1,11 +1,9 @@
-//! SGD with momentum 0.9 and weight decay 5e-4, in place and on all threads, as `erlen::train` has it.
-//! Its own `Optimizer` cannot be made from outside the crate.
+//! SGD with momentum 0.9 and weight decay 5e-4, in place and on all threads, as `erlen::train` has it,
+//! whose own `Optimizer` cannot be made from outside the crate.
 
 use std::cell::RefCell;
 
 use candle_core::{CpuStorage, InplaceOp2, Layout, Result, Tensor, Var, bail};
-use erlen::models::Parameter;
-use erlen::ops::VariableGradients;
 use rayon::prelude::*;
 
 /// Elements that one thread updates at a time.
@@ -14,37 +12,26 @@ const LEARNING_RATE: f32 = 0.01;
 const MOMENTUM: f32 = 0.9;
 const WEIGHT_DECAY: f32 = 5e-4;
 
-/// The optimizer, with a buffer for each parameter.
+/// What the optimizer keeps beside a parameter.
 pub struct Momentum {
-    buffers: Vec<Vec<f32>>,
+    buffer: Vec<f32>,
 }
 
 impl Momentum {
-    /// With buffers of zeros, in the order of `parameters`.
-    pub fn new(parameters: &[Parameter]) -> Self {
-        let zeros = |parameter: &Parameter| vec![0.0; parameter.var.elem_count()];
+    /// Of a parameter that has taken no step yet.
+    pub fn new(parameter: &Var) -> Self {
         Self {
-            buffers: parameters.iter().map(zeros).collect(),
+            buffer: vec![0.0; parameter.elem_count()],
         }
     }
 
     /// Takes one step.
-    pub fn step(&mut self, parameters: &[Parameter], mut gradients: VariableGradients) -> Result<()> {
-        for (parameter, buffer) in parameters.iter().zip(&mut self.buffers) {
-            if let Some(gradient) = gradients.remove(&parameter.var) {
-                update(&parameter.var, &gradient, buffer)?;
-            }
-        }
-        Ok(())
+    pub fn step(&mut self, parameter: &Var, gradient: &Tensor) -> Result<()> {
+        let step = Step {
+            buffer: RefCell::new(&mut self.buffer),
+        };
+        parameter.inplace_op2(&gradient.contiguous()?, &step)
     }
-}
-
-/// One step of one parameter.
-pub fn update(parameter: &Var, gradient: &Tensor, buffer: &mut [f32]) -> Result<()> {
-    let step = Step {
-        buffer: RefCell::new(buffer),
-    };
-    parameter.inplace_op2(&gradient.contiguous()?, &step)
 }
 
 struct Step<'a> {
