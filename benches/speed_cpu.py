@@ -165,7 +165,9 @@ def measure(machine, row, side):
     command = [train_step] if side == "erlen" else [python, TORCH_STEPS, "--form", side]
     command += [word for name, value in flags.items() for word in (f"--{name}", value)]
     output, _, memory = machine.run(row, command)
-    return json.loads(output.splitlines()[-1])["images_per_second"], memory
+    figures = json.loads(output.splitlines()[-1])
+    libraries.append(figures.get("libraries_mb", 0.0))
+    return figures["images_per_second"], memory
 
 
 def compared(row, figures):
@@ -229,6 +231,8 @@ SCRATCH.mkdir(parents=True, exist_ok=True)
 python = given.python or python_with_torch()
 erlen, train_step = build()
 machine = Machine(given.threads)
+# What PyTorch takes up before it does anything, by measurement.
+libraries = []
 
 figures = {row.name: {side: [] for side in ["erlen", *row.forms]} for row in rows}
 for round in range(given.rounds):
@@ -247,6 +251,8 @@ lines = [line for row in rows for line in compared(row, figures[row.name])]
 print(f"\n{machine}; {machine.threads} threads; speed is better where it is more, memory where it is less")
 show(lines)
 write(lines, machine)
+if any(row.memory for row in rows):
+    print(f"\nOf PyTorch's memory, {max(libraries):.0f} MB are its libraries as they are imported.")
 busy = {name: share for name, share in machine.others.items() if share > BUSY}
 if busy:
     name, share = max(busy.items(), key=lambda item: item[1])

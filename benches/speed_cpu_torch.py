@@ -3,12 +3,13 @@
 usage: speed_cpu_torch.py --model NAME --batch N --size PIXELS --precision f32|bf16
                           --mode train|inference --form contiguous|channels_last --threads N --seconds S
 """
-import argparse, contextlib, json, statistics, time
+import argparse, contextlib, json, resource, statistics, time
 
 import torch
 import torchvision
 from torch import nn
 
+LIBRARIES_MB = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 CLASSES = 10
 WARM_UP = 3
 
@@ -98,4 +99,5 @@ with contextlib.ExitStack() as stack:
 seconds = statistics.median(map(sum, steps))
 phases = dict(zip(("forward", "backward", "step"), map(statistics.median, zip(*steps))))
 print(json.dumps({"step_seconds": seconds, "images_per_second": given.batch / seconds, "phases": phases,
-                  "steps": len(steps), "threads": torch.get_num_threads(), "version": torch.__version__}))
+                  "steps": len(steps), "threads": torch.get_num_threads(), "version": torch.__version__,
+                  "libraries_mb": LIBRARIES_MB}))

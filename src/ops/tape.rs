@@ -292,7 +292,10 @@ impl VariableGradients {
     /// which is let go, and its sums may share their values with each other.
     fn add_segment(&mut self, result: &Tensor) -> Result<()> {
         let mut found = result.backward()?;
-        let leaves = result.sorted_nodes().into_iter().filter(|node| node.is_variable());
+        let leaves = result
+            .sorted_nodes()
+            .into_iter()
+            .filter(|node| node.is_variable());
         for leaf in leaves {
             if let Some(gradient) = found.remove(leaf) {
                 self.add(leaf.id(), gradient, false)?;

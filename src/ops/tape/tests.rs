@@ -156,7 +156,9 @@ fn paths_around_layers_make_no_segments() {
     let expected = forward().sum_all().and_then(|loss| loss.backward());
     let (y, tape) = Tape::record(forward);
     assert!(tape.nodes.iter().all(|node| node.segments.is_empty()));
-    let mut gradients = tape.backward(&y.sum_all().expect("runs")).expect("differentiable");
+    let mut gradients = tape
+        .backward(&y.sum_all().expect("runs"))
+        .expect("differentiable");
     let actual = gradients.remove(&x).expect("reached");
     let expected = expected.expect("differentiable");
     assert_eq!(host(&actual), host(expected.get(&x).expect("reached")));
