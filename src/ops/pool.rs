@@ -127,7 +127,12 @@ impl CustomOp1 for MaxPool {
                 || {
                     for (y, mut pixels) in y.chunks_exact_mut(channels).zip(self.windows()) {
                         let first = pixels.next().expect("padding is under half of the window");
-                        let y = y.write_copy_of_slice(&x[first * channels..][..channels]);
+                        let first = &x[first * channels..][..channels];
+                        for (y, &value) in y.iter_mut().zip(first) {
+                            y.write(value);
+                        }
+                        // SAFETY: the loop above has written all channels.
+                        let y = unsafe { &mut *(std::ptr::from_mut(y) as *mut [f32]) };
                         for pixel in pixels {
                             for (y, &value) in y.iter_mut().zip(&x[pixel * channels..]) {
                                 *y = if wins(value, *y) { value } else { *y };

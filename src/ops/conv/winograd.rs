@@ -197,7 +197,7 @@ impl Filter<'_> {
                     .for_each(|product| self.multiply(product, count, 0..panels, pixels, &shared));
                 let products = &*products;
                 blocks().for_each(|index| {
-                    self.transform_products(&tiles, of_block(index), products, 0..count, target)
+                    self.transform_products(&tiles, of_block(index), products, 0..count, target);
                 });
             });
         } else {
@@ -260,8 +260,8 @@ impl Filter<'_> {
                     column,
                     width,
                     &Finish::default(),
-                )
-            };
+                );
+            }
         }
     }
 
@@ -287,12 +287,11 @@ impl Filter<'_> {
                     self.kernels,
                     Transform::Products,
                     target,
-                    TILE * TILE,
                     place,
                     false,
                     self.finish,
-                )
-            };
+                );
+            }
         }
     }
 }
@@ -327,12 +326,11 @@ impl Cut<'_> {
                     self.kernels,
                     Transform::Pixels,
                     target,
-                    PRODUCTS,
                     place,
                     self.round,
                     Finish::default(),
-                )
-            };
+                );
+            }
         }
     }
 }
@@ -391,12 +389,11 @@ pub(super) fn weight_gradient(
                         kernels,
                         Transform::Gradients,
                         &gradients,
-                        PRODUCTS,
                         place,
                         round,
                         Finish::default(),
-                    )
-                };
+                    );
+                }
             });
             let (left, right) = (words_of(left), words_of(right));
             let part = inputs.div_ceil(PARTS);
@@ -436,12 +433,11 @@ pub(super) fn weight_gradient(
                     kernels,
                     Transform::WeightGradients,
                     taps,
-                    9,
                     place,
                     false,
                     Finish::default(),
-                )
-            };
+                );
+            }
         });
     };
     // SAFETY: each channel writes its places.

@@ -219,6 +219,17 @@ kernels!(
     rows: 14 of [1 2 3 4 5 6 7 8 9 10 11 12 13 14], outer: 8 of [1 2 3 4 5 6 7 8]
 );
 
+impl Transform {
+    /// Elements of a transformed tile.
+    fn results(self) -> usize {
+        match self {
+            Self::Pixels | Self::Gradients | Self::Weights => 36,
+            Self::Products => 16,
+            Self::WeightGradients => 9,
+        }
+    }
+}
+
 /// A tile whose elements are rows of channels, to be transformed.
 pub(super) struct Tile<'a> {
     sources: [*const f32; 36],
@@ -244,7 +255,7 @@ impl<'a> Tile<'a> {
         }
     }
 
-    /// Writes the transform's element `index` of `count` to `target` from `place(index)`, unless that
+    /// Writes the transform's element `index` to `target` from `place(index)`, unless that
     /// is `None`.
     ///
     /// # Safety
@@ -254,12 +265,12 @@ impl<'a> Tile<'a> {
         kernels: &Kernels,
         transform: Transform,
         target: &Shared,
-        count: usize,
         place: impl Fn(usize) -> Option<usize>,
         round_sources: bool,
         finish: Finish,
     ) {
         assert!(finish.is_for(self.channels), "scale and shift of each channel");
+        let count = transform.results();
         let mut residuals = [std::ptr::null(); 36];
         let mut targets = [std::ptr::null_mut(); 36];
         for (index, element) in targets[..count].iter_mut().enumerate() {

@@ -64,7 +64,7 @@ impl Panels {
                 let tile = Tile::new(lanes, 9, |tap| &values[(panel * 9 + tap) * part + row * lanes..]);
                 let place = |tap| Some((panel * 36 + tap) * part + row * lanes);
                 // SAFETY: the places differ from those of any other row and panel.
-                unsafe { tile.transform(kernels, Transform::Weights, &shared, 36, place, round, finish) };
+                unsafe { tile.transform(kernels, Transform::Weights, &shared, place, round, finish) };
             });
         // SAFETY: each row of each panel has written its 36 places.
         unsafe { words.set_len(self.words.len() * 4) };
