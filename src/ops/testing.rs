@@ -105,3 +105,8 @@ pub(crate) fn same_for_any_number_of_threads<T: Send + PartialEq>(body: impl Fn(
     assert!(with(3) == one, "3 threads give another result than 1");
     one
 }
+
+/// While the result lives, this thread convolves directly, without Winograd's transforms.
+pub(crate) fn without_winograd() -> super::conv::WithoutWinograd {
+    super::conv::WithoutWinograd::new()
+}

@@ -20,6 +20,8 @@ use super::tensor::{self, Images, channels_last};
 use crate::spec::Precision;
 use geometry::Geometry;
 pub use geometry::{ConvOptions, Window};
+#[cfg(test)]
+pub(super) use winograd::testing::WithoutWinograd;
 
 /// Cross-correlation of `x`, `[N, H, W, I]`, with `weight`, `[O, I / groups, K, K]`, plus `bias`,
 /// `[O]`: `[N, OH, OW, O]`. As in PyTorch, output channels `O / groups * g ..` see the input channels

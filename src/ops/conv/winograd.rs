@@ -26,6 +26,10 @@ const PRODUCTS: usize = INPUT * INPUT;
 
 /// Whether the transforms pay for themselves, in images like `target`.
 fn pays(kernels: &Kernels, geometry: &Geometry, target: &Images, precision: Precision) -> bool {
+    #[cfg(test)]
+    if testing::IS_OFF.get() {
+        return false;
+    }
     let window = geometry.window;
     let three = window.size == 3 && window.stride == 1 && window.padding <= 2;
     let (inputs, outputs) = (geometry.input.channels, geometry.output.channels);
@@ -450,4 +454,30 @@ pub(super) fn weight_gradient(
     assemble(&[part], geometry.weight_len(), outputs, |tap, channel| {
         channel * 9 + tap
     })
+}
+
+/// For tests that compare whole networks.
+#[cfg(test)]
+pub(in crate::ops) mod testing {
+    use std::cell::Cell;
+
+    thread_local! {
+        pub(super) static IS_OFF: Cell<bool> = const { Cell::new(false) };
+    }
+
+    /// While it lives, this thread convolves directly.
+    pub(crate) struct WithoutWinograd(());
+
+    impl WithoutWinograd {
+        pub fn new() -> Self {
+            IS_OFF.set(true);
+            Self(())
+        }
+    }
+
+    impl Drop for WithoutWinograd {
+        fn drop(&mut self) {
+            IS_OFF.set(false);
+        }
+    }
 }

@@ -4,6 +4,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::*;
+use crate::ops::testing::without_winograd;
 
 /// Numbers in `[-0.5, 0.5)`, as `tests/fixtures/architectures.py` makes them.
 pub(super) fn noise(stream: u32, count: usize) -> impl Iterator<Item = f64> {
@@ -69,6 +70,8 @@ fn agrees_with_pytorch(architecture: &str) {
         .collect();
     assert!(!cases.is_empty(), "{architecture} has a case");
     for case in &cases {
+        // The samples keep clear of kinks by what direct sums round; the transforms round more.
+        let _direct = without_winograd();
         let number = |name: &str| case[name].as_f64().expect("a number");
         let model: Model = serde_json::from_value(case["model"].clone()).expect("a model");
         let shape: Vec<usize> = serde_json::from_value(case["shape"].clone()).expect("a shape");
@@ -118,9 +121,8 @@ fn agrees_with_pytorch(architecture: &str) {
         let loss = mean_cross_entropy(&logits, &labels, number("label_smoothing"));
         assert_close(&host(&loss), &[number("loss")], 1e-5);
 
-        // Winograd's transforms round more than the sums that the tolerance was measured on, and a value
-        // near a kink may fall on its other side.
-        let tolerance = number("tolerance").max(2e-3);
+        // Register tiles sum in one chain, PyTorch in several: longer chains round a little more.
+        let tolerance = 2.0 * number("tolerance");
         let mut parameters: Vec<(&str, Vec<f32>)> = network
             .parameters()
             .iter()
