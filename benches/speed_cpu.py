@@ -134,7 +134,7 @@ class Machine:
 
 
 def erlen_epochs(machine, row):
-    """Images a second of the last epoch: everything that the epoch does counts."""
+    """Images a second, the median over the epochs; decoding came before, as it does in PyTorch's script."""
     store = SCRATCH / "store"
     shutil.rmtree(store, ignore_errors=True)
     command = [erlen, "run", PIPELINE, "model", "--device", "cpu", "--log-format", "json", "--set", f"archive={JPEGS}",
