@@ -179,11 +179,7 @@ pub(super) struct Gradients {
 pub(super) fn backward(pass: &Backward) -> Gradients {
     match (pass.y, pass.residual) {
         (None, _) => backward_with(pass, pass.output_gradient, |gradient, _| gradient),
-        (Some(y), false) => {
-            // The gradient where the ReLU let a value through, else 0.
-            let let_through = |gradient: f32, y: f32| if y <= 0.0 { 0.0 } else { gradient };
-            backward_with(pass, y, let_through)
-        }
+        (Some(y), false) => backward_with(pass, y, let_through),
         (Some(y), true) => {
             let before_relu = before_relu(y, pass.output_gradient, block_len(pass.weight.len()));
             let masked = Backward {
@@ -274,7 +270,13 @@ fn input_gradient(
     unsafe { in_blocks(pass.x.len(), len, block) }
 }
 
-/// The gradient where the ReLU let a value through, else 0.
+/// The gradient where the ReLU let a value through, so that `y` is positive (or NaN), else 0.
+#[inline(always)]
+fn let_through(gradient: f32, y: f32) -> f32 {
+    if y <= 0.0 { 0.0 } else { gradient }
+}
+
+/// [`let_through`] of all values.
 fn before_relu(y: &[f32], gradient: &[f32], len: usize) -> Vec<f32> {
     let block = |index: usize, masked: &mut [MaybeUninit<f32>]| {
         let (y, gradient) = (&y[index * len..], &gradient[index * len..]);
@@ -282,7 +284,7 @@ fn before_relu(y: &[f32], gradient: &[f32], len: usize) -> Vec<f32> {
             #[inline(always)]
             || {
                 for ((masked, &y), &gradient) in masked.iter_mut().zip(y).zip(gradient) {
-                    masked.write(if y <= 0.0 { 0.0 } else { gradient });
+                    masked.write(let_through(gradient, y));
                 }
             },
         );

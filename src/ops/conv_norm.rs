@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 
 use super::batch_norm::{BatchNormOptions, Epilogue, RunningStatistics, Statistics, batch_norm};
-use super::conv::{ConvOptions, conv2d, conv2d_finished};
+use super::conv::{ConvOptions, conv2d, conv2d_scaled};
 use super::error::OpError;
 use super::tensor;
 use crate::spec::Precision;
@@ -94,22 +94,8 @@ pub fn conv2d_norm(
         })?;
     }
     let narrow = |values: Vec<f64>| -> Vec<f32> { values.into_iter().map(|value| value as f32).collect() };
-    let (residual, relu) = match epilogue {
-        Epilogue::None => (None, false),
-        Epilogue::Relu => (None, true),
-        Epilogue::Add(residual) => (Some(residual), false),
-        Epilogue::AddRelu(residual) => (Some(residual), true),
-    };
-    conv2d_finished(
-        x,
-        weight,
-        options,
-        &narrow(scale),
-        &narrow(shift),
-        residual,
-        relu,
-        precision,
-    )
+    let (scale, shift) = (narrow(scale), narrow(shift));
+    conv2d_scaled(x, weight, options, (&scale, &shift), epilogue, precision)
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use crate::spec::Precision;
 /// `[out]`: `[..., out]`.
 ///
 /// # Errors
-/// Shapes that do not fit each other.
+/// Shapes that do not fit each other, or a weight without values.
 pub fn linear(
     x: &Tensor,
     weight: &Tensor,
@@ -22,7 +22,7 @@ pub fn linear(
 ) -> std::result::Result<Tensor, OpError> {
     match (x.dims(), weight.dims(), bias.dims()) {
         (&[_, .., inputs], &[outputs, columns], &[biases])
-            if x.rank() > 1 && inputs == columns && outputs == biases =>
+            if x.rank() > 1 && inputs == columns && outputs == biases && inputs * outputs > 0 =>
         {
             let leading = &x.dims()[..x.rank() - 1];
             let shape: Vec<usize> = leading.iter().copied().chain([outputs]).collect();
@@ -43,6 +43,10 @@ pub fn linear(
                 op,
             )?)
         }
+        (_, weight, _) if weight.contains(&0) => Err(OpError::shape(
+            "linear",
+            format!("the weight {weight:?} has no values"),
+        )),
         (x, weight, bias) => {
             let problem = format!("input {x:?}, weight {weight:?} and bias {bias:?} do not fit each other");
             Err(OpError::shape("linear", problem))

@@ -24,13 +24,6 @@ pub(super) fn forward(
 ) -> Vec<f32> {
     let size = geometry.window.size;
     let channels = geometry.input.channels;
-    let weight = Source {
-        values: weight,
-        columns: geometry.output.channels,
-        column: channels * size * size,
-        elements: &[],
-        taps: &[],
-    };
     // With few channels, a whole row of the kernel is one run.
     let (axes, elements, taps): (Axes, Vec<usize>, Vec<usize>) = if geometry.is_shallow() {
         let element = |index| index % channels * size * size + index / channels;
@@ -48,24 +41,20 @@ pub(super) fn forward(
             (0..size * size).collect(),
         )
     };
-    let panels = LivePanels::pack(
-        kernels,
-        &axes,
-        size,
-        Source {
-            elements: &elements,
-            taps: &taps,
-            ..weight
-        },
-        geometry.is_shallow(),
-    );
+    let weight = Source {
+        values: weight,
+        columns: geometry.output.channels,
+        column: channels * size * size,
+        elements: &elements,
+        taps: &taps,
+    };
     let correlation = Correlation {
         kernels,
         source: geometry.input,
         target: geometry.output,
         padding: geometry.is_shallow().then_some(geometry.window),
         axes: &axes,
-        panels: &panels,
+        panels: &LivePanels::pack(kernels, &axes, size, weight, geometry.is_shallow()),
         finish,
         precision,
     };
@@ -263,9 +252,7 @@ impl Correlation<'_> {
             .flat_map(|row| (0..class.columns.taps.len()).map(move |column| (row, column)))
             .collect();
         let run = self.panels.panels.run(self.kernels);
-        let zeros: Vec<u8> = vec![0; run * 4];
-        // Lives as long as what the rows borrow.
-        let zeros: &[u8] = &zeros;
+        let zeros = &*vec![0; run * 4];
         let width = self.target.channels;
         let per_image = class.rows.targets.len() * class.columns.targets.len();
         let count = images.len() * per_image;

@@ -11,6 +11,7 @@ mod winograd;
 
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
 
+use super::batch_norm::Epilogue;
 use super::composed;
 use super::error::OpError;
 use super::microkernel::{Finish, Kernels};
@@ -58,24 +59,24 @@ pub fn conv2d(
     })
 }
 
-/// The sums of [`conv2d`] times `scale` plus `shift`, one value an output channel, plus the residual,
-/// then ReLU. On the CPU, as a constant to autograd.
-#[allow(
-    clippy::too_many_arguments,
-    reason = "one more than a struct of them would be worth"
-)]
-pub(super) fn conv2d_finished(
+/// The sums of [`conv2d`] times `scale` plus `shift`, one value an output channel, and the epilogue. On
+/// the CPU, as a constant to autograd.
+pub(super) fn conv2d_scaled(
     x: &Tensor,
     weight: &Tensor,
     options: ConvOptions,
-    scale: &[f32],
-    shift: &[f32],
-    residual: Option<&Tensor>,
-    relu: bool,
+    (scale, shift): (&[f32], &[f32]),
+    epilogue: Epilogue,
     precision: Precision,
 ) -> std::result::Result<Tensor, OpError> {
     let geometry = geometry(x, weight, options)?;
     let shape = geometry.output.shape();
+    let (residual, relu) = match epilogue {
+        Epilogue::None => (None, false),
+        Epilogue::Relu => (None, true),
+        Epilogue::Add(residual) => (Some(residual), false),
+        Epilogue::AddRelu(residual) => (Some(residual), true),
+    };
     let residual = match residual {
         Some(residual) if residual.dims() != Shape::from(shape).dims() => {
             let problem = format!("cannot add {:?} to {shape:?}", residual.dims());

@@ -82,7 +82,7 @@ fn operand<'a>(
                 .par_chunks_mut(1 << 14)
                 .zip(values.par_chunks(1 << 14))
                 .for_each(|(target, source)| copy_rounded(source, target, precision));
-            words_of(&rounded).to_vec().into()
+            rounded.into_iter().map(f32::to_bits).collect()
         }
     }
 }

@@ -169,8 +169,11 @@ struct Filter<'a> {
 
 /// Values of transformed tiles that a task works on, about what the cache near a core holds.
 const TASK_VALUES: usize = 1 << 18;
-/// Transformed weights over this many values are gone through once for all tiles.
+/// Transformed weights over this many values are gone through once for as many tiles as
+/// [`BLOCK_VALUES`] allows.
 const WEIGHT_VALUES: usize = 1 << 22;
+/// Values of transformed tiles that are held at a time where all threads share them.
+const BLOCK_VALUES: usize = 1 << 22;
 
 impl Filter<'_> {
     fn run(&self, source: &[f32]) -> Vec<f32> {
@@ -183,36 +186,39 @@ impl Filter<'_> {
         let tiles = Tiles::of(self.target);
         let (inputs, outputs) = (self.source.channels, self.target.channels);
         let panels = outputs.div_ceil(self.kernels.panel);
+        let per_tile = PRODUCTS * (inputs + outputs);
         if PRODUCTS * inputs * outputs > WEIGHT_VALUES {
-            // All tiles at once, so that each weight is read once: parallel over tiles, then products.
-            let count = tiles.len();
-            with_scratch(PRODUCTS * count * (inputs + outputs), |scratch| {
-                let (pixels, products) = scratch.split_at_mut(PRODUCTS * count * inputs);
-                let shared = Shared::new(pixels);
-                let block = self.kernels.rows;
-                let blocks = || (0..count.div_ceil(block)).into_par_iter();
-                let of_block = |index: usize| index * block..((index + 1) * block).min(count);
-                let cut = self.cut();
-                blocks().for_each(|index| cut.transform(of_block(index), source, &(0..count), &shared));
-                let shared = Shared::new(products);
-                let pixels = &*pixels;
-                (0..PRODUCTS)
-                    .into_par_iter()
-                    .for_each(|product| self.multiply(product, count, 0..panels, pixels, &shared));
-                let products = &*products;
-                blocks().for_each(|index| {
-                    self.transform_products(&tiles, of_block(index), products, 0..count, target);
+            // Many tiles at once, so that each weight is read once for all of them: parallel over tiles,
+            // then over products.
+            let most = (BLOCK_VALUES / per_tile).max(1);
+            for first in (0..tiles.len()).step_by(most) {
+                let all = first..(first + most).min(tiles.len());
+                with_scratch(per_tile * all.len(), |scratch| {
+                    let (pixels, products) = scratch.split_at_mut(PRODUCTS * all.len() * inputs);
+                    let block = self.kernels.rows;
+                    let blocks = || all.clone().into_par_iter().step_by(block);
+                    let from = |start: usize| start..(start + block).min(all.end);
+                    let (cut, shared) = (self.cut(), Shared::new(pixels));
+                    blocks().for_each(|start| cut.transform(from(start), source, &all, &shared));
+                    let (pixels, shared) = (&*pixels, Shared::new(products));
+                    (0..PRODUCTS)
+                        .into_par_iter()
+                        .for_each(|product| self.multiply(product, all.len(), 0..panels, pixels, &shared));
+                    let products = &*products;
+                    blocks().for_each(|start| {
+                        self.transform_products(&tiles, from(start), products, all.clone(), target);
+                    });
                 });
-            });
+            }
         } else {
-            let block = (TASK_VALUES / (PRODUCTS * (inputs + outputs)))
+            let block = (TASK_VALUES / per_tile)
                 .next_multiple_of(self.kernels.rows)
                 .max(2 * self.kernels.rows);
             (0..tiles.len().div_ceil(block))
                 .into_par_iter()
                 .for_each(|index| {
                     let range = index * block..((index + 1) * block).min(tiles.len());
-                    with_scratch(PRODUCTS * range.len() * (inputs + outputs), |scratch| {
+                    with_scratch(per_tile * range.len(), |scratch| {
                         let (pixels, products) = scratch.split_at_mut(PRODUCTS * range.len() * inputs);
                         self.cut()
                             .transform(range.clone(), source, &range, &Shared::new(pixels));
@@ -339,8 +345,6 @@ impl Cut<'_> {
     }
 }
 
-/// Values of transformed tiles of both operands that are gone through at a time.
-const BLOCK_VALUES: usize = 1 << 22;
 /// Parts that the channels of a product's sums are cut into.
 const PARTS: usize = 2;
 

@@ -141,4 +141,14 @@ fn misfits_are_told() {
         error.expect_err("3 is not 2").to_string(),
         "linear: input [2, 3], weight [4, 2] and bias [4] do not fit each other"
     );
+    let empty = linear(
+        &random(&[2, 0], 1),
+        &random(&[4, 0], 1),
+        &random(&[4], 1),
+        Precision::F32,
+    );
+    assert_eq!(
+        empty.expect_err("nothing to multiply").to_string(),
+        "linear: the weight [4, 0] has no values"
+    );
 }

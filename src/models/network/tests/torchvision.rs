@@ -121,8 +121,8 @@ fn agrees_with_pytorch(architecture: &str) {
         let loss = mean_cross_entropy(&logits, &labels, number("label_smoothing"));
         assert_close(&host(&loss), &[number("loss")], 1e-5);
 
-        // Register tiles sum in one chain, PyTorch in several: longer chains round a little more.
-        let tolerance = 2.0 * number("tolerance");
+        // PyTorch's f32 may be off by less than sums in one long chain, as those of the register tiles.
+        let tolerance = number("tolerance").max(5e-5);
         let mut parameters: Vec<(&str, Vec<f32>)> = network
             .parameters()
             .iter()

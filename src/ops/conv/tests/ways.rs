@@ -79,19 +79,23 @@ impl Operands {
         [y, of_x, of_weight]
     }
 
+    fn finish(&self, precision: Precision) -> Finish<'_> {
+        Finish {
+            shift: Some(&self.bias),
+            round: precision == Precision::Bf16,
+            ..Finish::default()
+        }
+    }
+
     fn direct(&self, kernels: &'static Kernels, precision: Precision) -> [Vec<f32>; 3] {
         let Self {
             geometry,
             x,
             weight,
-            bias,
             gradient,
+            ..
         } = self;
-        let finish = Finish {
-            shift: Some(bias),
-            round: precision == Precision::Bf16,
-            ..Finish::default()
-        };
+        let finish = self.finish(precision);
         [
             correlate::forward(kernels, geometry, x, weight, finish, precision),
             correlate::input_gradient(kernels, geometry, weight, gradient, precision),
@@ -104,14 +108,10 @@ impl Operands {
             geometry,
             x,
             weight,
-            bias,
             gradient,
+            ..
         } = self;
-        let finish = Finish {
-            shift: Some(bias),
-            round: precision == Precision::Bf16,
-            ..Finish::default()
-        };
+        let finish = self.finish(precision);
         [
             winograd::forward(kernels, geometry, x, weight, finish, precision),
             winograd::input_gradient(kernels, geometry, weight, gradient, precision),
@@ -181,7 +181,11 @@ proptest! {
 #[test]
 fn long_sums_stay_exact_and_large_weights_are_taken_whole() {
     // Over 2^22 transformed weights; several blocks of tiles in the weight's gradient.
-    for (input, outputs) in [([3, 4, 5, 352], 352), ([9, 30, 29, 64], 64)] {
+    for (input, outputs) in [
+        ([3, 4, 5, 352], 352),
+        ([8, 20, 20, 352], 352),
+        ([9, 30, 29, 64], 64),
+    ] {
         let operands = Operands::new(input, outputs, 3, moving(1, 1), Precision::F32).expect("fits");
         let best = Kernels::best(Precision::F32);
         let exact = operands.direct(best, Precision::F32);

@@ -1,0 +1,76 @@
+//! Sums of outer products.
+
+use super::Kernels;
+use super::tiles::{OuterTile, Segment};
+
+/// A sum of outer products over steps.
+pub(in crate::ops) struct Outer<'a> {
+    pub kernels: &'static Kernels,
+    /// Words of the left operand that a step's words lie in, and from one step to the next.
+    pub left: &'a [u32],
+    pub left_stride: usize,
+    pub right: &'a [u32],
+    pub right_stride: usize,
+}
+
+/// Which steps: indices of the first left and right word, and how many steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::ops) struct Steps {
+    pub left: usize,
+    pub right: usize,
+    pub len: usize,
+}
+
+impl Outer<'_> {
+    /// Whether `next` goes on where `last` ends.
+    pub fn continues(&self, last: &Steps, next: &Steps) -> bool {
+        let left = last.left + last.len * self.left_stride;
+        let right = last.right + last.len * self.right_stride;
+        (left, right) == (next.left, next.right)
+    }
+
+    /// Adds to `target`, `[rows][columns]`, the outer products of `rows` left words with `columns`
+    /// right words of all steps. `steps` are the places of the first of them.
+    pub fn add(&self, steps: &[Steps], rows: usize, columns: usize, target: &mut [f32]) {
+        assert_eq!(target.len(), rows * columns, "the target's size");
+        let segments: Vec<Segment> = steps
+            .iter()
+            .filter(|steps| steps.len > 0)
+            .map(|steps| {
+                let last = steps.len - 1;
+                assert!(
+                    steps.left + last * self.left_stride + rows <= self.left.len(),
+                    "left words"
+                );
+                assert!(
+                    steps.right + last * self.right_stride + columns <= self.right.len(),
+                    "right words"
+                );
+                Segment {
+                    left: self.left[steps.left..].as_ptr(),
+                    right: self.right[steps.right..].as_ptr(),
+                    len: steps.len,
+                }
+            })
+            .collect();
+        let (block, panel) = (self.kernels.outer_rows, self.kernels.panel);
+        for column in (0..columns).step_by(panel) {
+            for row in (0..rows).step_by(block) {
+                let tile = OuterTile {
+                    segments: segments.as_ptr(),
+                    segment_count: segments.len(),
+                    left_stride: self.left_stride,
+                    right_stride: self.right_stride,
+                    left_offset: row,
+                    right_offset: column,
+                    target: target[row * columns + column..].as_mut_ptr(),
+                    target_stride: columns,
+                    width: panel.min(columns - column),
+                };
+                // SAFETY: `available` only gives kernels that the processor can run, and the
+                // assertions above hold all that they touch within the slices.
+                unsafe { (self.kernels.outer_tile)(block.min(rows - row), &tile) };
+            }
+        }
+    }
+}

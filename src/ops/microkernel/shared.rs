@@ -1,0 +1,53 @@
+//! Results that several threads write.
+
+use std::marker::PhantomData;
+use std::mem::MaybeUninit;
+
+/// A slice that several threads write to, each to its own part.
+pub(in crate::ops) struct Shared<'a> {
+    start: *mut f32,
+    len: usize,
+    life: PhantomData<&'a mut [f32]>,
+}
+
+// SAFETY: it is only a place and a length; who writes through it promises to keep to his own part.
+unsafe impl Send for Shared<'_> {}
+// SAFETY: as above.
+unsafe impl Sync for Shared<'_> {}
+
+impl<'a> Shared<'a> {
+    pub fn new(values: &'a mut [f32]) -> Self {
+        Self {
+            start: values.as_mut_ptr(),
+            len: values.len(),
+            life: PhantomData,
+        }
+    }
+
+    /// The same for values that are yet to be written.
+    pub fn of_spare(values: &'a mut [MaybeUninit<f32>]) -> Self {
+        Self {
+            start: values.as_mut_ptr().cast(),
+            len: values.len(),
+            life: PhantomData,
+        }
+    }
+
+    /// The same for words that are to hold f32 values.
+    pub(super) fn of_spare_words(words: &'a mut [MaybeUninit<u32>]) -> Self {
+        Self {
+            start: words.as_mut_ptr().cast(),
+            len: words.len(),
+            life: PhantomData,
+        }
+    }
+
+    /// The address of `len` values from `start`.
+    pub(super) fn address(&self, start: usize, len: usize) -> *mut f32 {
+        assert!(
+            start <= self.len && len <= self.len - start,
+            "a part of the slice"
+        );
+        self.start.wrapping_add(start)
+    }
+}
