@@ -11,13 +11,14 @@
 )]
 
 use std::error::Error;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use candle_core::{Device, Tensor};
 use clap::{Parser, ValueEnum};
 use erlen::memory::Recycling;
 use erlen::models::{InputShape, Network, Pass, build};
-use erlen::ops::{Loss, Tape, Targets, loss};
+use erlen::ops::{Loss, PackedWeights, Tape, Targets, loss};
 use erlen::random::{Purpose, Stream};
 use erlen::spec::{self, Model, Precision};
 use erlen::train::{Optimizer, ParameterSettings};
@@ -173,6 +174,7 @@ fn measure(arguments: &Arguments) -> Result<Vec<Step>, Box<dyn Error + Send + Sy
     };
     let labels: Vec<u32> = (0..batch).map(|_| stream.below(CLASSES)).collect();
 
+    let weights = Arc::new(PackedWeights::default());
     let mut steps = Vec::new();
     let mut start = Instant::now();
     for index in 0.. {
@@ -193,7 +195,7 @@ fn measure(arguments: &Arguments) -> Result<Vec<Step>, Box<dyn Error + Send + Sy
                 };
                 train(&network, &images, &labels, &pass, &mut optimizer)?
             }
-            Mode::Inference => infer(&network, &images, precision)?,
+            Mode::Inference => weights.reuse(|| infer(&network, &images, precision))?,
         });
     }
     Ok(steps)

@@ -31,17 +31,13 @@ pub fn linear(
                 let x = x.contiguous()?.reshape((rows, inputs))?;
                 return Ok(composed::linear(&x, weight, bias, precision)?.reshape(shape)?);
             }
+            let weight = weight.contiguous()?;
             let op = Linear {
-                product: Pointwise::new(rows, inputs, outputs),
+                product: Pointwise::new(rows, inputs, outputs, &weight),
                 shape,
                 precision,
             };
-            Ok(tape::apply3(
-                &x.contiguous()?,
-                &weight.contiguous()?,
-                &bias.contiguous()?,
-                op,
-            )?)
+            Ok(tape::apply3(&x.contiguous()?, &weight, &bias.contiguous()?, op)?)
         }
         (_, weight, _) if weight.contains(&0) => Err(OpError::shape(
             "linear",

@@ -48,7 +48,7 @@ pub use attention::attention;
 pub use average_pool::avg_pool2d;
 pub use batch_norm::{BatchNormOptions, Epilogue, RunningStatistics, Statistics, batch_norm};
 pub use channel_scale::scale_channels;
-pub use conv::{ConvOptions, Window, conv2d};
+pub use conv::{ConvOptions, PackedWeights, Window, conv2d};
 pub use conv_norm::{Convolution, Normalization, conv2d_norm};
 pub use dropout::{DropoutKey, dropout};
 pub use error::OpError;

@@ -185,6 +185,10 @@ fn create(root: &Path, format: &Path) -> Result<(), StoreError> {
             || name == ".gitignore"
             || name.starts_with(".new-")
             || name.starts_with("erlen.");
+        // Or has made it, and works in it already.
+        if !ours && format.exists() {
+            return Ok(());
+        }
         if !ours {
             let why =
                 format!("it holds `{name}` but no file `format`; set ERLEN_STORE to a new or empty folder");

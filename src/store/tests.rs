@@ -493,6 +493,24 @@ fn threads_make_each_result_once() {
     assert_eq!(fs::read_dir(work).unwrap().count(), 0);
 }
 
+#[test]
+fn a_store_that_others_are_making_opens() {
+    let folder = tempfile::tempdir().unwrap();
+    for round in 0..60 {
+        let root = folder.path().join(round.to_string());
+        let barrier = std::sync::Barrier::new(4);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    barrier.wait();
+                    let store = Store::open(&root).unwrap();
+                    fs::create_dir_all(store.root().join("sweeps")).unwrap();
+                });
+            }
+        });
+    }
+}
+
 /// Not a test by itself: what the other processes of the tests below do.
 #[test]
 fn child() {

@@ -1,5 +1,7 @@
 //! A model's verdict on every sample of a split.
 
+use std::sync::Arc;
+
 use candle_core::{Device, Tensor};
 
 use super::error::TrainError;
@@ -10,7 +12,7 @@ use super::tensor_file::input_tensor;
 use crate::data::{Dataset, Loader, LoaderConfig, Normalization, SampleShape, Split, Targets};
 use crate::event::Monitor;
 use crate::models::{Network, Pass};
-use crate::ops;
+use crate::ops::{self, PackedWeights};
 use crate::spec::{self, EvalTransform, Precision, SplitName, Task};
 
 /// How a split is evaluated.
@@ -64,6 +66,7 @@ pub fn evaluate(
     if !options.keep_scores {
         tally = tally.without_scores();
     }
+    let weights = Arc::new(PackedWeights::default());
     let mut index = 0;
     let flips = options.test_time_flip;
     for batch in stage(loader.epoch(0, 0), loader.shape(), &options.device, flips) {
@@ -72,7 +75,7 @@ pub fn evaluate(
             return Err(TrainError::Interrupted);
         }
         let mut batch = batch?;
-        let mut outputs = outputs(network, &mut batch, loader.shape(), options)?;
+        let mut outputs = outputs(network, &weights, &mut batch, loader.shape(), options)?;
         let losses = ops::loss_per_sample(&outputs, wanted(&batch.targets), &loss, width)?;
         unscale(&mut outputs, options);
         let mut values = vec![0f32; width];
@@ -111,17 +114,19 @@ pub fn evaluate(
 /// The outputs for a batch, `[N, outputs]` on the host.
 fn outputs(
     network: &Network,
+    weights: &Arc<PackedWeights>,
     batch: &mut Staged,
     shape: SampleShape,
     options: &Evaluation,
 ) -> Result<Vec<f32>, TrainError> {
     let pass = Pass::evaluate(options.precision);
     let host = |outputs: Tensor| outputs.flatten_all()?.to_vec1::<f32>();
-    let mut outputs = host(network.forward(&batch.inputs, &pass)?)?;
+    let forward = |inputs: &Tensor| weights.reuse(|| network.forward(inputs, &pass));
+    let mut outputs = host(forward(&batch.inputs)?)?;
     if let (Some(mut mirrored), SampleShape::Image { width, .. }) = (batch.host.take(), shape) {
         mirrored.chunks_exact_mut(width).for_each(<[f32]>::reverse);
         let mirrored = input_tensor(mirrored, batch.samples, shape, &options.device)?;
-        let mirrored = host(network.forward(&mirrored, &pass)?)?;
+        let mirrored = host(forward(&mirrored)?)?;
         for (output, mirrored) in outputs.iter_mut().zip(mirrored) {
             *output = (*output + mirrored) / 2.0;
         }

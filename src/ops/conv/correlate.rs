@@ -5,6 +5,7 @@ use rayon::prelude::*;
 
 use super::axes::{Axes, Positions};
 use super::geometry::{Geometry, Window};
+use super::packed_weights::Weight;
 use crate::ops::fill::in_places;
 use crate::ops::microkernel::{Elements, Finish, Format, Kernels, Panels, Rows, Shared, Source, narrow};
 use crate::ops::round::copy_rounded;
@@ -18,7 +19,7 @@ pub(super) fn forward(
     kernels: &'static Kernels,
     geometry: &Geometry,
     x: &[f32],
-    weight: &[f32],
+    weight: Weight,
     finish: Finish,
     precision: Precision,
 ) -> Vec<f32> {
@@ -41,12 +42,15 @@ pub(super) fn forward(
             (0..size * size).collect(),
         )
     };
-    let weight = Source {
-        values: weight,
-        columns: geometry.output.channels,
-        column: channels * size * size,
-        elements: &elements,
-        taps: &taps,
+    let pack = |values: &[f32]| {
+        let source = Source {
+            values,
+            columns: geometry.output.channels,
+            column: channels * size * size,
+            elements: &elements,
+            taps: &taps,
+        };
+        LivePanels::pack(kernels, &axes, size, source, geometry.is_shallow(), precision)
     };
     let correlation = Correlation {
         kernels,
@@ -54,7 +58,7 @@ pub(super) fn forward(
         target: geometry.output,
         padding: geometry.is_shallow().then_some(geometry.window),
         axes: &axes,
-        panels: &LivePanels::pack(kernels, &axes, size, weight, geometry.is_shallow()),
+        panels: &weight.live(kernels, geometry, precision, pack),
         finish,
         precision,
     };
@@ -88,7 +92,7 @@ pub(super) fn input_gradient(
         target: geometry.input,
         padding: None,
         axes: &axes,
-        panels: &LivePanels::pack(kernels, &axes, size, weight, false),
+        panels: &LivePanels::pack(kernels, &axes, size, weight, false, precision),
         finish: Finish {
             round: precision == Precision::Bf16,
             ..Finish::default()
@@ -99,7 +103,8 @@ pub(super) fn input_gradient(
 }
 
 /// Packed weights of the taps that are of use.
-struct LivePanels {
+#[derive(Debug)]
+pub(super) struct LivePanels {
     panels: Panels,
     /// Which of the packed taps each tap of the kernel is.
     places: Vec<Option<usize>>,
@@ -108,7 +113,14 @@ struct LivePanels {
 }
 
 impl LivePanels {
-    fn pack(kernels: &Kernels, axes: &Axes, size: usize, source: Source, shallow: bool) -> Self {
+    fn pack(
+        kernels: &Kernels,
+        axes: &Axes,
+        size: usize,
+        source: Source,
+        shallow: bool,
+        precision: Precision,
+    ) -> Self {
         let row = if shallow { 1 } else { size };
         let mut places = vec![None; source.taps.len()];
         for (rows, columns) in axes.pairs() {
@@ -125,13 +137,11 @@ impl LivePanels {
                 live.push(tap);
             }
         }
-        let panels = Panels::pack(
-            kernels,
-            Source {
-                taps: &live,
-                ..source
-            },
-        );
+        let source = Source {
+            taps: &live,
+            ..source
+        };
+        let panels = Panels::pack(kernels, source, precision);
         Self { panels, places, row }
     }
 

@@ -4,6 +4,7 @@
 use rayon::prelude::*;
 
 use super::geometry::Geometry;
+use super::packed_weights::Weight;
 use super::{depthwise, single};
 use crate::ops::microkernel::{Finish, Kernels};
 use crate::ops::round::{round_in_place, with_rounded};
@@ -16,7 +17,7 @@ pub(super) fn forward(
     kernels: &'static Kernels,
     geometry: &Geometry,
     x: &[f32],
-    weight: &[f32],
+    weight: Weight,
     finish: Finish,
     precision: Precision,
 ) -> Vec<f32> {
@@ -28,13 +29,14 @@ pub(super) fn forward(
         return single::forward(kernels, geometry, x, weight, finish, precision);
     }
     let mut y = if geometry.is_depthwise() {
-        depthwise::forward(geometry, x, weight, precision)
+        depthwise::forward(geometry, x, weight.values, precision)
     } else if geometry.groups == 1 {
         single::forward(kernels, geometry, x, weight, Finish::default(), precision)
     } else {
         let part = geometry.of_group();
         let mut y = vec![0.0; geometry.output.len()];
-        for (group, weight) in weight.chunks_exact(part.weight_len()).enumerate() {
+        for (group, weight) in weight.values.chunks_exact(part.weight_len()).enumerate() {
+            let weight = Weight::once(weight);
             let x = cut(x, geometry.input.channels, group, part.input.channels);
             let values = single::forward(kernels, &part, &x, weight, Finish::default(), precision);
             paste(

@@ -5,9 +5,12 @@ mod correlate;
 mod depthwise;
 mod geometry;
 mod groups;
+mod packed_weights;
 mod single;
 mod weight_gradient;
 mod winograd;
+
+use std::sync::Arc;
 
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
 
@@ -21,6 +24,8 @@ use super::tensor::{self, Images, channels_last};
 use crate::spec::Precision;
 use geometry::Geometry;
 pub use geometry::{ConvOptions, Window};
+pub use packed_weights::PackedWeights;
+use packed_weights::{Kept, Weight, kept};
 #[cfg(test)]
 pub(super) use winograd::testing::WithoutWinograd;
 
@@ -52,7 +57,11 @@ pub fn conv2d(
         return Ok(composed::conv2d(x, weight, bias, options, precision)?);
     }
     let (x, weight) = (x.contiguous()?, weight.contiguous()?);
-    let op = Conv2d { geometry, precision };
+    let op = Conv2d {
+        geometry,
+        precision,
+        kept: kept(&weight),
+    };
     Ok(match bias {
         None => tape::apply2(&x, &weight, op)?,
         Some(bias) => tape::apply3(&x, &weight, &bias.contiguous()?, op)?,
@@ -85,6 +94,8 @@ pub(super) fn conv2d_scaled(
         Some(residual) => Some(residual.contiguous()?),
         None => None,
     };
+    let weight = weight.contiguous()?;
+    let kept = kept(&weight);
     let convolve = |residual: Option<&[f32]>| {
         let finish = Finish {
             scale: Some(scale),
@@ -94,8 +105,12 @@ pub(super) fn conv2d_scaled(
             ..Finish::default()
         };
         tensor::with_values(x, |x| {
-            tensor::with_values(weight, |weight| {
+            tensor::with_values(&weight, |weight| {
                 let kernels = Kernels::best(precision);
+                let weight = Weight {
+                    values: weight,
+                    kept: kept.as_deref(),
+                };
                 Ok(groups::forward(kernels, &geometry, x, weight, finish, precision))
             })
         })
@@ -175,18 +190,21 @@ fn geometry(x: &Tensor, weight: &Tensor, options: ConvOptions) -> std::result::R
 }
 
 /// A fully connected layer is a convolution of images of one pixel.
-pub(super) struct Pointwise(Geometry);
+pub(super) struct Pointwise {
+    geometry: Geometry,
+    kept: Option<Arc<Kept>>,
+}
 
 impl Pointwise {
-    /// From `rows` rows of `inputs` values to such of `outputs`.
-    pub fn new(rows: usize, inputs: usize, outputs: usize) -> Self {
+    /// From `rows` rows of `inputs` values to such of `outputs`, with this weight.
+    pub fn new(rows: usize, inputs: usize, outputs: usize, weight: &Tensor) -> Self {
         let pixels = |channels| Images {
             batch: rows,
             height: 1,
             width: 1,
             channels,
         };
-        Self(Geometry {
+        let geometry = Geometry {
             input: pixels(inputs),
             output: pixels(outputs),
             window: Window {
@@ -195,7 +213,9 @@ impl Pointwise {
                 padding: 0,
             },
             groups: 1,
-        })
+        };
+        let kept = kept(weight);
+        Self { geometry, kept }
     }
 
     /// `x * weight^T + bias`, with `weight` `[out, in]`.
@@ -205,29 +225,47 @@ impl Pointwise {
                 shift: Some(bias),
                 ..Finish::default()
             };
-            groups::forward(Kernels::best(precision), &self.0, x, weight, finish, precision)
+            let weight = Weight {
+                values: weight,
+                kept: self.kept.as_deref(),
+            };
+            groups::forward(
+                Kernels::best(precision),
+                &self.geometry,
+                x,
+                weight,
+                finish,
+                precision,
+            )
         })
     }
 
     /// `gradient * weight`.
     pub fn input_gradient(&self, weight: &[f32], gradient: &[f32], precision: Precision) -> Vec<f32> {
-        groups::input_gradient(Kernels::best(precision), &self.0, weight, gradient, precision)
+        groups::input_gradient(
+            Kernels::best(precision),
+            &self.geometry,
+            weight,
+            gradient,
+            precision,
+        )
     }
 
     /// `gradient^T * x`.
     pub fn weight_gradient(&self, x: &[f32], gradient: &[f32], precision: Precision) -> Vec<f32> {
-        groups::weight_gradient(Kernels::best(precision), &self.0, x, gradient, precision)
+        groups::weight_gradient(Kernels::best(precision), &self.geometry, x, gradient, precision)
     }
 
     /// The sum of the gradient's rows.
     pub fn bias_gradient(&self, gradient: &[f32], precision: Precision) -> Vec<f32> {
-        groups::bias_gradient(&self.0, gradient, precision)
+        groups::bias_gradient(&self.geometry, gradient, precision)
     }
 }
 
 struct Conv2d {
     geometry: Geometry,
     precision: Precision,
+    kept: Option<Arc<Kept>>,
 }
 
 impl Conv2d {
@@ -237,6 +275,10 @@ impl Conv2d {
             let finish = Finish {
                 shift: bias.map(|_| rounded),
                 ..Finish::default()
+            };
+            let weight = Weight {
+                values: weight,
+                kept: self.kept.as_deref(),
             };
             groups::forward(Kernels::best(precision), geometry, x, weight, finish, precision)
         });

@@ -1,6 +1,7 @@
 //! The three products of a convolution of one group, each by the faster of the ways to compute it.
 
 use super::geometry::Geometry;
+use super::packed_weights::Weight;
 use super::{correlate, weight_gradient as outer, winograd};
 use crate::ops::microkernel::{Finish, Kernels};
 use crate::spec::Precision;
@@ -11,7 +12,7 @@ pub(super) fn forward(
     kernels: &'static Kernels,
     geometry: &Geometry,
     x: &[f32],
-    weight: &[f32],
+    weight: Weight,
     finish: Finish,
     precision: Precision,
 ) -> Vec<f32> {

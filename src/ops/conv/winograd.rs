@@ -6,8 +6,10 @@
 
 use rayon::prelude::*;
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::geometry::{Geometry, Window};
+use super::packed_weights::Weight;
 use super::weight_gradient::{PartialSums, assemble};
 use crate::ops::fill::in_places;
 use crate::ops::microkernel::{
@@ -55,27 +57,29 @@ pub(super) fn forward(
     kernels: &'static Kernels,
     geometry: &Geometry,
     x: &[f32],
-    weight: &[f32],
+    weight: Weight,
     finish: Finish,
     precision: Precision,
 ) -> Vec<f32> {
     let channels = geometry.input.channels;
-    let elements: Vec<usize> = (0..channels).map(|channel| channel * 9).collect();
-    let source = Source {
-        values: weight,
-        columns: geometry.output.channels,
-        column: channels * 9,
-        elements: &elements,
-        taps: &[0, 1, 2, 3, 4, 5, 6, 7, 8],
+    let pack = |values: &[f32]| {
+        let elements: Vec<usize> = (0..channels).map(|channel| channel * 9).collect();
+        let source = Source {
+            values,
+            columns: geometry.output.channels,
+            column: channels * 9,
+            elements: &elements,
+            taps: &[0, 1, 2, 3, 4, 5, 6, 7, 8],
+        };
+        Panels::pack(kernels, source, precision).winograd(kernels)
     };
-    let round = precision == Precision::Bf16;
     let filter = Filter {
         kernels,
         source: geometry.input,
         target: geometry.output,
         padding: geometry.window.padding,
-        weights: Panels::pack(kernels, source).winograd(kernels, round),
-        round,
+        weights: weight.winograd(kernels, precision, pack),
+        round: precision == Precision::Bf16,
         finish,
     };
     filter.run(x)
@@ -107,7 +111,7 @@ pub(super) fn input_gradient(
         source: geometry.output,
         target: geometry.input,
         padding: 2 - geometry.window.padding,
-        weights: Panels::pack(kernels, source).winograd(kernels, round),
+        weights: Arc::new(Panels::pack(kernels, source, precision).winograd(kernels)),
         round,
         finish: Finish {
             round,
@@ -161,7 +165,7 @@ struct Filter<'a> {
     source: Images,
     target: Images,
     padding: usize,
-    weights: Panels,
+    weights: Arc<Panels>,
     finish: Finish<'a>,
     /// Whether operands are rounded to bf16.
     round: bool,

@@ -3,7 +3,8 @@
 use rayon::prelude::*;
 
 use super::{Finish, Format, Kernels, Shared, Tile, Transform};
-use crate::ops::round::bf16_bits;
+use crate::ops::round::{bf16_bits, round_in_place};
+use crate::spec::Precision;
 
 /// Where the elements of a right factor lie: element `e` of tap `t` in column `c` is
 /// `values[c * column + elements[e] + taps[t]]`.
@@ -19,6 +20,7 @@ pub(in crate::ops) struct Source<'a> {
 
 /// A right factor, cut into panels of columns that lie in memory as a tile reads them:
 /// `[panel][tap][word][lane]`. Missing lanes and elements are 0.
+#[derive(Debug)]
 pub(in crate::ops) struct Panels {
     words: Vec<u32>,
     taps: usize,
@@ -27,8 +29,9 @@ pub(in crate::ops) struct Panels {
 }
 
 impl Panels {
-    /// Packs a right factor, narrowed if that is the kernels' format.
-    pub fn pack(kernels: &Kernels, source: Source) -> Self {
+    /// Packs a right factor, narrowed if that is the kernels' format, and otherwise rounded to
+    /// `precision`.
+    pub fn pack(kernels: &Kernels, source: Source, precision: Precision) -> Self {
         let run = kernels.format.words(source.elements.len());
         let part = run * kernels.panel;
         let taps = source.taps.len();
@@ -37,7 +40,12 @@ impl Panels {
         words
             .par_chunks_mut((taps * part).max(1))
             .enumerate()
-            .for_each(|(panel, words)| pack_panel(kernels, &source, panel * kernels.panel, words));
+            .for_each(|(panel, words)| {
+                pack_panel(kernels, &source, panel * kernels.panel, words);
+                if kernels.format == Format::F32 {
+                    round_in_place(values_of_mut(words), precision);
+                }
+            });
         Self { words, taps, part }
     }
 
@@ -46,9 +54,8 @@ impl Panels {
         &self.words[(panel * self.taps + tap) * self.part..][..self.part]
     }
 
-    /// The transforms of weights of 3x3 taps of f32, rounded to bf16 first if asked for: 36 taps in
-    /// place of 9.
-    pub fn winograd(self, kernels: &Kernels, round: bool) -> Self {
+    /// The transforms of weights of 3x3 taps of f32: 36 taps in place of 9.
+    pub fn winograd(self, kernels: &Kernels) -> Self {
         assert!(self.taps == 9 && kernels.format == Format::F32, "9 taps of f32");
         let (part, lanes) = (self.part, kernels.panel);
         let mut words = Vec::with_capacity(self.words.len() * 4);
@@ -64,7 +71,7 @@ impl Panels {
                 let tile = Tile::new(lanes, 9, |tap| &values[(panel * 9 + tap) * part + row * lanes..]);
                 let place = |tap| Some((panel * 36 + tap) * part + row * lanes);
                 // SAFETY: the places differ from those of any other row and panel.
-                unsafe { tile.transform(kernels, Transform::Weights, &shared, place, round, finish) };
+                unsafe { tile.transform(kernels, Transform::Weights, &shared, place, false, finish) };
             });
         // SAFETY: each row of each panel has written its 36 places.
         unsafe { words.set_len(self.words.len() * 4) };
@@ -163,6 +170,11 @@ pub(in crate::ops) fn words_of(values: &[f32]) -> &[u32] {
 fn values_of(words: &[u32]) -> &[f32] {
     // SAFETY: both are 32 bits wide, and any bits make an f32.
     unsafe { std::slice::from_raw_parts(words.as_ptr().cast(), words.len()) }
+}
+
+fn values_of_mut(words: &mut [u32]) -> &mut [f32] {
+    // SAFETY: both are 32 bits wide, and any bits make either.
+    unsafe { std::slice::from_raw_parts_mut(words.as_mut_ptr().cast(), words.len()) }
 }
 
 fn bytes<T: Copy>(values: &[T]) -> &[u8] {

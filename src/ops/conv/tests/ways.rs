@@ -34,9 +34,10 @@ fn naive_gradients(x: &[f64], weight: &[f64], gradient: &[f64], g: &Geometry) ->
     [of_x, of_weight]
 }
 
-/// Random operands, of values that the format holds.
+/// Random operands, of which all but the bias are for the ways to round.
 struct Operands {
     geometry: Geometry,
+    precision: Precision,
     x: Vec<f32>,
     weight: Vec<f32>,
     bias: Vec<f32>,
@@ -53,23 +54,23 @@ impl Operands {
     ) -> Option<Self> {
         let (x, weight) = (random(&input, 1), random(&[outputs, input[3], size, size], 2));
         let geometry = geometry(&x, &weight, options).ok()?;
-        let rounded = |values: Vec<f32>| {
-            let mut rounded = vec![0.0; values.len()];
-            copy_rounded(&values, &mut rounded, precision);
-            rounded
-        };
         Some(Self {
-            x: rounded(host(&x)),
-            weight: rounded(host(&weight)),
-            bias: rounded(host(&random(&[outputs], 3))),
-            gradient: rounded(host(&random(&[geometry.output.len()], 4))),
+            precision,
+            x: host(&x),
+            weight: host(&weight),
+            bias: host(&random(&[outputs], 3)),
+            gradient: host(&random(&[geometry.output.len()], 4)),
             geometry,
         })
     }
 
     /// Output, gradient of the input, gradient of the weight.
     fn reference(&self) -> [Vec<f64>; 3] {
-        let wide = |values: &[f32]| -> Vec<f64> { values.iter().map(|&value| f64::from(value)).collect() };
+        let wide = |values: &[f32]| -> Vec<f64> {
+            let mut rounded = vec![0.0; values.len()];
+            copy_rounded(values, &mut rounded, self.precision);
+            rounded.into_iter().map(f64::from).collect()
+        };
         let (x, weight) = (wide(&self.x), wide(&self.weight));
         let mut y = naive(&x, &weight, &self.geometry);
         for (y, bias) in y.iter_mut().zip(self.bias.iter().cycle()) {
@@ -97,7 +98,7 @@ impl Operands {
         } = self;
         let finish = self.finish(precision);
         [
-            correlate::forward(kernels, geometry, x, weight, finish, precision),
+            correlate::forward(kernels, geometry, x, Weight::once(weight), finish, precision),
             correlate::input_gradient(kernels, geometry, weight, gradient, precision),
             weight_gradient::weight_gradient(kernels, geometry, x, gradient, precision),
         ]
@@ -113,7 +114,7 @@ impl Operands {
         } = self;
         let finish = self.finish(precision);
         [
-            winograd::forward(kernels, geometry, x, weight, finish, precision),
+            winograd::forward(kernels, geometry, x, Weight::once(weight), finish, precision),
             winograd::input_gradient(kernels, geometry, weight, gradient, precision),
             winograd::weight_gradient(kernels, geometry, x, gradient, precision),
         ]

@@ -1,0 +1,237 @@
+//! Weights as the kernels read them, kept from one pass to the next.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use candle_core::Tensor;
+
+use super::correlate::LivePanels;
+use super::geometry::{Geometry, Window};
+use crate::ops::microkernel::{Kernels, Panels};
+use crate::spec::Precision;
+
+/// The weights of convolutions and fully connected layers in the order in which the CPU's kernels read
+/// them.
+///
+/// Without it, every pass brings them into that order anew, which takes most of the time of a pass over
+/// a few images.
+#[derive(Debug, Default)]
+pub struct PackedWeights {
+    of_place: Mutex<HashMap<Place, Arc<Kept>>>,
+}
+
+/// Where a contiguous weight lies: the address of its storage, the first value, the dimensions.
+type Place = (usize, usize, Vec<usize>);
+
+/// The forms of one weight.
+#[derive(Debug)]
+pub(in crate::ops) struct Kept {
+    /// Keeps its storage alive, by whose address it is found.
+    _weight: Tensor,
+    live: Forms<Direct, LivePanels>,
+    winograd: Forms<(&'static str, Precision), Panels>,
+}
+
+/// What the direct way's panels depend on besides the weight: which taps are live is a matter of the
+/// images' size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Direct {
+    kernels: &'static str,
+    precision: Precision,
+    window: Window,
+    height: usize,
+    width: usize,
+}
+
+/// Forms by what they depend on: one, or a few where images differ in size.
+#[derive(Debug)]
+struct Forms<K, T>(Mutex<Vec<(K, Arc<T>)>>);
+
+impl<K, T> Default for Forms<K, T> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<K: PartialEq, T> Forms<K, T> {
+    fn get(&self, key: K, pack: impl FnOnce() -> Arc<T>) -> Arc<T> {
+        let lock = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = lock()
+            .iter()
+            .find(|(other, _)| *other == key)
+            .map(|(_, form)| form.clone());
+        known.unwrap_or_else(|| {
+            // Not under the lock: to pack is work for all threads, and one that waits for the lock
+            // might be asked to do some of it.
+            let form = pack();
+            lock().push((key, form.clone()));
+            form
+        })
+    }
+}
+
+thread_local! {
+    static IN_USE: RefCell<Option<Arc<PackedWeights>>> = const { RefCell::new(None) };
+}
+
+/// Brings back what was in use before, however the use is left.
+struct Guard(Option<Arc<PackedWeights>>);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        IN_USE.set(self.0.take());
+    }
+}
+
+impl PackedWeights {
+    /// Runs `forward`; what it packs on this thread is kept, and used again by the next calls.
+    ///
+    /// The weights must not change as long as this lives: a change would not be seen.
+    pub fn reuse<T>(self: &Arc<Self>, forward: impl FnOnce() -> T) -> T {
+        let _guard = Guard(IN_USE.replace(Some(self.clone())));
+        forward()
+    }
+}
+
+/// What is kept of a contiguous weight, if anything is to be.
+pub(in crate::ops) fn kept(weight: &Tensor) -> Option<Arc<Kept>> {
+    let packed = IN_USE.with_borrow(Clone::clone)?;
+    let (storage, layout) = weight.storage_and_layout();
+    let address = std::ptr::from_ref(&*storage).addr();
+    let place = (address, layout.start_offset(), weight.dims().to_vec());
+    let mut of_place = packed.of_place.lock().unwrap_or_else(PoisonError::into_inner);
+    let fresh = || {
+        Arc::new(Kept {
+            _weight: weight.clone(),
+            live: Forms::default(),
+            winograd: Forms::default(),
+        })
+    };
+    Some(of_place.entry(place).or_insert_with(fresh).clone())
+}
+
+/// A weight `[O, I, K, K]`.
+#[derive(Clone, Copy)]
+pub(in crate::ops) struct Weight<'a> {
+    pub values: &'a [f32],
+    pub kept: Option<&'a Kept>,
+}
+
+impl<'a> Weight<'a> {
+    /// One of which nothing is kept.
+    pub fn once(values: &'a [f32]) -> Self {
+        Self { values, kept: None }
+    }
+
+    /// Its panels for the direct way, packed by `pack` unless they are kept.
+    pub fn live(
+        &self,
+        kernels: &'static Kernels,
+        geometry: &Geometry,
+        precision: Precision,
+        pack: impl FnOnce(&[f32]) -> LivePanels,
+    ) -> Arc<LivePanels> {
+        let pack = || Arc::new(pack(self.values));
+        let key = Direct {
+            kernels: kernels.name,
+            precision,
+            window: geometry.window,
+            height: geometry.input.height,
+            width: geometry.input.width,
+        };
+        match self.kept {
+            Some(kept) => kept.live.get(key, pack),
+            None => pack(),
+        }
+    }
+
+    /// Its transformed panels, made by `pack` unless they are kept.
+    pub fn winograd(
+        &self,
+        kernels: &'static Kernels,
+        precision: Precision,
+        pack: impl FnOnce(&[f32]) -> Panels,
+    ) -> Arc<Panels> {
+        let pack = || Arc::new(pack(self.values));
+        let key = (kernels.name, precision);
+        match self.kept {
+            Some(kept) => kept.winograd.get(key, pack),
+            None => pack(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::testing::*;
+    use crate::ops::{ConvOptions, conv2d, linear};
+
+    #[test]
+    fn the_results_are_the_same_bytes() {
+        let packed = Arc::new(PackedWeights::default());
+        // Direct, by Winograd, shallow, of groups; one weight with images of several sizes.
+        for (inputs, groups, size) in [
+            (6, 1, 3),
+            (36, 1, 3),
+            (3, 1, 7),
+            (12, 3, 3),
+            (12, 12, 3),
+            (16, 1, 1),
+        ] {
+            let weight = random(&[48, inputs / groups, size, size], 1);
+            for height in [1, 8, 9, 8] {
+                for stride in [1, 2] {
+                    let x = random(&[2, height, 8, inputs], 2);
+                    let options = ConvOptions {
+                        stride,
+                        padding: size / 2,
+                        groups,
+                    };
+                    for precision in [Precision::F32, Precision::Bf16, Precision::F16] {
+                        let convolve = || host(&conv2d(&x, &weight, None, options, precision).expect("fits"));
+                        let plain = convolve();
+                        for _ in 0..2 {
+                            assert_eq!(packed.reuse(convolve), plain);
+                        }
+                    }
+                }
+            }
+        }
+        let (x, weight, bias) = (random(&[3, 20], 1), random(&[40, 20], 2), random(&[40], 3));
+        let product = || host(&linear(&x, &weight, &bias, Precision::F32).expect("fits"));
+        let plain = product();
+        assert_eq!(
+            (packed.reuse(product), packed.reuse(product)),
+            (plain.clone(), plain)
+        );
+    }
+
+    #[test]
+    fn what_is_packed_is_kept_as_long_as_it_says() {
+        let weight = candle_core::Var::from_tensor(&random(&[4, 20], 1)).expect("a variable");
+        let (x, bias) = (random(&[3, 20], 2), random(&[4], 3));
+        let product = || host(&linear(&x, &weight.detach(), &bias, Precision::F32).expect("fits"));
+        let packed = Arc::new(PackedWeights::default());
+        let before = packed.reuse(product);
+        weight.set(&random(&[4, 20], 4)).expect("the same shape");
+        let after = product();
+        assert_ne!(before, after);
+        assert_eq!(packed.reuse(product), before, "it was not packed again");
+        assert_eq!(Arc::new(PackedWeights::default()).reuse(product), after);
+    }
+
+    #[test]
+    fn parts_of_a_tensor_are_told_apart() {
+        let both = random(&[8, 20], 1);
+        let (x, bias) = (random(&[3, 20], 2), random(&[4], 3));
+        let packed = Arc::new(PackedWeights::default());
+        for (start, len) in [(0, 4), (4, 4), (0, 2)] {
+            let weight = both.narrow(0, start, len).expect("inside");
+            let bias = bias.narrow(0, 0, len).expect("inside");
+            let product = || host(&linear(&x, &weight, &bias, Precision::F32).expect("fits"));
+            assert_eq!(packed.reuse(product), product());
+        }
+    }
+}
