@@ -10,13 +10,13 @@ use std::ptr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Blocks from this size on are recycled.
-const LARGE: usize = 1 << 20;
+const LARGE: usize = 1 << 16;
 /// Blocks from this size on are made of huge pages, where the system has them.
 const HUGE_PAGE: usize = 2 << 20;
 /// Sizes of blocks between a power of two and the next.
 const STEPS: usize = 8;
 /// Powers of two from [`LARGE`] on.
-const POWERS: usize = 20;
+const POWERS: usize = 24;
 const CLASSES: usize = POWERS * STEPS;
 /// Blocks of one size that are kept, at most.
 const KEPT: usize = 64;

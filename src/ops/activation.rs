@@ -3,11 +3,11 @@
 pub(super) mod functions;
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
-use rayon::prelude::*;
 
 use super::composed;
 use super::error::OpError;
-use super::round::{copy_rounded, round_in_place};
+use super::fill::changed;
+use super::round::round_in_place;
 use super::tape;
 use super::tensor;
 use super::vectors::with_wide_vectors;
@@ -109,17 +109,18 @@ pub(super) enum Function {
 const NORMAL_DENSITY: f64 = 0.398_942_280_401_432_7;
 
 impl Function {
-    fn forward(self, x: &[f32], y: &mut [f32]) {
+    /// Sets each value to the function of it.
+    fn forward(self, y: &mut [f32]) {
         let wide = f64::from;
         match self {
-            Self::Relu => map(x, y, |x| if x <= 0.0 { 0.0 } else { x }),
-            Self::LeakyRelu(slope) => map(x, y, |x| if x > 0.0 { x } else { slope * x }),
-            Self::Gelu => map(x, y, |x| (wide(x) * functions::normal(wide(x)).0) as f32),
-            Self::Silu => map(x, y, |x| (wide(x) * functions::sigmoid(wide(x))) as f32),
-            Self::Hardswish => map(x, y, |x| x * ((x + 3.0).clamp(0.0, 6.0) / 6.0)),
-            Self::Hardsigmoid => map(x, y, |x| (x + 3.0).clamp(0.0, 6.0) / 6.0),
-            Self::Sigmoid => map(x, y, |x| functions::sigmoid(wide(x)) as f32),
-            Self::Tanh => map(x, y, |x| functions::tanh(wide(x)) as f32),
+            Self::Relu => map(y, |x| if x <= 0.0 { 0.0 } else { x }),
+            Self::LeakyRelu(slope) => map(y, |x| if x > 0.0 { x } else { slope * x }),
+            Self::Gelu => map(y, |x| (wide(x) * functions::normal(wide(x)).0) as f32),
+            Self::Silu => map(y, |x| x * functions::sigmoid(x).0),
+            Self::Hardswish => map(y, |x| x * ((x + 3.0).clamp(0.0, 6.0) / 6.0)),
+            Self::Hardsigmoid => map(y, |x| (x + 3.0).clamp(0.0, 6.0) / 6.0),
+            Self::Sigmoid => map(y, |x| functions::sigmoid(x).0),
+            Self::Tanh => map(y, |x| functions::tanh(wide(x)) as f32),
         }
     }
 
@@ -136,8 +137,8 @@ impl Function {
                 (wide(gradient) * (probability + wide(x) * density * NORMAL_DENSITY)) as f32
             }),
             Self::Silu => scale(x, gradient, |x, gradient| {
-                let sigmoid = functions::sigmoid(wide(x));
-                (wide(gradient) * sigmoid * (1.0 + wide(x) * (1.0 - sigmoid))) as f32
+                let (sigmoid, rest) = functions::sigmoid(x);
+                gradient * sigmoid * (1.0 + x * rest)
             }),
             Self::Hardswish => scale(x, gradient, |x, gradient| {
                 let between = gradient * (x / 3.0 + 0.5);
@@ -154,12 +155,12 @@ impl Function {
 }
 
 #[inline(always)]
-fn map(x: &[f32], y: &mut [f32], function: impl Fn(f32) -> f32) {
+fn map(values: &mut [f32], function: impl Fn(f32) -> f32) {
     with_wide_vectors(
         #[inline(always)]
         || {
-            for (y, &x) in y.iter_mut().zip(x) {
-                *y = function(x);
+            for value in values {
+                *value = function(*value);
             }
         },
     );
@@ -191,29 +192,21 @@ impl CustomOp1 for Activation {
 
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let x = tensor::values(x, layout)?;
-        let mut y = vec![0.0; x.len()];
-        y.par_chunks_mut(BLOCK)
-            .zip(x.par_chunks(BLOCK))
-            .for_each(|(y, x)| {
-                self.function.forward(x, y);
-                round_in_place(y, self.precision);
-            });
+        let y = changed(x, BLOCK, |_, y| {
+            self.function.forward(y);
+            round_in_place(y, self.precision);
+        });
         Ok(tensor::output(y, layout.shape().clone()))
     }
 
     fn bwd(&self, x: &Tensor, y: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
         let backward = |x: &[f32], y: &[f32], gradient: &[f32]| {
-            let mut target = vec![0.0; x.len()];
-            target
-                .par_chunks_mut(BLOCK)
-                .zip(gradient.par_chunks(BLOCK))
-                .zip(x.par_chunks(BLOCK).zip(y.par_chunks(BLOCK)))
-                .for_each(|((target, gradient), (x, y))| {
-                    copy_rounded(gradient, target, self.precision);
-                    self.function.backward(x, y, target);
-                    round_in_place(target, self.precision);
-                });
-            target
+            changed(gradient, BLOCK, |index, target| {
+                let start = index * BLOCK;
+                round_in_place(target, self.precision);
+                self.function.backward(&x[start..], &y[start..], target);
+                round_in_place(target, self.precision);
+            })
         };
         let values = tensor::with_values(x, |x| {
             tensor::with_values(y, |y| {

@@ -5,6 +5,7 @@ use rayon::prelude::*;
 
 use super::composed;
 use super::error::OpError;
+use super::fill::changed;
 use super::round::round_in_place;
 use super::tape;
 use super::tensor::{self, Images, channels_last};
@@ -45,21 +46,18 @@ struct ChannelScale {
 impl ChannelScale {
     fn scaled(&self, x: &[f32], scale: &[f32]) -> Vec<f32> {
         let channels = self.images.channels;
-        let mut y = vec![0.0; x.len()];
-        y.par_chunks_mut(self.images.image_len())
-            .zip(x.par_chunks(self.images.image_len()))
-            .zip(scale.par_chunks(channels))
-            .for_each(|((y, x), scale)| {
-                with_wide_vectors(|| {
-                    for (y, x) in y.chunks_exact_mut(channels).zip(x.chunks_exact(channels)) {
-                        for ((y, x), scale) in y.iter_mut().zip(x).zip(scale) {
-                            *y = x * scale;
-                        }
+        changed(x, self.images.image_len(), |image, y| {
+            let scale = &scale[image * channels..][..channels];
+            with_wide_vectors(
+                #[inline(always)]
+                || {
+                    for pixel in y.chunks_exact_mut(channels) {
+                        pixel.iter_mut().zip(scale).for_each(|(y, scale)| *y *= scale);
                     }
-                });
-                round_in_place(y, self.precision);
-            });
-        y
+                },
+            );
+            round_in_place(y, self.precision);
+        })
     }
 
     /// The gradient of the factors: for each channel of each image the sum of `x * gradient`, in f64.
@@ -72,14 +70,17 @@ impl ChannelScale {
             .zip(gradient.par_chunks(self.images.image_len()))
             .for_each(|((result, x), gradient)| {
                 let mut sums = vec![0.0f64; channels];
-                with_wide_vectors(|| {
-                    let pixels = x.chunks_exact(channels).zip(gradient.chunks_exact(channels));
-                    for (x, gradient) in pixels {
-                        for ((sum, &x), &gradient) in sums.iter_mut().zip(x).zip(gradient) {
-                            *sum += f64::from(x) * f64::from(gradient);
+                with_wide_vectors(
+                    #[inline(always)]
+                    || {
+                        let pixels = x.chunks_exact(channels).zip(gradient.chunks_exact(channels));
+                        for (x, gradient) in pixels {
+                            for ((sum, &x), &gradient) in sums.iter_mut().zip(x).zip(gradient) {
+                                *sum += f64::from(x) * f64::from(gradient);
+                            }
                         }
-                    }
-                });
+                    },
+                );
                 for (result, sum) in result.iter_mut().zip(sums) {
                     *result = sum as f32;
                 }

@@ -26,6 +26,36 @@ pub(super) unsafe fn in_blocks(
     values
 }
 
+/// `len` values, made in blocks of `block` that run in parallel: `write` is given the index of each
+/// block and its values, which are 0 yet.
+pub(super) fn in_zeroed_blocks(
+    len: usize,
+    block: usize,
+    write: impl Fn(usize, &mut [f32]) + Sync + Send,
+) -> Vec<f32> {
+    let zeroed = |index: usize, values: &mut [MaybeUninit<f32>]| {
+        values.fill(MaybeUninit::new(0.0));
+        // SAFETY: all of them are 0 now.
+        write(index, unsafe { values.assume_init_mut() });
+    };
+    // SAFETY: each block is filled.
+    unsafe { in_blocks(len, block, zeroed) }
+}
+
+/// A copy of `values`, of which `change` changes each block of `block` once it is copied, in parallel.
+pub(super) fn changed(
+    values: &[f32],
+    block: usize,
+    change: impl Fn(usize, &mut [f32]) + Sync + Send,
+) -> Vec<f32> {
+    let copied = |index: usize, target: &mut [MaybeUninit<f32>]| {
+        let source = &values[index * block..][..target.len()];
+        change(index, target.write_copy_of_slice(source));
+    };
+    // SAFETY: each block is copied.
+    unsafe { in_blocks(values.len(), block, copied) }
+}
+
 /// `len` values that `write` puts in their places.
 ///
 /// # Safety

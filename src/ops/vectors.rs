@@ -1,7 +1,7 @@
 //! Loops over numbers with the widest vectors that the processor has.
 
-/// Runs `body`, compiled for 256-bit vectors where the processor has them. The results are the
-/// same bits either way: no operations are fused or reordered.
+/// Runs `body`, compiled for 512-bit or 256-bit vectors where the processor has them. The results are
+/// the same bits in any case: no operations are fused or reordered.
 #[inline(always)]
 pub(super) fn with_wide_vectors<T>(body: impl FnOnce() -> T) -> T {
     #[cfg(target_arch = "x86_64")]
@@ -9,6 +9,18 @@ pub(super) fn with_wide_vectors<T>(body: impl FnOnce() -> T) -> T {
         #[target_feature(enable = "avx2")]
         fn with_avx2<T>(body: impl FnOnce() -> T) -> T {
             body()
+        }
+        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+        fn with_avx512<T>(body: impl FnOnce() -> T) -> T {
+            body()
+        }
+        if std::arch::is_x86_feature_detected!("avx512f")
+            && std::arch::is_x86_feature_detected!("avx512bw")
+            && std::arch::is_x86_feature_detected!("avx512dq")
+            && std::arch::is_x86_feature_detected!("avx512vl")
+        {
+            // SAFETY: the processor has what the function is compiled for.
+            return unsafe { with_avx512(body) };
         }
         if std::arch::is_x86_feature_detected!("avx2") {
             // SAFETY: the processor has what the function is compiled for.

@@ -7,43 +7,43 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::geometry::{Geometry, Window};
+use crate::ops::fill::in_zeroed_blocks;
 use crate::ops::round::{round_in_place, with_rounded};
 use crate::ops::vectors::with_wide_vectors;
 use crate::spec::Precision;
 
-/// Channels that are summed together.
-const LANES: usize = 16;
+/// Channels that are summed together where there are that many, so that one addition does not wait for
+/// the one before it; and otherwise.
+const MANY: usize = 64;
+const FEW: usize = 16;
 
 /// The output `[N, OH, OW, C]` of input `[N, H, W, C]` and weight `[C, 1, K, K]`, not yet rounded to
 /// the format.
 pub(super) fn forward(geometry: &Geometry, x: &[f32], weight: &[f32], precision: Precision) -> Vec<f32> {
     let (channels, size) = (geometry.input.channels, geometry.window.size);
     let weight = pack_weight(geometry, weight, precision);
-    let mut y = vec![0.0; geometry.output.len()];
     with_rounded(x, precision, |x| {
-        y.par_chunks_mut(geometry.output.width * channels)
-            .enumerate()
-            .for_each(|(index, y)| {
-                let (image, row) = (index / geometry.output.height, index % geometry.output.height);
-                let x = &x[image * geometry.input.image_len()..][..geometry.input.image_len()];
-                let tap_rows = geometry.taps_inside(row, geometry.input.height);
-                let mut terms = Vec::with_capacity(size * size);
-                for (column, y) in y.chunks_exact_mut(channels).enumerate() {
-                    terms.clear();
-                    for tap_row in tap_rows.clone() {
-                        let start = geometry.pixel_under(row, tap_row) * geometry.input.width;
-                        for tap_column in geometry.taps_inside(column, geometry.input.width) {
-                            terms.push(Term {
-                                pixel: start + geometry.pixel_under(column, tap_column),
-                                tap: tap_row * size + tap_column,
-                            });
-                        }
+        let row_len = geometry.output.width * channels;
+        in_zeroed_blocks(geometry.output.len(), row_len, |index, y| {
+            let (image, row) = (index / geometry.output.height, index % geometry.output.height);
+            let x = &x[image * geometry.input.image_len()..][..geometry.input.image_len()];
+            let tap_rows = geometry.taps_inside(row, geometry.input.height);
+            let mut terms = Vec::with_capacity(size * size);
+            for (column, y) in y.chunks_exact_mut(channels).enumerate() {
+                terms.clear();
+                for tap_row in tap_rows.clone() {
+                    let start = geometry.pixel_under(row, tap_row) * geometry.input.width;
+                    for tap_column in geometry.taps_inside(column, geometry.input.width) {
+                        terms.push(Term {
+                            pixel: start + geometry.pixel_under(column, tap_column),
+                            tap: tap_row * size + tap_column,
+                        });
                     }
-                    sum_products(y, x, &weight, &terms);
                 }
-            });
-    });
-    y
+                sum_products(y, x, &weight, &terms);
+            }
+        })
+    })
 }
 
 /// The gradient of the input, `[N, H, W, C]`, from that of the output.
@@ -56,31 +56,27 @@ pub(super) fn input_gradient(
     let (channels, size) = (geometry.input.channels, geometry.window.size);
     let output = geometry.output;
     let weight = pack_weight(geometry, weight, precision);
-    let mut gradient = vec![0.0; geometry.input.len()];
     with_rounded(output_gradient, precision, |output_gradient| {
-        gradient
-            .par_chunks_mut(geometry.input.width * channels)
-            .enumerate()
-            .for_each(|(index, gradient)| {
-                let (image, row) = (index / geometry.input.height, index % geometry.input.height);
-                let output_gradient = &output_gradient[image * output.image_len()..][..output.image_len()];
-                let mut terms = Vec::with_capacity(size * size);
-                for (column, gradient) in gradient.chunks_exact_mut(channels).enumerate() {
-                    terms.clear();
-                    for (tap_row, y) in geometry.positions_over(row, output.height) {
-                        for (tap_column, x) in geometry.positions_over(column, output.width) {
-                            terms.push(Term {
-                                pixel: y * output.width + x,
-                                tap: tap_row * size + tap_column,
-                            });
-                        }
+        let row_len = geometry.input.width * channels;
+        in_zeroed_blocks(geometry.input.len(), row_len, |index, gradient| {
+            let (image, row) = (index / geometry.input.height, index % geometry.input.height);
+            let output_gradient = &output_gradient[image * output.image_len()..][..output.image_len()];
+            let mut terms = Vec::with_capacity(size * size);
+            for (column, gradient) in gradient.chunks_exact_mut(channels).enumerate() {
+                terms.clear();
+                for (tap_row, y) in geometry.positions_over(row, output.height) {
+                    for (tap_column, x) in geometry.positions_over(column, output.width) {
+                        terms.push(Term {
+                            pixel: y * output.width + x,
+                            tap: tap_row * size + tap_column,
+                        });
                     }
-                    sum_products(gradient, output_gradient, &weight, &terms);
                 }
-                round_in_place(gradient, precision);
-            });
-    });
-    gradient
+                sum_products(gradient, output_gradient, &weight, &terms);
+            }
+            round_in_place(gradient, precision);
+        })
+    })
 }
 
 /// The gradient of the weight, `[C, 1, K, K]`, from that of the output. Sums run in f32 within an
@@ -140,21 +136,11 @@ fn image_weight_gradient(geometry: &Geometry, x: &[f32], output_gradient: &[f32]
             for tap_column in 0..size {
                 let columns = geometry.columns_inside(tap_column);
                 let sum = &mut sums[(tap_row * size + tap_column) * channels..][..channels];
-                with_wide_vectors(|| {
-                    for (block, sum) in sum.chunks_mut(LANES).enumerate() {
-                        let (start, lanes) = (block * LANES, sum.len());
-                        let mut total = [0.0f32; LANES];
-                        for column in columns.clone() {
-                            let pixel = geometry.pixel_under(column, tap_column);
-                            multiply_add(
-                                &mut total,
-                                &x[pixel * channels + start..][..lanes],
-                                &output_gradient[column * channels + start..][..lanes],
-                            );
-                        }
-                        sum.iter_mut().zip(total).for_each(|(sum, total)| *sum += total);
-                    }
-                });
+                let term = |column| {
+                    let pixel = geometry.pixel_under(column, tap_column);
+                    (pixel * channels, column * channels)
+                };
+                add_products(sum, x, output_gradient, columns.map(term));
             }
         }
     }
@@ -167,37 +153,70 @@ struct Term {
     tap: usize,
 }
 
-/// Sets each channel of `target` to the sum of the terms.
+/// Adds the sum of the terms to each channel of `target`.
 fn sum_products(target: &mut [f32], images: &[f32], weight: &[f32], terms: &[Term]) {
     let channels = target.len();
-    with_wide_vectors(|| {
-        for (block, target) in target.chunks_mut(LANES).enumerate() {
-            let (start, lanes) = (block * LANES, target.len());
-            let mut total = [0.0f32; LANES];
-            for term in terms {
-                multiply_add(
-                    &mut total,
-                    &images[term.pixel * channels + start..][..lanes],
-                    &weight[term.tap * channels + start..][..lanes],
-                );
-            }
-            target.copy_from_slice(&total[..lanes]);
-        }
-    });
+    let places = terms
+        .iter()
+        .map(|term| (term.pixel * channels, term.tap * channels));
+    add_products(target, images, weight, places);
 }
 
-/// `total += left * right` for as many lanes as there are, which the compiler vectorises where there
-/// are all.
+/// Adds, for each channel of `target`, the sum of the products of `left` and `right` over all places.
 #[inline(always)]
-fn multiply_add(total: &mut [f32; LANES], left: &[f32], right: &[f32]) {
-    if let (Some(left), Some(right)) = (left.first_chunk::<LANES>(), right.first_chunk::<LANES>()) {
+fn add_products(
+    target: &mut [f32],
+    left: &[f32],
+    right: &[f32],
+    places: impl Iterator<Item = (usize, usize)> + Clone,
+) {
+    with_wide_vectors(
+        #[inline(always)]
+        || {
+            let (many, rest) = target.as_chunks_mut::<MANY>();
+            let (few, last) = rest.as_chunks_mut::<FEW>();
+            let mut start = 0;
+            for target in many {
+                add_to_lanes(target, &left[start..], &right[start..], places.clone());
+                start += MANY;
+            }
+            for target in few {
+                add_to_lanes(target, &left[start..], &right[start..], places.clone());
+                start += FEW;
+            }
+            for (lane, target) in last.iter_mut().enumerate() {
+                let product = |(a, b): (usize, usize)| left[a + start + lane] * right[b + start + lane];
+                *target += places
+                    .clone()
+                    .map(product)
+                    .fold(0.0, |sum, product| sum + product);
+            }
+        },
+    );
+}
+
+/// [`add_products`] for as many channels as there are lanes.
+#[inline(always)]
+fn add_to_lanes<const LANES: usize>(
+    target: &mut [f32; LANES],
+    left: &[f32],
+    right: &[f32],
+    places: impl Iterator<Item = (usize, usize)>,
+) {
+    let mut total = [0.0f32; LANES];
+    for (a, b) in places {
+        let (Some(left), Some(right)) = (
+            left[a..].first_chunk::<LANES>(),
+            right[b..].first_chunk::<LANES>(),
+        ) else {
+            unreachable!("each place has all channels");
+        };
         for lane in 0..LANES {
             total[lane] += left[lane] * right[lane];
         }
-    } else {
-        for (total, (left, right)) in total.iter_mut().zip(left.iter().zip(right)) {
-            *total += left * right;
-        }
+    }
+    for lane in 0..LANES {
+        target[lane] += total[lane];
     }
 }
 
