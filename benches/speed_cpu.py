@@ -242,7 +242,8 @@ for round in range(given.rounds):
             continue
         # Whoever begins may find a cooler processor.
         for side in sides if round % 2 == 0 else reversed(sides):
-            print(f"round {round + 1} of {given.rounds}: {row.name}, {side} ", end="", flush=True)
+            rounds = 1 if row.mode == "epoch" else given.rounds
+            print(f"round {round + 1} of {rounds}: {row.name}, {side} ", end="", flush=True)
             speed, memory = measure(machine, row, side)
             print(f"{speed:.1f} images/s, {memory:.0f} MB", flush=True)
             figures[row.name][side].append((speed, memory))
