@@ -68,7 +68,7 @@ fn exp_f32(x: f32) -> f32 {
     /// 1.5 * 2^23.
     const ROUND: f32 = 12_582_912.0;
     /// ln 2 in two parts, as above.
-    const LN_2_HIGH: f32 = 0.693_359_375;
+    const LN_2_HIGH: f32 = 355.0 / 512.0;
     const LN_2_LOW: f32 = -2.121_944_4e-4;
     let x = x.clamp(-87.0, 87.0);
     let shifted = x * LOG2_E + ROUND;
