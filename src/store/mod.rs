@@ -53,6 +53,7 @@ mod materialise;
 mod object;
 mod spare;
 mod tree;
+mod usage;
 mod verify;
 
 use std::fs;
@@ -65,6 +66,7 @@ pub use error::StoreError;
 pub use lease::{Lease, Leased};
 pub use manifest::{Entry, Manifest, Subtree};
 pub use materialise::ChangedInput;
+pub use usage::{Amount, Usage};
 pub use verify::{Problem, Verification};
 
 use crate::fingerprint::{Digest, Fingerprint};
