@@ -1,5 +1,7 @@
 //! `erlen store`: looking after the store of results.
 
+mod gc;
+
 use std::fmt::Write as _;
 
 use clap::{Args, Subcommand};
@@ -8,6 +10,7 @@ use serde_json::Value;
 use super::past::{StoreArguments, shown_path};
 use super::{DONE, FAILED, Fail};
 use crate::progress::text::{bytes, count, counted};
+use crate::spec::Project;
 use crate::store::{Amount, Store, Usage, Verification};
 
 #[derive(Debug, Args)]
@@ -20,6 +23,8 @@ pub(super) struct Arguments {
 enum Command {
     /// Show what the store holds and how much room that takes
     Du(Show),
+    /// Show which results no pipeline of the project needs; with --delete, remove them
+    Gc(gc::Arguments),
     /// Hash every file and read every result; what is damaged is named, and is made again when needed
     Verify(Show),
 }
@@ -36,22 +41,26 @@ struct Show {
 pub(super) fn run(arguments: &Arguments) -> Result<u8, Fail> {
     match &arguments.command {
         Command::Du(show) => usage(show),
+        Command::Gc(arguments) => gc::run(arguments),
         Command::Verify(show) => verify(show),
     }
 }
 
 impl Show {
-    /// The project's store; there is nothing to look after where none was made.
     fn open(&self) -> Result<Store, Fail> {
-        let place = self.store.project()?.store;
-        if !place.exists() {
-            return Err(Fail::Usage(format!(
-                "there is no store at {}: nothing ran yet",
-                place.display()
-            )));
-        }
-        Ok(Store::open(&place)?)
+        open(&self.store.project()?)
     }
+}
+
+/// The project's store; there is nothing to look after where none was made.
+fn open(project: &Project) -> Result<Store, Fail> {
+    if !project.store.exists() {
+        return Err(Fail::Usage(format!(
+            "there is no store at {}: nothing ran yet",
+            project.store.display()
+        )));
+    }
+    Ok(Store::open(&project.store)?)
 }
 
 fn usage(show: &Show) -> Result<u8, Fail> {

@@ -1,6 +1,6 @@
 //! Reading past runs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension, Params, Row, params};
@@ -172,6 +172,19 @@ impl History {
         );
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         self.summaries(&sql, params![limit, pipeline])
+    }
+
+    /// When each result was last used or made by a run: the start of that run, in milliseconds since 1970.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn last_used(&self) -> Result<HashMap<Fingerprint, i64>, RecordError> {
+        let sql = "SELECT stages.fingerprint, max(runs.started) FROM stages JOIN runs ON runs.id = stages.run
+                   WHERE stages.fingerprint IS NOT NULL GROUP BY stages.fingerprint";
+        let rows = self.rows(sql, [], |row| Ok((row.get::<_, [u8; 32]>(0)?, row.get(1)?)))?;
+        rows.into_iter()
+            .map(|(fingerprint, started)| Ok((self.digest(fingerprint)?, started)))
+            .collect()
     }
 
     /// How many stages of a run met which fate.
