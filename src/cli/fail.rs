@@ -3,6 +3,7 @@
 use std::io;
 
 use crate::plan::PlanError;
+use crate::record::RecordError;
 use crate::report::ReportError;
 use crate::report::plot::PngError;
 use crate::spec::SpecError;
@@ -30,6 +31,9 @@ pub enum Fail {
     /// A sweep's journal cannot be read or written.
     #[error(transparent)]
     Journal(#[from] io::Error),
+    /// The history cannot be read.
+    #[error(transparent)]
+    Record(#[from] RecordError),
     /// A picture could not be drawn.
     #[error(transparent)]
     Png(#[from] PngError),

@@ -11,22 +11,28 @@
 
 mod cell;
 mod check;
+mod diff;
 mod execution;
 mod fail;
 mod gather;
 mod get;
 mod graph;
+mod past;
 mod plan;
 mod plot;
 mod report;
 mod results;
 mod run;
+mod runs;
 mod schema;
 mod session;
 mod show;
+mod show_run;
+mod store;
 mod sweep;
 mod table;
 mod tables;
+mod why;
 mod worker;
 
 use clap::{Parser, Subcommand};
@@ -56,12 +62,18 @@ enum Command {
     Run(run::Arguments),
     /// Show what would run, and why
     Plan(plan::Arguments),
+    /// Explain what would be done about a stage: its key against that of the nearest earlier result
+    Why(why::Arguments),
     /// Run many trials of a pipeline; a second call continues the first
     Sweep(sweep::Arguments),
     /// Bring tables up to date with all that they need, or check that they are
     Table(table::Arguments),
-    /// Show the results behind a table's cell
+    /// List the runs so far
+    Runs(runs::Arguments),
+    /// Show a run, or the results behind a table's cell
     Show(show::Arguments),
+    /// Compare two runs: parameters, inputs, figures
+    Diff(diff::Arguments),
     /// Copy a stage's result out of the store
     Get(get::Arguments),
     /// Write a page with everything that is known: results, plots, where they come from
@@ -72,6 +84,8 @@ enum Command {
     Graph(graph::Arguments),
     /// Validate pipeline files; nothing is run
     Check(check::Arguments),
+    /// Look after the store of results
+    Store(store::Arguments),
     /// Print the JSON Schema of pipeline files, for editors
     Schema,
     /// Run one job in this process
@@ -92,14 +106,18 @@ pub fn main() -> u8 {
     let result = match arguments.command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Plan(arguments) => plan::run(&arguments),
+        Command::Why(arguments) => why::run(&arguments),
         Command::Sweep(arguments) => sweep::run(&arguments),
         Command::Table(arguments) => table::run(&arguments),
+        Command::Runs(arguments) => runs::run(&arguments),
         Command::Show(arguments) => show::run(&arguments),
+        Command::Diff(arguments) => diff::run(&arguments),
         Command::Get(arguments) => get::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
         Command::Plot(arguments) => plot::run(&arguments),
         Command::Graph(arguments) => graph::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Store(arguments) => store::run(&arguments),
         Command::Schema => schema::run(),
         Command::Worker(arguments) => worker::run(&arguments),
     };

@@ -52,6 +52,7 @@ impl Session {
         let store = store.map_err(Fail::io("finding the current folder"))?;
         let project = Project::find(file, store)?;
         let store = Store::open(&project.store)?;
+        store.rely_on_results();
         Ok(Self {
             pipeline,
             project,

@@ -1,4 +1,4 @@
-//! `erlen show TABLE:CELL`: from a figure in a table to the results behind it.
+//! `erlen show`: a run, or from a figure in a table to the results behind it.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -8,7 +8,8 @@ use clap::Args;
 use serde_json::Value;
 
 use super::cell::{labels_text, look_up};
-use super::{DONE, Fail};
+use super::past::{StoreArguments, names_run};
+use super::{DONE, Fail, show_run};
 use crate::fingerprint::Fingerprint;
 use crate::report::{CellOrigin, Provenance, ProvenanceRow, StageOrigin, Summary, ValueOrigin};
 use crate::spec::{Project, suggest};
@@ -19,24 +20,25 @@ const ENDING: &str = ".provenance.json";
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// A table's name (or the path of one of its files) and a cell: the row's number or values, and
-    /// the column's title, such as models:2.accuracy or models:lr=0.1,accuracy; without a cell, the
-    /// rows and columns that there are
-    #[arg(value_name = "TABLE:CELL")]
+    /// A run's number, or `latest`; or a table's name (or the path of one of its files) and a cell:
+    /// the row's number or values, and the column's title, such as models:2.accuracy or
+    /// models:lr=0.1,accuracy; without a cell, the rows and columns that there are
+    #[arg(value_name = "RUN|TABLE:CELL")]
     cell: String,
     /// Print it as JSON
     #[arg(long)]
     json: bool,
-    /// Where results are kept, instead of .erlen in the project's root
-    #[arg(long, env = "ERLEN_STORE", value_name = "FOLDER", hide_env_values = true)]
-    store: Option<PathBuf>,
+    #[command(flatten)]
+    store: StoreArguments,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<u8, Fail> {
+    if names_run(&arguments.cell) {
+        show_run::show(&arguments.cell, &arguments.store, arguments.json)?;
+        return Ok(DONE);
+    }
     let here = std::env::current_dir().map_err(Fail::io("finding the current folder"))?;
-    let store = arguments.store.as_deref().map(std::path::absolute).transpose();
-    let store = store.map_err(Fail::io("finding the current folder"))?;
-    let project = Project::find(&here.join("any"), store)?;
+    let project = arguments.store.project()?;
     let (table, cell) = match arguments.cell.split_once(':') {
         Some((table, cell)) => (table, Some(cell)),
         None => (arguments.cell.as_str(), None),

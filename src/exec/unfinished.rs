@@ -9,7 +9,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::event::value_text;
-use crate::plan::first_difference;
+use crate::plan::{Difference, differences};
 use crate::spec::Kind;
 use crate::stages::Job;
 
@@ -34,8 +34,9 @@ pub(super) fn left_behind(job: &Job) -> Option<String> {
         if !same || !has_checkpoint(&work) || is_running(&work) {
             return None;
         }
-        let what = match first_difference(&other.kind.key_fields(), &job.kind.key_fields()) {
-            Some((path, old, new)) => format!("{path} was {}, is {}", shown(old), shown(new)),
+        let differing = differences(&other.kind.key_fields(), &job.kind.key_fields());
+        let what = match differing.into_iter().next() {
+            Some(Difference { path, old, new }) => format!("{path} was {}, is {}", shown(old), shown(new)),
             None if other.seed != job.seed => format!("the seed was {}, is {}", other.seed, job.seed),
             None => "on other data".to_owned(),
         };

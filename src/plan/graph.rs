@@ -135,6 +135,8 @@ impl Plan {
         targets: &[String],
         name_of: &dyn Fn(&str) -> String,
     ) -> Result<HashMap<String, NodeIndex>, PlanError> {
+        let store = self.store.clone();
+        let _hold = store.hold();
         let names = wanted(pipeline, targets);
         self.read_inputs(pipeline, &names)?;
         let first = self.graph.node_count();

@@ -14,4 +14,4 @@ pub use graph::{Plan, PlanError, Request};
 pub use key::StageKey;
 pub use node::{Decision, Input, Node, Source};
 pub use petgraph::graph::NodeIndex;
-pub use reason::{Earlier, Reason, first_difference};
+pub use reason::{Difference, Earlier, Reason, differences};

@@ -84,14 +84,13 @@ impl Reason {
                 since,
             };
         }
-        let mut fields = Vec::new();
-        differences("", Some(&then.fields), Some(&now.fields), &mut fields);
+        let mut fields = differences(&then.fields, &now.fields);
         if then.seed != now.seed {
-            fields.push((
-                "seed".to_owned(),
-                then.seed.map(Value::from),
-                now.seed.map(Value::from),
-            ));
+            fields.push(Difference {
+                path: "seed".to_owned(),
+                old: then.seed.map(Value::from),
+                new: now.seed.map(Value::from),
+            });
         }
         let roles: std::collections::BTreeSet<&String> =
             then.inputs.keys().chain(now.inputs.keys()).collect();
@@ -100,7 +99,7 @@ impl Reason {
             .filter(|role| then.inputs.get(*role) != now.inputs.get(*role))
             .collect();
         let differing = fields.len() + inputs.len();
-        if let Some((path, old, new)) = fields.into_iter().next() {
+        if let Some(Difference { path, old, new }) = fields.into_iter().next() {
             return Self::ParamChanged {
                 path,
                 old,
@@ -124,18 +123,25 @@ impl Reason {
     }
 }
 
-type Difference = (String, Option<Value>, Option<Value>);
-
-/// The first leaf, in the order of their paths, at which two values differ: its path, and what
-/// stands there in the one and in the other.
-pub fn first_difference(old: &Value, new: &Value) -> Option<(String, Option<Value>, Option<Value>)> {
-    let mut found = Vec::new();
-    differences("", Some(old), Some(new), &mut found);
-    found.into_iter().next()
+/// A leaf at which two JSON values differ.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Difference {
+    /// Its path, such as `optimizer.sgd.lr`.
+    pub path: String,
+    /// What stands there in the one; nothing where the other alone has it.
+    pub old: Option<Value>,
+    /// What stands there in the other.
+    pub new: Option<Value>,
 }
 
 /// The leaves at which two values differ, in the order of their paths.
-fn differences(path: &str, old: Option<&Value>, new: Option<&Value>, found: &mut Vec<Difference>) {
+pub fn differences(old: &Value, new: &Value) -> Vec<Difference> {
+    let mut found = Vec::new();
+    collect("", Some(old), Some(new), &mut found);
+    found
+}
+
+fn collect(path: &str, old: Option<&Value>, new: Option<&Value>, found: &mut Vec<Difference>) {
     if old == new {
         return;
     }
@@ -148,10 +154,14 @@ fn differences(path: &str, old: Option<&Value>, new: Option<&Value>, found: &mut
                 } else {
                     format!("{path}.{name}")
                 };
-                differences(&path, left.get(name), right.get(name), found);
+                collect(&path, left.get(name), right.get(name), found);
             }
         }
-        _ => found.push((path.to_owned(), old.cloned(), new.cloned())),
+        _ => found.push(Difference {
+            path: path.to_owned(),
+            old: old.cloned(),
+            new: new.cloned(),
+        }),
     }
 }
 

@@ -19,7 +19,7 @@ mod sweep;
 mod terminal;
 #[cfg(test)]
 mod tests;
-mod text;
+pub mod text;
 
 pub use json::JsonLines;
 pub use live::Live;

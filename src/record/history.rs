@@ -1,9 +1,9 @@
 //! Reading past runs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -162,13 +162,44 @@ impl History {
         Ok(results)
     }
 
-    /// The latest runs, newest first, at most `limit`.
+    /// The latest runs, of `pipeline` alone where one is named, newest first, at most `limit`.
     ///
     /// # Errors
     /// The database cannot be read.
-    pub fn runs(&self, limit: usize) -> Result<Vec<RunSummary>, RecordError> {
-        let sql = format!("SELECT {RUN_COLUMNS} FROM runs ORDER BY id DESC LIMIT ?1");
-        self.summaries(&sql, i64::try_from(limit).unwrap_or(i64::MAX))
+    pub fn runs(&self, pipeline: Option<&str>, limit: usize) -> Result<Vec<RunSummary>, RecordError> {
+        let sql = format!(
+            "SELECT {RUN_COLUMNS} FROM runs WHERE ?2 IS NULL OR pipeline = ?2 ORDER BY id DESC LIMIT ?1"
+        );
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.summaries(&sql, params![limit, pipeline])
+    }
+
+    /// When each result was last used or made by a run: the start of that run, in milliseconds since 1970.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn last_used(&self) -> Result<HashMap<Fingerprint, i64>, RecordError> {
+        let sql = "SELECT stages.fingerprint, max(runs.started) FROM stages JOIN runs ON runs.id = stages.run
+                   WHERE stages.fingerprint IS NOT NULL GROUP BY stages.fingerprint";
+        let rows = self.rows(sql, [], |row| Ok((row.get::<_, [u8; 32]>(0)?, row.get(1)?)))?;
+        rows.into_iter()
+            .map(|(fingerprint, started)| Ok((self.digest(fingerprint)?, started)))
+            .collect()
+    }
+
+    /// How many stages of a run met which fate.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn counts(&self, run: i64) -> Result<Vec<(StageStatus, u32)>, RecordError> {
+        let sql = "SELECT status, count(*) FROM stages WHERE run = ?1 GROUP BY status";
+        let rows = self.rows(sql, [run], |row| Ok((row.get::<_, String>(0)?, row.get(1)?)))?;
+        let mut counts = rows
+            .into_iter()
+            .map(|(status, count)| Ok((self.status(&status)?, count)))
+            .collect::<Result<Vec<_>, RecordError>>()?;
+        counts.sort_unstable();
+        Ok(counts)
     }
 
     /// The run number `id`, with its stages and their epochs.
@@ -177,7 +208,7 @@ impl History {
     /// The database cannot be read.
     pub fn run(&self, id: i64) -> Result<Option<RunRow>, RecordError> {
         let sql = format!("SELECT {RUN_COLUMNS} FROM runs WHERE id = ?1");
-        let Some(summary) = self.summaries(&sql, id)?.pop() else {
+        let Some(summary) = self.summaries(&sql, [id])?.pop() else {
             return Ok(None);
         };
         let mut epochs = self.epochs(id)?;
@@ -188,7 +219,7 @@ impl History {
         Ok(Some(RunRow { summary, stages }))
     }
 
-    fn summaries(&self, sql: &str, parameter: i64) -> Result<Vec<RunSummary>, RecordError> {
+    fn summaries(&self, sql: &str, parameters: impl Params) -> Result<Vec<RunSummary>, RecordError> {
         let read = |row: &Row<'_>| {
             let summary = RunSummary {
                 id: row.get(0)?,
@@ -210,7 +241,7 @@ impl History {
                 row.get(10)?,
             ))
         };
-        let rows = self.rows(sql, parameter, read)?;
+        let rows = self.rows(sql, parameters, read)?;
         rows.into_iter()
             .map(
                 |(summary, status, params, command): (RunSummary, _, String, String)| {
@@ -250,15 +281,14 @@ impl History {
             let texts: [Option<String>; 3] = [row.get(4)?, row.get(7)?, row.get(8)?];
             Ok((stage, digests, texts))
         };
-        let rows = self.rows(sql, run, read)?;
+        let rows = self.rows(sql, [run], read)?;
         rows.into_iter()
             .map(|(stage, [fingerprint, artifact], [status, metrics, key])| {
                 let status = status.unwrap_or_default();
                 Ok(StageRow {
                     fingerprint: fingerprint.map(|bytes| self.digest(bytes)).transpose()?,
                     artifact: artifact.map(|bytes| self.digest(bytes)).transpose()?,
-                    status: StageStatus::parse(&status)
-                        .ok_or_else(|| self.malformed(format!("`{status}` is no status of a stage")))?,
+                    status: self.status(&status)?,
                     metrics: self.metrics(metrics)?,
                     key: self.json(key)?,
                     ..stage
@@ -269,7 +299,7 @@ impl History {
 
     fn epochs(&self, run: i64) -> Result<BTreeMap<String, Vec<EpochRow>>, RecordError> {
         let sql = "SELECT stage, epoch, metrics FROM epochs WHERE run = ?1 ORDER BY stage, epoch";
-        let rows = self.rows(sql, run, |row| {
+        let rows = self.rows(sql, [run], |row| {
             Ok((row.get(0)?, row.get(1)?, row.get::<_, String>(2)?))
         })?;
         let mut epochs: BTreeMap<String, Vec<EpochRow>> = BTreeMap::new();
@@ -283,7 +313,7 @@ impl History {
     fn rows<T>(
         &self,
         sql: &str,
-        parameter: i64,
+        parameters: impl Params,
         read: impl Fn(&Row<'_>) -> rusqlite::Result<T>,
     ) -> Result<Vec<T>, RecordError> {
         let Some(connection) = &self.connection else {
@@ -292,10 +322,14 @@ impl History {
         let rows = || -> rusqlite::Result<Vec<T>> {
             connection
                 .prepare(sql)?
-                .query_map([parameter], |row| read(row))?
+                .query_map(parameters, |row| read(row))?
                 .collect()
         };
         rows().map_err(|source| self.failed(source))
+    }
+
+    fn status(&self, text: &str) -> Result<StageStatus, RecordError> {
+        StageStatus::parse(text).ok_or_else(|| self.malformed(format!("`{text}` is no status of a stage")))
     }
 
     fn metrics(&self, text: Option<String>) -> Result<Metrics, RecordError> {

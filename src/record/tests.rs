@@ -76,7 +76,7 @@ fn a_run_reads_back() {
     let folder = tempfile::tempdir().unwrap();
     let db = folder.path().join("store/erlen.db");
     let empty = History::open(&db).unwrap();
-    assert!(empty.runs(10).unwrap().is_empty() && !db.exists());
+    assert!(empty.runs(None, 10).unwrap().is_empty() && !db.exists());
 
     let epoch = |epoch| Event::StageActivity {
         stage: "model".into(),
@@ -122,7 +122,10 @@ fn a_run_reads_back() {
     );
     let history = History::open(&db).unwrap();
     let run = history.run(1).unwrap().unwrap();
-    assert_eq!(history.runs(10).unwrap(), std::slice::from_ref(&run.summary));
+    assert_eq!(
+        history.runs(None, 10).unwrap(),
+        std::slice::from_ref(&run.summary)
+    );
     assert_eq!(run.summary.status, Some(RunStatus::Failed));
     assert!(run.summary.finished >= Some(run.summary.started));
     assert_eq!(run.summary.params, json!({"lr": 0.1}));
@@ -203,7 +206,7 @@ fn the_last_result_is_the_latest_of_the_same_pipeline() {
     assert_eq!(results["model"].key, json!({"kind": "train", "lr": 0.1}));
     let history = History::open(&db).unwrap();
     assert_eq!(
-        history.runs(1).unwrap()[0].status,
+        history.runs(None, 1).unwrap()[0].status,
         None,
         "a run that never said that it is over"
     );
@@ -231,7 +234,7 @@ fn many_write_at_once() {
         }
     });
     let history = History::open(&db).unwrap();
-    let summaries = history.runs(100).unwrap();
+    let summaries = history.runs(None, 100).unwrap();
     assert_eq!(summaries.len(), runs);
     for summary in summaries {
         assert_eq!(summary.status, Some(RunStatus::Done));

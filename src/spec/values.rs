@@ -127,6 +127,14 @@ impl ByteSize {
     }
 }
 
+impl std::str::FromStr for ByteSize {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::parse(text).ok_or_else(|| "a number of bytes is expected, such as 512MiB or 2GB".to_owned())
+    }
+}
+
 impl Display for ByteSize {
     /// In the largest binary unit, with at most one decimal: `8 GiB`, `1.5 MiB`, `12 B`.
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -189,6 +197,14 @@ impl Span {
         .find_map(|(unit, factor)| Some((text.strip_suffix(unit)?, *factor)))?;
         let seconds = digits.trim().parse::<f64>().ok()? * factor;
         Duration::try_from_secs_f64(seconds).ok().map(Self)
+    }
+}
+
+impl std::str::FromStr for Span {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::parse(text).ok_or_else(|| "a span of time is expected, such as 90s, 12h or 30d".to_owned())
     }
 }
 

@@ -76,6 +76,7 @@ impl Store {
     /// # Errors
     /// Something could not be read; that it is damaged or missing is no error but an answer.
     pub fn look_up(&self, fingerprint: &Fingerprint) -> Result<Lookup, StoreError> {
+        let _hold = self.hold();
         let path = self.action_path(fingerprint);
         let action = match self.read_action(&path) {
             Ok(Some(action)) if action.fingerprint == *fingerprint => action,
@@ -103,6 +104,7 @@ impl Store {
         if unsettled {
             self.settle(&path, &action);
         }
+        self.inner.in_use.note(fingerprint);
         Ok(Lookup::Hit(Box::new(action)))
     }
 

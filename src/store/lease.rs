@@ -249,6 +249,7 @@ impl Lease {
     /// The output holds something that cannot be kept, or the store cannot be written; then there
     /// is no result, and scratch folder and log stay.
     pub fn commit(self, commit: Commit) -> Result<Action, StoreError> {
+        let _hold = self.store.hold();
         let durable = self.since.elapsed() >= FLUSH_FROM || boot().is_none();
         let manifest = self.keep_output()?;
         let artifact = self
@@ -280,6 +281,7 @@ impl Lease {
         if durable {
             path.parent().map_or(Ok(()), flush)?;
         }
+        self.store.inner.in_use.note(&self.fingerprint);
         // The result stands; what is left of the work folder is cleared by whoever asks next.
         let _ = self.store.inner.spares.keep(&self.work, &self.lock);
         // As it will be read from now on, to the last digit of every number.

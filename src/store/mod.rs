@@ -9,6 +9,7 @@
 //! actions/ab/cdef....json   fingerprint -> key, artifact, metrics, how it was made
 //! work/<fingerprint>/       a stage in progress: lock, scratch, in, output, log.txt
 //! quarantine/               what turned out to be damaged
+//! in-use/                   what running processes rely on; gc.lock keeps collections apart from them
 //! erlen.db                  SQLite: digests of input files that have not changed (and the history of runs)
 //! ```
 //!
@@ -43,9 +44,17 @@
 //! Only one process and thread at a time may make a fingerprint: the one that holds the kernel's
 //! file lock on `work/<fingerprint>/lock`. The lock ends with the process, so nothing ever needs
 //! to be unlocked by hand.
+//!
+//! # Collections
+//!
+//! [`Store::collect`] removes results that nobody needs, least recently used first, while others work:
+//! what a process has found it notes as relied upon, and what was made since the oldest living process
+//! began stays.
 
 mod action;
+mod collect;
 mod error;
+mod in_use;
 mod inputs;
 mod lease;
 mod manifest;
@@ -53,6 +62,7 @@ mod materialise;
 mod object;
 mod spare;
 mod tree;
+mod usage;
 mod verify;
 
 use std::fs;
@@ -61,10 +71,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 pub use action::{Action, Commit, Lookup};
+pub use collect::{Collection, Removed, Wish};
 pub use error::StoreError;
+pub use in_use::Hold;
 pub use lease::{Lease, Leased};
 pub use manifest::{Entry, Manifest, Subtree};
 pub use materialise::ChangedInput;
+pub use usage::{Amount, Usage};
 pub use verify::{Problem, Verification};
 
 use crate::fingerprint::{Digest, Fingerprint};
@@ -85,6 +98,7 @@ struct Inner {
     cache: inputs::StatCache,
     links: materialise::Links,
     spares: spare::Spares,
+    in_use: in_use::InUse,
 }
 
 impl Store {
@@ -121,6 +135,7 @@ impl Store {
                 cache,
                 links: materialise::Links::default(),
                 spares: spare::Spares::default(),
+                in_use: in_use::InUse::default(),
             }),
         })
     }

@@ -4,6 +4,7 @@ mod check;
 mod command;
 mod digits;
 mod formats;
+mod history;
 mod project;
 mod report;
 mod resume;

@@ -139,6 +139,17 @@ impl Finished {
     }
 
     #[track_caller]
+    pub fn assert_stdout(&self, part: &str) -> &Self {
+        assert!(
+            self.stdout.contains(part),
+            "no `{part}` in stdout:\n{}\nstderr:\n{}",
+            self.stdout,
+            self.stderr
+        );
+        self
+    }
+
+    #[track_caller]
     pub fn assert_stderr(&self, part: &str) -> &Self {
         assert!(self.stderr.contains(part), "`{part}` is not in:\n{}", self.stderr);
         self

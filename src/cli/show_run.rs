@@ -1,0 +1,90 @@
+//! `erlen show RUN`: what one run did.
+
+use std::fmt::Write as _;
+
+use serde_json::Value;
+
+use super::Fail;
+use super::past::{StoreArguments, duration, find_run, mark, moment, status, value_text};
+use crate::progress::text;
+use crate::record::{RunRow, StageRow};
+
+pub(super) fn show(name: &str, store: &StoreArguments, json: bool) -> Result<(), Fail> {
+    let run = find_run(&store.history()?, name)?;
+    if json {
+        let run = serde_json::to_value(&run).unwrap_or_default();
+        anstream::println!("{run:#}");
+    } else {
+        anstream::print!("{}", to_text(&run));
+    }
+    Ok(())
+}
+
+fn to_text(run: &RunRow) -> String {
+    let (bold, dim) = (anstyle::Style::new().bold(), anstyle::Style::new().dimmed());
+    let summary = &run.summary;
+    let mut out = String::new();
+    let took = duration(summary).map_or_else(String::new, |took| format!(" in {took}"));
+    let _ = writeln!(
+        out,
+        "{bold}run {}: {}{bold:#}, {}{took}",
+        summary.id,
+        summary.pipeline,
+        status(summary)
+    );
+    let commit = summary
+        .git_commit
+        .as_deref()
+        .map_or_else(String::new, |commit| format!(", commit {commit}"));
+    let mut line = |name: &str, value: &str| {
+        let _ = writeln!(out, "  {dim}{name:8}{dim:#}  {value}");
+    };
+    line("file", &summary.file);
+    line(
+        "started",
+        &format!(
+            "{} on {} by erlen {}{commit}",
+            moment(summary.started),
+            summary.host,
+            summary.version
+        ),
+    );
+    line("command", &text::printable(&summary.command.join(" ")));
+    if let Value::Object(params) = &summary.params
+        && !params.is_empty()
+    {
+        let params: Vec<String> = params
+            .iter()
+            .map(|(name, value)| format!("{name}={}", value_text(Some(value))))
+            .collect();
+        line("params", &params.join(" "));
+    }
+    out.push('\n');
+    let width = |of: fn(&StageRow) -> usize| run.stages.iter().map(of).max().unwrap_or(0);
+    let names = width(|stage| stage.stage.chars().count());
+    let kinds = width(|stage| stage.kind.as_deref().unwrap_or("").len());
+    for stage in &run.stages {
+        let (mark, style) = mark(stage.status);
+        let took = stage.seconds.map_or_else(String::new, text::seconds);
+        let memory = stage
+            .peak_memory
+            .map_or_else(String::new, |bytes| text::bytes(bytes as f64));
+        let metrics: Vec<String> = text::metrics(&stage.metrics)
+            .into_iter()
+            .map(|(_, metric)| metric)
+            .collect();
+        let line = format!(
+            "  {style}{mark}{style:#} {}  {:kinds$}  {:11}  {took:>7}  {memory:>9}  {}",
+            text::padded(&stage.stage, names),
+            stage.kind.as_deref().unwrap_or(""),
+            stage.status.as_str(),
+            metrics.join("  ")
+        );
+        out.push_str(line.trim_end());
+        out.push('\n');
+        for line in stage.error.iter().flat_map(|error| error.lines()) {
+            let _ = writeln!(out, "      {}", text::printable(line));
+        }
+    }
+    out
+}

@@ -1,0 +1,185 @@
+//! `erlen store gc`: removing results that nobody needs any more.
+
+use std::collections::HashSet;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use clap::Args;
+
+use super::super::past::{StoreArguments, moment, shown_path};
+use super::super::results::{Effort, Gathered, of_plan, results_of};
+use super::super::session::{PipelineArguments, Session};
+use super::super::{DONE, Fail};
+use crate::fingerprint::Fingerprint;
+use crate::progress::text::{bytes, counted};
+use crate::record::History;
+use crate::report::{Provenance, Results};
+use crate::spec::{ByteSize, Pipeline, Project, Span};
+use crate::store::{Collection, Wish};
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// The pipelines whose results stay, as they are written now; by default all in pipelines/
+    #[arg(value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Keep what was used lately too, such as 30d
+    #[arg(long, value_name = "TIME")]
+    keep: Option<Span>,
+    /// Remove no more than is needed to come under this size, the least recently used first
+    #[arg(long, value_name = "SIZE")]
+    quota: Option<ByteSize>,
+    /// Remove it, instead of showing what would go
+    #[arg(long)]
+    delete: bool,
+    /// Print it as JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    store: StoreArguments,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<u8, Fail> {
+    let project = arguments.store.project()?;
+    let store = super::open(&project)?;
+    let files = if arguments.files.is_empty() {
+        pipelines_of(&project)?
+    } else {
+        arguments.files.clone()
+    };
+    let mut needed = cited(&project)?;
+    for file in &files {
+        needed.extend(needs(file, &project)?);
+    }
+    let history = History::open(&project.store.join("erlen.db"))?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = arguments.keep.map(|Span(span)| now.saturating_sub(span).as_millis());
+    let wish = Wish {
+        needed,
+        last_used: history.last_used()?,
+        since: since.and_then(|since| i64::try_from(since).ok()),
+        quota: arguments.quota.map(|ByteSize(bytes)| bytes),
+    };
+    let collection = store.collect(&wish, arguments.delete)?;
+    if arguments.json {
+        anstream::println!("{:#}", serde_json::to_value(&collection).unwrap_or_default());
+    } else {
+        anstream::print!("{}", to_text(&collection, &files, arguments.delete));
+    }
+    Ok(DONE)
+}
+
+/// The pipeline files in the project's folder for them.
+fn pipelines_of(project: &Project) -> Result<Vec<PathBuf>, Fail> {
+    let folder = project.root.join("pipelines");
+    let mut files: Vec<PathBuf> = std::fs::read_dir(&folder)
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.extension().is_some_and(|ending| ending == "yaml" || ending == "yml"))
+        .collect();
+    files.sort();
+    if files.is_empty() {
+        return Err(Fail::Usage(format!(
+            "there are no pipeline files in {}: name those whose results are to stay",
+            folder.display()
+        )));
+    }
+    Ok(files)
+}
+
+/// The results that a pipeline would reuse as it is written now, those of its sweep's trials among
+/// them.
+fn needs(file: &Path, project: &Project) -> Result<HashSet<Fingerprint>, Fail> {
+    let arguments = PipelineArguments {
+        file: file.to_owned(),
+        stages: Vec::new(),
+        overrides: Vec::new(),
+        force: false,
+        store: Some(project.store.clone()),
+    };
+    let unknown = |problem: Fail| match problem {
+        // Not to know what is needed must not read as nothing being needed.
+        Fail::Plan(problem) => Fail::Stopped(format!(
+            "{}: {problem}; so what it needs is not known, and nothing was removed",
+            shown_path(file)
+        )),
+        other => other,
+    };
+    let pipeline = Pipeline::load(file, &[])?;
+    let session = Session::with(pipeline, file, Some(&project.store))?;
+    let mut needed = HashSet::new();
+    let mut take = |results: Results| {
+        let replicates = results.trials.iter().flat_map(|trial| &trial.replicates);
+        needed.extend(replicates.flat_map(|replicate| replicate.stages.values()).map(|stage| stage.fingerprint));
+    };
+    let plan = session.plan(&arguments).map_err(unknown)?;
+    take(of_plan(&session, &plan));
+    if session.pipeline.sweep.is_some()
+        && let Gathered::Known(results) =
+            results_of(&session, &arguments, Effort::Known).map_err(unknown)?
+    {
+        take(results);
+    }
+    Ok(needed)
+}
+
+/// The results behind the tables in the project's `results/`.
+fn cited(project: &Project) -> Result<HashSet<Fingerprint>, Fail> {
+    let mut needed = HashSet::new();
+    for entry in std::fs::read_dir(project.root.join("results")).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if !path.to_string_lossy().ends_with(".provenance.json") {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).map_err(Fail::io(format!("reading {}", path.display())))?;
+        let provenance: Provenance = serde_json::from_str(&text).map_err(|error| {
+            Fail::Stopped(format!("{} is not what `erlen table` wrote: {error}", path.display()))
+        })?;
+        needed.extend(provenance.stages.into_keys());
+    }
+    Ok(needed)
+}
+
+fn to_text(collection: &Collection, files: &[PathBuf], deleted: bool) -> String {
+    let dim = anstyle::Style::new().dimmed();
+    let mut out = String::new();
+    for removed in &collection.results {
+        let _ = writeln!(
+            out,
+            "- {}  {}  {:>10}  {dim}last used {}{dim:#}",
+            removed.fingerprint.short(),
+            removed.stage.as_deref().unwrap_or("?"),
+            bytes(removed.bytes as f64),
+            moment(removed.last_used)
+        );
+    }
+    let verb = if deleted { "removed" } else { "would remove" };
+    let _ = writeln!(
+        out,
+        "{verb} {} and {} of {}; {} of {} stay",
+        counted(collection.results.len(), "result"),
+        counted((collection.objects.count + collection.quarantine.count) as usize, "file"),
+        bytes((collection.objects.bytes + collection.quarantine.bytes) as f64),
+        counted(collection.kept.count as usize, "result"),
+        bytes(collection.kept.bytes as f64)
+    );
+    if collection.processes > 0 {
+        let _ = writeln!(
+            out,
+            "{} the store right now: what they rely on stays",
+            match collection.processes {
+                1 => "another process uses".to_owned(),
+                processes => format!("{processes} processes use"),
+            }
+        );
+    }
+    if !deleted {
+        let files: Vec<String> = files.iter().map(|file| shown_path(file)).collect();
+        let _ = writeln!(out, "needed is what these pipelines would reuse: {}", files.join(", "));
+        if !collection.results.is_empty() || collection.objects.count + collection.quarantine.count > 0 {
+            let _ = writeln!(out, "nothing was touched; with --delete it goes");
+        }
+    }
+    out
+}
