@@ -78,7 +78,12 @@ impl Store {
                 *users.entry(*object).or_default() += 1;
             }
             let made = self.made(&action);
-            let used = wish.last_used.get(&action.fingerprint).copied().unwrap_or(0).max(made);
+            let used = wish
+                .last_used
+                .get(&action.fingerprint)
+                .copied()
+                .unwrap_or(0)
+                .max(made);
             if stays(&action.fingerprint, used, wish, &relied) {
                 kept += 1;
             } else {
@@ -116,12 +121,19 @@ impl Store {
             }
             collection.results.push(Removed {
                 fingerprint: action.fingerprint,
-                stage: action.made.get("stage").and_then(|stage| stage.as_str()).map(str::to_owned),
+                stage: action
+                    .made
+                    .get("stage")
+                    .and_then(|stage| stage.as_str())
+                    .map(str::to_owned),
                 last_used: used,
                 bytes: action.bytes,
             });
         }
-        for object in sizes.keys().filter(|object| users.get(*object).is_none_or(|users| *users == 0)) {
+        for object in sizes
+            .keys()
+            .filter(|object| users.get(*object).is_none_or(|users| *users == 0))
+        {
             if remove {
                 let path = self.object_path(object);
                 tree::remove(&path).map_err(writing("remove", &path))?;
@@ -140,7 +152,9 @@ impl Store {
     /// When a result was made, in milliseconds since 1970.
     fn made(&self, action: &Action) -> i64 {
         let metadata = fs::metadata(self.action_path(&action.fingerprint));
-        metadata.and_then(|metadata| metadata.modified()).map_or(i64::MAX, milliseconds)
+        metadata
+            .and_then(|metadata| metadata.modified())
+            .map_or(i64::MAX, milliseconds)
     }
 
     fn empty_quarantine(&self, remove: bool) -> Result<Amount, StoreError> {

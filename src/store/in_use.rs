@@ -114,9 +114,7 @@ impl Drop for Hold<'_> {
         if state.holders > 0 {
             return;
         }
-        let State {
-            file, unwritten, ..
-        } = &mut *state;
+        let State { file, unwritten, .. } = &mut *state;
         if let Some((_, file)) = file
             && !unwritten.is_empty()
         {
@@ -154,7 +152,13 @@ pub(super) struct Relied {
 
 /// What the other processes that live rely on; the files of those that were killed are removed.
 pub(super) fn relied(store: &Store) -> io::Result<Relied> {
-    let own = store.inner.in_use.state().file.as_ref().map(|(path, _)| path.clone());
+    let own = store
+        .inner
+        .in_use
+        .state()
+        .file
+        .as_ref()
+        .map(|(path, _)| path.clone());
     let mut relied = Relied::default();
     let items = match fs::read_dir(store.root().join("in-use")) {
         Ok(items) => items,
@@ -171,7 +175,9 @@ pub(super) fn relied(store: &Store) -> io::Result<Relied> {
             Ok(()) => drop(fs::remove_file(&path)),
             Err(TryLockError::WouldBlock) => {
                 let text = fs::read_to_string(&path)?;
-                relied.results.extend(text.lines().filter_map(|line| line.parse().ok()));
+                relied
+                    .results
+                    .extend(text.lines().filter_map(|line| line.parse::<Fingerprint>().ok()));
                 relied.processes += 1;
             }
             Err(TryLockError::Error(error)) => return Err(error),

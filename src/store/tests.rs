@@ -829,11 +829,23 @@ fn a_collection_removes_what_nobody_needs() {
     assert_eq!(dry.results.len(), 1);
     assert_eq!(dry.results[0].fingerprint, fingerprint("old"));
     // Its own file and its manifest.
-    assert_eq!((dry.objects.count, dry.kept.count, dry.quarantine.count), (2, 1, 1));
-    assert!(matches!(store.look_up(&fingerprint("old")).unwrap(), Lookup::Hit(_)));
+    assert_eq!(
+        (dry.objects.count, dry.kept.count, dry.quarantine.count),
+        (2, 1, 1)
+    );
+    assert!(matches!(
+        store.look_up(&fingerprint("old")).unwrap(),
+        Lookup::Hit(_)
+    ));
     assert_eq!(store.collect(&wish, true).unwrap(), dry);
-    assert!(matches!(store.look_up(&fingerprint("old")).unwrap(), Lookup::Miss));
-    assert!(matches!(store.look_up(&fingerprint("needed")).unwrap(), Lookup::Hit(_)));
+    assert!(matches!(
+        store.look_up(&fingerprint("old")).unwrap(),
+        Lookup::Miss
+    ));
+    assert!(matches!(
+        store.look_up(&fingerprint("needed")).unwrap(),
+        Lookup::Hit(_)
+    ));
     assert!(!object_of(&store, "gone").exists() && object_of(&store, "shared").exists());
     assert_eq!(quarantined(&store), 0);
     assert_eq!(store.verify().unwrap().problems, []);
@@ -853,14 +865,25 @@ fn a_quota_takes_the_least_recently_used_and_no_more() {
     let far = i64::MAX / 2;
     let wish = Wish {
         // `b` was used last.
-        last_used: names.iter().zip([1, 9, 2, 3]).map(|(name, at)| (fingerprint(name), far + at)).collect(),
+        last_used: names
+            .iter()
+            .zip([1, 9, 2, 3])
+            .map(|(name, at)| (fingerprint(name), far + at))
+            .collect(),
         quota: Some(25_000),
         ..Wish::default()
     };
     let collection = store.collect(&wish, true).unwrap();
-    let gone: Vec<Fingerprint> = collection.results.iter().map(|removed| removed.fingerprint).collect();
+    let gone: Vec<Fingerprint> = collection
+        .results
+        .iter()
+        .map(|removed| removed.fingerprint)
+        .collect();
     assert_eq!(gone, [fingerprint("a"), fingerprint("c")]);
-    assert!((20_000..25_000).contains(&collection.kept.bytes), "{collection:?}");
+    assert!(
+        (20_000..25_000).contains(&collection.kept.bytes),
+        "{collection:?}"
+    );
     assert!(store.collect(&wish, true).unwrap().results.is_empty());
     let wish = Wish {
         since: Some(far + 5),
@@ -880,11 +903,18 @@ fn a_collection_leaves_what_others_rely_on() {
     }
     let user = Store::open(collector.root()).unwrap();
     user.rely_on_results();
-    assert!(matches!(user.look_up(&fingerprint("found")).unwrap(), Lookup::Hit(_)));
+    assert!(matches!(
+        user.look_up(&fingerprint("found")).unwrap(),
+        Lookup::Hit(_)
+    ));
     make(&user, "made", &[("x", "made")]);
     let collection = collector.collect(&Wish::default(), true).unwrap();
     assert_eq!(collection.processes, 1);
-    let gone: Vec<Fingerprint> = collection.results.iter().map(|removed| removed.fingerprint).collect();
+    let gone: Vec<Fingerprint> = collection
+        .results
+        .iter()
+        .map(|removed| removed.fingerprint)
+        .collect();
     assert_eq!(gone, [fingerprint("unseen")]);
     drop(user);
     let collection = collector.collect(&Wish::default(), true).unwrap();

@@ -217,7 +217,9 @@ fn a_collection_keeps_what_pipelines_and_tables_need() {
         .with("source.txt", "one\n");
     let run = |word: &str| {
         let word = format!("word={word}");
-        project.erlen(["run", "pipelines/p.yaml", "--set", &word]).assert_code(0);
+        project
+            .erlen(["run", "pipelines/p.yaml", "--set", &word])
+            .assert_code(0);
     };
     run("hello");
     run("other");
@@ -226,16 +228,34 @@ fn a_collection_keeps_what_pipelines_and_tables_need() {
         .assert_stdout("would remove 2 results")
         .assert_stdout("2 results of")
         .assert_stdout("nothing was touched");
-    assert_eq!(json(&project.erlen(["store", "gc", "--keep", "1d", "--json"]))["results"], serde_json::json!([]));
-    project.erlen(["store", "gc", "--keep", "long"]).assert_code(2).assert_stderr("a span of time is expected");
-    project.erlen(["store", "gc", "--delete"]).assert_code(0).assert_stdout("removed 2 results");
-    project.erlen(["run", "pipelines/p.yaml"]).assert_code(0).assert_stderr("2 reused");
+    assert_eq!(
+        json(&project.erlen(["store", "gc", "--keep", "1d", "--json"]))["results"],
+        serde_json::json!([])
+    );
+    project
+        .erlen(["store", "gc", "--keep", "long"])
+        .assert_code(2)
+        .assert_stderr("a span of time is expected");
+    project
+        .erlen(["store", "gc", "--delete"])
+        .assert_code(0)
+        .assert_stdout("removed 2 results");
+    project
+        .erlen(["run", "pipelines/p.yaml"])
+        .assert_code(0)
+        .assert_stderr("2 reused");
     let again = project.erlen(["run", "pipelines/p.yaml", "--set", "word=other"]);
     again.assert_code(0).assert_stderr("2 ran");
 
     // Where it cannot be known what is needed, nothing goes.
     std::fs::remove_file(project.path("source.txt")).expect("removed");
-    project.erlen(["store", "gc", "--delete"]).assert_code(1).assert_stderr("nothing was removed");
+    project
+        .erlen(["store", "gc", "--delete"])
+        .assert_code(1)
+        .assert_stderr("nothing was removed");
     std::fs::remove_dir_all(project.path("pipelines")).expect("removed");
-    project.erlen(["store", "gc", "--delete"]).assert_code(2).assert_stderr("no pipeline files");
+    project
+        .erlen(["store", "gc", "--delete"])
+        .assert_code(2)
+        .assert_stderr("no pipeline files");
 }

@@ -53,7 +53,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8, Fail> {
     }
     let history = History::open(&project.store.join("erlen.db"))?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let since = arguments.keep.map(|Span(span)| now.saturating_sub(span).as_millis());
+    let since = arguments
+        .keep
+        .map(|Span(span)| now.saturating_sub(span).as_millis());
     let wish = Wish {
         needed,
         last_used: history.last_used()?,
@@ -76,7 +78,10 @@ fn pipelines_of(project: &Project) -> Result<Vec<PathBuf>, Fail> {
         .into_iter()
         .flatten()
         .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.extension().is_some_and(|ending| ending == "yaml" || ending == "yml"))
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|ending| ending == "yaml" || ending == "yml")
+        })
         .collect();
     files.sort();
     if files.is_empty() {
@@ -111,13 +116,16 @@ fn needs(file: &Path, project: &Project) -> Result<HashSet<Fingerprint>, Fail> {
     let mut needed = HashSet::new();
     let mut take = |results: Results| {
         let replicates = results.trials.iter().flat_map(|trial| &trial.replicates);
-        needed.extend(replicates.flat_map(|replicate| replicate.stages.values()).map(|stage| stage.fingerprint));
+        needed.extend(
+            replicates
+                .flat_map(|replicate| replicate.stages.values())
+                .map(|stage| stage.fingerprint),
+        );
     };
     let plan = session.plan(&arguments).map_err(unknown)?;
     take(of_plan(&session, &plan));
     if session.pipeline.sweep.is_some()
-        && let Gathered::Known(results) =
-            results_of(&session, &arguments, Effort::Known).map_err(unknown)?
+        && let Gathered::Known(results) = results_of(&session, &arguments, Effort::Known).map_err(unknown)?
     {
         take(results);
     }
@@ -127,14 +135,21 @@ fn needs(file: &Path, project: &Project) -> Result<HashSet<Fingerprint>, Fail> {
 /// The results behind the tables in the project's `results/`.
 fn cited(project: &Project) -> Result<HashSet<Fingerprint>, Fail> {
     let mut needed = HashSet::new();
-    for entry in std::fs::read_dir(project.root.join("results")).into_iter().flatten().flatten() {
+    for entry in std::fs::read_dir(project.root.join("results"))
+        .into_iter()
+        .flatten()
+        .flatten()
+    {
         let path = entry.path();
         if !path.to_string_lossy().ends_with(".provenance.json") {
             continue;
         }
         let text = std::fs::read_to_string(&path).map_err(Fail::io(format!("reading {}", path.display())))?;
         let provenance: Provenance = serde_json::from_str(&text).map_err(|error| {
-            Fail::Stopped(format!("{} is not what `erlen table` wrote: {error}", path.display()))
+            Fail::Stopped(format!(
+                "{} is not what `erlen table` wrote: {error}",
+                path.display()
+            ))
         })?;
         needed.extend(provenance.stages.into_keys());
     }
@@ -159,7 +174,10 @@ fn to_text(collection: &Collection, files: &[PathBuf], deleted: bool) -> String 
         out,
         "{verb} {} and {} of {}; {} of {} stay",
         counted(collection.results.len(), "result"),
-        counted((collection.objects.count + collection.quarantine.count) as usize, "file"),
+        counted(
+            (collection.objects.count + collection.quarantine.count) as usize,
+            "file"
+        ),
         bytes((collection.objects.bytes + collection.quarantine.bytes) as f64),
         counted(collection.kept.count as usize, "result"),
         bytes(collection.kept.bytes as f64)
@@ -176,7 +194,11 @@ fn to_text(collection: &Collection, files: &[PathBuf], deleted: bool) -> String 
     }
     if !deleted {
         let files: Vec<String> = files.iter().map(|file| shown_path(file)).collect();
-        let _ = writeln!(out, "needed is what these pipelines would reuse: {}", files.join(", "));
+        let _ = writeln!(
+            out,
+            "needed is what these pipelines would reuse: {}",
+            files.join(", ")
+        );
         if !collection.results.is_empty() || collection.objects.count + collection.quarantine.count > 0 {
             let _ = writeln!(out, "nothing was touched; with --delete it goes");
         }
