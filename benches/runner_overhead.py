@@ -45,7 +45,7 @@ def stages(wide, deep):
             name = f"s{chain}_{step}"
             output = f"out/{chain}_{step}.txt"
             yield name, [file], [reference], output
-            file, reference = output, f"{name}/out.txt"
+            file, reference = output, f"{name}/{chain}_{step}.txt"
         ends.append(file)
         references.append(reference)
     yield "join", ends, references, "out/join.txt"
@@ -53,11 +53,13 @@ def stages(wide, deep):
 
 def write_erlen(root, rows):
     text = "name: copies\nstages:\n"
-    for name, _, references, _ in rows:
+    for name, _, references, output in rows:
+        # A name of its own for each output: Erlen would run equal stages over equal contents once.
+        output = output.removeprefix("out/")
         variables = [f"x{index}" for index in range(len(references))]
-        text += f"  {name}:\n    command:\n      run: cat {' '.join('$' + name for name in variables)} > out.txt\n"
+        text += f"  {name}:\n    command:\n      run: cat {' '.join('$' + name for name in variables)} > {output}\n"
         text += "      inputs:\n" + "".join(f"        {name}: {to}\n" for name, to in zip(variables, references))
-        text += "      outputs: [out.txt]\n"
+        text += f"      outputs: [{output}]\n"
     (root / "erlen.yaml").touch()
     (root / "pipeline.yaml").write_text(text)
 

@@ -118,7 +118,7 @@ impl Execution {
         } = self;
         let mut emit = |event: &Event, key: Option<&StageKey>| {
             if let Some(key) = key {
-                record_key(recorder, key);
+                record_key(recorder, key, event);
             }
             recorder.event(event);
             progress.event(event);
@@ -150,9 +150,15 @@ impl Execution {
     }
 }
 
-fn record_key(recorder: &mut Recorder, key: &StageKey) {
+fn record_key(recorder: &mut Recorder, key: &StageKey, event: &Event) {
+    let fingerprint = match event {
+        Event::StageReused { fingerprint, .. }
+        | Event::StageStarted { fingerprint, .. }
+        | Event::StageFinished { fingerprint, .. } => *fingerprint,
+        _ => key.fingerprint(),
+    };
     if let Ok(value) = serde_json::to_value(key) {
-        recorder.key(key.fingerprint(), &value);
+        recorder.key(fingerprint, &value);
     }
 }
 

@@ -41,7 +41,7 @@ pub(super) fn to_text(plan: &Plan) -> String {
     let nodes: Vec<&Node> = plan.order().iter().map(|&index| plan.node(index)).collect();
     let names: Vec<String> = nodes.iter().map(|node| node.names.join(", ")).collect();
     let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
-    let mut text = format!("{}: {}\n", plan.pipeline(), headline(&nodes));
+    let mut text = headline(plan) + "\n";
     for (node, name) in nodes.iter().zip(names) {
         let (mark, style, words) = match &node.decision {
             Decision::Reuse(_, action) => (
@@ -69,10 +69,11 @@ pub(super) fn to_text(plan: &Plan) -> String {
     text
 }
 
-fn headline(nodes: &[&Node]) -> String {
+/// The plan in one line: what is to run, and what is known.
+pub(super) fn headline(plan: &Plan) -> String {
     let count = |wanted: fn(&Decision) -> bool| {
+        let nodes = plan.order().iter().map(|&index| plan.node(index));
         nodes
-            .iter()
             .filter(|node| wanted(&node.decision))
             .map(|node| node.names.len())
             .sum::<usize>()
@@ -83,7 +84,7 @@ fn headline(nodes: &[&Node]) -> String {
     let total = reused + run + waiting;
     let stages = if total == 1 { "stage" } else { "stages" };
     if reused == total {
-        return format!("{total} {stages}, all up to date");
+        return format!("{}: {total} {stages}, all up to date", plan.pipeline());
     }
     let parts = [(run, "to run"), (waiting, "waiting"), (reused, "reused")];
     let parts: Vec<String> = parts
@@ -91,7 +92,7 @@ fn headline(nodes: &[&Node]) -> String {
         .filter(|(count, _)| *count > 0)
         .map(|(count, what)| format!("{count} {what}"))
         .collect();
-    format!("{total} {stages}: {}", parts.join(", "))
+    format!("{}: {total} {stages}: {}", plan.pipeline(), parts.join(", "))
 }
 
 fn to_json(plan: &Plan) -> Value {

@@ -49,6 +49,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8, Fail> {
         tables::write(&session, &plan, &mut |event| execution.tell(event))
     };
     let code = execution.finish(&summary);
+    plan.leave();
     for table in written? {
         anstream::print!("{table}");
     }
@@ -61,14 +62,17 @@ pub(super) fn announce(plan: &Plan, format: LogFormat) {
     if matches!(format, LogFormat::Json) {
         return;
     }
+    // Where all is up to date, what follows lists the stages.
+    if plan::is_idle(plan) {
+        anstream::eprintln!("{}\n", plan::headline(plan));
+        return;
+    }
     let text = plan::to_text(plan);
     let lines: Vec<&str> = text.lines().collect();
-    // Where all is up to date, what follows lists the stages.
-    let shown = if plan::is_idle(plan) { 1 } else { MOST_LINES };
-    for line in lines.iter().take(shown) {
+    for line in lines.iter().take(MOST_LINES) {
         anstream::eprintln!("{line}");
     }
-    if lines.len() > MOST_LINES && shown > 1 {
+    if lines.len() > MOST_LINES {
         anstream::eprintln!(
             "  … and {} more; `erlen plan` shows all",
             lines.len() - MOST_LINES

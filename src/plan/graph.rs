@@ -255,6 +255,19 @@ impl Plan {
         Ok(())
     }
 
+    /// Ends with the plan right before the program does: what the system takes back all at once anyway is
+    /// not taken apart piece by piece, and the store is left in order.
+    pub fn leave(self) {
+        let Self {
+            graph,
+            by_name,
+            by_recipe,
+            earlier,
+            ..
+        } = self;
+        std::mem::forget((graph, by_name, by_recipe, earlier));
+    }
+
     /// The pipeline's name.
     pub fn pipeline(&self) -> &str {
         &self.pipeline

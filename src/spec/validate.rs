@@ -182,12 +182,13 @@ fn command_mistakes(
         mistakes.push(Diagnostic::new("there is nothing to run", place(&["run"])));
     }
     for (index, output) in command.outputs.iter().enumerate() {
-        let span = place(&["outputs", &index.to_string()]);
+        // A place is looked for in the file only where there is something to tell.
+        let span = || place(&["outputs", &index.to_string()]);
         if !is_inside(output) {
             mistakes.push(
                 Diagnostic::new(
                     format!("the output `{output}` is not a path inside the stage's folder"),
-                    span,
+                    span(),
                 )
                 .help("an output is a relative path without `..`"),
             );
@@ -199,7 +200,7 @@ fn command_mistakes(
         if overlaps {
             mistakes.push(Diagnostic::new(
                 format!("the output `{output}` overlaps an earlier one"),
-                span,
+                span(),
             ));
         }
     }
