@@ -62,7 +62,7 @@ fn to_text(run: &RunRow) -> String {
     out.push('\n');
     let width = |of: fn(&StageRow) -> usize| run.stages.iter().map(of).max().unwrap_or(0);
     let names = width(|stage| stage.stage.chars().count());
-    let kinds = width(|stage| stage.kind.as_deref().unwrap_or("").len());
+    let kinds = width(|stage| kind(stage).len());
     for stage in &run.stages {
         let (mark, style) = mark(stage.status);
         let took = stage.seconds.map_or_else(String::new, text::seconds);
@@ -76,7 +76,7 @@ fn to_text(run: &RunRow) -> String {
         let line = format!(
             "  {style}{mark}{style:#} {}  {:kinds$}  {:11}  {took:>7}  {memory:>9}  {}",
             text::padded(&stage.stage, names),
-            stage.kind.as_deref().unwrap_or(""),
+            kind(stage),
             stage.status.as_str(),
             metrics.join("  ")
         );
@@ -87,4 +87,10 @@ fn to_text(run: &RunRow) -> String {
         }
     }
     out
+}
+
+/// A stage's kind; where it did not run, its key tells.
+fn kind(stage: &StageRow) -> &str {
+    let told = || stage.key.get("kind").and_then(Value::as_str);
+    stage.kind.as_deref().or_else(told).unwrap_or("")
 }

@@ -14,6 +14,7 @@ use crate::fingerprint::Digest;
 use crate::plan::{Decision, Difference, Earlier, Node, Plan, Source, StageKey, differences};
 use crate::progress::text;
 use crate::spec::suggest;
+use crate::store::Store;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -45,7 +46,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8, Fail> {
             "`{stage}` is not in its own plan; please report it"
         )));
     };
-    let explanation = Explanation::new(&plan, plan.node(index), plan.earlier(index));
+    let explanation = Explanation::new(&plan, &session.store, plan.node(index), plan.earlier(index));
     if arguments.json {
         anstream::println!("{:#}", explanation.to_json(stage));
     } else {
@@ -65,7 +66,7 @@ struct Explanation<'a> {
 }
 
 impl<'a> Explanation<'a> {
-    fn new(plan: &Plan, node: &'a Node, earlier: Option<&'a Earlier>) -> Self {
+    fn new(plan: &Plan, store: &Store, node: &'a Node, earlier: Option<&'a Earlier>) -> Self {
         let mut origins = BTreeMap::new();
         let mut known = BTreeMap::new();
         for input in &node.inputs {
@@ -75,6 +76,14 @@ impl<'a> Explanation<'a> {
                     super::past::shown_path(path)
                 }
                 Source::Stage { node, path } => {
+                    let action = plan.node(*node).decision.action();
+                    let content = action.and_then(|action| match path {
+                        None => Some(action.artifact),
+                        Some(path) => store.manifest(&action.artifact).ok()?.content_digest_at(path),
+                    });
+                    if let Some(content) = content {
+                        known.insert(input.role.clone(), content);
+                    }
                     let path = path
                         .as_deref()
                         .map_or_else(String::new, |path| format!("/{path}"));

@@ -1,6 +1,6 @@
 //! Reading past runs.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension, Params, Row, params};
@@ -184,6 +184,19 @@ impl History {
         let rows = self.rows(sql, [], |row| Ok((row.get::<_, [u8; 32]>(0)?, row.get(1)?)))?;
         rows.into_iter()
             .map(|(fingerprint, started)| Ok((self.digest(fingerprint)?, started)))
+            .collect()
+    }
+
+    /// The results that the runs of a pipeline ever used or made.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn results_of(&self, pipeline: &str) -> Result<HashSet<Fingerprint>, RecordError> {
+        let sql = "SELECT DISTINCT stages.fingerprint FROM stages JOIN runs ON runs.id = stages.run
+                   WHERE runs.pipeline = ?1 AND stages.fingerprint IS NOT NULL";
+        let rows = self.rows(sql, [pipeline], |row| row.get::<_, [u8; 32]>(0))?;
+        rows.into_iter()
+            .map(|fingerprint| self.digest(fingerprint))
             .collect()
     }
 

@@ -47,11 +47,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8, Fail> {
     } else {
         arguments.files.clone()
     };
+    let history = History::open(&project.store.join("erlen.db"))?;
     let mut needed = cited(&project)?;
     for file in &files {
-        needed.extend(needs(file, &project)?);
+        needed.extend(needs(file, &project, &history)?);
     }
-    let history = History::open(&project.store.join("erlen.db"))?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let since = arguments
         .keep
@@ -94,22 +94,14 @@ fn pipelines_of(project: &Project) -> Result<Vec<PathBuf>, Fail> {
 }
 
 /// The results that a pipeline would reuse as it is written now, those of its sweep's trials among
-/// them.
-fn needs(file: &Path, project: &Project) -> Result<HashSet<Fingerprint>, Fail> {
+/// them. Where that cannot be told since an input is missing, all that its runs ever had.
+fn needs(file: &Path, project: &Project, history: &History) -> Result<HashSet<Fingerprint>, Fail> {
     let arguments = PipelineArguments {
         file: file.to_owned(),
         stages: Vec::new(),
         overrides: Vec::new(),
         force: false,
         store: Some(project.store.clone()),
-    };
-    let unknown = |problem: Fail| match problem {
-        // Not to know what is needed must not read as nothing being needed.
-        Fail::Plan(problem) => Fail::Stopped(format!(
-            "{}: {problem}; so what it needs is not known, and nothing was removed",
-            shown_path(file)
-        )),
-        other => other,
     };
     let pipeline = Pipeline::load(file, &[])?;
     let session = Session::with(pipeline, file, Some(&project.store))?;
@@ -122,14 +114,27 @@ fn needs(file: &Path, project: &Project) -> Result<HashSet<Fingerprint>, Fail> {
                 .map(|stage| stage.fingerprint),
         );
     };
-    let plan = session.plan(&arguments).map_err(unknown)?;
-    take(of_plan(&session, &plan));
-    if session.pipeline.sweep.is_some()
-        && let Gathered::Known(results) = results_of(&session, &arguments, Effort::Known).map_err(unknown)?
-    {
-        take(results);
+    let mut reused = || -> Result<(), Fail> {
+        let plan = session.plan(&arguments)?;
+        take(of_plan(&session, &plan));
+        if session.pipeline.sweep.is_some()
+            && let Gathered::Known(results) = results_of(&session, &arguments, Effort::Known)?
+        {
+            take(results);
+        }
+        Ok(())
+    };
+    match reused() {
+        Ok(()) => Ok(needed),
+        Err(Fail::Plan(problem)) => {
+            anstream::eprintln!(
+                "{}: {problem}; so all results of its past runs stay",
+                shown_path(file)
+            );
+            Ok(history.results_of(&session.pipeline.name)?)
+        }
+        Err(other) => Err(other),
     }
-    Ok(needed)
 }
 
 /// The results behind the tables in the project's `results/`.
