@@ -171,11 +171,11 @@ fn to_text(comparison: &Comparison, old: &RunRow, new: &RunRow) -> String {
     }
     if !comparison.params.is_empty() {
         let _ = writeln!(out, "\n{bold}params{bold:#}");
-        lines(&mut out, "  ", &comparison.params, |value| value_text(value));
+        lines(&mut out, "  ", &comparison.params, value_text);
     }
     for (name, stage) in &comparison.stages {
         let _ = writeln!(out, "\n{bold}{name}{bold:#}");
-        lines(&mut out, "  ", &stage.fields, |value| value_text(value));
+        lines(&mut out, "  ", &stage.fields, value_text);
         lines(&mut out, "  input ", &stage.inputs, |digest| {
             digest.and_then(Value::as_str).map_or_else(
                 || "-".to_owned(),
