@@ -8,7 +8,8 @@
 use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -87,7 +88,21 @@ impl Store {
             file.set_len(0)?;
             Ok(file)
         };
-        state.file = open().ok().map(|file| (path, file));
+        // A collection that saw the file before it was locked took it for one of the dead.
+        let named = |file: &File| {
+            let (held, named) = (file.metadata(), fs::metadata(&path));
+            matches!((held, named), (Ok(held), Ok(named)) if (held.dev(), held.ino()) == (named.dev(), named.ino()))
+        };
+        let open = || -> io::Result<File> {
+            loop {
+                let file = open()?;
+                if named(&file) {
+                    return Ok(file);
+                }
+            }
+        };
+        let file = open().ok();
+        state.file = file.map(|file| (path, file));
     }
 
     /// Keeps collections in other processes from removing anything until the hold is dropped.
@@ -170,11 +185,15 @@ pub(super) fn relied(store: &Store) -> io::Result<Relied> {
         if own.as_ref() == Some(&path) {
             continue;
         }
-        let Ok(file) = File::open(&path) else { continue };
+        let Ok(mut file) = File::open(&path) else {
+            continue;
+        };
         match file.try_lock_shared() {
             Ok(()) => drop(fs::remove_file(&path)),
             Err(TryLockError::WouldBlock) => {
-                let text = fs::read_to_string(&path)?;
+                // Its name may be gone by now, where its process just ended.
+                let mut text = String::new();
+                file.read_to_string(&mut text)?;
                 relied
                     .results
                     .extend(text.lines().filter_map(|line| line.parse::<Fingerprint>().ok()));
