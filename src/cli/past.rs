@@ -8,6 +8,7 @@ use jiff::tz::TimeZone;
 use serde_json::Value;
 
 use super::Fail;
+use crate::event;
 use crate::progress::text;
 use crate::record::{History, RunRow, RunSummary, StageStatus};
 use crate::spec::Project;
@@ -103,7 +104,7 @@ pub(super) fn mark(status: StageStatus) -> (char, anstyle::Style) {
 pub(super) fn value_text(value: Option<&Value>) -> String {
     match value {
         None | Some(Value::Null) => "-".to_owned(),
-        Some(value) => crate::report::parameter(value).replace('\n', "⏎"),
+        Some(value) => event::value_text(value).replace('\n', "⏎"),
     }
 }
 

@@ -7,14 +7,13 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::gather::ShowArguments;
-use super::past::value_text;
+use super::past::{shown_path, value_text};
 use super::session::Session;
 use super::{DONE, Fail};
 use crate::fingerprint::Digest;
 use crate::plan::{Decision, Difference, Earlier, Node, Plan, Source, StageKey, differences};
 use crate::progress::text;
 use crate::spec::suggest;
-use crate::store::Store;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -39,14 +38,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8, Fail> {
     }
     pipeline.stages = vec![stage.to_owned()];
     let plan = session.plan(&pipeline)?;
-    let mut order = plan.order().iter();
-    let index = order.find(|&&index| plan.node(index).names.iter().any(|name| name == stage));
-    let Some(&index) = index else {
+    let Some(node) = plan.find(stage) else {
         return Err(Fail::Stopped(format!(
             "`{stage}` is not in its own plan; please report it"
         )));
     };
-    let explanation = Explanation::new(&plan, &session.store, plan.node(index), plan.earlier(index));
+    let explanation = Explanation::new(&plan, node)?;
     if arguments.json {
         anstream::println!("{:#}", explanation.to_json(stage));
     } else {
@@ -66,24 +63,12 @@ struct Explanation<'a> {
 }
 
 impl<'a> Explanation<'a> {
-    fn new(plan: &Plan, store: &Store, node: &'a Node, earlier: Option<&'a Earlier>) -> Self {
+    fn new(plan: &'a Plan, node: &'a Node) -> Result<Self, Fail> {
         let mut origins = BTreeMap::new();
-        let mut known = BTreeMap::new();
         for input in &node.inputs {
             let origin = match &input.source {
-                Source::Project { path, digest } => {
-                    known.insert(input.role.clone(), *digest);
-                    super::past::shown_path(path)
-                }
+                Source::Project { path, .. } => shown_path(path),
                 Source::Stage { node, path } => {
-                    let action = plan.node(*node).decision.action();
-                    let content = action.and_then(|action| match path {
-                        None => Some(action.artifact),
-                        Some(path) => store.manifest(&action.artifact).ok()?.content_digest_at(path),
-                    });
-                    if let Some(content) = content {
-                        known.insert(input.role.clone(), content);
-                    }
                     let path = path
                         .as_deref()
                         .map_or_else(String::new, |path| format!("/{path}"));
@@ -94,14 +79,14 @@ impl<'a> Explanation<'a> {
         }
         let key = match &node.decision {
             Decision::Reuse(key, _) | Decision::Run(key, _) => key.clone(),
-            Decision::Pending(_) => StageKey::new(&node.stage.kind, node.seed, known),
+            Decision::Pending(_) => StageKey::new(&node.stage.kind, node.seed, plan.contents(node)?.0),
         };
-        Self {
+        Ok(Self {
             node,
             key,
             origins,
-            earlier,
-        }
+            earlier: plan.earlier(node),
+        })
     }
 
     /// The digest of an input now, and in the earlier result.
@@ -217,16 +202,13 @@ impl<'a> Explanation<'a> {
             }
         }
         let mut changed = self.changed();
-        for Difference { path, new, .. } in differences(&Value::Null, &self.key.fields)
-            .into_iter()
-            .flat_map(|whole| leaves(&whole.path, whole.new.unwrap_or_default()))
-        {
-            let now = value_text(new.as_ref());
+        for (path, value) in leaves("", &self.key.fields) {
+            let now = value_text(Some(value));
             match changed.remove(&path) {
                 Some(difference) => {
                     rows.push(('*', path, now, Some(value_text(difference.old.as_ref()))));
                 }
-                None if new != Some(Value::Null) => rows.push((' ', path, now, None)),
+                None if !value.is_null() => rows.push((' ', path, now, None)),
                 None => {}
             }
         }
@@ -303,23 +285,19 @@ impl<'a> Explanation<'a> {
 }
 
 /// The leaves of a value, each with its path.
-fn leaves(path: &str, value: Value) -> Vec<Difference> {
+fn leaves<'a>(path: &str, value: &'a Value) -> Vec<(String, &'a Value)> {
     match value {
         Value::Object(members) if !members.is_empty() => members
-            .into_iter()
+            .iter()
             .flat_map(|(name, value)| {
                 let path = if path.is_empty() {
-                    name
+                    name.clone()
                 } else {
                     format!("{path}.{name}")
                 };
                 leaves(&path, value)
             })
             .collect(),
-        leaf => vec![Difference {
-            path: path.to_owned(),
-            old: None,
-            new: Some(leaf),
-        }],
+        leaf => vec![(path.to_owned(), leaf)],
     }
 }

@@ -452,7 +452,7 @@ impl Dispatcher<'_> {
 
     /// Whether the result is what the nearest earlier result of another key was.
     fn equals_earlier(&self, index: NodeIndex, key: &StageKey, action: &Action) -> bool {
-        let Some(earlier) = self.plan.earlier(index) else {
+        let Some(earlier) = self.plan.earlier(self.plan.node(index)) else {
             return false;
         };
         if earlier.key == *key {

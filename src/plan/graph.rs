@@ -274,11 +274,7 @@ impl Plan {
     }
 
     /// The nearest earlier result of a node's stage; for a trial's, that of the stage itself.
-    pub fn earlier(&self, index: NodeIndex) -> Option<&Earlier> {
-        self.earlier_of(&self.graph[index])
-    }
-
-    fn earlier_of(&self, node: &Node) -> Option<&Earlier> {
+    pub fn earlier(&self, node: &Node) -> Option<&Earlier> {
         let mut names = node.names.iter().map(String::as_str);
         names.find_map(|name| self.earlier.get(of_trial(name).map_or(name, |(stage, ..)| stage)))
     }
@@ -296,6 +292,33 @@ impl Plan {
     /// The node that stands for the stage `name`.
     pub fn find(&self, name: &str) -> Option<&Node> {
         self.by_name.get(name).map(|index| &self.graph[*index])
+    }
+
+    /// The contents of a node's inputs as far as they are known, by role, and the stages that the others
+    /// wait for.
+    ///
+    /// # Errors
+    /// A reference into an artifact that leads nowhere, or a store that fails.
+    pub fn contents(&self, node: &Node) -> Result<(BTreeMap<String, Digest>, Vec<String>), PlanError> {
+        let mut contents = BTreeMap::new();
+        let mut waits_for = Vec::new();
+        for input in &node.inputs {
+            match &input.source {
+                Source::Project { digest, .. } => {
+                    contents.insert(input.role.clone(), *digest);
+                }
+                Source::Stage { node: upstream, path } => match self.graph[*upstream].decision.action() {
+                    Some(action) => {
+                        let content = self.content(node, *upstream, action, path.as_deref())?;
+                        contents.insert(input.role.clone(), content);
+                    }
+                    None => waits_for.push(self.graph[*upstream].name().to_owned()),
+                },
+            }
+        }
+        waits_for.sort();
+        waits_for.dedup();
+        Ok((contents, waits_for))
     }
 
     /// The nodes that `index` waits for.
@@ -319,27 +342,10 @@ impl Plan {
     /// A reference into an artifact that leads nowhere, or a store that fails.
     pub fn settle(&mut self, index: NodeIndex) -> Result<(), PlanError> {
         let node = &self.graph[index];
-        let mut contents = BTreeMap::new();
-        let mut waits_for = Vec::new();
-        for input in &node.inputs {
-            match &input.source {
-                Source::Project { digest, .. } => {
-                    contents.insert(input.role.clone(), *digest);
-                }
-                Source::Stage { node: upstream, path } => match self.graph[*upstream].decision.action() {
-                    Some(action) => {
-                        let content = self.content(index, *upstream, action, path.as_deref())?;
-                        contents.insert(input.role.clone(), content);
-                    }
-                    None => waits_for.push(self.graph[*upstream].name().to_owned()),
-                },
-            }
-        }
+        let (contents, waits_for) = self.contents(node)?;
         let decision = if waits_for.is_empty() {
             self.decide(node, StageKey::new(&node.stage.kind, node.seed, contents))?
         } else {
-            waits_for.sort();
-            waits_for.dedup();
             Decision::Pending(waits_for)
         };
         self.graph[index].decision = decision;
@@ -349,7 +355,7 @@ impl Plan {
     /// The digest of what an input refers to inside another node's artifact.
     fn content(
         &self,
-        index: NodeIndex,
+        node: &Node,
         upstream: NodeIndex,
         action: &Action,
         path: Option<&str>,
@@ -367,7 +373,7 @@ impl Plan {
                 let _ = write!(holds, "and {} more", manifest.entries.len() - 5);
             }
             PlanError::NoSuchPath {
-                stage: self.graph[index].name().to_owned(),
+                stage: node.name().to_owned(),
                 reference: format!("{}/{path}", self.graph[upstream].name()),
                 holds: holds.trim_end_matches(", ").to_owned(),
             }
@@ -383,7 +389,7 @@ impl Plan {
             Lookup::Evicted { what } => Decision::Run(key, Reason::Evicted { what }),
             Lookup::Corrupt { what } => Decision::Run(key, Reason::Corrupt { what }),
             Lookup::Miss => {
-                let earlier = self.earlier_of(node);
+                let earlier = self.earlier(node);
                 let reason = earlier.map_or(Reason::NeverRan, |earlier| Reason::since(earlier, &key));
                 Decision::Run(key, reason)
             }

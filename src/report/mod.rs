@@ -35,7 +35,6 @@ mod write;
 
 pub use bootstrap::{Comparison, RESAMPLES};
 pub use input::{GraphNode, NodeStatus, PageTable, ReportInput, TrialFile};
-pub use number::parameter;
 pub use preflight::check_across;
 pub use provenance::{CellOrigin, InputOrigin, Origin, Provenance, ProvenanceRow, StageOrigin, ValueOrigin};
 pub use results::{Replicate, Results, StageResult, Trial, TrialStatus};

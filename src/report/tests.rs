@@ -24,7 +24,13 @@ fn text(data: &TableData, format: TableFormat) -> String {
 
 /// The labels and the figure of the first column of each row.
 fn figures(data: &TableData) -> Vec<(String, Option<f64>)> {
-    let labels = |row: &Row| row.labels.iter().map(parameter).collect::<Vec<_>>().join(" ");
+    let labels = |row: &Row| {
+        row.labels
+            .iter()
+            .map(number::parameter)
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
     data.rows
         .iter()
         .map(|row| (labels(row), row.cells[0].figure(&data.columns[0])))

@@ -73,7 +73,7 @@ impl Store {
         let mut users: HashMap<Digest, usize> = HashMap::new();
         let mut kept = 0;
         for action in self.actions()? {
-            let objects: HashSet<Digest> = self.objects_of(&action.artifact).into_iter().collect();
+            let objects = self.objects_of(&action.artifact)?;
             for object in &objects {
                 *users.entry(*object).or_default() += 1;
             }

@@ -9,12 +9,12 @@ use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::Store;
+use super::object::is_named;
 use crate::fingerprint::Fingerprint;
 
 /// What this process relies on.
@@ -78,25 +78,17 @@ impl Store {
         let path = folder.join(format!("{}-{number}", std::process::id()));
         let open = || -> io::Result<File> {
             fs::create_dir_all(&folder)?;
-            // A process of this number that was killed may have left its file.
-            let file = OpenOptions::new()
-                .create(true)
-                .truncate(false)
-                .write(true)
-                .open(&path)?;
-            file.lock()?;
-            file.set_len(0)?;
-            Ok(file)
-        };
-        // A collection that saw the file before it was locked took it for one of the dead.
-        let named = |file: &File| {
-            let (held, named) = (file.metadata(), fs::metadata(&path));
-            matches!((held, named), (Ok(held), Ok(named)) if (held.dev(), held.ino()) == (named.dev(), named.ino()))
-        };
-        let open = || -> io::Result<File> {
             loop {
-                let file = open()?;
-                if named(&file) {
+                // A process of this number that was killed may have left its file.
+                let file = OpenOptions::new()
+                    .create(true)
+                    .truncate(false)
+                    .write(true)
+                    .open(&path)?;
+                file.lock()?;
+                // A collection that saw it before it was locked took it for one of the dead.
+                if is_named(&file, &path)? {
+                    file.set_len(0)?;
                     return Ok(file);
                 }
             }

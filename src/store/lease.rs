@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use super::action::{Action, Commit, Lookup, PARALLEL_FROM, decode, encode};
 use super::error::{reading, writing, writing_bytes};
 use super::manifest::{Entry, Manifest};
-use super::object::{rename_making_folders, times};
+use super::object::{is_named, rename_making_folders, times};
 use super::spare::is_empty_folder;
 use super::tree::{self, Found, Links};
 use super::{Store, StoreError, boot};
@@ -191,9 +191,7 @@ impl Store {
                 Err(TryLockError::WouldBlock) => return Ok(None),
                 Err(TryLockError::Error(error)) => return Err(writing("lock", &path)(error)),
             }
-            let held = lock.metadata().map_err(reading("look at", &path))?;
-            let named = fs::metadata(&path);
-            if named.is_ok_and(|named| (named.dev(), named.ino()) == (held.dev(), held.ino())) {
+            if is_named(&lock, &path).map_err(reading("look at", &path))? {
                 return Ok(Some(lock));
             }
         }

@@ -1,6 +1,6 @@
 //! Objects: file contents named by their digest.
 
-use std::fs::{self, Metadata, Permissions};
+use std::fs::{self, File, Metadata, Permissions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
@@ -245,6 +245,13 @@ pub(super) fn times(metadata: &Metadata) -> (u64, (i64, i64), (i64, i64)) {
         modified,
         (metadata.ctime(), metadata.ctime_nsec()),
     )
+}
+
+/// Whether `path` still names the open `file`, which others may have removed or replaced.
+pub(super) fn is_named(file: &File, path: &Path) -> io::Result<bool> {
+    let held = file.metadata()?;
+    let named = fs::metadata(path);
+    Ok(named.is_ok_and(|named| (named.dev(), named.ino()) == (held.dev(), held.ino())))
 }
 
 /// The modification time, in seconds, of an object that has not changed since it was verified.

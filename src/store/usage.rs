@@ -8,7 +8,7 @@ use serde::Serialize;
 use walkdir::WalkDir;
 
 use super::error::reading;
-use super::verify::files_below;
+use super::verify::{files_below, full_name};
 use super::{Action, Store, StoreError};
 use crate::fingerprint::Digest;
 
@@ -70,7 +70,7 @@ impl Store {
             let group = group(&action);
             usage.results.entry(group.clone()).or_default().count += 1;
             let objects = groups.entry(group).or_default();
-            for digest in self.objects_of(&action.artifact) {
+            for digest in self.objects_of(&action.artifact)? {
                 used.insert(digest);
                 objects.insert(digest);
             }
@@ -94,9 +94,7 @@ impl Store {
     pub(super) fn objects(&self) -> Result<Vec<(Digest, u64)>, StoreError> {
         let mut objects = Vec::new();
         for path in files_below(&self.root().join("objects"))? {
-            let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
-            let shard = path.parent().and_then(name).unwrap_or_default();
-            let Ok(digest) = format!("{shard}{}", name(&path).unwrap_or_default()).parse::<Digest>() else {
+            let Ok(digest) = full_name(&path).parse::<Digest>() else {
                 continue;
             };
             // One that goes meanwhile takes no room.
@@ -107,11 +105,17 @@ impl Store {
         Ok(objects)
     }
 
-    /// The manifest and the files of an artifact, as far as they are known.
-    pub(super) fn objects_of(&self, artifact: &Digest) -> Vec<Digest> {
-        let entries = self.manifest(artifact).map(|manifest| manifest.entries);
-        let files = entries.into_iter().flatten().map(|entry| entry.digest);
-        files.chain([*artifact]).collect()
+    /// The manifest and the files of an artifact; the manifest alone where it is missing or damaged, as
+    /// then nothing can be made of the files.
+    pub(super) fn objects_of(&self, artifact: &Digest) -> Result<HashSet<Digest>, StoreError> {
+        let entries = match self.manifest(artifact) {
+            Ok(manifest) => manifest.entries,
+            Err(StoreError::Evicted { .. } | StoreError::Corrupt { .. }) => Vec::new(),
+            // Not to know which files a result has must not read as its having none.
+            Err(error) => return Err(error),
+        };
+        let files = entries.into_iter().map(|entry| entry.digest);
+        Ok(files.chain([*artifact]).collect())
     }
 }
 

@@ -87,12 +87,7 @@ impl Store {
 
     /// The object's size; what is wrong with it, unless it is gone.
     fn verify_object(&self, path: &Path) -> Result<u64, Option<String>> {
-        let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
-        let full = format!(
-            "{}{}",
-            path.parent().and_then(name).unwrap_or_default(),
-            name(path).unwrap_or_default()
-        );
+        let full = full_name(path);
         let Ok(digest) = full.parse::<Digest>() else {
             // A temporary file: of a commit that is under way, or of one that was killed.
             return if full.contains(".new-") {
@@ -108,6 +103,16 @@ impl Store {
             Err(error) => Err(Some(error.to_string())),
         }
     }
+}
+
+/// What the object at `path` is named by: its digest, unless it is a stray file.
+pub(super) fn full_name(path: &Path) -> String {
+    let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
+    format!(
+        "{}{}",
+        path.parent().and_then(name).unwrap_or_default(),
+        name(path).unwrap_or_default()
+    )
 }
 
 /// The files in the folders of `folder`; none where there is no such folder.

@@ -2,15 +2,16 @@
 
 use std::collections::HashSet;
 use std::fmt::Write as _;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 
-use super::super::past::{StoreArguments, moment, shown_path};
-use super::super::results::{Effort, Gathered, of_plan, results_of};
-use super::super::session::{PipelineArguments, Session};
-use super::super::{DONE, Fail};
+use crate::cli::past::{StoreArguments, moment, shown_path};
+use crate::cli::results::{Effort, Gathered, of_plan, results_of};
+use crate::cli::session::{PipelineArguments, Session};
+use crate::cli::{DONE, Fail};
 use crate::fingerprint::Fingerprint;
 use crate::progress::text::{bytes, counted};
 use crate::record::History;
@@ -47,19 +48,18 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8, Fail> {
     } else {
         arguments.files.clone()
     };
+    // What is used from here on may be needed by what is looked at first.
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let Span(span) = arguments.keep.unwrap_or(Span(Duration::ZERO));
     let history = History::open(&project.store.join("erlen.db"))?;
     let mut needed = cited(&project)?;
     for file in &files {
         needed.extend(needs(file, &project, &history)?);
     }
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let since = arguments
-        .keep
-        .map(|Span(span)| now.saturating_sub(span).as_millis());
     let wish = Wish {
         needed,
         last_used: history.last_used()?,
-        since: since.and_then(|since| i64::try_from(since).ok()),
+        since: i64::try_from(now.saturating_sub(span).as_millis()).ok(),
         quota: arguments.quota.map(|ByteSize(bytes)| bytes),
     };
     let collection = store.collect(&wish, arguments.delete)?;
@@ -74,10 +74,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8, Fail> {
 /// The pipeline files in the project's folder for them.
 fn pipelines_of(project: &Project) -> Result<Vec<PathBuf>, Fail> {
     let folder = project.root.join("pipelines");
-    let mut files: Vec<PathBuf> = std::fs::read_dir(&folder)
+    let mut files: Vec<PathBuf> = files_in(&folder)?
         .into_iter()
-        .flatten()
-        .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|path| {
             path.extension()
                 .is_some_and(|ending| ending == "yaml" || ending == "yml")
@@ -137,15 +135,24 @@ fn needs(file: &Path, project: &Project, history: &History) -> Result<HashSet<Fi
     }
 }
 
+/// What a folder holds; nothing where there is none. Not to see what is there must not read as
+/// nothing being there.
+fn files_in(folder: &Path) -> Result<Vec<PathBuf>, Fail> {
+    let list = || -> io::Result<Vec<PathBuf>> {
+        std::fs::read_dir(folder)?
+            .map(|entry| Ok(entry?.path()))
+            .collect()
+    };
+    match list() {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+        listed => listed.map_err(Fail::io(format!("listing {}", folder.display()))),
+    }
+}
+
 /// The results behind the tables in the project's `results/`.
 fn cited(project: &Project) -> Result<HashSet<Fingerprint>, Fail> {
     let mut needed = HashSet::new();
-    for entry in std::fs::read_dir(project.root.join("results"))
-        .into_iter()
-        .flatten()
-        .flatten()
-    {
-        let path = entry.path();
+    for path in files_in(&project.root.join("results"))? {
         if !path.to_string_lossy().ends_with(".provenance.json") {
             continue;
         }
