@@ -71,12 +71,11 @@ fn has_checkpoint(project: &Project) -> bool {
 
 /// The worker processes that this project's runs have started.
 fn workers(project: &Project) -> Vec<Pid> {
-    let wanted = project
-        .path(".erlen")
-        .canonicalize()
-        .unwrap()
-        .display()
-        .to_string();
+    // A run that has hardly begun has not made its store, and started no worker.
+    let Ok(store) = project.path(".erlen").canonicalize() else {
+        return Vec::new();
+    };
+    let wanted = store.display().to_string();
     let mut found = Vec::new();
     for entry in std::fs::read_dir("/proc")
         .into_iter()
