@@ -5,7 +5,7 @@
 //! which object keys are sorted and white space is absent, so two equal values hash the same
 //! whatever order their fields were written in.
 
-use std::fmt::{self, Display, Formatter};
+use std::fmt::{self, Display, Formatter, Write as _};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
@@ -56,10 +56,15 @@ impl Digest {
     /// The digest of `value`'s canonical JSON, separated by `domain` from equal values that mean
     /// something else (`"stage key"`, `"manifest"`, ...).
     pub fn of_value(domain: &str, value: &impl Serialize) -> Self {
+        Self::of_canonical(domain, &canonical_json(value))
+    }
+
+    /// As [`Digest::of_value`], for a value that is canonical JSON already.
+    pub fn of_canonical(domain: &str, text: &str) -> Self {
         let mut hasher = blake3::Hasher::new();
         hasher.update(domain.as_bytes());
         hasher.update(b"\n");
-        hasher.update(canonical_json(value).as_bytes());
+        hasher.update(text.as_bytes());
         Self(*hasher.finalize().as_bytes())
     }
 
@@ -85,19 +90,20 @@ pub fn canonical_json(value: &impl Serialize) -> String {
     out
 }
 
-fn write_canonical(value: &Value, out: &mut String) {
+/// Appends a value's [`canonical_json`] to `out`.
+pub fn write_canonical(value: &Value, out: &mut String) {
     match value {
         Value::Object(map) => {
-            let mut keys: Vec<&String> = map.keys().collect();
-            keys.sort_unstable();
+            let mut members: Vec<(&String, &Value)> = map.iter().collect();
+            members.sort_unstable_by_key(|(key, _)| *key);
             out.push('{');
-            for (index, key) in keys.into_iter().enumerate() {
+            for (index, (key, member)) in members.into_iter().enumerate() {
                 if index > 0 {
                     out.push(',');
                 }
-                out.push_str(&Value::String(key.clone()).to_string());
+                write_text(key, out);
                 out.push(':');
-                write_canonical(&map[key], out);
+                write_canonical(member, out);
             }
             out.push('}');
         }
@@ -111,16 +117,34 @@ fn write_canonical(value: &Value, out: &mut String) {
             }
             out.push(']');
         }
-        scalar => out.push_str(&scalar.to_string()),
+        Value::String(text) => write_text(text, out),
+        scalar => {
+            let _ = write!(out, "{scalar}");
+        }
+    }
+}
+
+/// Appends a text as a JSON string to `out`.
+pub fn write_text(text: &str, out: &mut String) {
+    let plain = |byte: u8| (b' '..0x7f).contains(&byte) && byte != b'"' && byte != b'\\';
+    if text.bytes().all(plain) {
+        out.push('"');
+        out.push_str(text);
+        out.push('"');
+    } else {
+        let _ = write!(out, "{}", Value::from(text));
     }
 }
 
 impl Display for Digest {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        for byte in self.0 {
-            write!(f, "{byte:02x}")?;
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut text = [0; 64];
+        for (pair, byte) in text.chunks_exact_mut(2).zip(self.0) {
+            pair[0] = DIGITS[usize::from(byte >> 4)];
+            pair[1] = DIGITS[usize::from(byte & 15)];
         }
-        Ok(())
+        f.write_str(std::str::from_utf8(&text).unwrap_or_default())
     }
 }
 
@@ -144,13 +168,15 @@ impl FromStr for Digest {
         if bytes.len() != 64 {
             return Err(error());
         }
+        let digit = |byte: u8| {
+            char::from(byte)
+                .to_digit(16)
+                .and_then(|digit| u8::try_from(digit).ok())
+        };
         let mut digest = [0; 32];
         for (byte, pair) in digest.iter_mut().zip(bytes.chunks_exact(2)) {
-            let digits = std::str::from_utf8(pair).map_err(|_| error())?;
-            if !pair.iter().all(u8::is_ascii_hexdigit) {
-                return Err(error());
-            }
-            *byte = u8::from_str_radix(digits, 16).map_err(|_| error())?;
+            let (high, low) = digit(pair[0]).zip(digit(pair[1])).ok_or_else(error)?;
+            *byte = high << 4 | low;
         }
         Ok(Self(digest))
     }
@@ -164,8 +190,21 @@ impl Serialize for Digest {
 
 impl<'de> Deserialize<'de> for Digest {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse().map_err(de::Error::custom)
+        struct TextVisitor;
+
+        impl de::Visitor<'_> for TextVisitor {
+            type Value = Digest;
+
+            fn expecting(&self, f: &mut Formatter<'_>) -> fmt::Result {
+                f.write_str("a digest: 64 hexadecimal digits")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Digest, E> {
+                text.parse().map_err(de::Error::custom)
+            }
+        }
+
+        deserializer.deserialize_str(TextVisitor)
     }
 }
 

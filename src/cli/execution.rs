@@ -10,10 +10,10 @@ use serde_json::Value;
 use super::session::Session;
 use super::{DONE, FAILED, Fail, INTERRUPTED};
 use crate::event::{Event, Level, RunStatus};
-use crate::exec::{self, Feeder, Machine, Options, Placement, Summary};
-use crate::plan::{Plan, StageKey};
+use crate::exec::{self, Durations, Feeder, Machine, Options, Placement, Summary};
+use crate::plan::Plan;
 use crate::progress::{self, Format, Progress};
-use crate::record::{Recorder, RunInfo, git_commit};
+use crate::record::{History, Recorder, RunInfo, git_commit};
 use crate::stages::DeviceChoice;
 
 /// The arguments that say how to run stages.
@@ -85,6 +85,7 @@ impl Execution {
                 device: arguments.device,
                 project: session.project.root.clone(),
                 mirrors: session.project.mirrors.clone(),
+                durations: durations(session),
             },
             stop,
             recorder: Recorder::start(session.history(), run_info(session)),
@@ -116,7 +117,7 @@ impl Execution {
             recorder,
             progress,
         } = self;
-        let mut emit = |event: &Event, key: Option<&StageKey>| {
+        let mut emit = |event: &Event, key: Option<&str>| {
             if let Some(key) = key {
                 record_key(recorder, key, event);
             }
@@ -150,16 +151,21 @@ impl Execution {
     }
 }
 
-fn record_key(recorder: &mut Recorder, key: &StageKey, event: &Event) {
-    let fingerprint = match event {
-        Event::StageReused { fingerprint, .. }
-        | Event::StageStarted { fingerprint, .. }
-        | Event::StageFinished { fingerprint, .. } => *fingerprint,
-        _ => key.fingerprint(),
-    };
-    if let Ok(value) = serde_json::to_value(key) {
-        recorder.key(fingerprint, &value);
+fn record_key(recorder: &mut Recorder, key: &str, event: &Event) {
+    if let Event::StageReused { fingerprint, .. } | Event::StageStarted { fingerprint, .. } = event {
+        recorder.key(*fingerprint, key);
     }
+}
+
+/// How long the pipeline's stages took when they last ran, as far as the history knows.
+fn durations(session: &Session) -> Durations {
+    let (history, pipeline) = (session.history(), session.pipeline.name.clone());
+    Durations::new(move || {
+        // Without history, the order is only less clever.
+        History::open(&history)
+            .and_then(|history| history.durations(&pipeline))
+            .unwrap_or_default()
+    })
 }
 
 fn run_info(session: &Session) -> RunInfo {

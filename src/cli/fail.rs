@@ -68,7 +68,10 @@ impl Fail {
             | Self::Usage(_)
             | Self::Png(PngError::TooLarge { .. })
             | Self::Plan(
-                PlanError::UnknownStage { .. } | PlanError::Unreadable { .. } | PlanError::NoSuchPath { .. },
+                PlanError::UnknownStage { .. }
+                | PlanError::UntilNotNeeded { .. }
+                | PlanError::Unreadable { .. }
+                | PlanError::NoSuchPath { .. },
             ) => super::USAGE,
             Self::Report(error) if error.is_mistake() => super::USAGE,
             _ => super::FAILED,

@@ -36,10 +36,9 @@ impl ShowArguments {
     pub fn pipeline(&self) -> PipelineArguments {
         PipelineArguments {
             file: self.file.clone(),
-            stages: Vec::new(),
             overrides: self.overrides.clone(),
-            force: false,
             store: self.store.clone(),
+            ..PipelineArguments::default()
         }
     }
 }

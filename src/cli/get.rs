@@ -43,7 +43,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8, Fail> {
     let plan = session.plan(&pipeline)?;
     let mut nodes = plan.order().iter().map(|&index| plan.node(index));
     let node = nodes.find(|node| node.names.iter().any(|name| name == stage));
-    let Some(Decision::Reuse(_, action)) = node.map(|node| &node.decision) else {
+    let Some(Decision::Reuse(action)) = node.map(|node| &node.decision) else {
         return Err(Fail::Stopped(format!(
             "the result of `{stage}` is not known yet: `erlen run {} {stage}` makes it",
             session.file().display()

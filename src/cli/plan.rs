@@ -44,7 +44,7 @@ pub(super) fn to_text(plan: &Plan) -> String {
     let mut text = headline(plan) + "\n";
     for (node, name) in nodes.iter().zip(names) {
         let (mark, style, words) = match &node.decision {
-            Decision::Reuse(_, action) => (
+            Decision::Reuse(action) => (
                 '✓',
                 anstyle::AnsiColor::Green,
                 format!("reuse  {}", action.artifact.short()),
@@ -113,12 +113,12 @@ fn to_json(plan: &Plan) -> Value {
                 "recipe": node.recipe,
             });
             let decision = match &node.decision {
-                Decision::Reuse(key, action) => json!({
+                Decision::Reuse(action) => json!({
                     "decision": "reuse",
                     "fingerprint": action.fingerprint,
                     "artifact": action.artifact,
                     "metrics": action.metrics,
-                    "key": key,
+                    "key": action.key.value(),
                 }),
                 Decision::Run(key, reason) => json!({
                     "decision": "run",

@@ -85,7 +85,7 @@ fn known(plan: &Plan) -> BTreeMap<String, StageResult> {
     let mut results = BTreeMap::new();
     for &index in plan.order() {
         let node = plan.node(index);
-        let Decision::Reuse(_, action) = &node.decision else {
+        let Decision::Reuse(action) = &node.decision else {
             continue;
         };
         for name in &node.names {
@@ -102,7 +102,7 @@ pub(super) fn stage_result(kind: &str, action: &Action) -> StageResult {
         fingerprint: action.fingerprint,
         artifact: action.artifact,
         metrics: action.metrics.clone(),
-        key: action.key.clone(),
-        made: action.made.clone(),
+        key: action.key.value(),
+        made: action.made.value(),
     }
 }

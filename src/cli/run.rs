@@ -33,7 +33,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8, Fail> {
 
     let mut execution = Execution::start(&session, &arguments.execution, arguments.keep_going)?;
     let summary = execution.carry_out(&mut plan, &session.store, None);
-    let asks_for_tables = arguments.pipeline.stages.is_empty() && !session.pipeline.tables.is_empty();
+    let asks_for_tables = !arguments.pipeline.selection().is_partial() && !session.pipeline.tables.is_empty();
     let written = if summary.status != RunStatus::Done || !asks_for_tables {
         Ok(Vec::new())
     } else if session.pipeline.sweep.is_some() {

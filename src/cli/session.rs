@@ -1,18 +1,17 @@
 //! What most commands begin with: the pipeline, its project, the store, the history.
 
-use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 
 use super::Fail;
-use crate::plan::{Earlier, Plan, Request};
+use crate::plan::{Earlier, EarlierResults, Plan, Request, Selection};
 use crate::record::History;
 use crate::spec::{Override, Pipeline, Project};
 use crate::store::Store;
 
 /// The arguments that name a pipeline and its parameters.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(super) struct PipelineArguments {
     /// The pipeline file
     #[arg(value_name = "FILE")]
@@ -20,6 +19,12 @@ pub(super) struct PipelineArguments {
     /// Stages to bring up to date, with all that they need; by default all
     #[arg(value_name = "STAGE")]
     pub stages: Vec<String>,
+    /// Bring a stage up to date together with all that depends on it; may be repeated
+    #[arg(long, value_name = "STAGE")]
+    pub downstream: Vec<String>,
+    /// Do nothing that depends on this stage; may be repeated
+    #[arg(long, value_name = "STAGE")]
+    pub until: Vec<String>,
     /// Replace a parameter's value (or the pipeline's `seed`); may be repeated
     #[arg(long = "set", value_name = "NAME=VALUE")]
     pub overrides: Vec<Override>,
@@ -29,6 +34,18 @@ pub(super) struct PipelineArguments {
     /// Where results are kept, instead of .erlen in the project's root
     #[arg(long, env = "ERLEN_STORE", value_name = "FOLDER", hide_env_values = true)]
     pub store: Option<PathBuf>,
+}
+
+impl PipelineArguments {
+    /// Which stages they ask for.
+    pub fn selection(&self) -> Selection {
+        Selection {
+            targets: self.stages.clone(),
+            downstream: self.downstream.clone(),
+            until: self.until.clone(),
+            force: self.force,
+        }
+    }
 }
 
 /// A pipeline in its project, with the store.
@@ -63,14 +80,8 @@ impl Session {
 
     /// The plan for what the arguments ask.
     pub fn plan(&self, arguments: &PipelineArguments) -> Result<Plan, Fail> {
-        let forced: BTreeSet<String> = match (arguments.force, arguments.stages.is_empty()) {
-            (false, _) => BTreeSet::new(),
-            (true, true) => self.pipeline.stages.keys().cloned().collect(),
-            (true, false) => arguments.stages.iter().cloned().collect(),
-        };
         let request = Request {
-            targets: arguments.stages.clone(),
-            forced,
+            selection: arguments.selection(),
             earlier: self.earlier(),
         };
         Ok(Plan::new(
@@ -82,18 +93,22 @@ impl Session {
     }
 
     /// The nearest earlier result of each stage, as far as the history knows.
-    pub fn earlier(&self) -> HashMap<String, Earlier> {
-        let names: Vec<&str> = self.pipeline.stages.keys().map(String::as_str).collect();
-        // Without history, reasons are less telling; nothing else changes.
-        let last = History::open(&self.history())
-            .and_then(|history| history.last_results(&self.pipeline.name, &names))
-            .unwrap_or_default();
-        last.into_iter()
-            .filter_map(|(stage, last)| {
-                let key = serde_json::from_value(last.key).ok()?;
-                Some((stage, Earlier { run: last.run, key }))
-            })
-            .collect()
+    pub fn earlier(&self) -> EarlierResults {
+        let (history, pipeline) = (self.history(), self.pipeline.name.clone());
+        let names: Vec<String> = self.pipeline.stages.keys().cloned().collect();
+        EarlierResults::new(move || {
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            // Without history, reasons are less telling; nothing else changes.
+            let last = History::open(&history)
+                .and_then(|history| history.last_results(&pipeline, &names))
+                .unwrap_or_default();
+            last.into_iter()
+                .filter_map(|(stage, last)| {
+                    let key = serde_json::from_value(last.key).ok()?;
+                    Some((stage, Earlier { run: last.run, key }))
+                })
+                .collect()
+        })
     }
 
     /// The file with the history of runs.

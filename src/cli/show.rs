@@ -283,14 +283,8 @@ fn stage_text(
         }
     }
     if let Some(Ok(Lookup::Hit(action))) = store.map(|store| store.look_up(&fingerprint)) {
-        let made = |field: &str| {
-            action
-                .made
-                .get(field)
-                .and_then(Value::as_str)
-                .unwrap_or("?")
-                .to_owned()
-        };
+        let how = action.made.value();
+        let made = |field: &str| how.get(field).and_then(Value::as_str).unwrap_or("?");
         let _ = writeln!(
             text,
             "    {dim}made{dim:#}        {} on {} by erlen {}",

@@ -68,6 +68,7 @@ fn usage(show: &Show) -> Result<u8, Fail> {
     let kind = |action: &crate::store::Action| {
         action
             .key
+            .value()
             .get("kind")
             .and_then(Value::as_str)
             .unwrap_or("other")

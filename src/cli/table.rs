@@ -42,10 +42,9 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> Result<u8, Fail> {
     let session = Session::open(&PipelineArguments {
         file: arguments.file.clone(),
-        stages: Vec::new(),
         overrides: arguments.overrides.clone(),
-        force: false,
         store: arguments.store.clone(),
+        ..PipelineArguments::default()
     })?;
     let tables = chosen(&session.pipeline, arguments)?;
     let mut others: IndexMap<&str, Session> = IndexMap::new();

@@ -189,8 +189,7 @@ pub(super) fn needs(session: &Session, tables: &[&Table]) -> PipelineArguments {
     PipelineArguments {
         file: session.file().to_owned(),
         stages,
-        overrides: Vec::new(),
-        force: false,
         store: Some(session.project.store.clone()),
+        ..PipelineArguments::default()
     }
 }

@@ -78,8 +78,8 @@ impl<'a> Explanation<'a> {
             origins.insert(input.role.as_str(), origin);
         }
         let key = match &node.decision {
-            Decision::Reuse(key, _) | Decision::Run(key, _) => key.clone(),
-            Decision::Pending(_) => StageKey::new(&node.stage.kind, node.seed, plan.contents(node)?.0),
+            Decision::Run(key, _) => (**key).clone(),
+            _ => StageKey::new(&node.stage.kind, node.seed, plan.contents(node)?.0),
         };
         Ok(Self {
             node,
@@ -113,10 +113,10 @@ impl<'a> Explanation<'a> {
 
     fn to_json(&self, stage: &str) -> Value {
         let decision = match &self.node.decision {
-            Decision::Reuse(_, action) => json!({
+            Decision::Reuse(action) => json!({
                 "decision": "reuse",
                 "artifact": action.artifact,
-                "made": action.made,
+                "made": action.made.value(),
             }),
             Decision::Run(_, reason) => json!({
                 "decision": "run",
@@ -144,8 +144,9 @@ impl<'a> Explanation<'a> {
         let key = &self.key;
         let _ = writeln!(out, "{bold}{stage}{bold:#}  {} version {}", key.kind, key.version);
         match &self.node.decision {
-            Decision::Reuse(_, action) => {
-                let made = |field: &str| action.made.get(field).and_then(Value::as_str).unwrap_or("?");
+            Decision::Reuse(action) => {
+                let how = action.made.value();
+                let made = |field: &str| how.get(field).and_then(Value::as_str).unwrap_or("?");
                 let _ = writeln!(
                     out,
                     "  is reused: its result {} was made {} on {}",

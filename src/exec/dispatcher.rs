@@ -7,14 +7,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
+use super::durations::{Durations, remaining};
 use super::feeder::{End, Feeder, More};
 use super::log::tail;
 use super::nodes::{Asked, Nodes};
-use super::resources::{Machine, Needs, Pool, threads};
+use super::queue::{Queue, Waiting};
+use super::resources::{Grant, Machine, Needs, Pool, threads};
 use super::summary::{Counts, Summary};
 use super::task::{Done, Failure, Placement, Task, TaskInput};
 use crate::event::{Activity, Event, Level, Monitor, RunStatus};
 use crate::plan::{Decision, NodeIndex, Plan, Reason, Source, StageKey};
+use crate::spec::Kind;
 use crate::stages::{DeviceChoice, StageError};
 use crate::store::{Action, Lookup, Store};
 
@@ -41,11 +44,14 @@ pub struct Options {
     pub project: PathBuf,
     /// URL prefixes and what stands in for them, longest first.
     pub mirrors: Vec<(String, String)>,
+    /// How long stages of these names took before, in seconds: what has the longest way to the end goes
+    /// first. Asked for once something has to run.
+    pub durations: Durations,
 }
 
 /// Brings every stage of `plan` up to date; with a `feeder`, only what it asks for, and it may add
 /// to the plan. Each fact is handed to `emit`, in order, on the calling thread (all but the last: see
-/// [`Summary::finished`]). Once `stop` is set nothing new starts, and running stages are asked to
+/// [`Summary::finished`]), and with a stage's start or reuse its key, as JSON. Once `stop` is set nothing new starts, and running stages are asked to
 /// save what they need for a resume.
 pub fn execute(
     plan: &mut Plan,
@@ -53,7 +59,7 @@ pub fn execute(
     store: &Store,
     options: &Options,
     stop: &AtomicBool,
-    emit: &mut dyn FnMut(&Event, Option<&StageKey>),
+    emit: &mut dyn FnMut(&Event, Option<&str>),
 ) -> Summary {
     let begun = Instant::now();
     let (sender, receiver) = channel();
@@ -64,7 +70,8 @@ pub fn execute(
         sender,
         pool: Pool::new(&options.machine, options.jobs),
         ready: VecDeque::new(),
-        queue: VecDeque::new(),
+        queue: Queue::default(),
+        remaining: None,
         later: Vec::new(),
         nodes: Nodes::default(),
         running: HashMap::new(),
@@ -83,7 +90,7 @@ pub fn execute(
 
 /// A stage that runs.
 struct Running {
-    needs: Needs,
+    grant: Grant,
     key: StageKey,
     attempt: u32,
     /// Known once the lease is granted: waiting for it does not count.
@@ -103,13 +110,15 @@ struct Dispatcher<'a> {
     plan: &'a mut Plan,
     store: &'a Store,
     options: &'a Options,
-    emit: &'a mut dyn FnMut(&Event, Option<&StageKey>),
+    emit: &'a mut dyn FnMut(&Event, Option<&str>),
     sender: Sender<Message>,
     pool: Pool,
     /// Nodes whose inputs are there: each with its number of failed tries.
     ready: VecDeque<(NodeIndex, u32)>,
     /// Nodes that have to run and wait for resources.
-    queue: VecDeque<(NodeIndex, u32)>,
+    queue: Queue,
+    /// The seconds from each node's start to the end of all that waits for it, once they are needed.
+    remaining: Option<Vec<f64>>,
     /// What is tried again once a pause is over.
     later: Vec<(Instant, NodeIndex, u32)>,
     nodes: Nodes,
@@ -262,34 +271,48 @@ impl Dispatcher<'_> {
                 continue;
             }
             match &self.plan.node(index).decision {
-                Decision::Reuse(key, action) => {
-                    let (key, action) = (key.clone(), (**action).clone());
-                    self.reuse(index, &key, &action);
-                }
-                Decision::Run(..) | Decision::Pending(_) => self.queue.push_back((index, tries)),
+                Decision::Reuse(_) => self.reuse(index),
+                Decision::Run(..) | Decision::Pending(_) => self.wait(index, tries),
             }
         }
-        let mut held = VecDeque::new();
-        while self.may_start()
-            && !self.pool.is_exhausted()
-            && let Some((index, tries)) = self.queue.pop_front()
-        {
-            let Decision::Run(key, reason) = &self.plan.node(index).decision else {
+        if !self.may_start() {
+            return;
+        }
+        for (waiting, grant) in self.queue.start(&mut self.pool) {
+            let Decision::Run(key, reason) = &self.plan.node(waiting.node).decision else {
+                self.pool.give(grant);
                 continue;
             };
-            let (key, reason) = (key.clone(), reason.clone());
-            let needs = Needs::of(&self.plan.node(index).stage, &self.options.machine);
-            if self.pool.take(needs) {
-                self.start(index, tries, needs, key, &reason);
-            } else {
-                held.push_back((index, tries));
-            }
+            let (key, reason) = ((**key).clone(), (**reason).clone());
+            self.start(&waiting, grant, key, &reason);
         }
-        held.append(&mut self.queue);
-        self.queue = held;
     }
 
-    fn start(&mut self, index: NodeIndex, tries: u32, needs: Needs, key: StageKey, reason: &Reason) {
+    /// Queues a node that has to run.
+    fn wait(&mut self, index: NodeIndex, tries: u32) {
+        let stage = &self.plan.node(index).stage;
+        let takes_any_gpu =
+            matches!(stage.kind, Kind::Train(_) | Kind::Evaluate(_)) && self.options.device.takes_any_gpu();
+        let needs = Needs::of(stage, &self.options.machine, takes_any_gpu);
+        // What a feeder asks for comes in the order in which it asks.
+        let seconds = match &self.feeder {
+            None => *self
+                .remaining
+                .get_or_insert_with(|| remaining(self.plan, &self.options.durations))
+                .get(index.index())
+                .unwrap_or(&0.0),
+            Some(_) => 0.0,
+        };
+        self.queue.push(index, tries, needs, seconds);
+    }
+
+    fn start(&mut self, waiting: &Waiting, grant: Grant, key: StageKey, reason: &Reason) {
+        let Waiting {
+            node: index,
+            tries,
+            needs,
+            ..
+        } = *waiting;
         let node = self.plan.node(index);
         let (name, stage) = (node.name().to_owned(), node.stage.clone());
         if let (Some(message), 0) = (Needs::exceed(&stage, &self.options.machine), tries) {
@@ -309,6 +332,7 @@ impl Dispatcher<'_> {
             inputs: self.task_inputs(index),
             limits: self.nodes.limits(index).cloned(),
             threads: threads(&stage.kind, needs),
+            visible_gpus: grant.visible_gpus(),
             device: self.options.device,
             project: self.options.project.clone(),
             mirrors: self.options.mirrors.clone(),
@@ -317,18 +341,16 @@ impl Dispatcher<'_> {
             stop: Arc::clone(&stop),
         };
         let attempt = tries + 1;
-        self.tell_with_key(
-            &Event::StageStarted {
-                stage: name.clone(),
-                kind: stage.kind.name().to_owned(),
-                fingerprint: key.fingerprint(),
-                reason: reason.to_string(),
-                attempt,
-            },
-            &key,
-        );
+        let started = Event::StageStarted {
+            stage: name.clone(),
+            kind: stage.kind.name().to_owned(),
+            fingerprint: key.fingerprint(),
+            reason: reason.to_string(),
+            attempt,
+        };
+        (self.emit)(&started, serde_json::to_string(&key).ok().as_deref());
         let running = Running {
-            needs,
+            grant,
             key,
             attempt,
             deadline: None,
@@ -406,7 +428,7 @@ impl Dispatcher<'_> {
                 let Some(running) = self.running.remove(&index) else {
                     return;
                 };
-                self.pool.give(running.needs);
+                self.pool.give(running.grant.clone());
                 match *result {
                     Ok(done) => self.succeed(index, running, done),
                     Err(failure) => self.end_without_result(index, &running, failure),
@@ -423,30 +445,24 @@ impl Dispatcher<'_> {
             peak_memory,
         } = done;
         if reused {
-            self.reuse(index, &running.key, &action);
-            self.plan.finish(index, running.key, action);
+            self.plan.finish(index, action);
+            self.reuse(index);
             return;
         }
         let unchanged = self.equals_earlier(index, &running.key, &action);
         self.counts.ran += 1;
-        self.tell_with_key(
-            &Event::StageFinished {
-                stage: self.plan.node(index).name().to_owned(),
-                fingerprint: action.fingerprint,
-                artifact: action.artifact,
-                metrics: action.metrics.clone(),
-                seconds,
-                peak_memory,
-                unchanged,
-            },
-            &running.key,
-        );
-        self.plan.finish(index, running.key.clone(), action.clone());
+        self.tell(&Event::StageFinished {
+            stage: self.plan.node(index).name().to_owned(),
+            fingerprint: action.fingerprint,
+            artifact: action.artifact,
+            metrics: action.metrics.clone(),
+            seconds,
+            peak_memory,
+            unchanged,
+        });
+        self.plan.finish(index, action);
         // Stages that are equal to this one share its result.
-        let names = self.plan.node(index).names.clone();
-        for name in &names[1..] {
-            self.tell_reused(name, &running.key, &action);
-        }
+        self.tell_reused(index, 1);
         self.release(index);
     }
 
@@ -464,24 +480,27 @@ impl Dispatcher<'_> {
         }
     }
 
-    fn reuse(&mut self, index: NodeIndex, key: &StageKey, action: &Action) {
-        for name in self.plan.node(index).names.clone() {
-            self.tell_reused(&name, key, action);
-        }
+    fn reuse(&mut self, index: NodeIndex) {
+        self.tell_reused(index, 0);
         self.release(index);
     }
 
-    fn tell_reused(&mut self, name: &str, key: &StageKey, action: &Action) {
-        self.counts.reused += 1;
-        self.tell_with_key(
-            &Event::StageReused {
-                stage: name.to_owned(),
+    /// Tells that a node's stages, from the number `first` of its names on, have its result.
+    fn tell_reused(&mut self, index: NodeIndex, first: usize) {
+        let node = self.plan.node(index);
+        let Decision::Reuse(action) = &node.decision else {
+            return;
+        };
+        for name in &node.names[first..] {
+            self.counts.reused += 1;
+            let event = Event::StageReused {
+                stage: name.clone(),
                 fingerprint: action.fingerprint,
                 artifact: action.artifact,
                 metrics: action.metrics.clone(),
-            },
-            key,
-        );
+            };
+            (self.emit)(&event, Some(action.key.as_str()));
+        }
     }
 
     /// Takes note that a node is done: what waited for it alone is ready.
@@ -614,9 +633,5 @@ impl Dispatcher<'_> {
 
     fn tell(&mut self, event: &Event) {
         (self.emit)(event, None);
-    }
-
-    fn tell_with_key(&mut self, event: &Event, key: &StageKey) {
-        (self.emit)(event, Some(key));
     }
 }

@@ -7,9 +7,11 @@
 //! result.
 
 mod dispatcher;
+mod durations;
 mod feeder;
 mod log;
 mod nodes;
+mod queue;
 mod resources;
 mod summary;
 mod task;
@@ -17,6 +19,7 @@ mod unfinished;
 mod worker;
 
 pub use dispatcher::{Options, execute};
+pub use durations::Durations;
 pub use feeder::{End, Feeder, More, Wanted};
 pub use resources::Machine;
 pub use summary::Summary;

@@ -2,13 +2,15 @@
 
 use crate::spec::{ByteSize, Kind, Stage};
 
-/// A machine's processor cores and memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A machine's processor cores, memory and graphics processors.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Machine {
     /// Processor cores that this process may use.
     pub cpus: usize,
     /// Memory in bytes, where it is known.
     pub memory: Option<u64>,
+    /// The graphics processors that this process may use, as `CUDA_VISIBLE_DEVICES` names them.
+    pub gpus: Vec<String>,
 }
 
 impl Machine {
@@ -18,8 +20,31 @@ impl Machine {
         Self {
             cpus,
             memory: total_memory(),
+            gpus: visible_gpus(),
         }
     }
+}
+
+/// What `CUDA_VISIBLE_DEVICES` leaves of NVIDIA's graphics processors.
+fn visible_gpus() -> Vec<String> {
+    match std::env::var("CUDA_VISIBLE_DEVICES") {
+        Ok(list) => named_gpus(&list),
+        Err(_) => {
+            let found = std::fs::read_dir("/proc/driver/nvidia/gpus")
+                .into_iter()
+                .flatten()
+                .count();
+            (0..found).map(|number| number.to_string()).collect()
+        }
+    }
+}
+
+/// The processors that a value of `CUDA_VISIBLE_DEVICES` names; as CUDA does, up to the first that
+/// cannot be one.
+fn named_gpus(list: &str) -> Vec<String> {
+    let names = list.split(',').map(str::trim);
+    let names = names.take_while(|name| !name.is_empty() && !name.starts_with('-'));
+    names.map(str::to_owned).collect()
 }
 
 #[cfg(target_os = "linux")]
@@ -38,18 +63,39 @@ fn total_memory() -> Option<u64> {
 pub(super) struct Needs {
     pub cpus: usize,
     pub memory: u64,
+    /// None where it does not say: it may see all of them, and none is set aside for it.
+    pub gpus: Option<usize>,
+}
+
+/// What a stage got.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Grant {
+    needs: Needs,
+    gpus: Vec<String>,
+}
+
+impl Grant {
+    /// What the stage finds in `CUDA_VISIBLE_DEVICES`; nothing where it does not say what it needs.
+    pub fn visible_gpus(&self) -> Option<String> {
+        self.needs.gpus.map(|_| self.gpus.join(","))
+    }
 }
 
 impl Needs {
     /// What `stage` takes of `machine`: what it declares, at most what there is; by default one
-    /// core, and all of them where the stage computes.
-    pub fn of(stage: &Stage, machine: &Machine) -> Self {
+    /// core, and all of them where the stage computes. A graphics processor is its own where it says so,
+    /// or where it `takes_any_gpu` and there is one.
+    pub fn of(stage: &Stage, machine: &Machine, takes_any_gpu: bool) -> Self {
         let default = if stage.kind.is_heavy() { machine.cpus } else { 1 };
         let cpus = stage.resources.cpus.map_or(default, |cpus| cpus.get() as usize);
         let memory = stage.resources.memory.map_or(0, |ByteSize(bytes)| bytes);
         Self {
             cpus: cpus.clamp(1, machine.cpus),
             memory: memory.min(machine.memory.unwrap_or(u64::MAX)),
+            gpus: match stage.resources.gpus {
+                Some(gpus) => Some(machine.gpus.len().min(gpus as usize)),
+                None => (takes_any_gpu && !machine.gpus.is_empty()).then_some(1),
+            },
         }
     }
 
@@ -60,6 +106,13 @@ impl Needs {
             return Some(format!(
                 "it asks for {cpus} cpus and the machine has {}",
                 machine.cpus
+            ));
+        }
+        let gpus = stage.resources.gpus.unwrap_or(0) as usize;
+        if gpus > machine.gpus.len() {
+            return Some(format!(
+                "it asks for {gpus} gpus and the machine has {}",
+                machine.gpus.len()
             ));
         }
         let (ByteSize(asked), total) = (stage.resources.memory?, machine.memory?);
@@ -79,6 +132,7 @@ pub(super) struct Pool {
     cpus: usize,
     memory: u64,
     slots: usize,
+    gpus: Vec<String>,
 }
 
 impl Pool {
@@ -87,22 +141,31 @@ impl Pool {
             cpus: machine.cpus,
             memory: machine.memory.unwrap_or(u64::MAX),
             slots: jobs.max(1),
+            gpus: machine.gpus.clone(),
         }
     }
 
     /// Takes what `needs` says, if it is free.
-    pub fn take(&mut self, needs: Needs) -> bool {
-        let free = self.slots > 0 && self.cpus >= needs.cpus && self.memory >= needs.memory;
-        if free {
+    pub fn take(&mut self, needs: Needs) -> Option<Grant> {
+        let free = self.slots > 0
+            && self.cpus >= needs.cpus
+            && self.memory >= needs.memory
+            && self.gpus.len() >= needs.gpus.unwrap_or(0);
+        free.then(|| {
             self.slots -= 1;
             self.cpus -= needs.cpus;
             self.memory -= needs.memory;
-        }
-        free
+            Grant {
+                needs,
+                gpus: self.gpus.drain(..needs.gpus.unwrap_or(0)).collect(),
+            }
+        })
     }
 
     /// Gives back what was taken.
-    pub fn give(&mut self, needs: Needs) {
+    pub fn give(&mut self, grant: Grant) {
+        let Grant { needs, gpus } = grant;
+        self.gpus.extend(gpus);
         self.slots += 1;
         self.cpus += needs.cpus;
         self.memory += needs.memory;
@@ -117,4 +180,38 @@ impl Pool {
 /// The threads that a stage of `kind` gets where it needs `needs`.
 pub(super) fn threads(kind: &Kind, needs: Needs) -> usize {
     if kind.is_heavy() { needs.cpus } else { 1 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gpus_are_handed_out_once_and_come_back() {
+        let machine = Machine {
+            cpus: 8,
+            memory: None,
+            gpus: named_gpus("0, GPU-8932f937,3,-1,4"),
+        };
+        assert_eq!(machine.gpus, ["0", "GPU-8932f937", "3"]);
+        let mut pool = Pool::new(&machine, 8);
+        let needs = |gpus| Needs {
+            cpus: 1,
+            memory: 0,
+            gpus: Some(gpus),
+        };
+        let two = pool.take(needs(2)).unwrap();
+        assert_eq!(two.visible_gpus().unwrap(), "0,GPU-8932f937");
+        assert_eq!(pool.take(needs(2)), None);
+        // Who asked for none sees none; who did not say sees all.
+        assert_eq!(pool.take(needs(0)).unwrap().visible_gpus().unwrap(), "");
+        let silent = Needs {
+            gpus: None,
+            ..needs(0)
+        };
+        assert_eq!(pool.take(silent).unwrap().visible_gpus(), None);
+        assert_eq!(pool.take(needs(1)).unwrap().visible_gpus().unwrap(), "3");
+        pool.give(two);
+        assert!(pool.take(needs(2)).is_some());
+    }
 }

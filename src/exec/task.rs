@@ -62,6 +62,8 @@ pub(super) struct Task {
     pub inputs: BTreeMap<String, TaskInput>,
     pub limits: Option<EpochLimits>,
     pub threads: usize,
+    /// What it may see of the machine's graphics processors, where that is limited.
+    pub visible_gpus: Option<String>,
     pub device: DeviceChoice,
     pub project: PathBuf,
     pub mirrors: Vec<(String, String)>,
@@ -211,6 +213,7 @@ impl Task {
             threads: self.threads,
             limits: self.limits.clone(),
             device: self.device,
+            visible_gpus: self.visible_gpus.clone(),
         })
     }
 

@@ -72,6 +72,9 @@ pub(super) fn run(
         .stdin(lock)
         .stdout(Stdio::piped())
         .stderr(log);
+    if let Some(gpus) = &job.visible_gpus {
+        command.env("CUDA_VISIBLE_DEVICES", gpus);
+    }
     let mut process =
         Process::start(&mut command).map_err(|error| failed("the worker cannot be started", &error))?;
     let output = process.child().stdout.take();

@@ -3,39 +3,50 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use petgraph::Direction;
 use petgraph::graph::{DiGraph, NodeIndex};
+use rayon::prelude::*;
 
 use super::key::{RecipeInput, StageKey, recipe};
 use super::node::{Decision, Input, Node, Source};
-use super::reason::{Earlier, Reason};
+use super::order::{Wanted, wanted};
+use super::reason::{Earlier, EarlierResults, Reason};
+use super::selection::Selection;
 use crate::event::of_trial;
 use crate::fingerprint::Digest;
 use crate::spec::{Kind, Pipeline, Reference, Stage, suggest};
-use crate::store::{Action, Lookup, Store, StoreError};
+use crate::store::{Action, Lookup, Manifest, Store, StoreError};
+
+/// Fewer stages than these are not worth another thread.
+const FEW: usize = 16;
 
 /// What is asked of a plan.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Request {
-    /// The stages to bring up to date, with all that they need; none means all.
-    pub targets: Vec<String>,
-    /// Stages that run even if their result is known.
-    pub forced: BTreeSet<String>,
-    /// Earlier results, by stage.
-    pub earlier: HashMap<String, Earlier>,
+    /// Which stages.
+    pub selection: Selection,
+    /// Earlier results.
+    pub earlier: EarlierResults,
 }
 
 /// Why no plan could be made.
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
-    /// A target or a forced stage does not exist.
+    /// A stage that is asked for does not exist.
     #[error("there is no stage `{name}`: {help}")]
     UnknownStage {
         /// The name.
         name: String,
         /// What it may have been.
         help: String,
+    },
+    /// What is asked for does not need the stage that it is to stop behind.
+    #[error("nothing that is asked for needs the stage `{stage}`, so `--until {stage}` would change nothing")]
+    UntilNotNeeded {
+        /// The stage.
+        stage: String,
     },
     /// A project file that a stage reads is not there.
     #[error("the stage `{stage}` reads {path}, which cannot be read: {source}")]
@@ -78,7 +89,7 @@ pub struct Plan {
     inputs: HashMap<String, (PathBuf, Digest)>,
     store: Store,
     forced: BTreeSet<String>,
-    earlier: HashMap<String, Earlier>,
+    earlier: EarlierResults,
 }
 
 impl Plan {
@@ -92,23 +103,15 @@ impl Plan {
         store: &Store,
         request: Request,
     ) -> Result<Self, PlanError> {
-        for name in request.targets.iter().chain(&request.forced) {
-            if !pipeline.stages.contains_key(name) {
-                let help = suggest(name, "stages", pipeline.stages.keys().map(String::as_str));
-                return Err(PlanError::UnknownStage {
-                    name: name.clone(),
-                    help,
-                });
-            }
-        }
+        let (targets, forced) = request.selection.resolve(pipeline)?;
         let mut plan = Self::empty(&pipeline.name, project, store, request.earlier);
-        plan.forced = request.forced;
-        plan.grow(pipeline, &request.targets, &str::to_owned)?;
+        plan.forced = forced;
+        plan.grow(pipeline, &targets, &str::to_owned)?;
         Ok(plan)
     }
 
     /// A plan without stages, to be grown. `earlier` has results of earlier runs, by stage.
-    pub fn empty(pipeline: &str, project: &Path, store: &Store, earlier: HashMap<String, Earlier>) -> Self {
+    pub fn empty(pipeline: &str, project: &Path, store: &Store, earlier: EarlierResults) -> Self {
         Self {
             pipeline: pipeline.to_owned(),
             project: project.to_owned(),
@@ -137,41 +140,60 @@ impl Plan {
     ) -> Result<HashMap<String, NodeIndex>, PlanError> {
         let store = self.store.clone();
         let _hold = store.hold();
-        let names = wanted(pipeline, targets);
-        self.read_inputs(pipeline, &names)?;
+        let wanted = wanted(pipeline, targets);
+        self.read_inputs(&wanted)?;
+        let seed = pipeline.seed;
+        let keys: Vec<StageKey> = wanted
+            .par_iter()
+            .with_min_len(FEW)
+            .map(|stage| StageKey::new(&stage.stage.kind, seed, BTreeMap::new()))
+            .collect();
         let first = self.graph.node_count();
-        let mut nodes = HashMap::with_capacity(names.len());
-        for name in names {
-            let index = self.add(name, pipeline, &nodes, first, name_of);
-            nodes.insert(name.to_owned(), index);
+        let mut nodes: Vec<NodeIndex> = Vec::with_capacity(wanted.len());
+        let mut new = Vec::new();
+        for (stage, key) in wanted.iter().zip(keys) {
+            let index = self.add(stage, seed, &key, &nodes, &wanted, first, name_of);
+            if self.graph.node_count() > first + new.len() {
+                new.push(key);
+            }
+            nodes.push(index);
         }
         // Stages were added after all that they wait for.
-        let new: Vec<NodeIndex> = (first..self.graph.node_count()).map(NodeIndex::new).collect();
-        self.order.extend(&new);
-        for index in new {
-            self.settle(index)?;
-        }
-        Ok(nodes)
+        self.order
+            .extend((first..self.graph.node_count()).map(NodeIndex::new));
+        self.settle_new(first, new)?;
+        let names = wanted.iter().map(|stage| stage.name.to_owned());
+        Ok(names.zip(nodes).collect())
     }
 
     /// Adds a stage whose upstream stages are among `nodes`, or finds an equal one. Of equal stages
     /// that are added together (from the node number `first` on), each name is kept.
+    #[allow(clippy::too_many_arguments, reason = "the parts of one step of a loop")]
     fn add(
         &mut self,
-        name: &str,
-        pipeline: &Pipeline,
-        nodes: &HashMap<String, NodeIndex>,
+        wanted: &Wanted<'_>,
+        seed: u64,
+        key: &StageKey,
+        nodes: &[NodeIndex],
+        all: &[Wanted<'_>],
         first: usize,
         name_of: &dyn Fn(&str) -> String,
     ) -> NodeIndex {
-        let stage = &pipeline.stages[name];
-        let mut inputs = Vec::new();
+        let stage = wanted.stage;
+        let node_of = |name: &str| {
+            let mut upstream = wanted.upstream.iter();
+            upstream
+                .find(|place| all[**place].name == name)
+                .map(|place| nodes[*place])
+        };
+        let mut inputs = Vec::with_capacity(wanted.inputs.len());
         let mut recipe_inputs = BTreeMap::new();
-        for input in stage.kind.inputs() {
-            let (source, recipe_input) = match input.reference {
+        for input in &wanted.inputs {
+            let (source, recipe_input) = match &input.reference {
                 Reference::Stage { stage, path } => {
-                    let node = nodes[&stage];
+                    let Some(node) = node_of(stage) else { continue };
                     let recipe = self.graph[node].recipe;
+                    let path = path.clone();
                     (
                         Source::Stage {
                             node,
@@ -181,76 +203,121 @@ impl Plan {
                     )
                 }
                 Reference::Project(path) => {
-                    let (path, digest) = self.inputs[&path].clone();
+                    let (path, digest) = self.inputs[path].clone();
                     (Source::Project { path, digest }, RecipeInput::File(digest))
                 }
             };
-            recipe_inputs.insert(input.role.clone(), recipe_input);
+            recipe_inputs.insert(input.role.as_str(), recipe_input);
             inputs.push(Input {
-                role: input.role,
+                role: input.role.clone(),
                 source,
             });
         }
-        let upstream: Vec<NodeIndex> = stage.upstream().iter().map(|name| nodes[name]).collect();
         let mut after: Vec<Digest> = stage
             .after
             .iter()
-            .map(|name| self.graph[nodes[name]].recipe)
+            .filter_map(|name| Some(self.graph[node_of(name)?].recipe))
             .collect();
         after.sort_unstable();
-        let recipe = recipe(&stage.kind, pipeline.seed, &recipe_inputs, &after);
+        let recipe = recipe(key, &recipe_inputs, &after);
         // Stages that are to be run in different ways stay apart; the store makes one wait for the other.
         let manner = manner(stage);
         let same = (recipe, manner);
         if let Some(&same) = self.by_recipe.get(&same) {
             if same.index() >= first {
-                let name = name_of(name);
+                let name = name_of(wanted.name);
                 self.graph[same].names.push(name.clone());
                 self.by_name.insert(name, same);
             }
             return same;
         }
-        let name = name_of(name);
+        for input in &inputs {
+            if let Source::Stage {
+                node,
+                path: Some(path),
+            } = &input.source
+            {
+                self.graph[*node].takes(path);
+            }
+        }
+        let name = name_of(wanted.name);
         let index = self.graph.add_node(Node {
             names: vec![name.clone()],
-            stage: stage.clone(),
-            seed: pipeline.seed,
+            stage: Arc::clone(stage),
+            seed,
             recipe,
             inputs,
             decision: Decision::Pending(Vec::new()),
+            parts: Vec::new(),
         });
-        for node in upstream {
-            self.graph.update_edge(node, index, ());
+        for &place in &wanted.upstream {
+            self.graph.update_edge(nodes[place], index, ());
         }
         self.by_recipe.insert(same, index);
         self.by_name.insert(name, index);
         index
     }
 
-    /// Finds out the content of every project file that the named stages read.
-    fn read_inputs(&mut self, pipeline: &Pipeline, names: &[&str]) -> Result<(), PlanError> {
-        let mut readers: BTreeMap<String, &str> = BTreeMap::new();
-        for name in names {
-            for input in pipeline.stages[*name].kind.inputs() {
-                if let Reference::Project(path) = input.reference {
-                    readers.entry(path).or_insert(name);
+    /// Decides about the nodes from the number `first` on, whose keys without inputs are `keys`: those
+    /// that do not wait for each other side by side.
+    fn settle_new(&mut self, first: usize, keys: Vec<StageKey>) -> Result<(), PlanError> {
+        let mut levels: Vec<Vec<(NodeIndex, StageKey)>> = Vec::new();
+        let mut level_of = vec![0; keys.len()];
+        for (number, key) in keys.into_iter().enumerate() {
+            let index = NodeIndex::new(first + number);
+            let upstream = self.upstream(index).filter(|other| other.index() >= first);
+            let level = upstream
+                .map(|other| level_of[other.index() - first] + 1)
+                .max()
+                .unwrap_or(0);
+            level_of[number] = level;
+            if levels.len() <= level {
+                levels.push(Vec::new());
+            }
+            levels[level].push((index, key));
+        }
+        for level in levels {
+            let (indices, keys): (Vec<NodeIndex>, Vec<StageKey>) = level.into_iter().unzip();
+            let work = indices.par_iter().zip(keys).with_min_len(FEW);
+            let settled: Vec<_> = work.map(|(&index, key)| self.decision(index, key)).collect();
+            for (index, settled) in indices.into_iter().zip(settled) {
+                self.take(index, settled?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Finds out the content of every project file that the wanted stages read.
+    fn read_inputs(&mut self, wanted: &[Wanted<'_>]) -> Result<(), PlanError> {
+        let mut readers: BTreeMap<&str, &str> = BTreeMap::new();
+        for stage in wanted {
+            for input in &stage.inputs {
+                if let Reference::Project(path) = &input.reference
+                    && !self.inputs.contains_key(path)
+                {
+                    readers.entry(path).or_insert(stage.name);
                 }
             }
         }
-        for (path, reader) in readers {
-            if self.inputs.contains_key(&path) {
-                continue;
+        let paths: Vec<PathBuf> = readers.keys().map(|path| self.project.join(path)).collect();
+        let together: Vec<&Path> = paths.iter().map(PathBuf::as_path).collect();
+        let digests = match self.store.input_digests(&together) {
+            Ok(digests) => digests,
+            // One by one, to name the stage that reads what cannot be read.
+            Err(_) => {
+                let one_by_one = paths.iter().zip(readers.values()).map(|(path, reader)| {
+                    let digest = self.store.input_digest(path);
+                    digest.map_err(|source| PlanError::Unreadable {
+                        stage: (*reader).to_owned(),
+                        path: path.clone(),
+                        source,
+                    })
+                });
+                one_by_one.collect::<Result<_, _>>()?
             }
-            let absolute = self.project.join(&path);
-            let digest = self
-                .store
-                .input_digest(&absolute)
-                .map_err(|source| PlanError::Unreadable {
-                    stage: reader.to_owned(),
-                    path: absolute.clone(),
-                    source,
-                })?;
-            self.inputs.insert(path, (absolute, digest));
+        };
+        for ((name, path), digest) in readers.into_keys().zip(paths).zip(digests) {
+            self.inputs.insert(name.to_owned(), (path, digest));
         }
         Ok(())
     }
@@ -276,7 +343,8 @@ impl Plan {
     /// The nearest earlier result of a node's stage; for a trial's, that of the stage itself.
     pub fn earlier(&self, node: &Node) -> Option<&Earlier> {
         let mut names = node.names.iter().map(String::as_str);
-        names.find_map(|name| self.earlier.get(of_trial(name).map_or(name, |(stage, ..)| stage)))
+        let earlier = self.earlier.get();
+        names.find_map(|name| earlier.get(of_trial(name).map_or(name, |(stage, ..)| stage)))
     }
 
     /// The nodes, each after all that it waits for.
@@ -332,8 +400,9 @@ impl Plan {
     }
 
     /// Takes note that a node's result is known now.
-    pub fn finish(&mut self, index: NodeIndex, key: StageKey, action: Action) {
-        self.graph[index].decision = Decision::Reuse(key, Box::new(action));
+    pub fn finish(&mut self, index: NodeIndex, action: Action) {
+        self.graph[index].decision = Decision::Reuse(Box::new(action));
+        self.graph[index].parts.clear();
     }
 
     /// Decides about a node as far as its inputs are known.
@@ -342,14 +411,29 @@ impl Plan {
     /// A reference into an artifact that leads nowhere, or a store that fails.
     pub fn settle(&mut self, index: NodeIndex) -> Result<(), PlanError> {
         let node = &self.graph[index];
-        let (contents, waits_for) = self.contents(node)?;
-        let decision = if waits_for.is_empty() {
-            self.decide(node, StageKey::new(&node.stage.kind, node.seed, contents))?
-        } else {
-            Decision::Pending(waits_for)
-        };
-        self.graph[index].decision = decision;
+        let key = StageKey::new(&node.stage.kind, node.seed, BTreeMap::new());
+        let settled = self.decision(index, key)?;
+        self.take(index, settled);
         Ok(())
+    }
+
+    /// What is to be done about a node whose key, but for its inputs, is `key`.
+    fn decision(&self, index: NodeIndex, mut key: StageKey) -> Result<Settled, PlanError> {
+        let node = &self.graph[index];
+        let (contents, waits_for) = self.contents(node)?;
+        if !waits_for.is_empty() {
+            return Ok(Settled::from(Decision::Pending(waits_for)));
+        }
+        key.inputs = contents;
+        self.decide(node, key)
+    }
+
+    fn take(&mut self, index: NodeIndex, settled: Settled) {
+        let node = &mut self.graph[index];
+        node.decision = settled.decision;
+        for (part, content) in node.parts.iter_mut().zip(settled.parts) {
+            part.content = content;
+        }
     }
 
     /// The digest of what an input refers to inside another node's artifact.
@@ -363,6 +447,9 @@ impl Plan {
         let Some(path) = path else {
             return Ok(action.artifact);
         };
+        if let Some(content) = self.graph[upstream].part(path) {
+            return Ok(content);
+        }
         let manifest = self.store.manifest(&action.artifact)?;
         manifest.content_digest_at(path).ok_or_else(|| {
             let mut holds = String::new();
@@ -380,20 +467,57 @@ impl Plan {
         })
     }
 
-    fn decide(&self, node: &Node, key: StageKey) -> Result<Decision, PlanError> {
+    fn decide(&self, node: &Node, key: StageKey) -> Result<Settled, PlanError> {
+        let run = |key, reason| Settled::from(Decision::Run(Box::new(key), Box::new(reason)));
         if node.names.iter().any(|name| self.forced.contains(name)) {
-            return Ok(Decision::Run(key, Reason::Forced));
+            return Ok(run(key, Reason::Forced));
         }
-        Ok(match self.store.look_up(&key.fingerprint())? {
-            Lookup::Hit(action) => Decision::Reuse(key, action),
-            Lookup::Evicted { what } => Decision::Run(key, Reason::Evicted { what }),
-            Lookup::Corrupt { what } => Decision::Run(key, Reason::Corrupt { what }),
+        let mut parts = Vec::new();
+        let mut inspect = |manifest: &Manifest| {
+            let contents = node
+                .parts
+                .iter()
+                .map(|part| manifest.content_digest_at(&part.path));
+            parts = contents.collect();
+        };
+        Ok(match self.store.look_up_with(&key.fingerprint(), &mut inspect)? {
+            Lookup::Hit(action) => Settled {
+                decision: Decision::Reuse(action),
+                parts,
+            },
+            Lookup::Evicted { what } => run(key, Reason::Evicted { what }),
+            Lookup::Corrupt { what } => run(key, Reason::Corrupt { what }),
             Lookup::Miss => {
                 let earlier = self.earlier(node);
                 let reason = earlier.map_or(Reason::NeverRan, |earlier| Reason::since(earlier, &key));
-                Decision::Run(key, reason)
+                run(key, reason)
             }
         })
+    }
+}
+
+/// A decision, and what was seen of the result on the way.
+struct Settled {
+    decision: Decision,
+    /// The contents of the node's [parts](Node::parts).
+    parts: Vec<Option<Digest>>,
+}
+
+impl From<Decision> for Settled {
+    fn from(decision: Decision) -> Self {
+        Self {
+            decision,
+            parts: Vec::new(),
+        }
+    }
+}
+
+/// The error for a stage that there is not.
+pub(super) fn unknown_stage(pipeline: &Pipeline, name: &str) -> PlanError {
+    let names = pipeline.stages.keys().map(String::as_str);
+    PlanError::UnknownStage {
+        name: name.to_owned(),
+        help: suggest(name, "stages", names),
     }
 }
 
@@ -404,56 +528,4 @@ fn manner(stage: &Stage) -> String {
         _ => None,
     };
     format!("{:?}", (stage.resources, stage.retries, stage.timeout, places))
-}
-
-/// The names of the wanted stages and of all that they need, each after what it waits for.
-fn wanted<'a>(pipeline: &'a Pipeline, targets: &[String]) -> Vec<&'a str> {
-    let mut graph: DiGraph<&str, ()> = DiGraph::new();
-    let nodes: HashMap<&str, _> = pipeline
-        .stages
-        .keys()
-        .map(|name| (name.as_str(), graph.add_node(name.as_str())))
-        .collect();
-    for (name, stage) in &pipeline.stages {
-        for upstream in stage.upstream() {
-            graph.update_edge(nodes[upstream.as_str()], nodes[name.as_str()], ());
-        }
-    }
-    let mut keep: BTreeSet<&str> = BTreeSet::new();
-    let mut stack: Vec<&str> = if targets.is_empty() {
-        pipeline.stages.keys().map(String::as_str).collect()
-    } else {
-        targets.iter().map(String::as_str).collect()
-    };
-    while let Some(name) = stack.pop() {
-        if keep.insert(name) {
-            stack.extend(
-                graph
-                    .neighbors_directed(nodes[name], Direction::Incoming)
-                    .map(|node| graph[node]),
-            );
-        }
-    }
-    // The file's order where dependencies leave a choice: depth first from each stage in turn.
-    let mut order = Vec::new();
-    let mut done = BTreeSet::new();
-    for name in pipeline.stages.keys().filter(|name| keep.contains(name.as_str())) {
-        let mut stack = vec![(name.as_str(), false)];
-        while let Some((name, ready)) = stack.pop() {
-            if ready {
-                if done.insert(name) {
-                    order.push(name);
-                }
-            } else if !done.contains(name) {
-                stack.push((name, true));
-                let mut upstream: Vec<&str> = graph
-                    .neighbors_directed(nodes[name], Direction::Incoming)
-                    .map(|node| graph[node])
-                    .collect();
-                upstream.sort_unstable();
-                stack.extend(upstream.into_iter().rev().map(|name| (name, false)));
-            }
-        }
-    }
-    order
 }

@@ -1,11 +1,12 @@
 //! The key of a stage's result, and the recipe that stands in for it before inputs are known.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::fingerprint::{Digest, Fingerprint};
+use crate::fingerprint::{Digest, Fingerprint, canonical_json, write_canonical, write_text};
 use crate::spec::Kind;
 
 /// All that a stage's result depends on. Two stages with equal keys have equal results.
@@ -37,7 +38,31 @@ impl StageKey {
 
     /// The digest under which the result is kept.
     pub fn fingerprint(&self) -> Fingerprint {
-        Digest::of_value("stage key", self)
+        Digest::of_canonical("stage key", &self.canonical())
+    }
+
+    /// The key's canonical JSON, without the detour over a tree of values.
+    fn canonical(&self) -> String {
+        let mut out = String::with_capacity(512);
+        out.push_str("{\"fields\":");
+        write_canonical(&self.fields, &mut out);
+        out.push_str(",\"inputs\":{");
+        for (index, (role, digest)) in self.inputs.iter().enumerate() {
+            if index > 0 {
+                out.push(',');
+            }
+            write_text(role, &mut out);
+            let _ = write!(out, ":\"{digest}\"");
+        }
+        out.push_str("},\"kind\":");
+        write_text(&self.kind, &mut out);
+        out.push_str(",\"seed\":");
+        match self.seed {
+            Some(seed) => drop(write!(out, "{seed}")),
+            None => out.push_str("null"),
+        }
+        let _ = write!(out, ",\"version\":{}}}", self.version);
+        out
     }
 }
 
@@ -52,15 +77,11 @@ pub(super) enum RecipeInput {
 }
 
 /// The digest of a stage's recipe: like its key, but with upstream recipes in place of contents.
-/// Known before anything runs. `after` is part of it, as it is part of what will happen.
-pub(super) fn recipe(
-    kind: &Kind,
-    seed: u64,
-    inputs: &BTreeMap<String, RecipeInput>,
-    after: &[Digest],
-) -> Digest {
-    let key = StageKey::new(kind, seed, BTreeMap::new());
-    Digest::of_value("recipe", &(key, inputs, after))
+/// Known before anything runs. `after` is part of it, as it is part of what will happen. `key` is the
+/// stage's, without inputs.
+pub(super) fn recipe(key: &StageKey, inputs: &BTreeMap<&str, RecipeInput>, after: &[Digest]) -> Digest {
+    let (inputs, after) = (canonical_json(inputs), canonical_json(&after));
+    Digest::of_canonical("recipe", &format!("[{},{inputs},{after}]", key.canonical()))
 }
 
 #[cfg(test)]
@@ -113,6 +134,22 @@ mod tests {
             let key = key(&text, seed);
             let back: StageKey = serde_json::from_str(&serde_json::to_string(&key).unwrap()).unwrap();
             prop_assert_eq!(key.fingerprint(), back.fingerprint());
+        }
+
+        /// The short way to the canonical text gives what the long way does.
+        #[test]
+        fn fingerprints_are_those_of_the_canonical_value(
+            kind in ".*", text in ".*", role in ".*", number: f64, seed: Option<u64>,
+        ) {
+            let digest = Digest::of_bytes(text.as_bytes());
+            let key = StageKey {
+                kind,
+                version: 7,
+                fields: serde_json::json!({"b": [text, number, null], "a": {"y": true, role.as_str(): -1}}),
+                seed,
+                inputs: BTreeMap::from([(role, digest), ("data".to_owned(), digest)]),
+            };
+            prop_assert_eq!(key.fingerprint(), Digest::of_value("stage key", &key));
         }
     }
 }

@@ -8,10 +8,13 @@
 mod graph;
 mod key;
 mod node;
+mod order;
 mod reason;
+mod selection;
 
 pub use graph::{Plan, PlanError, Request};
 pub use key::StageKey;
 pub use node::{Decision, Input, Node, Source};
 pub use petgraph::graph::NodeIndex;
-pub use reason::{Difference, Earlier, Reason, differences};
+pub use reason::{Difference, Earlier, EarlierResults, Reason, differences};
+pub use selection::Selection;

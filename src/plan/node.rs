@@ -1,6 +1,7 @@
 //! A stage in a plan: what it takes in, and what is to be done about it.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use petgraph::graph::NodeIndex;
 
@@ -16,7 +17,7 @@ pub struct Node {
     /// The names of the stages that it stands for: equal stages are one node.
     pub names: Vec<String>,
     /// What to do and how to run it.
-    pub stage: spec::Stage,
+    pub stage: Arc<spec::Stage>,
     /// The seed.
     pub seed: u64,
     /// The digest of its recipe.
@@ -25,9 +26,33 @@ pub struct Node {
     pub inputs: Vec<Input>,
     /// What is to be done about it.
     pub decision: Decision,
+    /// The content at each path of its artifact that others take, as far as it was looked up.
+    pub(super) parts: Vec<Part>,
+}
+
+/// A path inside an artifact.
+#[derive(Clone, Debug)]
+pub(super) struct Part {
+    pub path: String,
+    pub content: Option<Digest>,
 }
 
 impl Node {
+    /// Takes note that another node takes what lies at `path` of its artifact.
+    pub(super) fn takes(&mut self, path: &str) {
+        if !self.parts.iter().any(|part| part.path == path) {
+            self.parts.push(Part {
+                path: path.to_owned(),
+                content: None,
+            });
+        }
+    }
+
+    /// The content at `path` of its artifact, where it was looked up.
+    pub(super) fn part(&self, path: &str) -> Option<Digest> {
+        self.parts.iter().find(|part| part.path == path)?.content
+    }
+
     /// The first of its names, for messages.
     pub fn name(&self) -> &str {
         &self.names[0]
@@ -66,9 +91,9 @@ pub enum Source {
 #[derive(Clone, Debug)]
 pub enum Decision {
     /// Its result is known.
-    Reuse(StageKey, Box<Action>),
+    Reuse(Box<Action>),
     /// It has to run.
-    Run(StageKey, Reason),
+    Run(Box<StageKey>, Box<Reason>),
     /// Its key can be known once these stages are done.
     Pending(Vec<String>),
 }
@@ -77,7 +102,7 @@ impl Decision {
     /// The result, where it is known.
     pub fn action(&self) -> Option<&Action> {
         match self {
-            Self::Reuse(_, action) => Some(action),
+            Self::Reuse(action) => Some(action),
             _ => None,
         }
     }
@@ -85,7 +110,7 @@ impl Decision {
     /// The key's digest, where the key is known.
     pub fn fingerprint(&self) -> Option<Fingerprint> {
         match self {
-            Self::Reuse(_, action) => Some(action.fingerprint),
+            Self::Reuse(action) => Some(action.fingerprint),
             Self::Run(key, _) => Some(key.fingerprint()),
             Self::Pending(_) => None,
         }

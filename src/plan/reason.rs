@@ -1,6 +1,8 @@
 //! Why a stage runs.
 
+use std::collections::HashMap;
 use std::fmt::{self, Display, Formatter};
+use std::sync::OnceLock;
 
 use serde::Serialize;
 use serde_json::Value;
@@ -15,6 +17,40 @@ pub struct Earlier {
     pub run: i64,
     /// Its key.
     pub key: StageKey,
+}
+
+/// The nearest earlier result of each stage, found out when first asked for: where every result is
+/// known, nobody asks.
+pub struct EarlierResults {
+    find: Box<dyn Fn() -> HashMap<String, Earlier> + Send + Sync>,
+    found: OnceLock<HashMap<String, Earlier>>,
+}
+
+impl EarlierResults {
+    /// What `find` will give.
+    pub fn new(find: impl Fn() -> HashMap<String, Earlier> + Send + Sync + 'static) -> Self {
+        Self {
+            find: Box::new(find),
+            found: OnceLock::new(),
+        }
+    }
+
+    /// The results, by stage.
+    pub fn get(&self) -> &HashMap<String, Earlier> {
+        self.found.get_or_init(&self.find)
+    }
+}
+
+impl Default for EarlierResults {
+    fn default() -> Self {
+        Self::new(HashMap::new)
+    }
+}
+
+impl fmt::Debug for EarlierResults {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("EarlierResults").field(&self.found.get()).finish()
+    }
 }
 
 /// Why a stage runs.

@@ -187,6 +187,20 @@ impl History {
             .collect()
     }
 
+    /// How many seconds each stage of a pipeline took when it last ran, of those that ran in its latest
+    /// runs.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn durations(&self, pipeline: &str) -> Result<HashMap<String, f64>, RecordError> {
+        // With `max`, SQLite gives the other columns of the row that has it.
+        let sql = "SELECT stage, seconds, max(run) FROM stages
+                   WHERE run IN (SELECT id FROM runs WHERE pipeline = ?1 ORDER BY id DESC LIMIT 20)
+                   AND seconds IS NOT NULL GROUP BY stage";
+        let rows = self.rows(sql, [pipeline], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(rows.into_iter().collect())
+    }
+
     /// The results that the runs of a pipeline ever used or made.
     ///
     /// # Errors

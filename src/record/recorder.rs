@@ -56,12 +56,12 @@ impl Recorder {
         }
     }
 
-    /// Keeps the key of a stage, so that a later run can tell what changed. It is kept once for
+    /// Keeps the key of a stage, as JSON, so that a later run can tell what changed. It is kept once for
     /// each fingerprint.
-    pub fn key(&mut self, fingerprint: Fingerprint, key: &Value) {
+    pub fn key(&mut self, fingerprint: Fingerprint, key: &str) {
         self.writer.send(Row::Key {
             fingerprint,
-            key: key.to_string(),
+            key: key.to_owned(),
         });
     }
 

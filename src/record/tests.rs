@@ -66,7 +66,7 @@ fn over(status: RunStatus) -> Event {
 
 fn record(db: &Path, pipeline: &str, events: &[Event]) {
     let mut recorder = Recorder::start(db, info(pipeline));
-    recorder.key(digest("key 1"), &json!({"kind": "train", "lr": 0.1}));
+    recorder.key(digest("key 1"), &json!({"kind": "train", "lr": 0.1}).to_string());
     events.iter().for_each(|event| recorder.event(event));
     assert_eq!(recorder.finish(), None);
 }

@@ -4,6 +4,7 @@
 //! error gets the span of the innermost value (or key) that it is about.
 
 use std::fmt::Display;
+use std::sync::Arc;
 
 use miette::SourceSpan;
 use serde::de::value::StrDeserializer;
@@ -355,7 +356,7 @@ impl<'de> VariantAccess<'de> for Choice<'_> {
             // A name alone: every option has its default, or the error says which one is missing.
             _ => {
                 let empty = Node::new(
-                    Value::Map(Vec::new()),
+                    Value::Map(Arc::default()),
                     self.key.map_or(self.at.span, |key| key.span),
                 );
                 seed.deserialize(At(&empty))

@@ -1,9 +1,11 @@
 //! Parameters take the place of `${name}`.
 
+use std::sync::Arc;
+
 use indexmap::IndexMap;
 
 use super::diagnostic::{Diagnostic, suggest};
-use super::node::{CLOSE, Node, OPEN, Value};
+use super::node::{CLOSE, Key, Node, OPEN, Value};
 
 /// Replaces every `${name}` in `node`. A scalar that is nothing but `${name}` becomes the
 /// parameter's value with its type; inside a longer text, the parameter's text is put in.
@@ -13,13 +15,13 @@ pub(super) fn interpolate(
     mistakes: &mut Vec<Diagnostic>,
 ) {
     match &mut node.value {
-        Value::List(items) => {
-            for item in items {
+        Value::List(items) if items.iter().any(speaks_of_parameters) => {
+            for item in Arc::make_mut(items) {
                 interpolate(item, parameters, mistakes);
             }
         }
-        Value::Map(entries) => {
-            for (key, value) in entries {
+        Value::Map(entries) if entries.iter().any(entry_speaks_of_parameters) => {
+            for (key, value) in Arc::make_mut(entries) {
                 if key.name.contains(OPEN) {
                     mistakes.push(
                         Diagnostic::new("a parameter cannot stand in a field's name", key.span)
@@ -29,20 +31,36 @@ pub(super) fn interpolate(
                 interpolate(value, parameters, mistakes);
             }
         }
-        Value::Text(text) if text.contains(OPEN) || text.contains("$${") => {
-            match substitute(text, parameters) {
-                Ok((value, parameter)) => {
-                    node.value = value;
-                    node.parameter = parameter;
-                }
-                Err(problem) => mistakes.push(Diagnostic {
-                    span: Some(node.span),
-                    ..problem
-                }),
+        Value::Text(text) if text_speaks_of_parameters(text) => match substitute(text, parameters) {
+            Ok((value, parameter)) => {
+                node.value = value;
+                node.parameter = parameter;
             }
-        }
+            Err(problem) => mistakes.push(Diagnostic {
+                span: Some(node.span),
+                ..problem
+            }),
+        },
         _ => {}
     }
+}
+
+/// Whether anything in `node` is to be replaced: what holds no parameter stays shared with the file's tree.
+fn speaks_of_parameters(node: &Node) -> bool {
+    match &node.value {
+        Value::Text(text) => text_speaks_of_parameters(text),
+        Value::List(items) => items.iter().any(speaks_of_parameters),
+        Value::Map(entries) => entries.iter().any(entry_speaks_of_parameters),
+        _ => false,
+    }
+}
+
+fn entry_speaks_of_parameters((key, node): &(Key, Node)) -> bool {
+    key.name.contains(OPEN) || speaks_of_parameters(node)
+}
+
+fn text_speaks_of_parameters(text: &str) -> bool {
+    text.contains('$') && (text.contains(OPEN) || text.contains("$${"))
 }
 
 /// The value of `text` with its parameters filled in, and the name of one of them.
@@ -107,8 +125,10 @@ fn unescape(text: &str) -> String {
 pub(super) fn unescape_all(node: &mut Node) {
     match &mut node.value {
         Value::Text(text) => *text = unescape(text),
-        Value::List(items) => items.iter_mut().for_each(unescape_all),
-        Value::Map(entries) => entries.iter_mut().for_each(|(_, node)| unescape_all(node)),
+        Value::List(items) => Arc::make_mut(items).iter_mut().for_each(unescape_all),
+        Value::Map(entries) => Arc::make_mut(entries)
+            .iter_mut()
+            .for_each(|(_, node)| unescape_all(node)),
         _ => {}
     }
 }
@@ -122,7 +142,10 @@ mod tests {
         let Value::Map(entries) = params.value else {
             panic!()
         };
-        let parameters = entries.into_iter().map(|(key, node)| (key.name, node)).collect();
+        let parameters = entries
+            .iter()
+            .map(|(key, node)| (key.name.clone(), node.clone()))
+            .collect();
         let mut node = Node::parse(source).unwrap();
         let mut mistakes = Vec::new();
         interpolate(&mut node, &parameters, &mut mistakes);

@@ -5,6 +5,7 @@
 //! characters that YAML lets through; offsets stay what they were. `$${` stands for a literal `${`.
 
 use std::fmt::{self, Formatter};
+use std::sync::Arc;
 
 use miette::SourceSpan;
 use serde::Deserialize;
@@ -28,7 +29,7 @@ pub struct Node {
     pub parameter: Option<String>,
 }
 
-/// A YAML value.
+/// A YAML value. Clones share lists and mappings until one is changed.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
     /// Nothing, or `null`.
@@ -42,9 +43,9 @@ pub enum Value {
     /// A text.
     Text(String),
     /// A list.
-    List(Vec<Node>),
+    List(Arc<Vec<Node>>),
     /// A mapping, in the order of the file.
-    Map(Vec<(Key, Node)>),
+    Map(Arc<Vec<(Key, Node)>>),
 }
 
 /// A mapping's key and where it stands.
@@ -104,21 +105,19 @@ impl Node {
                 None => Value::Float(number.as_f64().unwrap_or(f64::NAN)),
             },
             serde_json::Value::String(text) => Value::Text(text.clone()),
-            serde_json::Value::Array(items) => {
-                Value::List(items.iter().map(|item| Self::from_json(item, span)).collect())
+            serde_json::Value::Array(items) => Value::List(Arc::new(
+                items.iter().map(|item| Self::from_json(item, span)).collect(),
+            )),
+            serde_json::Value::Object(members) => {
+                let entry = |(name, member): (&String, &serde_json::Value)| {
+                    let key = Key {
+                        name: name.clone(),
+                        span,
+                    };
+                    (key, Self::from_json(member, span))
+                };
+                Value::Map(Arc::new(members.iter().map(entry).collect()))
             }
-            serde_json::Value::Object(members) => Value::Map(
-                members
-                    .iter()
-                    .map(|(name, member)| {
-                        let key = Key {
-                            name: name.clone(),
-                            span,
-                        };
-                        (key, Self::from_json(member, span))
-                    })
-                    .collect(),
-            ),
         };
         Self::new(value, span)
     }
@@ -277,22 +276,17 @@ impl<'a> Offsets<'a> {
             Raw::Int(value) => Value::Int(value),
             Raw::Float(value) => Value::Float(value),
             Raw::Text(value) => Value::Text(value),
-            Raw::List(items) => Value::List(items.into_iter().map(|item| self.node(item)).collect()),
-            Raw::Map(entries) => Value::Map(
-                entries
-                    .into_iter()
-                    .map(|(key, value)| {
-                        let span = self.span(&key.referenced);
-                        (
-                            Key {
-                                name: key.value,
-                                span,
-                            },
-                            self.node(value),
-                        )
-                    })
-                    .collect(),
-            ),
+            Raw::List(items) => {
+                Value::List(Arc::new(items.into_iter().map(|item| self.node(item)).collect()))
+            }
+            Raw::Map(entries) => {
+                let entry = |(key, value): (Spanned<String>, Spanned<Raw>)| {
+                    let span = self.span(&key.referenced);
+                    let name = key.value;
+                    (Key { name, span }, self.node(value))
+                };
+                Value::Map(Arc::new(entries.into_iter().map(entry).collect()))
+            }
         };
         Node::new(value, span)
     }
@@ -403,7 +397,7 @@ mod tests {
         let Value::List(items) = root.value else {
             panic!("a list")
         };
-        let values: Vec<Value> = items.into_iter().map(|item| item.value).collect();
+        let values: Vec<Value> = items.iter().map(|item| item.value.clone()).collect();
         assert_eq!(
             values,
             [

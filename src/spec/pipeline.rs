@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 
 use indexmap::IndexMap;
 use schemars::JsonSchema;
@@ -23,7 +24,7 @@ pub struct Pipeline {
     /// The parameters' values, overrides included.
     pub params: IndexMap<String, serde_json::Value>,
     /// The stages, in the order of the file.
-    pub stages: IndexMap<String, Stage>,
+    pub stages: IndexMap<String, Arc<Stage>>,
     /// What is swept, and how.
     pub sweep: Option<Sweep>,
     /// The tables, in the order of the file.
@@ -75,6 +76,10 @@ pub struct Resources {
     /// Memory; by default not counted.
     #[serde(default)]
     pub memory: Option<ByteSize>,
+    /// Graphics processors of its own, which it finds in `CUDA_VISIBLE_DEVICES`; by default none is set
+    /// aside and all are seen (training and evaluation on a graphics processor take one).
+    #[serde(default)]
+    pub gpus: Option<u32>,
 }
 
 /// A parameter's value given on the command line: `--set lr=0.02`.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use indexmap::IndexMap;
 use schemars::JsonSchema;
@@ -47,7 +48,10 @@ pub(super) fn read(
     }
     let mentions = mentions(&root);
     if let Value::Map(entries) = &mut root.value {
-        for (_, node) in entries.iter_mut().filter(|(key, _)| key.name != "params") {
+        for (_, node) in Arc::make_mut(entries)
+            .iter_mut()
+            .filter(|(key, _)| key.name != "params")
+        {
             interpolate(node, &parameters, &mut mistakes);
         }
     }
@@ -82,7 +86,10 @@ pub(super) fn read(
             .iter()
             .map(|(name, node)| (name.clone(), node.to_json()))
             .collect(),
-        stages,
+        stages: stages
+            .into_iter()
+            .map(|(name, stage)| (name, Arc::new(stage)))
+            .collect(),
         sweep,
         tables,
     };
@@ -228,7 +235,7 @@ fn parameters(root: &Node, overrides: &[Override], mistakes: &mut Vec<Diagnostic
             value: Value::Map(entries),
             ..
         }) => {
-            for (key, node) in entries {
+            for (key, node) in entries.iter() {
                 if !validate::is_name(&key.name) {
                     mistakes.push(validate::bad_name("parameter", key));
                 }
@@ -284,9 +291,11 @@ fn parameters(root: &Node, overrides: &[Override], mistakes: &mut Vec<Diagnostic
 fn move_to(node: &mut Node, span: miette::SourceSpan) {
     node.span = span;
     match &mut node.value {
-        Value::List(items) => items.iter_mut().for_each(|item| move_to(item, span)),
+        Value::List(items) => Arc::make_mut(items)
+            .iter_mut()
+            .for_each(|item| move_to(item, span)),
         Value::Map(entries) => {
-            for (key, item) in entries {
+            for (key, item) in Arc::make_mut(entries) {
                 key.span = span;
                 move_to(item, span);
             }
@@ -316,7 +325,7 @@ fn stages(root: &Node, mistakes: &mut Vec<Diagnostic>) -> IndexMap<String, Stage
         ));
         return stages;
     };
-    for (key, node) in entries {
+    for (key, node) in entries.iter() {
         if !validate::is_name(&key.name) {
             mistakes.push(validate::bad_name("stage", key));
         }
@@ -415,7 +424,7 @@ fn tables(root: &Node, mistakes: &mut Vec<Diagnostic>) -> IndexMap<String, Table
         }
         return tables;
     };
-    for (key, node) in entries {
+    for (key, node) in entries.iter() {
         if !validate::is_name(&key.name) {
             mistakes.push(validate::bad_name("table", key));
         }

@@ -1,6 +1,8 @@
 //! What a dataset's task, where the file itself tells it, does not allow: in the training on it, and
 //! in the evaluation of what was trained.
 
+use std::sync::Arc;
+
 use indexmap::IndexMap;
 use miette::SourceSpan;
 
@@ -9,7 +11,7 @@ use super::{Evaluate, Format, Kind, Loss, Monitored, Reference, Stage, Task, Tra
 
 /// What is predicted from the dataset that `reference` names, and whether its samples are images;
 /// nothing where a command makes it.
-fn of_data(stages: &IndexMap<String, Stage>, reference: &Reference) -> Option<(Task, bool)> {
+fn of_data(stages: &IndexMap<String, Arc<Stage>>, reference: &Reference) -> Option<(Task, bool)> {
     let Kind::Preprocess(preprocess) = &stages.get(reference.stage()?)?.kind else {
         return None;
     };
@@ -21,7 +23,7 @@ fn of_data(stages: &IndexMap<String, Stage>, reference: &Reference) -> Option<(T
 
 /// What a training asks of its data that the data does not have.
 pub(super) fn train_task_mistakes(
-    stages: &IndexMap<String, Stage>,
+    stages: &IndexMap<String, Arc<Stage>>,
     train: &Train,
     mistakes: &mut Vec<Diagnostic>,
     place: &dyn Fn(&[&str]) -> SourceSpan,
@@ -62,7 +64,7 @@ pub(super) fn train_task_mistakes(
 
 /// What an evaluation measures that the data does not have.
 pub(super) fn evaluate_task_mistakes(
-    stages: &IndexMap<String, Stage>,
+    stages: &IndexMap<String, Arc<Stage>>,
     evaluate: &Evaluate,
     mistakes: &mut Vec<Diagnostic>,
     place: &dyn Fn(&[&str]) -> SourceSpan,

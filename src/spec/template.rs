@@ -1,6 +1,7 @@
 //! A pipeline file that is read once and filled in many times.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use indexmap::IndexMap;
 use serde_json::Value;
@@ -52,7 +53,7 @@ impl Template {
         let root = read::tree(source).map_err(|mistake| SpecError::new(path, source, vec![mistake]))?;
         let mut trial = root.clone();
         if let NodeValue::Map(entries) = &mut trial.value {
-            entries.retain(|(key, _)| !["sweep", "tables"].contains(&key.name.as_str()));
+            Arc::make_mut(entries).retain(|(key, _)| !["sweep", "tables"].contains(&key.name.as_str()));
         }
         Ok(Self {
             path: path.to_owned(),

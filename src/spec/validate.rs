@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use std::sync::Arc;
+
 use indexmap::IndexMap;
 use petgraph::algo::tarjan_scc;
 use petgraph::graphmap::DiGraphMap;
@@ -95,7 +97,7 @@ pub(super) fn mistakes(pipeline: &Pipeline, root: &Node) -> Vec<Diagnostic> {
 }
 
 pub(super) fn unknown_stage(
-    stages: &IndexMap<String, Stage>,
+    stages: &IndexMap<String, Arc<Stage>>,
     name: &str,
     span: miette::SourceSpan,
 ) -> Diagnostic {
@@ -302,7 +304,7 @@ fn train_mistakes(
 
 /// What is wrong with a metric's path: no such stage, or one that reports no such metric.
 pub(super) fn metric_mistake(
-    stages: &IndexMap<String, Stage>,
+    stages: &IndexMap<String, Arc<Stage>>,
     path: &MetricPath,
     span: miette::SourceSpan,
 ) -> Option<Diagnostic> {

@@ -69,6 +69,9 @@ fn execute(spec: &spec::Command, job: &Job, folder: &Path, monitor: &Monitor) ->
         .stdin(Stdio::null())
         .stdout(log)
         .stderr(errors);
+    if let Some(gpus) = &job.visible_gpus {
+        command.env("CUDA_VISIBLE_DEVICES", gpus);
+    }
     for (name, value) in &spec.env {
         command.env(name, value.to_string());
     }

@@ -64,6 +64,10 @@ pub struct Job {
     /// Where to train and evaluate.
     #[serde(default)]
     pub device: DeviceChoice,
+    /// What it may see of the machine's graphics processors (`CUDA_VISIBLE_DEVICES`), where that is
+    /// limited.
+    #[serde(default)]
+    pub visible_gpus: Option<String>,
 }
 
 impl Job {

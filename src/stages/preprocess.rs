@@ -70,6 +70,7 @@ mod tests {
             threads: 2,
             limits: None,
             device: crate::stages::DeviceChoice::Cpu,
+            visible_gpus: None,
         }
     }
 

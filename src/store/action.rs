@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::error::reading;
 use super::object::{State, Trust};
-use super::{Store, StoreError, boot};
+use super::{JsonText, Manifest, Store, StoreError, boot};
 use crate::event::Metrics;
 use crate::fingerprint::{Digest, Fingerprint};
 
@@ -29,9 +29,9 @@ pub struct Action {
     #[serde(with = "figures")]
     pub metrics: Metrics,
     /// How, when and where it was made; the store does not look into it.
-    pub made: Value,
+    pub made: JsonText,
     /// The stage's key; the store does not look into it.
-    pub key: Value,
+    pub key: JsonText,
     /// The boot under which it was written, where it was not flushed to the disk.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) boot: Option<String>,
@@ -76,6 +76,18 @@ impl Store {
     /// # Errors
     /// Something could not be read; that it is damaged or missing is no error but an answer.
     pub fn look_up(&self, fingerprint: &Fingerprint) -> Result<Lookup, StoreError> {
+        self.look_up_with(fingerprint, &mut |_| {})
+    }
+
+    /// As [`Store::look_up`]; shows the result's manifest, where there is one, to `inspect` on the way.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn look_up_with(
+        &self,
+        fingerprint: &Fingerprint,
+        inspect: &mut dyn FnMut(&Manifest),
+    ) -> Result<Lookup, StoreError> {
         let _hold = self.hold();
         let path = self.action_path(fingerprint);
         let action = match self.read_action(&path) {
@@ -96,7 +108,7 @@ impl Store {
         let unsettled = action.boot.is_some() && action.boot.as_deref() != boot();
         let trust = if unsettled { Trust::Nothing } else { Trust::Times };
         match self.check_artifact(&action.artifact, trust) {
-            Ok(()) => {}
+            Ok(manifest) => inspect(&manifest),
             Err(StoreError::Evicted { what }) => return Ok(Lookup::Evicted { what }),
             Err(StoreError::Corrupt { what }) => return Ok(Lookup::Corrupt { what }),
             Err(error) => return Err(error),
@@ -108,8 +120,8 @@ impl Store {
         Ok(Lookup::Hit(Box::new(action)))
     }
 
-    /// Whether every file of the artifact is there and sound.
-    pub(super) fn check_artifact(&self, artifact: &Digest, trust: Trust) -> Result<(), StoreError> {
+    /// Looks whether every file of the artifact is there and sound; gives its manifest.
+    pub(super) fn check_artifact(&self, artifact: &Digest, trust: Trust) -> Result<Manifest, StoreError> {
         let manifest = self.manifest(artifact)?;
         let check = |entry: &super::Entry| {
             let name = || format!("`{}` of the artifact {}", entry.path, artifact.short());
@@ -124,10 +136,11 @@ impl Store {
             }
         };
         if manifest.entries.len() < PARALLEL_FROM {
-            manifest.entries.iter().try_for_each(check)
+            manifest.entries.iter().try_for_each(check)?;
         } else {
-            manifest.entries.par_iter().try_for_each(check)
+            manifest.entries.par_iter().try_for_each(check)?;
         }
+        Ok(manifest)
     }
 
     /// Reads an action file; a damaged one goes to quarantine.
@@ -257,8 +270,8 @@ mod tests {
             entries: 3,
             bytes: 12,
             metrics: [("loss".to_owned(), f64::INFINITY), ("accuracy".to_owned(), 0.25)].into(),
-            made: serde_json::json!({"host": "h"}),
-            key: serde_json::json!({"kind": "train", "lr": 0.1}),
+            made: (&serde_json::json!({"host": "h"})).into(),
+            key: (&serde_json::json!({"kind": "train", "lr": 0.1})).into(),
             boot: Some("b".to_owned()),
         }
     }

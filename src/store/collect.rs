@@ -123,6 +123,7 @@ impl Store {
                 fingerprint: action.fingerprint,
                 stage: action
                     .made
+                    .value()
                     .get("stage")
                     .and_then(|stage| stage.as_str())
                     .map(str::to_owned),

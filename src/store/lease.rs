@@ -262,8 +262,8 @@ impl Lease {
             entries: manifest.entries.len() as u64,
             bytes: manifest.bytes(),
             metrics: commit.metrics,
-            made: commit.made,
-            key: commit.key,
+            made: (&commit.made).into(),
+            key: (&commit.key).into(),
             boot: boot().filter(|_| !durable).map(str::to_owned),
         };
         let text = encode(&action);

@@ -77,7 +77,7 @@ fn a_result_is_found_again_and_its_work_is_cleared() {
     assert_eq!(store.look_up(&fingerprint("a")).unwrap(), Lookup::Miss);
     let action = make(&store, "a", &[("x", "one"), ("f/y", "two"), ("f/z", "one")]);
     assert_eq!((action.entries, action.bytes), (3, 9));
-    assert_eq!(action.key, json!({"name": "a"}));
+    assert_eq!(action.key.value(), json!({"name": "a"}));
     assert_eq!(
         store.look_up(&fingerprint("a")).unwrap(),
         Lookup::Hit(Box::new(action.clone()))

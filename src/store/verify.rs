@@ -65,7 +65,7 @@ impl Store {
                         what: format!("it is the action of {}", action.fingerprint.short()),
                     })
                 }
-                Ok(Some(action)) => self.check_artifact(&action.artifact, Trust::Times),
+                Ok(Some(action)) => self.check_artifact(&action.artifact, Trust::Times).map(drop),
                 Ok(None) => Ok(()),
                 Err(error) => Err(error),
             };

@@ -37,6 +37,11 @@ impl DeviceChoice {
         }
     }
 
+    /// Whether any CUDA device will do, and this build can use one.
+    pub fn takes_any_gpu(self) -> bool {
+        self == Self::Auto && cfg!(feature = "cuda")
+    }
+
     /// Opens the device.
     ///
     /// # Errors

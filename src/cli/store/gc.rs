@@ -96,10 +96,8 @@ fn pipelines_of(project: &Project) -> Result<Vec<PathBuf>, Fail> {
 fn needs(file: &Path, project: &Project, history: &History) -> Result<HashSet<Fingerprint>, Fail> {
     let arguments = PipelineArguments {
         file: file.to_owned(),
-        stages: Vec::new(),
-        overrides: Vec::new(),
-        force: false,
         store: Some(project.store.clone()),
+        ..PipelineArguments::default()
     };
     let pipeline = Pipeline::load(file, &[])?;
     let session = Session::with(pipeline, file, Some(&project.store))?;

@@ -6,7 +6,7 @@ use super::outcome::{self, curve_of, means, objective_values};
 use super::setting::{Replicates, Setting};
 use crate::cli::Fail;
 use crate::cli::session::Session;
-use crate::plan::{Decision, Plan};
+use crate::plan::{Decision, EarlierResults, Plan};
 use crate::report::Results;
 use crate::sweep::{Entry, Job, Journal, Outcome, Proposal, Replay, State};
 
@@ -22,7 +22,7 @@ pub(super) fn known(setting: &Setting, session: &Session) -> Result<(Results, bo
         &setting.base.name,
         &session.project.root,
         &session.store,
-        HashMap::new(),
+        EarlierResults::default(),
     );
     let mut nodes: HashMap<u32, Replicates> = HashMap::new();
     for trial in replay.study().trials() {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::cli::Fail;
 use crate::event::trial_stage;
 use crate::fingerprint::Digest;
-use crate::plan::{NodeIndex, Plan, PlanError};
+use crate::plan::{EarlierResults, NodeIndex, Plan, PlanError};
 use crate::spec::{Kind, Override, Pipeline, Search, SpecError, Stage, Sweep, Template};
 use crate::store::Store;
 use crate::sweep::{Definition, Values};
@@ -156,7 +156,7 @@ impl Setting {
     /// # Errors
     /// A project file that is not there, or a store that fails.
     pub fn folder(&self, project: &Path, store: &Store) -> Result<PathBuf, Fail> {
-        let mut plan = Plan::empty(&self.base.name, project, store, HashMap::new());
+        let mut plan = Plan::empty(&self.base.name, project, store, EarlierResults::default());
         let stages = self.judging();
         let nodes = plan.grow(&self.base, &stages, &str::to_owned)?;
         let recipes: BTreeMap<&String, Digest> = stages

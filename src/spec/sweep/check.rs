@@ -3,6 +3,8 @@
 
 use std::collections::BTreeSet;
 
+use std::sync::Arc;
+
 use indexmap::IndexMap;
 use serde_json::Value;
 
@@ -24,7 +26,7 @@ const EPOCH_METRICS: [&str; 6] = [
 
 /// All mistakes of a sweep whose fields are right by themselves.
 pub(in crate::spec) fn sweep_mistakes(
-    stages: &IndexMap<String, Stage>,
+    stages: &IndexMap<String, Arc<Stage>>,
     params: &IndexMap<String, Value>,
     sweep: &Sweep,
     root: &Node,
@@ -224,7 +226,7 @@ fn search_mistake(sweep: &Sweep) -> Option<(String, String)> {
 }
 
 fn prune_mistake(
-    stages: &IndexMap<String, Stage>,
+    stages: &IndexMap<String, Arc<Stage>>,
     sweep: &Sweep,
     place: impl Fn(&[&str]) -> miette::SourceSpan,
 ) -> Option<Diagnostic> {

@@ -152,6 +152,7 @@ impl Test {
             threads: 1,
             limits: None,
             device: crate::stages::DeviceChoice::Cpu,
+            visible_gpus: None,
         };
         download(&job, &Monitor::new(|_| {}, Arc::clone(&self.stop)), &http)
     }

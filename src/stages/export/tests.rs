@@ -72,6 +72,7 @@ impl Project {
             threads: 2,
             limits: None,
             device: crate::stages::DeviceChoice::Cpu,
+            visible_gpus: None,
         }
     }
 
