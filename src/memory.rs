@@ -10,6 +10,10 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::ptr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use mimalloc::MiMalloc;
+
+/// Where small blocks come from.
+const SMALL: MiMalloc = MiMalloc;
 /// Blocks from this size on are recycled.
 const LARGE: usize = 1 << 16;
 /// Blocks from this size on are made of huge pages, where the system has them.
@@ -26,7 +30,8 @@ const SLACK: usize = 32 << 20;
 
 /// An allocator for programs that train: `#[global_allocator] static A: Recycling = Recycling::new();`.
 ///
-/// Small blocks, and such as need an unusual alignment, are the system allocator's own business.
+/// Small blocks, and such as need an unusual alignment, are mimalloc's business: planning thousands of
+/// stages is a matter of small blocks, and takes a fifth longer with the system's own allocator.
 pub struct Recycling {
     large: Mutex<Large>,
 }
@@ -187,7 +192,7 @@ unsafe impl GlobalAlloc for Recycling {
         match class_of(layout) {
             Some((index, size)) => self.take(index, size),
             // SAFETY: the caller's.
-            None => unsafe { System.alloc(layout) },
+            None => unsafe { SMALL.alloc(layout) },
         }
     }
 
@@ -202,7 +207,7 @@ unsafe impl GlobalAlloc for Recycling {
                 pointer
             }
             // SAFETY: the caller's.
-            None => unsafe { System.alloc_zeroed(layout) },
+            None => unsafe { SMALL.alloc_zeroed(layout) },
         }
     }
 
@@ -210,7 +215,7 @@ unsafe impl GlobalAlloc for Recycling {
         match class_of(layout) {
             Some((index, size)) => self.put(pointer, index, size),
             // SAFETY: the caller's.
-            None => unsafe { System.dealloc(pointer, layout) },
+            None => unsafe { SMALL.dealloc(pointer, layout) },
         }
     }
 
@@ -219,7 +224,7 @@ unsafe impl GlobalAlloc for Recycling {
         let new = unsafe { Layout::from_size_align_unchecked(size, layout.align()) };
         match (class_of(layout), class_of(new)) {
             // SAFETY: the caller's.
-            (None, None) => unsafe { System.realloc(pointer, layout, size) },
+            (None, None) => unsafe { SMALL.realloc(pointer, layout, size) },
             (Some(old), Some(new)) if old == new => pointer,
             _ => {
                 // SAFETY: both blocks have the bytes that are copied, and the old one was allocated

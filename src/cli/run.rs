@@ -50,6 +50,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8, Fail> {
     };
     let code = execution.finish(&summary);
     plan.leave();
+    session.leave();
     for table in written? {
         anstream::print!("{table}");
     }

@@ -111,6 +111,11 @@ impl Session {
         })
     }
 
+    /// Ends with the session right before the program does, as [`Plan::leave`] with the plan.
+    pub fn leave(self) {
+        std::mem::forget(self.pipeline);
+    }
+
     /// The file with the history of runs.
     pub fn history(&self) -> PathBuf {
         self.project.store.join("erlen.db")

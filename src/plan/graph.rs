@@ -16,7 +16,7 @@ use super::reason::{Earlier, EarlierResults, Reason};
 use super::selection::Selection;
 use crate::event::of_trial;
 use crate::fingerprint::Digest;
-use crate::spec::{Kind, Pipeline, Reference, Stage, suggest};
+use crate::spec::{Kind, Pipeline, Reference, Resources, Stage, suggest};
 use crate::store::{Action, Lookup, Manifest, Store, StoreError};
 
 /// Fewer stages than these are not worth another thread.
@@ -523,6 +523,10 @@ pub(super) fn unknown_stage(pipeline: &Pipeline, name: &str) -> PlanError {
 
 /// What of a stage changes how it is run and not what comes out, as text.
 fn manner(stage: &Stage) -> String {
+    let usual = stage.resources == Resources::default() && stage.retries == 0 && stage.timeout.is_none();
+    if usual && !matches!(stage.kind, Kind::Download(_)) {
+        return String::new();
+    }
     let places = match &stage.kind {
         Kind::Download(download) => Some((&download.url, &download.mirrors)),
         _ => None,

@@ -7,7 +7,9 @@ use rusqlite::{Connection, TransactionBehavior};
 /// 1. runs, stages, epochs, keys. Digests are 32-byte blobs, times are milliseconds since 1970 (UTC),
 ///    maps are JSON. A stage's key is kept once a fingerprint, however many runs reuse it. A run
 ///    without a status has not finished, or was killed.
-const MIGRATIONS: [&str; 1] = ["
+/// 2. Without the index of stages by name: every run would rewrite most of its pages.
+const MIGRATIONS: [&str; 2] = [
+    "
     CREATE TABLE runs (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         pipeline TEXT NOT NULL,
@@ -46,7 +48,9 @@ const MIGRATIONS: [&str; 1] = ["
         fingerprint BLOB PRIMARY KEY,
         key TEXT NOT NULL
     ) STRICT, WITHOUT ROWID;
-"];
+",
+    "DROP INDEX stages_by_name",
+];
 
 /// The newest format.
 pub const NEWEST: i64 = MIGRATIONS.len() as i64;

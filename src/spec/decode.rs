@@ -238,9 +238,13 @@ impl<'de> Deserializer<'de> for At<'_> {
         visitor.visit_enum(choice).map_err(|error| error.at(self.0))
     }
 
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
+        visitor.visit_unit()
+    }
+
     serde::forward_to_deserialize_any! {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct
-        seq tuple tuple_struct map struct identifier ignored_any
+        seq tuple tuple_struct map struct identifier
     }
 }
 

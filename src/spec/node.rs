@@ -78,9 +78,15 @@ impl Node {
         options.strict_booleans = true;
         options.with_snippet = false;
         match serde_yaml::from_str_with_options::<Spanned<Raw>>(&text, options) {
-            Ok(root) => Ok(offsets.node(root)),
+            Ok(root) => {
+                let mut root = Self::from(root);
+                offsets.translate(&mut root);
+                Ok(root)
+            }
             Err(error) => {
-                let span = error.location().map(|location| offsets.span(&location));
+                let span = error
+                    .location()
+                    .map(|location| offsets.span(characters(&location)));
                 let message = error.without_snippet().to_string();
                 let message = message
                     .split(" at line")
@@ -125,7 +131,7 @@ impl Node {
     /// The names of the parameters that stand anywhere in it.
     pub fn parameters(&self, found: &mut std::collections::BTreeSet<String>) {
         match &self.value {
-            Value::Text(text) => {
+            Value::Text(text) if text.contains('$') => {
                 let parts = text.split(OPEN).skip(1).filter_map(|rest| rest.split_once(CLOSE));
                 found.extend(parts.map(|(name, _)| name.trim().to_owned()));
             }
@@ -258,112 +264,116 @@ impl<'a> Offsets<'a> {
         }
     }
 
-    fn span(&self, location: &Location) -> SourceSpan {
-        let start = location.span().offset() as usize;
-        let end = start + location.span().len() as usize;
-        let (start, end) = (self.byte(start), self.byte(end));
+    /// Takes every span in `node` from characters of the marked text to bytes of the source.
+    fn translate(&self, node: &mut Node) {
+        node.span = self.span(node.span);
+        match &mut node.value {
+            Value::List(items) => Arc::make_mut(items)
+                .iter_mut()
+                .for_each(|item| self.translate(item)),
+            Value::Map(entries) => {
+                for (key, node) in Arc::make_mut(entries) {
+                    key.span = self.span(key.span);
+                    self.translate(node);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn span(&self, characters: SourceSpan) -> SourceSpan {
+        let end = characters.offset() + characters.len();
+        let (start, end) = (self.byte(characters.offset()), self.byte(end));
         let text = &self.source[start..end];
         // A block's span reaches to the end of its last line; its first line says enough.
         let length = text.lines().next().unwrap_or_default().trim_end().len();
         (start, length).into()
     }
-
-    fn node(&self, raw: Spanned<Raw>) -> Node {
-        let span = self.span(&raw.referenced);
-        let value = match raw.value {
-            Raw::Null => Value::Null,
-            Raw::Bool(value) => Value::Bool(value),
-            Raw::Int(value) => Value::Int(value),
-            Raw::Float(value) => Value::Float(value),
-            Raw::Text(value) => Value::Text(value),
-            Raw::List(items) => {
-                Value::List(Arc::new(items.into_iter().map(|item| self.node(item)).collect()))
-            }
-            Raw::Map(entries) => {
-                let entry = |(key, value): (Spanned<String>, Spanned<Raw>)| {
-                    let span = self.span(&key.referenced);
-                    let name = key.value;
-                    (Key { name, span }, self.node(value))
-                };
-                Value::Map(Arc::new(entries.into_iter().map(entry).collect()))
-            }
-        };
-        Node::new(value, span)
-    }
 }
 
-/// What the YAML library gives, before offsets are translated.
-enum Raw {
-    Null,
-    Bool(bool),
-    Int(i64),
-    Float(f64),
-    Text(String),
-    List(Vec<Spanned<Raw>>),
-    Map(Vec<(Spanned<String>, Spanned<Raw>)>),
+fn characters(location: &Location) -> SourceSpan {
+    let span = location.span();
+    (span.offset() as usize, span.len() as usize).into()
+}
+
+/// A value as the YAML library gives it, in a tree whose spans are still counted in characters.
+struct Raw(Value);
+
+impl From<Spanned<Raw>> for Node {
+    fn from(raw: Spanned<Raw>) -> Self {
+        Self::new(raw.value.0, characters(&raw.referenced))
+    }
 }
 
 impl<'de> Deserialize<'de> for Raw {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(RawVisitor)
+        deserializer.deserialize_any(RawVisitor).map(Self)
     }
 }
 
 struct RawVisitor;
 
 impl<'de> Visitor<'de> for RawVisitor {
-    type Value = Raw;
+    type Value = Value;
 
     fn expecting(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.write_str("a value")
     }
 
-    fn visit_unit<E>(self) -> Result<Raw, E> {
-        Ok(Raw::Null)
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
     }
 
-    fn visit_none<E>(self) -> Result<Raw, E> {
-        Ok(Raw::Null)
+    fn visit_none<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
     }
 
-    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Raw, D::Error> {
-        Raw::deserialize(deserializer)
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
     }
 
-    fn visit_bool<E>(self, value: bool) -> Result<Raw, E> {
-        Ok(Raw::Bool(value))
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
     }
 
-    fn visit_i64<E>(self, value: i64) -> Result<Raw, E> {
-        Ok(Raw::Int(value))
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(Value::Int(value))
     }
 
-    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Raw, E> {
-        Ok(i64::try_from(value).map_or(Raw::Float(value as f64), Raw::Int))
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Value, E> {
+        Ok(i64::try_from(value).map_or(Value::Float(value as f64), Value::Int))
     }
 
-    fn visit_f64<E>(self, value: f64) -> Result<Raw, E> {
-        Ok(Raw::Float(value))
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(Value::Float(value))
     }
 
-    fn visit_str<E>(self, value: &str) -> Result<Raw, E> {
-        Ok(Raw::Text(value.to_owned()))
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::Text(value.to_owned()))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Raw, A::Error> {
+    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+        Ok(Value::Text(value))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
         let mut items = Vec::new();
-        while let Some(item) = access.next_element()? {
-            items.push(item);
+        while let Some(item) = access.next_element::<Spanned<Raw>>()? {
+            items.push(item.into());
         }
-        Ok(Raw::List(items))
+        items.shrink_to_fit();
+        Ok(Value::List(Arc::new(items)))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Raw, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
         let mut entries = Vec::new();
-        while let Some(entry) = access.next_entry()? {
-            entries.push(entry);
+        while let Some((key, value)) = access.next_entry::<Spanned<String>, Spanned<Raw>>()? {
+            let span = characters(&key.referenced);
+            let name = key.value;
+            entries.push((Key { name, span }, value.into()));
         }
-        Ok(Raw::Map(entries))
+        entries.shrink_to_fit();
+        Ok(Value::Map(Arc::new(entries)))
     }
 }
 

@@ -1,20 +1,24 @@
 //! From a file's text to a pipeline: parameters in their places, fields read, mistakes gathered.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use indexmap::IndexMap;
+use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::decode::decode;
 use super::diagnostic::{Diagnostic, suggest};
 use super::interpolate::{interpolate, unescape_all};
-use super::node::{Node, Value};
+use super::node::{Key, Node, Value};
 use super::pipeline::{Override, Pipeline, Resources, Stage};
 use super::values::Span;
 use super::{Command, Download, Evaluate, Export, Kind, Preprocess, Sweep, Table, Train, validate};
+
+/// Fewer stages than these are not worth another thread.
+const FEW: usize = 64;
 
 /// Reads the tree of a pipeline file.
 pub(super) fn tree(source: &str) -> Result<Node, Diagnostic> {
@@ -46,7 +50,7 @@ pub(super) fn read(
             *node = Node::from_json(value, node.span);
         }
     }
-    let mentions = mentions(&root);
+    let original = root.clone();
     if let Value::Map(entries) = &mut root.value {
         for (_, node) in Arc::make_mut(entries)
             .iter_mut()
@@ -63,10 +67,7 @@ pub(super) fn read(
         Ok(document) => document,
         Err(mistake) => return Err(vec![*mistake]),
     };
-    let mut stages = stages(&root, &mut mistakes);
-    for (name, stage) in &mut stages {
-        stage.params = mentions.get(name).cloned().unwrap_or_default();
-    }
+    let stages = stages(&root, &original, &mut mistakes);
     let sweep = sweep(&root, &mut mistakes);
     let tables = tables(&root, &mut mistakes);
     for change in overrides.iter().filter(|change| is_seed(change, &parameters)) {
@@ -86,10 +87,7 @@ pub(super) fn read(
             .iter()
             .map(|(name, node)| (name.clone(), node.to_json()))
             .collect(),
-        stages: stages
-            .into_iter()
-            .map(|(name, stage)| (name, Arc::new(stage)))
-            .collect(),
+        stages,
         sweep,
         tables,
     };
@@ -313,61 +311,40 @@ fn contains_parameter(node: &Node) -> bool {
     }
 }
 
-fn stages(root: &Node, mistakes: &mut Vec<Diagnostic>) -> IndexMap<String, Stage> {
-    let mut stages = IndexMap::new();
+/// The stages; `original` is the tree before parameters were put in.
+fn stages(root: &Node, original: &Node, mistakes: &mut Vec<Diagnostic>) -> IndexMap<String, Arc<Stage>> {
     let Some((key, node)) = root.entry("stages") else {
-        return stages;
+        return IndexMap::new();
     };
     let Value::Map(entries) = &node.value else {
         mistakes.push(Diagnostic::new(
             format!("expected a mapping of stages, found {}", node.describe()),
             if node.is_scalar() { node.span } else { key.span },
         ));
-        return stages;
+        return IndexMap::new();
     };
-    for (key, node) in entries.iter() {
-        if !validate::is_name(&key.name) {
-            mistakes.push(validate::bad_name("stage", key));
+    let written: &[(Key, Node)] = match original.get("stages").map(|node| &node.value) {
+        Some(Value::Map(entries)) => entries,
+        _ => &[],
+    };
+    let read = |(index, (key, node)): (usize, &(Key, Node))| {
+        let mut stage = stage(key, node)?;
+        if let Some((_, written)) = written.get(index) {
+            written.parameters(&mut stage.params);
         }
-        if !matches!(node.value, Value::Map(_)) {
-            mistakes.push(
-                Diagnostic::new(
-                    format!("expected a stage's kind, found {}", node.describe()),
-                    key.span,
-                )
-                .help(format!("a stage holds one of {}", Kind::NAMES.join(", "))),
-            );
-            continue;
-        }
-        match decode::<StageFields>(node) {
-            Ok(fields) => match fields.into_stage() {
-                Ok(stage) => {
-                    stages.insert(key.name.clone(), stage);
-                }
-                Err(kinds) if kinds.is_empty() => mistakes.push(
-                    Diagnostic::new(format!("the stage `{}` has no kind", key.name), key.span)
-                        .help(format!("it needs one of {}", Kind::NAMES.join(", "))),
-                ),
-                Err(kinds) => mistakes.push(
-                    Diagnostic::new(
-                        format!(
-                            "the stage `{}` has {} kinds: {}",
-                            key.name,
-                            kinds.len(),
-                            kinds.join(", ")
-                        ),
-                        key.span,
-                    )
-                    .help("a stage has one kind; make a stage of each"),
-                ),
-            },
-            Err(mistake) if mistake.span == Some(node.span) => {
-                mistakes.push(Diagnostic {
-                    span: Some(key.span),
-                    ..*mistake
-                });
-            }
-            Err(mistake) => mistakes.push(*mistake),
+        Ok(stage)
+    };
+    let read: Vec<Result<Stage, Vec<Diagnostic>>> = entries
+        .par_iter()
+        .enumerate()
+        .with_min_len(FEW)
+        .map(read)
+        .collect();
+    let mut stages = IndexMap::with_capacity(entries.len());
+    for ((key, _), stage) in entries.iter().zip(read) {
+        match stage {
+            Ok(stage) => drop(stages.insert(key.name.clone(), Arc::new(stage))),
+            Err(found) => mistakes.extend(found),
         }
     }
     if entries.is_empty() {
@@ -376,17 +353,40 @@ fn stages(root: &Node, mistakes: &mut Vec<Diagnostic>) -> IndexMap<String, Stage
     stages
 }
 
-/// The parameters that each stage's fields speak of.
-fn mentions(root: &Node) -> HashMap<String, BTreeSet<String>> {
-    let Some(Value::Map(entries)) = root.get("stages").map(|node| &node.value) else {
-        return HashMap::new();
-    };
-    let stages = entries.iter().map(|(key, node)| {
-        let mut found = BTreeSet::new();
-        node.parameters(&mut found);
-        (key.name.clone(), found)
-    });
-    stages.collect()
+/// One stage, or all that is wrong with it.
+fn stage(key: &Key, node: &Node) -> Result<Stage, Vec<Diagnostic>> {
+    let mut mistakes = Vec::new();
+    if !validate::is_name(&key.name) {
+        mistakes.push(validate::bad_name("stage", key));
+    }
+    let kinds = Kind::NAMES.join(", ");
+    if !matches!(node.value, Value::Map(_)) {
+        let message = format!("expected a stage's kind, found {}", node.describe());
+        mistakes.push(Diagnostic::new(message, key.span).help(format!("a stage holds one of {kinds}")));
+        return Err(mistakes);
+    }
+    match decode::<StageFields>(node).map(StageFields::into_stage) {
+        Ok(Ok(stage)) if mistakes.is_empty() => return Ok(stage),
+        Ok(Ok(_)) => {}
+        Ok(Err(found)) if found.is_empty() => mistakes.push(
+            Diagnostic::new(format!("the stage `{}` has no kind", key.name), key.span)
+                .help(format!("it needs one of {kinds}")),
+        ),
+        Ok(Err(found)) => {
+            let (count, found) = (found.len(), found.join(", "));
+            let message = format!("the stage `{}` has {count} kinds: {found}", key.name);
+            mistakes
+                .push(Diagnostic::new(message, key.span).help("a stage has one kind; make a stage of each"));
+        }
+        Err(mistake) => mistakes.push(Diagnostic {
+            // What is wrong with all of it is best shown at its name.
+            span: mistake
+                .span
+                .map(|span| if span == node.span { key.span } else { span }),
+            ..*mistake
+        }),
+    }
+    Err(mistakes)
 }
 
 fn sweep(root: &Node, mistakes: &mut Vec<Diagnostic>) -> Option<Sweep> {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::error::reading;
-use super::object::{State, Trust};
+use super::object::{State, Trust, read_small};
 use super::{JsonText, Manifest, Store, StoreError, boot};
 use crate::event::Metrics;
 use crate::fingerprint::{Digest, Fingerprint};
@@ -145,7 +145,7 @@ impl Store {
 
     /// Reads an action file; a damaged one goes to quarantine.
     pub(super) fn read_action(&self, path: &Path) -> Result<Option<Action>, StoreError> {
-        let bytes = match fs::read(path) {
+        let bytes = match read_small(path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) if error.kind() == io::ErrorKind::IsADirectory => Vec::new(),

@@ -1,7 +1,7 @@
 //! Objects: file contents named by their digest.
 
 use std::fs::{self, File, Metadata, Permissions};
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
@@ -97,7 +97,7 @@ impl Store {
     pub(super) fn read_object(&self, digest: &Digest, what: &str) -> Result<Vec<u8>, StoreError> {
         let path = self.object_path(digest);
         let name = || format!("{what} (object {})", digest.short());
-        let bytes = match fs::read(&path) {
+        let bytes = match read_small(&path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Err(StoreError::Evicted { what: name() });
@@ -225,6 +225,29 @@ pub(super) fn no_such_path(artifact: &Digest, manifest: &Manifest, path: &str) -
         artifact: Box::new(*artifact),
         path: path.into(),
         hint: hint.into(),
+    }
+}
+
+/// Reads a file that is most likely small: then opening, one reading and closing is all it takes.
+pub(super) fn read_small(path: &Path) -> io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    let mut buffer = [0; 8 << 10];
+    let mut bytes = Vec::new();
+    loop {
+        match file.read(&mut buffer) {
+            // A file gives less than it is asked for only at its end.
+            Ok(count) if count < buffer.len() => {
+                bytes.extend_from_slice(&buffer[..count]);
+                return Ok(bytes);
+            }
+            Ok(_) => {
+                bytes.extend_from_slice(&buffer);
+                file.read_to_end(&mut bytes)?;
+                return Ok(bytes);
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
     }
 }
 
