@@ -1,5 +1,6 @@
 //! Carrying a plan out for a user: signals, progress, history, exit code.
 
+use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -8,13 +9,16 @@ use clap::{Args, ValueEnum};
 use serde_json::Value;
 
 use super::session::Session;
+use super::store::keep_to_quota;
 use super::{DONE, FAILED, Fail, INTERRUPTED};
 use crate::event::{Event, Level, RunStatus};
 use crate::exec::{self, Durations, Feeder, Machine, Options, Placement, Summary};
 use crate::plan::Plan;
-use crate::progress::{self, Format, Progress};
+use crate::progress::{self, Format, JsonLines, Progress};
 use crate::record::{History, Recorder, RunInfo, git_commit};
+use crate::spec::Project;
 use crate::stages::DeviceChoice;
+use crate::store::Store;
 
 /// The arguments that say how to run stages.
 #[derive(Debug, Args)]
@@ -28,6 +32,9 @@ pub(super) struct ExecutionArguments {
     /// How progress is shown
     #[arg(long, value_enum, default_value_t)]
     pub log_format: LogFormat,
+    /// Write the events to a file too, as JSON lines: `erlen replay` shows them again
+    #[arg(long, value_name = "FILE")]
+    events: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -41,17 +48,33 @@ pub(super) enum LogFormat {
     Json,
 }
 
+impl LogFormat {
+    /// What shows a run whose longest stage name has so many characters.
+    pub fn progress(self, longest_name: usize) -> Box<dyn Progress> {
+        progress::for_terminal(progress::Options {
+            format: match self {
+                Self::Auto => Format::Auto,
+                Self::Plain => Format::Plain,
+                Self::Json => Format::Json,
+            },
+            longest_name,
+        })
+    }
+}
+
 impl ExecutionArguments {
     /// What shows a run of the session's pipeline.
-    pub fn progress(&self, session: &Session) -> Box<dyn Progress> {
-        progress::for_terminal(progress::Options {
-            format: match self.log_format {
-                LogFormat::Auto => Format::Auto,
-                LogFormat::Plain => Format::Plain,
-                LogFormat::Json => Format::Json,
-            },
-            longest_name: session.pipeline.stages.keys().map(String::len).max().unwrap_or(0),
-        })
+    ///
+    /// # Errors
+    /// The file for the events cannot be written.
+    pub fn progress(&self, session: &Session) -> Result<Box<dyn Progress>, Fail> {
+        let names = session.pipeline.stages.keys().map(String::len);
+        let shown = self.log_format.progress(names.max().unwrap_or(0));
+        let Some(path) = &self.events else {
+            return Ok(shown);
+        };
+        let file = File::create(path).map_err(Fail::io(format!("writing {}", path.display())))?;
+        Ok(Box::new(progress::Both(shown, JsonLines::new(file))))
     }
 }
 
@@ -61,6 +84,8 @@ pub(super) struct Execution {
     stop: Arc<AtomicBool>,
     recorder: Recorder,
     progress: Box<dyn Progress>,
+    project: Project,
+    store: Store,
 }
 
 impl Execution {
@@ -89,7 +114,9 @@ impl Execution {
             },
             stop,
             recorder: Recorder::start(session.history(), run_info(session)),
-            progress: arguments.progress(session),
+            progress: arguments.progress(session)?,
+            project: session.project.clone(),
+            store: session.store.clone(),
         })
     }
 
@@ -105,17 +132,13 @@ impl Execution {
     }
 
     /// Brings every stage of `plan` up to date, or what `feeder` asks for.
-    pub fn carry_out(
-        &mut self,
-        plan: &mut Plan,
-        store: &crate::store::Store,
-        feeder: Option<&mut dyn Feeder>,
-    ) -> Summary {
+    pub fn carry_out(&mut self, plan: &mut Plan, store: &Store, feeder: Option<&mut dyn Feeder>) -> Summary {
         let Self {
             options,
             stop,
             recorder,
             progress,
+            ..
         } = self;
         let mut emit = |event: &Event, key: Option<&str>| {
             if let Some(key) = key {
@@ -132,6 +155,8 @@ impl Execution {
         let Self {
             mut recorder,
             mut progress,
+            project,
+            store,
             ..
         } = self;
         let finished = summary.finished();
@@ -141,6 +166,11 @@ impl Execution {
                 level: Level::Warning,
                 message,
             });
+        }
+        if summary.made_results()
+            && let Some((level, message)) = keep_to_quota(&project, &store)
+        {
+            progress.event(&Event::Notice { level, message });
         }
         progress.event(&finished);
         match summary.status {

@@ -20,6 +20,7 @@ mod graph;
 mod past;
 mod plan;
 mod plot;
+mod replay;
 mod report;
 mod results;
 mod run;
@@ -72,6 +73,8 @@ enum Command {
     Runs(runs::Arguments),
     /// Show a run, or the results behind a table's cell
     Show(show::Arguments),
+    /// Show a recorded run once more
+    Replay(replay::Arguments),
     /// Compare two runs: parameters, inputs, figures
     Diff(diff::Arguments),
     /// Copy a stage's result out of the store
@@ -111,6 +114,7 @@ pub fn main() -> u8 {
         Command::Table(arguments) => table::run(&arguments),
         Command::Runs(arguments) => runs::run(&arguments),
         Command::Show(arguments) => show::run(&arguments),
+        Command::Replay(arguments) => replay::run(&arguments),
         Command::Diff(arguments) => diff::run(&arguments),
         Command::Get(arguments) => get::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),

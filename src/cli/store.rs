@@ -1,11 +1,14 @@
 //! `erlen store`: looking after the store of results.
 
 mod gc;
+mod quota;
 
 use std::fmt::Write as _;
 
 use clap::{Args, Subcommand};
 use serde_json::Value;
+
+pub(super) use quota::keep_to_quota;
 
 use super::past::{StoreArguments, shown_path};
 use super::{DONE, FAILED, Fail};

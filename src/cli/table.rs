@@ -94,7 +94,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8, Fail> {
     if arguments.check {
         return check(&session, &built);
     }
-    let mut progress = arguments.execution.progress(&session);
+    let mut progress = arguments.execution.progress(&session)?;
     for table in &built {
         table.write(&session, &mut |event: &Event| progress.event(event))?;
     }

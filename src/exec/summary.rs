@@ -21,6 +21,11 @@ impl Summary {
         self.broken
     }
 
+    /// Whether any stage ran and succeeded.
+    pub fn made_results(&self) -> bool {
+        self.counts.ran > 0
+    }
+
     /// The event that closes the run, to be told once everything made of its results is written.
     pub fn finished(&self) -> Event {
         Event::RunFinished {

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::Progress;
 use crate::event::Event;
@@ -46,6 +46,23 @@ impl<W: Write + Send> Progress for JsonLines<W> {
     }
 }
 
+/// Reads a line that [`JsonLines`] wrote: when the event happened, and the event.
+///
+/// # Errors
+/// What is wrong with the line.
+pub fn read_line(line: &str) -> Result<(Timestamp, Event), String> {
+    #[derive(Deserialize)]
+    struct Time {
+        time: String,
+    }
+    let Time { time } = serde_json::from_str(line).map_err(|error| error.to_string())?;
+    let time = time
+        .parse()
+        .map_err(|error: jiff::Error| format!("`{time}` is no time: {error}"))?;
+    let event = serde_json::from_str(line).map_err(|error| error.to_string())?;
+    Ok((time, event))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -70,7 +87,7 @@ mod tests {
         insta::assert_snapshot!(text.lines().next().unwrap());
         assert_eq!(text.lines().count(), 2);
         for line in text.lines() {
-            assert_eq!(serde_json::from_str::<Event>(line).unwrap(), event);
+            assert_eq!(read_line(line).unwrap(), (Timestamp::UNIX_EPOCH, event.clone()));
         }
     }
 

@@ -21,7 +21,7 @@ mod terminal;
 mod tests;
 pub mod text;
 
-pub use json::JsonLines;
+pub use json::{JsonLines, read_line};
 pub use live::Live;
 pub use narrator::{Audience, Narrator};
 pub use plain::Plain;
@@ -36,6 +36,22 @@ use crate::event::Event;
 pub trait Progress: Send {
     /// Shows one more fact.
     fn event(&mut self, event: &Event);
+}
+
+/// Two that are told the same.
+pub struct Both<A, B>(pub A, pub B);
+
+impl<A: Progress, B: Progress> Progress for Both<A, B> {
+    fn event(&mut self, event: &Event) {
+        self.0.event(event);
+        self.1.event(event);
+    }
+}
+
+impl Progress for Box<dyn Progress> {
+    fn event(&mut self, event: &Event) {
+        (**self).event(event);
+    }
 }
 
 /// How to show a run.

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::decode::decode;
 use super::diagnostic::{Diagnostic, SpecError};
 use super::node::{Node, Value};
+use super::values::ByteSize;
 
 /// The file with a project's settings.
 const FILE: &str = "erlen.yaml";
@@ -24,6 +25,8 @@ pub struct Project {
     pub store: PathBuf,
     /// URL prefixes and what stands in for them (a folder or another URL), longest first.
     pub mirrors: Vec<(String, String)>,
+    /// How large the store may grow.
+    pub quota: Option<ByteSize>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -33,6 +36,8 @@ struct Settings {
     store: Option<String>,
     #[serde(default)]
     mirrors: IndexMap<String, String>,
+    #[serde(default)]
+    quota: Option<ByteSize>,
 }
 
 impl Project {
@@ -63,6 +68,7 @@ impl Project {
             store: root.join(place),
             root,
             mirrors,
+            quota: settings.quota,
         })
     }
 }

@@ -90,6 +90,14 @@ impl Store {
         Ok(usage)
     }
 
+    /// The size of all objects together: what a quota counts.
+    ///
+    /// # Errors
+    /// The folder of objects cannot be listed.
+    pub fn bytes(&self) -> Result<u64, StoreError> {
+        Ok(self.objects()?.iter().map(|(_, bytes)| bytes).sum())
+    }
+
     /// The digest and the size of every object.
     pub(super) fn objects(&self) -> Result<Vec<(Digest, u64)>, StoreError> {
         let mut objects = Vec::new();

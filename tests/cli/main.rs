@@ -8,6 +8,7 @@ mod history;
 mod project;
 mod report;
 mod resume;
+mod schedule;
 mod schema;
 mod sweep;
 mod table;

@@ -19,6 +19,9 @@ use crate::report::{Provenance, Results};
 use crate::spec::{ByteSize, Pipeline, Project, Span};
 use crate::store::{Collection, Wish};
 
+/// The project's folder for pipeline files.
+const PIPELINES: &str = "pipelines";
+
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// The pipelines whose results stay, as they are written now; by default all in pipelines/
@@ -44,24 +47,19 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8, Fail> {
     let project = arguments.store.project()?;
     let store = super::open(&project)?;
     let files = if arguments.files.is_empty() {
-        pipelines_of(&project)?
+        let files = pipelines_of(&project)?;
+        if files.is_empty() {
+            return Err(Fail::Usage(format!(
+                "there are no pipeline files in {}: name those whose results are to stay",
+                project.root.join(PIPELINES).display()
+            )));
+        }
+        files
     } else {
         arguments.files.clone()
     };
-    // What is used from here on may be needed by what is looked at first.
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let Span(span) = arguments.keep.unwrap_or(Span(Duration::ZERO));
-    let history = History::open(&project.store.join("erlen.db"))?;
-    let mut needed = cited(&project)?;
-    for file in &files {
-        needed.extend(needs(file, &project, &history)?);
-    }
-    let wish = Wish {
-        needed,
-        last_used: history.last_used()?,
-        since: i64::try_from(now.saturating_sub(span).as_millis()).ok(),
-        quota: arguments.quota.map(|ByteSize(bytes)| bytes),
-    };
+    let keep = arguments.keep.unwrap_or(Span(Duration::ZERO));
+    let wish = wish(&project, &files, keep, arguments.quota)?;
     let collection = store.collect(&wish, arguments.delete)?;
     if arguments.json {
         anstream::println!("{:#}", serde_json::to_value(&collection).unwrap_or_default());
@@ -71,10 +69,32 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8, Fail> {
     Ok(DONE)
 }
 
+/// What has to stay: what the pipelines `files` would reuse, what is behind committed tables, and what was
+/// used within the time `keep`; beyond that, what a quota has room for.
+pub(super) fn wish(
+    project: &Project,
+    files: &[PathBuf],
+    keep: Span,
+    quota: Option<ByteSize>,
+) -> Result<Wish, Fail> {
+    // What is used from here on may be needed by what is looked at first.
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let history = History::open(&project.store.join("erlen.db"))?;
+    let mut needed = cited(project)?;
+    for file in files {
+        needed.extend(needs(file, project, &history)?);
+    }
+    Ok(Wish {
+        needed,
+        last_used: history.last_used()?,
+        since: i64::try_from(now.saturating_sub(keep.0).as_millis()).ok(),
+        quota: quota.map(|ByteSize(bytes)| bytes),
+    })
+}
+
 /// The pipeline files in the project's folder for them.
-fn pipelines_of(project: &Project) -> Result<Vec<PathBuf>, Fail> {
-    let folder = project.root.join("pipelines");
-    let mut files: Vec<PathBuf> = files_in(&folder)?
+pub(super) fn pipelines_of(project: &Project) -> Result<Vec<PathBuf>, Fail> {
+    let mut files: Vec<PathBuf> = files_in(&project.root.join(PIPELINES))?
         .into_iter()
         .filter(|path| {
             path.extension()
@@ -82,12 +102,6 @@ fn pipelines_of(project: &Project) -> Result<Vec<PathBuf>, Fail> {
         })
         .collect();
     files.sort();
-    if files.is_empty() {
-        return Err(Fail::Usage(format!(
-            "there are no pipeline files in {}: name those whose results are to stay",
-            folder.display()
-        )));
-    }
     Ok(files)
 }
 
