@@ -89,8 +89,8 @@ enum Command {
     Check(check::Arguments),
     /// Look after the store of results
     Store(store::Arguments),
-    /// Print the JSON Schema of pipeline files, for editors
-    Schema,
+    /// Print the JSON Schema of pipeline files, for editors, or of the event stream
+    Schema(schema::Arguments),
     /// Run one job in this process
     #[command(hide = true)]
     Worker(worker::Arguments),
@@ -122,7 +122,7 @@ pub fn main() -> u8 {
         Command::Graph(arguments) => graph::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Store(arguments) => store::run(&arguments),
-        Command::Schema => schema::run(),
+        Command::Schema(arguments) => schema::run(&arguments),
         Command::Worker(arguments) => worker::run(&arguments),
     };
     match result {

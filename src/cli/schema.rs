@@ -1,9 +1,24 @@
-//! `erlen schema`: the JSON Schema of pipeline files.
+//! `erlen schema`: the JSON Schemas of pipeline files and of the event stream.
+
+use clap::Args;
 
 use super::{DONE, Fail};
+use crate::progress::event_schema;
 use crate::spec::json_schema;
 
-pub(super) fn run() -> Result<u8, Fail> {
-    anstream::println!("{:#}", json_schema());
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// The one of a line of the event stream: what `--log-format json` prints and `--events` writes
+    #[arg(long)]
+    events: bool,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<u8, Fail> {
+    let schema = if arguments.events {
+        event_schema()
+    } else {
+        json_schema()
+    };
+    anstream::println!("{schema:#}");
     Ok(DONE)
 }

@@ -3,7 +3,9 @@
 use std::io::Write;
 
 use jiff::Timestamp;
+use schemars::{JsonSchema, schema_for};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::Progress;
 use crate::event::Event;
@@ -44,6 +46,21 @@ impl<W: Write + Send> Progress for JsonLines<W> {
         let _ = self.out.write_all(&line);
         let _ = self.out.flush();
     }
+}
+
+/// The JSON Schema of such a line.
+pub fn event_schema() -> Value {
+    #[derive(JsonSchema)]
+    #[schemars(rename = "Event")]
+    #[allow(dead_code, reason = "here for the schema alone")]
+    struct Line {
+        /// When it happened: RFC 3339, UTC, milliseconds.
+        #[schemars(extend("format" = "date-time"))]
+        time: String,
+        #[serde(flatten)]
+        event: Event,
+    }
+    schema_for!(Line).into()
 }
 
 /// Reads a line that [`JsonLines`] wrote: when the event happened, and the event.

@@ -21,7 +21,7 @@ mod terminal;
 mod tests;
 pub mod text;
 
-pub use json::{JsonLines, read_line};
+pub use json::{JsonLines, event_schema, read_line};
 pub use live::Live;
 pub use narrator::{Audience, Narrator};
 pub use plain::Plain;
