@@ -5,7 +5,8 @@
     python3 benches/runner_overhead.py --peers make,ninja,snakemake,dvc --sizes 100x2
 
 Each stage copies a small file, so what is timed is the runner: chains of copies beside each other, and one stage that
-joins their ends, each stage with its own shell. Cold is a first run; no-op is another one right behind it. Erlen hashes
+joins their ends, each stage with its own shell. Cold is a first run; no-op is another one right behind it; then one source changes, and
+only its chain and the last stage may run. Erlen hashes
 every file, keeps it, and records the run meanwhile, which make and ninja do not. Every figure is the median of several
 rounds in which all take turns. `ninja`, `snakemake` and `dvc` come from the package index, into a folder of their own.
 """
@@ -109,7 +110,7 @@ def install(peers):
 
 
 def run(command, root):
-    """Seconds, and the peak of the memory in MB of the program itself."""
+    """Seconds, the peak of the memory in MB of the program itself, and what it said."""
     start = time.perf_counter()
     child = subprocess.Popen(list(map(str, command)), cwd=root, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
                              env=os.environ | {"ERLEN_STORE": ".erlen"})
@@ -118,11 +119,11 @@ def run(command, root):
     seconds = time.perf_counter() - start
     if status:
         sys.exit(f"{errors.decode()}failed: {' '.join(map(str, command))}")
-    return seconds, usage.ru_maxrss / 1024
+    return seconds, usage.ru_maxrss / 1024, errors.decode()
 
 
 def measure(root, tool, write, command, wide, deep):
-    """Seconds cold and without anything to do, and the larger peak of the memory."""
+    """Seconds cold, without anything to do and with one source changed, and the largest peak of the memory."""
     for folder in ("in", "out"):
         (root / folder).mkdir(parents=True)
     for chain in range(wide):
@@ -130,16 +131,29 @@ def measure(root, tool, write, command, wide, deep):
     write(root, list(stages(wide, deep)))
     # Input files that changed just now may change again unseen; nobody runs a pipeline that soon.
     time.sleep(0.1)
-    cold, memory = run(command, root)
-    idle, memory_idle = run(command, root)
-    if tool != "erlen":
+    cold, memory, _ = run(command, root)
+    idle, memory_idle, _ = run(command, root)
+    (root / "in/0.txt").write_text("changed source\n")
+    time.sleep(0.1)
+    changed, memory_changed, said = run(command, root)
+    if tool == "erlen":
+        # The chain of that source and the stage that joins all of them.
+        assert f"{deep + 1} ran" in said, said
+    else:
         assert (root / "out/join.txt").read_text().count("source") == wide
-    return cold, idle, max(memory, memory_idle)
+    return cold, idle, changed, max(memory, memory_idle, memory_changed)
 
 
 def machine():
     fields = dict(re.findall(r"^(\S.*?)\s*: (.*)$", pathlib.Path("/proc/cpuinfo").read_text(), re.MULTILINE))
     return f"{fields.get('model name', platform.machine())}, {os.cpu_count()} cores"
+
+
+def built_erlen():
+    """The path of the program, built."""
+    output = subprocess.run(["cargo", "build", "--release", "--bin", "erlen", "--message-format",
+                             "json-render-diagnostics"], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
+    return next(message["executable"] for message in map(json.loads, output.splitlines()) if message.get("executable"))
 
 
 def main():
@@ -149,9 +163,7 @@ def main():
     # Removed before and after only: for minutes after many files were removed, ext4 looks long for a place for new ones.
     shutil.rmtree(SCRATCH / "runs", ignore_errors=True)
     install(peers)
-    output = subprocess.run(["cargo", "build", "--release", "--bin", "erlen", "--message-format",
-                             "json-render-diagnostics"], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
-    erlen = next(message["executable"] for message in map(json.loads, output.splitlines()) if message.get("executable"))
+    erlen = built_erlen()
     tools = {name: command for name, command in commands(erlen, os.cpu_count()).items() if name in ["erlen", *peers]}
     lines = []
     for size in given.sizes.split(","):
@@ -161,20 +173,22 @@ def main():
             for name, (write, command) in tools.items():
                 root = SCRATCH / f"runs/{name}-{size}-{round}"
                 figures[name].append(measure(root, name, write, command, wide, deep))
-                cold, idle, memory = figures[name][-1]
+                cold, idle, changed, memory = figures[name][-1]
                 print(f"{wide * deep + 1} stages, round {round + 1}: {name} {cold:.2f} s, no-op {idle * 1000:.0f} ms, "
-                      f"{memory:.0f} MB", flush=True)
+                      f"one source changed {changed * 1000:.0f} ms, {memory:.0f} MB", flush=True)
         for name, rounds in figures.items():
-            cold, idle, memory = (statistics.median(column) for column in zip(*rounds))
-            lines.append([wide * deep + 1, name, f"{cold:.3f}", f"{idle:.4f}", f"{memory:.1f}"])
+            cold, idle, changed, memory = (statistics.median(column) for column in zip(*rounds))
+            lines.append([wide * deep + 1, name, f"{cold:.3f}", f"{idle:.4f}", f"{changed:.4f}", f"{memory:.1f}"])
     shutil.rmtree(SCRATCH / "runs")
-    print(f"\n{machine()}\n{'stages':>7}  {'runner':10}  {'cold, s':>8}  {'no-op, ms':>9}  {'memory, MB':>10}")
-    for stages_, name, cold, idle, memory in lines:
-        print(f"{stages_:>7}  {name:10}  {float(cold):8.2f}  {float(idle) * 1000:9.1f}  {float(memory):10.1f}")
+    print(f"\n{machine()}\n{'stages':>7}  {'runner':10}  {'cold, s':>8}  {'no-op, ms':>9}  {'changed, ms':>11}  {'memory, MB':>10}")
+    for stages_, name, cold, idle, changed, memory in lines:
+        print(f"{stages_:>7}  {name:10}  {float(cold):8.2f}  {float(idle) * 1000:9.1f}  {float(changed) * 1000:11.1f}  "
+              f"{float(memory):10.1f}")
     with open(given.output, "w", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
-        table.writerow(["stages", "runner", "cold_seconds", "noop_seconds", "peak_memory_mb", "machine"])
+        table.writerow(["stages", "runner", "cold_seconds", "noop_seconds", "one_changed_seconds", "peak_memory_mb", "machine"])
         table.writerows([*line, machine()] for line in lines)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -11,8 +11,9 @@
 //! and pages of the results. [`sweep`] is told how trials end, and says which to run next.
 //!
 //! The computing lies in [`data`] (formats, the dataset file, the loader), [`ops`] (tensor
-//! operations), [`models`] (architectures) and [`train`] (the training loop). [`fingerprint`] and
-//! [`random`] are leaves that everything may use; [`memory`] is the program's allocator. What stands left never imports what stands right.
+//! operations), [`models`] (architectures) and [`train`] (the training loop). [`fingerprint`],
+//! [`random`] and `parallel` are leaves that everything may use; [`memory`] is the program's allocator.
+//! What stands left never imports what stands right.
 
 pub mod cli;
 pub mod data;
@@ -22,6 +23,7 @@ pub mod fingerprint;
 pub mod memory;
 pub mod models;
 pub mod ops;
+mod parallel;
 pub mod plan;
 pub mod progress;
 pub mod random;

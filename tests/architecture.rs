@@ -5,14 +5,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Leaves that every module may import.
-const LEAVES: [&str; 3] = ["event", "fingerprint", "random"];
+const LEAVES: [&str; 4] = ["event", "fingerprint", "parallel", "random"];
 
 /// What else each module may import. `cli` may import everything, `main` only `cli` and `memory`.
-const MAY_IMPORT: [(&str, &[&str]); 19] = [
+const MAY_IMPORT: [(&str, &[&str]); 20] = [
     ("main", &["cli", "memory"]),
     ("memory", &[]),
     ("lib", &[]),
     ("fingerprint", &[]),
+    ("parallel", &[]),
     ("random", &[]),
     ("event", &[]),
     ("spec", &[]),

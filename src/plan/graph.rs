@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use petgraph::Direction;
 use petgraph::graph::{DiGraph, NodeIndex};
-use rayon::prelude::*;
 
 use super::key::{RecipeInput, StageKey, recipe};
 use super::node::{Decision, Input, Node, Source};
@@ -16,11 +15,12 @@ use super::reason::{Earlier, EarlierResults, Reason};
 use super::selection::Selection;
 use crate::event::of_trial;
 use crate::fingerprint::Digest;
+use crate::parallel;
 use crate::spec::{Kind, Pipeline, Reference, Resources, Stage, suggest};
 use crate::store::{Action, Lookup, Manifest, Store, StoreError};
 
-/// Fewer stages than these are not worth another thread.
-const FEW: usize = 16;
+/// So many stages are worth several threads.
+const WORTH_SHARING: usize = 128;
 
 /// What is asked of a plan.
 #[derive(Debug, Default)]
@@ -143,11 +143,9 @@ impl Plan {
         let wanted = wanted(pipeline, targets);
         self.read_inputs(&wanted)?;
         let seed = pipeline.seed;
-        let keys: Vec<StageKey> = wanted
-            .par_iter()
-            .with_min_len(FEW)
-            .map(|stage| StageKey::new(&stage.stage.kind, seed, BTreeMap::new()))
-            .collect();
+        let keys = parallel::map(wanted.iter().collect(), WORTH_SHARING, |stage| {
+            StageKey::new(&stage.stage.kind, seed, BTreeMap::new())
+        });
         let first = self.graph.node_count();
         let mut nodes: Vec<NodeIndex> = Vec::with_capacity(wanted.len());
         let mut new = Vec::new();
@@ -277,10 +275,10 @@ impl Plan {
             levels[level].push((index, key));
         }
         for level in levels {
-            let (indices, keys): (Vec<NodeIndex>, Vec<StageKey>) = level.into_iter().unzip();
-            let work = indices.par_iter().zip(keys).with_min_len(FEW);
-            let settled: Vec<_> = work.map(|(&index, key)| self.decision(index, key)).collect();
-            for (index, settled) in indices.into_iter().zip(settled) {
+            let settled = parallel::map(level, WORTH_SHARING, |(index, key)| {
+                (index, self.decision(index, key))
+            });
+            for (index, settled) in settled {
                 self.take(index, settled?);
             }
         }

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use indexmap::IndexMap;
-use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -16,9 +15,10 @@ use super::node::{Key, Node, Value};
 use super::pipeline::{Override, Pipeline, Resources, Stage};
 use super::values::Span;
 use super::{Command, Download, Evaluate, Export, Kind, Preprocess, Sweep, Table, Train, validate};
+use crate::parallel;
 
-/// Fewer stages than these are not worth another thread.
-const FEW: usize = 64;
+/// So many stages are worth several threads.
+const WORTH_SHARING: usize = 256;
 
 /// Reads the tree of a pipeline file.
 pub(super) fn tree(source: &str) -> Result<Node, Diagnostic> {
@@ -327,19 +327,14 @@ fn stages(root: &Node, original: &Node, mistakes: &mut Vec<Diagnostic>) -> Index
         Some(Value::Map(entries)) => entries,
         _ => &[],
     };
-    let read = |(index, (key, node)): (usize, &(Key, Node))| {
+    let read = |(index, (key, node)): (usize, &(Key, Node))| -> Result<Stage, Vec<Diagnostic>> {
         let mut stage = stage(key, node)?;
         if let Some((_, written)) = written.get(index) {
             written.parameters(&mut stage.params);
         }
         Ok(stage)
     };
-    let read: Vec<Result<Stage, Vec<Diagnostic>>> = entries
-        .par_iter()
-        .enumerate()
-        .with_min_len(FEW)
-        .map(read)
-        .collect();
+    let read = parallel::map(entries.iter().enumerate().collect(), WORTH_SHARING, read);
     let mut stages = IndexMap::with_capacity(entries.len());
     for ((key, _), stage) in entries.iter().zip(read) {
         match stage {
