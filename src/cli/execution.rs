@@ -3,17 +3,20 @@
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
 use serde_json::Value;
 
+use super::remote;
 use super::session::Session;
 use super::store::keep_to_quota;
 use super::{DONE, FAILED, Fail, INTERRUPTED};
 use crate::event::{Event, Level, RunStatus};
 use crate::exec::{self, Durations, Feeder, Machine, Options, Placement, Summary};
 use crate::plan::Plan;
+use crate::progress::text::counted;
 use crate::progress::{self, Format, JsonLines, Progress};
 use crate::record::{History, Recorder, RunInfo, git_commit};
 use crate::spec::Project;
@@ -78,6 +81,9 @@ impl ExecutionArguments {
     }
 }
 
+/// How long to wait for the remote store before saying so.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// A run in progress: who is told of it, and what can stop it.
 pub(super) struct Execution {
     options: Options,
@@ -131,8 +137,54 @@ impl Execution {
         self.progress.event(event);
     }
 
+    /// Tells what there is to say about the remote store.
+    fn tell_about_remote(&mut self) {
+        for (level, message) in remote::notices(&self.store) {
+            self.tell(&Event::Notice { level, message });
+        }
+    }
+
+    /// Waits for what is on its way to the remote store.
+    fn finish_sending(&mut self) {
+        if self.store.remote_url().is_none() {
+            return;
+        }
+        let begun = Instant::now();
+        let mut told = false;
+        let unsent = loop {
+            let (stop, waiting) = (Arc::clone(&self.stop), Instant::now());
+            let stopped = || stop.load(Ordering::Relaxed);
+            let unsent = self
+                .store
+                .finish_sending(&|| stopped() || waiting.elapsed() >= PATIENCE);
+            let left = self.store.results_on_their_way();
+            if left == 0 || stopped() {
+                break unsent;
+            }
+            if !told && begun.elapsed() >= PATIENCE {
+                told = true;
+                let message = format!(
+                    "{} on the way to the remote; Ctrl-C leaves them to `erlen push`",
+                    counted(left, "result")
+                );
+                let level = Level::Info;
+                self.tell(&Event::Notice { level, message });
+            }
+        };
+        self.tell_about_remote();
+        if unsent > 0 {
+            let message = format!(
+                "{} did not get to the remote; `erlen push` sends what is missing there",
+                counted(unsent, "result")
+            );
+            let level = Level::Warning;
+            self.tell(&Event::Notice { level, message });
+        }
+    }
+
     /// Brings every stage of `plan` up to date, or what `feeder` asks for.
     pub fn carry_out(&mut self, plan: &mut Plan, store: &Store, feeder: Option<&mut dyn Feeder>) -> Summary {
+        self.tell_about_remote();
         let Self {
             options,
             stop,
@@ -151,7 +203,8 @@ impl Execution {
     }
 
     /// Ends the run: nothing is told after this. Gives the exit code.
-    pub fn finish(self, summary: &Summary) -> u8 {
+    pub fn finish(mut self, summary: &Summary) -> u8 {
+        self.finish_sending();
         let Self {
             mut recorder,
             mut progress,

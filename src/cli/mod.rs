@@ -20,6 +20,7 @@ mod graph;
 mod past;
 mod plan;
 mod plot;
+mod remote;
 mod replay;
 mod report;
 mod results;
@@ -89,6 +90,10 @@ enum Command {
     Check(check::Arguments),
     /// Look after the store of results
     Store(store::Arguments),
+    /// Send results to the remote store
+    Push(remote::Arguments),
+    /// Bring results here from the remote store
+    Pull(remote::Arguments),
     /// Print the JSON Schema of pipeline files, for editors, or of the event stream
     Schema(schema::Arguments),
     /// Run one job in this process
@@ -122,6 +127,8 @@ pub fn main() -> u8 {
         Command::Graph(arguments) => graph::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Store(arguments) => store::run(&arguments),
+        Command::Push(arguments) => remote::push(&arguments),
+        Command::Pull(arguments) => remote::pull(&arguments),
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Worker(arguments) => worker::run(&arguments),
     };

@@ -30,6 +30,11 @@ impl StoreArguments {
         Ok(Project::find(&here.join("any"), store)?)
     }
 
+    /// The store's place, where it is given.
+    pub fn folder(&self) -> Option<PathBuf> {
+        self.store.clone()
+    }
+
     /// The project's history; empty where nothing ran.
     pub fn history(&self) -> Result<History, Fail> {
         Ok(History::open(&self.project()?.store.join("erlen.db"))?)

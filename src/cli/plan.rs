@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::session::{PipelineArguments, Session};
-use super::{DONE, Fail};
+use super::{DONE, Fail, remote};
 use crate::plan::{Decision, Node, Plan};
 
 #[derive(Debug, Args)]
@@ -21,6 +21,7 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> Result<u8, Fail> {
     let session = Session::open(&arguments.pipeline)?;
     let plan = session.plan(&arguments.pipeline)?;
+    remote::tell_notices(&session.store);
     if arguments.json {
         anstream::println!("{:#}", to_json(&plan));
     } else {

@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::execution::{Execution, ExecutionArguments, LogFormat};
 use super::session::{PipelineArguments, Session};
-use super::{DONE, Fail, plan, tables};
+use super::{DONE, Fail, plan, remote, tables};
 use crate::event::{Event, Level, RunStatus};
 use crate::plan::Plan;
 
@@ -26,6 +26,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8, Fail> {
     let session = Session::open(&arguments.pipeline)?;
     let mut plan = session.plan(&arguments.pipeline)?;
     if arguments.dry_run {
+        remote::tell_notices(&session.store);
         anstream::print!("{}", plan::to_text(&plan));
         return Ok(DONE);
     }

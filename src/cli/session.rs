@@ -7,8 +7,8 @@ use clap::Args;
 use super::Fail;
 use crate::plan::{Earlier, EarlierResults, Plan, Request, Selection};
 use crate::record::History;
-use crate::spec::{Override, Pipeline, Project};
-use crate::store::Store;
+use crate::spec::{Override, Pipeline, Project, Remote};
+use crate::store::{RemoteOptions, Store};
 
 /// The arguments that name a pipeline and its parameters.
 #[derive(Debug, Default, Args)]
@@ -34,6 +34,17 @@ pub(super) struct PipelineArguments {
     /// Where results are kept, instead of .erlen in the project's root
     #[arg(long, env = "ERLEN_STORE", value_name = "FOLDER", hide_env_values = true)]
     pub store: Option<PathBuf>,
+}
+
+/// What the store has to know of a remote.
+pub(super) fn remote_options(remote: &Remote) -> RemoteOptions {
+    RemoteOptions {
+        url: remote.url.clone(),
+        endpoint: remote.endpoint.clone(),
+        region: remote.region.clone(),
+        read: remote.read,
+        write: remote.write,
+    }
 }
 
 impl PipelineArguments {
@@ -70,6 +81,9 @@ impl Session {
         let project = Project::find(file, store)?;
         let store = Store::open(&project.store)?;
         store.rely_on_results();
+        if let Some(remote) = &project.remote {
+            store.attach(remote_options(remote));
+        }
         Ok(Self {
             pipeline,
             project,

@@ -275,6 +275,7 @@ impl Plan {
             levels[level].push((index, key));
         }
         for level in levels {
+            self.look_ahead(&level)?;
             let settled = parallel::map(level, WORTH_SHARING, |(index, key)| {
                 (index, self.decision(index, key))
             });
@@ -283,6 +284,30 @@ impl Plan {
             }
         }
         Ok(())
+    }
+
+    /// Has the store ask its remote, if there is one, for all that can be asked for by now.
+    fn look_ahead(&self, level: &[(NodeIndex, StageKey)]) -> Result<(), PlanError> {
+        if self.store.remote_url().is_none() {
+            return Ok(());
+        }
+        let mut fingerprints = Vec::new();
+        for (index, key) in level {
+            let node = &self.graph[*index];
+            let (inputs, waits_for) = self.contents(node)?;
+            if waits_for.is_empty() && !self.is_forced(node) {
+                let key = StageKey {
+                    inputs,
+                    ..key.clone()
+                };
+                fingerprints.push(key.fingerprint());
+            }
+        }
+        Ok(self.store.look_ahead(&fingerprints)?)
+    }
+
+    fn is_forced(&self, node: &Node) -> bool {
+        node.names.iter().any(|name| self.forced.contains(name))
     }
 
     /// Finds out the content of every project file that the wanted stages read.
@@ -467,7 +492,7 @@ impl Plan {
 
     fn decide(&self, node: &Node, key: StageKey) -> Result<Settled, PlanError> {
         let run = |key, reason| Settled::from(Decision::Run(Box::new(key), Box::new(reason)));
-        if node.names.iter().any(|name| self.forced.contains(name)) {
+        if self.is_forced(node) {
             return Ok(run(key, Reason::Forced));
         }
         let mut parts = Vec::new();

@@ -49,7 +49,7 @@ pub use preprocess::{
     Cifar10, Cifar100, Cifar100Labels, Color, Column, Columns, Csv, CsvImage, Format, Idx, ImageFolder,
     OnError, Preprocess, Split, StoredAs, Task,
 };
-pub use project::Project;
+pub use project::{Project, Remote};
 pub use reference::Reference;
 pub use schema::json_schema;
 pub use sweep::{

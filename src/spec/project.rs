@@ -27,6 +27,32 @@ pub struct Project {
     pub mirrors: Vec<(String, String)>,
     /// How large the store may grow.
     pub quota: Option<ByteSize>,
+    /// Where results are shared with others.
+    pub remote: Option<Remote>,
+}
+
+/// A remote store, from the project's settings.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Remote {
+    /// `s3://BUCKET/PREFIX`, `http://...`, `https://...`, or a folder, relative to the project's root.
+    pub url: String,
+    /// The S3-compatible service, where it is not Amazon's.
+    #[serde(default)]
+    pub endpoint: Option<String>,
+    /// The bucket's region.
+    #[serde(default)]
+    pub region: Option<String>,
+    /// Whether results that are not known here are looked for there.
+    #[serde(default = "yes")]
+    pub read: bool,
+    /// Whether new results are sent there.
+    #[serde(default = "yes")]
+    pub write: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -38,6 +64,8 @@ struct Settings {
     mirrors: IndexMap<String, String>,
     #[serde(default)]
     quota: Option<ByteSize>,
+    #[serde(default)]
+    remote: Option<Remote>,
 }
 
 impl Project {
@@ -66,6 +94,7 @@ impl Project {
         mirrors.sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
         Ok(Self {
             store: root.join(place),
+            remote: settings.remote.map(|remote| remote.within(&root)),
             root,
             mirrors,
             quota: settings.quota,
@@ -96,7 +125,59 @@ fn read(path: &Path) -> Result<Settings, SpecError> {
         }
         Err(mistake) => return Err(SpecError::new(path, &source, vec![*mistake])),
     };
-    decode(&node).map_err(|mistake| SpecError::new(path, &source, vec![*mistake]))
+    let settings: Settings =
+        decode(&node).map_err(|mistake| SpecError::new(path, &source, vec![*mistake]))?;
+    match settings.remote.as_ref().and_then(Remote::mistake) {
+        Some((field, mistake)) => {
+            let span = node.span_at(&["remote", field]);
+            let mistake = Diagnostic {
+                span: Some(span),
+                ..mistake
+            };
+            Err(SpecError::new(path, &source, vec![mistake]))
+        }
+        None => Ok(settings),
+    }
+}
+
+impl Remote {
+    /// The same, with a folder's absolute path.
+    fn within(mut self, root: &Path) -> Self {
+        if let Some(folder) = self.url.strip_prefix("file://") {
+            self.url = folder.to_owned();
+        } else if !self.url.contains("://") {
+            self.url = root.join(&self.url).to_string_lossy().into_owned();
+        }
+        self
+    }
+
+    /// What cannot be right, and in which field.
+    fn mistake(&self) -> Option<(&'static str, Diagnostic)> {
+        let (scheme, rest) = self.url.split_once("://").unwrap_or(("file", &self.url));
+        let s3 = scheme == "s3";
+        if !["s3", "http", "https", "file"].contains(&scheme) {
+            let mistake = Diagnostic::new(format!("`{scheme}://` is no remote that Erlen knows"), None);
+            return Some((
+                "url",
+                mistake.help("s3://BUCKET/PREFIX, http://, https://, or a folder"),
+            ));
+        }
+        if rest.trim_matches('/').is_empty() {
+            return Some(("url", Diagnostic::new("the remote's place is missing", None)));
+        }
+        for (field, value) in [("endpoint", &self.endpoint), ("region", &self.region)] {
+            if value.is_some() && !s3 {
+                let mistake = Diagnostic::new(format!("`{field}` belongs to an s3:// remote"), None);
+                return Some((field, mistake));
+            }
+        }
+        let web = |endpoint: &String| endpoint.starts_with("http://") || endpoint.starts_with("https://");
+        if self.endpoint.as_ref().is_some_and(|endpoint| !web(endpoint)) {
+            let mistake = Diagnostic::new("an endpoint is a URL that begins with http:// or https://", None);
+            return Some(("endpoint", mistake));
+        }
+        None
+    }
 }
 
 #[cfg(test)]
@@ -123,6 +204,46 @@ mod tests {
         assert_eq!(project.mirrors[0].0, "https://a/b/");
         let elsewhere = Project::find(&root.join("p.yaml"), Some("/tmp/s".into())).unwrap();
         assert_eq!(elsewhere.store, Path::new("/tmp/s"));
+    }
+
+    #[test]
+    fn remotes_are_checked_before_they_are_asked() {
+        let folder = tempfile::tempdir().unwrap();
+        let find = |settings: &str| {
+            std::fs::write(folder.path().join("erlen.yaml"), settings).unwrap();
+            Project::find(&folder.path().join("p.yaml"), None)
+        };
+        let remote = find("remote: {url: ../shared results}\n")
+            .unwrap()
+            .remote
+            .unwrap();
+        assert!(
+            remote.url.starts_with('/') && remote.url.ends_with("shared results"),
+            "{}",
+            remote.url
+        );
+        assert!(remote.read && remote.write);
+        let remote = find("remote: {url: 's3://b/p', endpoint: 'http://127.0.0.1:9', write: false}\n");
+        assert!(!remote.unwrap().remote.unwrap().write);
+        for (settings, place, message) in [
+            ("remote: {url: 'ftp://x/y'}\n", "1:15", "`ftp://` is no remote"),
+            ("remote: {url: 's3://'}\n", "1:15", "place is missing"),
+            (
+                "remote:\n  url: /data\n  region: x\n",
+                "3:11",
+                "`region` belongs to an s3:// remote",
+            ),
+            (
+                "remote: {url: 's3://b', endpoint: 127.0.0.1}\n",
+                "1:35",
+                "an endpoint is a URL",
+            ),
+            ("remote: {}\n", "1:1", "the field `url` is missing"),
+        ] {
+            let error = find(settings).unwrap_err().to_string();
+            assert!(error.contains(&format!("erlen.yaml:{place}: ")), "{error}");
+            assert!(error.contains(message), "{error}");
+        }
     }
 
     #[test]

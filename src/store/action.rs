@@ -35,6 +35,9 @@ pub struct Action {
     /// The boot under which it was written, where it was not flushed to the disk.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) boot: Option<String>,
+    /// Whether its files may still be in a remote store alone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) remote: bool,
 }
 
 /// What a lease is given up for.
@@ -107,7 +110,8 @@ impl Store {
         };
         let unsettled = action.boot.is_some() && action.boot.as_deref() != boot();
         let trust = if unsettled { Trust::Nothing } else { Trust::Times };
-        match self.check_artifact(&action.artifact, trust) {
+        let elsewhere = action.remote && self.remote().is_some();
+        match self.check_artifact(&action.artifact, trust, elsewhere) {
             Ok(manifest) => inspect(&manifest),
             Err(StoreError::Evicted { what }) => return Ok(Lookup::Evicted { what }),
             Err(StoreError::Corrupt { what }) => return Ok(Lookup::Corrupt { what }),
@@ -120,13 +124,20 @@ impl Store {
         Ok(Lookup::Hit(Box::new(action)))
     }
 
-    /// Looks whether every file of the artifact is there and sound; gives its manifest.
-    pub(super) fn check_artifact(&self, artifact: &Digest, trust: Trust) -> Result<Manifest, StoreError> {
+    /// Looks whether every file of the artifact is there and sound; gives its manifest. A file may be missing
+    /// where it is `elsewhere`, in a remote that can be read.
+    pub(super) fn check_artifact(
+        &self,
+        artifact: &Digest,
+        trust: Trust,
+        elsewhere: bool,
+    ) -> Result<Manifest, StoreError> {
         let manifest = self.manifest(artifact)?;
         let check = |entry: &super::Entry| {
             let name = || format!("`{}` of the artifact {}", entry.path, artifact.short());
             match self.check_object(&entry.digest, Some(entry.size), trust)? {
                 State::Sound => Ok(()),
+                State::Missing if elsewhere && self.remote_is_readable() => Ok(()),
                 State::Missing => Err(StoreError::Evicted {
                     what: format!("{} (object {})", name(), entry.digest.short()),
                 }),
@@ -273,6 +284,7 @@ mod tests {
             made: (&serde_json::json!({"host": "h"})).into(),
             key: (&serde_json::json!({"kind": "train", "lr": 0.1})).into(),
             boot: Some("b".to_owned()),
+            remote: true,
         }
     }
 

@@ -68,7 +68,7 @@ impl Store {
         waiting: &dyn Fn(),
     ) -> Result<Leased, StoreError> {
         self.lease_unless(fingerprint, stop, waiting, |store| {
-            match store.look_up(fingerprint)? {
+            match store.look_up_everywhere(fingerprint)? {
                 Lookup::Hit(action) => Ok(Some(*action)),
                 _ => Ok(None),
             }
@@ -265,6 +265,7 @@ impl Lease {
             made: (&commit.made).into(),
             key: (&commit.key).into(),
             boot: boot().filter(|_| !durable).map(str::to_owned),
+            remote: false,
         };
         let text = encode(&action);
         let (temporary, path) = (
@@ -280,6 +281,7 @@ impl Lease {
             path.parent().map_or(Ok(()), flush)?;
         }
         self.store.inner.in_use.note(&self.fingerprint);
+        self.store.send_behind(&self.fingerprint);
         // The result stands; what is left of the work folder is cleared by whoever asks next.
         let _ = self.store.inner.spares.keep(&self.work, &self.lock);
         // As it will be read from now on, to the last digit of every number.

@@ -52,6 +52,7 @@ impl Store {
         match part(artifact, &manifest, inside)? {
             Subtree::File(entry) => self.place(artifact, entry, target),
             Subtree::Folder(tree) => {
+                self.fetch_all(&tree.entries)?;
                 fs::create_dir(target).map_err(writing("make the folder", target))?;
                 let mut last = "";
                 let of_files = tree

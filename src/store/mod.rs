@@ -45,6 +45,11 @@
 //! file lock on `work/<fingerprint>/lock`. The lock ends with the process, so nothing ever needs
 //! to be unlocked by hand.
 //!
+//! # Remotes
+//!
+//! A store can stand before a remote one, which is asked for what is not here and gets what is new:
+//! [`Store::attach`].
+//!
 //! # Collections
 //!
 //! [`Store::collect`] removes results that nobody needs, least recently used first, while others work:
@@ -61,6 +66,7 @@ mod lease;
 mod manifest;
 mod materialise;
 mod object;
+mod remote;
 mod spare;
 mod tree;
 mod usage;
@@ -79,6 +85,7 @@ pub use json_text::JsonText;
 pub use lease::{Lease, Leased};
 pub use manifest::{Entry, Manifest, Subtree};
 pub use materialise::ChangedInput;
+pub use remote::{RemoteOptions, RemoteReport, Sent};
 pub use usage::{Amount, Usage};
 pub use verify::{Problem, Verification};
 
@@ -101,6 +108,7 @@ struct Inner {
     links: materialise::Links,
     spares: spare::Spares,
     in_use: in_use::InUse,
+    remote: OnceLock<remote::Remote>,
 }
 
 impl Store {
@@ -138,6 +146,7 @@ impl Store {
                 links: materialise::Links::default(),
                 spares: spare::Spares::default(),
                 in_use: in_use::InUse::default(),
+                remote: OnceLock::new(),
             }),
         })
     }

@@ -86,6 +86,7 @@ impl Store {
         let name = format!("{what} (object {})", digest.short());
         match self.check_object(digest, size, Trust::Times)? {
             State::Sound => Ok(()),
+            State::Missing if self.fetch(digest, size)? => Ok(()),
             State::Missing => Err(StoreError::Evicted { what: name }),
             State::Damaged(why) => Err(StoreError::Corrupt {
                 what: format!("{name} is damaged: {why}"),
@@ -97,7 +98,14 @@ impl Store {
     pub(super) fn read_object(&self, digest: &Digest, what: &str) -> Result<Vec<u8>, StoreError> {
         let path = self.object_path(digest);
         let name = || format!("{what} (object {})", digest.short());
-        let bytes = match read_small(&path) {
+        let mut read = read_small(&path);
+        if let Err(error) = &read
+            && error.kind() == io::ErrorKind::NotFound
+            && self.fetch(digest, None)?
+        {
+            read = read_small(&path);
+        }
+        let bytes = match read {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Err(StoreError::Evicted { what: name() });
@@ -310,7 +318,7 @@ pub(super) fn set_verified_time(path: &Path, digest: &Digest) -> io::Result<()> 
 }
 
 /// Makes the file what every object is: read-only and marked as verified.
-fn seal(path: &Path, digest: &Digest) -> io::Result<()> {
+pub(super) fn seal(path: &Path, digest: &Digest) -> io::Result<()> {
     fs::set_permissions(path, Permissions::from_mode(0o444))?;
     set_verified_time(path, digest)
 }

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::error::reading;
 use super::object::{State, Trust};
-use super::{Store, StoreError};
+use super::{Action, Store, StoreError};
 use crate::fingerprint::Digest;
 
 /// What [`Store::verify`] found.
@@ -65,7 +65,7 @@ impl Store {
                         what: format!("it is the action of {}", action.fingerprint.short()),
                     })
                 }
-                Ok(Some(action)) => self.check_artifact(&action.artifact, Trust::Times).map(drop),
+                Ok(Some(action)) => self.verify_artifact(&action),
                 Ok(None) => Ok(()),
                 Err(error) => Err(error),
             };
@@ -83,6 +83,14 @@ impl Store {
             actions: actions.len() as u64,
             problems,
         })
+    }
+
+    /// Whether what is here of a result is sound, and all of it is here unless a remote has it.
+    fn verify_artifact(&self, action: &Action) -> Result<(), StoreError> {
+        match self.check_artifact(&action.artifact, Trust::Times, false) {
+            Err(StoreError::Evicted { .. }) if action.remote => Ok(()),
+            other => other.map(drop),
+        }
     }
 
     /// The object's size; what is wrong with it, unless it is gone.

@@ -1,0 +1,233 @@
+//! Remote stores: what was made elsewhere, and what others may want.
+//!
+//! A remote holds what a store holds, under the same names: `objects/ab/cdef...` and
+//! `actions/ab/cdef....json`, in a folder, in a bucket of an S3-compatible service, or behind a web server
+//! that takes GET, HEAD and PUT. A result's files are sent first, then its manifest, then its action, so what
+//! has an action there is whole. On arrival everything is hashed: what is not what its name says is not
+//! taken in.
+//!
+//! # Reading through
+//!
+//! Where a look-up finds nothing, the remote is asked for the action and its manifest. They are kept here,
+//! marked as remote: the files follow when somebody wants them, so that a plan moves no datasets. A marked
+//! result whose files are not here counts as known while the remote can be read, and as evicted else.
+//!
+//! # Unreachable
+//!
+//! The first request that fails for another reason than that there is no such thing switches the remote off
+//! for the rest of the process; why is told once. Nothing else comes of it: what it could have given is made
+//! here, and what it did not get, `erlen push` sends later.
+
+mod behind;
+mod connection;
+mod receive;
+mod send;
+
+use std::collections::HashSet;
+use std::fmt::{self, Debug, Formatter};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+pub use send::Sent;
+
+use super::Store;
+use crate::fingerprint::{Digest, Fingerprint};
+use behind::Behind;
+use connection::Connection;
+
+/// Where a remote is, and what it is used for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RemoteOptions {
+    /// `s3://BUCKET/PREFIX`, `http://...`, `https://...`, or a folder's absolute path.
+    pub url: String,
+    /// The S3-compatible service, where it is not Amazon's.
+    pub endpoint: Option<String>,
+    /// The bucket's region.
+    pub region: Option<String>,
+    /// Whether results that are not known here are looked for there.
+    pub read: bool,
+    /// Whether new results are sent there.
+    pub write: bool,
+}
+
+/// What a remote has to be told about, once each.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RemoteReport {
+    /// Results that were found there.
+    pub found: usize,
+    /// Why it is not asked any more.
+    pub off: Option<String>,
+    /// What it gave that was not what it should be.
+    pub refused: Vec<String>,
+}
+
+/// A remote of a store.
+pub(super) struct Remote {
+    options: RemoteOptions,
+    connection: OnceLock<Option<Connection>>,
+    /// Whether it answered at all.
+    reachable: OnceLock<bool>,
+    off: OnceLock<String>,
+    /// What was asked for and is not there.
+    asked: Mutex<HashSet<Fingerprint>>,
+    found: AtomicUsize,
+    refused: Mutex<Vec<String>>,
+    told_off: OnceLock<()>,
+    behind: Behind,
+}
+
+/// What went wrong with a transfer.
+#[derive(Debug)]
+enum Trouble {
+    /// With the remote.
+    Remote(String),
+    /// With this store.
+    Store(super::StoreError),
+}
+
+impl From<super::StoreError> for Trouble {
+    fn from(error: super::StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl Debug for Remote {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Remote")
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Remote {
+    fn new(options: RemoteOptions) -> Self {
+        Self {
+            options,
+            connection: OnceLock::new(),
+            reachable: OnceLock::new(),
+            off: OnceLock::new(),
+            asked: Mutex::default(),
+            found: AtomicUsize::new(0),
+            refused: Mutex::default(),
+            told_off: OnceLock::new(),
+            behind: Behind::default(),
+        }
+    }
+
+    /// The connection, unless the remote is switched off.
+    fn connection(&self) -> Option<&Connection> {
+        if self.off.get().is_some() {
+            return None;
+        }
+        let connect = || match Connection::new(&self.options) {
+            Ok(connection) => Some(connection),
+            Err(problem) => {
+                self.switch_off(problem);
+                None
+            }
+        };
+        self.connection.get_or_init(connect).as_ref()
+    }
+
+    /// Asks it no more.
+    fn switch_off(&self, why: String) {
+        let _ = self.off.set(why);
+    }
+
+    /// Whether something may be found there; finds out whether it answers, once.
+    fn is_readable(&self) -> bool {
+        self.options.read
+            && *self.reachable.get_or_init(|| {
+                let Some(connection) = self.connection() else {
+                    return false;
+                };
+                match connection.wait(connection.size("format")) {
+                    Ok(_) => true,
+                    Err(problem) => {
+                        self.switch_off(problem);
+                        false
+                    }
+                }
+            })
+            && self.off.get().is_none()
+    }
+
+    /// Takes a result of a transfer: trouble with the remote switches it off and leaves `none`.
+    fn unless_off<T>(&self, result: Result<T, Trouble>, none: T) -> Result<T, super::StoreError> {
+        match result {
+            Ok(value) => Ok(value),
+            Err(Trouble::Remote(problem)) => {
+                self.switch_off(problem);
+                Ok(none)
+            }
+            Err(Trouble::Store(error)) => Err(error),
+        }
+    }
+
+    fn refuse(&self, what: String) {
+        lock(&self.refused).push(what);
+    }
+}
+
+impl Store {
+    /// From now on, results that are not known here are looked for in a remote, and new ones sent there, as
+    /// `options` say. Nothing is asked of it yet. A store has one remote at most: a second is ignored.
+    pub fn attach(&self, options: RemoteOptions) {
+        let _ = self.inner.remote.set(Remote::new(options));
+    }
+
+    /// The remote, where there is one.
+    pub(super) fn remote(&self) -> Option<&Remote> {
+        self.inner.remote.get()
+    }
+
+    /// Whether there is a remote and it can be read.
+    pub(super) fn remote_is_readable(&self) -> bool {
+        self.remote().is_some_and(Remote::is_readable)
+    }
+
+    /// The remote's place, where there is one.
+    pub fn remote_url(&self) -> Option<&str> {
+        self.remote().map(|remote| remote.options.url.as_str())
+    }
+
+    /// What has to be told about the remote since this was last asked.
+    pub fn remote_report(&self) -> RemoteReport {
+        let Some(remote) = self.remote() else {
+            return RemoteReport::default();
+        };
+        let off = remote.off.get().filter(|_| remote.told_off.set(()).is_ok());
+        RemoteReport {
+            found: remote.found.swap(0, Ordering::Relaxed),
+            off: off.cloned(),
+            refused: std::mem::take(&mut *lock(&remote.refused)),
+        }
+    }
+}
+
+/// The name of an object there.
+fn object_name(digest: &Digest) -> String {
+    let name = digest.to_string();
+    format!("objects/{}/{}", &name[..2], &name[2..])
+}
+
+/// The name of an action there.
+fn action_name(fingerprint: &Fingerprint) -> String {
+    let name = fingerprint.to_string();
+    format!("actions/{}/{}.json", &name[..2], &name[2..])
+}
+
+/// A temporary file's path beside what will take its place.
+fn temporary(folder: &std::path::Path) -> PathBuf {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    folder.join(format!(".new-{}-{number}", std::process::id()))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,259 @@
+//! What comes from a remote.
+
+use std::fs;
+use std::sync::atomic::Ordering;
+
+use futures_util::StreamExt;
+
+use super::connection::Connection;
+use super::{Remote, Trouble, action_name, lock, object_name, temporary};
+use crate::fingerprint::{Digest, Fingerprint};
+use crate::store::action::{Action, decode, encode};
+use crate::store::error::{reading, writing, writing_bytes};
+use crate::store::manifest::{Entry, Manifest};
+use crate::store::object::{State, Trust, rename_making_folders, seal};
+use crate::store::{Lookup, Store, StoreError};
+
+/// Requests at the same time.
+const AT_ONCE: usize = 32;
+
+/// Files at the same time.
+const FILES_AT_ONCE: usize = 8;
+
+impl Store {
+    /// As [`Store::look_up`]; what is not sound here is looked for in the remote.
+    ///
+    /// # Errors
+    /// As there; that the remote cannot be reached is none.
+    pub fn look_up_everywhere(&self, fingerprint: &Fingerprint) -> Result<Lookup, StoreError> {
+        let here = self.look_up(fingerprint)?;
+        if matches!(here, Lookup::Hit(_)) || self.remote().is_none() {
+            return Ok(here);
+        }
+        self.ask(&[*fingerprint])?;
+        match self.look_up(fingerprint)? {
+            Lookup::Hit(action) => Ok(Lookup::Hit(action)),
+            // Damage is found once: the first look-up has put it away.
+            _ => Ok(here),
+        }
+    }
+
+    /// Looks in the remote for those of the results that are not sound here, many at a time. What is found is
+    /// known here from then on.
+    ///
+    /// # Errors
+    /// This store cannot be read or written; that the remote cannot be reached is none.
+    pub fn look_ahead(&self, fingerprints: &[Fingerprint]) -> Result<(), StoreError> {
+        if self.remote().is_none() {
+            return Ok(());
+        }
+        let mut missing = Vec::new();
+        for fingerprint in fingerprints {
+            if !self.action_path(fingerprint).exists() {
+                missing.push(*fingerprint);
+            }
+        }
+        self.ask(&missing)
+    }
+
+    fn ask(&self, fingerprints: &[Fingerprint]) -> Result<(), StoreError> {
+        let Some(remote) = self.remote().filter(|remote| remote.is_readable()) else {
+            return Ok(());
+        };
+        let Some(connection) = remote.connection() else {
+            return Ok(());
+        };
+        let wanted: Vec<Fingerprint> = {
+            let mut asked = lock(&remote.asked);
+            fingerprints
+                .iter()
+                .copied()
+                .filter(|fingerprint| asked.insert(*fingerprint))
+                .collect()
+        };
+        let answers: Vec<(Fingerprint, Result<Option<Found>, String>)> = connection.wait(
+            futures_util::stream::iter(wanted)
+                .map(|fingerprint| async move { (fingerprint, find(remote, connection, &fingerprint).await) })
+                .buffer_unordered(AT_ONCE)
+                .collect(),
+        );
+        for (fingerprint, answer) in answers {
+            match answer {
+                Ok(Some(found)) => self.take_in(remote, &fingerprint, found)?,
+                Ok(None) => {}
+                Err(problem) => remote.switch_off(problem),
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps a result that was found in the remote, but for its files.
+    fn take_in(&self, remote: &Remote, fingerprint: &Fingerprint, found: Found) -> Result<(), StoreError> {
+        let Found { action, manifest } = found;
+        // Whoever holds the lease makes it anyway.
+        let Some(lease) = self.try_lock(fingerprint)? else {
+            return Ok(());
+        };
+        let _hold = self.hold();
+        let work = self.work_path(fingerprint);
+        self.put(&manifest, &work.join("manifest"))?;
+        let text = encode(&Action {
+            boot: None,
+            remote: true,
+            ..action
+        });
+        let (file, path) = (work.join("action"), self.action_path(fingerprint));
+        fs::write(&file, &text).map_err(writing_bytes("write", &file, text.len() as u64))?;
+        rename_making_folders(&file, &path).map_err(writing("write", &path))?;
+        let _ = self.inner.spares.keep(&work, &lease);
+        remote.found.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Brings an object here from the remote; says whether it is here then.
+    pub(in crate::store) fn fetch(&self, digest: &Digest, size: Option<u64>) -> Result<bool, StoreError> {
+        let Some(remote) = self.remote().filter(|remote| remote.is_readable()) else {
+            return Ok(false);
+        };
+        let Some(connection) = remote.connection() else {
+            return Ok(false);
+        };
+        let fetched = connection.wait(self.receive(remote, connection, digest, size));
+        remote.unless_off(fetched, false)
+    }
+
+    /// Brings those of the files here that are missing, many at a time; what cannot be had stays missing.
+    pub(in crate::store) fn fetch_all(&self, entries: &[Entry]) -> Result<(), StoreError> {
+        let Some(remote) = self.remote() else {
+            return Ok(());
+        };
+        let is_missing = |entry: &&Entry| fs::symlink_metadata(self.object_path(&entry.digest)).is_err();
+        let mut missing: Vec<&Entry> = entries.iter().filter(is_missing).collect();
+        missing.sort_unstable_by_key(|entry| entry.digest);
+        missing.dedup_by_key(|entry| entry.digest);
+        if missing.is_empty() || !remote.is_readable() {
+            return Ok(());
+        }
+        let Some(connection) = remote.connection() else {
+            return Ok(());
+        };
+        let fetched: Vec<Result<bool, Trouble>> = connection.wait(
+            futures_util::stream::iter(missing)
+                .map(|entry| self.receive(remote, connection, &entry.digest, Some(entry.size)))
+                .buffer_unordered(FILES_AT_ONCE)
+                .collect(),
+        );
+        for fetched in fetched {
+            remote.unless_off(fetched, false)?;
+        }
+        Ok(())
+    }
+
+    /// Brings all files of a known result here; says whether they are here then.
+    ///
+    /// # Errors
+    /// This store cannot be read or written.
+    pub fn complete(&self, action: &Action) -> Result<bool, StoreError> {
+        let manifest = self.manifest(&action.artifact)?;
+        self.fetch_all(&manifest.entries)?;
+        for entry in &manifest.entries {
+            if self.check_object(&entry.digest, Some(entry.size), Trust::Times)? != State::Sound {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// The results that the remote holds.
+    ///
+    /// # Errors
+    /// Why they cannot be listed, in words.
+    pub fn remote_results(&self) -> Result<Vec<Fingerprint>, String> {
+        let connection = self.remote().and_then(Remote::connection);
+        let Some(connection) = connection else {
+            return Err("there is no remote that can be asked".to_owned());
+        };
+        let names = connection.wait(connection.list("actions"))?;
+        let fingerprint = |name: &String| {
+            let digits = name
+                .strip_prefix("actions/")?
+                .strip_suffix(".json")?
+                .replace('/', "");
+            digits.parse().ok()
+        };
+        Ok(names.iter().filter_map(fingerprint).collect())
+    }
+
+    async fn receive(
+        &self,
+        remote: &Remote,
+        connection: &Connection,
+        digest: &Digest,
+        size: Option<u64>,
+    ) -> Result<bool, Trouble> {
+        let object = self.object_path(digest);
+        let folder = object.parent().unwrap_or(&object);
+        fs::create_dir_all(folder).map_err(writing("make the folder", folder))?;
+        let file = temporary(folder);
+        let received = connection.download(&object_name(digest), &file).await;
+        let taken = received.and_then(|there| {
+            if !there {
+                return Ok(false);
+            }
+            let length = fs::metadata(&file).map_err(reading("look at", &file))?.len();
+            let found = Digest::of_file(&file).map_err(reading("read", &file))?;
+            if found != *digest || size.is_some_and(|size| size != length) {
+                remote.refuse(format!(
+                    "its object {} is damaged: its content has the digest {}",
+                    digest.short(),
+                    found.short()
+                ));
+                return Ok(false);
+            }
+            seal(&file, digest).map_err(writing("seal", &file))?;
+            rename_making_folders(&file, &object).map_err(writing("write", &object))?;
+            Ok(true)
+        });
+        if !matches!(taken, Ok(true)) {
+            // It may never have been made.
+            let _ = fs::remove_file(&file);
+        }
+        taken
+    }
+}
+
+/// What a remote has of a result, verified.
+struct Found {
+    action: Action,
+    manifest: Vec<u8>,
+}
+
+async fn find(
+    remote: &Remote,
+    connection: &Connection,
+    fingerprint: &Fingerprint,
+) -> Result<Option<Found>, String> {
+    let Some(bytes) = connection.get(&action_name(fingerprint)).await? else {
+        return Ok(None);
+    };
+    let refuse = |why: String| {
+        remote.refuse(format!("its result {} is damaged: {why}", fingerprint.short()));
+        Ok(None)
+    };
+    let action = match decode(&bytes) {
+        Ok(action) if action.fingerprint == *fingerprint => action,
+        Ok(action) => return refuse(format!("it is that of {}", action.fingerprint.short())),
+        Err(why) => return refuse(why),
+    };
+    let Some(manifest) = connection.get(&object_name(&action.artifact)).await? else {
+        return refuse("its manifest is missing".to_owned());
+    };
+    if Digest::of_bytes(&manifest) != action.artifact {
+        return refuse("its manifest is another".to_owned());
+    }
+    let text = String::from_utf8_lossy(&manifest);
+    if let Err(why) = Manifest::from_text(&text) {
+        return refuse(format!("its manifest is none: {why}"));
+    }
+    Ok(Some(Found { action, manifest }))
+}

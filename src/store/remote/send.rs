@@ -1,0 +1,113 @@
+//! What goes to a remote.
+
+use std::collections::BTreeMap;
+
+use futures_util::StreamExt;
+
+use super::connection::Connection;
+use super::{Trouble, action_name, object_name};
+use crate::fingerprint::{Digest, Fingerprint};
+use crate::store::action::{Action, encode};
+use crate::store::object::{State, Trust};
+use crate::store::{Store, StoreError};
+
+/// Files at the same time.
+const FILES_AT_ONCE: usize = 8;
+
+/// What sending a result came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sent {
+    /// Whether it was there already.
+    pub known: bool,
+    /// Files that were sent.
+    pub files: u64,
+    /// Their size together.
+    pub bytes: u64,
+}
+
+impl Store {
+    /// Sends a result to the remote, unless it is there; nothing where the remote is switched off.
+    ///
+    /// # Errors
+    /// The result is not whole here.
+    pub fn send(&self, fingerprint: &Fingerprint) -> Result<Option<Sent>, StoreError> {
+        let Some(remote) = self.remote() else {
+            return Ok(None);
+        };
+        let Some(connection) = remote.connection() else {
+            return Ok(None);
+        };
+        let sent = connection.wait(self.transmit(connection, fingerprint));
+        remote.unless_off(sent.map(Some), None)
+    }
+
+    pub(super) async fn transmit(
+        &self,
+        connection: &Connection,
+        fingerprint: &Fingerprint,
+    ) -> Result<Sent, Trouble> {
+        let name = action_name(fingerprint);
+        if connection.size(&name).await.map_err(Trouble::Remote)?.is_some() {
+            return Ok(Sent {
+                known: true,
+                ..Sent::default()
+            });
+        }
+        let path = self.action_path(fingerprint);
+        let Some(action) = self.read_action(&path)? else {
+            let what = format!("the result {}", fingerprint.short());
+            return Err(StoreError::Evicted { what }.into());
+        };
+        let manifest = self.manifest(&action.artifact)?;
+        let files: BTreeMap<Digest, u64> = manifest
+            .entries
+            .iter()
+            .map(|entry| (entry.digest, entry.size))
+            .collect();
+        let uploads = files
+            .into_iter()
+            .map(|(digest, size)| self.transmit_object(connection, digest, size));
+        let mut sent = Sent::default();
+        let mut uploads = futures_util::stream::iter(uploads).buffer_unordered(FILES_AT_ONCE);
+        while let Some(bytes) = uploads.next().await {
+            if let Some(bytes) = bytes? {
+                sent.files += 1;
+                sent.bytes += bytes;
+            }
+        }
+        let text = manifest.to_text();
+        self.transmit_object(connection, action.artifact, text.len() as u64)
+            .await?;
+        let text = encode(&Action {
+            boot: None,
+            remote: false,
+            ..action
+        });
+        connection
+            .put(&name, text.into_bytes())
+            .await
+            .map_err(Trouble::Remote)?;
+        Ok(sent)
+    }
+
+    /// Sends an object that is not there; gives the bytes that were sent.
+    async fn transmit_object(
+        &self,
+        connection: &Connection,
+        digest: Digest,
+        size: u64,
+    ) -> Result<Option<u64>, Trouble> {
+        let name = object_name(&digest);
+        let there = connection.size(&name).await.map_err(Trouble::Remote)?;
+        if there == Some(size) {
+            return Ok(None);
+        }
+        // What is damaged here must not spread.
+        if self.check_object(&digest, Some(size), Trust::Times)? != State::Sound {
+            let what = format!("the object {}", digest.short());
+            return Err(StoreError::Evicted { what }.into());
+        }
+        connection.upload(&name, &self.object_path(&digest), size).await?;
+        Ok(Some(size))
+    }
+}
