@@ -6,6 +6,7 @@ mod digits;
 mod formats;
 mod history;
 mod project;
+mod remote;
 mod report;
 mod resume;
 mod schedule;

@@ -65,6 +65,9 @@ impl Project {
             .env("NO_COLOR", "1")
             .env_remove("ERLEN_STORE")
             .env_remove("RUST_BACKTRACE")
+            // Any will do for the services that tests start.
+            .env("AWS_ACCESS_KEY_ID", "erlen")
+            .env("AWS_SECRET_ACCESS_KEY", "erlen")
             .stdin(Stdio::null());
         command
     }

@@ -142,8 +142,8 @@ impl Remote {
                 let Some(connection) = self.connection() else {
                     return false;
                 };
-                match connection.wait(connection.size("format")) {
-                    Ok(_) => true,
+                match connection.wait(connection.greet()) {
+                    Ok(()) => true,
                     Err(problem) => {
                         self.switch_off(problem);
                         false
