@@ -20,7 +20,7 @@ use crate::progress::text::counted;
 use crate::progress::{self, Format, JsonLines, Progress};
 use crate::record::{History, Recorder, RunInfo, git_commit};
 use crate::spec::Project;
-use crate::stages::DeviceChoice;
+use crate::stages::{DeviceChoice, adopt_orphans};
 use crate::store::Store;
 
 /// The arguments that say how to run stages.
@@ -105,6 +105,7 @@ impl Execution {
             .check()
             .map_err(|error| Fail::Usage(error.to_string()))?;
         let stop = stop_on_signals()?;
+        adopt_orphans();
         let machine = Machine::this();
         let program = std::env::current_exe().map_err(Fail::io("finding this program"))?;
         Ok(Self {

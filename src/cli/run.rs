@@ -6,7 +6,8 @@ use super::execution::{Execution, ExecutionArguments, LogFormat};
 use super::session::{PipelineArguments, Session};
 use super::{DONE, Fail, plan, remote, tables};
 use crate::event::{Event, Level, RunStatus};
-use crate::plan::Plan;
+use crate::plan::{Decision, Plan};
+use crate::spec::Kind;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -29,6 +30,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8, Fail> {
         remote::tell_notices(&session.store);
         anstream::print!("{}", plan::to_text(&plan));
         return Ok(DONE);
+    }
+    if let Some(problem) = missing_secret(&plan) {
+        return Err(Fail::Usage(problem));
     }
     announce(&plan, arguments.execution.log_format);
 
@@ -56,6 +60,22 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8, Fail> {
         anstream::print!("{table}");
     }
     Ok(code)
+}
+
+/// What is wrong with the secrets of a stage that may run, if anything is.
+fn missing_secret(plan: &Plan) -> Option<String> {
+    let nodes = plan.order().iter().map(|&index| plan.node(index));
+    let mut may_run = nodes.filter(|node| !matches!(node.decision, Decision::Reuse(_)));
+    may_run.find_map(|node| {
+        let Kind::Command(command) = &node.stage.kind else {
+            return None;
+        };
+        let missing = command.secrets().find(|name| std::env::var_os(name).is_none())?;
+        Some(format!(
+            "the stage `{}` takes a secret from the environment variable `{missing}`, which is not set",
+            node.name()
+        ))
+    })
 }
 
 /// Says what will be done, and why.

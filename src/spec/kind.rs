@@ -157,6 +157,10 @@ impl Kind {
         };
         if let Value::Object(fields) = &mut fields {
             fields.retain(|name, _| !left_out.contains(&name.as_str()));
+            // Secrets are the only variables that are no plain values.
+            if let (Self::Command(_), Some(Value::Object(env))) = (self, fields.get_mut("env")) {
+                env.retain(|_, value| !value.is_object());
+            }
         }
         fields
     }

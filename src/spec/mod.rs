@@ -33,7 +33,7 @@ mod train;
 mod validate;
 mod values;
 
-pub use command::{Command, EnvValue, Run};
+pub use command::{Command, EnvEntry, EnvValue, Run, Secret};
 pub use diagnostic::{Diagnostic, SpecError, nearest, suggest};
 pub use download::{Download, Sha256};
 pub use evaluate::{Evaluate, Metric, SplitName};

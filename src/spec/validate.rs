@@ -16,7 +16,9 @@ use super::sweep::sweep_mistakes;
 use super::table_check::table_mistakes;
 use super::task_check::{evaluate_task_mistakes, train_task_mistakes};
 use super::train::learning_mistakes;
-use super::{Augment, Command, Kind, MetricPath, Pipeline, Reference, Stage, Train, augment_mistakes};
+use super::{
+    Augment, Command, EnvEntry, Kind, MetricPath, Pipeline, Reference, Secret, Stage, Train, augment_mistakes,
+};
 
 /// Whether `name` can name a stage, a table or a parameter: letters, digits, `_` and `-`, from a
 /// letter on.
@@ -218,6 +220,19 @@ fn command_mistakes(
                     place(&["metrics"]),
                 )
                 .help("add it to `outputs`"),
+            );
+        }
+    }
+    for (name, entry) in &command.env {
+        if let EnvEntry::Secret(Secret { secret }) = entry
+            && !is_variable(secret)
+        {
+            mistakes.push(
+                Diagnostic::new(
+                    format!("`{secret}` cannot name an environment variable"),
+                    place(&["env", name, "secret"]),
+                )
+                .help("name the variable that holds the secret, not the secret itself"),
             );
         }
     }

@@ -1,16 +1,21 @@
 //! The `command` kind: runs a program in an empty folder and collects what it declared.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
 
+use super::capture::Capture;
+use super::orphans;
 use super::process::{Ended, Process};
 use super::{Job, Outcome, Stage, StageError};
 use crate::event::{Metrics, Monitor};
-use crate::spec::{self, Kind, Run};
+use crate::spec::{self, EnvEntry, Kind, Run, Secret};
+
+/// A shorter secret would be found by chance.
+const SHORTEST_SECRET: usize = 4;
 
 /// How long a program may take to end once it is asked to.
 const GRACE: Duration = Duration::from_secs(5);
@@ -44,14 +49,12 @@ impl Stage for CommandStage {
 
 /// Runs the program to its end.
 fn execute(spec: &spec::Command, job: &Job, folder: &Path, monitor: &Monitor) -> Result<(), StageError> {
-    let log = File::options()
-        .create(true)
-        .append(true)
-        .open(&job.log)
-        .map_err(|error| StageError::failed(format!("{}: {error}", job.log.display())))?;
-    let errors = log
-        .try_clone()
-        .map_err(|error| StageError::failed(error.to_string()))?;
+    let secrets = secrets(spec)?;
+    let failed = |what: &str, error: &dyn std::fmt::Display| StageError::failed(format!("{what}: {error}"));
+    let (output, printed) = std::io::pipe().map_err(|error| failed("a pipe", &error))?;
+    let errors = printed.try_clone().map_err(|error| failed("a pipe", &error))?;
+    // The same each time: a program may print its environment.
+    let mark = job.fingerprint.to_string();
     let mut command = match &spec.run {
         Run::Script(script) => {
             let mut command = Command::new("sh");
@@ -67,13 +70,19 @@ fn execute(spec: &spec::Command, job: &Job, folder: &Path, monitor: &Monitor) ->
     command
         .current_dir(folder)
         .stdin(Stdio::null())
-        .stdout(log)
-        .stderr(errors);
+        .stdout(printed)
+        .stderr(errors)
+        .env(orphans::MARK, &mark);
     if let Some(gpus) = &job.visible_gpus {
         command.env("CUDA_VISIBLE_DEVICES", gpus);
     }
-    for (name, value) in &spec.env {
-        command.env(name, value.to_string());
+    for (name, entry) in &spec.env {
+        if let EnvEntry::Value(value) = entry {
+            command.env(name, value.to_string());
+        }
+    }
+    for (name, value) in &secrets {
+        command.env(name, value);
     }
     for name in spec.inputs.keys() {
         command.env(name, job.input(name)?);
@@ -84,7 +93,27 @@ fn execute(spec: &spec::Command, job: &Job, folder: &Path, monitor: &Monitor) ->
     };
     let process = Process::start(&mut command)
         .map_err(|error| StageError::failed(format!("the program `{name}` cannot be started: {error}")))?;
-    match process.wait(GRACE, || monitor.stopped()) {
+    // Else this end of the pipe would stay open.
+    drop(command);
+    let hidden: Vec<Vec<u8>> = secrets
+        .iter()
+        .map(|(_, value)| value.as_bytes().to_vec())
+        .collect();
+    let mut log = Capture::new(&job.log, &hidden);
+    let ended = process.wait_and_read(GRACE, || monitor.stopped(), Some(output), &mut |bytes| {
+        log.take(bytes)
+    });
+    if let Some(error) = log.finish() {
+        monitor.warn(format!("its log ends early: {}: {error}", job.log.display()));
+    }
+    match orphans::end(&mark) {
+        0 => {}
+        1 => monitor.warn("it left a process behind, which was killed: nothing of a stage outlives it"),
+        count => monitor.warn(format!(
+            "it left {count} processes behind, which were killed: nothing of a stage outlives it"
+        )),
+    }
+    match ended {
         Ok(Ended::Stopped(_)) => Err(StageError::Interrupted),
         Ok(Ended::Exited(status)) if status.success() => Ok(()),
         Ok(Ended::Exited(status)) => Err(StageError::failed(format!("the command failed: {status}"))),
@@ -92,6 +121,29 @@ fn execute(spec: &spec::Command, job: &Job, folder: &Path, monitor: &Monitor) ->
             "cannot wait for the command: {error}"
         ))),
     }
+}
+
+/// The variables that are taken from this program's own environment, with their values.
+fn secrets(spec: &spec::Command) -> Result<Vec<(&String, String)>, StageError> {
+    let mut secrets = Vec::new();
+    for (name, entry) in &spec.env {
+        let EnvEntry::Secret(Secret { secret }) = entry else {
+            continue;
+        };
+        let value = std::env::var(secret).map_err(|_| {
+            StageError::failed(format!(
+                "its secret `{name}` is taken from the environment variable `{secret}`, which is not set"
+            ))
+        })?;
+        if value.len() < SHORTEST_SECRET {
+            return Err(StageError::failed(format!(
+                "the secret in the environment variable `{secret}` is shorter than {SHORTEST_SECRET} bytes and cannot be \
+                 hidden in what the command prints; put a plain value into `env`"
+            )));
+        }
+        secrets.push((name, value));
+    }
+    Ok(secrets)
 }
 
 /// Moves a declared output from where the command ran into the artifact.

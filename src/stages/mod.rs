@@ -5,10 +5,12 @@
 //! Out comes a filled output folder and an [`Outcome`], or a [`StageError`]. A stage does not know
 //! where it runs: on the dispatcher's thread, in a worker process, or in a test.
 
+mod capture;
 mod command;
 mod download;
 mod evaluate;
 mod export;
+mod orphans;
 mod preprocess;
 mod process;
 mod train;
@@ -17,6 +19,7 @@ pub use command::CommandStage;
 pub use download::DownloadStage;
 pub use evaluate::EvaluateStage;
 pub use export::ExportStage;
+pub use orphans::adopt as adopt_orphans;
 pub use preprocess::PreprocessStage;
 pub use process::{Ended, Process};
 pub use train::TrainStage;

@@ -1,6 +1,6 @@
 //! A child process that can be waited for and stopped, with everything that it started.
 
-use std::io;
+use std::io::{self, PipeReader, Read};
 use std::process::{Child, Command, ExitStatus};
 use std::time::{Duration, Instant};
 
@@ -47,11 +47,32 @@ impl Process {
     ///
     /// # Errors
     /// The system cannot wait for it.
-    pub fn wait(mut self, grace: Duration, stop: impl Fn() -> bool) -> io::Result<Ended> {
+    pub fn wait(self, grace: Duration, stop: impl Fn() -> bool) -> io::Result<Ended> {
+        self.wait_and_read(grace, stop, None, &mut |_| {})
+    }
+
+    /// As [`Process::wait`]; meanwhile, what comes out of the pipe `output` is handed to `take`.
+    ///
+    /// # Errors
+    /// The system cannot wait for it, or not read the pipe.
+    pub fn wait_and_read(
+        mut self,
+        grace: Duration,
+        stop: impl Fn() -> bool,
+        output: Option<PipeReader>,
+        take: &mut dyn FnMut(&[u8]),
+    ) -> io::Result<Ended> {
         let mut asked: Option<Instant> = None;
         let mut killed = false;
         let mut waiter = Waiter::new(&self.child);
+        let mut output = output;
+        if let Some(pipe) = &output {
+            rustix::io::ioctl_fionbio(pipe, true)?;
+        }
         let status = loop {
+            if output.as_mut().is_some_and(|pipe| !drain(pipe, take)) {
+                output = None;
+            }
             if let Some(status) = self.child.try_wait()? {
                 break status;
             }
@@ -66,9 +87,13 @@ impl Process {
                 }
                 _ => {}
             }
-            waiter.wait();
+            waiter.wait(output.as_ref());
         };
         self.signal(Signal::KILL);
+        // What was printed last. Whoever still holds the other end is out of reach, and not waited for.
+        if let Some(pipe) = &mut output {
+            drain(pipe, take);
+        }
         Ok(if asked.is_some() {
             Ended::Stopped(status)
         } else {
@@ -84,7 +109,23 @@ impl Process {
     }
 }
 
-/// Sleeps until a child has ended, or for a short while.
+/// Hands over what is in the pipe; whether more can come.
+fn drain(pipe: &mut PipeReader, take: &mut dyn FnMut(&[u8])) -> bool {
+    // So that a flood does not keep from looking at the clock.
+    const MOST: usize = 64;
+    let mut buffer = [0; 64 << 10];
+    for _ in 0..MOST {
+        match pipe.read(&mut buffer) {
+            Ok(0) => return false,
+            Ok(count) => take(&buffer[..count]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return error.kind() == io::ErrorKind::WouldBlock,
+        }
+    }
+    true
+}
+
+/// Sleeps until a child has ended or printed something, or for a short while.
 struct Waiter {
     #[cfg(target_os = "linux")]
     pidfd: Option<rustix::fd::OwnedFd>,
@@ -107,16 +148,20 @@ impl Waiter {
         }
     }
 
-    fn wait(&mut self) {
+    fn wait(&mut self, output: Option<&PipeReader>) {
+        #[cfg(not(target_os = "linux"))]
+        let _ = output;
         #[cfg(target_os = "linux")]
         if let Some(pidfd) = &self.pidfd {
             use rustix::event::{PollFd, PollFlags, Timespec, poll};
+            let mut ends = vec![PollFd::new(pidfd, PollFlags::IN)];
+            ends.extend(output.map(|pipe| PollFd::new(pipe, PollFlags::IN)));
             let timeout = Timespec {
                 tv_sec: 0,
                 tv_nsec: i64::from(LOOK.subsec_nanos()),
             };
             // An interrupted wait only means that the caller looks again sooner.
-            let _ = poll(&mut [PollFd::new(pidfd, PollFlags::IN)], Some(&timeout));
+            let _ = poll(&mut ends, Some(&timeout));
             return;
         }
         std::thread::sleep(self.pause);

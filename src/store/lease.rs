@@ -48,6 +48,17 @@ pub struct Lease {
     inputs: PathBuf,
     since: Instant,
     lock: File,
+    committed: bool,
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if !self.committed {
+            // Of no use to anybody, and perhaps large. The next lease clears what cannot be removed now.
+            let _ = tree::remove(&self.output);
+            let _ = tree::remove(&self.inputs);
+        }
+    }
 }
 
 /// What an action file looked like, so that a new one is told from it.
@@ -142,6 +153,7 @@ impl Store {
             work,
             since: Instant::now(),
             lock,
+            committed: false,
         };
         for folder in [&lease.output, &lease.inputs] {
             if fs::create_dir(folder).is_err() && !is_empty_folder(folder) {
@@ -246,7 +258,7 @@ impl Lease {
     /// # Errors
     /// The output holds something that cannot be kept, or the store cannot be written; then there
     /// is no result, and scratch folder and log stay.
-    pub fn commit(self, commit: Commit) -> Result<Action, StoreError> {
+    pub fn commit(mut self, commit: Commit) -> Result<Action, StoreError> {
         let _hold = self.store.hold();
         let durable = self.since.elapsed() >= FLUSH_FROM || boot().is_none();
         let manifest = self.keep_output()?;
@@ -280,6 +292,7 @@ impl Lease {
         if durable {
             path.parent().map_or(Ok(()), flush)?;
         }
+        self.committed = true;
         self.store.inner.in_use.note(&self.fingerprint);
         self.store.send_behind(&self.fingerprint);
         // The result stands; what is left of the work folder is cleared by whoever asks next.

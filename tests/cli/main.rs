@@ -11,6 +11,8 @@ mod report;
 mod resume;
 mod schedule;
 mod schema;
+mod soak;
 mod sweep;
 mod table;
 mod train;
+mod trust;

@@ -228,6 +228,3 @@ fn temporary(folder: &std::path::Path) -> PathBuf {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,0 +1,95 @@
+//! Processes that a command leaves behind.
+//!
+//! A process group is not left by those that stay in it, and is killed as a whole. A daemon leaves it. On
+//! Linux this program adopts what loses its parent, so that it stays within reach: whatever carries the mark
+//! of a stage in its environment when the stage's command has ended is killed, until nothing is left.
+
+/// The environment variable that marks a stage's processes.
+pub const MARK: &str = "ERLEN_STAGE";
+
+#[cfg(target_os = "linux")]
+mod linux {
+    use std::time::{Duration, Instant};
+
+    use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
+
+    use super::MARK;
+
+    /// How long to go on where killed processes do not end: they wait for a disk, say.
+    const PATIENCE: Duration = Duration::from_secs(5);
+
+    /// From now on, processes below this one that lose their parent become its children.
+    pub fn adopt() {
+        // Where that is refused, daemons are out of reach, as elsewhere.
+        let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
+    }
+
+    /// Kills the adopted processes that carry `mark`; how many there were.
+    pub fn end(mark: &str) -> usize {
+        let wanted = format!("{MARK}={mark}");
+        let begun = Instant::now();
+        let mut killed = 0;
+        loop {
+            let mut left = false;
+            for pid in adopted() {
+                if is_marked(pid, wanted.as_bytes()) {
+                    left = true;
+                    killed += usize::from(kill_process(pid, Signal::KILL).is_ok());
+                    // Its own children come to light once it is gone.
+                    let _ = waitpid(Some(pid), WaitOptions::empty());
+                } else {
+                    // What has ended is only a number until somebody asks for it.
+                    reap(pid);
+                }
+            }
+            if !left || begun.elapsed() > PATIENCE {
+                return killed;
+            }
+        }
+    }
+
+    /// The children of this program's first thread: it starts none itself while stages run.
+    fn adopted() -> Vec<Pid> {
+        let own = std::process::id();
+        let list = std::fs::read_to_string(format!("/proc/self/task/{own}/children"));
+        let numbers = list.unwrap_or_default();
+        let numbers = numbers
+            .split_whitespace()
+            .filter_map(|number| number.parse().ok());
+        numbers.filter_map(Pid::from_raw).collect()
+    }
+
+    fn is_marked(pid: Pid, wanted: &[u8]) -> bool {
+        std::fs::read(format!("/proc/{}/environ", pid.as_raw_nonzero()))
+            .is_ok_and(|environment| environment.split(|byte| *byte == 0).any(|entry| entry == wanted))
+    }
+
+    /// Takes note of the end of an adopted process that has ended.
+    fn reap(pid: Pid) {
+        let state = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()));
+        let ended = state.is_ok_and(|state| {
+            state
+                .rsplit(") ")
+                .next()
+                .is_some_and(|rest| rest.starts_with('Z'))
+        });
+        // One that was marked has no environment any more; any other is of nobody who would wait for it, or
+        // a child that a thread which is gone now had started, and waited for.
+        if ended {
+            let _ = waitpid(Some(pid), WaitOptions::NOHANG);
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+pub use linux::{adopt, end};
+
+/// Elsewhere, orphans go to the system's first process.
+#[cfg(not(target_os = "linux"))]
+pub fn adopt() {}
+
+/// Elsewhere, nothing can be told of what left its group.
+#[cfg(not(target_os = "linux"))]
+pub fn end(_mark: &str) -> usize {
+    0
+}
