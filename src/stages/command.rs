@@ -101,7 +101,7 @@ fn execute(spec: &spec::Command, job: &Job, folder: &Path, monitor: &Monitor) ->
         .collect();
     let mut log = Capture::new(&job.log, &hidden);
     let ended = process.wait_and_read(GRACE, || monitor.stopped(), Some(output), &mut |bytes| {
-        log.take(bytes)
+        log.take(bytes);
     });
     if let Some(error) = log.finish() {
         monitor.warn(format!("its log ends early: {}: {error}", job.log.display()));
