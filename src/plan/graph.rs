@@ -1,7 +1,6 @@
 //! The graph of stages and the decisions about them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,16 +10,14 @@ use petgraph::graph::{DiGraph, NodeIndex};
 use super::key::{RecipeInput, StageKey, recipe};
 use super::node::{Decision, Input, Node, Source};
 use super::order::{Wanted, wanted};
-use super::reason::{Earlier, EarlierResults, Reason};
+use super::reason::{Earlier, EarlierResults};
 use super::selection::Selection;
+use super::settle::WORTH_SHARING;
 use crate::event::of_trial;
 use crate::fingerprint::Digest;
 use crate::parallel;
 use crate::spec::{Kind, Pipeline, Reference, Resources, Stage, suggest};
-use crate::store::{Action, Lookup, Manifest, Store, StoreError};
-
-/// So many stages are worth several threads.
-const WORTH_SHARING: usize = 128;
+use crate::store::{Action, Store, StoreError};
 
 /// What is asked of a plan.
 #[derive(Debug, Default)]
@@ -80,15 +77,15 @@ pub enum PlanError {
 pub struct Plan {
     pipeline: String,
     project: PathBuf,
-    graph: DiGraph<Node, ()>,
+    pub(super) graph: DiGraph<Node, ()>,
     order: Vec<NodeIndex>,
     by_name: HashMap<String, NodeIndex>,
     /// What is to be made in which manner, and by which node.
     by_recipe: HashMap<(Digest, String), NodeIndex>,
     /// The absolute path and content of every project file that stages read.
     inputs: HashMap<String, (PathBuf, Digest)>,
-    store: Store,
-    forced: BTreeSet<String>,
+    pub(super) store: Store,
+    pub(super) forced: BTreeSet<String>,
     earlier: EarlierResults,
 }
 
@@ -146,16 +143,25 @@ impl Plan {
         let keys = parallel::map(wanted.iter().collect(), WORTH_SHARING, |stage| {
             StageKey::new(&stage.stage.kind, seed, BTreeMap::new())
         });
-        let first = self.graph.node_count();
-        let mut nodes: Vec<NodeIndex> = Vec::with_capacity(wanted.len());
+        let mut growth = Growth {
+            nodes: Vec::with_capacity(wanted.len()),
+            wanted,
+            first: self.graph.node_count(),
+            seed,
+            name_of,
+        };
         let mut new = Vec::new();
-        for (stage, key) in wanted.iter().zip(keys) {
-            let index = self.add(stage, seed, &key, &nodes, &wanted, first, name_of);
-            if self.graph.node_count() > first + new.len() {
+        for (number, key) in keys.into_iter().enumerate() {
+            let before = self.graph.node_count();
+            let index = self.add(&growth, number, &key);
+            if index.index() == before {
                 new.push(key);
             }
-            nodes.push(index);
+            growth.nodes.push(index);
         }
+        let Growth {
+            wanted, nodes, first, ..
+        } = growth;
         // Stages were added after all that they wait for.
         self.order
             .extend((first..self.graph.node_count()).map(NodeIndex::new));
@@ -165,31 +171,18 @@ impl Plan {
     }
 
     /// Adds a stage whose upstream stages are among `nodes`, or finds an equal one. Of equal stages
-    /// that are added together (from the node number `first` on), each name is kept.
-    #[allow(clippy::too_many_arguments, reason = "the parts of one step of a loop")]
-    fn add(
-        &mut self,
-        wanted: &Wanted<'_>,
-        seed: u64,
-        key: &StageKey,
-        nodes: &[NodeIndex],
-        all: &[Wanted<'_>],
-        first: usize,
-        name_of: &dyn Fn(&str) -> String,
-    ) -> NodeIndex {
+    /// that are added together (from the growth's first node on), each name is kept.
+    fn add(&mut self, growth: &Growth<'_>, number: usize, key: &StageKey) -> NodeIndex {
+        let wanted = &growth.wanted[number];
         let stage = wanted.stage;
-        let node_of = |name: &str| {
-            let mut upstream = wanted.upstream.iter();
-            upstream
-                .find(|place| all[**place].name == name)
-                .map(|place| nodes[*place])
-        };
         let mut inputs = Vec::with_capacity(wanted.inputs.len());
         let mut recipe_inputs = BTreeMap::new();
         for input in &wanted.inputs {
             let (source, recipe_input) = match &input.reference {
                 Reference::Stage { stage, path } => {
-                    let Some(node) = node_of(stage) else { continue };
+                    let Some(node) = growth.upstream(wanted, stage) else {
+                        continue;
+                    };
                     let recipe = self.graph[node].recipe;
                     let path = path.clone();
                     (
@@ -214,7 +207,7 @@ impl Plan {
         let mut after: Vec<Digest> = stage
             .after
             .iter()
-            .filter_map(|name| Some(self.graph[node_of(name)?].recipe))
+            .filter_map(|name| Some(self.graph[growth.upstream(wanted, name)?].recipe))
             .collect();
         after.sort_unstable();
         let recipe = recipe(key, &recipe_inputs, &after);
@@ -222,8 +215,8 @@ impl Plan {
         let manner = manner(stage);
         let same = (recipe, manner);
         if let Some(&same) = self.by_recipe.get(&same) {
-            if same.index() >= first {
-                let name = name_of(wanted.name);
+            if same.index() >= growth.first {
+                let name = (growth.name_of)(wanted.name);
                 self.graph[same].names.push(name.clone());
                 self.by_name.insert(name, same);
             }
@@ -238,76 +231,22 @@ impl Plan {
                 self.graph[*node].takes(path);
             }
         }
-        let name = name_of(wanted.name);
+        let name = (growth.name_of)(wanted.name);
         let index = self.graph.add_node(Node {
             names: vec![name.clone()],
             stage: Arc::clone(stage),
-            seed,
+            seed: growth.seed,
             recipe,
             inputs,
             decision: Decision::Pending(Vec::new()),
             parts: Vec::new(),
         });
         for &place in &wanted.upstream {
-            self.graph.update_edge(nodes[place], index, ());
+            self.graph.update_edge(growth.nodes[place], index, ());
         }
         self.by_recipe.insert(same, index);
         self.by_name.insert(name, index);
         index
-    }
-
-    /// Decides about the nodes from the number `first` on, whose keys without inputs are `keys`: those
-    /// that do not wait for each other side by side.
-    fn settle_new(&mut self, first: usize, keys: Vec<StageKey>) -> Result<(), PlanError> {
-        let mut levels: Vec<Vec<(NodeIndex, StageKey)>> = Vec::new();
-        let mut level_of = vec![0; keys.len()];
-        for (number, key) in keys.into_iter().enumerate() {
-            let index = NodeIndex::new(first + number);
-            let upstream = self.upstream(index).filter(|other| other.index() >= first);
-            let level = upstream
-                .map(|other| level_of[other.index() - first] + 1)
-                .max()
-                .unwrap_or(0);
-            level_of[number] = level;
-            if levels.len() <= level {
-                levels.push(Vec::new());
-            }
-            levels[level].push((index, key));
-        }
-        for level in levels {
-            self.look_ahead(&level)?;
-            let settled = parallel::map(level, WORTH_SHARING, |(index, key)| {
-                (index, self.decision(index, key))
-            });
-            for (index, settled) in settled {
-                self.take(index, settled?);
-            }
-        }
-        Ok(())
-    }
-
-    /// Has the store ask its remote, if there is one, for all that can be asked for by now.
-    fn look_ahead(&self, level: &[(NodeIndex, StageKey)]) -> Result<(), PlanError> {
-        if self.store.remote_url().is_none() {
-            return Ok(());
-        }
-        let mut fingerprints = Vec::new();
-        for (index, key) in level {
-            let node = &self.graph[*index];
-            let (inputs, waits_for) = self.contents(node)?;
-            if waits_for.is_empty() && !self.is_forced(node) {
-                let key = StageKey {
-                    inputs,
-                    ..key.clone()
-                };
-                fingerprints.push(key.fingerprint());
-            }
-        }
-        Ok(self.store.look_ahead(&fingerprints)?)
-    }
-
-    fn is_forced(&self, node: &Node) -> bool {
-        node.names.iter().any(|name| self.forced.contains(name))
     }
 
     /// Finds out the content of every project file that the wanted stages read.
@@ -385,33 +324,6 @@ impl Plan {
         self.by_name.get(name).map(|index| &self.graph[*index])
     }
 
-    /// The contents of a node's inputs as far as they are known, by role, and the stages that the others
-    /// wait for.
-    ///
-    /// # Errors
-    /// A reference into an artifact that leads nowhere, or a store that fails.
-    pub fn contents(&self, node: &Node) -> Result<(BTreeMap<String, Digest>, Vec<String>), PlanError> {
-        let mut contents = BTreeMap::new();
-        let mut waits_for = Vec::new();
-        for input in &node.inputs {
-            match &input.source {
-                Source::Project { digest, .. } => {
-                    contents.insert(input.role.clone(), *digest);
-                }
-                Source::Stage { node: upstream, path } => match self.graph[*upstream].decision.action() {
-                    Some(action) => {
-                        let content = self.content(node, *upstream, action, path.as_deref())?;
-                        contents.insert(input.role.clone(), content);
-                    }
-                    None => waits_for.push(self.graph[*upstream].name().to_owned()),
-                },
-            }
-        }
-        waits_for.sort();
-        waits_for.dedup();
-        Ok((contents, waits_for))
-    }
-
     /// The nodes that `index` waits for.
     pub fn upstream(&self, index: NodeIndex) -> impl Iterator<Item = NodeIndex> {
         self.graph.neighbors_directed(index, Direction::Incoming)
@@ -427,111 +339,27 @@ impl Plan {
         self.graph[index].decision = Decision::Reuse(Box::new(action));
         self.graph[index].parts.clear();
     }
-
-    /// Decides about a node as far as its inputs are known.
-    ///
-    /// # Errors
-    /// A reference into an artifact that leads nowhere, or a store that fails.
-    pub fn settle(&mut self, index: NodeIndex) -> Result<(), PlanError> {
-        let node = &self.graph[index];
-        let key = StageKey::new(&node.stage.kind, node.seed, BTreeMap::new());
-        let settled = self.decision(index, key)?;
-        self.take(index, settled);
-        Ok(())
-    }
-
-    /// What is to be done about a node whose key, but for its inputs, is `key`.
-    fn decision(&self, index: NodeIndex, mut key: StageKey) -> Result<Settled, PlanError> {
-        let node = &self.graph[index];
-        let (contents, waits_for) = self.contents(node)?;
-        if !waits_for.is_empty() {
-            return Ok(Settled::from(Decision::Pending(waits_for)));
-        }
-        key.inputs = contents;
-        self.decide(node, key)
-    }
-
-    fn take(&mut self, index: NodeIndex, settled: Settled) {
-        let node = &mut self.graph[index];
-        node.decision = settled.decision;
-        for (part, content) in node.parts.iter_mut().zip(settled.parts) {
-            part.content = content;
-        }
-    }
-
-    /// The digest of what an input refers to inside another node's artifact.
-    fn content(
-        &self,
-        node: &Node,
-        upstream: NodeIndex,
-        action: &Action,
-        path: Option<&str>,
-    ) -> Result<Digest, PlanError> {
-        let Some(path) = path else {
-            return Ok(action.artifact);
-        };
-        if let Some(content) = self.graph[upstream].part(path) {
-            return Ok(content);
-        }
-        let manifest = self.store.manifest(&action.artifact)?;
-        manifest.content_digest_at(path).ok_or_else(|| {
-            let mut holds = String::new();
-            for entry in manifest.entries.iter().take(5) {
-                let _ = write!(holds, "{}, ", entry.path);
-            }
-            if manifest.entries.len() > 5 {
-                let _ = write!(holds, "and {} more", manifest.entries.len() - 5);
-            }
-            PlanError::NoSuchPath {
-                stage: node.name().to_owned(),
-                reference: format!("{}/{path}", self.graph[upstream].name()),
-                holds: holds.trim_end_matches(", ").to_owned(),
-            }
-        })
-    }
-
-    fn decide(&self, node: &Node, key: StageKey) -> Result<Settled, PlanError> {
-        let run = |key, reason| Settled::from(Decision::Run(Box::new(key), Box::new(reason)));
-        if self.is_forced(node) {
-            return Ok(run(key, Reason::Forced));
-        }
-        let mut parts = Vec::new();
-        let mut inspect = |manifest: &Manifest| {
-            let contents = node
-                .parts
-                .iter()
-                .map(|part| manifest.content_digest_at(&part.path));
-            parts = contents.collect();
-        };
-        Ok(match self.store.look_up_with(&key.fingerprint(), &mut inspect)? {
-            Lookup::Hit(action) => Settled {
-                decision: Decision::Reuse(action),
-                parts,
-            },
-            Lookup::Evicted { what } => run(key, Reason::Evicted { what }),
-            Lookup::Corrupt { what } => run(key, Reason::Corrupt { what }),
-            Lookup::Miss => {
-                let earlier = self.earlier(node);
-                let reason = earlier.map_or(Reason::NeverRan, |earlier| Reason::since(earlier, &key));
-                run(key, reason)
-            }
-        })
-    }
 }
 
-/// A decision, and what was seen of the result on the way.
-struct Settled {
-    decision: Decision,
-    /// The contents of the node's [parts](Node::parts).
-    parts: Vec<Option<Digest>>,
+/// Stages that are added together.
+struct Growth<'a> {
+    wanted: Vec<Wanted<'a>>,
+    /// The nodes of those that are added already, in their order.
+    nodes: Vec<NodeIndex>,
+    /// The number of the first new node.
+    first: usize,
+    seed: u64,
+    name_of: &'a dyn Fn(&str) -> String,
 }
 
-impl From<Decision> for Settled {
-    fn from(decision: Decision) -> Self {
-        Self {
-            decision,
-            parts: Vec::new(),
-        }
+impl Growth<'_> {
+    /// The node of the stage `name` that `stage` waits for.
+    fn upstream(&self, stage: &Wanted<'_>, name: &str) -> Option<NodeIndex> {
+        // They stand in the order of their names.
+        let found = stage
+            .upstream
+            .binary_search_by(|place| self.wanted[*place].name.cmp(name));
+        found.ok().map(|at| self.nodes[stage.upstream[at]])
     }
 }
 

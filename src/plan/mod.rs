@@ -11,6 +11,7 @@ mod node;
 mod order;
 mod reason;
 mod selection;
+mod settle;
 
 pub use graph::{Plan, PlanError, Request};
 pub use key::StageKey;

@@ -10,7 +10,7 @@ pub(super) struct Wanted<'a> {
     pub name: &'a str,
     pub stage: &'a Arc<Stage>,
     pub inputs: Vec<spec::Input>,
-    /// The stages that it waits for, as places in the list that it stands in.
+    /// The stages that it waits for, as places in the list that it stands in, in the order of their names.
     pub upstream: Vec<usize>,
 }
 
