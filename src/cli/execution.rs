@@ -19,7 +19,7 @@ use crate::plan::Plan;
 use crate::progress::text::counted;
 use crate::progress::{self, Format, JsonLines, Progress};
 use crate::record::{History, Recorder, RunInfo, git_commit};
-use crate::spec::Project;
+use crate::spec::{Kind, Project};
 use crate::stages::{DeviceChoice, adopt_orphans};
 use crate::store::Store;
 
@@ -117,6 +117,7 @@ impl Execution {
                 device: arguments.device,
                 project: session.project.root.clone(),
                 mirrors: session.project.mirrors.clone(),
+                secrets: secrets(session),
                 durations: durations(session),
             },
             stop,
@@ -239,6 +240,19 @@ fn record_key(recorder: &mut Recorder, key: &str, event: &Event) {
     if let Event::StageReused { fingerprint, .. } | Event::StageStarted { fingerprint, .. } = event {
         recorder.key(*fingerprint, key);
     }
+}
+
+/// The environment variables that hold secrets of the session's pipeline.
+fn secrets(session: &Session) -> Vec<String> {
+    let mut names = Vec::new();
+    for stage in session.pipeline.stages.values() {
+        if let Kind::Command(command) = &stage.kind {
+            names.extend(command.secrets().map(str::to_owned));
+        }
+    }
+    names.sort();
+    names.dedup();
+    names
 }
 
 /// How long the pipeline's stages took when they last ran, as far as the history knows.

@@ -8,6 +8,7 @@ use super::{DONE, Fail, plan, remote, tables};
 use crate::event::{Event, Level, RunStatus};
 use crate::plan::{Decision, Plan};
 use crate::spec::Kind;
+use crate::stages::secret_problem;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -70,11 +71,8 @@ fn missing_secret(plan: &Plan) -> Option<String> {
         let Kind::Command(command) = &node.stage.kind else {
             return None;
         };
-        let missing = command.secrets().find(|name| std::env::var_os(name).is_none())?;
-        Some(format!(
-            "the stage `{}` takes a secret from the environment variable `{missing}`, which is not set",
-            node.name()
-        ))
+        let problem = secret_problem(command)?;
+        Some(format!("the stage `{}` cannot run: {problem}", node.name()))
     })
 }
 

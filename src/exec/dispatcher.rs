@@ -44,6 +44,8 @@ pub struct Options {
     pub project: PathBuf,
     /// URL prefixes and what stands in for them, longest first.
     pub mirrors: Vec<(String, String)>,
+    /// The environment variables that hold secrets of the pipeline.
+    pub secrets: Vec<String>,
     /// How long stages of these names took before, in seconds: what has the longest way to the end goes
     /// first. Asked for once something has to run.
     pub durations: Durations,
@@ -333,6 +335,7 @@ impl Dispatcher<'_> {
             limits: self.nodes.limits(index).cloned(),
             threads: threads(&stage.kind, needs),
             visible_gpus: grant.visible_gpus(),
+            secrets: self.options.secrets.clone(),
             device: self.options.device,
             project: self.options.project.clone(),
             mirrors: self.options.mirrors.clone(),

@@ -64,6 +64,7 @@ pub(super) struct Task {
     pub threads: usize,
     /// What it may see of the machine's graphics processors, where that is limited.
     pub visible_gpus: Option<String>,
+    pub secrets: Vec<String>,
     pub device: DeviceChoice,
     pub project: PathBuf,
     pub mirrors: Vec<(String, String)>,
@@ -214,6 +215,7 @@ impl Task {
             limits: self.limits.clone(),
             device: self.device,
             visible_gpus: self.visible_gpus.clone(),
+            secrets: self.secrets.clone(),
         })
     }
 

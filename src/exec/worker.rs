@@ -75,6 +75,9 @@ pub(super) fn run(
     if let Some(gpus) = &job.visible_gpus {
         command.env("CUDA_VISIBLE_DEVICES", gpus);
     }
+    for name in &job.secrets {
+        command.env_remove(name);
+    }
     let mut process =
         Process::start(&mut command).map_err(|error| failed("the worker cannot be started", &error))?;
     let output = process.child().stdout.take();

@@ -34,24 +34,11 @@ pub struct Capture {
 
 impl Capture {
     /// Keeps what a program prints in the file at `path`, behind what is there, without `secrets`.
-    pub fn new(path: &Path, secrets: &[Vec<u8>]) -> Self {
-        let mut parts: Vec<Vec<u8>> = Vec::new();
-        for secret in secrets {
-            parts.push(secret.clone());
-            let lines = secret.split(|byte| *byte == b'\n' || *byte == b'\r');
-            parts.extend(
-                lines
-                    .filter(|line| line.len() >= SHORTEST_LINE)
-                    .map(<[u8]>::to_vec),
-            );
-        }
-        // The longest first: one secret may be part of another.
-        parts.sort_by_key(|part| std::cmp::Reverse(part.len()));
-        parts.dedup();
+    pub fn new(path: &Path, secrets: &[&str]) -> Self {
         Self {
             path: path.to_owned(),
             file: None,
-            secrets: parts,
+            secrets: parts(secrets),
             held: Vec::new(),
             written: 0,
             tail: VecDeque::new(),
@@ -67,28 +54,9 @@ impl Capture {
         }
         let mut text = std::mem::take(&mut self.held);
         text.extend_from_slice(bytes);
-        let masked = self.mask(&text);
+        let (masked, held) = mask(&text, &self.secrets, false);
+        self.held = held.to_vec();
         self.keep(&masked);
-    }
-
-    /// The text without secrets; what may be the beginning of one at its end is held back.
-    fn mask(&mut self, text: &[u8]) -> Vec<u8> {
-        let mut masked = Vec::with_capacity(text.len());
-        let mut at = 0;
-        while at < text.len() {
-            let rest = &text[at..];
-            if let Some(secret) = self.secrets.iter().find(|secret| rest.starts_with(secret)) {
-                masked.extend_from_slice(MASK);
-                at += secret.len();
-            } else if self.secrets.iter().any(|secret| secret.starts_with(rest)) {
-                self.held = rest.to_vec();
-                break;
-            } else {
-                masked.push(text[at]);
-                at += 1;
-            }
-        }
-        masked
     }
 
     fn keep(&mut self, bytes: &[u8]) {
@@ -122,7 +90,8 @@ impl Capture {
     /// Writes what is left; gives the error that ended the log, if one did.
     pub fn finish(mut self) -> Option<io::Error> {
         let held = std::mem::take(&mut self.held);
-        self.keep(&held);
+        let (masked, _) = mask(&held, &self.secrets, true);
+        self.keep(&masked);
         if self.left_out > 0 {
             let note = format!("\n[... {} bytes are left out here ...]\n", self.left_out);
             self.write(note.as_bytes());
@@ -133,6 +102,49 @@ impl Capture {
     }
 }
 
+/// A text without secrets.
+pub fn hide(text: &str, secrets: &[&str]) -> String {
+    let (masked, _) = mask(text.as_bytes(), &parts(secrets), true);
+    String::from_utf8_lossy(&masked).into_owned()
+}
+
+/// The texts that are to be hidden, the longest first: one may be part of another.
+fn parts(secrets: &[&str]) -> Vec<Vec<u8>> {
+    let mut parts: Vec<Vec<u8>> = Vec::new();
+    for secret in secrets {
+        parts.push(secret.as_bytes().to_vec());
+        let lines = secret
+            .split(['\n', '\r'])
+            .filter(|line| line.len() >= SHORTEST_LINE);
+        parts.extend(lines.map(|line| line.as_bytes().to_vec()));
+    }
+    parts.sort_by_key(|part| std::cmp::Reverse(part.len()));
+    parts.dedup();
+    parts
+}
+
+/// The text without secrets. Unless it is the last, what may be the beginning of one at its end is not
+/// decided about, and comes beside it.
+fn mask<'a>(text: &'a [u8], secrets: &[Vec<u8>], last: bool) -> (Vec<u8>, &'a [u8]) {
+    let mut masked = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(first) = rest.first() {
+        // A shorter one that fits must wait as well: it may turn out to be the beginning of a longer one.
+        let may_go_on = |secret: &Vec<u8>| secret.len() > rest.len() && secret.starts_with(rest);
+        if !last && secrets.iter().any(may_go_on) {
+            return (masked, rest);
+        }
+        if let Some(secret) = secrets.iter().find(|secret| rest.starts_with(secret)) {
+            masked.extend_from_slice(MASK);
+            rest = &rest[secret.len()..];
+        } else {
+            masked.push(*first);
+            rest = &rest[1..];
+        }
+    }
+    (masked, rest)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -140,8 +152,7 @@ mod tests {
     fn log(secrets: &[&str], printed: &[&[u8]]) -> Vec<u8> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
-        let secrets: Vec<Vec<u8>> = secrets.iter().map(|secret| secret.as_bytes().to_vec()).collect();
-        let mut capture = Capture::new(&path, &secrets);
+        let mut capture = Capture::new(&path, secrets);
         printed.iter().for_each(|bytes| capture.take(bytes));
         assert!(capture.finish().is_none());
         std::fs::read(&path).unwrap_or_default()
@@ -162,6 +173,9 @@ mod tests {
         // What only began like one is printed in the end.
         assert_eq!(log(&["hunter2"], &[b"say hunt"]), b"say hunt");
         assert_eq!(log(&[], &[]), b"");
+        // The shorter of two, right at the end.
+        assert_eq!(log(&secrets, &[b"hunter2"]), b"***");
+        assert_eq!(hide("left: hunter22.txt", &secrets), "left: ***.txt");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The `command` kind: runs a program in an empty folder and collects what it declared.
 
+use std::env::VarError;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -7,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::capture::Capture;
+use super::capture::{Capture, hide};
 use super::orphans;
 use super::process::{Ended, Process};
 use super::{Job, Outcome, Stage, StageError};
@@ -34,10 +35,13 @@ impl Stage for CommandStage {
             .prefix("run-")
             .tempdir_in(&job.scratch)
             .map_err(|error| StageError::failed(format!("{}: {error}", job.scratch.display())))?;
-        execute(spec, job, folder.path(), monitor)?;
-        let outputs: Vec<&Path> = spec.outputs.iter().map(Path::new).collect();
-        for output in outputs {
-            collect(folder.path(), output, &job.output)?;
+        let secrets = secrets(spec)?;
+        let hidden: Vec<&str> = secrets.iter().map(|(_, value)| value.as_str()).collect();
+        execute(spec, job, folder.path(), &secrets, &hidden, monitor)?;
+        empty(&job.output)?;
+        for output in &spec.outputs {
+            let taken = collect(folder.path(), Path::new(output), &job.output);
+            taken.map_err(|message| StageError::failed(hide(&message, &hidden)))?;
         }
         let metrics = match &spec.metrics {
             Some(path) => read_metrics(&job.output.join(path), path)?,
@@ -48,8 +52,14 @@ impl Stage for CommandStage {
 }
 
 /// Runs the program to its end.
-fn execute(spec: &spec::Command, job: &Job, folder: &Path, monitor: &Monitor) -> Result<(), StageError> {
-    let secrets = secrets(spec)?;
+fn execute(
+    spec: &spec::Command,
+    job: &Job,
+    folder: &Path,
+    secrets: &[(&String, String)],
+    hidden: &[&str],
+    monitor: &Monitor,
+) -> Result<(), StageError> {
     let failed = |what: &str, error: &dyn std::fmt::Display| StageError::failed(format!("{what}: {error}"));
     let (output, printed) = std::io::pipe().map_err(|error| failed("a pipe", &error))?;
     let errors = printed.try_clone().map_err(|error| failed("a pipe", &error))?;
@@ -81,7 +91,11 @@ fn execute(spec: &spec::Command, job: &Job, folder: &Path, monitor: &Monitor) ->
             command.env(name, value.to_string());
         }
     }
-    for (name, value) in &secrets {
+    // What is a secret of others is none of its business.
+    for name in &job.secrets {
+        command.env_remove(name);
+    }
+    for (name, value) in secrets {
         command.env(name, value);
     }
     for name in spec.inputs.keys() {
@@ -95,11 +109,7 @@ fn execute(spec: &spec::Command, job: &Job, folder: &Path, monitor: &Monitor) ->
         .map_err(|error| StageError::failed(format!("the program `{name}` cannot be started: {error}")))?;
     // Else this end of the pipe would stay open.
     drop(command);
-    let hidden: Vec<Vec<u8>> = secrets
-        .iter()
-        .map(|(_, value)| value.as_bytes().to_vec())
-        .collect();
-    let mut log = Capture::new(&job.log, &hidden);
+    let mut log = Capture::new(&job.log, hidden);
     let ended = process.wait_and_read(GRACE, || monitor.stopped(), Some(output), &mut |bytes| {
         log.take(bytes);
     });
@@ -130,40 +140,66 @@ fn secrets(spec: &spec::Command) -> Result<Vec<(&String, String)>, StageError> {
         let EnvEntry::Secret(Secret { secret }) = entry else {
             continue;
         };
-        let value = std::env::var(secret).map_err(|_| {
-            StageError::failed(format!(
-                "its secret `{name}` is taken from the environment variable `{secret}`, which is not set"
-            ))
-        })?;
-        if value.len() < SHORTEST_SECRET {
-            return Err(StageError::failed(format!(
-                "the secret in the environment variable `{secret}` is shorter than {SHORTEST_SECRET} bytes and cannot be \
-                 hidden in what the command prints; put a plain value into `env`"
-            )));
-        }
-        secrets.push((name, value));
+        secrets.push((name, value_of(secret).map_err(StageError::failed)?));
     }
     Ok(secrets)
 }
 
+/// The value of a secret's variable.
+fn value_of(variable: &str) -> Result<String, String> {
+    match std::env::var(variable) {
+        Ok(value) if value.len() < SHORTEST_SECRET => Err(format!(
+            "the secret in the environment variable `{variable}` is shorter than {SHORTEST_SECRET} bytes and cannot be \
+             hidden in what the command prints; put a plain value into `env`"
+        )),
+        Ok(value) => Ok(value),
+        Err(VarError::NotPresent) => Err(format!(
+            "it takes a secret from the environment variable `{variable}`, which is not set"
+        )),
+        Err(VarError::NotUnicode(_)) => Err(format!(
+            "the secret in the environment variable `{variable}` is not UTF-8 text and cannot be hidden in what the \
+             command prints"
+        )),
+    }
+}
+
+/// What is wrong with the secrets that a command needs, if anything is.
+pub fn secret_problem(command: &spec::Command) -> Option<String> {
+    command.secrets().find_map(|variable| value_of(variable).err())
+}
+
+/// Empties the folder for outputs: only what is declared is kept, wherever a program wrote.
+fn empty(folder: &Path) -> Result<(), StageError> {
+    let clear = || -> std::io::Result<()> {
+        for item in fs::read_dir(folder)? {
+            let item = item?;
+            if item.file_type()?.is_dir() {
+                fs::remove_dir_all(item.path())?;
+            } else {
+                fs::remove_file(item.path())?;
+            }
+        }
+        Ok(())
+    };
+    clear().map_err(|error| StageError::failed(format!("{}: {error}", folder.display())))
+}
+
 /// Moves a declared output from where the command ran into the artifact.
-fn collect(folder: &Path, output: &Path, target: &Path) -> Result<(), StageError> {
+fn collect(folder: &Path, output: &Path, target: &Path) -> Result<(), String> {
     let made = folder.join(output);
     if made.symlink_metadata().is_err() {
-        return Err(StageError::failed(format!(
+        return Err(format!(
             "the command ended well without making its output `{}`; it left: {}",
             output.display(),
             listing(folder)
-        )));
+        ));
     }
     let target = target.join(output);
     let moved = target
         .parent()
         .map_or(Ok(()), fs::create_dir_all)
         .and_then(|()| fs::rename(&made, &target));
-    moved.map_err(|error| {
-        StageError::failed(format!("cannot take the output `{}`: {error}", output.display()))
-    })
+    moved.map_err(|error| format!("cannot take the output `{}`: {error}", output.display()))
 }
 
 fn listing(folder: &Path) -> String {

@@ -15,7 +15,7 @@ mod preprocess;
 mod process;
 mod train;
 
-pub use command::CommandStage;
+pub use command::{CommandStage, secret_problem};
 pub use download::DownloadStage;
 pub use evaluate::EvaluateStage;
 pub use export::ExportStage;
@@ -71,6 +71,9 @@ pub struct Job {
     /// limited.
     #[serde(default)]
     pub visible_gpus: Option<String>,
+    /// The environment variables that hold secrets of the pipeline: only those see them that ask for them.
+    #[serde(default)]
+    pub secrets: Vec<String>,
 }
 
 impl Job {

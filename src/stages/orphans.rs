@@ -33,10 +33,10 @@ mod linux {
             let mut left = false;
             for pid in adopted() {
                 if is_marked(pid, wanted.as_bytes()) {
+                    // Its own children come to light once it is gone.
                     left = true;
                     killed += usize::from(kill_process(pid, Signal::KILL).is_ok());
-                    // Its own children come to light once it is gone.
-                    let _ = waitpid(Some(pid), WaitOptions::empty());
+                    wait_a_moment(pid);
                 } else {
                     // What has ended is only a number until somebody asks for it.
                     reap(pid);
@@ -44,6 +44,16 @@ mod linux {
             }
             if !left || begun.elapsed() > PATIENCE {
                 return killed;
+            }
+        }
+    }
+
+    /// Waits for a killed process; one that may not be killed stays.
+    fn wait_a_moment(pid: Pid) {
+        for _ in 0..100 {
+            match waitpid(Some(pid), WaitOptions::NOHANG) {
+                Ok(None) => std::thread::sleep(Duration::from_millis(1)),
+                _ => return,
             }
         }
     }

@@ -71,6 +71,7 @@ mod tests {
             limits: None,
             device: crate::stages::DeviceChoice::Cpu,
             visible_gpus: None,
+            secrets: Vec::new(),
         }
     }
 

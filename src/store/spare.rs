@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use super::lease::clear_away;
+use super::object::is_named;
 use super::tree;
 
 /// What a spare folder's name begins with.
@@ -56,7 +57,9 @@ impl Spares {
         let (Some(around), Ok(lock)) = (work.parent(), lock.try_clone()) else {
             return clear_away(work);
         };
-        if count >= MOST || empty(work).is_err() {
+        // A program may have removed the file that the lock is on: nobody else would find it locked.
+        let found = is_named(&lock, &work.join("lock")).unwrap_or(false);
+        if count >= MOST || !found || empty(work).is_err() {
             return clear_away(work);
         }
         let number = self.named.fetch_add(1, Ordering::Relaxed);

@@ -343,11 +343,6 @@ fn secrets_are_kept_nowhere() {
         "p.yaml",
         text.replace("FAILFILE", &project.path("fail").display().to_string()),
     );
-    // Told before anything runs.
-    project
-        .erlen(["run", "p.yaml"])
-        .assert_code(2)
-        .assert_stderr("`MY_TOKEN`, which is not set");
     let erlen = |arguments: &[&str], value: &str| {
         Finished::from(
             project
@@ -357,8 +352,22 @@ fn secrets_are_kept_nowhere() {
                 .unwrap(),
         )
     };
+    // Told before anything runs.
+    project
+        .erlen(["run", "p.yaml"])
+        .assert_code(2)
+        .assert_stderr("`MY_TOKEN`, which is not set");
+    // Only those see it that ask for it.
+    project.write(
+        "other.yaml",
+        "stages:\n  a: {command: {run: 'printf \"%s\" \"$MY_TOKEN\" > o', outputs: [o]}}\n  \
+         b: {command: {run: 'true', env: {X: {secret: MY_TOKEN}}}}\n",
+    );
+    erlen(&["run", "other.yaml"], SECRET).assert_code(0);
+    erlen(&["get", "other.yaml", "a/o", "-o", "seen"], SECRET).assert_code(0);
+    assert_eq!(project.read("seen"), "");
     erlen(&["run", "p.yaml"], "abc")
-        .assert_code(1)
+        .assert_code(2)
         .assert_stderr("is shorter than 4 bytes");
     project.write("fail", "");
     let failed = erlen(&["run", "p.yaml", "--events", "events.jsonl"], SECRET);
@@ -465,7 +474,7 @@ fn a_command_that_changes_its_inputs_harms_nobody() {
     let vandal = stage("vandal", "chmod u+w $IN $IN/o; echo bad >> $IN/o; echo 1 > o");
     let tidy = stage(
         "tidy",
-        "chmod u+w $IN; rm -f $IN/p; echo new > $IN/q; cat $IN/o > o; echo stray > stray",
+        "chmod u+w $IN; rm -f $IN/p; echo new > $IN/q; cat $IN/o > o; echo stray > stray; echo x > ../../output/x; rm -f ../../lock",
     );
     let user = stage("user", "cat $IN/o $IN/p > o; ls $IN >> o");
     let project = Project::new().with("p.yaml", format!("{made}{vandal}{tidy}{user}"));

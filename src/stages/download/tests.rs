@@ -153,6 +153,7 @@ impl Test {
             limits: None,
             device: crate::stages::DeviceChoice::Cpu,
             visible_gpus: None,
+            secrets: Vec::new(),
         };
         download(&job, &Monitor::new(|_| {}, Arc::clone(&self.stop)), &http)
     }

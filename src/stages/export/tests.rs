@@ -73,6 +73,7 @@ impl Project {
             limits: None,
             device: crate::stages::DeviceChoice::Cpu,
             visible_gpus: None,
+            secrets: Vec::new(),
         }
     }
 
