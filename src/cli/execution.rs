@@ -201,7 +201,10 @@ impl Execution {
             recorder.event(event);
             progress.event(event);
         };
-        exec::execute(plan, feeder, store, options, stop, &mut emit)
+        let summary = exec::execute(plan, feeder, store, options, stop, &mut emit);
+        // The recorder tidies the history up when nobody else reads it.
+        plan.forget_earlier();
+        summary
     }
 
     /// Ends the run: nothing is told after this. Gives the exit code.

@@ -1,6 +1,7 @@
 //! What most commands begin with: the pipeline, its project, the store, the history.
 
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use clap::Args;
 
@@ -108,20 +109,19 @@ impl Session {
 
     /// The nearest earlier result of each stage, as far as the history knows.
     pub fn earlier(&self) -> EarlierResults {
-        let (history, pipeline) = (self.history(), self.pipeline.name.clone());
-        let names: Vec<String> = self.pipeline.stages.keys().cloned().collect();
-        EarlierResults::new(move || {
-            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let (path, pipeline) = (self.history(), self.pipeline.name.clone());
+        let history: Mutex<Option<Option<History>>> = Mutex::default();
+        EarlierResults::new(move |stage| {
             // Without history, reasons are less telling; nothing else changes.
-            let last = History::open(&history)
-                .and_then(|history| history.last_results(&pipeline, &names))
-                .unwrap_or_default();
-            last.into_iter()
-                .filter_map(|(stage, last)| {
-                    let key = serde_json::from_value(last.key).ok()?;
-                    Some((stage, Earlier { run: last.run, key }))
-                })
-                .collect()
+            let mut history = history.lock().ok()?;
+            let history = history
+                .get_or_insert_with(|| History::open(&path).ok())
+                .as_ref()?;
+            let last = history.last_result(&pipeline, stage).ok()??;
+            Some(Earlier {
+                run: last.run,
+                key: serde_json::from_value(last.key).ok()?,
+            })
         })
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -59,7 +60,7 @@ struct Explanation<'a> {
     key: StageKey,
     /// Where each input comes from.
     origins: BTreeMap<&'a str, String>,
-    earlier: Option<&'a Earlier>,
+    earlier: Option<Arc<Earlier>>,
 }
 
 impl<'a> Explanation<'a> {
@@ -91,20 +92,27 @@ impl<'a> Explanation<'a> {
 
     /// The digest of an input now, and in the earlier result.
     fn input(&self, role: &str) -> [Option<Digest>; 2] {
-        let then = self.earlier.and_then(|earlier| earlier.key.inputs.get(role));
+        let then = self
+            .earlier()
+            .as_ref()
+            .and_then(|earlier| earlier.key.inputs.get(role));
         [self.key.inputs.get(role).copied(), then.copied()]
     }
 
     /// The fields that differ from the earlier result's.
     fn changed(&self) -> BTreeMap<String, Difference> {
         let changed = self
-            .earlier
+            .earlier()
             .map(|earlier| differences(&earlier.key.fields, &self.key.fields));
         changed
             .into_iter()
             .flatten()
             .map(|difference| (difference.path.clone(), difference))
             .collect()
+    }
+
+    fn earlier(&self) -> Option<&Earlier> {
+        self.earlier.as_deref()
     }
 
     fn is_pending(&self) -> bool {
@@ -129,7 +137,7 @@ impl<'a> Explanation<'a> {
             "stage": stage,
             "fingerprint": self.node.decision.fingerprint(),
             "key": self.key,
-            "earlier": self.earlier.map(|earlier| json!({"run": earlier.run, "key": earlier.key})),
+            "earlier": self.earlier().map(|earlier| json!({"run": earlier.run, "key": earlier.key})),
             "changed_fields": self.changed().into_values().collect::<Vec<_>>(),
         });
         if let (Value::Object(object), Value::Object(decision)) = (&mut object, decision) {
@@ -174,7 +182,7 @@ impl<'a> Explanation<'a> {
                 let _ = writeln!(out, "  {dim}fingerprint not known before its inputs are{dim:#}");
             }
         }
-        match self.earlier {
+        match self.earlier() {
             Some(earlier) => {
                 let _ = writeln!(out, "\nkey, beside that of run {}", earlier.run);
             }
@@ -195,7 +203,7 @@ impl<'a> Explanation<'a> {
     /// The key's lines: a mark where something changed, the name, the value now, and what it was.
     fn rows(&self) -> Vec<(char, String, String, Option<String>)> {
         let mut rows = Vec::new();
-        if let Some(earlier) = self.earlier {
+        if let Some(earlier) = self.earlier() {
             let kind = |key: &StageKey| format!("{} version {}", key.kind, key.version);
             let (now, then) = (kind(&self.key), kind(&earlier.key));
             if now != then {
@@ -221,10 +229,10 @@ impl<'a> Explanation<'a> {
             );
             rows.push(('*', path, new, Some(old)));
         }
-        let then = self.earlier.and_then(|earlier| earlier.key.seed);
+        let then = self.earlier().and_then(|earlier| earlier.key.seed);
         if self.key.seed.is_some() || then.is_some() {
             let text = |seed: Option<u64>| seed.map_or_else(|| "-".to_owned(), |seed| seed.to_string());
-            let differs = self.earlier.is_some() && then != self.key.seed;
+            let differs = self.earlier().is_some() && then != self.key.seed;
             let mark = if differs { '*' } else { ' ' };
             rows.push((
                 mark,
@@ -235,7 +243,7 @@ impl<'a> Explanation<'a> {
         }
         let mut roles: Vec<&str> = self.origins.keys().copied().collect();
         let gone = self
-            .earlier
+            .earlier()
             .into_iter()
             .flat_map(|earlier| earlier.key.inputs.keys());
         roles.extend(
@@ -245,7 +253,7 @@ impl<'a> Explanation<'a> {
         for role in roles {
             let [now, then] = self.input(role);
             let unknown = now.is_none() && self.is_pending() && self.origins.contains_key(role);
-            let differs = self.earlier.is_some() && !unknown && now != then;
+            let differs = self.earlier().is_some() && !unknown && now != then;
             let short = |digest: Option<Digest>| {
                 digest.map_or_else(|| "-".to_owned(), |digest| digest.short().to_string())
             };
@@ -270,7 +278,7 @@ impl<'a> Explanation<'a> {
                 format!("{content}{origin}"),
                 (differs || unknown)
                     .then(|| short(then))
-                    .filter(|_| self.earlier.is_some()),
+                    .filter(|_| self.earlier().is_some()),
             ));
         }
         let width = rows

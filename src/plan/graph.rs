@@ -303,10 +303,14 @@ impl Plan {
     }
 
     /// The nearest earlier result of a node's stage; for a trial's, that of the stage itself.
-    pub fn earlier(&self, node: &Node) -> Option<&Earlier> {
+    pub fn earlier(&self, node: &Node) -> Option<Arc<Earlier>> {
         let mut names = node.names.iter().map(String::as_str);
-        let earlier = self.earlier.get();
-        names.find_map(|name| earlier.get(of_trial(name).map_or(name, |(stage, ..)| stage)))
+        names.find_map(|name| self.earlier.of(of_trial(name).map_or(name, |(stage, ..)| stage)))
+    }
+
+    /// Forgets what is remembered of earlier runs, with all that it was found through.
+    pub fn forget_earlier(&mut self) {
+        self.earlier = EarlierResults::default();
     }
 
     /// The nodes, each after all that it waits for.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt::{self, Display, Formatter};
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
 use serde_json::Value;
@@ -19,37 +19,45 @@ pub struct Earlier {
     pub key: StageKey,
 }
 
-/// The nearest earlier result of each stage, found out when first asked for: where every result is
-/// known, nobody asks.
+/// The nearest earlier result of each stage, found out when it is asked for: where every result is known,
+/// nobody asks.
 pub struct EarlierResults {
-    find: Box<dyn Fn() -> HashMap<String, Earlier> + Send + Sync>,
-    found: OnceLock<HashMap<String, Earlier>>,
+    find: Box<Find>,
+    found: Mutex<HashMap<String, Option<Arc<Earlier>>>>,
 }
 
+type Find = dyn Fn(&str) -> Option<Earlier> + Send + Sync;
+
 impl EarlierResults {
-    /// What `find` will give.
-    pub fn new(find: impl Fn() -> HashMap<String, Earlier> + Send + Sync + 'static) -> Self {
+    /// What `find` gives for a stage's name.
+    pub fn new(find: impl Fn(&str) -> Option<Earlier> + Send + Sync + 'static) -> Self {
         Self {
             find: Box::new(find),
-            found: OnceLock::new(),
+            found: Mutex::default(),
         }
     }
 
-    /// The results, by stage.
-    pub fn get(&self) -> &HashMap<String, Earlier> {
-        self.found.get_or_init(&self.find)
+    /// That of a stage.
+    pub fn of(&self, stage: &str) -> Option<Arc<Earlier>> {
+        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = found.get(stage) {
+            return known.clone();
+        }
+        let earlier = (self.find)(stage).map(Arc::new);
+        found.insert(stage.to_owned(), earlier.clone());
+        earlier
     }
 }
 
 impl Default for EarlierResults {
     fn default() -> Self {
-        Self::new(HashMap::new)
+        Self::new(|_| None)
     }
 }
 
 impl fmt::Debug for EarlierResults {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("EarlierResults").field(&self.found.get()).finish()
+        f.debug_struct("EarlierResults").finish_non_exhaustive()
     }
 }
 

@@ -182,7 +182,7 @@ impl Plan {
             Lookup::Corrupt { what } => run(key, Reason::Corrupt { what }),
             Lookup::Miss => {
                 let earlier = self.earlier(node);
-                let reason = earlier.map_or(Reason::NeverRan, |earlier| Reason::since(earlier, &key));
+                let reason = earlier.map_or(Reason::NeverRan, |earlier| Reason::since(&earlier, &key));
                 run(key, reason)
             }
         })

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, Params, Row, params};
+use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -116,59 +116,33 @@ impl History {
         })
     }
 
-    /// For each of `stages` that ever had a result in `pipeline`, the latest one.
+    /// The latest result that a stage of `pipeline` had, if it ever had one.
     ///
     /// # Errors
     /// The database cannot be read.
-    pub fn last_results(
-        &self,
-        pipeline: &str,
-        stages: &[&str],
-    ) -> Result<BTreeMap<String, LastResult>, RecordError> {
-        let mut results = BTreeMap::new();
-        let mut missing: HashSet<&str> = stages.iter().copied().collect();
-        // From the latest run back, until every stage is found: most are in the first that is looked at.
-        for run in self.rows(
-            "SELECT id FROM runs WHERE pipeline = ?1 ORDER BY id DESC",
-            [pipeline],
-            |row| row.get(0),
-        )? {
-            if missing.is_empty() {
-                break;
-            }
-            self.results_in(run, &mut missing, &mut results)?;
-        }
-        Ok(results)
-    }
-
-    /// Takes those of `missing` that had a result in the run over into `results`.
-    fn results_in(
-        &self,
-        run: i64,
-        missing: &mut HashSet<&str>,
-        results: &mut BTreeMap<String, LastResult>,
-    ) -> Result<(), RecordError> {
-        let sql = "SELECT stages.stage, stages.fingerprint, keys.key
-                   FROM stages LEFT JOIN keys ON keys.fingerprint = stages.fingerprint
-                   WHERE stages.run = ?1 AND stages.artifact IS NOT NULL AND stages.fingerprint IS NOT NULL";
+    pub fn last_result(&self, pipeline: &str, stage: &str) -> Result<Option<LastResult>, RecordError> {
         let Some(connection) = &self.connection else {
-            return Ok(());
+            return Ok(None);
         };
-        let failed = |source| self.failed(source);
-        let mut query = connection.prepare_cached(sql).map_err(failed)?;
-        let mut rows = query.query([run]).map_err(failed)?;
-        while let Some(row) = rows.next().map_err(failed)? {
-            let stage: String = row.get(0).map_err(failed)?;
-            if missing.remove(stage.as_str()) {
-                let result = LastResult {
-                    run,
-                    fingerprint: self.digest(row.get(1).map_err(failed)?)?,
-                    key: self.json(row.get(2).map_err(failed)?)?,
-                };
-                results.insert(stage, result);
-            }
-        }
-        Ok(())
+        // From the latest run back: the stage is most likely in the first that is looked at.
+        let sql = "SELECT stages.run, stages.fingerprint, keys.key
+                   FROM runs CROSS JOIN stages ON stages.run = runs.id AND stages.stage = ?1
+                   LEFT JOIN keys ON keys.fingerprint = stages.fingerprint
+                   WHERE runs.pipeline = ?2
+                     AND stages.artifact IS NOT NULL AND stages.fingerprint IS NOT NULL
+                   ORDER BY runs.id DESC LIMIT 1";
+        let read = |row: &Row<'_>| Ok((row.get(0)?, row.get::<_, [u8; 32]>(1)?, row.get(2)?));
+        let found = connection
+            .prepare_cached(sql)
+            .and_then(|mut query| query.query_row(params![stage, pipeline], read).optional());
+        let Some((run, fingerprint, key)) = found.map_err(|source| self.failed(source))? else {
+            return Ok(None);
+        };
+        Ok(Some(LastResult {
+            run,
+            fingerprint: self.digest(fingerprint)?,
+            key: self.json(key)?,
+        }))
     }
 
     /// The latest runs, of `pipeline` alone where one is named, newest first, at most `limit`.

@@ -194,26 +194,18 @@ fn the_last_result_is_the_latest_of_the_same_pipeline() {
         ],
     );
 
-    let results = History::open(&db)
-        .unwrap()
-        .last_results("digits", &["model", "unknown"])
-        .unwrap();
-    assert_eq!(results.len(), 1);
-    assert_eq!(
-        (results["model"].run, results["model"].fingerprint),
-        (1, digest("key 1"))
-    );
-    assert_eq!(results["model"].key, json!({"kind": "train", "lr": 0.1}));
     let history = History::open(&db).unwrap();
+    let last = history.last_result("digits", "model").unwrap().unwrap();
+    assert_eq!((last.run, last.fingerprint), (1, digest("key 1")));
+    assert_eq!(last.key, json!({"kind": "train", "lr": 0.1}));
+    assert_eq!(history.last_result("digits", "unknown").unwrap(), None);
     assert_eq!(
         history.runs(None, 1).unwrap()[0].status,
         None,
         "a run that never said that it is over"
     );
-    assert_eq!(
-        history.last_results("other", &["model"]).unwrap()["model"].key,
-        json!(null)
-    );
+    let other = history.last_result("other", "model").unwrap().unwrap();
+    assert_eq!(other.key, json!(null));
 }
 
 #[test]
