@@ -86,6 +86,7 @@ pub fn execute(
         counts: Counts::default(),
         plan,
     };
+    store.tidy();
     dispatcher.run(&receiver, stop);
     dispatcher.finish(begun)
 }

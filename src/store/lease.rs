@@ -114,6 +114,34 @@ impl Store {
         })
     }
 
+    /// Clears away what processes left that were killed between a commit and its clean-up: work on results
+    /// that are known, which nobody may lease again. Best effort.
+    pub fn tidy(&self) {
+        for item in fs::read_dir(self.root().join("work"))
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
+            let name = item.file_name();
+            let Some(fingerprint) = name.to_str().and_then(|name| name.parse::<Fingerprint>().ok()) else {
+                continue;
+            };
+            let changed = |path: &Path| fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
+            // What began after the result was made is another try, which may be gone on with.
+            let is_done = || {
+                let (action, scratch) = (self.action_path(&fingerprint), item.path().join("scratch"));
+                changed(&action).is_some_and(|made| changed(&scratch).is_none_or(|begun| begun <= made))
+            };
+            if is_done()
+                && let Ok(Some(_lock)) = self.try_lock(&fingerprint)
+                // Whoever had the lock until now may have begun anew.
+                && is_done()
+            {
+                let _ = clear_away(&item.path());
+            }
+        }
+    }
+
     fn lease_unless(
         &self,
         fingerprint: &Fingerprint,

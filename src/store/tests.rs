@@ -417,6 +417,39 @@ fn an_abandoned_lease_keeps_scratch_and_log_only() {
 }
 
 #[test]
+fn what_a_killed_process_left_of_a_known_result_is_cleared_away() {
+    let (_folder, store) = store();
+    let work = |name: &str| store.work_path(&fingerprint(name));
+    for name in ["known", "unknown"] {
+        fs::create_dir_all(work(name).join("scratch/run-1")).unwrap();
+        fs::write(work(name).join("lock"), "").unwrap();
+    }
+    let held = fs::File::open(work("known").join("lock")).unwrap();
+    held.lock().unwrap();
+    let scratch = fs::metadata(work("known").join("scratch"))
+        .unwrap()
+        .modified()
+        .unwrap();
+    let action = store.action_path(&fingerprint("known"));
+    fs::create_dir_all(action.parent().unwrap()).unwrap();
+    let made = |time| {
+        let file = fs::File::create(&action).unwrap();
+        file.set_modified(time).unwrap();
+    };
+    made(scratch + Duration::from_secs(1));
+    store.tidy();
+    assert!(work("known").exists(), "it is held");
+    drop(held);
+    // A later try of the same, and one of what is not known, may be gone on with.
+    made(scratch - Duration::from_secs(1));
+    store.tidy();
+    assert!(work("known").exists() && work("unknown").exists());
+    made(scratch + Duration::from_secs(1));
+    store.tidy();
+    assert!(!work("known").exists() && work("unknown").exists());
+}
+
+#[test]
 fn an_output_that_cannot_be_kept_is_no_result() {
     let (_folder, store) = store();
     let lease = lease(&store, "a");
