@@ -14,7 +14,7 @@ use crate::parallel;
 use crate::store::{Action, Lookup, Manifest};
 
 /// So many stages are worth several threads.
-pub(super) const WORTH_SHARING: usize = 128;
+pub(super) const WORTH_SHARING: usize = 48;
 
 impl Plan {
     /// Decides about the nodes from the number `first` on, whose keys without inputs are `keys`: those
