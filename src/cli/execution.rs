@@ -19,8 +19,8 @@ use crate::plan::Plan;
 use crate::progress::text::counted;
 use crate::progress::{self, Format, JsonLines, Progress};
 use crate::record::{History, Recorder, RunInfo, git_commit};
-use crate::spec::{Kind, Project};
-use crate::stages::{DeviceChoice, adopt_orphans};
+use crate::spec::{Kind, Project, Stage};
+use crate::stages::{DeviceChoice, adopt_orphans, secret_problem};
 use crate::store::Store;
 
 /// The arguments that say how to run stages.
@@ -243,6 +243,18 @@ fn record_key(recorder: &mut Recorder, key: &str, event: &Event) {
     if let Event::StageReused { fingerprint, .. } | Event::StageStarted { fingerprint, .. } = event {
         recorder.key(*fingerprint, key);
     }
+}
+
+/// Looks for the secrets of stages before any of them runs.
+pub(super) fn check_secrets<'a>(stages: impl Iterator<Item = (&'a str, &'a Stage)>) -> Result<(), Fail> {
+    for (name, stage) in stages {
+        if let Kind::Command(command) = &stage.kind
+            && let Some(problem) = secret_problem(command)
+        {
+            return Err(Fail::Usage(format!("the stage `{name}` cannot run: {problem}")));
+        }
+    }
+    Ok(())
 }
 
 /// The environment variables that hold secrets of the session's pipeline.

@@ -2,13 +2,11 @@
 
 use clap::Args;
 
-use super::execution::{Execution, ExecutionArguments, LogFormat};
+use super::execution::{Execution, ExecutionArguments, LogFormat, check_secrets};
 use super::session::{PipelineArguments, Session};
 use super::{DONE, Fail, plan, remote, tables};
 use crate::event::{Event, Level, RunStatus};
 use crate::plan::{Decision, Plan};
-use crate::spec::Kind;
-use crate::stages::secret_problem;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -32,9 +30,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8, Fail> {
         anstream::print!("{}", plan::to_text(&plan));
         return Ok(DONE);
     }
-    if let Some(problem) = missing_secret(&plan) {
-        return Err(Fail::Usage(problem));
-    }
+    let nodes = plan.order().iter().map(|&index| plan.node(index));
+    let may_run = nodes.filter(|node| !matches!(node.decision, Decision::Reuse(_)));
+    check_secrets(may_run.map(|node| (node.name(), &*node.stage)))?;
     announce(&plan, arguments.execution.log_format);
 
     let mut execution = Execution::start(&session, &arguments.execution, arguments.keep_going)?;
@@ -61,19 +59,6 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8, Fail> {
         anstream::print!("{table}");
     }
     Ok(code)
-}
-
-/// What is wrong with the secrets of a stage that may run, if anything is.
-fn missing_secret(plan: &Plan) -> Option<String> {
-    let nodes = plan.order().iter().map(|&index| plan.node(index));
-    let mut may_run = nodes.filter(|node| !matches!(node.decision, Decision::Reuse(_)));
-    may_run.find_map(|node| {
-        let Kind::Command(command) = &node.stage.kind else {
-            return None;
-        };
-        let problem = secret_problem(command)?;
-        Some(format!("the stage `{}` cannot run: {problem}", node.name()))
-    })
 }
 
 /// Says what will be done, and why.

@@ -357,6 +357,12 @@ fn secrets_are_kept_nowhere() {
         .erlen(["run", "p.yaml"])
         .assert_code(2)
         .assert_stderr("`MY_TOKEN`, which is not set");
+    let swept = "params: {x: 1}\nstages:\n  a: {command: {run: ': ${x}', env: {T: {secret: MY_TOKEN}}}}\n";
+    project.write("sweep.yaml", swept);
+    project
+        .erlen(["sweep", "sweep.yaml", "--set", "x=1,2"])
+        .assert_code(2)
+        .assert_stderr("the stage `a` cannot run: it takes a secret");
     // Only those see it that ask for it.
     project.write(
         "other.yaml",

@@ -13,7 +13,7 @@ use clap::Args;
 use self::driver::Driver;
 use self::known::known;
 use self::setting::Setting;
-use super::execution::{Execution, ExecutionArguments};
+use super::execution::{Execution, ExecutionArguments, check_secrets};
 use super::results::{Effort, Gathered};
 use super::session::Session;
 use super::{DONE, FAILED, Fail, tables};
@@ -54,6 +54,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8, Fail> {
         anstream::print!("{}", describe(&setting, &session)?);
         return Ok(DONE);
     }
+    let stages = session.pipeline.stages.iter();
+    check_secrets(stages.map(|(name, stage)| (name.as_str(), &**stage)))?;
     let mut execution = Execution::start(&session, &arguments.execution, true)?;
     let swept = carry_out(&setting, &session, &mut execution, arguments.retry_failed);
     let Swept { results, summary, .. } = swept?;
