@@ -14,7 +14,7 @@ use crate::fingerprint::Fingerprint;
 use crate::plan::Decision;
 use crate::progress::text::{bytes, counted};
 use crate::spec::Override;
-use crate::store::{Lookup, RemoteReport, Store};
+use crate::store::{Amount, Lookup, RemoteReport, Store};
 
 /// What there is to say about the store's remote since this was last asked.
 pub(super) fn notices(store: &Store) -> Vec<(Level, String)> {
@@ -112,21 +112,17 @@ pub(super) fn pull(arguments: &Arguments) -> Result<u8, Fail> {
                 .push(format!("{}: it is not whole in the remote", fingerprint.short()));
             continue;
         };
-        let before = store.bytes()?;
-        if !store.complete(&action)? {
-            moved.problems.push(format!(
-                "{}: not all of its files could be had",
-                fingerprint.short()
-            ));
-            continue;
-        }
-        match store.bytes()?.saturating_sub(before) {
-            0 => moved.known += 1,
-            bytes => {
+        match store.complete(&action)? {
+            Some(Amount { count: 0, .. }) => moved.known += 1,
+            Some(Amount { count, bytes }) => {
                 moved.results += 1;
-                moved.files += action.entries;
+                moved.files += count;
                 moved.bytes += bytes;
             }
+            None => moved.problems.push(format!(
+                "{}: not all of its files could be had",
+                fingerprint.short()
+            )),
         }
     }
     arguments.finish(&store, moved, "received")

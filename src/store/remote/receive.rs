@@ -1,5 +1,6 @@
 //! What comes from a remote.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::sync::atomic::Ordering;
 
@@ -12,7 +13,7 @@ use crate::store::action::{Action, decode, encode};
 use crate::store::error::{reading, writing, writing_bytes};
 use crate::store::manifest::{Entry, Manifest};
 use crate::store::object::{State, Trust, rename_making_folders, seal};
-use crate::store::{Lookup, Store, StoreError};
+use crate::store::{Amount, Lookup, Store, StoreError};
 
 /// Requests at the same time.
 const AT_ONCE: usize = 32;
@@ -149,19 +150,30 @@ impl Store {
         Ok(())
     }
 
-    /// Brings all files of a known result here; says whether they are here then.
+    /// Brings all files of a known result here; gives what came, or nothing where not all of it could be had.
     ///
     /// # Errors
     /// This store cannot be read or written.
-    pub fn complete(&self, action: &Action) -> Result<bool, StoreError> {
+    pub fn complete(&self, action: &Action) -> Result<Option<Amount>, StoreError> {
         let manifest = self.manifest(&action.artifact)?;
+        let sizes: BTreeMap<Digest, u64> = manifest
+            .entries
+            .iter()
+            .map(|entry| (entry.digest, entry.size))
+            .collect();
+        let is_missing = |digest: &Digest| fs::symlink_metadata(self.object_path(digest)).is_err();
+        let mut came = Amount::default();
+        for (_, size) in sizes.iter().filter(|(digest, _)| is_missing(digest)) {
+            came.count += 1;
+            came.bytes += size;
+        }
         self.fetch_all(&manifest.entries)?;
-        for entry in &manifest.entries {
-            if self.check_object(&entry.digest, Some(entry.size), Trust::Times)? != State::Sound {
-                return Ok(false);
+        for (digest, size) in &sizes {
+            if self.check_object(digest, Some(*size), Trust::Times)? != State::Sound {
+                return Ok(None);
             }
         }
-        Ok(true)
+        Ok(Some(came))
     }
 
     /// The results that the remote holds.
