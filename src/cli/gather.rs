@@ -254,7 +254,7 @@ impl<'a> Files<'a> {
         let text = match self.store.read_file(&artifact, path) {
             Ok(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned()),
             Err(StoreError::NoSuchPath { .. }) => None,
-            Err(error @ (StoreError::Evicted { .. } | StoreError::Corrupt { .. })) => {
+            Err(error) if error.is_loss() => {
                 self.damaged.push(error.to_string());
                 None
             }

@@ -59,11 +59,18 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8, Fail> {
             target.display()
         )));
     }
-    // The store shares its bytes with what it lays out, so that is copied before anyone may write.
-    let shared =
-        tempfile::tempdir_in(&session.project.store).map_err(Fail::io("making a folder in the store"))?;
+    // The store shares its bytes with what it lays out, so that is copied before anyone may write. One that
+    // cannot be written is read all the same.
+    let shared = tempfile::tempdir_in(&session.project.store)
+        .or_else(|_| tempfile::tempdir())
+        .map_err(Fail::io("making a folder"))?;
     let laid_out = shared.path().join("result");
-    session.store.materialise(&action.artifact, inside, &laid_out)?;
+    if let Err(error) = session.store.materialise(&action.artifact, inside, &laid_out) {
+        if error.is_loss() {
+            session.store.forsake(action)?;
+        }
+        return Err(error.into());
+    }
     copy(&laid_out, &target).map_err(Fail::io(format!("writing `{}`", target.display())))?;
     anstream::println!("{}", target.display());
     Ok(DONE)

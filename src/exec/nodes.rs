@@ -29,6 +29,17 @@ pub(super) enum Asked {
     Done,
 }
 
+/// What became of holding a node back.
+#[derive(Debug, PartialEq)]
+pub(super) enum Held {
+    /// It waits.
+    Waits,
+    /// There is nothing to wait for.
+    Free,
+    /// This one, which it needs, ended without a result.
+    Never(NodeIndex),
+}
+
 /// The nodes' phases.
 #[derive(Debug, Default)]
 pub(super) struct Nodes {
@@ -111,6 +122,39 @@ impl Nodes {
         }
         ended.sort_unstable();
         ended
+    }
+
+    /// Takes note that a node that was done has to be brought up to date again: what waits for others waits
+    /// for it too.
+    pub fn reopen(&mut self, plan: &Plan, index: NodeIndex) {
+        *self.phase(index) = Phase::Active;
+        for next in plan.downstream(index) {
+            if let Phase::Waiting(waits) = self.phase(next) {
+                *waits += 1;
+            }
+        }
+    }
+
+    /// Has an active node wait for those that it needs and that are open again.
+    pub fn hold_back(&mut self, plan: &Plan, index: NodeIndex) -> Held {
+        let mut waits = 0;
+        for other in plan.upstream(index) {
+            match self.phase(other) {
+                Phase::Waiting(_) | Phase::Active => waits += 1,
+                Phase::Ended => return Held::Never(other),
+                Phase::Idle | Phase::Done => {}
+            }
+        }
+        if waits == 0 {
+            return Held::Free;
+        }
+        *self.phase(index) = Phase::Waiting(waits);
+        Held::Waits
+    }
+
+    /// Whether a node is done.
+    pub fn is_done(&mut self, index: NodeIndex) -> bool {
+        *self.phase(index) == Phase::Done
     }
 
     /// The nodes that were asked for and have not ended.

@@ -83,10 +83,54 @@ pub(super) struct Done {
 }
 
 /// Why there is no result.
-pub(super) struct Failure {
-    pub error: StageError,
-    /// Everything that the stage printed.
-    pub log: Option<PathBuf>,
+pub(super) enum Failure {
+    /// The stage failed, or was stopped.
+    Stage {
+        error: StageError,
+        /// Everything that the stage printed.
+        log: Option<PathBuf>,
+    },
+    /// A known result that the stage takes in is not whole any more.
+    InputLost {
+        /// What the stage calls it.
+        role: String,
+        /// What is missing or damaged.
+        error: StoreError,
+    },
+}
+
+impl From<StageError> for Failure {
+    fn from(error: StageError) -> Self {
+        Self::Stage { error, log: None }
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::from(from_store(&error))
+    }
+}
+
+impl Failure {
+    /// Of an input that cannot be laid out, or looked at again.
+    fn of_input(role: &str, error: StoreError) -> Self {
+        if error.is_loss() {
+            let role = role.to_owned();
+            return Self::InputLost { role, error };
+        }
+        Self::from(error)
+    }
+
+    /// With the stage's log, where there is one.
+    fn with_log(self, path: PathBuf) -> Self {
+        match self {
+            Self::Stage { error, .. } => Self::Stage {
+                error,
+                log: path.exists().then_some(path),
+            },
+            lost @ Self::InputLost { .. } => lost,
+        }
+    }
 }
 
 impl Task {
@@ -100,14 +144,8 @@ impl Task {
         } else {
             self.store.lease(&fingerprint, &stopped, waiting)
         };
-        match answer.map_err(|error| Failure {
-            error: from_store(&error),
-            log: None,
-        })? {
-            Leased::Stopped => Err(Failure {
-                error: StageError::Interrupted,
-                log: None,
-            }),
+        match answer? {
+            Leased::Stopped => Err(StageError::Interrupted.into()),
             Leased::Known(action) => Ok(Done {
                 action,
                 reused: true,
@@ -117,15 +155,13 @@ impl Task {
             Leased::Lease(lease) => {
                 leased();
                 let log = lease.log();
-                self.produce(lease, monitor).map_err(|error| Failure {
-                    error,
-                    log: log.exists().then_some(log),
-                })
+                self.produce(lease, monitor)
+                    .map_err(|failure| failure.with_log(log))
             }
         }
     }
 
-    fn produce(&self, lease: Lease, monitor: &Monitor) -> Result<Done, StageError> {
+    fn produce(&self, lease: Lease, monitor: &Monitor) -> Result<Done, Failure> {
         let begun = Instant::now();
         let started = jiff::Timestamp::now();
         let job = self.job(&lease)?;
@@ -134,7 +170,7 @@ impl Task {
         if let Err(error) = log
             && error.kind() != std::io::ErrorKind::NotFound
         {
-            return Err(StageError::failed(format!("{}: {error}", job.log.display())));
+            return Err(StageError::failed(format!("{}: {error}", job.log.display())).into());
         }
         if let Some(notice) = left_behind(&job) {
             monitor.info(notice);
@@ -157,7 +193,7 @@ impl Task {
                 "peak_memory": peak_memory,
             }),
         };
-        let action = lease.commit(commit).map_err(|error| from_store(&error))?;
+        let action = lease.commit(commit)?;
         Ok(Done {
             action,
             reused: false,
@@ -179,7 +215,7 @@ impl Task {
     }
 
     /// Lays out the inputs and describes the job.
-    fn job(&self, lease: &Lease) -> Result<Job, StageError> {
+    fn job(&self, lease: &Lease) -> Result<Job, Failure> {
         let mut inputs = BTreeMap::new();
         for (role, input) in &self.inputs {
             let path = match input {
@@ -188,7 +224,7 @@ impl Task {
                     let target = lease.inputs().join(input_name(role, path.as_deref()));
                     self.store
                         .materialise(artifact, path.as_deref(), &target)
-                        .map_err(|error| from_store(&error))?;
+                        .map_err(|error| Failure::of_input(role, error))?;
                     target
                 }
             };
@@ -220,19 +256,16 @@ impl Task {
     }
 
     /// A result is only worth its key if the inputs stayed what they were.
-    fn check_inputs(&self, lease: &Lease) -> Result<(), StageError> {
+    fn check_inputs(&self, lease: &Lease) -> Result<(), Failure> {
         for (role, input) in &self.inputs {
-            if let TaskInput::Project { path, digest } = input {
-                let now = self
-                    .store
-                    .input_digest(path)
-                    .map_err(|error| from_store(&error))?;
-                if now != *digest {
-                    return Err(StageError::failed(format!(
-                        "the input `{role}` ({}) changed while the stage ran; run it again",
-                        path.display()
-                    )));
-                }
+            if let TaskInput::Project { path, digest } = input
+                && self.store.input_digest(path)? != *digest
+            {
+                return Err(StageError::failed(format!(
+                    "the input `{role}` ({}) changed while the stage ran; run it again",
+                    path.display()
+                ))
+                .into());
             }
         }
         for (role, input) in &self.inputs {
@@ -243,7 +276,7 @@ impl Task {
             let changed = self
                 .store
                 .changed_inputs(artifact, path.as_deref(), &target)
-                .map_err(|error| from_store(&error))?;
+                .map_err(|error| Failure::of_input(role, error))?;
             if let Some(first) = changed.first() {
                 return Err(StageError::failed(format!(
                     "the stage changed its own input `{role}`{} ({} in all); copy what is to be changed first",
@@ -253,7 +286,8 @@ impl Task {
                         format!(", in {}", first.path)
                     },
                     changed.len()
-                )));
+                ))
+                .into());
             }
         }
         Ok(())

@@ -65,6 +65,18 @@ pub enum PlanError {
         /// The first few paths that there are.
         holds: String,
     },
+    /// A known result that a stage takes in is not whole any more.
+    #[error("the stage `{stage}` takes what `{upstream}` made: {source}")]
+    Lost {
+        /// The stage.
+        stage: String,
+        /// The stage that made it.
+        upstream: String,
+        /// Its node.
+        node: NodeIndex,
+        /// What is missing or damaged.
+        source: StoreError,
+    },
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -336,6 +348,11 @@ impl Plan {
     /// The nodes that wait for `index`.
     pub fn downstream(&self, index: NodeIndex) -> impl Iterator<Item = NodeIndex> {
         self.graph.neighbors_directed(index, Direction::Outgoing)
+    }
+
+    /// Takes back the decision about a node: it is to be [settled](Self::settle) again.
+    pub fn reconsider(&mut self, index: NodeIndex) {
+        self.graph[index].decision = Decision::Pending(Vec::new());
     }
 
     /// Takes note that a node's result is known now.

@@ -143,7 +143,17 @@ impl Plan {
         if let Some(content) = self.graph[upstream].part(path) {
             return Ok(content);
         }
-        let manifest = self.store.manifest(&action.artifact)?;
+        let manifest = self.store.manifest(&action.artifact).map_err(|source| {
+            if !source.is_loss() {
+                return PlanError::Store(source);
+            }
+            PlanError::Lost {
+                stage: node.name().to_owned(),
+                upstream: self.graph[upstream].name().to_owned(),
+                node: upstream,
+                source,
+            }
+        })?;
         manifest.content_digest_at(path).ok_or_else(|| {
             let mut holds = String::new();
             for entry in manifest.entries.iter().take(5) {

@@ -44,7 +44,8 @@ impl Stage for CommandStage {
             taken.map_err(|message| StageError::failed(hide(&message, &hidden)))?;
         }
         let metrics = match &spec.metrics {
-            Some(path) => read_metrics(&job.output.join(path), path)?,
+            Some(path) => read_metrics(&job.output.join(path), path)
+                .and_then(|metrics| without_secrets(metrics, path, &hidden))?,
             None => Metrics::new(),
         };
         Ok(Outcome { metrics })
@@ -230,6 +231,20 @@ fn read_metrics(path: &Path, name: &str) -> Result<Metrics, StageError> {
     }
     let mut metrics = Metrics::new();
     flatten("", &value, &mut metrics);
+    Ok(metrics)
+}
+
+/// The metrics, if they give no secret away: metrics are written into records.
+fn without_secrets(metrics: Metrics, file: &str, secrets: &[&str]) -> Result<Metrics, StageError> {
+    let tells = |(name, value): (&String, &f64)| {
+        let is_value = |secret: &&str| secret.parse::<f64>().is_ok_and(|number| number == *value);
+        hide(name, secrets) != *name || secrets.iter().any(is_value)
+    };
+    if metrics.iter().any(tells) {
+        return Err(StageError::failed(format!(
+            "the metrics file `{file}` holds a secret, in a metric's name or as a figure, and metrics are recorded"
+        )));
+    }
     Ok(metrics)
 }
 

@@ -92,6 +92,11 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether part of a known result is not there any more: what made it can make it again.
+    pub fn is_loss(&self) -> bool {
+        matches!(self, Self::Evicted { .. } | Self::Corrupt { .. })
+    }
+
     /// Tells full disks and unwritable places from other failures.
     fn of_write(doing: &'static str, path: &Path, needed: Option<u64>, source: io::Error) -> Self {
         let path = Box::from(path);

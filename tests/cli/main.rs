@@ -4,6 +4,7 @@
 
 mod check;
 mod command;
+mod denied;
 mod digits;
 mod formats;
 mod history;
@@ -18,3 +19,4 @@ mod sweep;
 mod table;
 mod train;
 mod trust;
+mod vanishing;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -121,7 +121,7 @@ fn what_was_made_before_is_pushed_and_reading_or_writing_can_be_left_out() {
 }
 
 /// Every file below a folder.
-fn files(folder: &std::path::Path) -> Vec<PathBuf> {
+fn files(folder: &Path) -> Vec<PathBuf> {
     let found = walkdir::WalkDir::new(folder).into_iter().filter_map(Result::ok);
     let files = found.filter(|entry| entry.file_type().is_file());
     files.map(walkdir::DirEntry::into_path).collect()
@@ -148,6 +148,21 @@ fn what_is_damaged_there_is_not_taken_in() {
             .assert_stderr("is not believed: its result");
         assert_eq!(user.artifacts(&["p.yaml"]), maker.artifacts(&["p.yaml"]));
         user.erlen(["store", "verify"]).assert_code(0);
+        // Whoever makes it anew and may write puts it right, once it is seen.
+        let url = remote.replace(", write: false", "");
+        run(&project(&url)).assert_stderr("3 ran");
+        let next = project(&url);
+        next.write("p.yaml", PIPELINE.replace("wc -c", "wc -w"));
+        run(&next);
+        next.erlen(["get", "p.yaml", "data/o", "-o", "copy"])
+            .assert_code(0);
+        assert_eq!(next.read("copy"), "hello\ntwice\n");
+        let last = project(&url);
+        let pulled = last.erlen(["pull", "p.yaml", "data"]);
+        pulled.assert_code(0).assert_stdout("received 2 results");
+        assert!(!pulled.stderr.contains("not believed"), "{}", pulled.stderr);
+        last.write("erlen.yaml", "");
+        run(&last).assert_stderr("1 ran").assert_stderr("2 reused");
     }
 }
 
@@ -162,10 +177,57 @@ fn files_that_vanished_there_are_made_again() {
     std::fs::create_dir(folder.path()).unwrap();
     user.erlen(["get", "p.yaml", "data/o", "-o", "copy"])
         .assert_code(1)
-        .assert_stderr("missing");
+        .assert_stderr("missing")
+        .assert_stderr("run again to make it anew");
+    // Which is what the next run does, and the remote has it again.
+    run(&user).assert_stderr("2 ran").assert_stderr("1 reused");
+    user.erlen(["get", "p.yaml", "data/o", "-o", "copy"])
+        .assert_code(0);
+    assert_eq!(user.read("copy"), "hello\ntwice\n");
+    let other = project(&remote);
+    other
+        .erlen(["get", "p.yaml", "data/o", "-o", "copy"])
+        .assert_code(0);
     // Without the remote, what is not here counts as evicted.
+    other.write("erlen.yaml", "");
+    run(&other).assert_stderr("2 ran").assert_stderr("1 reused");
+}
+
+/// Knows results by a remote that goes away before their files are wanted: `gate` ends it.
+fn goes_away(remote: &str, end: &str) {
+    run(&project(remote)).assert_stderr("3 ran");
+    let user = project(&remote.replace('}', ", write: false}"));
+    let gate = format!("  gate: {{command: {{run: '{end}'}}}}\n");
+    let count = PIPELINE
+        .replace("wc -c", "wc -w")
+        .replace("metrics: m.json", "metrics: m.json\n    after: [gate]");
+    user.write("p.yaml", count + &gate);
+    let finished = run(&user);
+    finished
+        .assert_stderr("`data`, which made it, comes first")
+        .assert_stderr("4 ran")
+        .assert_stderr("0 reused");
+    user.erlen(["get", "p.yaml", "data/o", "-o", "copy"])
+        .assert_code(0);
+    assert_eq!(user.read("copy"), "hello\ntwice\n");
+    user.erlen(["store", "verify"]).assert_code(0);
     user.write("erlen.yaml", "");
-    run(&user).assert_stderr("3 ran");
+    run(&user).assert_stderr("4 reused");
+}
+
+#[test]
+fn one_that_goes_away_before_its_files_are_wanted_fails_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (place, stop) = (folder.path().join("remote"), folder.path().join("stop"));
+    goes_away(
+        &format!("{{url: '{}'}}", place.display()),
+        &format!("mv {} {}", place.display(), stop.display()),
+    );
+    let server = web_server(&stop.with_file_name("end"));
+    goes_away(
+        &format!("{{url: '{server}'}}"),
+        &format!("touch {}", stop.with_file_name("end").display()),
+    );
 }
 
 #[test]
@@ -202,26 +264,30 @@ fn one_that_cannot_be_reached_is_told_once_and_fails_nothing() {
     drop(hole);
 }
 
-/// A web server that keeps what is put there, for as long as the test runs.
-fn web_server() -> String {
+/// A web server that keeps what is put there, for as long as the test runs and `end` does not exist.
+fn web_server(end: &Path) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let files: Arc<Mutex<HashMap<String, Vec<u8>>>> = Arc::default();
+    let end = end.to_owned();
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
-            let files = Arc::clone(&files);
-            std::thread::spawn(move || serve(stream, &files));
+            let (files, end) = (Arc::clone(&files), end.clone());
+            std::thread::spawn(move || serve(stream, &files, &end));
         }
     });
     format!("http://{address}/deep/")
 }
 
-fn serve(stream: TcpStream, files: &Mutex<HashMap<String, Vec<u8>>>) -> Option<()> {
+fn serve(stream: TcpStream, files: &Mutex<HashMap<String, Vec<u8>>>, end: &Path) -> Option<()> {
     let mut out = stream.try_clone().ok()?;
     let mut lines = BufReader::new(stream);
     loop {
         let mut request = String::new();
         lines.read_line(&mut request).ok().filter(|count| *count > 0)?;
+        if end.exists() {
+            return None;
+        }
         let mut words = request.split_whitespace();
         let (method, path) = (words.next()?.to_owned(), words.next()?.to_owned());
         let mut length = 0;
@@ -263,7 +329,7 @@ fn serve(stream: TcpStream, files: &Mutex<HashMap<String, Vec<u8>>>) -> Option<(
 
 #[test]
 fn a_web_server_is_shared() {
-    is_shared(&format!("{{url: '{}'}}", web_server()));
+    is_shared(&format!("{{url: '{}'}}", web_server(Path::new("/nowhere"))));
 }
 
 /// SeaweedFS with its S3 service, ended when dropped.

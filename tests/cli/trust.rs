@@ -261,10 +261,10 @@ fn a_clock_that_goes_backwards_hides_no_change() {
 }
 
 /// A small file system in memory, which can be filled.
-struct Small(tempfile::TempDir);
+pub struct Small(tempfile::TempDir);
 
 impl Small {
-    fn mount() -> Option<Self> {
+    pub fn mount() -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let mut mount = Command::new("mount");
         let mount = mount
@@ -272,6 +272,10 @@ impl Small {
             .arg(folder.path());
         let mounted = mount.output().is_ok_and(|output| output.status.success());
         mounted.then(|| Self(folder))
+    }
+
+    pub fn path(&self) -> &Path {
+        self.0.path()
     }
 }
 
@@ -302,12 +306,12 @@ fn a_full_disk_is_named_and_corrupts_nothing() {
             let mut command = project.command(arguments);
             Finished::from(
                 command
-                    .env("ERLEN_STORE", disk.0.path().join("store"))
+                    .env("ERLEN_STORE", disk.path().join("store"))
                     .output()
                     .unwrap(),
             )
         };
-        let filler = disk.0.path().join("filler");
+        let filler = disk.path().join("filler");
         let fill = vec![0u8; (512 - room) << 10];
         let _ = std::fs::write(&filler, fill);
         let finished = erlen(&["run", "p.yaml", "-j", "1"]);
@@ -404,6 +408,29 @@ fn secrets_are_kept_nowhere() {
         let bytes = std::fs::read(&file).unwrap();
         let found = bytes.windows(7).any(|window| window == b"battery");
         assert!(!found, "{}", file.display());
+    }
+    // Metrics are recorded, so none of them may be one.
+    for metrics in [r#"{"$T": 1}"#, r#"{"a": {"x $T": 1}}"#, r#"{"a": $N}"#] {
+        let run = format!("printf \"%s\" \"{}\" > m.json", metrics.replace('"', "\\\""));
+        let text = format!(
+            "stages:\n  a:\n    command:\n      run: '{run}'\n      env: {{T: {{secret: MY_TOKEN}}, N: {{secret: \
+             MY_NUMBER}}}}\n      outputs: [m.json]\n      metrics: m.json\n"
+        );
+        project.write("metrics.yaml", text);
+        let mut command = project.command(["run", "metrics.yaml"]);
+        let command = command.env("MY_TOKEN", SECRET).env("MY_NUMBER", "12345678");
+        let finished = Finished::from(command.output().unwrap());
+        finished
+            .assert_code(1)
+            .assert_stderr("the metrics file `m.json` holds a secret");
+        assert!(!finished.stderr.contains("battery"), "{}", finished.stderr);
+    }
+    for folder in ["actions", "objects"] {
+        for file in files(&project.path(&format!(".erlen/{folder}"))) {
+            let text = std::fs::read(&file).unwrap();
+            let found = text.windows(7).any(|window| window == b"battery");
+            assert!(!found, "{}", file.display());
+        }
     }
     // Another value of the secret, or another variable for it, is no other stage; a plain value is.
     erlen(&["run", "p.yaml"], "another value")

@@ -46,7 +46,8 @@ impl Store {
         connection.begin(async move {
             let Some(remote) = store.remote() else { return };
             let sent = match (remote.behind.room.acquire().await, remote.connection()) {
-                (Ok(_room), Some(connection)) => match store.transmit(connection, &fingerprint).await {
+                (Ok(_room), Some(connection)) => match store.transmit(remote, connection, &fingerprint).await
+                {
                     Ok(_) => true,
                     Err(Trouble::Remote(problem)) => {
                         remote.switch_off(problem);

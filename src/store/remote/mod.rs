@@ -16,7 +16,8 @@
 //!
 //! The first request that fails for another reason than that there is no such thing switches the remote off
 //! for the rest of the process; why is told once. Nothing else comes of it: what it could have given is made
-//! here, and what it did not get, `erlen push` sends later.
+//! here, and what it did not get, `erlen push` sends later. A file that a remote promised and cannot give is
+//! made again in the same way, and takes the damaged one's place there.
 
 mod behind;
 mod connection;
@@ -71,6 +72,9 @@ pub(super) struct Remote {
     off: OnceLock<String>,
     /// What was asked for and is not there.
     asked: Mutex<HashSet<Fingerprint>>,
+    /// The names of what should be there and is not, or is not what it should be: whoever makes it anew sends
+    /// it again.
+    unsound: Mutex<HashSet<String>>,
     found: AtomicUsize,
     refused: Mutex<Vec<String>>,
     told_off: OnceLock<()>,
@@ -108,6 +112,7 @@ impl Remote {
             reachable: OnceLock::new(),
             off: OnceLock::new(),
             asked: Mutex::default(),
+            unsound: Mutex::default(),
             found: AtomicUsize::new(0),
             refused: Mutex::default(),
             told_off: OnceLock::new(),
@@ -165,8 +170,15 @@ impl Remote {
         }
     }
 
-    fn refuse(&self, what: String) {
+    /// Takes note of something there that is not what it should be.
+    fn refuse(&self, name: String, what: String) {
         lock(&self.refused).push(what);
+        lock(&self.unsound).insert(name);
+    }
+
+    /// Whether it is known that what has this name there is of no use.
+    fn is_unsound(&self, name: &str) -> bool {
+        lock(&self.unsound).contains(name)
     }
 }
 

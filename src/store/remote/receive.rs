@@ -33,10 +33,40 @@ impl Store {
         }
         self.ask(&[*fingerprint])?;
         match self.look_up(fingerprint)? {
+            // Where files were lost, a promise of them is not enough.
+            Lookup::Hit(action) if here != Lookup::Miss && self.complete(&action)?.is_none() => {
+                self.forsake(&action)?;
+                Ok(here)
+            }
             Lookup::Hit(action) => Ok(Lookup::Hit(action)),
             // Damage is found once: the first look-up has put it away.
             _ => Ok(here),
         }
+    }
+
+    /// Takes note that not all files of a known result can be had: where only the remote was to have them, the
+    /// result counts as evicted from here on. Nothing changes where the remote merely cannot be reached.
+    ///
+    /// # Errors
+    /// This store cannot be read or written.
+    pub fn forsake(&self, action: &Action) -> Result<(), StoreError> {
+        let Some(remote) = self.remote().filter(|remote| remote.is_readable()) else {
+            return Ok(());
+        };
+        let fingerprint = &action.fingerprint;
+        // Whoever holds the lease makes it anew.
+        let Some(lease) = self.try_lock(fingerprint)? else {
+            return Ok(());
+        };
+        let path = self.action_path(fingerprint);
+        let Some(now) = self.read_action(&path)? else {
+            return Ok(());
+        };
+        if now.remote && now.artifact == action.artifact {
+            lock(&remote.unsound).insert(action_name(fingerprint));
+            self.write_action(&lease, Action { remote: false, ..now })?;
+        }
+        Ok(())
     }
 
     /// Looks in the remote for those of the results that are not sound here, many at a time. What is found is
@@ -69,7 +99,9 @@ impl Store {
             fingerprints
                 .iter()
                 .copied()
-                .filter(|fingerprint| asked.insert(*fingerprint))
+                .filter(|fingerprint| {
+                    asked.insert(*fingerprint) && !remote.is_unsound(&action_name(fingerprint))
+                })
                 .collect()
         };
         let answers: Vec<(Fingerprint, Result<Option<Found>, String>)> = connection.wait(
@@ -98,16 +130,26 @@ impl Store {
         let _hold = self.hold();
         let work = self.work_path(fingerprint);
         self.put(&manifest, &work.join("manifest"))?;
-        let text = encode(&Action {
-            boot: None,
-            remote: true,
-            ..action
-        });
-        let (file, path) = (work.join("action"), self.action_path(fingerprint));
+        self.write_action(
+            &lease,
+            Action {
+                boot: None,
+                remote: true,
+                ..action
+            },
+        )?;
+        remote.found.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Writes an action that was not made here, under the lock of its fingerprint.
+    fn write_action(&self, lease: &fs::File, action: Action) -> Result<(), StoreError> {
+        let work = self.work_path(&action.fingerprint);
+        let text = encode(&action);
+        let (file, path) = (work.join("action"), self.action_path(&action.fingerprint));
         fs::write(&file, &text).map_err(writing_bytes("write", &file, text.len() as u64))?;
         rename_making_folders(&file, &path).map_err(writing("write", &path))?;
-        let _ = self.inner.spares.keep(&work, &lease);
-        remote.found.fetch_add(1, Ordering::Relaxed);
+        let _ = self.inner.spares.keep(&work, lease);
         Ok(())
     }
 
@@ -210,16 +252,18 @@ impl Store {
         let received = connection.download(&object_name(digest), &file).await;
         let taken = received.and_then(|there| {
             if !there {
+                lock(&remote.unsound).insert(object_name(digest));
                 return Ok(false);
             }
             let length = fs::metadata(&file).map_err(reading("look at", &file))?.len();
             let found = Digest::of_file(&file).map_err(reading("read", &file))?;
             if found != *digest || size.is_some_and(|size| size != length) {
-                remote.refuse(format!(
+                let what = format!(
                     "its object {} is damaged: its content has the digest {}",
                     digest.short(),
                     found.short()
-                ));
+                );
+                remote.refuse(object_name(digest), what);
                 return Ok(false);
             }
             seal(&file, digest).map_err(writing("seal", &file))?;
@@ -249,7 +293,10 @@ async fn find(
         return Ok(None);
     };
     let refuse = |why: String| {
-        remote.refuse(format!("its result {} is damaged: {why}", fingerprint.short()));
+        remote.refuse(
+            action_name(fingerprint),
+            format!("its result {} is damaged: {why}", fingerprint.short()),
+        );
         Ok(None)
     };
     let action = match decode(&bytes) {
@@ -257,10 +304,12 @@ async fn find(
         Ok(action) => return refuse(format!("it is that of {}", action.fingerprint.short())),
         Err(why) => return refuse(why),
     };
-    let Some(manifest) = connection.get(&object_name(&action.artifact)).await? else {
+    let name = object_name(&action.artifact);
+    let Some(manifest) = connection.get(&name).await? else {
         return refuse("its manifest is missing".to_owned());
     };
     if Digest::of_bytes(&manifest) != action.artifact {
+        lock(&remote.unsound).insert(name);
         return refuse("its manifest is another".to_owned());
     }
     let text = String::from_utf8_lossy(&manifest);

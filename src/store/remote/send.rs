@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use futures_util::StreamExt;
 
 use super::connection::Connection;
-use super::{Trouble, action_name, object_name};
+use super::{Remote, Trouble, action_name, lock, object_name};
 use crate::fingerprint::{Digest, Fingerprint};
 use crate::store::action::{Action, encode};
 use crate::store::object::{State, Trust};
@@ -37,17 +37,19 @@ impl Store {
         let Some(connection) = remote.connection() else {
             return Ok(None);
         };
-        let sent = connection.wait(self.transmit(connection, fingerprint));
+        let sent = connection.wait(self.transmit(remote, connection, fingerprint));
         remote.unless_off(sent.map(Some), None)
     }
 
     pub(super) async fn transmit(
         &self,
+        remote: &Remote,
         connection: &Connection,
         fingerprint: &Fingerprint,
     ) -> Result<Sent, Trouble> {
         let name = action_name(fingerprint);
-        if connection.size(&name).await.map_err(Trouble::Remote)?.is_some() {
+        let there = connection.size(&name).await.map_err(Trouble::Remote)?;
+        if there.is_some() && !remote.is_unsound(&name) {
             return Ok(Sent {
                 known: true,
                 ..Sent::default()
@@ -66,7 +68,7 @@ impl Store {
             .collect();
         let uploads = files
             .into_iter()
-            .map(|(digest, size)| self.transmit_object(connection, digest, size));
+            .map(|(digest, size)| self.transmit_object(remote, connection, digest, size));
         let mut sent = Sent::default();
         let mut uploads = futures_util::stream::iter(uploads).buffer_unordered(FILES_AT_ONCE);
         while let Some(bytes) = uploads.next().await {
@@ -76,7 +78,7 @@ impl Store {
             }
         }
         let text = manifest.to_text();
-        self.transmit_object(connection, action.artifact, text.len() as u64)
+        self.transmit_object(remote, connection, action.artifact, text.len() as u64)
             .await?;
         let text = encode(&Action {
             boot: None,
@@ -87,19 +89,21 @@ impl Store {
             .put(&name, text.into_bytes())
             .await
             .map_err(Trouble::Remote)?;
+        lock(&remote.unsound).remove(&name);
         Ok(sent)
     }
 
     /// Sends an object that is not there; gives the bytes that were sent.
     async fn transmit_object(
         &self,
+        remote: &Remote,
         connection: &Connection,
         digest: Digest,
         size: u64,
     ) -> Result<Option<u64>, Trouble> {
         let name = object_name(&digest);
         let there = connection.size(&name).await.map_err(Trouble::Remote)?;
-        if there == Some(size) {
+        if there == Some(size) && !remote.is_unsound(&name) {
             return Ok(None);
         }
         // What is damaged here must not spread.
@@ -108,6 +112,7 @@ impl Store {
             return Err(StoreError::Evicted { what }.into());
         }
         connection.upload(&name, &self.object_path(&digest), size).await?;
+        lock(&remote.unsound).remove(&name);
         Ok(Some(size))
     }
 }

@@ -1,5 +1,7 @@
 //! The dispatcher: starts what can start, takes note of what ends.
 
+mod losses;
+
 use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -7,15 +9,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
-use super::durations::{Durations, remaining};
-use super::feeder::{End, Feeder, More};
-use super::log::tail;
-use super::nodes::{Asked, Nodes};
-use super::queue::{Queue, Waiting};
-use super::resources::{Grant, Machine, Needs, Pool, threads};
-use super::summary::{Counts, Summary};
-use super::task::{Done, Failure, Placement, Task, TaskInput};
+use losses::Losses;
+
 use crate::event::{Activity, Event, Level, Monitor, RunStatus};
+use crate::exec::durations::{Durations, remaining};
+use crate::exec::feeder::{End, Feeder, More};
+use crate::exec::log::tail;
+use crate::exec::nodes::{Asked, Nodes};
+use crate::exec::queue::{Queue, Waiting};
+use crate::exec::resources::{Grant, Machine, Needs, Pool, threads};
+use crate::exec::summary::{Counts, Summary};
+use crate::exec::task::{Done, Failure, Placement, Task, TaskInput};
 use crate::plan::{Decision, NodeIndex, Plan, Reason, Source, StageKey};
 use crate::spec::Kind;
 use crate::stages::{DeviceChoice, StageError};
@@ -84,6 +88,7 @@ pub fn execute(
         feeder: feeder.map(|feeder| feeder as &mut dyn Feeder),
         ended: Vec::new(),
         counts: Counts::default(),
+        losses: Losses::default(),
         plan,
     };
     store.tidy();
@@ -136,6 +141,7 @@ struct Dispatcher<'a> {
     /// What the feeder has not been told yet.
     ended: Vec<(NodeIndex, End)>,
     counts: Counts,
+    losses: Losses,
 }
 
 impl Dispatcher<'_> {
@@ -270,12 +276,13 @@ impl Dispatcher<'_> {
             if matches!(self.plan.node(index).decision, Decision::Pending(_))
                 && let Err(error) = self.plan.settle(index)
             {
-                self.fail(index, tries + 1, &StageError::failed(error.to_string()), None);
+                self.cannot_settle(index, tries, &error);
                 continue;
             }
             match &self.plan.node(index).decision {
                 Decision::Reuse(_) => self.reuse(index),
-                Decision::Run(..) | Decision::Pending(_) => self.wait(index, tries),
+                Decision::Run(..) => self.wait(index, tries),
+                Decision::Pending(_) => self.hold_back(index, tries),
             }
         }
         if !self.may_start() {
@@ -283,7 +290,9 @@ impl Dispatcher<'_> {
         }
         for (waiting, grant) in self.queue.start(&mut self.pool) {
             let Decision::Run(key, reason) = &self.plan.node(waiting.node).decision else {
+                // What it takes in turned out to be lost.
                 self.pool.give(grant);
+                self.hold_back(waiting.node, waiting.tries);
                 continue;
             };
             let (key, reason) = ((**key).clone(), (**reason).clone());
@@ -378,7 +387,7 @@ impl Dispatcher<'_> {
             }))
             .unwrap_or_else(|_| {
                 let error = StageError::failed("the stage panicked: a mistake of Erlen's; please report it");
-                Err(Failure { error, log: None })
+                Err(error.into())
             });
             drop(sender.send(Message::Ended(index, Box::new(result))));
         });
@@ -386,7 +395,7 @@ impl Dispatcher<'_> {
             let error = StageError::failed(format!("no thread could be started: {error}"));
             drop(
                 self.sender
-                    .send(Message::Ended(index, Box::new(Err(Failure { error, log: None })))),
+                    .send(Message::Ended(index, Box::new(Err(error.into())))),
             );
         }
     }
@@ -455,6 +464,7 @@ impl Dispatcher<'_> {
         }
         let unchanged = self.equals_earlier(index, &running.key, &action);
         self.counts.ran += 1;
+        self.losses.note_run(index);
         self.tell(&Event::StageFinished {
             stage: self.plan.node(index).name().to_owned(),
             fingerprint: action.fingerprint,
@@ -468,6 +478,9 @@ impl Dispatcher<'_> {
         // Stages that are equal to this one share its result.
         self.tell_reused(index, 1);
         self.release(index);
+        if self.is_outdated(index, &running.key.inputs) {
+            self.reopen(index);
+        }
     }
 
     /// Whether the result is what the nearest earlier result of another key was.
@@ -511,11 +524,17 @@ impl Dispatcher<'_> {
     fn release(&mut self, index: NodeIndex) {
         let freed = self.nodes.finish(self.plan, index);
         self.ready.extend(freed.into_iter().map(|index| (index, 0)));
+        self.compare_with_lost(index);
         self.note(index, End::Done);
     }
 
     fn end_without_result(&mut self, index: NodeIndex, running: &Running, failure: Failure) {
-        let Failure { error, log } = failure;
+        let (error, log) = match failure {
+            Failure::Stage { error, log } => (error, log),
+            Failure::InputLost { role, error } => {
+                return self.input_lost(index, running.attempt - 1, &role, &error);
+            }
+        };
         match error {
             StageError::Interrupted if !running.timed_out => {
                 self.nodes.end(self.plan, index);
@@ -580,8 +599,13 @@ impl Dispatcher<'_> {
                 because: stage.clone(),
             });
         }
+        self.end_with(index, &stage, &end);
+    }
+
+    /// Ends a node, and all that waits for it, since the stage `because` has no result.
+    fn end_with(&mut self, index: NodeIndex, because: &str, end: &End) {
         for next in self.nodes.end(self.plan, index) {
-            self.skip(next, &stage);
+            self.skip(next, because);
             self.note(next, end.clone());
         }
     }
