@@ -19,7 +19,7 @@ use crate::stages::{
     CommandStage, DeviceChoice, DownloadStage, EvaluateStage, ExportStage, Job, Outcome, PreprocessStage,
     Stage, StageError, TrainStage,
 };
-use crate::store::{Action, Commit, Lease, Leased, Store, StoreError};
+use crate::store::{Action, Commit, LaidOut, Lease, Leased, Store, StoreError};
 
 /// Where heavy stages run.
 #[derive(Clone, Debug)]
@@ -164,7 +164,8 @@ impl Task {
     fn produce(&self, lease: Lease, monitor: &Monitor) -> Result<Done, Failure> {
         let begun = Instant::now();
         let started = jiff::Timestamp::now();
-        let job = self.job(&lease)?;
+        let mut laid_out = Vec::new();
+        let job = self.job(&lease, &mut laid_out)?;
         // A log tells of one try.
         let log = fs::OpenOptions::new().write(true).truncate(true).open(&job.log);
         if let Err(error) = log
@@ -177,7 +178,7 @@ impl Task {
         }
         let (outcome, peak_memory) = self.place(&job, &lease, monitor)?;
         check_finite(&outcome.metrics)?;
-        self.check_inputs(&lease)?;
+        self.check_inputs(&laid_out)?;
         let seconds = begun.elapsed().as_secs_f64();
         let commit = Commit {
             key: serde_json::to_value(&self.key).map_err(|error| StageError::failed(error.to_string()))?,
@@ -214,17 +215,17 @@ impl Task {
         }
     }
 
-    /// Lays out the inputs and describes the job.
-    fn job(&self, lease: &Lease) -> Result<Job, Failure> {
+    /// Lays out the inputs, which are added to `laid_out`, and describes the job.
+    fn job(&self, lease: &Lease, laid_out: &mut Vec<(String, LaidOut)>) -> Result<Job, Failure> {
         let mut inputs = BTreeMap::new();
         for (role, input) in &self.inputs {
             let path = match input {
                 TaskInput::Project { path, .. } => path.clone(),
                 TaskInput::Artifact { artifact, path } => {
                     let target = lease.inputs().join(input_name(role, path.as_deref()));
-                    self.store
-                        .materialise(artifact, path.as_deref(), &target)
-                        .map_err(|error| Failure::of_input(role, error))?;
+                    let input = self.store.materialise(artifact, path.as_deref(), &target);
+                    let input = input.map_err(|error| Failure::of_input(role, error))?;
+                    laid_out.push((role.clone(), input));
                     target
                 }
             };
@@ -256,7 +257,7 @@ impl Task {
     }
 
     /// A result is only worth its key if the inputs stayed what they were.
-    fn check_inputs(&self, lease: &Lease) -> Result<(), Failure> {
+    fn check_inputs(&self, laid_out: &[(String, LaidOut)]) -> Result<(), Failure> {
         for (role, input) in &self.inputs {
             if let TaskInput::Project { path, digest } = input
                 && self.store.input_digest(path)? != *digest
@@ -268,15 +269,8 @@ impl Task {
                 .into());
             }
         }
-        for (role, input) in &self.inputs {
-            let TaskInput::Artifact { artifact, path } = input else {
-                continue;
-            };
-            let target = lease.inputs().join(input_name(role, path.as_deref()));
-            let changed = self
-                .store
-                .changed_inputs(artifact, path.as_deref(), &target)
-                .map_err(|error| Failure::of_input(role, error))?;
+        for (role, input) in laid_out {
+            let changed = self.store.changed_inputs(input)?;
             if let Some(first) = changed.first() {
                 return Err(StageError::failed(format!(
                     "the stage changed its own input `{role}`{} ({} in all); copy what is to be changed first",

@@ -3,7 +3,7 @@
 use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rayon::prelude::*;
@@ -19,6 +19,15 @@ use crate::fingerprint::Digest;
 #[derive(Debug, Default)]
 pub(super) struct Links {
     no_reflink: AtomicBool,
+}
+
+/// An artifact, or a part of one, as it was laid out somewhere.
+#[derive(Debug)]
+pub struct LaidOut {
+    artifact: Digest,
+    manifest: Manifest,
+    inside: Option<String>,
+    target: PathBuf,
 }
 
 /// A materialised file whose content is not what it was.
@@ -44,13 +53,13 @@ impl Store {
         artifact: &Digest,
         inside: Option<&str>,
         target: &Path,
-    ) -> Result<(), StoreError> {
+    ) -> Result<LaidOut, StoreError> {
         let manifest = self.manifest(artifact)?;
         if let Some(around) = target.parent() {
             fs::create_dir_all(around).map_err(writing("make the folder", around))?;
         }
         match part(artifact, &manifest, inside)? {
-            Subtree::File(entry) => self.place(artifact, entry, target),
+            Subtree::File(entry) => self.place(artifact, entry, target)?,
             Subtree::Folder(tree) => {
                 self.fetch_all(&tree.entries)?;
                 fs::create_dir(target).map_err(writing("make the folder", target))?;
@@ -69,40 +78,47 @@ impl Store {
                 }
                 let place = |entry: &Entry| self.place(artifact, entry, &target.join(&entry.path));
                 if tree.entries.len() < PARALLEL_FROM {
-                    tree.entries.iter().try_for_each(place)
+                    tree.entries.iter().try_for_each(place)?;
                 } else {
-                    tree.entries.par_iter().try_for_each(place)
+                    tree.entries.par_iter().try_for_each(place)?;
                 }
             }
         }
+        Ok(LaidOut {
+            artifact: *artifact,
+            manifest,
+            inside: inside.map(str::to_owned),
+            target: target.to_owned(),
+        })
     }
 
-    /// The files of what [`Store::materialise`] put at `target` whose content has changed since.
+    /// The files of what [`Store::materialise`] laid out whose content has changed since.
     ///
     /// A change that went through a hard link into the store is undone as far as the store goes:
     /// the object is in quarantine, and whatever needs it is made again. A file that was removed is
     /// not reported: that harms nobody.
     ///
     /// # Errors
-    /// The manifest or a file that may have changed cannot be read.
-    pub fn changed_inputs(
-        &self,
-        artifact: &Digest,
-        inside: Option<&str>,
-        target: &Path,
-    ) -> Result<Vec<ChangedInput>, StoreError> {
-        let manifest = self.manifest(artifact)?;
-        let found: Result<Vec<Option<ChangedInput>>, StoreError> = match part(artifact, &manifest, inside)? {
-            Subtree::File(entry) => self.changed(entry, target, "").map(|found| vec![found]),
-            Subtree::Folder(tree) => {
-                let look = |entry: &Entry| self.changed(entry, &target.join(&entry.path), &entry.path);
-                if tree.entries.len() < PARALLEL_FROM {
-                    tree.entries.iter().map(look).collect()
-                } else {
-                    tree.entries.par_iter().map(look).collect()
+    /// A file that may have changed cannot be read.
+    pub fn changed_inputs(&self, laid_out: &LaidOut) -> Result<Vec<ChangedInput>, StoreError> {
+        let LaidOut {
+            artifact,
+            manifest,
+            inside,
+            target,
+        } = laid_out;
+        let found: Result<Vec<Option<ChangedInput>>, StoreError> =
+            match part(artifact, manifest, inside.as_deref())? {
+                Subtree::File(entry) => self.changed(entry, target, "").map(|found| vec![found]),
+                Subtree::Folder(tree) => {
+                    let look = |entry: &Entry| self.changed(entry, &target.join(&entry.path), &entry.path);
+                    if tree.entries.len() < PARALLEL_FROM {
+                        tree.entries.iter().map(look).collect()
+                    } else {
+                        tree.entries.par_iter().map(look).collect()
+                    }
                 }
-            }
-        };
+            };
         Ok(found?.into_iter().flatten().collect())
     }
 

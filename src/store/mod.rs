@@ -84,7 +84,7 @@ pub use in_use::Hold;
 pub use json_text::JsonText;
 pub use lease::{Lease, Leased};
 pub use manifest::{Entry, Manifest, Subtree};
-pub use materialise::ChangedInput;
+pub use materialise::{ChangedInput, LaidOut};
 pub use remote::{RemoteOptions, RemoteReport, Sent};
 pub use usage::{Amount, Usage};
 pub use verify::{Problem, Verification};

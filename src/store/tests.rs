@@ -176,9 +176,9 @@ fn many_files_go_in_and_out() {
         Lookup::Hit(Box::new(action.clone()))
     );
     let target = folder.path().join("target");
-    store.materialise(&action.artifact, None, &target).unwrap();
+    let laid_out = store.materialise(&action.artifact, None, &target).unwrap();
     assert_eq!(store.input_digest(&target).unwrap(), action.artifact);
-    assert_eq!(store.changed_inputs(&action.artifact, None, &target).unwrap(), []);
+    assert_eq!(store.changed_inputs(&laid_out).unwrap(), []);
 }
 
 #[test]
@@ -373,15 +373,15 @@ fn changed_inputs_are_found_and_do_not_poison_the_store() {
     let (folder, store) = store();
     let action = make(&store, "a", &[("x", "one"), ("y", "two"), ("z", "three")]);
     let target = folder.path().join("target");
-    store.materialise(&action.artifact, None, &target).unwrap();
-    assert_eq!(store.changed_inputs(&action.artifact, None, &target).unwrap(), []);
+    let laid_out = store.materialise(&action.artifact, None, &target).unwrap();
+    assert_eq!(store.changed_inputs(&laid_out).unwrap(), []);
     let shared = fs::metadata(target.join("x")).unwrap().ino()
         == fs::metadata(object_of(&store, "one")).unwrap().ino();
     spoil(&target.join("x"), |bytes| bytes[0] ^= 1);
     fs::remove_file(target.join("y")).unwrap();
     fs::write(target.join("y"), "new").unwrap();
     fs::remove_file(target.join("z")).unwrap();
-    let changed = store.changed_inputs(&action.artifact, None, &target).unwrap();
+    let changed = store.changed_inputs(&laid_out).unwrap();
     let expected = [("x", shared), ("y", false)];
     assert_eq!(
         changed

@@ -91,7 +91,7 @@ fn soak() {
             }
         }
         for mut child in running {
-            // Damage that is done while it runs may fail it, but not the next one.
+            // Damage that is done again and again while it runs may fail it, but not the next one.
             child.wait().unwrap();
         }
         project.erlen(["run", "p.yaml", "-j", "4"]).assert_code(0);
