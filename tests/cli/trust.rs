@@ -72,18 +72,23 @@ pub fn start_group(project: &Project) -> Child {
 
 #[test]
 fn kills_at_any_moment_change_no_byte() {
-    let text = chains(4, "0.03");
+    let text = chains(100, "0.05");
     let undisturbed = Project::new().with("p.yaml", &text);
-    undisturbed.erlen(["run", "p.yaml"]).assert_code(0);
+    undisturbed
+        .erlen(["run", "p.yaml", "-j", "4"])
+        .assert_code(0);
     let project = Project::new().with("p.yaml", &text);
     let mut noise = std::process::id();
-    for _ in 0..10 {
+    let mut cut_off = 0;
+    for _ in 0..100 {
         let mut child = start_group(&project);
         noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        std::thread::sleep(Duration::from_millis(u64::from(noise >> 25)));
+        std::thread::sleep(Duration::from_millis(u64::from(noise >> 26)));
         kill_process_group(Pid::from_child(&child), Signal::KILL).unwrap();
-        child.wait().unwrap();
+        cut_off += usize::from(!child.wait().unwrap().success());
     }
+    // Otherwise it would have come to its end before.
+    assert!(cut_off >= 50, "{cut_off}");
     project.erlen(["run", "p.yaml", "-j", "4"]).assert_code(0);
     assert_eq!(project.artifacts(&["p.yaml"]), undisturbed.artifacts(&["p.yaml"]));
     is_sound(&project);
