@@ -74,9 +74,7 @@ pub fn start_group(project: &Project) -> Child {
 fn kills_at_any_moment_change_no_byte() {
     let text = chains(100, "0.05");
     let undisturbed = Project::new().with("p.yaml", &text);
-    undisturbed
-        .erlen(["run", "p.yaml", "-j", "4"])
-        .assert_code(0);
+    undisturbed.erlen(["run", "p.yaml", "-j", "4"]).assert_code(0);
     let project = Project::new().with("p.yaml", &text);
     let mut noise = std::process::id();
     let mut cut_off = 0;

@@ -45,19 +45,22 @@ impl Store {
         let (store, fingerprint) = (self.clone(), *fingerprint);
         connection.begin(async move {
             let Some(remote) = store.remote() else { return };
-            let sent = match (remote.behind.room.acquire().await, remote.connection()) {
-                (Ok(_room), Some(connection)) => match store.transmit(remote, connection, &fingerprint).await
-                {
-                    Ok(_) => true,
-                    Err(Trouble::Remote(problem)) => {
-                        remote.switch_off(problem);
-                        false
+            let room = remote.behind.room.acquire().await;
+            let sent = match remote.connection() {
+                Some(connection) if room.is_ok() && remote.answers(connection).await => {
+                    match store.transmit(remote, connection, &fingerprint).await {
+                        Ok(_) => true,
+                        Err(Trouble::Remote(problem)) => {
+                            remote.switch_off(problem);
+                            false
+                        }
+                        // It was removed or damaged meanwhile: there is nothing to be sent.
+                        Err(Trouble::Store(_)) => true,
                     }
-                    // It was removed or damaged meanwhile: there is nothing to be sent.
-                    Err(Trouble::Store(_)) => true,
-                },
+                }
                 _ => false,
             };
+            drop(room);
             if !sent {
                 remote.behind.unsent.fetch_add(1, Ordering::Relaxed);
             }

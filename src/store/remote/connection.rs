@@ -27,9 +27,6 @@ const CONNECT: Duration = Duration::from_secs(3);
 /// How long an answer may take to begin, and each further part of it.
 const ANSWER: Duration = Duration::from_secs(10);
 
-/// How long the first answer may take: all that a remote that cannot be reached costs.
-const GREETING: Duration = Duration::from_secs(4);
-
 /// What a sent file may take beside that: as much as at this many bytes a second.
 const SLOWEST: u64 = 50_000;
 
@@ -139,10 +136,10 @@ impl Connection {
         self.prefix.parts().chain(name.parts()).collect()
     }
 
-    /// Whether it answers at all, whatever it says.
-    pub async fn greet(&self) -> Result<(), String> {
+    /// Whether it answers within so long, whatever it says.
+    pub async fn greet(&self, limit: Duration) -> Result<(), String> {
         let path = self.path("format");
-        patient(GREETING, self.objects.head(&path)).await.map(drop)
+        patient(limit, self.objects.head(&path)).await.map(drop)
     }
 
     /// How large something is; nothing where it is not there.

@@ -23,12 +23,14 @@ mod behind;
 mod connection;
 mod receive;
 mod send;
+mod silence;
 
 use std::collections::HashSet;
 use std::fmt::{self, Debug, Formatter};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 pub use send::Sent;
 
@@ -36,6 +38,8 @@ use super::Store;
 use crate::fingerprint::{Digest, Fingerprint};
 use behind::Behind;
 use connection::Connection;
+use silence::Silence;
+use tokio::sync::OnceCell;
 
 /// Where a remote is, and what it is used for.
 #[derive(Clone, Debug, PartialEq)]
@@ -63,12 +67,19 @@ pub struct RemoteReport {
     pub refused: Vec<String>,
 }
 
+/// How long the first answer may take: all that a remote that cannot be reached costs.
+const GREETING: Duration = Duration::from_secs(4);
+
+/// How long it may take where there was none the last time.
+const SECOND_GREETING: Duration = Duration::from_secs(1);
+
 /// A remote of a store.
 pub(super) struct Remote {
     options: RemoteOptions,
+    silence: Silence,
     connection: OnceLock<Option<Connection>>,
     /// Whether it answered at all.
-    reachable: OnceLock<bool>,
+    reachable: OnceCell<bool>,
     off: OnceLock<String>,
     /// What was asked for and is not there.
     asked: Mutex<HashSet<Fingerprint>>,
@@ -105,11 +116,12 @@ impl Debug for Remote {
 }
 
 impl Remote {
-    fn new(options: RemoteOptions) -> Self {
+    fn new(options: RemoteOptions, store: &Path) -> Self {
         Self {
+            silence: Silence::new(store, &options.url),
             options,
             connection: OnceLock::new(),
-            reachable: OnceLock::new(),
+            reachable: OnceCell::new(),
             off: OnceLock::new(),
             asked: Mutex::default(),
             unsound: Mutex::default(),
@@ -142,20 +154,33 @@ impl Remote {
 
     /// Whether something may be found there; finds out whether it answers, once.
     fn is_readable(&self) -> bool {
-        self.options.read
-            && *self.reachable.get_or_init(|| {
-                let Some(connection) = self.connection() else {
-                    return false;
-                };
-                match connection.wait(connection.greet()) {
-                    Ok(()) => true,
-                    Err(problem) => {
-                        self.switch_off(problem);
-                        false
-                    }
+        let Some(connection) = self.connection().filter(|_| self.options.read) else {
+            return false;
+        };
+        connection.wait(self.answers(connection)) && self.off.get().is_none()
+    }
+
+    /// Whether it answers; finds that out once.
+    async fn answers(&self, connection: &Connection) -> bool {
+        let ask = || async {
+            let limit = if self.silence.is_recent() {
+                SECOND_GREETING
+            } else {
+                GREETING
+            };
+            match connection.greet(limit).await {
+                Ok(()) => {
+                    self.silence.end();
+                    true
                 }
-            })
-            && self.off.get().is_none()
+                Err(problem) => {
+                    self.silence.begin();
+                    self.switch_off(problem);
+                    false
+                }
+            }
+        };
+        *self.reachable.get_or_init(ask).await
     }
 
     /// Takes a result of a transfer: trouble with the remote switches it off and leaves `none`.
@@ -186,7 +211,7 @@ impl Store {
     /// From now on, results that are not known here are looked for in a remote, and new ones sent there, as
     /// `options` say. Nothing is asked of it yet. A store has one remote at most: a second is ignored.
     pub fn attach(&self, options: RemoteOptions) {
-        let _ = self.inner.remote.set(Remote::new(options));
+        let _ = self.inner.remote.set(Remote::new(options, self.root()));
     }
 
     /// The remote, where there is one.
@@ -231,7 +256,7 @@ fn action_name(fingerprint: &Fingerprint) -> String {
 }
 
 /// A temporary file's path beside what will take its place.
-fn temporary(folder: &std::path::Path) -> PathBuf {
+fn temporary(folder: &Path) -> PathBuf {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     folder.join(format!(".new-{}-{number}", std::process::id()))
