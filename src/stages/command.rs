@@ -21,6 +21,9 @@ const SHORTEST_SECRET: usize = 4;
 /// How long a program may take to end once it is asked to.
 const GRACE: Duration = Duration::from_secs(5);
 
+/// How the names of the folders begin that commands run in.
+const TRY: &str = "run-";
+
 /// Runs jobs of kind `command`.
 pub struct CommandStage;
 
@@ -29,10 +32,11 @@ impl Stage for CommandStage {
         let Kind::Command(spec) = &job.kind else {
             return Err(StageError::failed("not a command"));
         };
+        clear_abandoned(job, monitor);
         // A folder of its own for each try: what an earlier, abandoned try may still write is not
         // mixed up with this one's.
         let folder = tempfile::Builder::new()
-            .prefix("run-")
+            .prefix(TRY)
             .tempdir_in(&job.scratch)
             .map_err(|error| StageError::failed(format!("{}: {error}", job.scratch.display())))?;
         let secrets = secrets(spec)?;
@@ -49,6 +53,27 @@ impl Stage for CommandStage {
             None => Metrics::new(),
         };
         Ok(Outcome { metrics })
+    }
+}
+
+/// Ends the processes of earlier tries and removes their folders. Only where Erlen was killed there are any.
+fn clear_abandoned(job: &Job, monitor: &Monitor) {
+    let items = fs::read_dir(&job.scratch).into_iter().flatten().flatten();
+    let is_try = |item: &fs::DirEntry| item.file_name().to_string_lossy().starts_with(TRY);
+    let left: Vec<PathBuf> = items.filter(is_try).map(|item| item.path()).collect();
+    if left.is_empty() {
+        return;
+    }
+    match orphans::end_abandoned(&job.fingerprint.to_string(), &job.scratch) {
+        0 => {}
+        1 => monitor.warn("a process of an earlier try, whose Erlen was killed, still ran and was killed"),
+        count => monitor.warn(format!(
+            "{count} processes of an earlier try, whose Erlen was killed, still ran and were killed"
+        )),
+    }
+    for folder in left {
+        // What cannot be removed is in nobody's way.
+        let _ = fs::remove_dir_all(folder);
     }
 }
 

@@ -3,12 +3,17 @@
 //! A process group is not left by those that stay in it, and is killed as a whole. A daemon leaves it. On
 //! Linux this program adopts what loses its parent, so that it stays within reach: whatever carries the mark
 //! of a stage in its environment when the stage's command has ended is killed, until nothing is left.
+//!
+//! Where this program itself was killed, commands go on. Whoever takes up the stage next ends them: by their
+//! mark, and by working below the stage's folder, since another store may run an equal stage.
 
 /// The environment variable that marks a stage's processes.
 pub const MARK: &str = "ERLEN_STAGE";
 
 #[cfg(target_os = "linux")]
 mod linux {
+    use std::collections::HashSet;
+    use std::path::Path;
     use std::time::{Duration, Instant};
 
     use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
@@ -46,6 +51,42 @@ mod linux {
                 return killed;
             }
         }
+    }
+
+    /// Kills the processes that carry `mark` and work below the folder `place`: those of a try whose program
+    /// was killed. How many there were.
+    pub fn end_abandoned(mark: &str, place: &Path) -> usize {
+        let wanted = format!("{MARK}={mark}");
+        let Ok(place) = place.canonicalize() else {
+            return 0;
+        };
+        let begun = Instant::now();
+        let mut killed = HashSet::new();
+        loop {
+            let found: Vec<Pid> = all()
+                .filter(|pid| works_below(*pid, &place) && is_marked(*pid, wanted.as_bytes()))
+                .collect();
+            if found.is_empty() || begun.elapsed() > PATIENCE {
+                return killed.len();
+            }
+            for pid in found {
+                if kill_process(pid, Signal::KILL).is_ok() {
+                    killed.insert(pid);
+                }
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// All processes.
+    fn all() -> impl Iterator<Item = Pid> {
+        let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+        entries.filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?))
+    }
+
+    fn works_below(pid: Pid, place: &Path) -> bool {
+        std::fs::read_link(format!("/proc/{}/cwd", pid.as_raw_nonzero()))
+            .is_ok_and(|folder| folder.starts_with(place))
     }
 
     /// Waits for a killed process; one that may not be killed stays.
@@ -92,7 +133,7 @@ mod linux {
 }
 
 #[cfg(target_os = "linux")]
-pub use linux::{adopt, end};
+pub use linux::{adopt, end, end_abandoned};
 
 /// Elsewhere, orphans go to the system's first process.
 #[cfg(not(target_os = "linux"))]
@@ -101,5 +142,11 @@ pub fn adopt() {}
 /// Elsewhere, nothing can be told of what left its group.
 #[cfg(not(target_os = "linux"))]
 pub fn end(_mark: &str) -> usize {
+    0
+}
+
+/// Elsewhere, nothing can be told of what others started.
+#[cfg(not(target_os = "linux"))]
+pub fn end_abandoned(_mark: &str, _place: &std::path::Path) -> usize {
     0
 }

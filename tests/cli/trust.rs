@@ -472,6 +472,37 @@ fn nothing_of_a_command_outlives_it() {
 }
 
 #[test]
+fn what_a_killed_erlen_left_running_is_ended_by_the_next() {
+    let project = Project::new();
+    let (begun, late) = (project.path("begun"), project.path("late"));
+    let run = format!(
+        "if [ ! -e {begun} ]; then touch {begun}; (sleep 3; touch {late}) & sleep 3; touch {late}; fi; echo 1 > o",
+        begun = begun.display(),
+        late = late.display()
+    );
+    project.write(
+        "p.yaml",
+        format!("stages:\n  a: {{command: {{run: '{run}', outputs: [o]}}}}\n"),
+    );
+    let mut child = start_group(&project);
+    let start = Instant::now();
+    while !begun.exists() {
+        assert!(start.elapsed() < Duration::from_secs(30));
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let finished = project.erlen(["run", "p.yaml"]);
+    finished.assert_code(0);
+    if cfg!(target_os = "linux") {
+        finished.assert_stderr("of an earlier try, whose Erlen was killed, still ran");
+        std::thread::sleep(Duration::from_millis(3500).saturating_sub(start.elapsed()));
+        assert!(!late.exists());
+    }
+    is_sound(&project);
+}
+
+#[test]
 fn a_command_that_will_not_end_is_ended() {
     let text = "stages:\n  a:\n    command: {run: 'trap \"\" TERM INT HUP; echo stubborn; while :; do sleep 0.1; done'}\n    timeout: 300ms\n";
     let project = Project::new().with("p.yaml", text);
