@@ -91,9 +91,12 @@ impl Live {
     }
 
     fn foot(&self, hidden: usize, elapsed: Duration, width: usize, palette: &Palette) -> String {
+        // A stage whose result was lost ends more than once.
+        let unfinished = self.running.as_slice().len();
+        let done = self.done.min(self.total.saturating_sub(unfinished));
         let mut line = format!(
             "  {} of {}",
-            text::count(self.done as u64),
+            text::count(done as u64),
             text::counted(self.total, "stage")
         );
         if hidden > 0 {
