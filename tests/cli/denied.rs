@@ -55,18 +55,7 @@ impl Ordinary {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = self.project.command(arguments);
-        let mut set = Command::new(&self.program);
-        set.args(arguments)
-            .current_dir(self.project.path("."))
-            .stdin(std::process::Stdio::null());
-        for (name, value) in command.get_envs() {
-            match value {
-                Some(value) => set.env(name, value),
-                None => set.env_remove(name),
-            };
-        }
-        std::mem::swap(&mut command, &mut set);
+        let mut command = self.project.command_of(&self.program, arguments);
         if is_root() {
             command.uid(NOBODY).gid(NOBODY);
         }

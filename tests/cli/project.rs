@@ -58,7 +58,16 @@ impl Project {
 
     /// The program, set to run in the project with nothing of the surroundings leaking in.
     pub fn command<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_erlen"));
+        self.command_of(env!("CARGO_BIN_EXE_erlen"), arguments)
+    }
+
+    /// The same with the program at another place.
+    pub fn command_of<S: AsRef<OsStr>>(
+        &self,
+        program: impl AsRef<OsStr>,
+        arguments: impl IntoIterator<Item = S>,
+    ) -> Command {
+        let mut command = Command::new(program);
         command
             .args(arguments)
             .current_dir(self.folder.path())

@@ -67,11 +67,12 @@ impl Dispatcher<'_> {
             Decision::Reuse(action) => self.store.forsake(action),
             _ => Ok(()),
         };
-        if let (true, _) | (_, Err(_)) = (hopeless, &forsaken) {
-            let error = forsaken
-                .err()
-                .map_or_else(|| error.to_string(), |error| error.to_string());
-            self.fail(index, tries + 1, &StageError::failed(error), None);
+        let given_up = match &forsaken {
+            Err(error) => Some(error),
+            Ok(()) => hopeless.then_some(error),
+        };
+        if let Some(error) = given_up {
+            self.fail(index, tries + 1, &StageError::failed(error.to_string()), None);
             return;
         }
         let made_by = self.plan.node(upstream).name().to_owned();
