@@ -14,13 +14,13 @@ use super::session::Session;
 use super::store::keep_to_quota;
 use super::{DONE, FAILED, Fail, INTERRUPTED};
 use crate::event::{Event, Level, RunStatus};
-use crate::exec::{self, Durations, Feeder, Machine, Options, Placement, Summary};
+use crate::exec::{self, Capacity, Durations, Feeder, Options, ProcessExecutor, Summary};
 use crate::plan::Plan;
 use crate::progress::text::counted;
 use crate::progress::{self, Format, JsonLines, Progress};
 use crate::record::{History, Recorder, RunInfo, git_commit};
 use crate::spec::{Kind, Project, Stage};
-use crate::stages::{DeviceChoice, adopt_orphans, secret_problem};
+use crate::stages::{DeviceChoice, Surroundings, adopt_orphans, secret_problem};
 use crate::store::Store;
 
 /// The arguments that say how to run stages.
@@ -106,18 +106,20 @@ impl Execution {
             .map_err(|error| Fail::Usage(error.to_string()))?;
         let stop = stop_on_signals()?;
         adopt_orphans();
-        let machine = Machine::this();
+        let capacity = Capacity::of_this_machine();
         let program = std::env::current_exe().map_err(Fail::io("finding this program"))?;
         Ok(Self {
             options: Options {
-                jobs: arguments.jobs.map_or(machine.cpus, |jobs| jobs as usize),
-                machine,
+                jobs: arguments.jobs.map_or(capacity.cpus, |jobs| jobs as usize),
                 keep_going,
-                placement: Placement::Process(program),
-                device: arguments.device,
-                project: session.project.root.clone(),
-                mirrors: session.project.mirrors.clone(),
-                secrets: secrets(session),
+                surroundings: Surroundings {
+                    mirrors: session.project.mirrors.clone(),
+                    secrets: secrets(session),
+                    device: arguments.device,
+                    threads: capacity.cpus,
+                    ..Surroundings::of_project(&session.project.root)
+                },
+                executor: Arc::new(ProcessExecutor::new(program, capacity)),
                 durations: durations(session),
             },
             stop,

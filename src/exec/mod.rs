@@ -2,26 +2,28 @@
 //!
 //! In goes a [`Plan`](crate::plan::Plan); out come artifacts in the store and a stream of
 //! [`Event`](crate::event::Event)s. The dispatcher's thread owns the plan and decides what may
-//! start; each running stage has a thread of its own ([`task`]) that leases the stage's
-//! fingerprint, lays out its inputs, places it (here, or in a [`worker`] process) and commits its
+//! start; each running stage has a thread of its own ([`stage_run`]) that leases the stage's
+//! fingerprint, lays out its inputs, has an [`Executor`] place it and commits its
 //! result.
 
+mod capacity;
 mod dispatcher;
 mod durations;
+mod executor;
 mod feeder;
+mod kinds;
 mod log;
 mod nodes;
 mod queue;
-mod resources;
+mod stage_run;
 mod summary;
-mod task;
 mod unfinished;
 mod worker;
 
+pub use capacity::{Capacity, Needs};
 pub use dispatcher::{Options, execute};
 pub use durations::Durations;
+pub use executor::{Executor, InProcessExecutor, JobReport, ProcessExecutor, RunningJob};
 pub use feeder::{End, Feeder, More, Wanted};
-pub use resources::Machine;
 pub use summary::Summary;
-pub use task::{Placement, stage_for};
 pub use worker::serve;

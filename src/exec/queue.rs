@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
-use super::resources::{Grant, Needs, Pool};
+use super::capacity::{Grant, Needs, Pool};
 use crate::plan::NodeIndex;
 
 /// How often others may start before a stage that there was no room for; then nothing starts until
@@ -90,7 +90,7 @@ impl Queue {
 
 #[cfg(test)]
 mod tests {
-    use super::super::resources::Machine;
+    use super::super::capacity::Capacity;
     use super::*;
 
     fn needs(cpus: usize) -> Needs {
@@ -102,7 +102,7 @@ mod tests {
     }
 
     fn pool(cpus: usize, jobs: usize) -> Pool {
-        let machine = Machine {
+        let machine = Capacity {
             cpus,
             memory: None,
             gpus: Vec::new(),

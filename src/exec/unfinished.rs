@@ -30,7 +30,7 @@ pub(super) fn left_behind(job: &Job) -> Option<String> {
     let mut left = others.map(|entry| entry.path()).filter(|path| path != own);
     left.find_map(|work| {
         let other: Job = serde_json::from_slice(&fs::read(work.join(JOB_FILE)).ok()?).ok()?;
-        let same = other.stage == job.stage && other.project == job.project;
+        let same = other.stage == job.stage && other.surroundings.project == job.surroundings.project;
         if !same || !has_checkpoint(&work) || is_running(&work) {
             return None;
         }

@@ -1,40 +1,34 @@
-//! Heavy stages in processes of their own: both ends of the line.
+//! The worker's side of a job in a process of its own: `PROGRAM worker JOBFILE`.
 //!
-//! The dispatcher's side writes the job to a file and starts `PROGRAM worker JOBFILE`. The worker
-//! tells its activities as JSON lines on its standard output, and in the end its result. Its
-//! standard input is the lease's lock file, so the lease lives as long as the worker does; its
-//! standard error is the stage's log. A worker whose dispatcher is gone saves what a resume needs
-//! and ends.
+//! The other side is [`ProcessExecutor`](super::ProcessExecutor). A worker whose dispatcher is gone saves what a
+//! resume needs and ends.
 
-use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, Write};
+use std::fs;
+use std::io::{self, Write};
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::task::stage_for;
-use super::unfinished::JOB_FILE;
+use super::kinds::runner_of;
 use crate::event::{Activity, Monitor};
-use crate::stages::{Ended, Job, Outcome, Process, StageError};
-use crate::store::Lease;
+use crate::stages::{Job, Outcome, StageError};
 
 /// How long a worker may take to save what a resume needs.
-const GRACE: Duration = Duration::from_secs(30);
+pub(super) const GRACE: Duration = Duration::from_secs(30);
 
 /// How often a worker looks whether its dispatcher is still there.
 const LOOK: Duration = Duration::from_millis(250);
 
 /// The environment variable that holds the dispatcher's process number.
-const DISPATCHER: &str = "ERLEN_DISPATCHER";
+pub(super) const DISPATCHER: &str = "ERLEN_DISPATCHER";
 
 /// A line of a worker's standard output.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "message", rename_all = "snake_case")]
-enum Message {
+pub(super) enum WorkerMessage {
     Activity {
         activity: Activity,
     },
@@ -47,79 +41,6 @@ enum Message {
     },
 }
 
-/// Runs `job` in a worker process. Gives its outcome and its peak memory in bytes.
-pub(super) fn run(
-    program: &Path,
-    job: &Job,
-    lease: &Lease,
-    monitor: &Monitor,
-) -> Result<(Outcome, Option<u64>), StageError> {
-    let failed = |what: &str, error: &dyn std::fmt::Display| StageError::failed(format!("{what}: {error}"));
-    let file = job.scratch.with_file_name(JOB_FILE);
-    let text = serde_json::to_vec(job).map_err(|error| failed("the job", &error))?;
-    fs::write(&file, text).map_err(|error| failed(&file.display().to_string(), &error))?;
-    let log = File::create(&job.log).map_err(|error| failed(&job.log.display().to_string(), &error))?;
-    let lock = lease
-        .lock_file()
-        .try_clone()
-        .map_err(|error| failed("the lease", &error))?;
-    let mut command = Command::new(program);
-    command
-        .arg("worker")
-        .arg(&file)
-        .env("RAYON_NUM_THREADS", job.threads.to_string())
-        .env(DISPATCHER, std::process::id().to_string())
-        .stdin(lock)
-        .stdout(Stdio::piped())
-        .stderr(log);
-    if let Some(gpus) = &job.visible_gpus {
-        command.env("CUDA_VISIBLE_DEVICES", gpus);
-    }
-    for name in &job.secrets {
-        command.env_remove(name);
-    }
-    let mut process =
-        Process::start(&mut command).map_err(|error| failed("the worker cannot be started", &error))?;
-    let output = process.child().stdout.take();
-    let last = std::thread::scope(|scope| {
-        let reader = scope.spawn(|| listen(output, monitor));
-        let ended = process.wait(GRACE, || monitor.stopped());
-        (reader.join().unwrap_or(None), ended)
-    });
-    match last {
-        (Some(Message::Done { outcome, peak_memory }), _) => Ok((outcome, peak_memory)),
-        (Some(Message::Failed { error }), _) => Err(error),
-        (_, Ok(Ended::Stopped(_))) => Err(StageError::Interrupted),
-        (_, Ok(Ended::Exited(status))) => Err(StageError::failed(died(status))),
-        (_, Err(error)) => Err(failed("cannot wait for the worker", &error)),
-    }
-}
-
-/// Passes on what the worker tells; gives its last word.
-fn listen(output: Option<impl io::Read>, monitor: &Monitor) -> Option<Message> {
-    let mut last = None;
-    for line in BufReader::new(output?).lines() {
-        match line.map(|line| serde_json::from_str(&line)) {
-            Ok(Ok(Message::Activity { activity })) => monitor.emit(activity),
-            Ok(Ok(message)) => last = Some(message),
-            Ok(Err(error)) => monitor.warn(format!("the worker told something that cannot be read: {error}")),
-            Err(_) => {}
-        }
-    }
-    last
-}
-
-fn died(status: std::process::ExitStatus) -> String {
-    use std::os::unix::process::ExitStatusExt;
-    match status.signal() {
-        Some(9) => "the worker was killed (signal 9); perhaps by the system because memory ran out: try a \
-                    smaller batch_size, with accumulate for the rest"
-            .to_owned(),
-        Some(signal) => format!("the worker crashed (signal {signal}); its log may tell why"),
-        None => format!("the worker ended without a result ({status}); its log may tell why"),
-    }
-}
-
 /// The worker's side: runs the job that `file` describes and tells about it on `output`. `stop` is
 /// set by the caller's signal handlers. Gives whether the job succeeded.
 ///
@@ -129,9 +50,9 @@ pub fn serve(file: &Path, output: impl Write + Send + 'static, stop: &Arc<Atomic
     let job: Job = serde_json::from_slice(&fs::read(file)?)?;
     watch_dispatcher(Arc::clone(stop));
     let output = Arc::new(Mutex::new(output));
-    let tell = {
+    let send = {
         let (output, stop) = (Arc::clone(&output), Arc::clone(stop));
-        move |message: &Message| {
+        move |message: &WorkerMessage| {
             let sent = serde_json::to_string(message)
                 .map_err(io::Error::other)
                 .and_then(|line| {
@@ -145,20 +66,20 @@ pub fn serve(file: &Path, output: impl Write + Send + 'static, stop: &Arc<Atomic
         }
     };
     let monitor = {
-        let tell = tell.clone();
+        let send = send.clone();
         Monitor::new(
-            move |activity| drop(tell(&Message::Activity { activity })),
+            move |activity| drop(send(&WorkerMessage::Activity { activity })),
             Arc::clone(stop),
         )
     };
-    let result = stage_for(&job.kind).run(&job, &monitor);
+    let result = runner_of(&job.kind).run(&job, &monitor);
     let done = result.is_ok();
-    tell(&match result {
-        Ok(outcome) => Message::Done {
+    send(&match result {
+        Ok(outcome) => WorkerMessage::Done {
             outcome,
             peak_memory: peak_memory(),
         },
-        Err(error) => Message::Failed { error },
+        Err(error) => WorkerMessage::Failed { error },
     })?;
     Ok(done)
 }

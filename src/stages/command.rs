@@ -109,7 +109,7 @@ fn execute(
         .stdout(printed)
         .stderr(errors)
         .env(orphans::MARK, &mark);
-    if let Some(gpus) = &job.visible_gpus {
+    if let Some(gpus) = &job.surroundings.gpus {
         command.env("CUDA_VISIBLE_DEVICES", gpus);
     }
     for (name, entry) in &spec.env {
@@ -118,7 +118,7 @@ fn execute(
         }
     }
     // What is a secret of others is none of its business.
-    for name in &job.secrets {
+    for name in &job.surroundings.secrets {
         command.env_remove(name);
     }
     for (name, value) in secrets {

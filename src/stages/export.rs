@@ -40,7 +40,7 @@ impl Stage for ExportStage {
                 metrics.insert(stage.to_owned(), figures);
             }
         }
-        on_threads(job.threads, || {
+        on_threads(job.surroundings.threads, || {
             // Loading checks that the weights are whole and are those of the architecture.
             let model = TrainedModel::load(folder, &Device::Cpu)?;
             match options.format {

@@ -13,6 +13,7 @@ mod export;
 mod orphans;
 mod preprocess;
 mod process;
+mod surroundings;
 mod train;
 
 pub use command::{CommandStage, secret_problem};
@@ -22,6 +23,7 @@ pub use export::ExportStage;
 pub use orphans::adopt as adopt_orphans;
 pub use preprocess::PreprocessStage;
 pub use process::{Ended, Process};
+pub use surroundings::Surroundings;
 pub use train::TrainStage;
 
 pub use crate::train::DeviceChoice;
@@ -50,30 +52,16 @@ pub struct Job {
     pub inputs: BTreeMap<String, PathBuf>,
     /// Where each input comes from, by role: its content's digest, for provenance.
     pub provenance: BTreeMap<String, String>,
-    /// The project's root, for URLs without a scheme.
-    pub project: PathBuf,
-    /// URL prefixes and what stands in for them, longest first.
-    pub mirrors: Vec<(String, String)>,
     /// A folder that outlives an interruption: checkpoints and partial downloads.
     pub scratch: PathBuf,
     /// An empty folder to fill: what is in it at the end is the artifact.
     pub output: PathBuf,
     /// The file for everything that the stage prints.
     pub log: PathBuf,
-    /// How many threads to use.
-    pub threads: usize,
     /// How far to go for now; nothing means to the end.
     pub limits: Option<EpochLimits>,
-    /// Where to train and evaluate.
-    #[serde(default)]
-    pub device: DeviceChoice,
-    /// What it may see of the machine's graphics processors (`CUDA_VISIBLE_DEVICES`), where that is
-    /// limited.
-    #[serde(default)]
-    pub visible_gpus: Option<String>,
-    /// The environment variables that hold secrets of the pipeline: only those see them that ask for them.
-    #[serde(default)]
-    pub secrets: Vec<String>,
+    /// The project, and what it may use of the machine.
+    pub surroundings: Surroundings,
 }
 
 impl Job {

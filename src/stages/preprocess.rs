@@ -20,7 +20,9 @@ impl Stage for PreprocessStage {
             return Err(StageError::failed("this job is not a `preprocess` job"));
         };
         let input = job.input("input")?;
-        let pool = ThreadPoolBuilder::new().num_threads(job.threads).build();
+        let pool = ThreadPoolBuilder::new()
+            .num_threads(job.surroundings.threads)
+            .build();
         let pool = pool.map_err(|error| StageError::failed(format!("cannot start threads: {error}")))?;
         let prepared = pool
             .install(|| data::prepare(options, input, &job.output, monitor))
@@ -51,6 +53,7 @@ mod tests {
     use super::*;
     use crate::data::Dataset;
     use crate::fingerprint::Digest;
+    use crate::stages::Surroundings;
 
     fn job(folder: &Path, kind: &str) -> Job {
         let output = folder.join("output");
@@ -62,16 +65,14 @@ mod tests {
             fingerprint: Digest::of_bytes(b"key"),
             inputs: BTreeMap::from([("input".into(), folder.join("table.csv"))]),
             provenance: BTreeMap::new(),
-            project: folder.to_owned(),
-            mirrors: Vec::new(),
             scratch: folder.join("scratch"),
             output,
             log: folder.join("log"),
-            threads: 2,
             limits: None,
-            device: crate::stages::DeviceChoice::Cpu,
-            visible_gpus: None,
-            secrets: Vec::new(),
+            surroundings: Surroundings {
+                threads: 2,
+                ..Surroundings::of_project(folder)
+            },
         }
     }
 

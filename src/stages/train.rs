@@ -35,13 +35,13 @@ impl Stage for TrainStage {
                 identity: job.fingerprint.to_string(),
                 scratch: &job.scratch,
                 limits: job.limits.as_ref(),
-                device: job.device.open()?,
+                device: job.surroundings.device.open()?,
             };
             let trained = train::train(&task, monitor)?;
             write(&trained, job)?;
             Ok(trained)
         };
-        let trained = on_threads(job.threads, work)?;
+        let trained = on_threads(job.surroundings.threads, work)?;
         let mut metrics = trained.card.metrics;
         metrics.insert("parameters".to_owned(), trained.card.parameters as f64);
         metrics.insert("epochs".to_owned(), f64::from(trained.card.epochs));

@@ -12,17 +12,17 @@ use std::time::{Duration, Instant};
 use losses::Losses;
 
 use crate::event::{Activity, Event, Level, Monitor, RunStatus};
+use crate::exec::capacity::{Grant, Needs, Pool, threads};
 use crate::exec::durations::{Durations, remaining};
+use crate::exec::executor::Executor;
 use crate::exec::feeder::{End, Feeder, More};
 use crate::exec::log::tail;
 use crate::exec::nodes::{Asked, Nodes};
 use crate::exec::queue::{Queue, Waiting};
-use crate::exec::resources::{Grant, Machine, Needs, Pool, threads};
+use crate::exec::stage_run::{Done, Failure, InputSource, StageRun};
 use crate::exec::summary::{Counts, Summary};
-use crate::exec::task::{Done, Failure, Placement, Task, TaskInput};
 use crate::plan::{Decision, NodeIndex, Plan, Reason, Source, StageKey};
-use crate::spec::Kind;
-use crate::stages::{DeviceChoice, StageError};
+use crate::stages::{StageError, Surroundings};
 use crate::store::{Action, Lookup, Store};
 
 /// How often the dispatcher looks at the clock and at the stop flag.
@@ -36,20 +36,13 @@ const BACKOFF: Duration = Duration::from_secs(1);
 pub struct Options {
     /// The most stages at once.
     pub jobs: usize,
-    /// What the machine has for stages.
-    pub machine: Machine,
     /// Whether to go on with what does not depend on a failed stage.
     pub keep_going: bool,
-    /// Where heavy stages run.
-    pub placement: Placement,
-    /// What they train and evaluate on.
-    pub device: DeviceChoice,
-    /// The project's root.
-    pub project: PathBuf,
-    /// URL prefixes and what stands in for them, longest first.
-    pub mirrors: Vec<(String, String)>,
-    /// The environment variables that hold secrets of the pipeline.
-    pub secrets: Vec<String>,
+    /// Where stages run.
+    pub executor: Arc<dyn Executor>,
+    /// What every stage finds around it; which threads and graphics processors are its own is said as it
+    /// starts.
+    pub surroundings: Surroundings,
     /// How long stages of these names took before, in seconds: what has the longest way to the end goes
     /// first. Asked for once something has to run.
     pub durations: Durations,
@@ -74,7 +67,7 @@ pub fn execute(
         options,
         emit,
         sender,
-        pool: Pool::new(&options.machine, options.jobs),
+        pool: Pool::new(options.executor.capacity(), options.jobs),
         ready: VecDeque::new(),
         queue: Queue::default(),
         remaining: None,
@@ -303,9 +296,8 @@ impl Dispatcher<'_> {
     /// Queues a node that has to run.
     fn wait(&mut self, index: NodeIndex, tries: u32) {
         let stage = &self.plan.node(index).stage;
-        let takes_any_gpu =
-            matches!(stage.kind, Kind::Train(_) | Kind::Evaluate(_)) && self.options.device.takes_any_gpu();
-        let needs = Needs::of(stage, &self.options.machine, takes_any_gpu);
+        let capacity = self.options.executor.capacity();
+        let needs = Needs::of(stage, capacity, self.options.surroundings.device);
         // What a feeder asks for comes in the order in which it asks.
         let seconds = match &self.feeder {
             None => *self
@@ -327,7 +319,7 @@ impl Dispatcher<'_> {
         } = *waiting;
         let node = self.plan.node(index);
         let (name, stage) = (node.name().to_owned(), node.stage.clone());
-        if let (Some(message), 0) = (Needs::exceed(&stage, &self.options.machine), tries) {
+        if let (Some(message), 0) = (Needs::exceed(&stage, self.options.executor.capacity()), tries) {
             let message = format!("{name}: {message}; it runs with what there is");
             self.tell(&Event::Notice {
                 level: Level::Warning,
@@ -335,28 +327,28 @@ impl Dispatcher<'_> {
             });
         }
         let stop = Arc::new(AtomicBool::new(false));
-        let task = Task {
+        let run = StageRun {
             name: name.clone(),
-            kind: stage.kind.clone(),
             seed: self.plan.node(index).seed,
             key: key.clone(),
             forced: *reason == Reason::Forced,
-            inputs: self.task_inputs(index),
+            inputs: self.input_sources(index),
             limits: self.nodes.limits(index).cloned(),
-            threads: threads(&stage.kind, needs),
-            visible_gpus: grant.visible_gpus(),
-            secrets: self.options.secrets.clone(),
-            device: self.options.device,
-            project: self.options.project.clone(),
-            mirrors: self.options.mirrors.clone(),
-            placement: self.options.placement.clone(),
+            needs,
+            surroundings: Surroundings {
+                threads: threads(&stage.kind, needs),
+                gpus: grant.visible_gpus(),
+                ..self.options.surroundings.clone()
+            },
+            executor: Arc::clone(&self.options.executor),
             store: self.store.clone(),
-            stop: Arc::clone(&stop),
+            stage,
         };
+        let kind = run.stage.kind.name().to_owned();
         let attempt = tries + 1;
         let started = Event::StageStarted {
             stage: name.clone(),
-            kind: stage.kind.name().to_owned(),
+            kind,
             fingerprint: key.fingerprint(),
             reason: reason.to_string(),
             attempt,
@@ -368,7 +360,7 @@ impl Dispatcher<'_> {
             attempt,
             deadline: None,
             timed_out: false,
-            stop,
+            stop: Arc::clone(&stop),
         };
         self.running.insert(index, running);
         let sender = self.sender.clone();
@@ -377,13 +369,13 @@ impl Dispatcher<'_> {
                 let sender = sender.clone();
                 Monitor::new(
                     move |activity| drop(sender.send(Message::Activity(index, activity))),
-                    Arc::clone(&task.stop),
+                    stop,
                 )
             };
             let waiting = || drop(sender.send(Message::Waiting(index)));
             let leased = || drop(sender.send(Message::Leased(index)));
             let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-                task.run(&monitor, &waiting, &leased)
+                run.run(&monitor, &waiting, &leased)
             }))
             .unwrap_or_else(|_| {
                 let error = StageError::failed("the stage panicked: a mistake of Erlen's; please report it");
@@ -400,23 +392,23 @@ impl Dispatcher<'_> {
         }
     }
 
-    fn task_inputs(&self, index: NodeIndex) -> std::collections::BTreeMap<String, TaskInput> {
+    fn input_sources(&self, index: NodeIndex) -> std::collections::BTreeMap<String, InputSource> {
         let mut inputs = std::collections::BTreeMap::new();
         for input in &self.plan.node(index).inputs {
-            let task_input = match &input.source {
-                Source::Project { path, digest } => TaskInput::Project {
+            let source = match &input.source {
+                Source::Project { path, digest } => InputSource::Project {
                     path: path.clone(),
                     digest: *digest,
                 },
                 Source::Stage { node, path } => match self.plan.node(*node).decision.action() {
-                    Some(action) => TaskInput::Artifact {
+                    Some(action) => InputSource::Artifact {
                         artifact: action.artifact,
                         path: path.clone(),
                     },
                     None => continue,
                 },
             };
-            inputs.insert(input.role.clone(), task_input);
+            inputs.insert(input.role.clone(), source);
         }
         inputs
     }

@@ -39,12 +39,12 @@ impl Display for Source {
 pub(super) fn candidates(spec: &Download, job: &Job) -> Result<Vec<Source>, StageError> {
     let mut sources = Vec::new();
     for url in std::iter::once(&spec.url).chain(&spec.mirrors) {
-        for (prefix, place) in &job.mirrors {
+        for (prefix, place) in &job.surroundings.mirrors {
             if let Some(rest) = url.strip_prefix(prefix.as_str()) {
-                sources.push(substitute(place, rest, &job.project)?);
+                sources.push(substitute(place, rest, &job.surroundings.project)?);
             }
         }
-        sources.push(parse(url, &job.project)?);
+        sources.push(parse(url, &job.surroundings.project)?);
     }
     let mut seen: Vec<Source> = Vec::new();
     sources.retain(|source| {

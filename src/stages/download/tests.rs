@@ -10,6 +10,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::fingerprint::Digest;
+use crate::stages::Surroundings;
 
 /// A server on this machine that answers each request by the next of its answers (the last one
 /// again and again), and remembers what it was asked.
@@ -144,16 +145,14 @@ impl Test {
             fingerprint: Digest::of_bytes(b""),
             inputs: BTreeMap::new(),
             provenance: BTreeMap::new(),
-            project: self.path("project"),
-            mirrors: self.mirrors.clone(),
             scratch: self.path("scratch"),
             output: self.path("output"),
             log: self.path("log.txt"),
-            threads: 1,
             limits: None,
-            device: crate::stages::DeviceChoice::Cpu,
-            visible_gpus: None,
-            secrets: Vec::new(),
+            surroundings: Surroundings {
+                mirrors: self.mirrors.clone(),
+                ..Surroundings::of_project(self.path("project"))
+            },
         };
         download(&job, &Monitor::new(|_| {}, Arc::clone(&self.stop)), &http)
     }

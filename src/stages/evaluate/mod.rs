@@ -33,8 +33,8 @@ impl Stage for EvaluateStage {
             ));
         };
         let (model, data) = (job.input("model")?, job.input("data")?);
-        let metrics = on_threads(job.threads, || {
-            let model = TrainedModel::load(model, &job.device.open()?)?;
+        let metrics = on_threads(job.surroundings.threads, || {
+            let model = TrainedModel::load(model, &job.surroundings.device.open()?)?;
             run(options, &model, data, &job.output, monitor)
         })?;
         Ok(Outcome { metrics })

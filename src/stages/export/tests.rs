@@ -10,7 +10,7 @@ use super::*;
 use crate::data::Dataset;
 use crate::fingerprint::Digest;
 use crate::spec::SplitName;
-use crate::stages::{EvaluateStage, TrainStage};
+use crate::stages::{EvaluateStage, Surroundings, TrainStage};
 use crate::train::testing::{CLASSES, write_dataset};
 
 const IMAGES: SampleShape = SampleShape::Image {
@@ -64,16 +64,14 @@ impl Project {
             provenance: entries(|_, folder| PathBuf::from(folder))
                 .map(|(role, folder)| (role, format!("digest of {}", folder.display())))
                 .collect(),
-            project: self.folder.path().to_owned(),
-            mirrors: Vec::new(),
             scratch: self.path(&format!("{output}.scratch")),
             output: self.path(output),
             log: self.path(&format!("{output}.log")),
-            threads: 2,
             limits: None,
-            device: crate::stages::DeviceChoice::Cpu,
-            visible_gpus: None,
-            secrets: Vec::new(),
+            surroundings: Surroundings {
+                threads: 2,
+                ..Surroundings::of_project(self.folder.path())
+            },
         }
     }
 

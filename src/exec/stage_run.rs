@@ -4,47 +4,23 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use serde_json::json;
 
+use super::capacity::Needs;
+use super::executor::{Executor, JobReport};
 use super::unfinished::left_behind;
-use super::worker;
 use crate::event::{Metrics, Monitor};
 use crate::fingerprint::Digest;
 use crate::plan::StageKey;
-use crate::spec::{EpochLimits, Kind};
-use crate::stages::{
-    CommandStage, DeviceChoice, DownloadStage, EvaluateStage, ExportStage, Job, Outcome, PreprocessStage,
-    Stage, StageError, TrainStage,
-};
+use crate::spec::{self, EpochLimits};
+use crate::stages::{Job, StageError, Surroundings};
 use crate::store::{Action, Commit, LaidOut, Lease, Leased, Store, StoreError};
-
-/// Where heavy stages run.
-#[derive(Clone, Debug)]
-pub enum Placement {
-    /// Each in a process of its own: this program, started as `PROGRAM worker JOBFILE`.
-    Process(PathBuf),
-    /// In the calling process, for tests and for use as a library.
-    Here,
-}
-
-/// The implementation of a kind.
-pub fn stage_for(kind: &Kind) -> &'static dyn Stage {
-    match kind {
-        Kind::Download(_) => &DownloadStage,
-        Kind::Preprocess(_) => &PreprocessStage,
-        Kind::Train(_) => &TrainStage,
-        Kind::Evaluate(_) => &EvaluateStage,
-        Kind::Export(_) => &ExportStage,
-        Kind::Command(_) => &CommandStage,
-    }
-}
 
 /// An input as the dispatcher knows it.
 #[derive(Clone, Debug)]
-pub(super) enum TaskInput {
+pub(super) enum InputSource {
     /// An artifact in the store, or a path inside it.
     Artifact { artifact: Digest, path: Option<String> },
     /// A project file, with its digest when the plan was made.
@@ -52,25 +28,18 @@ pub(super) enum TaskInput {
 }
 
 /// One stage to bring up to date.
-#[derive(Clone)]
-pub(super) struct Task {
+pub(super) struct StageRun {
     pub name: String,
-    pub kind: Kind,
+    pub stage: Arc<spec::Stage>,
     pub seed: u64,
     pub key: StageKey,
     pub forced: bool,
-    pub inputs: BTreeMap<String, TaskInput>,
+    pub inputs: BTreeMap<String, InputSource>,
     pub limits: Option<EpochLimits>,
-    pub threads: usize,
-    /// What it may see of the machine's graphics processors, where that is limited.
-    pub visible_gpus: Option<String>,
-    pub secrets: Vec<String>,
-    pub device: DeviceChoice,
-    pub project: PathBuf,
-    pub mirrors: Vec<(String, String)>,
-    pub placement: Placement,
+    pub needs: Needs,
+    pub surroundings: Surroundings,
+    pub executor: Arc<dyn Executor>,
     pub store: Store,
-    pub stop: Arc<AtomicBool>,
 }
 
 /// A stage's result.
@@ -133,7 +102,7 @@ impl Failure {
     }
 }
 
-impl Task {
+impl StageRun {
     /// Brings the stage up to date. `waiting` is called if another process holds the lease, `leased`
     /// once it is granted.
     pub fn run(&self, monitor: &Monitor, waiting: &dyn Fn(), leased: &dyn Fn()) -> Result<Done, Failure> {
@@ -176,7 +145,8 @@ impl Task {
         if let Some(notice) = left_behind(&job) {
             monitor.info(notice);
         }
-        let (outcome, peak_memory) = self.place(&job, &lease, monitor)?;
+        let running = self.executor.start(&job, self.needs, &lease)?;
+        let JobReport { outcome, peak_memory } = running.wait(monitor)?;
         check_finite(&outcome.metrics)?;
         self.check_inputs(&laid_out)?;
         let seconds = begun.elapsed().as_secs_f64();
@@ -189,8 +159,8 @@ impl Task {
                 "host": rustix::system::uname().nodename().to_string_lossy(),
                 "started": started.to_string(),
                 "seconds": seconds,
-                "threads": self.threads,
-                "device": self.device,
+                "threads": self.surroundings.threads,
+                "device": self.surroundings.device,
                 "peak_memory": peak_memory,
             }),
         };
@@ -203,25 +173,13 @@ impl Task {
         })
     }
 
-    fn place(
-        &self,
-        job: &Job,
-        lease: &Lease,
-        monitor: &Monitor,
-    ) -> Result<(Outcome, Option<u64>), StageError> {
-        match &self.placement {
-            Placement::Process(program) if job.kind.is_heavy() => worker::run(program, job, lease, monitor),
-            _ => Ok((stage_for(&job.kind).run(job, monitor)?, None)),
-        }
-    }
-
     /// Lays out the inputs, which are added to `laid_out`, and describes the job.
     fn job(&self, lease: &Lease, laid_out: &mut Vec<(String, LaidOut)>) -> Result<Job, Failure> {
         let mut inputs = BTreeMap::new();
         for (role, input) in &self.inputs {
             let path = match input {
-                TaskInput::Project { path, .. } => path.clone(),
-                TaskInput::Artifact { artifact, path } => {
+                InputSource::Project { path, .. } => path.clone(),
+                InputSource::Artifact { artifact, path } => {
                     let target = lease.inputs().join(input_name(role, path.as_deref()));
                     let input = self.store.materialise(artifact, path.as_deref(), &target);
                     let input = input.map_err(|error| Failure::of_input(role, error))?;
@@ -233,7 +191,7 @@ impl Task {
         }
         Ok(Job {
             stage: self.name.clone(),
-            kind: self.kind.clone(),
+            kind: self.stage.kind.clone(),
             seed: self.seed,
             fingerprint: self.key.fingerprint(),
             inputs,
@@ -243,23 +201,18 @@ impl Task {
                 .iter()
                 .map(|(role, digest)| (role.clone(), digest.to_string()))
                 .collect(),
-            project: self.project.clone(),
-            mirrors: self.mirrors.clone(),
             scratch: lease.scratch().to_owned(),
             output: lease.output().to_owned(),
             log: lease.log(),
-            threads: self.threads,
             limits: self.limits.clone(),
-            device: self.device,
-            visible_gpus: self.visible_gpus.clone(),
-            secrets: self.secrets.clone(),
+            surroundings: self.surroundings.clone(),
         })
     }
 
     /// A result is only worth its key if the inputs stayed what they were.
     fn check_inputs(&self, laid_out: &[(String, LaidOut)]) -> Result<(), Failure> {
         for (role, input) in &self.inputs {
-            if let TaskInput::Project { path, digest } = input
+            if let InputSource::Project { path, digest } = input
                 && self.store.input_digest(path)? != *digest
             {
                 return Err(StageError::failed(format!(

@@ -1,21 +1,23 @@
-//! What the machine has, and what of it is in use.
+//! What there is for stages, what each takes of it, and what is in use.
 
+use super::kinds::{is_heavy, uses_gpu};
 use crate::spec::{ByteSize, Kind, Stage};
+use crate::stages::DeviceChoice;
 
-/// A machine's processor cores, memory and graphics processors.
+/// The processor cores, memory and graphics processors that there are for stages.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Machine {
-    /// Processor cores that this process may use.
+pub struct Capacity {
+    /// Processor cores.
     pub cpus: usize,
     /// Memory in bytes, where it is known.
     pub memory: Option<u64>,
-    /// The graphics processors that this process may use, as `CUDA_VISIBLE_DEVICES` names them.
+    /// The graphics processors, as `CUDA_VISIBLE_DEVICES` names them.
     pub gpus: Vec<String>,
 }
 
-impl Machine {
-    /// This machine.
-    pub fn this() -> Self {
+impl Capacity {
+    /// What this process may use of this machine.
+    pub fn of_this_machine() -> Self {
         let cpus = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             cpus,
@@ -60,9 +62,12 @@ fn total_memory() -> Option<u64> {
 
 /// What a stage takes while it runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Needs {
+pub struct Needs {
+    /// Processor cores.
     pub cpus: usize,
+    /// Memory in bytes; 0 where it does not say.
     pub memory: u64,
+    /// Graphics processors.
     /// None where it does not say: it may see all of them, and none is set aside for it.
     pub gpus: Option<usize>,
 }
@@ -84,9 +89,10 @@ impl Grant {
 impl Needs {
     /// What `stage` takes of `machine`: what it declares, at most what there is; by default one
     /// core, and all of them where the stage computes. A graphics processor is its own where it says so,
-    /// or where it `takes_any_gpu` and there is one.
-    pub fn of(stage: &Stage, machine: &Machine, takes_any_gpu: bool) -> Self {
-        let default = if stage.kind.is_heavy() { machine.cpus } else { 1 };
+    /// or where there is one and it computes on `device`, which may be any.
+    pub(super) fn of(stage: &Stage, machine: &Capacity, device: DeviceChoice) -> Self {
+        let takes_any_gpu = uses_gpu(&stage.kind) && device.takes_any_gpu();
+        let default = if is_heavy(&stage.kind) { machine.cpus } else { 1 };
         let cpus = stage.resources.cpus.map_or(default, |cpus| cpus.get() as usize);
         let memory = stage.resources.memory.map_or(0, |ByteSize(bytes)| bytes);
         Self {
@@ -100,7 +106,7 @@ impl Needs {
     }
 
     /// Whether `stage` asks for more than `machine` has; then it runs alone, and slower.
-    pub fn exceed(stage: &Stage, machine: &Machine) -> Option<String> {
+    pub(super) fn exceed(stage: &Stage, machine: &Capacity) -> Option<String> {
         let cpus = stage.resources.cpus.map_or(0, |cpus| cpus.get() as usize);
         if cpus > machine.cpus {
             return Some(format!(
@@ -136,7 +142,7 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    pub fn new(machine: &Machine, jobs: usize) -> Self {
+    pub fn new(machine: &Capacity, jobs: usize) -> Self {
         Self {
             cpus: machine.cpus,
             memory: machine.memory.unwrap_or(u64::MAX),
@@ -179,7 +185,7 @@ impl Pool {
 
 /// The threads that a stage of `kind` gets where it needs `needs`.
 pub(super) fn threads(kind: &Kind, needs: Needs) -> usize {
-    if kind.is_heavy() { needs.cpus } else { 1 }
+    if is_heavy(kind) { needs.cpus } else { 1 }
 }
 
 #[cfg(test)]
@@ -188,7 +194,7 @@ mod tests {
 
     #[test]
     fn gpus_are_handed_out_once_and_come_back() {
-        let machine = Machine {
+        let machine = Capacity {
             cpus: 8,
             memory: None,
             gpus: named_gpus("0, GPU-8932f937,3,-1,4"),
