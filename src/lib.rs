@@ -12,7 +12,7 @@
 //!
 //! The computing lies in [`data`] (formats, the dataset file, the loader), [`ops`] (tensor
 //! operations), [`models`] (architectures) and [`train`] (the training loop). [`fingerprint`],
-//! [`random`] and `parallel` are leaves that everything may use; [`memory`] is the program's allocator.
+//! [`random`], [`schema`] and `parallel` are leaves that everything may use; [`memory`] is the program's allocator.
 //! What stands left never imports what stands right.
 
 pub mod cli;
@@ -29,6 +29,7 @@ pub mod progress;
 pub mod random;
 pub mod record;
 pub mod report;
+pub mod schema;
 pub mod spec;
 pub mod stages;
 pub mod store;

@@ -5,16 +5,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Leaves that every module may import.
-const LEAVES: [&str; 4] = ["event", "fingerprint", "parallel", "random"];
+const LEAVES: [&str; 5] = ["event", "fingerprint", "parallel", "random", "schema"];
 
 /// What else each module may import. `cli` may import everything, `main` only `cli` and `memory`.
-const MAY_IMPORT: [(&str, &[&str]); 20] = [
+const MAY_IMPORT: [(&str, &[&str]); 21] = [
     ("main", &["cli", "memory"]),
     ("memory", &[]),
     ("lib", &[]),
     ("fingerprint", &[]),
     ("parallel", &[]),
     ("random", &[]),
+    ("schema", &[]),
     ("event", &[]),
     ("spec", &[]),
     ("store", &[]),

@@ -152,6 +152,16 @@ impl Split {
         self.inner.contents.targets.names().len()
     }
 
+    /// The names of what a model gives for each sample.
+    pub(super) fn output_names(&self) -> &[String] {
+        self.inner.contents.targets.names()
+    }
+
+    /// The feature columns' names; empty for images.
+    pub(super) fn columns(&self) -> &[String] {
+        &self.inner.contents.columns
+    }
+
     /// The number of classes, or of labels that may each apply; 0 in a regression.
     pub fn classes(&self) -> usize {
         match self.task() {

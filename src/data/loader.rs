@@ -12,7 +12,8 @@ use super::dataset::Split;
 use super::error::DataError;
 use super::normalization::Normalization;
 use super::shape::SampleShape;
-use super::targets::{TargetScale, Targets};
+use super::targets::TargetScale;
+use crate::schema::{InputShape, Schema};
 use crate::spec::{self, Task};
 
 pub use epoch::EpochBatches;
@@ -35,19 +36,6 @@ pub struct LoaderConfig {
     pub seed: u64,
     /// Batches that wait, at least 1, while one more is being made; each costs its size in memory.
     pub prefetch: usize,
-}
-
-/// Samples that go through the model together.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Batch {
-    /// The batch's index within its epoch.
-    pub index: usize,
-    /// The samples' indices in the split.
-    pub samples: Vec<u32>,
-    /// `[N, C, H, W]` or `[N, F]`, augmented and normalised.
-    pub inputs: Vec<f32>,
-    /// What they are to be judged by.
-    pub targets: Targets,
 }
 
 /// Serves a split, epoch by epoch.
@@ -107,8 +95,14 @@ impl Loader {
         self.recipe.mixes()
     }
 
+    /// What a batch holds: the inputs, targets and weights of its samples, as they are after all
+    /// changes.
+    pub fn schema(&self) -> &Schema {
+        self.recipe.schema()
+    }
+
     /// The shape of each sample in a batch.
-    pub fn shape(&self) -> SampleShape {
+    pub fn shape(&self) -> InputShape {
         self.recipe.shape()
     }
 

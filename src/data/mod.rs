@@ -10,10 +10,12 @@
 //! give the same batch, whatever the number of threads.
 
 mod augment;
+mod batch;
 mod dataset;
 mod decode;
 mod digest;
 mod error;
+mod field_names;
 mod formats;
 mod intake;
 mod labels;
@@ -29,12 +31,13 @@ mod testing;
 mod writer;
 
 pub use augment::Augmentation;
+pub use batch::{Array, ArrayValues, Batch};
 pub use dataset::{Dataset, Split};
 pub use error::DataError;
 pub use layout::FILE_NAME;
-pub use loader::{Batch, EpochBatches, Loader, LoaderConfig};
+pub use loader::{EpochBatches, Loader, LoaderConfig};
 pub use normalization::Normalization;
 pub use prepare::{Prepared, prepare};
 pub use shape::SampleShape;
-pub use targets::{TargetScale, Targets};
+pub use targets::TargetScale;
 pub use writer::{DatasetWriter, Sample};

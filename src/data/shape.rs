@@ -4,6 +4,8 @@ use std::fmt::{self, Display, Formatter};
 
 use serde::{Deserialize, Serialize};
 
+use crate::schema::InputShape;
+
 /// The shape of one sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
@@ -49,6 +51,23 @@ impl SampleShape {
         match *self {
             Self::Image { channels, .. } | Self::Images { channels } => channels,
             Self::Features { columns } => columns,
+        }
+    }
+
+    /// What a network is shown; nothing for images of various sizes.
+    pub fn input(&self) -> Option<InputShape> {
+        match *self {
+            Self::Image {
+                channels,
+                height,
+                width,
+            } => Some(InputShape::Image {
+                channels,
+                height,
+                width,
+            }),
+            Self::Images { .. } => None,
+            Self::Features { columns } => Some(InputShape::Features { columns }),
         }
     }
 

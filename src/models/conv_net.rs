@@ -5,8 +5,9 @@ use candle_core::Tensor;
 use super::builder::{Builder, Conv, ConvInit};
 use super::error::ModelError;
 use super::layers::{BatchNorm, Conv2d, Dropout, Linear, conv_norm};
-use super::network::{Architecture, InputShape, Pass, check_weight};
+use super::network::{Architecture, Pass, check_weight};
 use crate::ops::{self, Epilogue, Window};
+use crate::schema::InputShape;
 use crate::spec;
 
 pub(super) struct ConvNet {

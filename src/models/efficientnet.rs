@@ -6,8 +6,9 @@ use super::builder::{Builder, Conv, Init};
 use super::error::ModelError;
 use super::inverted::{Activation, BlockShape, ConvNorm, Family, Gate, InvertedResidual};
 use super::layers::{Dropout, Linear};
-use super::network::{Architecture, InputShape, Pass, check_weight, image_channels};
+use super::network::{Architecture, Pass, check_weight, image_channels};
 use crate::ops::{self, BatchNormOptions};
+use crate::schema::InputShape;
 use crate::spec;
 
 pub(super) struct EfficientNet {

@@ -1,7 +1,7 @@
 use thiserror::Error;
 
-use super::network::InputShape;
 use crate::ops::OpError;
+use crate::schema::InputShape;
 
 /// Why a network cannot be built, run or filled.
 #[derive(Debug, Error)]

@@ -5,8 +5,9 @@ use candle_core::Tensor;
 use super::builder::Builder;
 use super::error::ModelError;
 use super::layers::{Dropout, Linear};
-use super::network::{Architecture, InputShape, Pass, check_weight};
+use super::network::{Architecture, Pass, check_weight};
 use crate::ops;
+use crate::schema::InputShape;
 use crate::spec;
 
 pub(super) struct Mlp {

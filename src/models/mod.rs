@@ -32,5 +32,6 @@ mod resnet;
 mod sequential;
 mod vit;
 
+pub use crate::schema::InputShape;
 pub use error::ModelError;
-pub use network::{InputShape, Network, Parameter, Pass, build, check};
+pub use network::{Network, Parameter, Pass, build, check};

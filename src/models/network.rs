@@ -2,12 +2,11 @@
 
 mod state;
 
-use std::fmt::{self, Debug, Display, Formatter};
+use std::fmt::{self, Debug, Formatter};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use candle_core::{Device, Tensor, Var};
-use serde::{Deserialize, Serialize};
 
 use super::builder::Builder;
 use super::conv_net::ConvNet;
@@ -19,61 +18,8 @@ use super::resnet::{Form as ResNetForm, ResNet};
 use super::sequential::Sequential;
 use super::vit::VisionTransformer;
 use crate::ops::RunningStatistics;
+use crate::schema::InputShape;
 use crate::spec::{Model, Precision};
-
-/// The shape of one sample.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum InputShape {
-    /// An image; a batch is `[N, channels, height, width]`.
-    Image {
-        /// Channels, such as 3 for RGB.
-        channels: usize,
-        /// Rows of pixels.
-        height: usize,
-        /// Columns of pixels.
-        width: usize,
-    },
-    /// A row of numbers; a batch is `[N, columns]`.
-    Features {
-        /// Numbers in the row.
-        columns: usize,
-    },
-}
-
-impl InputShape {
-    /// Numbers in one sample.
-    pub fn len(&self) -> usize {
-        match *self {
-            Self::Image {
-                channels,
-                height,
-                width,
-            } => channels * height * width,
-            Self::Features { columns } => columns,
-        }
-    }
-
-    /// Whether a sample holds nothing.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
-
-impl Display for InputShape {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Image {
-                channels,
-                height,
-                width,
-            } => {
-                write!(f, "images of shape [N, {channels}, {height}, {width}]")
-            }
-            Self::Features { columns } => write!(f, "rows of shape [N, {columns}]"),
-        }
-    }
-}
 
 /// How a forward pass is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,8 +8,9 @@ use candle_core::Tensor;
 use super::builder::{Builder, Conv, ConvInit};
 use super::error::ModelError;
 use super::layers::{BatchNorm, Conv2d, Linear, conv_norm};
-use super::network::{Architecture, InputShape, Pass, check_weight, image_channels};
+use super::network::{Architecture, Pass, check_weight, image_channels};
 use crate::ops::{self, Epilogue, Window};
+use crate::schema::InputShape;
 use crate::spec::{self, Stem};
 use block::{Block, Shape};
 

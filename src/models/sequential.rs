@@ -7,8 +7,9 @@ use candle_core::Tensor;
 use super::builder::{Builder, Conv, ConvInit, Init};
 use super::error::ModelError;
 use super::layers::{BatchNorm, Conv2d, Dropout, LayerNorm, Linear};
-use super::network::{Architecture, InputShape, Pass};
+use super::network::{Architecture, Pass};
 use crate::ops::{self, Epilogue, Window};
+use crate::schema::InputShape;
 use crate::spec::{self, Layer};
 use shapes::{linear_width, padding, pool_window};
 

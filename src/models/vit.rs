@@ -6,8 +6,9 @@ use candle_core::Tensor;
 use super::builder::{Builder, Conv, ConvInit, Init};
 use super::error::ModelError;
 use super::layers::{Conv2d, Dropout, LayerNorm, Linear, Weight};
-use super::network::{Architecture, InputShape, Pass, check_weight};
+use super::network::{Architecture, Pass, check_weight};
 use crate::ops;
+use crate::schema::InputShape;
 use crate::spec::{self, VitPreset};
 
 pub(super) struct VisionTransformer {

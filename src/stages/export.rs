@@ -7,8 +7,9 @@ use std::path::Path;
 use candle_core::Device;
 use serde::Serialize;
 
-use crate::data::{DataError, Normalization, SampleShape, TargetScale};
+use crate::data::{Normalization, TargetScale};
 use crate::event::{Metrics, Monitor};
+use crate::schema::InputShape;
 use crate::spec::{EvalTransform, ExportFormat, Kind, Model, Precision, Task};
 use crate::train::{self, CARD_FILE, Card, TrainError, TrainedModel, WEIGHTS_FILE, on_threads, read_card};
 
@@ -73,7 +74,7 @@ struct Weights {
 
 #[derive(Serialize)]
 struct Input<'a> {
-    shape: SampleShape,
+    shape: InputShape,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     transforms: &'a [EvalTransform],
     layout: &'static str,
@@ -119,9 +120,8 @@ fn write(
     job: &Job,
 ) -> Result<(), TrainError> {
     let (layout, range) = match card.input {
-        SampleShape::Image { .. } => ("N,C,H,W", "pixels from 0 to 255 divided by 255"),
-        SampleShape::Features { .. } => ("N,F", "columns as they are in the source"),
-        SampleShape::Images { .. } => return Err(DataError::various_sizes().into()),
+        InputShape::Image { .. } => ("N,C,H,W", "pixels from 0 to 255 divided by 255"),
+        InputShape::Features { .. } => ("N,F", "columns as they are in the source"),
     };
     let target = &card.target;
     let (output_layout, meaning) = match target.task {

@@ -9,10 +9,11 @@ use super::metrics::{self, Judged, Tally};
 use super::setup::{Target, loss_operation};
 use super::staging::{Staged, stage};
 use super::tensor_file::input_tensor;
-use crate::data::{Dataset, Loader, LoaderConfig, Normalization, SampleShape, Split, Targets};
+use crate::data::{Array, ArrayValues, DataError, Dataset, Loader, LoaderConfig, Normalization, Split};
 use crate::event::Monitor;
 use crate::models::{Network, Pass};
 use crate::ops::{self, PackedWeights};
+use crate::schema::InputShape;
 use crate::spec::{self, EvalTransform, Precision, SplitName, Task};
 
 /// How a split is evaluated.
@@ -69,14 +70,19 @@ pub fn evaluate(
     let weights = Arc::new(PackedWeights::default());
     let mut index = 0;
     let flips = options.test_time_flip;
-    for batch in stage(loader.epoch(0, 0), loader.shape(), &options.device, flips) {
+    for batch in stage(loader.epoch(0, 0), loader.schema(), &options.device, flips) {
         // A single batch is quicker done than undone.
         if index > 0 && monitor.stopped() {
             return Err(TrainError::Interrupted);
         }
         let mut batch = batch?;
         let mut outputs = outputs(network, &weights, &mut batch, loader.shape(), options)?;
-        let losses = ops::loss_per_sample(&outputs, wanted(&batch.targets), &loss, width)?;
+        let losses = ops::loss_per_sample(
+            &outputs,
+            wanted(&batch.targets, options.target.task)?,
+            &loss,
+            width,
+        )?;
         unscale(&mut outputs, options);
         let mut values = vec![0f32; width];
         for (outputs, loss) in outputs.chunks_exact(width).zip(losses) {
@@ -116,14 +122,14 @@ fn outputs(
     network: &Network,
     weights: &Arc<PackedWeights>,
     batch: &mut Staged,
-    shape: SampleShape,
+    shape: InputShape,
     options: &Evaluation,
 ) -> Result<Vec<f32>, TrainError> {
     let pass = Pass::evaluate(options.precision);
     let host = |outputs: Tensor| outputs.flatten_all()?.to_vec1::<f32>();
     let forward = |inputs: &Tensor| weights.reuse(|| network.forward(inputs, &pass));
     let mut outputs = host(forward(&batch.inputs)?)?;
-    if let (Some(mut mirrored), SampleShape::Image { width, .. }) = (batch.host.take(), shape) {
+    if let (Some(mut mirrored), InputShape::Image { width, .. }) = (batch.host.take(), shape) {
         mirrored.chunks_exact_mut(width).for_each(<[f32]>::reverse);
         let mirrored = input_tensor(mirrored, batch.samples, shape, &options.device)?;
         let mirrored = host(forward(&mirrored)?)?;
@@ -135,11 +141,15 @@ fn outputs(
 }
 
 /// A batch's targets as the loss takes them.
-pub fn wanted(targets: &Targets) -> ops::Targets<'_> {
-    match targets {
-        Targets::Classes(classes) => ops::Targets::Classes(classes),
-        Targets::Probabilities(probabilities) => ops::Targets::Probabilities(probabilities),
-        Targets::Values(values) => ops::Targets::Values(values),
+///
+/// # Errors
+/// They are no targets of `task`.
+pub fn wanted(targets: &Array, task: Task) -> Result<ops::Targets<'_>, TrainError> {
+    match (&targets.values, task) {
+        (ArrayValues::U32(classes), Task::Classification) => Ok(ops::Targets::Classes(classes)),
+        (ArrayValues::F32(values), Task::Classification) => Ok(ops::Targets::Probabilities(values)),
+        (ArrayValues::F32(values), Task::MultiLabel | Task::Regression) => Ok(ops::Targets::Values(values)),
+        _ => Err(DataError::Options(format!("the batch's targets are not {}", task.predicts())).into()),
     }
 }
 

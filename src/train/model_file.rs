@@ -10,9 +10,10 @@ use serde::{Deserialize, Serialize};
 use super::error::TrainError;
 use super::setup::{Target, shortened};
 use super::tensor_file::{NamedTensors, encode, read_tensors, to_device, write_atomically};
-use crate::data::{Augmentation, DataError, Dataset, Normalization, SampleShape};
+use crate::data::{Augmentation, Dataset, Normalization};
 use crate::event::Metrics;
-use crate::models::{self, InputShape, Network};
+use crate::models::{self, Network};
+use crate::schema::InputShape;
 use crate::spec;
 
 /// The file with the weights.
@@ -29,7 +30,7 @@ pub struct Card {
     /// The architecture, as a pipeline file spells it.
     pub architecture: spec::Model,
     /// The shape of one sample where it reaches the network; images are `[C, H, W]`.
-    pub input: SampleShape,
+    pub input: InputShape,
     /// What the outputs mean.
     pub target: Target,
     /// What is done to each image first.
@@ -120,10 +121,10 @@ impl TrainedModel {
         }
         let transforms: Vec<spec::Augment> = self.card.transforms.iter().map(spec::Augment::from).collect();
         let shape = Augmentation::new(&transforms, dataset.shape())?.shape_after();
-        if shape != self.card.input {
+        if shape.input() != Some(self.card.input) {
             return Err(TrainError::Mismatch {
                 what: "the shape of a sample",
-                model: self.card.input.to_string(),
+                model: self.card.input.of_sample(),
                 data: shape.to_string(),
             });
         }
@@ -137,25 +138,12 @@ impl TrainedModel {
 /// The architecture does not fit the shape.
 pub fn build(
     architecture: &spec::Model,
-    shape: SampleShape,
+    shape: InputShape,
     outputs: usize,
     seed: u64,
     device: &Device,
 ) -> Result<Network, TrainError> {
-    let input = match shape {
-        SampleShape::Image {
-            channels,
-            height,
-            width,
-        } => InputShape::Image {
-            channels,
-            height,
-            width,
-        },
-        SampleShape::Features { columns } => InputShape::Features { columns },
-        SampleShape::Images { .. } => return Err(DataError::various_sizes().into()),
-    };
-    Ok(models::build(architecture, input, outputs, seed, device)?)
+    Ok(models::build(architecture, shape, outputs, seed, device)?)
 }
 
 /// Reads a model's card.

@@ -6,10 +6,9 @@ use super::error::TrainError;
 use super::evaluate::filled_split;
 use super::history::Score;
 use super::progress::Steps;
-use crate::data::{
-    Augmentation, Dataset, Loader, LoaderConfig, Normalization, SampleShape, Split, TargetScale,
-};
+use crate::data::{Augmentation, Dataset, Loader, LoaderConfig, Normalization, Split, TargetScale};
 use crate::ops;
+use crate::schema::InputShape;
 use crate::spec::{self, Loss, Monitored, Schedule, Select, SplitName, Task};
 
 /// Batches that are made ahead of the training step; each costs its size in memory.
@@ -115,7 +114,7 @@ impl Setup {
     }
 
     /// What each sample is when it reaches the network.
-    pub fn input(&self) -> SampleShape {
+    pub fn input(&self) -> InputShape {
         self.loader.shape()
     }
 }
@@ -307,19 +306,20 @@ fn check_evaluation(recipe: &spec::Train, dataset: &Dataset, loader: &Loader) ->
     let transforms: Vec<spec::Augment> = recipe.eval_transforms.iter().map(spec::Augment::from).collect();
     let judged = Augmentation::new(&transforms, dataset.shape())?.shape_after();
     let trained = loader.shape();
-    if judged == trained {
+    if judged.input() == Some(trained) {
         return Ok(());
     }
     let example = match trained {
-        SampleShape::Image { height, width, .. } if height == width => {
+        InputShape::Image { height, width, .. } if height == width => {
             format!("[{{resize: {{size: {height}}}}}, {{center_crop: {{size: {height}}}}}]")
         }
-        SampleShape::Image { height, width, .. } => format!("[{{resize: {{size: [{height}, {width}]}}}}]"),
-        _ => "[]".to_owned(),
+        InputShape::Image { height, width, .. } => format!("[{{resize: {{size: [{height}, {width}]}}}}]"),
+        InputShape::Features { .. } => "[]".to_owned(),
     };
     Err(TrainError::Recipe(format!(
-        "with `augment` the network is trained on samples of {trained}, and with `eval_transforms` it would be \
-         judged on {judged}: let both end in one size, such as by `eval_transforms: {example}`"
+        "with `augment` the network is trained on samples of {}, and with `eval_transforms` it would be \
+         judged on {judged}: let both end in one size, such as by `eval_transforms: {example}`",
+        trained.of_sample()
     )))
 }
 

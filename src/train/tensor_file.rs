@@ -10,7 +10,7 @@ use candle_core::{DType, Device, Tensor};
 use safetensors::{Dtype, SafeTensors, View};
 
 use super::error::TrainError;
-use crate::data::SampleShape;
+use crate::schema::InputShape;
 
 /// A tensor's bytes, little-endian and row by row, with its type and shape.
 #[derive(Clone, Debug, PartialEq)]
@@ -149,18 +149,10 @@ impl View for &HostTensor {
 pub fn input_tensor(
     inputs: Vec<f32>,
     samples: usize,
-    shape: SampleShape,
+    shape: InputShape,
     device: &Device,
 ) -> candle_core::Result<Tensor> {
-    match shape {
-        SampleShape::Image {
-            channels,
-            height,
-            width,
-        } => Tensor::from_vec(inputs, (samples, channels, height, width), device),
-        SampleShape::Images { .. } => candle_core::bail!("the network needs images of one size"),
-        SampleShape::Features { columns } => Tensor::from_vec(inputs, (samples, columns), device),
-    }
+    Tensor::from_vec(inputs, shape.of_batch(samples), device)
 }
 
 /// Copies `tensors` to the host.

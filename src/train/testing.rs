@@ -11,6 +11,7 @@ use super::{Task, TrainError, Trained, on_threads, train};
 use crate::data::{Dataset, DatasetWriter, Sample, SampleShape, prepare};
 use crate::event::{Activity, Monitor};
 use crate::random::{Purpose, Stream};
+use crate::schema::InputShape;
 use crate::spec::{self, SplitName};
 
 /// The classes of the tiny datasets.
@@ -28,12 +29,12 @@ pub struct Bench {
 impl Bench {
     /// Rows of `columns` numbers around a centre for each class.
     pub fn table(columns: usize, splits: &[(SplitName, usize)]) -> Self {
-        Self::new(SampleShape::Features { columns }, splits)
+        Self::new(InputShape::Features { columns }, splits)
     }
 
     /// Images of 1x8x8 pixels with a bright patch whose place tells the class.
     pub fn images(splits: &[(SplitName, usize)]) -> Self {
-        let shape = SampleShape::Image {
+        let shape = InputShape::Image {
             channels: 1,
             height: 8,
             width: 8,
@@ -44,7 +45,7 @@ impl Bench {
     /// Images of `[C, H, W]` with a bright patch whose place tells the class.
     pub fn images_of([channels, height, width]: [usize; 3], splits: &[(SplitName, usize)]) -> Self {
         Self::new(
-            SampleShape::Image {
+            InputShape::Image {
                 channels,
                 height,
                 width,
@@ -78,7 +79,7 @@ impl Bench {
         }
     }
 
-    fn new(shape: SampleShape, splits: &[(SplitName, usize)]) -> Self {
+    fn new(shape: InputShape, splits: &[(SplitName, usize)]) -> Self {
         let bench = Self::empty();
         write_dataset(&bench.data(), shape, splits, &CLASSES);
         bench
@@ -155,13 +156,27 @@ impl Bench {
 }
 
 /// Writes a dataset whose sample `i` has class `i % classes`.
-pub fn write_dataset(folder: &Path, shape: SampleShape, splits: &[(SplitName, usize)], classes: &[&str]) {
+pub fn write_dataset(folder: &Path, shape: InputShape, splits: &[(SplitName, usize)], classes: &[&str]) {
     std::fs::create_dir_all(folder).unwrap();
-    let columns = match shape {
-        SampleShape::Features { columns } => (0..columns).map(|index| format!("x{index}")).collect(),
-        SampleShape::Image { .. } | SampleShape::Images { .. } => Vec::new(),
+    let (samples, columns) = match shape {
+        InputShape::Features { columns } => (
+            SampleShape::Features { columns },
+            (0..columns).map(|index| format!("x{index}")).collect(),
+        ),
+        InputShape::Image {
+            channels,
+            height,
+            width,
+        } => (
+            SampleShape::Image {
+                channels,
+                height,
+                width,
+            },
+            Vec::new(),
+        ),
     };
-    let mut writer = DatasetWriter::create(folder, shape, columns).unwrap();
+    let mut writer = DatasetWriter::create(folder, samples, columns).unwrap();
     let (mut labels, mut members) = (Vec::new(), Vec::new());
     for &(split, count) in splits {
         for _ in 0..count {
@@ -174,7 +189,7 @@ pub fn write_dataset(folder: &Path, shape: SampleShape, splits: &[(SplitName, us
                 let signal = if place % classes.len() == class { 1.0 } else { 0.0 };
                 signal + noise
             };
-            if let SampleShape::Image { .. } = shape {
+            if shape.is_image() {
                 let pixels: Vec<u8> = (0..sample_len)
                     .map(|place| (value(place / 8, stream.uniform()) * 120.0) as u8)
                     .collect();

@@ -29,6 +29,7 @@ use super::error::DataError;
 use super::shape::SampleShape;
 use super::targets::Targets;
 use crate::random::Stream;
+use crate::schema::InputShape;
 use crate::spec;
 
 use affine::{RandomAffine, RandomRotation};
@@ -211,12 +212,17 @@ impl Augmentation {
     pub(super) fn mix(
         &self,
         inputs: &mut [f32],
-        shape: SampleShape,
+        shape: InputShape,
         targets: Targets,
         outputs: usize,
         draws: &mut Stream,
     ) -> Targets {
-        let SampleShape::Image { height, width, .. } = shape else {
+        let InputShape::Image {
+            channels,
+            height,
+            width,
+        } = shape
+        else {
             return targets;
         };
         let mixing = match &self.mixing[..] {
@@ -224,7 +230,7 @@ impl Augmentation {
             [mixing] => mixing,
             several => &several[draws.below(several.len() as u32) as usize],
         };
-        mixing.apply(inputs, [shape.channels(), height, width], targets, outputs, draws)
+        mixing.apply(inputs, [channels, height, width], targets, outputs, draws)
     }
 }
 

@@ -230,7 +230,7 @@ fn each_batch_draws_one_of_the_mixings() {
     for item in 0..400 {
         let mut inputs = [vec![0f32; 360], vec![1f32; 360]].concat();
         let classes = Targets::Classes(vec![0, 2]);
-        let targets = both.mix(&mut inputs, COLOR, classes, 3, &mut stream(item));
+        let targets = both.mix(&mut inputs, COLOR.input().unwrap(), classes, 3, &mut stream(item));
         let Targets::Probabilities(probabilities) = targets else {
             panic!("classes become probabilities");
         };
@@ -255,7 +255,13 @@ fn each_batch_draws_one_of_the_mixings() {
     );
     let none = augmentation(&json!([]), COLOR);
     let mut inputs = vec![1f32; 360];
-    let kept = none.mix(&mut inputs, COLOR, Targets::Classes(vec![1]), 3, &mut stream(0));
+    let kept = none.mix(
+        &mut inputs,
+        COLOR.input().unwrap(),
+        Targets::Classes(vec![1]),
+        3,
+        &mut stream(0),
+    );
     assert_eq!(kept, Targets::Classes(vec![1]));
 }
 

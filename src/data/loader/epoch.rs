@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::{self, JoinHandle};
 
-use super::Batch;
 use super::recipe::Recipe;
+use crate::data::batch::Batch;
 use crate::data::error::DataError;
 
 /// The batches of one epoch, in order. After an error there are no more. Dropping it ends the thread

@@ -3,14 +3,16 @@
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use super::{Batch, LoaderConfig};
+use super::LoaderConfig;
 use crate::data::augment::{Augmentation, Image};
+use crate::data::batch::{Array, ArrayValues, Batch};
 use crate::data::dataset::{RawSample, Split, read_features};
 use crate::data::error::DataError;
+use crate::data::field_names::{CLASS, FEATURES, IMAGE, LABELS, TARGETS};
 use crate::data::normalization::Normalization;
-use crate::data::shape::SampleShape;
 use crate::data::targets::{TargetScale, Targets};
 use crate::random::{Purpose, Stream};
+use crate::schema::{Dimensions, ElementType, Field, InputShape, Schema};
 use crate::spec::Task;
 
 /// Values that are copied and normalised in the time that handing them to another thread takes.
@@ -25,7 +27,8 @@ pub(super) struct Recipe {
     target_scale: Option<TargetScale>,
     /// For each channel, what each pixel value becomes; empty for tables.
     pixel_tables: Vec<[f32; 256]>,
-    shape: SampleShape,
+    shape: InputShape,
+    schema: Schema,
     shuffle: bool,
     seed: u64,
     /// Samples that are handed to a thread at once, at least.
@@ -37,7 +40,9 @@ pub(super) struct Recipe {
 impl Recipe {
     /// A recipe for batches of `split`, whose options have been checked.
     pub fn new(split: Split, config: LoaderConfig, augmentation: Augmentation) -> Result<Self, DataError> {
-        let shape = augmentation.shape_after();
+        let shape = augmentation.shape_after().input();
+        let shape = shape.ok_or_else(DataError::various_sizes)?;
+        let schema = batch_schema(&split, shape, augmentation.mixes()).map_err(DataError::Options)?;
         let is_image = split.shape().is_image();
         // Small samples are handed out in groups, so that handing out costs little; image files take
         // long to decode.
@@ -67,6 +72,7 @@ impl Recipe {
             normalization: config.normalization,
             target_scale: config.target_scale,
             shape,
+            schema,
             shuffle: config.shuffle,
             seed: config.seed,
             split,
@@ -85,8 +91,13 @@ impl Recipe {
         &self.split
     }
 
+    /// What a batch holds.
+    pub fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
     /// The shape of each sample in a batch.
-    pub fn shape(&self) -> SampleShape {
+    pub fn shape(&self) -> InputShape {
         self.shape
     }
 
@@ -129,12 +140,25 @@ impl Recipe {
                 .augmentation
                 .mix(&mut inputs, self.shape, targets, outputs, &mut draws);
         }
-        Ok(Batch {
+        Ok(self.named(index, samples, inputs, targets))
+    }
+
+    /// The batch by the names of the schema's fields.
+    fn named(&self, index: usize, samples: Vec<u32>, inputs: Vec<f32>, targets: Targets) -> Batch {
+        let count = samples.len();
+        let inputs = Array::stacked(ArrayValues::F32(inputs), self.shape.of_batch(count));
+        let targets = match targets {
+            Targets::Classes(classes) => Array::stacked(ArrayValues::U32(classes), vec![count]),
+            Targets::Probabilities(values) | Targets::Values(values) => {
+                Array::stacked(ArrayValues::F32(values), vec![count, self.split.outputs()])
+            }
+        };
+        let names = self.schema.fields().iter().map(|field| field.name.clone());
+        Batch {
             index,
             samples,
-            inputs,
-            targets,
-        })
+            fields: names.zip([inputs, targets]).collect(),
+        }
     }
 
     /// Fills `inputs` on the current pool. Of several errors, the first sample's.
@@ -178,7 +202,9 @@ impl Recipe {
         if image.pixels.len() != out.len() {
             let problem = format!(
                 "it has {}x{} pixels (height x width) after all changes and should have the shape {}",
-                image.height, image.width, self.shape
+                image.height,
+                image.width,
+                self.shape.of_sample()
             );
             return Err(self.split.bad(index, &problem));
         }
@@ -212,6 +238,27 @@ impl Recipe {
         }
         Targets::Values(values)
     }
+}
+
+/// What a batch of `split` holds whose samples have `shape`.
+fn batch_schema(split: &Split, shape: InputShape, mixes: bool) -> Result<Schema, String> {
+    let input = match shape {
+        InputShape::Image {
+            channels,
+            height,
+            width,
+        } => Field::image(IMAGE, Dimensions::image(channels, Some([height, width])))
+            .with_element(ElementType::F32),
+        InputShape::Features { .. } => Field::features(FEATURES, split.columns().to_vec()),
+    };
+    let names = split.output_names().to_vec();
+    let target = match split.task() {
+        Task::Classification if mixes => Field::probabilities(CLASS, names),
+        Task::Classification => Field::class(CLASS, names),
+        Task::MultiLabel => Field::labels(LABELS, names).with_element(ElementType::F32),
+        Task::Regression => Field::numbers(TARGETS, names),
+    };
+    Schema::new(vec![input, target])
 }
 
 /// An image to be filled, and room to work in.

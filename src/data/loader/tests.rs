@@ -5,8 +5,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::*;
+use crate::data::shape::SampleShape;
 use crate::data::testing::images;
-use crate::data::{Dataset, DatasetWriter, Sample};
+use crate::data::{ArrayValues, Batch, Dataset, DatasetWriter, Sample};
 use crate::spec::{Color, SplitName};
 
 fn augment() -> Vec<spec::Augment> {
@@ -39,6 +40,18 @@ fn train(dataset: &Dataset) -> Split {
     dataset.split(SplitName::Train).unwrap()
 }
 
+/// What the network is shown.
+fn inputs(batch: &Batch) -> &[f32] {
+    let (_, inputs) = batch.fields.first().unwrap();
+    inputs.f32().unwrap()
+}
+
+/// What it is judged by.
+fn targets(batch: &Batch) -> &ArrayValues {
+    let (_, targets) = batch.fields.last().unwrap();
+    &targets.values
+}
+
 fn collect(loader: &Loader, epoch: u32, first: usize) -> Vec<Batch> {
     loader.epoch(epoch, first).map(Result::unwrap).collect()
 }
@@ -66,8 +79,8 @@ fn an_epoch_has_every_sample_once() {
                 .iter()
                 .map(|sample| split.label(*sample as usize))
                 .collect();
-            assert_eq!(batch.inputs.len(), labels.len() * 192);
-            assert_eq!(batch.targets, Targets::Classes(labels));
+            assert_eq!(inputs(batch).len(), labels.len() * 192);
+            assert_eq!(targets(batch), &ArrayValues::U32(labels));
         }
         let labels: Vec<u32> = order.iter().map(|sample| split.label(*sample as usize)).collect();
         assert_eq!(loader.labels(epoch), labels);
@@ -105,8 +118,8 @@ fn threads_and_restarts_do_not_matter() {
     };
     let all = &collect(&Loader::new(split.clone(), other).unwrap(), 5, 0)[0];
     for batch in &whole {
-        for (sample, inputs) in batch.samples.iter().zip(batch.inputs.chunks(192)) {
-            assert_eq!(inputs, &all.inputs[*sample as usize * 192..][..192]);
+        for (sample, input) in batch.samples.iter().zip(inputs(batch).chunks(192)) {
+            assert_eq!(input, &inputs(all)[*sample as usize * 192..][..192]);
         }
     }
     let reseeded = LoaderConfig {
@@ -127,9 +140,9 @@ fn without_augmentation_inputs_are_the_normalised_samples() {
     };
     let normalization = plain.normalization.clone();
     let batches = collect(&Loader::new(split.clone(), plain).unwrap(), 0, 0);
-    let inputs: Vec<f32> = batches.iter().flat_map(|batch| batch.inputs.clone()).collect();
+    let values: Vec<f32> = batches.iter().flat_map(inputs).copied().collect();
     let mut sample = Vec::new();
-    for (index, inputs) in inputs.chunks(192).enumerate() {
+    for (index, inputs) in values.chunks(192).enumerate() {
         split.read_sample(index, &mut sample).unwrap();
         for (at, (value, input)) in sample.iter().zip(inputs).enumerate() {
             let channel = at / 64;
@@ -138,7 +151,7 @@ fn without_augmentation_inputs_are_the_normalised_samples() {
         }
     }
     for channel in 0..3 {
-        let values = inputs.chunks(64).skip(channel).step_by(3).flatten();
+        let values = values.chunks(64).skip(channel).step_by(3).flatten();
         let count = 64.0 * 20.0;
         let mean = values.clone().map(|value| f64::from(*value)).sum::<f64>() / count;
         let variance = values
@@ -176,7 +189,7 @@ fn tables_are_normalised_and_not_augmented() {
     options.augment.clear();
     options.shuffle = false;
     let batches = collect(&Loader::new(split.clone(), options.clone()).unwrap(), 0, 0);
-    assert_eq!(batches[0].inputs, [-1.0, 0.0, 1.0, 0.0]);
+    assert_eq!(inputs(&batches[0]), [-1.0, 0.0, 1.0, 0.0]);
     options.batch_size = 0;
     assert!(Loader::new(split.clone(), options.clone()).is_err());
     options.batch_size = 1;
@@ -353,7 +366,7 @@ fn images_of_various_sizes_are_brought_to_one() {
         let whole = collect(&loader, 1, 0);
         assert_eq!(whole.iter().map(|batch| batch.samples.len()).sum::<usize>(), 20);
         for batch in &whole {
-            assert_eq!(batch.inputs.len(), batch.samples.len() * loader.shape().len());
+            assert_eq!(inputs(batch).len(), batch.samples.len() * loader.shape().len());
         }
         let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
         let loader = pool.install(|| Loader::new(files.clone(), options).unwrap());
@@ -394,10 +407,9 @@ fn batches_are_mixed_as_a_whole() {
     let mut shares = Vec::new();
     for (plain, mixed) in plain.iter().zip(&mixed) {
         assert_eq!(plain.samples, mixed.samples);
-        let (Targets::Classes(labels), Targets::Probabilities(probabilities)) =
-            (&plain.targets, &mixed.targets)
+        let (ArrayValues::U32(labels), ArrayValues::F32(probabilities)) = (targets(plain), targets(mixed))
         else {
-            panic!("{:?} {:?}", plain.targets, mixed.targets);
+            panic!("{plain:?} {mixed:?}");
         };
         let count = labels.len();
         let before = |index: usize| (index + count - 1) % count;
@@ -417,10 +429,10 @@ fn batches_are_mixed_as_a_whole() {
                 assert!((value - expected).abs() < 1e-6);
             }
             for at in 0..192 {
-                let own = plain.inputs[192 * index + at];
-                let other = plain.inputs[192 * before(index) + at];
+                let own = inputs(plain)[192 * index + at];
+                let other = inputs(plain)[192 * before(index) + at];
                 let expected = share * own + (1.0 - share) * other;
-                assert!((mixed.inputs[192 * index + at] - expected).abs() < 1e-4);
+                assert!((inputs(mixed)[192 * index + at] - expected).abs() < 1e-4);
             }
         }
     }
@@ -495,7 +507,7 @@ fn numbers_are_scaled_as_asked_for() {
     let loader = Loader::new(split.clone(), options.clone()).unwrap();
     assert!(loader.labels(0).is_empty());
     let raw = vec![0.0, 7.0, 2.0, 7.0, 4.0, 7.0, 6.0, 7.0, 8.0, 7.0, 10.0, 7.0];
-    assert_eq!(collect(&loader, 0, 0)[0].targets, Targets::Values(raw));
+    assert_eq!(targets(&collect(&loader, 0, 0)[0]), &ArrayValues::F32(raw));
 
     options.target_scale = Some(TargetScale {
         mean: vec![5.0, 7.0],
@@ -503,7 +515,7 @@ fn numbers_are_scaled_as_asked_for() {
     });
     let loader = Loader::new(split.clone(), options.clone()).unwrap();
     let scaled = vec![-2.5, 0.0, -1.5, 0.0, -0.5, 0.0, 0.5, 0.0, 1.5, 0.0, 2.5, 0.0];
-    assert_eq!(collect(&loader, 0, 0)[0].targets, Targets::Values(scaled));
+    assert_eq!(targets(&collect(&loader, 0, 0)[0]), &ArrayValues::F32(scaled));
 
     let scale = |std: &[f32]| {
         Some(TargetScale {
@@ -534,8 +546,8 @@ fn labels_are_zeros_and_ones() {
     assert!(loader.labels(0).is_empty());
     let batches = collect(&loader, 0, 0);
     assert_eq!(
-        batches[0].targets,
-        Targets::Values(vec![0.0, 1.0, 1.0, 1.0, 0.0, 1.0, 1.0, 1.0])
+        targets(&batches[0]),
+        &ArrayValues::F32(vec![0.0, 1.0, 1.0, 1.0, 0.0, 1.0, 1.0, 1.0])
     );
-    assert_eq!(batches[1].targets, Targets::Values(vec![0.0, 1.0, 1.0, 1.0]));
+    assert_eq!(targets(&batches[1]), &ArrayValues::F32(vec![0.0, 1.0, 1.0, 1.0]));
 }

@@ -1,8 +1,9 @@
 //! The shapes that layers give, checked before anything is built.
 
 use crate::models::error::ModelError;
-use crate::models::network::{InputShape, check_weight};
+use crate::models::network::check_weight;
 use crate::ops::Window;
+use crate::schema::InputShape;
 use crate::spec::{ConvLayer, Layer, LinearLayer, PoolLayer, Sequential};
 
 /// What each layer is given, where the whole list fits the samples and the number of outputs.

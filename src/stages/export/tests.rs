@@ -9,11 +9,12 @@ use serde_json::{Value, json};
 use super::*;
 use crate::data::Dataset;
 use crate::fingerprint::Digest;
+use crate::schema::InputShape;
 use crate::spec::SplitName;
 use crate::stages::{EvaluateStage, Surroundings, TrainStage};
 use crate::train::testing::{CLASSES, write_dataset};
 
-const IMAGES: SampleShape = SampleShape::Image {
+const IMAGES: InputShape = InputShape::Image {
     channels: 1,
     height: 8,
     width: 8,
@@ -253,7 +254,7 @@ fn what_does_not_fit_is_named() {
         error.contains("classes") && error.contains("ant, bee, cat") && error.contains("ant, bee, dog"),
         "{error}"
     );
-    replace(SampleShape::Features { columns: 64 }, &splits, &CLASSES);
+    replace(InputShape::Features { columns: 64 }, &splits, &CLASSES);
     let error = message(project.evaluate(json!({})));
     assert!(error.contains("1x8x8") && error.contains("64 columns"), "{error}");
     replace(IMAGES, &splits, &CLASSES);

@@ -8,8 +8,9 @@ use candle_core::cuda::cudarc::driver::{CudaStream, DriverError, PinnedHostSlice
 use candle_core::op::BackpropOp;
 use candle_core::{CudaDevice, CudaStorage, Storage, Tensor};
 
-use super::Staged;
-use crate::data::{Batch, DataError, SampleShape};
+use super::{Staged, Unpacked, unpack};
+use crate::data::{Batch, DataError};
+use crate::schema::Schema;
 use crate::train::error::TrainError;
 
 /// Batches that are copied ahead of the step.
@@ -25,12 +26,12 @@ pub(super) struct Ahead {
 impl Ahead {
     pub fn start(
         batches: impl Iterator<Item = Result<Batch, DataError>> + Send + 'static,
-        shape: SampleShape,
+        schema: Schema,
         device: CudaDevice,
         keep_host: bool,
     ) -> Self {
         let (sender, receiver) = sync_channel(AHEAD);
-        let work = move || produce(batches, shape, device, keep_host, &sender);
+        let work = move || produce(batches, &schema, device, keep_host, &sender);
         match thread::Builder::new().name("staging".into()).spawn(work) {
             Ok(producer) => Self {
                 receiver: Some(receiver),
@@ -76,7 +77,7 @@ impl Drop for Ahead {
 
 fn produce(
     batches: impl Iterator<Item = Result<Batch, DataError>>,
-    shape: SampleShape,
+    schema: &Schema,
     device: CudaDevice,
     keep_host: bool,
     sender: &SyncSender<Result<Staged, TrainError>>,
@@ -91,7 +92,7 @@ fn produce(
     for batch in batches {
         let staged = batch
             .map_err(TrainError::from)
-            .and_then(|batch| stager.stage(batch, shape, keep_host));
+            .and_then(|batch| stager.stage(batch, schema, keep_host));
         let stop = staged.is_err();
         if sender.send(staged).is_err() || stop {
             return;
@@ -122,20 +123,23 @@ impl Stager {
         })
     }
 
-    fn stage(&mut self, batch: Batch, shape: SampleShape, keep_host: bool) -> Result<Staged, TrainError> {
-        let samples = batch.samples.len();
-        let inputs = self
-            .copy(&batch.inputs, samples, shape)
-            .map_err(|error| failed(&error))?;
+    fn stage(&mut self, batch: Batch, schema: &Schema, keep_host: bool) -> Result<Staged, TrainError> {
+        let Unpacked {
+            inputs: values,
+            dimensions,
+            samples,
+            targets,
+        } = unpack(batch, schema)?;
+        let inputs = self.copy(&values, dimensions).map_err(|error| failed(&error))?;
         Ok(Staged {
             inputs,
-            host: keep_host.then_some(batch.inputs),
+            host: keep_host.then_some(values),
             samples,
-            targets: batch.targets,
+            targets,
         })
     }
 
-    fn copy(&mut self, values: &[f32], samples: usize, shape: SampleShape) -> Result<Tensor, DriverError> {
+    fn copy(&mut self, values: &[f32], dimensions: Vec<usize>) -> Result<Tensor, DriverError> {
         self.turn = 1 - self.turn;
         let buffer = &mut self.buffers[self.turn];
         let pinned = match buffer {
@@ -151,15 +155,6 @@ impl Stager {
         // The slice remembers the stream that writes it; the device's own stream waits for that.
         let slice = self.stream.clone_htod(pinned)?;
         let storage = Storage::Cuda(CudaStorage::wrap_cuda_slice(slice, self.device.clone()));
-        let dimensions = match shape {
-            SampleShape::Features { columns } => vec![samples, columns],
-            SampleShape::Image {
-                channels,
-                height,
-                width,
-            } => vec![samples, channels, height, width],
-            SampleShape::Images { channels } => vec![samples, channels],
-        };
         Ok(Tensor::from_storage(
             storage,
             dimensions,
@@ -174,7 +169,8 @@ mod tests {
     use candle_core::Device;
 
     use super::*;
-    use crate::data::Targets;
+    use crate::data::{Array, ArrayValues};
+    use crate::schema::Field;
 
     /// Needs a device; says so where there is none.
     #[test]
@@ -183,19 +179,32 @@ mod tests {
             eprintln!("skipped: there is no CUDA device");
             return;
         };
-        let batch = |index: usize| Batch {
+        let values =
+            |index: usize| -> Vec<f32> { (0..12).map(|place| (100 * index + place) as f32).collect() };
+        let batch = move |index: usize| Batch {
             index,
             samples: (0..3).collect(),
-            inputs: (0..12).map(|place| (100 * index + place) as f32).collect(),
-            targets: Targets::Classes(vec![0, 1, 2]),
+            fields: [
+                (
+                    "x".to_owned(),
+                    Array::stacked(ArrayValues::F32(values(index)), vec![3, 4]),
+                ),
+                (
+                    "y".to_owned(),
+                    Array::stacked(ArrayValues::U32(vec![0, 1, 2]), vec![3]),
+                ),
+            ]
+            .into_iter()
+            .collect(),
         };
+        let names = |count: usize| (0..count).map(|name| name.to_string()).collect();
+        let schema = Schema::new(vec![Field::features("x", names(4)), Field::class("y", names(3))]).unwrap();
         let batches = (0..7).map(move |index| Ok(batch(index)));
-        let shape = SampleShape::Features { columns: 4 };
-        for (index, staged) in super::super::stage(batches, shape, &device, true).enumerate() {
+        for (index, staged) in super::super::stage(batches, &schema, &device, true).enumerate() {
             let staged = staged.unwrap();
-            let values: Vec<f32> = staged.inputs.flatten_all().unwrap().to_vec1().unwrap();
-            assert_eq!(values, batch(index).inputs);
-            assert_eq!(staged.host.as_deref(), Some(values.as_slice()));
+            let found: Vec<f32> = staged.inputs.flatten_all().unwrap().to_vec1().unwrap();
+            assert_eq!(found, values(index));
+            assert_eq!(staged.host, Some(found));
         }
     }
 }

@@ -10,8 +10,8 @@ mod cuda;
 use candle_core::{Device, Tensor};
 
 use super::error::TrainError;
-use super::tensor_file::input_tensor;
-use crate::data::{Batch, DataError, SampleShape, Targets};
+use crate::data::{Array, ArrayValues, Batch, DataError};
+use crate::schema::Schema;
 
 /// A batch whose inputs are on the device.
 pub struct Staged {
@@ -22,30 +22,68 @@ pub struct Staged {
     /// N.
     pub samples: usize,
     /// What the samples are to be judged by.
-    pub targets: Targets,
+    pub targets: Array,
 }
 
-/// `batches` on `device`, in order. Their samples have the shape `shape`.
+/// `batches` on `device`, in order. They hold what `schema` says.
 pub fn stage(
     batches: impl Iterator<Item = Result<Batch, DataError>> + Send + 'static,
-    shape: SampleShape,
+    schema: &Schema,
     device: &Device,
     keep_host: bool,
 ) -> Box<dyn Iterator<Item = Result<Staged, TrainError>>> {
     #[cfg(feature = "cuda")]
     if let Device::Cuda(device) = device {
-        return Box::new(cuda::Ahead::start(batches, shape, device.clone(), keep_host));
+        return Box::new(cuda::Ahead::start(
+            batches,
+            schema.clone(),
+            device.clone(),
+            keep_host,
+        ));
     }
-    let device = device.clone();
+    let (device, schema) = (device.clone(), schema.clone());
     Box::new(batches.map(move |batch| {
-        let batch = batch?;
-        let samples = batch.samples.len();
-        let host = keep_host.then(|| batch.inputs.clone());
+        let Unpacked {
+            inputs,
+            dimensions,
+            samples,
+            targets,
+        } = unpack(batch?, &schema)?;
+        let host = keep_host.then(|| inputs.clone());
         Ok(Staged {
-            inputs: input_tensor(batch.inputs, samples, shape, &device)?,
+            inputs: Tensor::from_vec(inputs, dimensions, &device)?,
             host,
             samples,
-            targets: batch.targets,
+            targets,
         })
     }))
+}
+
+/// What a network is shown of a batch, and what it is judged by.
+struct Unpacked {
+    inputs: Vec<f32>,
+    dimensions: Vec<usize>,
+    samples: usize,
+    targets: Array,
+}
+
+fn unpack(mut batch: Batch, schema: &Schema) -> Result<Unpacked, TrainError> {
+    let input = schema.input().and_then(|field| batch.take(&field.name));
+    let targets = schema.target().and_then(|field| batch.take(&field.name));
+    match (input, targets) {
+        (
+            Some(Array {
+                values: ArrayValues::F32(inputs),
+                dimensions,
+                ..
+            }),
+            Some(targets),
+        ) => Ok(Unpacked {
+            inputs,
+            dimensions,
+            samples: batch.samples.len(),
+            targets,
+        }),
+        _ => Err(DataError::Options("the batch lacks numbers to show the network, or targets".into()).into()),
+    }
 }

@@ -6,7 +6,6 @@ use candle_core::Tensor;
 
 use super::Trainer;
 use super::clock::{Clock, Phase};
-use crate::data::Targets;
 use crate::event::Activity;
 use crate::models::Pass;
 use crate::ops::{self, Tape};
@@ -53,7 +52,7 @@ impl Trainer<'_> {
             let setup = self.setup;
             let left = (batches - self.progress.batch) as usize;
             let served = setup.loader.epoch(epoch, self.progress.batch as usize).take(left);
-            for batch in stage(served, setup.input(), &self.task.device, false) {
+            for batch in stage(served, setup.loader.schema(), &self.task.device, false) {
                 let batch = batch?;
                 clock.tick(Phase::Data);
                 let index = self.progress.batch;
@@ -147,7 +146,7 @@ impl Trainer<'_> {
             seed: self.task.seed,
             step: epoch.wrapping_mul(self.setup.steps.batches()).wrapping_add(index),
         };
-        let wanted = wanted(&targets);
+        let wanted = wanted(&targets, self.setup.target.task)?;
         let (forward, tape) = Tape::record(|| -> Result<_, TrainError> {
             let outputs = self.network.forward(&inputs, &pass)?;
             let loss = ops::loss(&outputs, wanted, &self.setup.loss, divisor)?;
@@ -171,7 +170,7 @@ impl Trainer<'_> {
         let sums = &mut self.progress.sums;
         sums.loss = Exact(sums.loss.0 + value * divisor);
         sums.weight = Exact(sums.weight.0 + ops::loss_weight(wanted, &self.setup.loss, width));
-        let (score, scored) = self.score(&outputs.flatten_all()?.to_vec1::<f32>()?, &targets);
+        let (score, scored) = self.score(&outputs.flatten_all()?.to_vec1::<f32>()?, wanted);
         let sums = &mut self.progress.sums;
         sums.score = Exact(sums.score.0 + score);
         sums.scored += scored;
@@ -183,11 +182,11 @@ impl Trainer<'_> {
     }
 
     /// The sum of the scores of a micro-batch's samples, and what their mean divides by.
-    fn score(&self, outputs: &[f32], targets: &Targets) -> (f64, u64) {
+    fn score(&self, outputs: &[f32], targets: ops::Targets<'_>) -> (f64, u64) {
         let width = self.setup.target.outputs();
         let rows = outputs.chunks_exact(width);
         match targets {
-            Targets::Classes(classes) => {
+            ops::Targets::Classes(classes) => {
                 let counts = |class: u32| !self.ignores(class);
                 let right = rows
                     .zip(classes)
@@ -195,13 +194,13 @@ impl Trainer<'_> {
                 let scored = classes.iter().filter(|&&class| counts(class)).count();
                 (right.count() as f64, scored as u64)
             }
-            Targets::Probabilities(wanted) => {
+            ops::Targets::Probabilities(wanted) => {
                 let right = rows
                     .zip(wanted.chunks_exact(width))
                     .filter(|(row, wanted)| argmax(row) == argmax(wanted));
                 (right.count() as f64, (outputs.len() / width) as u64)
             }
-            Targets::Values(wanted) => match &self.setup.target.task {
+            ops::Targets::Values(wanted) => match &self.setup.target.task {
                 crate::spec::Task::Regression => {
                     let scale = self.setup.target.scale.as_ref();
                     let error = |(index, (output, wanted)): (usize, (&f32, &f32))| {

@@ -1,0 +1,96 @@
+//! Samples that go through the model together, as named arrays.
+
+use indexmap::IndexMap;
+
+/// Samples that go through the model together.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Batch {
+    /// The batch's index within its epoch.
+    pub index: usize,
+    /// The samples' indices in the split.
+    pub samples: Vec<u32>,
+    /// What the samples hold, by the names of the schema's inputs, targets and weights.
+    pub fields: IndexMap<String, Array>,
+}
+
+impl Batch {
+    /// The array called `name`.
+    pub fn field(&self, name: &str) -> Option<&Array> {
+        self.fields.get(name)
+    }
+
+    /// Takes the array called `name` out, so that it need not be copied.
+    pub fn take(&mut self, name: &str) -> Option<Array> {
+        self.fields.shift_remove(name)
+    }
+}
+
+/// One field of all samples of a batch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Array {
+    /// The numbers, row by row.
+    pub values: ArrayValues,
+    /// The sides: `[N, ...]`; of packed samples `[rows of all samples, ...]`.
+    pub dimensions: Vec<usize>,
+    /// Where samples have rows of their own number: sample `i` has the rows
+    /// `offsets[i]..offsets[i + 1]`. Of padded samples the offsets that they would have without what
+    /// was added, so that their differences are the samples' own numbers of rows.
+    pub offsets: Option<Vec<u64>>,
+}
+
+/// The numbers of an [`Array`].
+#[derive(Clone, Debug, PartialEq)]
+pub enum ArrayValues {
+    /// Single precision: images, features, labels, numbers, boxes, probabilities, weights.
+    F32(Vec<f32>),
+    /// Classes, and tokens without a sign.
+    U32(Vec<u32>),
+    /// Masks, and the bytes of texts.
+    U8(Vec<u8>),
+    /// Tokens with a sign.
+    I64(Vec<i64>),
+}
+
+impl Array {
+    /// An array in which every sample has the same sides.
+    pub fn stacked(values: ArrayValues, dimensions: Vec<usize>) -> Self {
+        Self {
+            values,
+            dimensions,
+            offsets: None,
+        }
+    }
+
+    /// The values, where they are in single precision.
+    pub fn f32(&self) -> Option<&[f32]> {
+        match &self.values {
+            ArrayValues::F32(values) => Some(values),
+            _ => None,
+        }
+    }
+
+    /// The values, where they are classes or tokens without a sign.
+    pub fn u32(&self) -> Option<&[u32]> {
+        match &self.values {
+            ArrayValues::U32(values) => Some(values),
+            _ => None,
+        }
+    }
+}
+
+impl ArrayValues {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::F32(values) => values.len(),
+            Self::U32(values) => values.len(),
+            Self::U8(values) => values.len(),
+            Self::I64(values) => values.len(),
+        }
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}

@@ -1,0 +1,411 @@
+//! One field of a sample.
+
+use std::fmt::{self, Display, Formatter};
+
+use serde::{Deserialize, Serialize};
+
+use super::dimensions::Dimensions;
+use super::input_shape::InputShape;
+
+/// A column of a dataset, or an array of a batch.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Field {
+    /// What it is called: unique within its schema.
+    pub name: String,
+    /// What it is for.
+    pub role: FieldRole,
+    /// What its values mean.
+    pub kind: FieldKind,
+    /// The type of its values; of what is encoded, the type once it is decoded.
+    pub element: ElementType,
+    /// The sides of one sample's array; of what is encoded, once it is decoded.
+    pub dimensions: Dimensions,
+    /// How its values are written.
+    #[serde(default, skip_serializing_if = "Encoding::is_raw")]
+    pub encoding: Encoding,
+    /// The names of its values: of classes, which a class is an index into, or of the labels, numbers
+    /// or features in a row. Empty where they have none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<String>,
+}
+
+/// What a field is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FieldRole {
+    /// The network is shown it.
+    Input,
+    /// It is to be predicted.
+    Target,
+    /// How much the sample counts.
+    Weight,
+    /// Where the sample comes from, such as `digits.csv:12`.
+    Origin,
+}
+
+/// What a field's values mean, by which a transform knows what to do with them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FieldKind {
+    /// Pixels of an image, `[C, H, W]`: of a file, or as single precision once they are normalised.
+    Image,
+    /// For each pixel of the sample's image a class, `[1, H, W]`: moved as the image is, but never
+    /// blended.
+    Mask,
+    /// Boxes in the sample's image, `[n, 4]`: left, top, right, bottom, in pixels from the image's
+    /// corner.
+    Boxes,
+    /// Numbers: features, or what a regression predicts.
+    Numbers,
+    /// An index into the field's names, or one for each of several things.
+    Class,
+    /// For each of the field's names, the probability that the sample is of that class.
+    Probabilities,
+    /// For each of the field's names, 0 or 1 (or between, where samples were mixed).
+    Labels,
+    /// Indices into a vocabulary.
+    Tokens,
+    /// Text.
+    Text,
+}
+
+/// The type of a field's values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ElementType {
+    /// 8 bits without a sign.
+    U8,
+    /// 16 bits without a sign.
+    U16,
+    /// 32 bits with a sign.
+    I32,
+    /// 32 bits without a sign.
+    U32,
+    /// 64 bits with a sign.
+    I64,
+    /// Single precision.
+    F32,
+}
+
+/// How a field's values are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Encoding {
+    /// As they are, little-endian.
+    #[default]
+    Raw,
+    /// As the bytes of an image file (JPEG, PNG, ...), which the content tells.
+    ImageFile,
+    /// As text in UTF-8.
+    Utf8,
+}
+
+impl Encoding {
+    fn is_raw(&self) -> bool {
+        *self == Self::Raw
+    }
+}
+
+impl ElementType {
+    /// Bytes of one value.
+    pub fn bytes(self) -> usize {
+        match self {
+            Self::U8 => 1,
+            Self::U16 => 2,
+            Self::I32 | Self::U32 | Self::F32 => 4,
+            Self::I64 => 8,
+        }
+    }
+}
+
+impl Field {
+    fn new(
+        name: &str,
+        role: FieldRole,
+        kind: FieldKind,
+        element: ElementType,
+        dimensions: Dimensions,
+    ) -> Self {
+        Self {
+            name: name.to_owned(),
+            role,
+            kind,
+            element,
+            dimensions,
+            encoding: Encoding::Raw,
+            names: Vec::new(),
+        }
+    }
+
+    /// Pixels of an image, an input.
+    pub fn image(name: &str, dimensions: Dimensions) -> Self {
+        Self::new(
+            name,
+            FieldRole::Input,
+            FieldKind::Image,
+            ElementType::U8,
+            dimensions,
+        )
+    }
+
+    /// Image files that decode to `dimensions`, an input.
+    pub fn image_files(name: &str, dimensions: Dimensions) -> Self {
+        Self {
+            encoding: Encoding::ImageFile,
+            ..Self::image(name, dimensions)
+        }
+    }
+
+    /// A row of numbers with `names`, an input.
+    pub fn features(name: &str, names: Vec<String>) -> Self {
+        Self {
+            role: FieldRole::Input,
+            ..Self::numbers(name, names)
+        }
+    }
+
+    /// A row of numbers with `names`, a target.
+    pub fn numbers(name: &str, names: Vec<String>) -> Self {
+        let dimensions = Dimensions::row(names.len());
+        Self {
+            names,
+            ..Self::new(
+                name,
+                FieldRole::Target,
+                FieldKind::Numbers,
+                ElementType::F32,
+                dimensions,
+            )
+        }
+    }
+
+    /// One of `classes`, a target.
+    pub fn class(name: &str, classes: Vec<String>) -> Self {
+        let scalar = Dimensions::SCALAR;
+        Self {
+            names: classes,
+            ..Self::new(
+                name,
+                FieldRole::Target,
+                FieldKind::Class,
+                ElementType::U32,
+                scalar,
+            )
+        }
+    }
+
+    /// The probability of each of `classes`, a target: of samples that were mixed.
+    pub fn probabilities(name: &str, classes: Vec<String>) -> Self {
+        Self {
+            kind: FieldKind::Probabilities,
+            ..Self::numbers(name, classes)
+        }
+    }
+
+    /// Whether each of `names` applies, a target.
+    pub fn labels(name: &str, names: Vec<String>) -> Self {
+        let dimensions = Dimensions::row(names.len());
+        Self {
+            names,
+            ..Self::new(
+                name,
+                FieldRole::Target,
+                FieldKind::Labels,
+                ElementType::U8,
+                dimensions,
+            )
+        }
+    }
+
+    /// A class for each pixel, a target.
+    pub fn mask(name: &str, dimensions: Dimensions) -> Self {
+        Self::new(
+            name,
+            FieldRole::Target,
+            FieldKind::Mask,
+            ElementType::U8,
+            dimensions,
+        )
+    }
+
+    /// Any number of boxes, a target.
+    pub fn boxes(name: &str) -> Self {
+        let dimensions = Dimensions::ragged_rows(4);
+        Self::new(
+            name,
+            FieldRole::Target,
+            FieldKind::Boxes,
+            ElementType::F32,
+            dimensions,
+        )
+    }
+
+    /// Any number of tokens of type `element`, an input.
+    pub fn tokens(name: &str, element: ElementType) -> Self {
+        let dimensions = Dimensions::ragged();
+        Self::new(name, FieldRole::Input, FieldKind::Tokens, element, dimensions)
+    }
+
+    /// A text, an input.
+    pub fn text(name: &str) -> Self {
+        Self {
+            encoding: Encoding::Utf8,
+            ..Self::new(
+                name,
+                FieldRole::Input,
+                FieldKind::Text,
+                ElementType::U8,
+                Dimensions::ragged(),
+            )
+        }
+    }
+
+    /// How much the sample counts: one number.
+    pub fn weight(name: &str) -> Self {
+        let scalar = Dimensions::SCALAR;
+        Self::new(
+            name,
+            FieldRole::Weight,
+            FieldKind::Numbers,
+            ElementType::F32,
+            scalar,
+        )
+    }
+
+    /// Where the sample comes from.
+    pub fn origin() -> Self {
+        Self {
+            role: FieldRole::Origin,
+            ..Self::text("origin")
+        }
+    }
+
+    /// The same with another role.
+    #[must_use]
+    pub fn with_role(self, role: FieldRole) -> Self {
+        Self { role, ..self }
+    }
+
+    /// The same with values of another type.
+    #[must_use]
+    pub fn with_element(self, element: ElementType) -> Self {
+        Self { element, ..self }
+    }
+
+    /// The same with other dimensions.
+    #[must_use]
+    pub fn with_dimensions(self, dimensions: Dimensions) -> Self {
+        Self { dimensions, ..self }
+    }
+
+    /// Whether it holds images, of one size or of many.
+    pub fn is_image(&self) -> bool {
+        self.kind == FieldKind::Image
+    }
+
+    /// Whether the bytes of a sample do not follow from its dimensions, as it has yet to be decoded.
+    pub fn is_encoded(&self) -> bool {
+        self.encoding == Encoding::ImageFile
+    }
+
+    /// The number of values that normalisation treats apart: an image's channels, or a row's columns.
+    pub fn channels(&self) -> usize {
+        self.dimensions.side(0).unwrap_or(0)
+    }
+
+    /// What a network is shown of it, where that is an image of one size or a row of numbers.
+    pub fn input_shape(&self) -> Option<InputShape> {
+        match (self.kind, self.dimensions.rank()) {
+            (FieldKind::Image, 3) => {
+                let [height, width] = self.dimensions.size()?;
+                Some(InputShape::Image {
+                    channels: self.channels(),
+                    height,
+                    width,
+                })
+            }
+            (FieldKind::Numbers, 1) => Some(InputShape::Features {
+                columns: self.dimensions.side(0)?,
+            }),
+            _ => None,
+        }
+    }
+
+    /// Whether the field makes sense by itself.
+    ///
+    /// # Errors
+    /// A sentence that names the field: its kind does not go with its type, dimensions, encoding or
+    /// names.
+    pub fn check(&self) -> Result<(), String> {
+        use ElementType::{F32, I32, I64, U8, U16, U32};
+        let dimensions = &self.dimensions;
+        let (rank, element) = (dimensions.rank(), self.element);
+        let named = |count: Option<usize>| self.names.is_empty() || Some(self.names.len()) == count;
+        let (encoding, fits) = match self.kind {
+            FieldKind::Image | FieldKind::Mask => {
+                let decodes = !self.is_encoded() || matches!(self.channels(), 1 | 3);
+                let channels = rank == 3 && dimensions.side(0).is_some() && decodes;
+                let encoding = if self.is_encoded() {
+                    Encoding::ImageFile
+                } else {
+                    Encoding::Raw
+                };
+                let normalised = self.is_image() && element == F32 && !self.is_encoded();
+                (
+                    encoding,
+                    (element == U8 || normalised) && channels && self.names.is_empty(),
+                )
+            }
+            FieldKind::Boxes => {
+                let rows = rank == 2 && dimensions.side(1) == Some(4);
+                (Encoding::Raw, element == F32 && rows && self.names.is_empty())
+            }
+            FieldKind::Numbers | FieldKind::Probabilities => {
+                (Encoding::Raw, element == F32 && named(dimensions.len()))
+            }
+            FieldKind::Class => (Encoding::Raw, element == U32 && rank <= 1),
+            FieldKind::Labels => {
+                let fits = matches!(element, U8 | F32) && rank == 1;
+                let fits = fits && dimensions.len() == Some(self.names.len());
+                (Encoding::Raw, fits)
+            }
+            FieldKind::Tokens => {
+                let fits = matches!(element, U16 | I32 | U32 | I64) && rank == 1;
+                (Encoding::Raw, fits)
+            }
+            FieldKind::Text => {
+                let fits = element == U8 && rank == 1 && dimensions.ragged_sides() == 1;
+                (Encoding::Utf8, fits)
+            }
+        };
+        let is_sound = fits && encoding == self.encoding && !dimensions.is_empty();
+        if is_sound && dimensions.fixed_len().is_some() && !self.name.is_empty() {
+            return Ok(());
+        }
+        Err(format!(
+            "the field `{}` contradicts itself: {:?} of {:?} ({:?}) with the dimensions {dimensions} and {} names",
+            self.name,
+            self.kind,
+            self.element,
+            self.encoding,
+            self.names.len()
+        ))
+    }
+}
+
+impl Display for Field {
+    /// One sample's shape in words: `3x32x32` (`[C, H, W]`), `3 channels of various sizes`, or `13
+    /// columns`.
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let dimensions = &self.dimensions;
+        match self.kind {
+            FieldKind::Image | FieldKind::Mask if !dimensions.is_fixed() => match self.channels() {
+                1 => write!(f, "1 channel of various sizes"),
+                channels => write!(f, "{channels} channels of various sizes"),
+            },
+            FieldKind::Numbers if dimensions.rank() == 1 => write!(f, "{} columns", self.channels()),
+            _ => write!(f, "{dimensions}"),
+        }
+    }
+}
