@@ -18,7 +18,7 @@ use std::f64::consts::PI;
 use std::time::Instant;
 
 use erlen::spec::Sweep;
-use erlen::sweep::{Outcome, Proposal, State, Study, Values};
+use erlen::sweep::{Definition, Outcome, Proposal, State, Study, Values};
 use serde_json::{Value, json};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -75,7 +75,7 @@ fn best(function: &str, search: &str, seed: u64, trials: u32) -> Result<f64> {
         "objective": {"minimize": "model.loss"},
     }))?;
     let own: Values = serde_json::from_value(own)?;
-    let mut study = Study::new(&sweep, &own, seed, None)?;
+    let mut study = study(sweep, own, seed, None)?;
     let mut best = f64::INFINITY;
     loop {
         match study.propose()? {
@@ -282,6 +282,16 @@ fn read_curves(path: &str) -> Result<Vec<Vec<f64>>> {
         .collect()
 }
 
+fn study(sweep: Sweep, own: Values, seed: u64, max_epochs: Option<u32>) -> Result<Study> {
+    Ok(Study::new(&Definition {
+        sweep,
+        own,
+        seed,
+        max_epochs,
+        judged: None,
+    })?)
+}
+
 /// The best last figure, the epochs spent, and the order in which the curves were begun.
 fn pruned(curves: &[Vec<f64>], prune: &str, seed: u64, trials: u32) -> Result<String> {
     let mut definition = json!({
@@ -294,7 +304,7 @@ fn pruned(curves: &[Vec<f64>], prune: &str, seed: u64, trials: u32) -> Result<St
     }
     let sweep: Sweep = serde_json::from_value(definition)?;
     let own: Values = [("curve".to_owned(), json!(0))].into();
-    let mut study = Study::new(&sweep, &own, seed, Some(curves[0].len() as u32))?;
+    let mut study = study(sweep, own, seed, Some(curves[0].len() as u32))?;
     let which = |values: &Values| values["curve"].as_u64().unwrap_or(0) as usize;
     loop {
         match study.propose()? {
@@ -349,7 +359,7 @@ fn seconds(search: &str, trials: u32) -> Result<f64> {
             .collect();
         let sweep: Sweep = serde_json::from_value(json!({"params": params}))?;
         let own: Values = (0..4).map(|index| (name(index), json!(1))).collect();
-        let mut study = Study::new(&sweep, &own, 0, None)?;
+        let mut study = study(sweep, own, 0, None)?;
         while let Proposal::Run(job) = study.propose()? {
             let number = job.number;
             study.start(job);

@@ -12,7 +12,8 @@
 //!
 //! The computing lies in [`data`] (formats, the dataset file, the loader), [`ops`] (tensor
 //! operations), [`models`] (architectures) and [`train`] (the training loop). [`fingerprint`],
-//! [`random`], [`schema`] and `parallel` are leaves that everything may use; [`memory`] is the program's allocator.
+//! [`metric`], [`random`], [`schema`] and `parallel` are leaves that everything may use; [`memory`] is the
+//! program's allocator.
 //! What stands left never imports what stands right.
 
 pub mod cli;
@@ -21,6 +22,7 @@ pub mod event;
 pub mod exec;
 pub mod fingerprint;
 pub mod memory;
+pub mod metric;
 pub mod models;
 pub mod ops;
 mod parallel;

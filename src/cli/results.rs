@@ -67,6 +67,7 @@ pub(super) fn of_plan(session: &Session, plan: &Plan) -> Results {
         swept: Vec::new(),
         objectives: Vec::new(),
         judged: None,
+        metrics: pipeline.metrics.clone(),
         trials: vec![Trial {
             number: 1,
             parameters: pipeline.params.clone(),

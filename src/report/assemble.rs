@@ -8,7 +8,7 @@ use super::ReportError;
 use super::compare::compare_rows;
 use super::results::{Results, Trial, TrialStatus};
 use super::table::{Cell, Column, Row, Sample, TableData};
-use crate::spec::{Filter, Group, MetricPath, Table};
+use crate::spec::{Filter, Group, MetricPath, Table, TableColumn};
 
 pub(super) use check::listed;
 
@@ -292,12 +292,16 @@ impl<'a> Assembly<'a> {
             .iter()
             .flat_map(|results| results.objectives.iter().cloned())
             .collect();
+        let direction = |column: &TableColumn| {
+            let mut known = self.results.iter().map(|results| &results.metrics);
+            known.find_map(|known| self.table.direction(column, &objectives, known))
+        };
         let columns = self.table.columns.iter();
         columns
             .map(|(title, spec)| Column {
                 title: title.clone(),
                 spec: spec.clone(),
-                direction: self.table.direction(spec, &objectives),
+                direction: direction(spec),
             })
             .collect()
     }

@@ -64,14 +64,14 @@ fn may_have(pipeline: &Pipeline, path: &MetricPath) -> bool {
     pipeline.stages.get(&path.stage).is_some_and(|stage| {
         stage
             .kind
-            .metrics()
-            .is_none_or(|metrics| metrics.contains(&path.metric.as_str()))
+            .metrics(&pipeline.metrics)
+            .is_none_or(|metrics| metrics.contains(&path.metric))
     })
 }
 
 fn all_metrics(pipeline: &Pipeline) -> impl Iterator<Item = String> + '_ {
     pipeline.stages.iter().flat_map(|(name, stage)| {
-        let metrics = stage.kind.metrics().unwrap_or_default();
+        let metrics = stage.kind.metrics(&pipeline.metrics).unwrap_or_default();
         metrics.into_iter().map(move |metric| format!("{name}.{metric}"))
     })
 }

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::event::Metrics;
 use crate::fingerprint::{Digest, Fingerprint};
+use crate::metric::MetricTable;
 use crate::spec::{MetricPath, Objective};
 
 /// What is known about a pipeline: the trials of its sweep, or the pipeline itself as the only one.
@@ -24,6 +25,8 @@ pub struct Results {
     pub objectives: Vec<Objective>,
     /// What its pruner judges, where it has one.
     pub judged: Option<MetricPath>,
+    /// What is known of the metrics that the stages report.
+    pub metrics: MetricTable,
     /// The trials, by number.
     pub trials: Vec<Trial>,
 }

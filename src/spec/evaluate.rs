@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::preprocess::Task;
 use super::reference::Reference;
+use crate::metric::MetricTable;
 
 /// Measures a trained model on one split of a dataset.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -28,16 +29,10 @@ pub struct Evaluate {
 
 impl Evaluate {
     /// The names of the metrics that it reports.
-    pub(super) fn metric_names(&self) -> Vec<&'static str> {
-        let mut names = vec!["accuracy", "loss", "mae", "rmse", "r2", "samples"];
-        for metric in &self.metrics {
-            match metric {
-                Metric::PerClass => names.extend(Metric::MACRO_MEANS),
-                Metric::Confusion | Metric::Predictions => {}
-                figure if names.contains(&figure.as_str()) => {}
-                figure => names.push(figure.as_str()),
-            }
-        }
+    pub(super) fn metric_names(&self, known: &MetricTable) -> Vec<String> {
+        let asked: Vec<&str> = self.metrics.iter().map(|metric| metric.as_str()).collect();
+        let mut names = known.of_evaluation(&asked);
+        names.push("samples".to_owned());
         names
     }
 }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Command, Download, Evaluate, Export, Preprocess, Reference, Train};
+use crate::metric::MetricTable;
 
 /// What a stage does.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -166,21 +167,13 @@ impl Kind {
     }
 
     /// The names of the metrics that the stage will report, where they are known beforehand.
-    pub fn metrics(&self) -> Option<Vec<&'static str>> {
+    pub fn metrics(&self, known: &MetricTable) -> Option<Vec<String>> {
+        let owned = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
         match self {
             Self::Download(_) | Self::Export(_) => Some(Vec::new()),
-            Self::Preprocess(_) => Some(vec!["train", "val", "test", "classes", "skipped"]),
-            Self::Train(_) => Some(vec![
-                "train_loss",
-                "train_accuracy",
-                "train_mae",
-                "val_loss",
-                "val_accuracy",
-                "val_mae",
-                "parameters",
-                "epochs",
-            ]),
-            Self::Evaluate(evaluate) => Some(evaluate.metric_names()),
+            Self::Preprocess(_) => Some(owned(&["train", "val", "test", "classes", "skipped"])),
+            Self::Train(_) => Some([known.of_epochs(), owned(&["parameters", "epochs"])].concat()),
+            Self::Evaluate(evaluate) => Some(evaluate.metric_names(known)),
             Self::Command(command) if command.metrics.is_none() => Some(Vec::new()),
             Self::Command(_) => None,
         }

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use super::diagnostic::SpecError;
 use super::values::{ByteSize, Span};
 use super::{Kind, Sweep, Table, Template};
+use crate::metric::MetricTable;
 
 /// An experiment: stages that depend on each other, and the tables made of their results.
 #[derive(Clone, Debug)]
@@ -29,6 +30,8 @@ pub struct Pipeline {
     pub sweep: Option<Sweep>,
     /// The tables, in the order of the file.
     pub tables: IndexMap<String, Table>,
+    /// What is known of the metrics that the stages report.
+    pub metrics: MetricTable,
 }
 
 /// One named step of a pipeline.

@@ -15,6 +15,7 @@ use super::node::{Key, Node, Value};
 use super::pipeline::{Override, Pipeline, Resources, Stage};
 use super::values::Span;
 use super::{Command, Download, Evaluate, Export, Kind, Preprocess, Sweep, Table, Train, validate};
+use crate::metric::MetricTable;
 use crate::parallel;
 
 /// So many stages are worth several threads.
@@ -90,6 +91,7 @@ pub(super) fn read(
         stages,
         sweep,
         tables,
+        metrics: MetricTable::built_in(),
     };
     // With a stage missing, what refers to it would be reported as a second mistake.
     if mistakes.is_empty() {

@@ -7,9 +7,10 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, de};
 
-use super::sweep::{Direction, Objective};
+use super::sweep::Objective;
 use super::table_column::{Best, Show, TableColumn};
 use super::table_rows::{Baseline, Filter, Group, Rows, SortKeys};
+use crate::metric::{Direction, MetricTable};
 
 /// A results table, written to `results/NAME.FORMAT`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -79,8 +80,13 @@ impl Table {
         self.rows.stages.iter().map(of).collect()
     }
 
-    /// Which way a column is better, where that is said or can be told from the metric's name.
-    pub fn direction(&self, column: &TableColumn, objectives: &[Objective]) -> Option<Direction> {
+    /// Which way a column is better, where that is said or `known` of the metric.
+    pub fn direction(
+        &self,
+        column: &TableColumn,
+        objectives: &[Objective],
+        known: &MetricTable,
+    ) -> Option<Direction> {
         match column.best {
             Some(Best::Max) => return Some(Direction::Maximize),
             Some(Best::Min) => return Some(Direction::Minimize),
@@ -97,17 +103,9 @@ impl Table {
         if let Some(objective) = objective {
             return Some(objective.direction());
         }
-        let name = &metrics.first()?.metric;
-        if name.ends_with("loss") || name.ends_with("error") {
-            Some(Direction::Minimize)
-        } else if name.ends_with("accuracy")
-            || name.starts_with("macro_")
-            || ["top3", "top5"].contains(&&**name)
-        {
-            Some(Direction::Maximize)
-        } else {
-            None
-        }
+        metrics
+            .iter()
+            .find_map(|path| known.better(&path.stage, &path.metric))
     }
 
     /// The stages whose results the table shows or chooses by.
@@ -274,7 +272,7 @@ mod tests {
         let better = |column: Value, objectives: Value| {
             let table = table(json!({"columns": {"x": column}}));
             let objectives: Vec<Objective> = serde_json::from_value(objectives).unwrap();
-            table.direction(&table.columns["x"], &objectives)
+            table.direction(&table.columns["x"], &objectives, &MetricTable::built_in())
         };
         assert_eq!(better(json!("m.val_loss"), json!([])), Some(Direction::Minimize));
         assert_eq!(better(json!("m.accuracy"), json!([])), Some(Direction::Maximize));

@@ -166,7 +166,7 @@ impl Check<'_> {
         let stages = &self.pipeline.stages;
         if self.table.rows.stages.is_empty() {
             return match column.metric.parse::<MetricPath>() {
-                Ok(path) if self.is_alone() => metric_mistake(stages, &path, span),
+                Ok(path) if self.is_alone() => metric_mistake(stages, &self.pipeline.metrics, &path, span),
                 Ok(_) => None,
                 Err(message) => Some(Diagnostic::new(message, span)),
             };
@@ -182,19 +182,19 @@ impl Check<'_> {
             .iter()
             .filter_map(|stage| stages.get(stage))
             .collect();
-        let metrics: Option<Vec<&str>> = known
+        let metrics: Option<Vec<String>> = known
             .iter()
-            .map(|stage| stage.kind.metrics())
+            .map(|stage| stage.kind.metrics(&self.pipeline.metrics))
             .collect::<Option<Vec<_>>>()
             .map(|metrics| metrics.concat());
         let metrics = metrics?;
-        (!known.is_empty() && !metrics.contains(&column.metric.as_str())).then(|| {
+        (!known.is_empty() && !metrics.contains(&column.metric)).then(|| {
             let message = format!("none of the stages reports `{}`", column.metric);
             let help = match column.metric.split_once('.') {
-                Some((stage, metric)) if metrics.contains(&metric) => {
+                Some((stage, metric)) if metrics.iter().any(|known| known == metric) => {
                     format!("where rows are stages, a column names a metric alone: `{metric}`, not `{stage}.{metric}`")
                 }
-                _ => suggest(&column.metric, "metrics of these stages", metrics),
+                _ => suggest(&column.metric, "metrics of these stages", metrics.iter().map(String::as_str)),
             };
             Diagnostic::new(message, span).help(help)
         })
@@ -206,7 +206,12 @@ impl Check<'_> {
         let place = |field: &str| (self.place)(&["columns", title, field]);
         let objectives = self.pipeline.sweep.as_ref().map(|sweep| &sweep.objective.0);
         let objectives = objectives.map_or(&[][..], Vec::as_slice);
-        if column.rank && self.table.direction(column, objectives).is_none() {
+        if column.rank
+            && self
+                .table
+                .direction(column, objectives, &self.pipeline.metrics)
+                .is_none()
+        {
             let message = format!("there is no rank where no `{title}` is better than another");
             mistakes.push(Diagnostic::new(message, place("rank")).help("add best: max or best: min"));
         }
@@ -250,7 +255,12 @@ impl Check<'_> {
             }
             match name.parse::<MetricPath>() {
                 Ok(path) if self.pipeline.stages.contains_key(&path.stage) => {
-                    mistakes.extend(metric_mistake(&self.pipeline.stages, &path, span));
+                    mistakes.extend(metric_mistake(
+                        &self.pipeline.stages,
+                        &self.pipeline.metrics,
+                        &path,
+                        span,
+                    ));
                 }
                 Ok(path) if self.table.rows.stages.is_empty() => {
                     mistakes.push(unknown_stage(&self.pipeline.stages, &path.stage, span));

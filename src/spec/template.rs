@@ -170,7 +170,13 @@ impl Template {
             parallel: own.as_ref().and_then(|sweep| sweep.parallel),
             time: own.as_ref().and_then(|sweep| sweep.time),
         };
-        let mut mistakes = sweep_mistakes(&pipeline.stages, &pipeline.params, &sweep, &self.root);
+        let mut mistakes = sweep_mistakes(
+            &pipeline.stages,
+            &pipeline.params,
+            &sweep,
+            &pipeline.metrics,
+            &self.root,
+        );
         for mistake in &mut mistakes {
             mistake.span = None;
         }

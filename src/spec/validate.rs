@@ -19,6 +19,7 @@ use super::train::learning_mistakes;
 use super::{
     Augment, Command, EnvEntry, Kind, MetricPath, Pipeline, Reference, Secret, Stage, Train, augment_mistakes,
 };
+use crate::metric::MetricTable;
 
 /// Whether `name` can name a stage, a table or a parameter: letters, digits, `_` and `-`, from a
 /// letter on.
@@ -90,7 +91,13 @@ pub(super) fn mistakes(pipeline: &Pipeline, root: &Node) -> Vec<Diagnostic> {
     }
     mistakes.extend(table_mistakes(pipeline, root));
     if let Some(sweep) = &pipeline.sweep {
-        mistakes.extend(sweep_mistakes(&pipeline.stages, &pipeline.params, sweep, root));
+        mistakes.extend(sweep_mistakes(
+            &pipeline.stages,
+            &pipeline.params,
+            sweep,
+            &pipeline.metrics,
+            root,
+        ));
     }
     if mistakes.is_empty() {
         mistakes.extend(cycles(pipeline, root));
@@ -320,16 +327,21 @@ fn train_mistakes(
 /// What is wrong with a metric's path: no such stage, or one that reports no such metric.
 pub(super) fn metric_mistake(
     stages: &IndexMap<String, Arc<Stage>>,
+    metrics: &MetricTable,
     path: &MetricPath,
     span: miette::SourceSpan,
 ) -> Option<Diagnostic> {
     let Some(stage) = stages.get(&path.stage) else {
         return Some(unknown_stage(stages, &path.stage, span));
     };
-    let known = stage.kind.metrics()?;
-    (!known.contains(&path.metric.as_str())).then(|| {
+    let known = stage.kind.metrics(metrics)?;
+    (!known.contains(&path.metric)).then(|| {
         let message = format!("the stage `{}` reports no `{}`", path.stage, path.metric);
-        let help = suggest(&path.metric, "metrics of this stage", known);
+        let help = suggest(
+            &path.metric,
+            "metrics of this stage",
+            known.iter().map(String::as_str),
+        );
         Diagnostic::new(message, span).help(help)
     })
 }

@@ -303,6 +303,7 @@ mod tests {
             own: [("lr".to_owned(), serde_json::json!(0.1))].into(),
             seed: u64::MAX,
             max_epochs: Some(9),
+            judged: None,
         };
         let job = Job {
             number: 1,

@@ -1,6 +1,7 @@
 //! Which trials are better than others.
 
 use super::known::{Goal, Known, Standing};
+use crate::metric::fronts;
 
 /// The indices of the trials that tell something, the best first.
 ///
@@ -49,35 +50,6 @@ pub(super) fn front(losses: &[&[f64]]) -> Vec<usize> {
     let mut front = fronts(losses).into_iter().next().unwrap_or_default();
     front.sort_unstable();
     front
-}
-
-/// The fronts, the best first: each is the Pareto front of what the earlier ones leave.
-fn fronts(losses: &[&[f64]]) -> Vec<Vec<usize>> {
-    // What is dominated comes later in this order, so a front only grows.
-    let mut left: Vec<usize> = (0..losses.len()).collect();
-    left.sort_by(|&a, &b| {
-        let pairs = losses[a].iter().zip(losses[b]);
-        let by_value = pairs.map(|(a, b)| a.total_cmp(b)).find(|order| order.is_ne());
-        by_value.unwrap_or(std::cmp::Ordering::Equal).then(a.cmp(&b))
-    });
-    let mut fronts = Vec::new();
-    while !left.is_empty() {
-        let mut front: Vec<usize> = Vec::new();
-        left.retain(|&index| {
-            let is_dominated = front.iter().any(|&other| dominates(losses[other], losses[index]));
-            if !is_dominated {
-                front.push(index);
-            }
-            is_dominated
-        });
-        fronts.push(front);
-    }
-    fronts
-}
-
-fn dominates(left: &[f64], right: &[f64]) -> bool {
-    let pairs = || left.iter().zip(right);
-    pairs().all(|(left, right)| left <= right) && pairs().any(|(left, right)| left < right)
 }
 
 /// All indices, front by front, and on each front those first whose neighbours are far.

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{Entry, Job, Outcome, State, Study, SweepError, TrialState, Values};
-use crate::spec::{Search, Sweep, same_value};
+use crate::metric::MetricTable;
+use crate::spec::{Objective, Search, Sweep, same_value};
 
 /// All that decides which trials there are.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -16,11 +17,21 @@ pub struct Definition {
     pub own: Values,
     /// The seed of all draws.
     pub seed: u64,
-    /// The epochs of the judged training, where that is one number.
+    /// The epochs of the judged training, where that is one number: successive halving has no rung
+    /// beyond it.
     pub max_epochs: Option<u32>,
+    /// What the pruner judges by. Journals of earlier versions do not have it.
+    #[serde(default)]
+    pub judged: Option<Objective>,
 }
 
 impl Definition {
+    /// What the pruner judges by, where there is one.
+    pub fn judged(&self) -> Option<Objective> {
+        let by_name = || self.sweep.judged(&MetricTable::built_in());
+        self.judged.clone().or_else(by_name)
+    }
+
     /// Whether a sweep that began as `earlier` can be carried on under this definition as if it had
     /// been the same all along: what differs is at most how many trials are wanted, and how fast.
     pub fn continues(&self, earlier: &Self) -> bool {
@@ -28,6 +39,7 @@ impl Definition {
             let mut essence = definition.clone();
             essence.sweep.parallel = None;
             essence.sweep.time = None;
+            essence.judged = definition.judged();
             match &mut essence.sweep.search {
                 Search::Grid(_) => {}
                 Search::Random(options) | Search::Sobol(options) => {
@@ -66,12 +78,7 @@ impl Replay {
     /// There is no point in the space.
     pub fn new(definition: Definition) -> Result<Self, SweepError> {
         Ok(Self {
-            study: Study::new(
-                &definition.sweep,
-                &definition.own,
-                definition.seed,
-                definition.max_epochs,
-            )?,
+            study: Study::new(&definition)?,
             definition,
             running: BTreeMap::new(),
             change: None,
@@ -198,7 +205,7 @@ impl Replay {
         let (then, now) = (&self.definition.sweep, &definition.sweep);
         let same = then.objective == now.objective
             && then.replicates == now.replicates
-            && then.judged() == now.judged()
+            && self.definition.judged() == definition.judged()
             && self.definition.max_epochs == definition.max_epochs;
         let curve = trial.curve.clone();
         match &trial.state {

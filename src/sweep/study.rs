@@ -9,7 +9,7 @@ use super::rank;
 use super::sampler::{Draw, Request, Sampler};
 use super::space::{Point, Space, Taken};
 use super::trial::{State, TrialState};
-use super::{SweepError, Values};
+use super::{Definition, SweepError, Values};
 use crate::spec::{Objective, Sweep};
 
 /// The pure, deterministic brain of a sweep: it is told what starts and ends, and says what to run.
@@ -53,25 +53,22 @@ struct Record {
 impl Study {
     /// A study in which nothing was started yet.
     ///
-    /// `own` holds the values that the pipeline file itself gives its parameters: all of them, since
-    /// constraints may speak of such as are not swept. `max_epochs` is the length of the judged
-    /// training, where that is the same for all trials: successive halving has no rung beyond it.
-    ///
     /// # Errors
     /// If there is nothing that the search could do, such as constraints that nothing fulfils.
-    pub fn new(sweep: &Sweep, own: &Values, seed: u64, max_epochs: Option<u32>) -> Result<Self, SweepError> {
-        let space = Space::new(sweep, own)?;
-        let pruner = Pruner::new(sweep, max_epochs)?;
+    pub fn new(definition: &Definition) -> Result<Self, SweepError> {
+        let Definition { sweep, seed, .. } = definition;
+        let space = Space::new(sweep, &definition.own)?;
+        let pruner = Pruner::new(definition)?;
         let goal = Goal {
             objectives: sweep.objective.0.iter().map(Objective::direction).collect(),
             judged: pruner.direction(),
         };
         Ok(Self {
-            sampler: Sampler::new(&sweep.search, &space, &goal, seed)?,
+            sampler: Sampler::new(&sweep.search, &space, &goal, *seed)?,
             space,
             pruner,
             goal,
-            seed,
+            seed: *seed,
             parallel: parallel(sweep),
             trials: Vec::new(),
             records: Vec::new(),

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{Job, Outcome, Proposal, State, Study, SweepError, Values};
+use super::{Definition, Job, Outcome, Proposal, State, Study, SweepError, Values};
 use crate::spec::{Direction, EpochLimits, Sweep};
 
 fn sweep(definition: Value) -> Sweep {
@@ -25,7 +25,13 @@ fn try_study(definition: &Value, own: Value, seed: u64) -> Result<Study, SweepEr
     let sweep = sweep(definition.clone());
     let mut all: Values = sweep.params.keys().map(|name| (name.clone(), json!(0))).collect();
     all.extend(values(own));
-    Study::new(&sweep, &all, seed, Some(27))
+    Study::new(&Definition {
+        sweep,
+        own: all,
+        seed,
+        max_epochs: Some(27),
+        judged: None,
+    })
 }
 
 fn run(study: &mut Study) -> Option<Job> {
@@ -284,7 +290,13 @@ fn mistakes_of_the_definition_are_reported() {
     assert!(circle.contains("`a` is used depends on `b`"), "{circle}");
     let blind = fails(json!({"params": {"a": [1]}, "prune": {"median": {}}}));
     assert!(blind.contains("no metric to judge by"), "{blind}");
-    let unknown = Study::new(&sweep(json!({"params": {"a": [1]}})), &Values::new(), 0, None);
+    let unknown = Study::new(&Definition {
+        sweep: sweep(json!({"params": {"a": [1]}})),
+        own: Values::new(),
+        seed: 0,
+        max_epochs: None,
+        judged: None,
+    });
     assert_eq!(
         unknown.err().unwrap().to_string(),
         "the pipeline gives the swept parameter `a` no value; add it to `params`"

@@ -494,3 +494,58 @@ fn running_the_pipeline_itself_leaves_the_sweep_s_tables_alone() {
         .assert_stderr("erlen sweep p.yaml");
     assert!(!project.path("results").exists());
 }
+
+/// A small regression on a table, at learning rates of which the smallest learns nothing.
+fn diabetes(sweep: &str) -> Project {
+    let project = Project::new();
+    let data = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("datasets/diabetes.csv");
+    project.write("diabetes.csv", std::fs::read(data).unwrap());
+    let source = format!(
+        "name: diabetes
+params: {{lr: 0.01}}
+stages:
+  data:
+    preprocess:
+      input: ./diabetes.csv
+      format: {{csv: {{header: true, label: target, task: regression}}}}
+      split: {{val: 0.15, test: 0.25}}
+  model:
+    train:
+      data: data
+      model: {{mlp: {{hidden: [16]}}}}
+      standardize_targets: true
+      epochs: 8
+      batch_size: 32
+      optimizer: {{adamw: {{lr: '${{lr}}'}}}}
+  test:
+    evaluate: {{model: model, data: data, split: test}}
+sweep:
+  params: {{lr: [0.00001, 0.003, 0.01, 0.02]}}
+{sweep}
+tables:
+  lr: {{rows: {{trials: [lr]}}, columns: {{MAE: test.mae, RMSE: test.rmse, R2: test.r2}}}}
+"
+    );
+    project.write("p.yaml", source);
+    project
+}
+
+#[test]
+fn a_pruner_knows_that_a_small_error_is_better() {
+    let project = diabetes(
+        "  objective: {minimize: test.rmse}\n  prune: {asha: {min_epochs: 2, reduction: 2, metric: model.val_mae}}",
+    );
+    let sweep = project.erlen(["sweep", "p.yaml"]);
+    sweep.assert_code(0).assert_stderr("pruned");
+    let table = rows(&project, "results/lr.csv");
+    let ended: Vec<&str> = table
+        .iter()
+        .filter(|row| row[2] == "done")
+        .map(|row| row[1].as_str())
+        .collect();
+    assert!(!ended.is_empty(), "{table:?}");
+    assert!(
+        !ended.contains(&"0.00001"),
+        "the worst learning rate ran to its end: {table:?}"
+    );
+}

@@ -145,6 +145,7 @@ pub(super) fn results(
             stage: judged.stage.clone(),
             metric: judged.metric.clone(),
         }),
+        metrics: setting.base.metrics.clone(),
         trials: trials.collect(),
     }
 }

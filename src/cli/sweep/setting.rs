@@ -51,13 +51,10 @@ impl Setting {
         let (base, sweep, fixed) = template.sweep(overrides)?;
         let is_asked = fixed.len() < overrides.len();
         let overrides = fixed;
-        let judged = sweep
-            .judged()
-            .filter(|_| sweep.prune.is_some())
-            .map(|objective| Judged {
-                stage: objective.path().stage.clone(),
-                metric: objective.path().metric.clone(),
-            });
+        let judged = sweep.judged(&base.metrics).map(|objective| Judged {
+            stage: objective.path().stage.clone(),
+            metric: objective.path().metric.clone(),
+        });
         let varied = reached(&base, |stage| {
             sweep.params.keys().any(|name| stage.params.contains(name))
         });
@@ -98,6 +95,7 @@ impl Setting {
             own: self.own(),
             seed: self.base.seed,
             max_epochs: self.max_epochs(),
+            judged: self.sweep.judged(&self.base.metrics),
         }
     }
 

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::Values;
 use crate::event::{Event, TrialOutcome};
+use crate::metric::dominates;
 
 /// What the events of a sweep add up to.
 #[derive(Default)]
@@ -123,9 +124,7 @@ impl Tally {
                 .map(|(value, objective)| if objective.larger { -value } else { *value })
                 .collect()
         };
-        let (left, right) = (losses(left), losses(right));
-        let pairs = || left.iter().zip(&right);
-        pairs().all(|(left, right)| left <= right) && pairs().any(|(left, right)| left < right)
+        dominates(&losses(left), &losses(right))
     }
 
     /// Whether a sweep has begun.

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::sheet::Sheet;
 use crate::event::value_text;
+use crate::metric::dominates;
 use crate::report::{ReportInput, Trial, TrialFile, TrialStatus};
 use crate::spec::{MetricPath, Objective};
 
@@ -189,10 +190,6 @@ fn front(places: &[usize], objectives: &[Objective], judged: &[Judged]) -> Vec<u
         .iter()
         .filter_map(|place| Some((*place, losses(*place)?)))
         .collect();
-    let dominates = |one: &[f64], other: &[f64]| {
-        let mut pairs = one.iter().zip(other);
-        pairs.clone().all(|(one, other)| one <= other) && pairs.any(|(one, other)| one < other)
-    };
     let beaten = |losses: &[f64]| known.iter().any(|(_, other)| dominates(other, losses));
     let best = known.iter().filter(|(_, losses)| !beaten(losses));
     best.map(|(place, _)| *place).collect()

@@ -9,26 +9,18 @@ use indexmap::IndexMap;
 use serde_json::Value;
 
 use super::{Domain, Objective, Search, Sweep};
+use crate::metric::{EpochSplit, MetricTable};
 use crate::spec::diagnostic::{Diagnostic, suggest};
 use crate::spec::node::Node;
 use crate::spec::validate::metric_mistake;
 use crate::spec::{Kind, MetricPath, Stage};
-
-/// The figures of a training's epochs that a pruner can judge.
-const EPOCH_METRICS: [&str; 6] = [
-    "train_loss",
-    "train_accuracy",
-    "train_mae",
-    "val_loss",
-    "val_accuracy",
-    "val_mae",
-];
 
 /// All mistakes of a sweep whose fields are right by themselves.
 pub(in crate::spec) fn sweep_mistakes(
     stages: &IndexMap<String, Arc<Stage>>,
     params: &IndexMap<String, Value>,
     sweep: &Sweep,
+    metrics: &MetricTable,
     root: &Node,
 ) -> Vec<Diagnostic> {
     let mut mistakes = Vec::new();
@@ -71,12 +63,12 @@ pub(in crate::spec) fn sweep_mistakes(
         } else {
             &["objective", &index, direction]
         };
-        mistakes.extend(metric_mistake(stages, objective.path(), place(path)));
+        mistakes.extend(metric_mistake(stages, metrics, objective.path(), place(path)));
     }
     if let Some((message, help)) = search_mistake(sweep) {
         mistakes.push(Diagnostic::new(message, place(&["search"])).help(help));
     }
-    mistakes.extend(prune_mistake(stages, sweep, place));
+    mistakes.extend(prune_mistake(stages, sweep, metrics, place));
     mistakes
 }
 
@@ -228,28 +220,39 @@ fn search_mistake(sweep: &Sweep) -> Option<(String, String)> {
 fn prune_mistake(
     stages: &IndexMap<String, Arc<Stage>>,
     sweep: &Sweep,
+    metrics: &MetricTable,
     place: impl Fn(&[&str]) -> miette::SourceSpan,
 ) -> Option<Diagnostic> {
-    sweep.prune.as_ref()?;
+    let prune = sweep.prune.as_ref()?;
     let span = place(&["prune"]);
-    let Some(objective) = sweep.judged() else {
-        return Some(
-            Diagnostic::new("a pruner needs one objective to judge by", span)
-                .help("add one, or name it: {asha: {metric: model.val_accuracy}}"),
-        );
+    let path: &MetricPath = match (prune.metric(), sweep.objective.0.as_slice()) {
+        (Some(path), _) => path,
+        (None, [objective]) => objective.path(),
+        (None, _) => {
+            return Some(
+                Diagnostic::new("a pruner needs one objective to judge by", span)
+                    .help("add one, or name it: {asha: {metric: model.val_accuracy}}"),
+            );
+        }
     };
-    let path: &MetricPath = objective.path();
-    if let Some(mistake) = metric_mistake(stages, path, span) {
+    if let Some(mistake) = metric_mistake(stages, metrics, path, span) {
         return Some(mistake);
     }
     let train = stages.get(&path.stage).and_then(|stage| match &stage.kind {
         Kind::Train(train) => Some(train),
         _ => None,
     });
-    if let Some(train) = train
-        && path.metric.starts_with("val_")
-        && !train.validate.is_every_epoch()
-    {
+    let described = metrics.describe(&path.stage, &path.metric);
+    let split = described.and_then(|described| described.split);
+    let (Some(train), Some(split)) = (train, split) else {
+        let message =
+            format!("a pruner judges by a training's epochs, and `{path}` is none of their figures");
+        return Some(Diagnostic::new(message, span).help(format!(
+            "name one: metric: STAGE.METRIC, with a train stage and one of {}",
+            metrics.of_epochs().join(", ")
+        )));
+    };
+    if split == EpochSplit::Val && !train.validate.is_every_epoch() {
         let message = format!(
             "a pruner judges every epoch, and `{}` is not validated after each of them",
             path.stage
@@ -259,17 +262,13 @@ fn prune_mistake(
             path.stage
         )));
     }
-    (train.is_none() || !EPOCH_METRICS.contains(&path.metric.as_str())).then(|| {
+    sweep.judged(metrics).is_none().then(|| {
         Diagnostic::new(
-            format!(
-                "a pruner judges by a training's epochs, and `{}.{}` is none of their figures",
-                path.stage, path.metric
-            ),
+            format!("a pruner cannot tell whether `{path}` is better when larger or when smaller"),
             span,
         )
         .help(format!(
-            "name one: metric: STAGE.METRIC, with a train stage and one of {}",
-            EPOCH_METRICS.join(", ")
+            "make it the objective: {{maximize: {path}}} or {{minimize: {path}}}"
         ))
     })
 }

@@ -10,7 +10,7 @@ mod search;
 pub(super) use check::sweep_mistakes;
 pub use constraint::{Constraint, OneOrMany, Operand};
 pub use domain::{Domain, Parameter};
-pub use objective::{Direction, Objective, Objectives};
+pub use objective::{Objective, Objectives};
 pub use prune::{Asha, EpochLimits, Median, Patience, Prune};
 pub use search::{CmaEs, Grid, Search, Tpe, Trials};
 
@@ -21,6 +21,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::values::Span;
+pub use crate::metric::Direction;
+use crate::metric::MetricTable;
 
 /// Many runs of the same pipeline, each with other values of some parameters.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -55,18 +57,15 @@ pub struct Sweep {
 
 impl Sweep {
     /// What the pruner judges by: the metric that it names, else the only objective. A metric that
-    /// is no objective is better when larger, unless it is a loss.
-    pub fn judged(&self) -> Option<Objective> {
+    /// is no objective is better as `metrics` says; nothing is judged by one that has no better.
+    pub fn judged(&self, metrics: &MetricTable) -> Option<Objective> {
         match (self.prune.as_ref()?.metric(), self.objective.0.as_slice()) {
-            (Some(metric), objectives) => {
-                let named = objectives.iter().find(|objective| objective.path() == metric);
-                Some(named.cloned().unwrap_or_else(|| {
-                    if metric.metric.ends_with("loss") {
-                        Objective::Minimize(metric.clone())
-                    } else {
-                        Objective::Maximize(metric.clone())
-                    }
-                }))
+            (Some(path), objectives) => {
+                let named = objectives.iter().find(|objective| objective.path() == path);
+                named.cloned().or_else(|| {
+                    let better = metrics.better(&path.stage, &path.metric)?;
+                    Some(Objective::new(better, path.clone()))
+                })
             }
             (None, [objective]) => Some(objective.clone()),
             (None, _) => None,
@@ -81,4 +80,47 @@ fn one() -> NonZeroU32 {
 /// `value`, which is not 0.
 fn number(value: u32) -> NonZeroU32 {
     NonZeroU32::new(value).unwrap_or(NonZeroU32::MIN)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::metric::MetricInfo;
+
+    #[test]
+    fn a_pruner_judges_as_the_objective_or_the_metric_says() {
+        let judged = |objective: serde_json::Value, metric: &str, metrics: &MetricTable| {
+            let sweep: Sweep = serde_json::from_value(json!({
+                "params": {},
+                "objective": objective,
+                "prune": {"asha": {"metric": metric}},
+            }))
+            .unwrap();
+            sweep.judged(metrics).map(|objective| objective.direction())
+        };
+        let mut metrics = MetricTable::built_in();
+        let other = json!({"minimize": "test.rmse"});
+        for (metric, direction) in [
+            ("m.val_mae", Some(Direction::Minimize)),
+            ("m.train_loss", Some(Direction::Minimize)),
+            ("m.val_accuracy", Some(Direction::Maximize)),
+            ("m.gradient_norm", None),
+            ("m.my_loss", None),
+        ] {
+            assert_eq!(judged(other.clone(), metric, &metrics), direction, "{metric}");
+        }
+        let maximized = json!({"maximize": "m.val_mae"});
+        assert_eq!(
+            judged(maximized, "m.val_mae", &metrics),
+            Some(Direction::Maximize)
+        );
+        metrics.add(
+            MetricInfo::new("dice", "Dice")
+                .better(Direction::Maximize)
+                .every_epoch(),
+        );
+        assert_eq!(judged(other, "m.val_dice", &metrics), Some(Direction::Maximize));
+    }
 }

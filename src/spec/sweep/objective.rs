@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
+use crate::metric::Direction;
 use crate::spec::table::MetricPath;
 
 /// What is searched for: one objective, or a list of several.
@@ -68,7 +69,8 @@ pub enum Objective {
 }
 
 impl Objective {
-    fn new(direction: Direction, path: MetricPath) -> Self {
+    /// `path`, to be made better in `direction`.
+    pub fn new(direction: Direction, path: MetricPath) -> Self {
         match direction {
             Direction::Maximize => Self::Maximize(path),
             Direction::Minimize => Self::Minimize(path),
@@ -87,33 +89,6 @@ impl Objective {
         match self {
             Self::Maximize(_) => Direction::Maximize,
             Self::Minimize(_) => Direction::Minimize,
-        }
-    }
-}
-
-/// Which way is better.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Direction {
-    /// The larger, the better.
-    Maximize,
-    /// The smaller, the better.
-    Minimize,
-}
-
-impl Direction {
-    /// Whether `left` is better than `right`; nothing is better than itself, and what is no number
-    /// is worse than every number.
-    pub fn is_better(self, left: f64, right: f64) -> bool {
-        self.loss(left) < self.loss(right)
-    }
-
-    /// `value` as something to be made small; what is no number is the largest.
-    pub fn loss(self, value: f64) -> f64 {
-        match self {
-            _ if value.is_nan() => f64::INFINITY,
-            Self::Maximize => -value,
-            Self::Minimize => value,
         }
     }
 }

@@ -6,9 +6,10 @@ mod median;
 use std::collections::BTreeMap;
 
 use self::asha::Ladder;
-use super::SweepError;
 use super::known::{Known, Standing};
-use crate::spec::{Direction, EpochLimits, Median, Prune, Sweep};
+use super::{Definition, SweepError};
+use crate::metric::Direction;
+use crate::spec::{EpochLimits, Median, Prune};
 
 /// A rule, and what it judges by.
 pub(super) struct Pruner {
@@ -28,15 +29,17 @@ enum Rule {
 }
 
 impl Pruner {
-    pub(super) fn new(sweep: &Sweep, max_epochs: Option<u32>) -> Result<Self, SweepError> {
-        let rule = match &sweep.prune {
+    pub(super) fn new(definition: &Definition) -> Result<Self, SweepError> {
+        let max_epochs = definition.max_epochs;
+        let prune = &definition.sweep.prune;
+        let rule = match prune {
             None => Rule::Never,
             Some(Prune::Asha(options)) => Rule::Asha(Ladder::new(options, max_epochs)),
             Some(Prune::Median(options)) => Rule::Median(options.clone()),
             Some(Prune::Patience(options)) => Rule::Patience(options.epochs.get()),
         };
-        let judged = sweep.judged();
-        if judged.is_none() && sweep.prune.is_some() {
+        let judged = definition.judged();
+        if judged.is_none() && prune.is_some() {
             return Err(SweepError::NothingToJudge);
         }
         Ok(Self {
