@@ -167,7 +167,7 @@ fn layers(criterion: &mut Criterion) {
         );
         let operations = 2 * 256 * 1024 * 1024;
         measure(&mut group, "linear", name, operations, 3, &product, |operands| {
-            linear(&operands[0], &operands[1], &operands[2], precision)
+            linear(&operands[0], &operands[1], Some(&operands[2]), precision)
         });
     }
     measure(

@@ -151,6 +151,7 @@ impl<'a> Builder<'a> {
         Ok(BatchNorm {
             weight,
             bias,
+            name: name.into(),
             statistics,
             options,
         })
@@ -212,14 +213,19 @@ impl<'a> Builder<'a> {
         };
         let var = Var::from_tensor(&Tensor::from_vec(values, shape, self.device)?)?;
         let frozen = Arc::new(AtomicBool::new(false));
+        let weight = Weight {
+            name: name.as_str().into(),
+            var: var.clone(),
+            frozen: frozen.clone(),
+        };
         // Norms and biases are vectors; all that weight decay is meant for has more dimensions.
         self.parameters.push(Parameter {
             name,
-            var: var.clone(),
+            var,
             decays: shape.len() > 1,
             frozen: false,
         });
-        self.frozen.push(frozen.clone());
-        Ok(Weight { var, frozen })
+        self.frozen.push(frozen);
+        Ok(weight)
     }
 }

@@ -108,14 +108,14 @@ impl SqueezeExcitation {
 
     fn forward(&self, x: &Tensor, pass: &Pass) -> Result<Tensor, ModelError> {
         let means = ops::global_average_pool(x, pass.precision)?;
-        let (batch, channels) = means.dims2()?;
-        let squeezed = self.fc1.forward(&means.reshape((batch, 1, 1, channels))?, pass)?;
+        // A row is an image of one pixel.
+        let squeezed = self.fc1.forward(&ops::unsqueeze(&means, &[1, 2])?, pass)?;
         let excited = self.fc2.forward(&self.activation.apply(squeezed, pass)?, pass)?;
         let factors = match self.gate {
             Gate::Sigmoid => ops::sigmoid(&excited, pass.precision)?,
             Gate::Hardsigmoid => ops::hardsigmoid(&excited, pass.precision)?,
         };
-        let factors = factors.reshape((batch, channels))?;
+        let factors = ops::squeeze(&factors, &[1, 2])?;
         Ok(ops::scale_channels(x, &factors, pass.precision)?)
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use candle_core::{DType, Tensor, Var};
+use candle_core::{Device, Tensor, Var};
 
 use super::error::ModelError;
 use super::network::Pass;
@@ -12,6 +12,8 @@ use crate::ops::{self, BatchNormOptions, ConvOptions, Epilogue, RunningStatistic
 /// A parameter as its layer holds it.
 #[derive(Clone)]
 pub(super) struct Weight {
+    /// Its name in PyTorch.
+    pub name: Arc<str>,
     pub var: Var,
     /// Whether it is a constant in training too. Shared with the network, which sets it.
     pub frozen: Arc<AtomicBool>,
@@ -21,11 +23,13 @@ impl Weight {
     /// The parameter as an operand: part of the graph in training unless it is frozen, a constant in
     /// evaluation.
     pub fn operand(&self, pass: &Pass) -> Tensor {
-        if pass.train && !self.frozen.load(Ordering::Relaxed) {
+        let operand = if pass.train && !self.frozen.load(Ordering::Relaxed) {
             self.var.as_tensor().clone()
         } else {
             self.var.as_tensor().detach()
-        }
+        };
+        ops::name_weight(&self.name, &operand);
+        operand
     }
 }
 
@@ -54,29 +58,38 @@ impl Conv2d {
 pub(super) struct BatchNorm {
     pub weight: Weight,
     pub bias: Weight,
+    /// The layer's name, and what it remembers of its batches.
+    pub name: Arc<str>,
     pub statistics: Arc<Mutex<RunningStatistics>>,
     pub options: BatchNormOptions,
 }
 
 impl BatchNorm {
+    /// The running mean and variance as operands.
+    fn running(&self, device: &Device) -> Result<(Tensor, Tensor), ModelError> {
+        let statistics = self.statistics.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mean, variance) = statistics.tensors(device)?;
+        ops::name_weight(&format!("{}.running_mean", self.name), &mean);
+        ops::name_weight(&format!("{}.running_var", self.name), &variance);
+        Ok((mean, variance))
+    }
+
     /// `[N, H, W, C]` to the same shape.
     pub fn forward(&self, x: &Tensor, epilogue: Epilogue, pass: &Pass) -> Result<Tensor, ModelError> {
         let (weight, bias) = (self.weight.operand(pass), self.bias.operand(pass));
-        let mut running = self.statistics.lock().unwrap_or_else(PoisonError::into_inner);
-        let statistics = if pass.train {
-            Statistics::Batch(&mut running)
-        } else {
-            Statistics::Running(&running)
+        let norm = |statistics| {
+            let (options, precision) = (self.options, pass.precision);
+            ops::batch_norm(x, &weight, &bias, statistics, options, epilogue, precision)
         };
-        Ok(ops::batch_norm(
-            x,
-            &weight,
-            &bias,
-            statistics,
-            self.options,
-            epilogue,
-            pass.precision,
-        )?)
+        if pass.train {
+            let mut running = self.statistics.lock().unwrap_or_else(PoisonError::into_inner);
+            return Ok(norm(Statistics::Batch(&mut running))?);
+        }
+        let (mean, variance) = self.running(x.device())?;
+        Ok(norm(Statistics::Running {
+            mean: &mean,
+            variance: &variance,
+        })?)
     }
 }
 
@@ -91,18 +104,19 @@ pub(super) fn conv_norm(
         return norm.forward(&conv.forward(x, pass)?, epilogue, pass);
     }
     let bias = conv.bias.as_ref().map(|bias| bias.operand(pass));
-    let statistics = norm.statistics.lock().unwrap_or_else(PoisonError::into_inner);
+    let (mean, variance) = norm.running(x.device())?;
     Ok(ops::conv2d_norm(
         x,
-        ops::Convolution {
+        ops::ConvolutionOperands {
             weight: &conv.weight.operand(pass),
             bias: bias.as_ref(),
             options: conv.options,
         },
-        ops::Normalization {
+        ops::NormOperands {
             weight: &norm.weight.operand(pass),
             bias: &norm.bias.operand(pass),
-            statistics: &statistics,
+            mean: &mean,
+            variance: &variance,
             options: norm.options,
         },
         epilogue,
@@ -135,11 +149,8 @@ impl Linear {
     /// `[..., in]` to `[..., out]`.
     pub fn forward(&self, x: &Tensor, pass: &Pass) -> Result<Tensor, ModelError> {
         let weight = self.weight.operand(pass);
-        let bias = match &self.bias {
-            Some(bias) => bias.operand(pass),
-            None => Tensor::zeros(weight.dims()[0], DType::F32, weight.device())?,
-        };
-        Ok(ops::linear(x, &weight, &bias, pass.precision)?)
+        let bias = self.bias.as_ref().map(|bias| bias.operand(pass));
+        Ok(ops::linear(x, &weight, bias.as_ref(), pass.precision)?)
     }
 }
 

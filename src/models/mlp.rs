@@ -58,7 +58,10 @@ fn widths(spec: &spec::Mlp, input: InputShape, outputs: usize) -> Vec<usize> {
 
 impl Architecture for Mlp {
     fn forward(&self, input: &Tensor, pass: &Pass) -> Result<Tensor, ModelError> {
-        let mut x = ops::flatten(input)?;
+        let mut x = match input.rank() {
+            2 => input.clone(),
+            rank => ops::flatten(input, 1, rank - 1)?,
+        };
         for (linear, dropout) in &self.hidden {
             x = dropout.forward(ops::relu(&linear.forward(&x, pass)?)?, pass)?;
         }

@@ -1,5 +1,6 @@
 //! What all architectures have in common.
 
+mod graph;
 mod state;
 
 use std::fmt::{self, Debug, Formatter};

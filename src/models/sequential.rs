@@ -145,11 +145,12 @@ impl Step {
             Self::Linear(linear) => linear.forward(&x, pass)?,
             Self::BatchNorm { norm, relu } => {
                 let epilogue = if *relu { Epilogue::Relu } else { Epilogue::None };
-                match *x.dims() {
+                match x.rank() {
                     // A row is an image of one pixel.
-                    [batch, columns] => norm
-                        .forward(&x.reshape((batch, 1, 1, columns))?, epilogue, pass)?
-                        .reshape((batch, columns))?,
+                    2 => {
+                        let y = norm.forward(&ops::unsqueeze(&x, &[1, 2])?, epilogue, pass)?;
+                        ops::squeeze(&y, &[1, 2])?
+                    }
                     _ => norm.forward(&x, epilogue, pass)?,
                 }
             }
@@ -164,7 +165,11 @@ impl Step {
             Self::MaxPool(window) => ops::max_pool2d(&x, *window)?,
             Self::AvgPool(window) => ops::avg_pool2d(&x, *window, true, pass.precision)?,
             Self::GlobalAvgPool => ops::global_average_pool(&x, pass.precision)?,
-            Self::Flatten => ops::flatten_channels_last(&x)?,
+            Self::Flatten => match x.rank() {
+                // In PyTorch's order, channel by channel.
+                4 => ops::flatten(&ops::to_channels_first(&x)?, 1, 3)?,
+                _ => x,
+            },
             Self::Dropout(dropout) => dropout.forward(x, pass)?,
         })
     }

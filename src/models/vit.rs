@@ -246,15 +246,15 @@ impl EncoderLayer {
 impl Architecture for VisionTransformer {
     fn forward(&self, input: &Tensor, pass: &Pass) -> Result<Tensor, ModelError> {
         let x = self.patches.forward(&ops::to_channels_last(input)?, pass)?;
-        let x = x.flatten(1, 2)?;
+        let x = ops::flatten(&x, 1, 2)?;
         let (class_token, positions) = (self.class_token.operand(pass), self.positions.operand(pass));
         let x = ops::embed_tokens(&x, &class_token, &positions)?;
         let mut x = self.dropout.forward(x, pass)?;
         for layer in &self.layers {
             x = layer.forward(&x, pass)?;
         }
-        // The norm works token by token, and only the first is looked at.
-        let x = self.norm.forward(&ops::first_token(&x)?, pass)?;
+        // The norm works token by token, and only the first, the class token, is looked at.
+        let x = self.norm.forward(&ops::select(&x, 1, 0)?, pass)?;
         self.head.forward(&x, pass)
     }
 

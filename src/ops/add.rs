@@ -1,11 +1,10 @@
 //! The sum of two tensors.
 
-use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
+use candle_core::{Result, Shape, Tensor};
 
 use super::error::OpError;
 use super::fill::in_blocks;
-use super::tape;
-use super::tensor;
+use super::operation::{ArrayView, CpuKernel, OperandGradient, Operation, run};
 
 /// `x + y`, of one shape.
 ///
@@ -16,29 +15,26 @@ pub fn add(x: &Tensor, y: &Tensor) -> std::result::Result<Tensor, OpError> {
         let problem = format!("cannot add {:?} to {:?}", y.dims(), x.dims());
         return Err(OpError::shape("addition", problem));
     }
-    if !x.device().is_cpu() {
-        return Ok((x + y)?);
-    }
-    Ok(tape::apply2(&x.contiguous()?, &y.contiguous()?, Add)?)
+    run(Addition, &[x, y])
 }
 
-struct Add;
+struct Addition;
 
 const BLOCK: usize = 1 << 14;
 
-impl CustomOp2 for Add {
+impl Operation for Addition {
     fn name(&self) -> &'static str {
         "add"
     }
 
-    fn cpu_fwd(
-        &self,
-        x: &CpuStorage,
-        x_layout: &Layout,
-        y: &CpuStorage,
-        y_layout: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let (x, y) = (tensor::values(x, x_layout)?, tensor::values(y, y_layout)?);
+    fn composed(&self, operands: &[Tensor]) -> Result<Tensor> {
+        &operands[0] + &operands[1]
+    }
+}
+
+impl CpuKernel for Addition {
+    fn forward(&self, operands: &[ArrayView]) -> (Vec<f32>, Shape) {
+        let (x, y) = (operands[0].values, operands[1].values);
         // SAFETY: both have as many values as there are sums.
         let sums = unsafe {
             in_blocks(x.len(), BLOCK, |index, sums| {
@@ -48,17 +44,20 @@ impl CustomOp2 for Add {
                 }
             })
         };
-        Ok(tensor::output(sums, x_layout.shape().clone()))
+        (sums, operands[0].dims.into())
     }
 
-    fn bwd(
+    fn backward(
         &self,
-        _x: &Tensor,
-        _y: &Tensor,
-        _sum: &Tensor,
-        gradient: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        Ok((Some(gradient.clone()), Some(gradient.clone())))
+        _operands: &[ArrayView],
+        _output: &[f32],
+        _gradient: &[f32],
+        wanted: &[bool],
+    ) -> Vec<Option<OperandGradient>> {
+        wanted
+            .iter()
+            .map(|wanted| wanted.then_some(OperandGradient::OfOutput))
+            .collect()
     }
 }
 

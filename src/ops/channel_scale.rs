@@ -1,14 +1,15 @@
 //! A factor for each channel of each image, as squeeze and excitation (Hu et al., 2018) needs it.
 
-use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
+use candle_core::{Result, Shape, Tensor};
 use rayon::prelude::*;
 
-use super::composed;
+use super::attributes::Attributes;
+use super::composed::rounded;
 use super::error::OpError;
 use super::fill::changed;
+use super::operation::{ArrayView, CpuKernel, OperandGradient, Operation, run};
 use super::round::round_in_place;
-use super::tape;
-use super::tensor::{self, Images, channels_last};
+use super::tensor::{Images, channels_last};
 use super::vectors::with_wide_vectors;
 use crate::spec::Precision;
 
@@ -31,22 +32,17 @@ pub fn scale_channels(
         );
         return Err(OpError::shape(OP, problem));
     }
-    if !x.device().is_cpu() {
-        return Ok(composed::scale_channels(x, scale, precision)?);
-    }
-    let op = ChannelScale { images, precision };
-    Ok(tape::apply2(&x.contiguous()?, &scale.contiguous()?, op)?)
+    run(ChannelScale { precision }, &[x, scale])
 }
 
 struct ChannelScale {
-    images: Images,
     precision: Precision,
 }
 
 impl ChannelScale {
-    fn scaled(&self, x: &[f32], scale: &[f32]) -> Vec<f32> {
-        let channels = self.images.channels;
-        changed(x, self.images.image_len(), |image, y| {
+    fn scaled(&self, images: Images, x: &[f32], scale: &[f32]) -> Vec<f32> {
+        let channels = images.channels;
+        changed(x, images.image_len(), |image, y| {
             let scale = &scale[image * channels..][..channels];
             with_wide_vectors(
                 #[inline(always)]
@@ -61,13 +57,13 @@ impl ChannelScale {
     }
 
     /// The gradient of the factors: for each channel of each image the sum of `x * gradient`, in f64.
-    fn scale_gradient(&self, x: &[f32], gradient: &[f32]) -> Vec<f32> {
-        let channels = self.images.channels;
-        let mut result = vec![0.0; self.images.batch * channels];
+    fn scale_gradient(&self, images: Images, x: &[f32], gradient: &[f32]) -> Vec<f32> {
+        let channels = images.channels;
+        let mut result = vec![0.0; images.batch * channels];
         result
             .par_chunks_mut(channels)
-            .zip(x.par_chunks(self.images.image_len()))
-            .zip(gradient.par_chunks(self.images.image_len()))
+            .zip(x.par_chunks(images.image_len()))
+            .zip(gradient.par_chunks(images.image_len()))
             .for_each(|((result, x), gradient)| {
                 let mut sums = vec![0.0f64; channels];
                 with_wide_vectors(
@@ -90,41 +86,43 @@ impl ChannelScale {
     }
 }
 
-impl CustomOp2 for ChannelScale {
+impl Operation for ChannelScale {
     fn name(&self) -> &'static str {
-        "channel-scale"
+        "scale_channels"
     }
 
-    fn cpu_fwd(
-        &self,
-        x: &CpuStorage,
-        x_layout: &Layout,
-        scale: &CpuStorage,
-        scale_layout: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let x = tensor::values(x, x_layout)?;
-        let scale = tensor::values(scale, scale_layout)?;
-        Ok(tensor::output(self.scaled(x, scale), self.images.shape()))
+    fn attributes(&self) -> Attributes {
+        Attributes::default().with_precision(self.precision)
     }
 
-    fn bwd(
+    fn composed(&self, operands: &[Tensor]) -> Result<Tensor> {
+        let (x, scale) = (&operands[0], &operands[1]);
+        let (batch, _, _, channels) = x.dims4()?;
+        let scale = scale.contiguous()?.reshape((batch, 1, 1, channels))?;
+        rounded(&x.broadcast_mul(&scale)?, self.precision)
+    }
+}
+
+impl CpuKernel for ChannelScale {
+    fn forward(&self, operands: &[ArrayView]) -> (Vec<f32>, Shape) {
+        let (x, scale) = (operands[0], operands[1]);
+        let y = self.scaled(Images::of(x.dims), x.values, scale.values);
+        (y, x.dims.into())
+    }
+
+    fn backward(
         &self,
-        x: &Tensor,
-        scale: &Tensor,
-        _y: &Tensor,
-        gradient: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        tensor::with_values(gradient, |gradient| {
-            let for_x = x.track_op().then(|| {
-                let values = tensor::with_values(scale, |scale| Ok(self.scaled(gradient, scale)))?;
-                tensor::from_values(values, x.shape())
-            });
-            let for_scale = scale.track_op().then(|| {
-                let values = tensor::with_values(x, |x| Ok(self.scale_gradient(x, gradient)))?;
-                tensor::from_values(values, scale.shape())
-            });
-            Ok((for_x.transpose()?, for_scale.transpose()?))
-        })
+        operands: &[ArrayView],
+        _output: &[f32],
+        gradient: &[f32],
+        wanted: &[bool],
+    ) -> Vec<Option<OperandGradient>> {
+        let (x, scale) = (operands[0], operands[1]);
+        let images = Images::of(x.dims);
+        vec![
+            OperandGradient::if_wanted(wanted[0], || self.scaled(images, gradient, scale.values)),
+            OperandGradient::if_wanted(wanted[1], || self.scale_gradient(images, x.values, gradient)),
+        ]
     }
 }
 
@@ -175,7 +173,7 @@ mod tests {
                 (host(&y), gradients_of(&y, &weights, &[&x, &scale]))
             };
             let (y, gradients) = same_for_any_number_of_threads(run);
-            let composed = composed::scale_channels(&x, &scale, precision).expect("runs");
+            let composed = composing(|| scale_channels(&x, &scale, precision)).expect("runs");
             assert_close(&y, &host64(&composed), tolerance);
             let expected = gradients_of(&composed, &weights, &[&x, &scale]);
             for (actual, expected) in gradients.iter().zip(expected) {

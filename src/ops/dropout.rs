@@ -1,11 +1,11 @@
 //! Dropout.
 
-use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
+use candle_core::{Result, Shape, Tensor};
 
-use super::composed;
+use super::attributes::Attributes;
+use super::composed::dropped;
 use super::error::OpError;
-use super::tape;
-use super::tensor;
+use super::operation::{ArrayView, CpuKernel, OperandGradient, Operation, run};
 use crate::random::{Purpose, Stream};
 
 /// Names one mask of the run: equal keys give equal masks.
@@ -30,11 +30,7 @@ pub fn dropout(x: &Tensor, probability: f64, key: DropoutKey) -> std::result::Re
         return Ok(x.clone());
     }
     let factors = factors(x.elem_count(), probability, key);
-    if !x.device().is_cpu() {
-        let factors = Tensor::from_vec(factors, x.shape(), x.device())?;
-        return Ok(composed::dropped(x, &factors)?);
-    }
-    Ok(tape::apply1(&x.contiguous()?, Dropout { factors })?)
+    run(Dropping { probability, factors }, &[x])
 }
 
 /// Fails unless something is kept.
@@ -64,11 +60,12 @@ pub(super) fn draw_factors(stream: &mut Stream, probability: f64, factors: &mut 
     }
 }
 
-struct Dropout {
+struct Dropping {
+    probability: f64,
     factors: Vec<f32>,
 }
 
-impl Dropout {
+impl Dropping {
     fn apply(&self, values: &[f32]) -> Vec<f32> {
         // Not a product: what is dropped is 0, were it infinite.
         let product = |(&value, &factor)| if factor == 0.0 { 0.0 } else { value * factor };
@@ -76,21 +73,34 @@ impl Dropout {
     }
 }
 
-impl CustomOp1 for Dropout {
+impl Operation for Dropping {
     fn name(&self) -> &'static str {
         "dropout"
     }
 
-    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        Ok(tensor::output(
-            self.apply(tensor::values(x, layout)?),
-            layout.shape().clone(),
-        ))
+    fn attributes(&self) -> Attributes {
+        Attributes::default().with("ratio", self.probability)
     }
 
-    fn bwd(&self, x: &Tensor, _y: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
-        let values = tensor::with_values(gradient, |gradient| Ok(self.apply(gradient)))?;
-        Ok(Some(tensor::from_values(values, x.shape())?))
+    fn composed(&self, operands: &[Tensor]) -> Result<Tensor> {
+        let x = &operands[0];
+        dropped(x, &Tensor::from_slice(&self.factors, x.shape(), x.device())?)
+    }
+}
+
+impl CpuKernel for Dropping {
+    fn forward(&self, operands: &[ArrayView]) -> (Vec<f32>, Shape) {
+        (self.apply(operands[0].values), operands[0].dims.into())
+    }
+
+    fn backward(
+        &self,
+        _operands: &[ArrayView],
+        _output: &[f32],
+        gradient: &[f32],
+        wanted: &[bool],
+    ) -> Vec<Option<OperandGradient>> {
+        vec![OperandGradient::if_wanted(wanted[0], || self.apply(gradient))]
     }
 }
 
@@ -99,7 +109,7 @@ mod tests {
     use candle_core::Var;
 
     use super::*;
-    use crate::ops::testing::{gradient_of, host, random};
+    use crate::ops::testing::{composing, gradient_of, host, random};
 
     const KEY: DropoutKey = DropoutKey {
         seed: 3,
@@ -133,8 +143,7 @@ mod tests {
         let x = Var::from_tensor(&x).expect("valid");
         let weights = host(&random(&[30, 4], 2));
         let y = dropout(&x, 0.5, KEY).expect("runs");
-        let factors = Tensor::from_vec(factors(120, 0.5, KEY), (30, 4), x.device()).expect("valid");
-        let composed = composed::dropped(&x, &factors).expect("runs");
+        let composed = composing(|| dropout(&x, 0.5, KEY)).expect("runs");
         assert_eq!(host(&y), host(&composed));
         assert_eq!(
             gradient_of(&y, &weights, &x),

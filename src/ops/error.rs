@@ -33,6 +33,20 @@ pub enum OpError {
          batch of an epoch, leave that out with `drop_last: true`"
     )]
     SingleValue,
+    /// A graph is recorded, and a tensor comes from where nothing is recorded.
+    #[error(
+        "graph: operand {index} of {user}, of shape {shape:?}, is neither an input, a weight or a constant \
+         that was declared, nor the result of an operation of `ops`; compute it with these operations, or \
+         declare it with `name_weight` or `declare_constant`"
+    )]
+    UnknownOrigin {
+        /// What takes it.
+        user: &'static str,
+        /// Its place among what is taken.
+        index: usize,
+        /// Its dimensions.
+        shape: Vec<usize>,
+    },
     /// The tensor engine refused.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),

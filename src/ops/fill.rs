@@ -4,7 +4,7 @@ use std::mem::MaybeUninit;
 
 use rayon::prelude::*;
 
-use super::microkernel::Shared;
+use super::microkernel::SharedValues;
 
 /// `len` values, made in blocks of `block` that run in parallel: `write` is given the index of each
 /// block and its values.
@@ -60,9 +60,9 @@ pub(super) fn changed(
 ///
 /// # Safety
 /// `write` writes every value.
-pub(super) unsafe fn in_places(len: usize, write: impl FnOnce(&Shared)) -> Vec<f32> {
+pub(super) unsafe fn in_places(len: usize, write: impl FnOnce(&SharedValues)) -> Vec<f32> {
     let mut values = Vec::with_capacity(len);
-    write(&Shared::of_spare(&mut values.spare_capacity_mut()[..len]));
+    write(&SharedValues::of_spare(&mut values.spare_capacity_mut()[..len]));
     // SAFETY: the caller's `write` has written them all.
     unsafe { values.set_len(len) };
     values

@@ -4,14 +4,14 @@ mod check;
 mod composed;
 mod kernel;
 
-use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
+use candle_core::{Result, Shape, Tensor};
 use rayon::prelude::*;
 
 use self::check::check;
 use self::kernel::{Target, gradient, value};
+use super::attributes::Attributes;
 use super::error::OpError;
-use super::tape;
-use super::tensor;
+use super::operation::{ArrayView, CpuKernel, OperandGradient, Operation, run};
 
 /// What is minimised.
 #[derive(Clone, Debug, PartialEq)]
@@ -75,16 +75,13 @@ pub fn loss(
         return Err(OpError::shape(loss.name(), problem));
     }
     let scale = if divisor > 0.0 { 1.0 / divisor } else { 0.0 };
-    if !outputs.device().is_cpu() {
-        return Ok(composed::loss(outputs, targets, loss, scale)?);
-    }
     let op = LossOp {
         targets: OwnedTargets::from(targets),
         loss: loss.clone(),
         width,
         scale,
     };
-    Ok(tape::apply1(&outputs.contiguous()?, op)?)
+    run(op, &[outputs])
 }
 
 /// What the mean over these targets divides by, as PyTorch has it.
@@ -203,15 +200,36 @@ struct LossOp {
     scale: f64,
 }
 
-impl CustomOp1 for LossOp {
+impl Operation for LossOp {
     fn name(&self) -> &'static str {
-        "loss"
+        match self.loss {
+            Loss::CrossEntropy { .. } => "cross_entropy",
+            Loss::BinaryCrossEntropy { .. } => "binary_cross_entropy",
+            Loss::Mse => "mse",
+            Loss::Huber { .. } => "huber",
+        }
     }
 
-    fn cpu_fwd(&self, outputs: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let outputs = tensor::values(outputs, layout)?;
+    /// Of the targets nothing: a loss is no part of a network that is exported.
+    fn attributes(&self) -> Attributes {
+        let attributes = Attributes::default().with("scale", self.scale);
+        match self.loss {
+            Loss::CrossEntropy { label_smoothing, .. } => attributes.with("label_smoothing", label_smoothing),
+            Loss::Huber { delta } => attributes.with("delta", delta),
+            Loss::BinaryCrossEntropy { .. } | Loss::Mse => attributes,
+        }
+    }
+
+    fn composed(&self, operands: &[Tensor]) -> Result<Tensor> {
+        composed::loss(&operands[0], self.targets.view(), &self.loss, self.scale)
+    }
+}
+
+impl CpuKernel for LossOp {
+    fn forward(&self, operands: &[ArrayView]) -> (Vec<f32>, Shape) {
         let targets = self.targets.view();
-        let losses: Vec<f64> = outputs
+        let losses: Vec<f64> = operands[0]
+            .values
             .par_chunks_exact(self.width)
             .enumerate()
             .map(|(index, row)| value(row, targets.of(index, self.width), &self.loss))
@@ -221,13 +239,20 @@ impl CustomOp1 for LossOp {
         } else {
             0.0
         };
-        Ok(tensor::output(vec![sum as f32], ()))
+        (vec![sum as f32], Shape::from(()))
     }
 
-    fn bwd(&self, outputs: &Tensor, _loss: &Tensor, upstream: &Tensor) -> Result<Option<Tensor>> {
-        let factor = f64::from(upstream.to_scalar::<f32>()?) * self.scale;
+    fn backward(
+        &self,
+        operands: &[ArrayView],
+        _loss: &[f32],
+        upstream: &[f32],
+        wanted: &[bool],
+    ) -> Vec<Option<OperandGradient>> {
+        let outputs = operands[0].values;
+        let factor = f64::from(upstream[0]) * self.scale;
         let targets = self.targets.view();
-        let values = tensor::with_values(outputs, |outputs| {
+        let of_outputs = || {
             let mut gradients = vec![0.0; outputs.len()];
             if self.scale > 0.0 {
                 gradients
@@ -238,9 +263,9 @@ impl CustomOp1 for LossOp {
                         gradient(row, targets.of(index, self.width), &self.loss, factor, gradients);
                     });
             }
-            Ok(gradients)
-        })?;
-        Ok(Some(tensor::from_values(values, outputs.shape())?))
+            gradients
+        };
+        vec![OperandGradient::if_wanted(wanted[0], of_outputs)]
     }
 }
 

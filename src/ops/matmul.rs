@@ -4,7 +4,7 @@ use gemm::Parallelism;
 
 /// A matrix within a slice, with any strides.
 #[derive(Clone, Copy)]
-pub(super) struct Matrix<'a> {
+pub(super) struct MatrixView<'a> {
     data: &'a [f32],
     rows: usize,
     columns: usize,
@@ -12,7 +12,7 @@ pub(super) struct Matrix<'a> {
     column_stride: usize,
 }
 
-impl<'a> Matrix<'a> {
+impl<'a> MatrixView<'a> {
     /// A matrix stored row after row.
     pub fn row_major(data: &'a [f32], rows: usize, columns: usize) -> Self {
         assert_eq!(data.len(), rows * columns, "a matrix of {rows} x {columns}");
@@ -57,7 +57,7 @@ impl<'a> Matrix<'a> {
 
 /// `target = left * right`, or `target += left * right`, on the calling thread. `target` is stored
 /// row after row.
-pub(super) fn multiply(target: &mut [f32], left: Matrix, right: Matrix, accumulate: bool) {
+pub(super) fn multiply(target: &mut [f32], left: MatrixView, right: MatrixView, accumulate: bool) {
     let (rows, columns, inner) = (left.rows, right.columns, left.columns);
     assert_eq!(inner, right.rows, "the inner dimensions agree");
     assert_eq!(target.len(), rows * columns, "the target has the product's size");

@@ -1,14 +1,14 @@
 //! Stochastic depth (Huang et al., 2016).
 
-use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
+use candle_core::{Result, Shape, Tensor};
 use rayon::prelude::*;
 
-use super::composed;
+use super::attributes::Attributes;
+use super::composed::{dropped, rounded};
 use super::dropout::{DropoutKey, check_probability, factors};
 use super::error::OpError;
+use super::operation::{ArrayView, CpuKernel, OperandGradient, Operation, run};
 use super::round::round_in_place;
-use super::tape;
-use super::tensor;
 use crate::spec::Precision;
 
 /// `residual` plus the branch `x`, both `[N, ...]`, which each sample leaves out with probability
@@ -33,14 +33,16 @@ pub fn stochastic_depth(
         return Err(OpError::shape(OP, problem));
     }
     let factors = factors(x.dims()[0], probability, key);
-    if !x.device().is_cpu() {
-        return Ok(composed::stochastic_depth(x, residual, factors, precision)?);
-    }
-    let op = StochasticDepth { factors, precision };
-    Ok(tape::apply2(&x.contiguous()?, &residual.contiguous()?, op)?)
+    let op = StochasticDepth {
+        probability,
+        factors,
+        precision,
+    };
+    run(op, &[x, residual])
 }
 
 struct StochasticDepth {
+    probability: f64,
     /// For each sample.
     factors: Vec<f32>,
     precision: Precision,
@@ -65,38 +67,43 @@ impl StochasticDepth {
     }
 }
 
-impl CustomOp2 for StochasticDepth {
+impl Operation for StochasticDepth {
     fn name(&self) -> &'static str {
-        "stochastic-depth"
+        "stochastic_depth"
     }
 
-    fn cpu_fwd(
-        &self,
-        x: &CpuStorage,
-        x_layout: &Layout,
-        residual: &CpuStorage,
-        residual_layout: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let x = tensor::values(x, x_layout)?;
-        let residual = tensor::values(residual, residual_layout)?;
-        Ok(tensor::output(
-            self.apply(x, Some(residual)),
-            x_layout.shape().clone(),
-        ))
+    fn attributes(&self) -> Attributes {
+        Attributes::default()
+            .with("ratio", self.probability)
+            .with_precision(self.precision)
     }
 
-    fn bwd(
+    fn composed(&self, operands: &[Tensor]) -> Result<Tensor> {
+        let (x, residual) = (&operands[0], &operands[1]);
+        let mut shape = vec![1; x.rank()];
+        shape[0] = self.factors.len();
+        let factors = Tensor::from_slice(&self.factors, shape, x.device())?;
+        rounded(&(dropped(x, &factors)? + residual)?, self.precision)
+    }
+}
+
+impl CpuKernel for StochasticDepth {
+    fn forward(&self, operands: &[ArrayView]) -> (Vec<f32>, Shape) {
+        let (x, residual) = (operands[0], operands[1]);
+        (self.apply(x.values, Some(residual.values)), x.dims.into())
+    }
+
+    fn backward(
         &self,
-        x: &Tensor,
-        _residual: &Tensor,
-        _y: &Tensor,
-        gradient: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let values = tensor::with_values(gradient, |gradient| Ok(self.apply(gradient, None)))?;
-        Ok((
-            Some(tensor::from_values(values, x.shape())?),
-            Some(gradient.clone()),
-        ))
+        _operands: &[ArrayView],
+        _output: &[f32],
+        gradient: &[f32],
+        wanted: &[bool],
+    ) -> Vec<Option<OperandGradient>> {
+        vec![
+            OperandGradient::if_wanted(wanted[0], || self.apply(gradient, None)),
+            wanted[1].then_some(OperandGradient::OfOutput),
+        ]
     }
 }
 
@@ -153,8 +160,7 @@ mod tests {
         let residual = random_var(&[40, 2, 2, 3], 2);
         for precision in [Precision::F32, Precision::Bf16] {
             let y = stochastic_depth(&x, &residual, 0.5, KEY, precision).expect("runs");
-            let factors = factors(40, 0.5, KEY);
-            let composed = composed::stochastic_depth(&x, &residual, factors, precision).expect("runs");
+            let composed = composing(|| stochastic_depth(&x, &residual, 0.5, KEY, precision)).expect("runs");
             assert_eq!(host(&y), host(&composed));
             assert!(host(&y).iter().any(|value| value.is_finite()));
         }

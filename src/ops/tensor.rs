@@ -3,6 +3,7 @@
 use candle_core::{CpuStorage, Error, Layout, Result, Shape, Storage, Tensor};
 
 use super::error::OpError;
+use super::operation::ArrayView;
 
 /// The values of a contiguous f32 operand of a custom op.
 pub(super) fn values<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
@@ -12,14 +13,27 @@ pub(super) fn values<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a
     Ok(&storage.as_slice::<f32>()?[start..end])
 }
 
-/// Calls `body` with the values of a CPU tensor of f32, made contiguous if need be.
-pub(super) fn with_values<T>(tensor: &Tensor, body: impl FnOnce(&[f32]) -> Result<T>) -> Result<T> {
-    let tensor = tensor.contiguous()?;
-    let (storage, layout) = tensor.storage_and_layout();
-    match &*storage {
-        Storage::Cpu(storage) => body(values(storage, layout)?),
-        _ => Err(Error::Msg("this kernel runs on the CPU only".to_string())),
-    }
+/// Calls `body` with the values of CPU tensors of f32, made contiguous if need be.
+pub(super) fn with_arrays<'a, T>(
+    tensors: impl IntoIterator<Item = &'a Tensor>,
+    body: impl FnOnce(&[ArrayView]) -> T,
+) -> Result<T> {
+    let tensors = tensors
+        .into_iter()
+        .map(Tensor::contiguous)
+        .collect::<Result<Vec<_>>>()?;
+    let storages: Vec<_> = tensors.iter().map(Tensor::storage_and_layout).collect();
+    let arrays = storages
+        .iter()
+        .map(|(storage, layout)| match &**storage {
+            Storage::Cpu(storage) => Ok(ArrayView {
+                values: values(storage, layout)?,
+                dims: layout.dims(),
+            }),
+            _ => Err(Error::Msg("this kernel runs on the CPU only".to_string())),
+        })
+        .collect::<Result<Vec<_>>>()?;
+    Ok(body(&arrays))
 }
 
 /// A CPU tensor of `values`.
@@ -27,20 +41,10 @@ pub(super) fn from_values(values: Vec<f32>, shape: impl Into<Shape>) -> Result<T
     Tensor::from_vec(values, shape.into(), &candle_core::Device::Cpu)
 }
 
-/// What `cpu_fwd` returns.
-pub(super) fn output(values: Vec<f32>, shape: impl Into<Shape>) -> (CpuStorage, Shape) {
-    (CpuStorage::F32(values), shape.into())
-}
-
 /// The dimensions of a channels-last activation.
 pub(super) fn channels_last(op: &'static str, x: &Tensor) -> std::result::Result<Images, OpError> {
     match *x.dims() {
-        [batch, height, width, channels] if height * width * channels > 0 => Ok(Images {
-            batch,
-            height,
-            width,
-            channels,
-        }),
+        [_, height, width, channels] if height * width * channels > 0 => Ok(Images::of(x.dims())),
         _ => Err(OpError::rank(
             op,
             "[N, H, W, C] without an empty dimension",
@@ -59,6 +63,19 @@ pub(super) struct Images {
 }
 
 impl Images {
+    /// Of dimensions that [`channels_last`] has found to be right.
+    pub fn of(dims: &[usize]) -> Self {
+        let [batch, height, width, channels] = *dims else {
+            unreachable!("images have four dimensions, not {dims:?}");
+        };
+        Self {
+            batch,
+            height,
+            width,
+            channels,
+        }
+    }
+
     /// Values of one image.
     pub fn image_len(&self) -> usize {
         self.height * self.width * self.channels

@@ -1,5 +1,7 @@
 //! What the tests of the operations share.
 
+use std::cell::Cell;
+
 use candle_core::{Device, Tensor, Var};
 
 use crate::random::{Purpose, Stream};
@@ -104,6 +106,29 @@ pub(crate) fn same_for_any_number_of_threads<T: Send + PartialEq>(body: impl Fn(
     assert!(with(2) == one, "2 threads give another result than 1");
     assert!(with(3) == one, "3 threads give another result than 1");
     one
+}
+
+thread_local! {
+    static IS_COMPOSING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether operations are to be composed of candle's on the CPU too.
+pub(crate) fn is_composing() -> bool {
+    IS_COMPOSING.get()
+}
+
+/// Runs `body` with operations composed of candle's, as on a device without kernels of ours.
+pub(crate) fn composing<T>(body: impl FnOnce() -> T) -> T {
+    struct Restore(bool);
+
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            IS_COMPOSING.set(self.0);
+        }
+    }
+
+    let _restore = Restore(IS_COMPOSING.replace(true));
+    body()
 }
 
 /// While the result lives, this thread convolves directly, without Winograd's transforms.

@@ -3,6 +3,7 @@
 use candle_core::{Result, Tensor};
 
 use super::error::OpError;
+use super::operation::{Operation, compose};
 
 /// Puts `class_token`, `[1, 1, W]`, before the tokens of each sample of `x`, `[N, T, W]`, and adds
 /// `positions`, `[1, T + 1, W]`, to each sample: `[N, T + 1, W]`.
@@ -27,32 +28,28 @@ pub fn embed_tokens(
         );
         return Err(OpError::shape("token embedding", problem));
     }
-    let embed = || -> Result<Tensor> {
+    compose(TokenEmbedding, &[x, class_token, positions])
+}
+
+struct TokenEmbedding;
+
+impl Operation for TokenEmbedding {
+    fn name(&self) -> &'static str {
+        "embed_tokens"
+    }
+
+    fn composed(&self, operands: &[Tensor]) -> Result<Tensor> {
+        let (x, class_token, positions) = (&operands[0], &operands[1], &operands[2]);
         let (batch, _, width) = x.dims3()?;
         let class_token = class_token.broadcast_as((batch, 1, width))?.contiguous()?;
         Tensor::cat(&[&class_token, &x.contiguous()?], 1)?.broadcast_add(positions)
-    };
-    Ok(embed()?)
-}
-
-/// The first token of each sample of `x`, `[N, T, W]`: `[N, W]`.
-///
-/// # Errors
-/// A tensor of another rank, or without tokens.
-pub fn first_token(x: &Tensor) -> std::result::Result<Tensor, OpError> {
-    match *x.dims() {
-        [_, tokens, _] if tokens > 0 => Ok(x.narrow(1, 0, 1)?.squeeze(1)?.contiguous()?),
-        _ => Err(OpError::rank(
-            "first token",
-            "[N, T, W] with a token or more",
-            x.shape(),
-        )),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ops::select;
     use crate::ops::testing::*;
 
     #[test]
@@ -77,7 +74,7 @@ mod tests {
         assert_eq!(y.dims(), [batch, tokens + 1, width]);
         assert_close(&host(&y), &define(&x, &class_token, &positions), 1e-7);
 
-        let first = first_token(&y).expect("fits");
+        let first = select(&y, 1, 0).expect("fits");
         let rows: Vec<f64> = host64(&y)
             .chunks_exact((tokens + 1) * width)
             .flat_map(|sample| sample[..width].to_vec())
@@ -125,6 +122,5 @@ mod tests {
             "token embedding: tokens [2, 3, 4], class token [1, 1, 4] and positions [1, 3, 4] do not fit \
              each other"
         );
-        assert!(first_token(&random(&[2, 3], 1)).is_err());
     }
 }

@@ -9,6 +9,7 @@ use crate::ops::{Loss, Targets};
 use crate::spec;
 
 mod draws;
+mod graph;
 mod sequential;
 mod torchvision;
 mod transfer;

@@ -42,7 +42,7 @@ fn gradients_are_the_differences_of_the_definition() {
         let expected = differences(&host64(&x), |x| weighted(&define(x), &weights));
         assert_close(&gradient_of(&y, &weights, &x), &expected, 3e-7);
 
-        let composed = composed::activation(&x, function, Precision::F32).expect("runs");
+        let composed = composing(|| activate(&x, function, Precision::F32)).expect("runs");
         assert_close(&host(&composed), &define(&host64(&x)), 1e-6);
         assert_close(&gradient_of(&composed, &weights, &x), &expected, 2e-6);
     }
@@ -128,7 +128,7 @@ fn far_ends_are_finite_and_nan_stays() {
     .expect("valid");
     for function in ALL {
         let y = activate(&x, function, Precision::F32).expect("runs");
-        let composed = composed::activation(&x, function, Precision::F32).expect("runs");
+        let composed = composing(|| activate(&x, function, Precision::F32)).expect("runs");
         for y in [&y, &composed] {
             let values = host(y);
             assert!(
@@ -157,14 +157,14 @@ fn composition_agrees_and_threads_do_not_matter() {
             };
             let (y, gradient) = same_for_any_number_of_threads(run);
             let wide = |values: Vec<f32>| -> Vec<f64> { values.into_iter().map(f64::from).collect() };
-            let composed = composed::activation(&x, function, precision).expect("runs");
+            let composed = composing(|| activate(&x, function, precision)).expect("runs");
             let tolerance = if precision == Precision::F32 { 1e-6 } else { 1e-3 };
             assert_close(&y, &wide(host(&composed)), tolerance);
             assert_close(&gradient, &wide(gradient_of(&composed, &weights, &x)), tolerance);
         }
     }
     let y = relu(&x).expect("runs");
-    let composed = composed::relu(&x).expect("runs");
+    let composed = composing(|| relu(&x)).expect("runs");
     assert_eq!(host(&y), host(&composed));
     assert_eq!(
         gradient_of(&y, &weights, &x),

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use crate::ops::matmul::Matrix;
+use crate::ops::matmul::MatrixView;
 
 /// The sizes of an attention.
 #[derive(Clone, Copy, Debug)]
@@ -19,7 +19,7 @@ pub(in crate::ops) struct Heads {
 
 /// What each head has of each token, in the order in which they lie side by side.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::ops) enum Part {
+pub(in crate::ops) enum HeadPart {
     Query,
     Key,
     Value,
@@ -45,16 +45,16 @@ impl Heads {
     pub fn rows<'a>(
         &self,
         qkv: &'a [f32],
-        part: Part,
+        part: HeadPart,
         head: usize,
         rows: std::ops::Range<usize>,
-    ) -> Matrix<'a> {
+    ) -> MatrixView<'a> {
         let column = part as usize * self.columns() + head % self.heads * self.width;
         self.block(qkv, 3 * self.columns(), column, head / self.heads, rows)
     }
 
     /// Some rows of a head (counted over samples) within `[N, T, W]`.
-    pub fn output_rows<'a>(&self, y: &'a [f32], head: usize, rows: std::ops::Range<usize>) -> Matrix<'a> {
+    pub fn output_rows<'a>(&self, y: &'a [f32], head: usize, rows: std::ops::Range<usize>) -> MatrixView<'a> {
         let column = head % self.heads * self.width;
         self.block(y, self.columns(), column, head / self.heads, rows)
     }
@@ -66,9 +66,9 @@ impl Heads {
         column: usize,
         sample: usize,
         rows: std::ops::Range<usize>,
-    ) -> Matrix<'a> {
+    ) -> MatrixView<'a> {
         let start = (sample * self.tokens + rows.start) * stride + column;
-        Matrix::strided(&values[start..], rows.len(), self.width, stride)
+        MatrixView::strided(&values[start..], rows.len(), self.width, stride)
     }
 
     /// Moves `[N, heads, parts, T, D]` to `[N, T, parts * heads * D]`.

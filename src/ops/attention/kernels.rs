@@ -6,10 +6,10 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::Attention;
-use super::heads::Part;
+use super::SizedAttention;
+use super::heads::HeadPart;
 use crate::ops::activation::functions::exp;
-use crate::ops::matmul::{Matrix, multiply};
+use crate::ops::matmul::{MatrixView, multiply};
 use crate::ops::round::{copy_rounded, round_in_place};
 use crate::ops::scratch::with_scratch;
 use crate::ops::vectors::{sum, with_wide_vectors};
@@ -18,7 +18,7 @@ use crate::spec::Precision;
 /// Queries of a block.
 const QUERIES: usize = 128;
 
-impl Attention {
+impl SizedAttention {
     /// `[N, T, 3 * W]` to `[N, T, W]`.
     pub fn forward(&self, qkv: &[f32]) -> Vec<f32> {
         let qkv = &*self.rounded(qkv);
@@ -28,7 +28,7 @@ impl Attention {
             .par_chunks_mut(heads.head_len())
             .enumerate()
             .for_each(|(head, y)| {
-                let values = heads.rows(qkv, Part::Value, head, 0..heads.tokens);
+                let values = heads.rows(qkv, HeadPart::Value, head, 0..heads.tokens);
                 for rows in self.blocks() {
                     let y = &mut y[rows.start * heads.width..rows.end * heads.width];
                     with_scratch(rows.len() * heads.tokens, |weights| {
@@ -40,7 +40,7 @@ impl Attention {
                             });
                         }
                         round_in_place(weights, self.precision);
-                        let weights = Matrix::row_major(weights, rows.len(), heads.tokens);
+                        let weights = MatrixView::row_major(weights, rows.len(), heads.tokens);
                         multiply(y, weights, values, false);
                     });
                 }
@@ -79,7 +79,7 @@ impl Attention {
                 let (weights, scratch) = scratch.split_at_mut(len);
                 let (slopes, used) = scratch.split_at_mut(len);
                 self.weights(qkv, head, rows.clone(), weights);
-                multiply(slopes, gradient, all(Part::Value).transposed(), false);
+                multiply(slopes, gradient, all(HeadPart::Value).transposed(), false);
 
                 // The weights that were multiplied with the values, and the slopes of those before.
                 used.copy_from_slice(weights);
@@ -91,15 +91,15 @@ impl Attention {
                     });
                 }
                 round_in_place(used, self.precision);
-                let used = Matrix::row_major(used, rows.len(), tokens);
+                let used = MatrixView::row_major(used, rows.len(), tokens);
                 multiply(for_values, used.transposed(), gradient, !first);
 
                 self.softmax_backward(weights, slopes);
                 round_in_place(slopes, self.precision);
-                let slopes = Matrix::row_major(slopes, rows.len(), tokens);
+                let slopes = MatrixView::row_major(slopes, rows.len(), tokens);
                 let for_queries = &mut for_queries[rows.start * heads.width..rows.end * heads.width];
-                multiply(for_queries, slopes, all(Part::Key), false);
-                let queries = heads.rows(qkv, Part::Query, head, rows.clone());
+                multiply(for_queries, slopes, all(HeadPart::Key), false);
+                let queries = heads.rows(qkv, HeadPart::Query, head, rows.clone());
                 multiply(for_keys, slopes.transposed(), queries, !first);
             });
         }
@@ -120,8 +120,8 @@ impl Attention {
     /// The attention weights `[rows, T]` of some queries of a head, before dropout.
     fn weights(&self, qkv: &[f32], head: usize, rows: Range<usize>, weights: &mut [f32]) {
         let tokens = self.heads.tokens;
-        let queries = self.heads.rows(qkv, Part::Query, head, rows);
-        let keys = self.heads.rows(qkv, Part::Key, head, 0..tokens);
+        let queries = self.heads.rows(qkv, HeadPart::Query, head, rows);
+        let keys = self.heads.rows(qkv, HeadPart::Key, head, 0..tokens);
         multiply(weights, queries, keys.transposed(), false);
         let scale = self.scale();
         with_wide_vectors(

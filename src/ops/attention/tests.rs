@@ -60,14 +60,6 @@ fn all_factors(sizes: Heads, dropout: Option<(f64, DropoutKey)>) -> Vec<f32> {
     factors
 }
 
-fn op(sizes: Heads, dropout: Option<(f64, DropoutKey)>, precision: Precision) -> Attention {
-    Attention {
-        heads: sizes,
-        dropout: dropout.map(|(probability, key)| WeightDropout { probability, key }),
-        precision,
-    }
-}
-
 fn qkv(sizes: Heads) -> Var {
     random_var(&[sizes.batch, sizes.tokens, 3 * sizes.columns()], 1)
 }
@@ -89,7 +81,7 @@ proptest! {
         let expected = naive(&host64(&x), sizes, &factors);
         let expected_gradient = differences(&host64(&x), |x| weighted(&naive(x, sizes, &factors), &weights));
         let own = attention(&x, heads, dropout, Precision::F32).expect("fits");
-        let composed = composed::attention(&x, &op(sizes, dropout, Precision::F32)).expect("runs");
+        let composed = composing(|| attention(&x, heads, dropout, Precision::F32)).expect("runs");
         for y in [own, composed] {
             prop_assert_eq!(y.dims(), &[batch, tokens, heads * width]);
             assert_close(&host(&y), &expected, 2e-6);
@@ -117,7 +109,7 @@ fn blocks_of_queries_agree_with_the_composition() {
             let (x, weights) = (qkv(LONG), output_gradient(LONG));
             let wide = |values: Vec<f32>| -> Vec<f64> { values.into_iter().map(f64::from).collect() };
             let own = attention(&x, LONG.heads, dropout, precision).expect("fits");
-            let composed = composed::attention(&x, &op(LONG, dropout, precision)).expect("runs");
+            let composed = composing(|| attention(&x, LONG.heads, dropout, precision)).expect("runs");
             assert_close(&host(&own), &wide(host(&composed)), tolerance);
             let expected = wide(gradient_of(&composed, &weights, &x));
             assert_close(&gradient_of(&own, &weights, &x), &expected, tolerance);

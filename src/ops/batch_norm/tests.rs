@@ -145,7 +145,7 @@ proptest! {
         let mut other = RunningStatistics::new(shape[3]);
         let statistics = Statistics::Batch(&mut other);
         let epilogue = case.epilogue(form);
-        let y = composed::batch_norm(&case.x, &case.weight, &case.bias, statistics, OPTIONS, epilogue, Precision::F32);
+        let y = composing(|| batch_norm(&case.x, &case.weight, &case.bias, statistics, OPTIONS, epilogue, Precision::F32));
         let y = y.expect("runs");
         for (actual, expected) in results[1..].iter().zip(case.gradients(&y, form)) {
             let expected: Vec<f64> = expected.into_iter().map(f64::from).collect();
@@ -213,7 +213,11 @@ fn running_statistics_follow_the_batches_and_serve_evaluation() {
     assert!((running.variance[0] - (0.9 + 0.1 * 14.0 / 3.0)).abs() < 1e-6);
 
     let deviation = (f64::from(running.variance[0]) + 1e-5).sqrt();
-    let statistics = Statistics::Running(&running);
+    let (mean, variance) = running.tensors(x.device()).expect("valid");
+    let statistics = Statistics::Running {
+        mean: &mean,
+        variance: &variance,
+    };
     let y = batch_norm(&x, &weight, &bias, statistics, OPTIONS, none, Precision::F32).expect("runs");
     let expected: Vec<f64> = [1.0, 2.0, 3.0, 6.0]
         .iter()
@@ -244,7 +248,12 @@ fn a_single_value_is_refused_in_training_alone() {
     let error = run(Statistics::Batch(&mut running)).expect_err("refused");
     assert!(error.to_string().contains("raise `batch_size`"), "{error}");
     assert_eq!(running, RunningStatistics::new(2));
-    run(Statistics::Running(&running)).expect("nothing is normalised over the batch");
+    let (mean, variance) = running.tensors(x.device()).expect("valid");
+    let running = Statistics::Running {
+        mean: &mean,
+        variance: &variance,
+    };
+    run(running).expect("nothing is normalised over the batch");
 }
 
 #[test]
@@ -259,63 +268,27 @@ fn epsilon_and_momentum_are_those_asked_for() {
         epsilon: 3.0,
         momentum: 0.01,
     };
-    for kernel in [true, false] {
+    let run = |statistics: Statistics<'_>| {
+        let none = Epilogue::None;
+        batch_norm(&x, &weight, &bias, statistics, options, none, Precision::F32).expect("runs")
+    };
+    let check = || {
         let mut running = RunningStatistics::new(1);
-        let statistics = Statistics::Batch(&mut running);
-        let y = if kernel {
-            batch_norm(
-                &x,
-                &weight,
-                &bias,
-                statistics,
-                options,
-                Epilogue::None,
-                Precision::F32,
-            )
-            .expect("runs")
-        } else {
-            composed::batch_norm(
-                &x,
-                &weight,
-                &bias,
-                statistics,
-                options,
-                Epilogue::None,
-                Precision::F32,
-            )
-            .expect("runs")
-        };
+        let y = run(Statistics::Batch(&mut running));
         // Variance 1 and epsilon 3 make a deviation of 2.
         assert_close(&host(&y), &[-0.5, 0.5], 1e-6);
         assert_close(&running.mean, &[0.02], 1e-6);
         assert_close(&running.variance, &[0.99 + 0.01 * 2.0], 1e-6);
-        let statistics = Statistics::Running(&running);
-        let y = if kernel {
-            batch_norm(
-                &x,
-                &weight,
-                &bias,
-                statistics,
-                options,
-                Epilogue::None,
-                Precision::F32,
-            )
-            .expect("runs")
-        } else {
-            composed::batch_norm(
-                &x,
-                &weight,
-                &bias,
-                statistics,
-                options,
-                Epilogue::None,
-                Precision::F32,
-            )
-            .expect("runs")
-        };
+        let (mean, variance) = running.tensors(x.device()).expect("valid");
+        let y = run(Statistics::Running {
+            mean: &mean,
+            variance: &variance,
+        });
         let deviation = (f64::from(running.variance[0]) + 3.0).sqrt();
         assert_close(&host(&y), &[0.98 / deviation, 2.98 / deviation], 1e-6);
-    }
+    };
+    check();
+    composing(check);
 }
 
 #[test]
@@ -356,9 +329,7 @@ fn narrow_formats_round_the_result_once() {
     };
     let exact = run(Precision::F32);
     let narrow = run(Precision::Bf16);
-    let rounded = exact
-        .to_dtype(candle_core::DType::BF16)
-        .and_then(|y| y.to_dtype(candle_core::DType::F32));
+    let rounded = exact.to_dtype(DType::BF16).and_then(|y| y.to_dtype(DType::F32));
     assert_eq!(host(&narrow), host(&rounded.expect("valid")));
 }
 

@@ -4,10 +4,13 @@
 use rayon::prelude::*;
 
 use super::axes::{Axes, Positions};
-use super::geometry::{Geometry, Window};
-use super::packed_weights::Weight;
+use super::geometry::Window;
+use super::packed_weights::ConvWeight;
+use super::plan::ConvPlan;
 use crate::ops::fill::in_places;
-use crate::ops::microkernel::{Elements, Finish, Format, Kernels, Panels, Rows, Shared, Source, narrow};
+use crate::ops::microkernel::{
+    Elements, Finish, Kernels, PackSource, Panels, RowProduct, SharedValues, WordFormat, narrow,
+};
 use crate::ops::round::copy_rounded;
 use crate::ops::scratch::{with_narrow_scratch, with_scratch};
 use crate::ops::tensor::Images;
@@ -15,14 +18,12 @@ use crate::spec::Precision;
 
 /// The output `[N, OH, OW, O]` of input `[N, H, W, I]`, weight `[O, I, K, K]`, finished
 /// as asked for.
-pub(super) fn forward(
-    kernels: &'static Kernels,
-    geometry: &Geometry,
-    x: &[f32],
-    weight: Weight,
-    finish: Finish,
-    precision: Precision,
-) -> Vec<f32> {
+pub(super) fn forward(plan: &ConvPlan, x: &[f32], weight: ConvWeight, finish: Finish) -> Vec<f32> {
+    let ConvPlan {
+        kernels,
+        ref geometry,
+        precision,
+    } = *plan;
     let size = geometry.window.size;
     let channels = geometry.input.channels;
     // With few channels, a whole row of the kernel is one run.
@@ -43,7 +44,7 @@ pub(super) fn forward(
         )
     };
     let pack = |values: &[f32]| {
-        let source = Source {
+        let source = PackSource {
             values,
             columns: geometry.output.channels,
             column: channels * size * size,
@@ -58,7 +59,7 @@ pub(super) fn forward(
         target: geometry.output,
         padding: geometry.is_shallow().then_some(geometry.window),
         axes: &axes,
-        panels: &weight.live(kernels, geometry, precision, pack),
+        panels: &weight.live(plan, pack),
         finish,
         precision,
     };
@@ -66,19 +67,18 @@ pub(super) fn forward(
 }
 
 /// The gradient of the input, `[N, H, W, I]`, from that of the output.
-pub(super) fn input_gradient(
-    kernels: &'static Kernels,
-    geometry: &Geometry,
-    weight: &[f32],
-    output_gradient: &[f32],
-    precision: Precision,
-) -> Vec<f32> {
+pub(super) fn input_gradient(plan: &ConvPlan, weight: &[f32], output_gradient: &[f32]) -> Vec<f32> {
+    let ConvPlan {
+        kernels,
+        ref geometry,
+        precision,
+    } = *plan;
     let size = geometry.window.size;
     let channels = geometry.input.channels;
     let element = |output| output * channels * size * size;
     let elements: Vec<usize> = (0..geometry.output.channels).map(element).collect();
     let taps: Vec<usize> = (0..size * size).collect();
-    let weight = Source {
+    let weight = PackSource {
         values: weight,
         columns: channels,
         column: size * size,
@@ -117,7 +117,7 @@ impl LivePanels {
         kernels: &Kernels,
         axes: &Axes,
         size: usize,
-        source: Source,
+        source: PackSource,
         shallow: bool,
         precision: Precision,
     ) -> Self {
@@ -137,7 +137,7 @@ impl LivePanels {
                 live.push(tap);
             }
         }
-        let source = Source {
+        let source = PackSource {
             taps: &live,
             ..source
         };
@@ -176,7 +176,7 @@ impl Correlation<'_> {
     }
 
     /// Writes all of `target`.
-    fn fill(&self, source: &[f32], target: &Shared) {
+    fn fill(&self, source: &[f32], target: &SharedValues) {
         let batch = self.source.batch;
         let rows = batch * self.target.height * self.target.width;
         let groups = (rows / TASK_ROWS).clamp(1, batch.max(1));
@@ -193,7 +193,7 @@ impl Correlation<'_> {
             let panels = first..(first + chunk).min(panels);
             self.with_elements(source, |elements, layout| {
                 for (rows, columns) in self.axes.pairs() {
-                    let class = Class { rows, columns };
+                    let class = PositionClass { rows, columns };
                     self.multiply(&class, elements, layout, images.clone(), panels.clone(), target);
                 }
             });
@@ -220,8 +220,8 @@ impl Correlation<'_> {
             return with_scratch(len, |padded| {
                 pad(images, &self.source, window.padding, padded, self.precision);
                 match self.kernels.format {
-                    Format::F32 => body(Elements::F32(padded), layout),
-                    Format::Bf16Pair => with_narrow_scratch(len, |narrowed| {
+                    WordFormat::F32 => body(Elements::F32(padded), layout),
+                    WordFormat::Bf16Pair => with_narrow_scratch(len, |narrowed| {
                         narrow(padded, 1, narrowed, 1);
                         body(Elements::Bf16(narrowed), layout);
                     }),
@@ -234,12 +234,12 @@ impl Correlation<'_> {
             image: height * width * pixel,
         };
         match (self.kernels.format, self.precision) {
-            (Format::F32, Precision::F32) => body(Elements::F32(images), layout(channels)),
-            (Format::F32, precision) => with_scratch(images.len(), |rounded| {
+            (WordFormat::F32, Precision::F32) => body(Elements::F32(images), layout(channels)),
+            (WordFormat::F32, precision) => with_scratch(images.len(), |rounded| {
                 copy_rounded(images, rounded, precision);
                 body(Elements::F32(rounded), layout(channels));
             }),
-            (Format::Bf16Pair, _) => {
+            (WordFormat::Bf16Pair, _) => {
                 let pixel = channels.next_multiple_of(2);
                 with_narrow_scratch(images.len() / channels * pixel, |narrowed| {
                     narrow(images, channels, narrowed, pixel);
@@ -251,12 +251,12 @@ impl Correlation<'_> {
 
     fn multiply<'b>(
         &self,
-        class: &Class,
+        class: &PositionClass,
         elements: Elements<'b>,
         layout: SourceLayout,
         images: std::ops::Range<usize>,
         panels: std::ops::Range<usize>,
-        target: &'b Shared<'b>,
+        target: &'b SharedValues<'b>,
     ) {
         let taps: Vec<(usize, usize)> = (0..class.rows.taps.len())
             .flat_map(|row| (0..class.columns.taps.len()).map(move |column| (row, column)))
@@ -272,7 +272,7 @@ impl Correlation<'_> {
             (image, position / across, position % across)
         };
         let block = BLOCKS * self.kernels.rows;
-        let mut rows = Rows::new(self.kernels, taps.len(), run);
+        let mut rows = RowProduct::new(self.kernels, taps.len(), run);
         let mut parts: Vec<&[u32]> = Vec::new();
         for start in (0..count).step_by(block) {
             rows.collect(
@@ -313,7 +313,7 @@ impl Correlation<'_> {
 }
 
 /// Targets with the same taps.
-struct Class<'a> {
+struct PositionClass<'a> {
     rows: &'a Positions,
     columns: &'a Positions,
 }

@@ -53,6 +53,33 @@ pub(super) struct Geometry {
 }
 
 impl Geometry {
+    /// With a square kernel of `size` x `size` taps and `outputs` output channels; `None` if the kernel does
+    /// not fit in the padded images.
+    pub fn of(input: Images, outputs: usize, size: usize, options: ConvOptions) -> Option<Self> {
+        let ConvOptions {
+            stride,
+            padding,
+            groups,
+        } = options;
+        let window = Window {
+            size,
+            stride,
+            padding,
+        };
+        let output = Images {
+            batch: input.batch,
+            height: window.positions(input.height)?,
+            width: window.positions(input.width)?,
+            channels: outputs,
+        };
+        Some(Self {
+            input,
+            output,
+            window,
+            groups,
+        })
+    }
+
     /// Whether there are so few input channels that a kernel's row is best taken as one run of memory.
     pub fn is_shallow(&self) -> bool {
         self.window.size > 1 && self.input.channels < 16

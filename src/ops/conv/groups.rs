@@ -3,42 +3,41 @@
 
 use rayon::prelude::*;
 
-use super::geometry::Geometry;
-use super::packed_weights::Weight;
+use super::packed_weights::ConvWeight;
+use super::plan::ConvPlan;
 use super::{depthwise, single};
-use crate::ops::microkernel::{Finish, Kernels};
+use crate::ops::microkernel::Finish;
 use crate::ops::round::{round_in_place, with_rounded};
 use crate::ops::vectors::with_wide_vectors;
 use crate::spec::Precision;
 
 /// The output `[N, OH, OW, O]` of input `[N, H, W, I]` and weight `[O, I / groups, K, K]`, finished as
 /// asked for and rounded to the format.
-pub(super) fn forward(
-    kernels: &'static Kernels,
-    geometry: &Geometry,
-    x: &[f32],
-    weight: Weight,
-    finish: Finish,
-    precision: Precision,
-) -> Vec<f32> {
+pub(super) fn forward(plan: &ConvPlan, x: &[f32], weight: ConvWeight, finish: Finish) -> Vec<f32> {
+    let ConvPlan {
+        ref geometry,
+        precision,
+        ..
+    } = *plan;
     let finish = Finish {
         round: precision == Precision::Bf16,
         ..finish
     };
     if geometry.groups == 1 && precision != Precision::F16 {
-        return single::forward(kernels, geometry, x, weight, finish, precision);
+        return single::forward(plan, x, weight, finish);
     }
     let mut y = if geometry.is_depthwise() {
         depthwise::forward(geometry, x, weight.values, precision)
     } else if geometry.groups == 1 {
-        single::forward(kernels, geometry, x, weight, Finish::default(), precision)
+        single::forward(plan, x, weight, Finish::default())
     } else {
-        let part = geometry.of_group();
+        let of_group = plan.of_group();
+        let part = &of_group.geometry;
         let mut y = vec![0.0; geometry.output.len()];
         for (group, weight) in weight.values.chunks_exact(part.weight_len()).enumerate() {
-            let weight = Weight::once(weight);
+            let weight = ConvWeight::once(weight);
             let x = cut(x, geometry.input.channels, group, part.input.channels);
-            let values = single::forward(kernels, &part, &x, weight, Finish::default(), precision);
+            let values = single::forward(&of_group, &x, weight, Finish::default());
             paste(
                 &values,
                 part.output.channels,
@@ -84,18 +83,17 @@ fn finish_all(y: &mut [f32], channels: usize, finish: &Finish, precision: Precis
 }
 
 /// The gradient of the input, `[N, H, W, I]`, from that of the output.
-pub(super) fn input_gradient(
-    kernels: &'static Kernels,
-    geometry: &Geometry,
-    weight: &[f32],
-    output_gradient: &[f32],
-    precision: Precision,
-) -> Vec<f32> {
+pub(super) fn input_gradient(plan: &ConvPlan, weight: &[f32], output_gradient: &[f32]) -> Vec<f32> {
+    let ConvPlan {
+        ref geometry,
+        precision,
+        ..
+    } = *plan;
     if geometry.is_depthwise() {
         return depthwise::input_gradient(geometry, weight, output_gradient, precision);
     }
     if geometry.groups == 1 {
-        let mut gradient = single::input_gradient(kernels, geometry, weight, output_gradient, precision);
+        let mut gradient = single::input_gradient(plan, weight, output_gradient);
         if precision == Precision::F16 {
             let block = PIXELS * geometry.input.channels;
             gradient
@@ -104,7 +102,8 @@ pub(super) fn input_gradient(
         }
         return gradient;
     }
-    let part = geometry.of_group();
+    let of_group = plan.of_group();
+    let part = &of_group.geometry;
     let mut gradient = vec![0.0; geometry.input.len()];
     for (group, weight) in weight.chunks_exact(part.weight_len()).enumerate() {
         let output_gradient = cut(
@@ -113,7 +112,7 @@ pub(super) fn input_gradient(
             group,
             part.output.channels,
         );
-        let mut values = single::input_gradient(kernels, &part, weight, &output_gradient, precision);
+        let mut values = single::input_gradient(&of_group, weight, &output_gradient);
         round_in_place(&mut values, precision);
         paste(
             &values,
@@ -127,20 +126,20 @@ pub(super) fn input_gradient(
 }
 
 /// The gradient of the weight, `[O, I / groups, K, K]`, from that of the output.
-pub(super) fn weight_gradient(
-    kernels: &'static Kernels,
-    geometry: &Geometry,
-    x: &[f32],
-    output_gradient: &[f32],
-    precision: Precision,
-) -> Vec<f32> {
+pub(super) fn weight_gradient(plan: &ConvPlan, x: &[f32], output_gradient: &[f32]) -> Vec<f32> {
+    let ConvPlan {
+        ref geometry,
+        precision,
+        ..
+    } = *plan;
     if geometry.is_depthwise() {
         return depthwise::weight_gradient(geometry, x, output_gradient, precision);
     }
     if geometry.groups == 1 {
-        return single::weight_gradient(kernels, geometry, x, output_gradient, precision);
+        return single::weight_gradient(plan, x, output_gradient);
     }
-    let part = geometry.of_group();
+    let of_group = plan.of_group();
+    let part = &of_group.geometry;
     let mut gradient = Vec::with_capacity(geometry.weight_len());
     for group in 0..geometry.groups {
         let x = cut(x, geometry.input.channels, group, part.input.channels);
@@ -150,25 +149,19 @@ pub(super) fn weight_gradient(
             group,
             part.output.channels,
         );
-        gradient.extend(single::weight_gradient(
-            kernels,
-            &part,
-            &x,
-            &output_gradient,
-            precision,
-        ));
+        gradient.extend(single::weight_gradient(&of_group, &x, &output_gradient));
     }
     gradient
 }
 
 /// The gradient of the bias, `[O]`: the sum of the output's over images and pixels. Sums run in f32
 /// within a block of pixels and in f64 across blocks, in the order of the blocks.
-pub(super) fn bias_gradient(geometry: &Geometry, output_gradient: &[f32], precision: Precision) -> Vec<f32> {
-    let channels = geometry.output.channels;
+pub(super) fn bias_gradient(plan: &ConvPlan, output_gradient: &[f32]) -> Vec<f32> {
+    let channels = plan.geometry.output.channels;
     let blocks: Vec<Vec<f32>> = output_gradient
         .par_chunks(BIAS_PIXELS * channels)
         .map(|block| {
-            with_rounded(block, precision, |block| {
+            with_rounded(block, plan.precision, |block| {
                 let mut sums = vec![0.0f32; channels];
                 for pixel in block.chunks_exact(channels) {
                     sums.iter_mut().zip(pixel).for_each(|(sum, value)| *sum += value);

@@ -5,27 +5,29 @@ mod correlate;
 mod depthwise;
 mod geometry;
 mod groups;
+mod norm;
 mod packed_weights;
+mod plan;
 mod single;
 mod weight_gradient;
 mod winograd;
 
 use std::sync::Arc;
 
-use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
+use candle_core::{Result, Shape, Tensor};
 
-use super::batch_norm::Epilogue;
-use super::composed;
+use super::attributes::Attributes;
+use super::composed::{rounded, rounded_weight, sum_of, taps};
 use super::error::OpError;
-use super::microkernel::{Finish, Kernels};
-use super::round::with_rounded;
-use super::tape;
-use super::tensor::{self, Images, channels_last};
+use super::operation::{ArrayView, CpuKernel, OperandGradient, Operation, run};
+use super::tensor::{Images, channels_last};
 use crate::spec::Precision;
 use geometry::Geometry;
 pub use geometry::{ConvOptions, Window};
+pub use norm::{ConvolutionOperands, NormOperands, conv2d_norm};
 pub use packed_weights::PackedWeights;
-use packed_weights::{Kept, Weight, kept};
+pub(super) use packed_weights::{ConvWeight, KeptWeight, kept};
+pub(super) use plan::ConvPlan;
 #[cfg(test)]
 pub(super) use winograd::testing::WithoutWinograd;
 
@@ -45,86 +47,30 @@ pub fn conv2d(
     options: ConvOptions,
     precision: Precision,
 ) -> std::result::Result<Tensor, OpError> {
-    let geometry = geometry(x, weight, options)?;
-    if let Some(bias) = bias
-        && bias.dims() != [geometry.output.channels]
-    {
-        let (bias, outputs) = (bias.dims(), geometry.output.channels);
-        let problem = format!("the weight gives {outputs} channels, the bias is {bias:?}");
-        return Err(OpError::shape(OP, problem));
-    }
-    if !x.device().is_cpu() {
-        return Ok(composed::conv2d(x, weight, bias, options, precision)?);
-    }
-    let (x, weight) = (x.contiguous()?, weight.contiguous()?);
-    let op = Conv2d {
-        geometry,
+    geometry(x, weight, bias, options)?;
+    let op = Convolution2d {
+        options,
         precision,
-        kept: kept(&weight),
+        kept: kept(weight),
     };
-    Ok(match bias {
-        None => tape::apply2(&x, &weight, op)?,
-        Some(bias) => tape::apply3(&x, &weight, &bias.contiguous()?, op)?,
-    })
-}
-
-/// The sums of [`conv2d`] times `scale` plus `shift`, one value an output channel, and the epilogue. On
-/// the CPU, as a constant to autograd.
-pub(super) fn conv2d_scaled(
-    x: &Tensor,
-    weight: &Tensor,
-    options: ConvOptions,
-    (scale, shift): (&[f32], &[f32]),
-    epilogue: Epilogue,
-    precision: Precision,
-) -> std::result::Result<Tensor, OpError> {
-    let geometry = geometry(x, weight, options)?;
-    let shape = geometry.output.shape();
-    let (residual, relu) = match epilogue {
-        Epilogue::None => (None, false),
-        Epilogue::Relu => (None, true),
-        Epilogue::Add(residual) => (Some(residual), false),
-        Epilogue::AddRelu(residual) => (Some(residual), true),
-    };
-    let residual = match residual {
-        Some(residual) if residual.dims() != Shape::from(shape).dims() => {
-            let problem = format!("cannot add {:?} to {shape:?}", residual.dims());
-            return Err(OpError::shape(OP, problem));
-        }
-        Some(residual) => Some(residual.contiguous()?),
-        None => None,
-    };
-    let weight = weight.contiguous()?;
-    let kept = kept(&weight);
-    let convolve = |residual: Option<&[f32]>| {
-        let finish = Finish {
-            scale: Some(scale),
-            shift: Some(shift),
-            residual,
-            relu,
-            ..Finish::default()
-        };
-        tensor::with_values(x, |x| {
-            tensor::with_values(&weight, |weight| {
-                let kernels = Kernels::best(precision);
-                let weight = Weight {
-                    values: weight,
-                    kept: kept.as_deref(),
-                };
-                Ok(groups::forward(kernels, &geometry, x, weight, finish, precision))
-            })
-        })
-    };
-    let y = match &residual {
-        Some(residual) => tensor::with_values(residual, |residual| convolve(Some(residual)))?,
-        None => convolve(None)?,
-    };
-    Ok(tensor::from_values(y, shape)?)
+    match bias {
+        None => run(op, &[x, weight]),
+        Some(bias) => run(op, &[x, weight, bias]),
+    }
 }
 
 const OP: &str = "conv2d";
 
-fn geometry(x: &Tensor, weight: &Tensor, options: ConvOptions) -> std::result::Result<Geometry, OpError> {
+/// The sizes of a convolution of such operands.
+///
+/// # Errors
+/// Shapes that do not fit each other.
+fn geometry(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    options: ConvOptions,
+) -> std::result::Result<Geometry, OpError> {
     let ConvOptions {
         stride,
         padding,
@@ -158,220 +104,138 @@ fn geometry(x: &Tensor, weight: &Tensor, options: ConvOptions) -> std::result::R
         );
         return Err(OpError::shape(OP, problem));
     }
-    let window = Window {
-        size,
+    if let Some(bias) = bias
+        && bias.dims() != [outputs]
+    {
+        let bias = bias.dims();
+        let problem = format!("the weight gives {outputs} channels, the bias is {bias:?}");
+        return Err(OpError::shape(OP, problem));
+    }
+    Geometry::of(input, outputs, size, options).ok_or_else(|| {
+        let Images { height, width, .. } = input;
+        let problem = format!(
+            "a {size}x{size} kernel of stride {stride} does not fit in an image of {height}x{width} with \
+             padding {padding}"
+        );
+        OpError::shape(OP, problem)
+    })
+}
+
+/// A convolution with or without a bias.
+struct Convolution2d {
+    options: ConvOptions,
+    precision: Precision,
+    kept: Option<Arc<KeptWeight>>,
+}
+
+impl Convolution2d {
+    fn plan(&self, operands: &[ArrayView]) -> ConvPlan {
+        plan_of(operands, self.options, self.precision)
+    }
+}
+
+/// The plan for operands that [`geometry`] has found to fit.
+fn plan_of(operands: &[ArrayView], options: ConvOptions, precision: Precision) -> ConvPlan {
+    let (input, weight) = (Images::of(operands[0].dims), operands[1].dims);
+    match Geometry::of(input, weight[0], weight[2], options) {
+        Some(geometry) => ConvPlan::new(geometry, precision),
+        None => unreachable!("the operands were found to fit"),
+    }
+}
+
+/// How the kernel of a weight `[O, I / groups, K, K]` moves, in ONNX's words.
+fn attributes_of(options: ConvOptions) -> Attributes {
+    let ConvOptions {
         stride,
         padding,
+        groups,
+    } = options;
+    Attributes::default()
+        .with("strides", [stride; 2])
+        .with("pads", [padding; 4])
+        .with("dilations", [1usize; 2])
+        .with("group", groups)
+}
+
+/// The convolution as candle's operations.
+fn composed_of(operands: &[Tensor], options: ConvOptions, precision: Precision) -> Result<Tensor> {
+    let ConvOptions {
+        stride,
+        padding,
+        groups,
+    } = options;
+    let mut x = rounded(&operands[0], precision)?;
+    let weight = rounded_weight(&operands[1], precision)?;
+    let (outputs, _, size, _) = weight.dims4()?;
+    // candle's backward fails where stride leaves different remainders of height and width, so
+    // pixels that no window reaches are cut off beforehand.
+    for dimension in [1, 2] {
+        x = x.pad_with_zeros(dimension, padding, padding)?;
+        let reached = (x.dim(dimension)? - size) / stride * stride + size;
+        x = x.narrow(dimension, 0, reached)?.contiguous()?;
+    }
+    let y = if groups > 1 && groups == x.dim(3)? && groups == outputs {
+        depthwise_composed(&x, &weight, stride)?
+    } else {
+        let x = x.permute((0, 3, 1, 2))?.contiguous()?;
+        x.conv2d(&weight, 0, stride, 1, groups)?.permute((0, 2, 3, 1))?
     };
-    match (window.positions(input.height), window.positions(input.width)) {
-        (Some(height), Some(width)) => {
-            let output = Images {
-                batch: input.batch,
-                height,
-                width,
-                channels: outputs,
-            };
-            Ok(Geometry {
-                input,
-                output,
-                window,
-                groups,
-            })
-        }
-        _ => {
-            let Images { height, width, .. } = input;
-            let problem = format!(
-                "a {size}x{size} kernel of stride {stride} does not fit in an image of {height}x{width} \
-                 with padding {padding}"
-            );
-            Err(OpError::shape(OP, problem))
-        }
-    }
+    let y = match operands.get(2) {
+        None => y.contiguous()?,
+        Some(bias) => y.contiguous()?.broadcast_add(&rounded_weight(bias, precision)?)?,
+    };
+    rounded(&y, precision)
 }
 
-/// A fully connected layer is a convolution of images of one pixel.
-pub(super) struct Pointwise {
-    geometry: Geometry,
-    kept: Option<Arc<Kept>>,
+/// A sum over taps: candle convolves groups one after another, and here each channel is one.
+fn depthwise_composed(x: &Tensor, weight: &Tensor, stride: usize) -> Result<Tensor> {
+    let (_, height, width, channels) = x.dims4()?;
+    let size = weight.dim(2)?;
+    let weight = weight.reshape((channels, size * size))?.t()?.contiguous()?;
+    let positions = |extent: usize| (extent - size) / stride + 1;
+    let products = taps(x, size, stride, (positions(height), positions(width)))?
+        .iter()
+        .enumerate()
+        .map(|(tap, pixels)| pixels.broadcast_mul(&weight.get(tap)?))
+        .collect::<Result<_>>()?;
+    sum_of(products)
 }
 
-impl Pointwise {
-    /// From `rows` rows of `inputs` values to such of `outputs`, with this weight.
-    pub fn new(rows: usize, inputs: usize, outputs: usize, weight: &Tensor) -> Self {
-        let pixels = |channels| Images {
-            batch: rows,
-            height: 1,
-            width: 1,
-            channels,
-        };
-        let geometry = Geometry {
-            input: pixels(inputs),
-            output: pixels(outputs),
-            window: Window {
-                size: 1,
-                stride: 1,
-                padding: 0,
-            },
-            groups: 1,
-        };
-        let kept = kept(weight);
-        Self { geometry, kept }
-    }
-
-    /// `x * weight^T + bias`, with `weight` `[out, in]`.
-    pub fn forward(&self, x: &[f32], weight: &[f32], bias: &[f32], precision: Precision) -> Vec<f32> {
-        with_rounded(bias, precision, |bias| {
-            let finish = Finish {
-                shift: Some(bias),
-                ..Finish::default()
-            };
-            let weight = Weight {
-                values: weight,
-                kept: self.kept.as_deref(),
-            };
-            groups::forward(
-                Kernels::best(precision),
-                &self.geometry,
-                x,
-                weight,
-                finish,
-                precision,
-            )
-        })
-    }
-
-    /// `gradient * weight`.
-    pub fn input_gradient(&self, weight: &[f32], gradient: &[f32], precision: Precision) -> Vec<f32> {
-        groups::input_gradient(
-            Kernels::best(precision),
-            &self.geometry,
-            weight,
-            gradient,
-            precision,
-        )
-    }
-
-    /// `gradient^T * x`.
-    pub fn weight_gradient(&self, x: &[f32], gradient: &[f32], precision: Precision) -> Vec<f32> {
-        groups::weight_gradient(Kernels::best(precision), &self.geometry, x, gradient, precision)
-    }
-
-    /// The sum of the gradient's rows.
-    pub fn bias_gradient(&self, gradient: &[f32], precision: Precision) -> Vec<f32> {
-        groups::bias_gradient(&self.geometry, gradient, precision)
-    }
-}
-
-struct Conv2d {
-    geometry: Geometry,
-    precision: Precision,
-    kept: Option<Arc<Kept>>,
-}
-
-impl Conv2d {
-    fn forward(&self, x: &[f32], weight: &[f32], bias: Option<&[f32]>) -> (CpuStorage, Shape) {
-        let (geometry, precision) = (&self.geometry, self.precision);
-        let y = with_rounded(bias.unwrap_or_default(), precision, |rounded| {
-            let finish = Finish {
-                shift: bias.map(|_| rounded),
-                ..Finish::default()
-            };
-            let weight = Weight {
-                values: weight,
-                kept: self.kept.as_deref(),
-            };
-            groups::forward(Kernels::best(precision), geometry, x, weight, finish, precision)
-        });
-        tensor::output(y, geometry.output.shape())
-    }
-
-    /// Gradients of `x` and of the weight, of those that are tracked.
-    fn backward(&self, x: &Tensor, weight: &Tensor, gradient: &Tensor) -> Result<[Option<Tensor>; 2]> {
-        let (geometry, precision) = (&self.geometry, self.precision);
-        let kernels = Kernels::best(precision);
-        tensor::with_values(gradient, |gradient| {
-            let for_x = x.track_op().then(|| {
-                let values = tensor::with_values(weight, |weight| {
-                    Ok(groups::input_gradient(
-                        kernels, geometry, weight, gradient, precision,
-                    ))
-                })?;
-                tensor::from_values(values, x.shape())
-            });
-            let for_weight = weight.track_op().then(|| {
-                let values = tensor::with_values(x, |x| {
-                    Ok(groups::weight_gradient(kernels, geometry, x, gradient, precision))
-                })?;
-                tensor::from_values(values, weight.shape())
-            });
-            Ok([for_x.transpose()?, for_weight.transpose()?])
-        })
-    }
-}
-
-impl CustomOp2 for Conv2d {
+impl Operation for Convolution2d {
     fn name(&self) -> &'static str {
         OP
     }
 
-    fn cpu_fwd(
-        &self,
-        x: &CpuStorage,
-        x_layout: &Layout,
-        weight: &CpuStorage,
-        weight_layout: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let x = tensor::values(x, x_layout)?;
-        Ok(self.forward(x, tensor::values(weight, weight_layout)?, None))
+    fn attributes(&self) -> Attributes {
+        attributes_of(self.options).with_precision(self.precision)
     }
 
-    fn bwd(
-        &self,
-        x: &Tensor,
-        weight: &Tensor,
-        _y: &Tensor,
-        gradient: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let [for_x, for_weight] = self.backward(x, weight, gradient)?;
-        Ok((for_x, for_weight))
+    fn composed(&self, operands: &[Tensor]) -> Result<Tensor> {
+        composed_of(operands, self.options, self.precision)
     }
 }
 
-impl CustomOp3 for Conv2d {
-    fn name(&self) -> &'static str {
-        "conv2d-bias"
+impl CpuKernel for Convolution2d {
+    fn forward(&self, operands: &[ArrayView]) -> (Vec<f32>, Shape) {
+        let weight = ConvWeight {
+            values: operands[1].values,
+            kept: self.kept.as_deref(),
+        };
+        let bias = operands.get(2).map(|bias| bias.values);
+        let plan = self.plan(operands);
+        let y = plan.forward_with_bias(operands[0].values, weight, bias);
+        (y, plan.geometry.output.shape().into())
     }
 
-    fn cpu_fwd(
+    fn backward(
         &self,
-        x: &CpuStorage,
-        x_layout: &Layout,
-        weight: &CpuStorage,
-        weight_layout: &Layout,
-        bias: &CpuStorage,
-        bias_layout: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let x = tensor::values(x, x_layout)?;
-        let weight = tensor::values(weight, weight_layout)?;
-        Ok(self.forward(x, weight, Some(tensor::values(bias, bias_layout)?)))
-    }
-
-    fn bwd(
-        &self,
-        x: &Tensor,
-        weight: &Tensor,
-        bias: &Tensor,
-        _y: &Tensor,
-        gradient: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let [for_x, for_weight] = self.backward(x, weight, gradient)?;
-        let for_bias = bias.track_op().then(|| {
-            let values = tensor::with_values(gradient, |gradient| {
-                Ok(groups::bias_gradient(&self.geometry, gradient, self.precision))
-            })?;
-            tensor::from_values(values, bias.shape())
-        });
-        Ok((for_x, for_weight, for_bias.transpose()?))
+        operands: &[ArrayView],
+        _output: &[f32],
+        gradient: &[f32],
+        wanted: &[bool],
+    ) -> Vec<Option<OperandGradient>> {
+        let (x, weight) = (operands[0].values, operands[1].values);
+        self.plan(operands).gradients(x, weight, gradient, wanted)
     }
 }
 

@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use candle_core::Tensor;
 
 use super::correlate::LivePanels;
-use super::geometry::{Geometry, Window};
-use crate::ops::microkernel::{Kernels, Panels};
+use super::geometry::Window;
+use super::plan::ConvPlan;
+use crate::ops::microkernel::Panels;
 use crate::spec::Precision;
 
 /// The weights of convolutions and fully connected layers in the order in which the CPU's kernels read
@@ -18,15 +19,15 @@ use crate::spec::Precision;
 /// a few images.
 #[derive(Debug, Default)]
 pub struct PackedWeights {
-    of_place: Mutex<HashMap<Place, Arc<Kept>>>,
+    of_place: Mutex<HashMap<WeightPlace, Arc<KeptWeight>>>,
 }
 
 /// Where a contiguous weight lies: the address of its storage, the first value, the dimensions.
-type Place = (usize, usize, Vec<usize>);
+type WeightPlace = (usize, usize, Vec<usize>);
 
 /// The forms of one weight.
 #[derive(Debug)]
-pub(in crate::ops) struct Kept {
+pub(in crate::ops) struct KeptWeight {
     /// Keeps its storage alive, by whose address it is found.
     _weight: Tensor,
     live: Forms<Direct, LivePanels>,
@@ -76,9 +77,9 @@ thread_local! {
 }
 
 /// Brings back what was in use before, however the use is left.
-struct Guard(Option<Arc<PackedWeights>>);
+struct RestoreUse(Option<Arc<PackedWeights>>);
 
-impl Drop for Guard {
+impl Drop for RestoreUse {
     fn drop(&mut self) {
         IN_USE.set(self.0.take());
     }
@@ -89,20 +90,23 @@ impl PackedWeights {
     ///
     /// The weights must not change as long as this lives: a change would not be seen.
     pub fn reuse<T>(self: &Arc<Self>, forward: impl FnOnce() -> T) -> T {
-        let _guard = Guard(IN_USE.replace(Some(self.clone())));
+        let _guard = RestoreUse(IN_USE.replace(Some(self.clone())));
         forward()
     }
 }
 
-/// What is kept of a contiguous weight, if anything is to be.
-pub(in crate::ops) fn kept(weight: &Tensor) -> Option<Arc<Kept>> {
-    let packed = IN_USE.with_borrow(Clone::clone)?;
+/// What is kept of a weight, if anything is to be. One whose values do not lie side by side is packed
+/// anew each time.
+pub(in crate::ops) fn kept(weight: &Tensor) -> Option<Arc<KeptWeight>> {
+    let packed = IN_USE
+        .with_borrow(Clone::clone)
+        .filter(|_| weight.is_contiguous())?;
     let (storage, layout) = weight.storage_and_layout();
     let address = std::ptr::from_ref(&*storage).addr();
     let place = (address, layout.start_offset(), weight.dims().to_vec());
     let mut of_place = packed.of_place.lock().unwrap_or_else(PoisonError::into_inner);
     let fresh = || {
-        Arc::new(Kept {
+        Arc::new(KeptWeight {
             _weight: weight.clone(),
             live: Forms::default(),
             winograd: Forms::default(),
@@ -113,32 +117,26 @@ pub(in crate::ops) fn kept(weight: &Tensor) -> Option<Arc<Kept>> {
 
 /// A weight `[O, I, K, K]`.
 #[derive(Clone, Copy)]
-pub(in crate::ops) struct Weight<'a> {
+pub(in crate::ops) struct ConvWeight<'a> {
     pub values: &'a [f32],
-    pub kept: Option<&'a Kept>,
+    pub kept: Option<&'a KeptWeight>,
 }
 
-impl<'a> Weight<'a> {
+impl<'a> ConvWeight<'a> {
     /// One of which nothing is kept.
     pub fn once(values: &'a [f32]) -> Self {
         Self { values, kept: None }
     }
 
     /// Its panels for the direct way, packed by `pack` unless they are kept.
-    pub fn live(
-        &self,
-        kernels: &'static Kernels,
-        geometry: &Geometry,
-        precision: Precision,
-        pack: impl FnOnce(&[f32]) -> LivePanels,
-    ) -> Arc<LivePanels> {
+    pub(super) fn live(&self, plan: &ConvPlan, pack: impl FnOnce(&[f32]) -> LivePanels) -> Arc<LivePanels> {
         let pack = || Arc::new(pack(self.values));
         let key = Direct {
-            kernels: kernels.name,
-            precision,
-            window: geometry.window,
-            height: geometry.input.height,
-            width: geometry.input.width,
+            kernels: plan.kernels.name,
+            precision: plan.precision,
+            window: plan.geometry.window,
+            height: plan.geometry.input.height,
+            width: plan.geometry.input.width,
         };
         match self.kept {
             Some(kept) => kept.live.get(key, pack),
@@ -147,14 +145,9 @@ impl<'a> Weight<'a> {
     }
 
     /// Its transformed panels, made by `pack` unless they are kept.
-    pub fn winograd(
-        &self,
-        kernels: &'static Kernels,
-        precision: Precision,
-        pack: impl FnOnce(&[f32]) -> Panels,
-    ) -> Arc<Panels> {
+    pub(super) fn winograd(&self, plan: &ConvPlan, pack: impl FnOnce(&[f32]) -> Panels) -> Arc<Panels> {
         let pack = || Arc::new(pack(self.values));
-        let key = (kernels.name, precision);
+        let key = (plan.kernels.name, plan.precision);
         match self.kept {
             Some(kept) => kept.winograd.get(key, pack),
             None => pack(),
@@ -200,7 +193,7 @@ mod tests {
             }
         }
         let (x, weight, bias) = (random(&[3, 20], 1), random(&[40, 20], 2), random(&[40], 3));
-        let product = || host(&linear(&x, &weight, &bias, Precision::F32).expect("fits"));
+        let product = || host(&linear(&x, &weight, Some(&bias), Precision::F32).expect("fits"));
         let plain = product();
         assert_eq!(
             (packed.reuse(product), packed.reuse(product)),
@@ -212,7 +205,7 @@ mod tests {
     fn what_is_packed_is_kept_as_long_as_it_says() {
         let weight = candle_core::Var::from_tensor(&random(&[4, 20], 1)).expect("a variable");
         let (x, bias) = (random(&[3, 20], 2), random(&[4], 3));
-        let product = || host(&linear(&x, &weight.detach(), &bias, Precision::F32).expect("fits"));
+        let product = || host(&linear(&x, &weight.detach(), Some(&bias), Precision::F32).expect("fits"));
         let packed = Arc::new(PackedWeights::default());
         let before = packed.reuse(product);
         weight.set(&random(&[4, 20], 4)).expect("the same shape");
@@ -230,7 +223,7 @@ mod tests {
         for (start, len) in [(0, 4), (4, 4), (0, 2)] {
             let weight = both.narrow(0, start, len).expect("inside");
             let bias = bias.narrow(0, 0, len).expect("inside");
-            let product = || host(&linear(&x, &weight, &bias, Precision::F32).expect("fits"));
+            let product = || host(&linear(&x, &weight, Some(&bias), Precision::F32).expect("fits"));
             assert_eq!(packed.reuse(product), product());
         }
     }

@@ -8,19 +8,19 @@ use std::ops::Range;
 use super::axes::input;
 use super::correlate::pad;
 use super::geometry::{Geometry, Window};
-use crate::ops::microkernel::{Format, Kernels, Outer, Steps, interleave_pairs, words_of};
+use super::plan::ConvPlan;
+use crate::ops::microkernel::{Kernels, Outer, OuterSteps, WordFormat, interleave_pairs, words_of};
 use crate::ops::round::copy_rounded;
 use crate::ops::tensor::Images;
 use crate::spec::Precision;
 
 /// The gradient of the weight, `[O, I, K, K]`, from input and the output's gradient.
-pub(super) fn weight_gradient(
-    kernels: &'static Kernels,
-    geometry: &Geometry,
-    x: &[f32],
-    output_gradient: &[f32],
-    precision: Precision,
-) -> Vec<f32> {
+pub(super) fn weight_gradient(plan: &ConvPlan, x: &[f32], output_gradient: &[f32]) -> Vec<f32> {
+    let ConvPlan {
+        kernels,
+        ref geometry,
+        precision,
+    } = *plan;
     let Window { size, padding, .. } = geometry.window;
     let channels = geometry.input.channels;
     let shallow = geometry.is_shallow();
@@ -45,7 +45,7 @@ pub(super) fn weight_gradient(
         Some((images, values)) => (*images, values.as_slice()),
         None => (geometry.input, x),
     };
-    let sums = Sums {
+    let sums = OuterSums {
         kernels,
         geometry,
         input: input_images,
@@ -74,9 +74,9 @@ fn operand<'a>(
     precision: Precision,
 ) -> Cow<'a, [u32]> {
     match (kernels.format, precision) {
-        (Format::Bf16Pair, _) => interleave_pairs(values, image_len).into(),
-        (Format::F32, Precision::F32) => words_of(values).into(),
-        (Format::F32, precision) => {
+        (WordFormat::Bf16Pair, _) => interleave_pairs(values, image_len).into(),
+        (WordFormat::F32, Precision::F32) => words_of(values).into(),
+        (WordFormat::F32, precision) => {
             let mut rounded = vec![0.0; values.len()];
             rounded
                 .par_chunks_mut(1 << 14)
@@ -91,10 +91,10 @@ fn operand<'a>(
 struct Tap {
     tap: usize,
     /// Steps from the first words of an image.
-    steps: Vec<Steps>,
+    steps: Vec<OuterSteps>,
 }
 
-struct Sums<'a> {
+struct OuterSums<'a> {
     kernels: &'static Kernels,
     geometry: &'a Geometry,
     input: Images,
@@ -111,7 +111,7 @@ const TASKS: usize = 16;
 /// Words of both operands that are gone through before all sums have taken them in.
 const BLOCK_WORDS: usize = 1 << 17;
 
-impl Sums<'_> {
+impl OuterSums<'_> {
     /// The taps that ever meet the image.
     fn taps(&self) -> Vec<Tap> {
         let (input_images, output) = (self.input, self.geometry.output);
@@ -134,10 +134,10 @@ impl Sums<'_> {
                 let Some((first, pixel, len)) = *columns else {
                     continue;
                 };
-                let steps: Vec<Steps> = (0..output.height)
+                let steps: Vec<OuterSteps> = (0..output.height)
                     .filter_map(|row| {
                         let y = input(window, input_images.height, row, tap_row)?;
-                        Some(Steps {
+                        Some(OuterSteps {
                             left: (y * input_images.width + pixel) * input_images.channels,
                             right: (row * output.width + first) * output.channels,
                             len,
@@ -160,7 +160,7 @@ impl Sums<'_> {
         let tap = |tap: usize| Tap {
             tap,
             steps: (0..output.height)
-                .map(|row| Steps {
+                .map(|row| OuterSteps {
                     left: (row * stride + tap) * images.width * images.channels,
                     right: row * output.width * output.channels,
                     len: output.width,
@@ -180,7 +180,7 @@ impl Sums<'_> {
         let slices = images.div_ceil(slice);
         let parts = self.parts(taps.len(), TASKS.div_ceil(slices.max(1)));
 
-        let tasks: Vec<(&Part, usize)> = parts
+        let tasks: Vec<(&WeightPart, usize)> = parts
             .iter()
             .flat_map(|part| (0..slices).map(move |slice| (part, slice)))
             .collect();
@@ -204,8 +204,8 @@ impl Sums<'_> {
     }
 
     /// The weight cut into so many parts, if it is large enough.
-    fn parts(&self, taps: usize, count: usize) -> Vec<Part> {
-        let whole = |words: Range<usize>, taps: Range<usize>| Part { taps, words };
+    fn parts(&self, taps: usize, count: usize) -> Vec<WeightPart> {
+        let whole = |words: Range<usize>, taps: Range<usize>| WeightPart { taps, words };
         if count <= 1 {
             return vec![whole(0..self.run, 0..taps)];
         }
@@ -223,7 +223,7 @@ impl Sums<'_> {
     }
 
     /// The sums over some images, `[taps][words][O]`.
-    fn partial(&self, part: &Part, taps: &[Tap], images: Range<usize>) -> Vec<f32> {
+    fn partial(&self, part: &WeightPart, taps: &[Tap], images: Range<usize>) -> Vec<f32> {
         let (left_image, right_image) = (self.input.image_len(), self.geometry.output.image_len());
         let outer = Outer {
             kernels: self.kernels,
@@ -242,7 +242,7 @@ impl Sums<'_> {
                 steps.clear();
                 for image in images.clone() {
                     for of_image in &tap.steps {
-                        let next = Steps {
+                        let next = OuterSteps {
                             left: of_image.left + image * left_image + part.words.start,
                             right: of_image.right + image * right_image,
                             len: of_image.len,
@@ -261,7 +261,7 @@ impl Sums<'_> {
 }
 
 /// A part of the weight: of some of the live taps some words.
-struct Part {
+struct WeightPart {
     taps: Range<usize>,
     words: Range<usize>,
 }

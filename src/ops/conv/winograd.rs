@@ -9,11 +9,13 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::geometry::{Geometry, Window};
-use super::packed_weights::Weight;
+use super::packed_weights::ConvWeight;
+use super::plan::ConvPlan;
 use super::weight_gradient::{PartialSums, assemble};
 use crate::ops::fill::in_places;
 use crate::ops::microkernel::{
-    Elements, Finish, Format, Kernels, Outer, Panels, Rows, Shared, Source, Steps, Tile, Transform, words_of,
+    Elements, Finish, Kernels, Outer, OuterSteps, PackSource, Panels, RowProduct, SharedValues, Tile,
+    Transform, WordFormat, words_of,
 };
 use crate::ops::scratch::with_scratch;
 use crate::ops::tensor::Images;
@@ -27,44 +29,47 @@ const INPUT: usize = TILE + 2;
 const PRODUCTS: usize = INPUT * INPUT;
 
 /// Whether the transforms pay for themselves, in images like `target`.
-fn pays(kernels: &Kernels, geometry: &Geometry, target: &Images, precision: Precision) -> bool {
+fn pays(plan: &ConvPlan, target: &Images) -> bool {
     #[cfg(test)]
     if testing::IS_OFF.get() {
         return false;
     }
+    let ConvPlan {
+        kernels,
+        ref geometry,
+        precision,
+    } = *plan;
     let window = geometry.window;
     let three = window.size == 3 && window.stride == 1 && window.padding <= 2;
     let (inputs, outputs) = (geometry.input.channels, geometry.output.channels);
     let tiles = target.height.div_ceil(TILE) * target.width.div_ceil(TILE);
     let few = 2 * tiles * PRODUCTS <= target.height * target.width * 9;
     // The direct way is twice as fast on pairs of bf16.
-    let light = kernels.format == Format::F32 || PRODUCTS * inputs * outputs <= WEIGHT_VALUES;
+    let light = kernels.format == WordFormat::F32 || PRODUCTS * inputs * outputs <= WEIGHT_VALUES;
     three && inputs >= 32 && outputs >= 32 && few && light && precision != Precision::F16
 }
 
-/// Whether [`forward`] and [`weight_gradient`] are faster than what `kernels` do directly.
-pub(super) fn suits(kernels: &Kernels, geometry: &Geometry, precision: Precision) -> bool {
-    pays(kernels, geometry, &geometry.output, precision)
+/// Whether [`forward`] and [`weight_gradient`] are faster than what the plan's kernels do directly.
+pub(super) fn suits(plan: &ConvPlan) -> bool {
+    pays(plan, &plan.geometry.output)
 }
 
-/// Whether [`input_gradient`] is.
-pub(super) fn suits_gradient(kernels: &Kernels, geometry: &Geometry, precision: Precision) -> bool {
-    pays(kernels, geometry, &geometry.input, precision)
+/// Whether [`input_gradient`] is faster than what the plan's kernels do directly.
+pub(super) fn suits_gradient(plan: &ConvPlan) -> bool {
+    pays(plan, &plan.geometry.input)
 }
 
 /// The output `[N, OH, OW, O]` of input `[N, H, W, I]`, weight `[O, I, 3, 3]`, finished as asked for.
-pub(super) fn forward(
-    kernels: &'static Kernels,
-    geometry: &Geometry,
-    x: &[f32],
-    weight: Weight,
-    finish: Finish,
-    precision: Precision,
-) -> Vec<f32> {
+pub(super) fn forward(plan: &ConvPlan, x: &[f32], weight: ConvWeight, finish: Finish) -> Vec<f32> {
+    let ConvPlan {
+        kernels,
+        ref geometry,
+        precision,
+    } = *plan;
     let channels = geometry.input.channels;
     let pack = |values: &[f32]| {
         let elements: Vec<usize> = (0..channels).map(|channel| channel * 9).collect();
-        let source = Source {
+        let source = PackSource {
             values,
             columns: geometry.output.channels,
             column: channels * 9,
@@ -73,12 +78,12 @@ pub(super) fn forward(
         };
         Panels::pack(kernels, source, precision).winograd(kernels)
     };
-    let filter = Filter {
+    let filter = WinogradFilter {
         kernels,
         source: geometry.input,
         target: geometry.output,
         padding: geometry.window.padding,
-        weights: weight.winograd(kernels, precision, pack),
+        weights: weight.winograd(plan, pack),
         round: precision == Precision::Bf16,
         finish,
     };
@@ -87,18 +92,17 @@ pub(super) fn forward(
 
 /// The gradient of the input, `[N, H, W, I]`, from that of the output: a convolution with the weights
 /// turned around.
-pub(super) fn input_gradient(
-    kernels: &'static Kernels,
-    geometry: &Geometry,
-    weight: &[f32],
-    output_gradient: &[f32],
-    precision: Precision,
-) -> Vec<f32> {
+pub(super) fn input_gradient(plan: &ConvPlan, weight: &[f32], output_gradient: &[f32]) -> Vec<f32> {
+    let ConvPlan {
+        kernels,
+        ref geometry,
+        precision,
+    } = *plan;
     let channels = geometry.input.channels;
     let elements: Vec<usize> = (0..geometry.output.channels)
         .map(|output| output * channels * 9)
         .collect();
-    let source = Source {
+    let source = PackSource {
         values: weight,
         columns: channels,
         column: 9,
@@ -106,7 +110,7 @@ pub(super) fn input_gradient(
         taps: &[8, 7, 6, 5, 4, 3, 2, 1, 0],
     };
     let round = precision == Precision::Bf16;
-    let filter = Filter {
+    let filter = WinogradFilter {
         kernels,
         source: geometry.output,
         target: geometry.input,
@@ -160,7 +164,7 @@ fn pixel(images: &Images, padding: usize, image: usize, row: usize, column: usiz
     inside.then(|| ((image * images.height + row) * images.width + column) * images.channels)
 }
 
-struct Filter<'a> {
+struct WinogradFilter<'a> {
     kernels: &'static Kernels,
     source: Images,
     target: Images,
@@ -179,14 +183,14 @@ const WEIGHT_VALUES: usize = 1 << 22;
 /// Values of transformed tiles that are held at a time where all threads share them.
 const BLOCK_VALUES: usize = 1 << 22;
 
-impl Filter<'_> {
+impl WinogradFilter<'_> {
     fn run(&self, source: &[f32]) -> Vec<f32> {
         // SAFETY: the tiles cover the targets.
         unsafe { in_places(self.target.len(), |target| self.fill(source, target)) }
     }
 
     /// Writes all of `target`.
-    fn fill(&self, source: &[f32], target: &Shared) {
+    fn fill(&self, source: &[f32], target: &SharedValues) {
         let tiles = Tiles::of(self.target);
         let (inputs, outputs) = (self.source.channels, self.target.channels);
         let panels = outputs.div_ceil(self.kernels.panel);
@@ -202,9 +206,9 @@ impl Filter<'_> {
                     let block = self.kernels.rows;
                     let blocks = || all.clone().into_par_iter().step_by(block);
                     let from = |start: usize| start..(start + block).min(all.end);
-                    let (cut, shared) = (self.cut(), Shared::new(pixels));
+                    let (cut, shared) = (self.cut(), SharedValues::new(pixels));
                     blocks().for_each(|start| cut.transform(from(start), source, &all, &shared));
-                    let (pixels, shared) = (&*pixels, Shared::new(products));
+                    let (pixels, shared) = (&*pixels, SharedValues::new(products));
                     (0..PRODUCTS)
                         .into_par_iter()
                         .for_each(|product| self.multiply(product, all.len(), 0..panels, pixels, &shared));
@@ -225,9 +229,15 @@ impl Filter<'_> {
                     with_scratch(per_tile * range.len(), |scratch| {
                         let (pixels, products) = scratch.split_at_mut(PRODUCTS * range.len() * inputs);
                         self.cut()
-                            .transform(range.clone(), source, &range, &Shared::new(pixels));
+                            .transform(range.clone(), source, &range, &SharedValues::new(pixels));
                         for product in 0..PRODUCTS {
-                            self.multiply(product, range.len(), 0..panels, pixels, &Shared::new(products));
+                            self.multiply(
+                                product,
+                                range.len(),
+                                0..panels,
+                                pixels,
+                                &SharedValues::new(products),
+                            );
                         }
                         self.transform_products(&tiles, range.clone(), products, range.clone(), target);
                     });
@@ -235,8 +245,8 @@ impl Filter<'_> {
         }
     }
 
-    fn cut(&self) -> Cut<'_> {
-        Cut {
+    fn cut(&self) -> TileCut<'_> {
+        TileCut {
             kernels: self.kernels,
             tiles: Tiles::of(self.target),
             images: self.source,
@@ -252,11 +262,11 @@ impl Filter<'_> {
         count: usize,
         panels: Range<usize>,
         pixels: &[f32],
-        products: &Shared,
+        products: &SharedValues,
     ) {
         let (inputs, outputs) = (self.source.channels, self.target.channels);
         let elements = Elements::F32(&pixels[product * count * inputs..][..count * inputs]);
-        let mut rows = Rows::new(self.kernels, 1, inputs);
+        let mut rows = RowProduct::new(self.kernels, 1, inputs);
         rows.collect(
             count,
             outputs,
@@ -286,7 +296,7 @@ impl Filter<'_> {
         tiles: Range<usize>,
         products: &[f32],
         all: Range<usize>,
-        target: &Shared,
+        target: &SharedValues,
     ) {
         let outputs = self.target.channels;
         for tile in tiles {
@@ -311,7 +321,7 @@ impl Filter<'_> {
 }
 
 /// How pixels become tiles.
-struct Cut<'a> {
+struct TileCut<'a> {
     kernels: &'a Kernels,
     tiles: Tiles,
     images: Images,
@@ -319,9 +329,9 @@ struct Cut<'a> {
     round: bool,
 }
 
-impl Cut<'_> {
+impl TileCut<'_> {
     /// Transforms `tiles` of pixels into their places among those of `all`: `[36][all][channels]`.
-    fn transform(&self, tiles: Range<usize>, source: &[f32], all: &Range<usize>, target: &Shared) {
+    fn transform(&self, tiles: Range<usize>, source: &[f32], all: &Range<usize>, target: &SharedValues) {
         let channels = self.images.channels;
         let zeros = vec![0.0; channels];
         for tile in tiles {
@@ -353,13 +363,12 @@ impl Cut<'_> {
 const PARTS: usize = 2;
 
 /// The gradient of the weight, `[O, I, 3, 3]`, from input and the output's gradient.
-pub(super) fn weight_gradient(
-    kernels: &'static Kernels,
-    geometry: &Geometry,
-    x: &[f32],
-    output_gradient: &[f32],
-    precision: Precision,
-) -> Vec<f32> {
+pub(super) fn weight_gradient(plan: &ConvPlan, x: &[f32], output_gradient: &[f32]) -> Vec<f32> {
+    let ConvPlan {
+        kernels,
+        ref geometry,
+        precision,
+    } = *plan;
     let Geometry {
         input,
         output,
@@ -369,7 +378,7 @@ pub(super) fn weight_gradient(
     let (inputs, outputs) = (input.channels, output.channels);
     let tiles = Tiles::of(output);
     let round = precision == Precision::Bf16;
-    let cut = Cut {
+    let cut = TileCut {
         kernels,
         tiles,
         images: input,
@@ -383,7 +392,7 @@ pub(super) fn weight_gradient(
             let range = first..(first + block).min(tiles.len());
             let count = range.len();
             let (left, right) = scratch.split_at_mut(PRODUCTS * block * inputs);
-            let (pixels, gradients) = (Shared::new(left), Shared::new(right));
+            let (pixels, gradients) = (SharedValues::new(left), SharedValues::new(right));
             let zeros = vec![0.0; outputs];
             range.clone().into_par_iter().with_min_len(8).for_each(|tile| {
                 cut.transform(tile..tile + 1, x, &range, &pixels);
@@ -423,7 +432,7 @@ pub(super) fn weight_gradient(
                         right,
                         right_stride: outputs,
                     };
-                    let steps = Steps {
+                    let steps = OuterSteps {
                         left: product * count * inputs + index * part,
                         right: product * count * outputs,
                         len: count,
@@ -433,7 +442,7 @@ pub(super) fn weight_gradient(
         }
     });
 
-    let write = |taps: &Shared| {
+    let write = |taps: &SharedValues| {
         (0..inputs).into_par_iter().with_min_len(4).for_each(|channel| {
             let tile = Tile::new(outputs, PRODUCTS, |product| {
                 &sums[(product * inputs + channel) * outputs..]

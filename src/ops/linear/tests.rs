@@ -44,7 +44,7 @@ impl Case {
     /// Output and gradients.
     fn run(&self, precision: Precision) -> Vec<Vec<f32>> {
         let [x, weight, bias] = &self.operands;
-        let y = linear(x, weight, bias, precision).expect("fits");
+        let y = linear(x, weight, Some(bias), precision).expect("fits");
         let mut results = vec![host(&y)];
         results.extend(self.gradients(&y));
         results
@@ -70,7 +70,7 @@ proptest! {
             assert_close(actual, expected, 2e-6);
         }
         let [x, weight, bias] = &case.operands;
-        let composed = composed::linear(x, weight, bias, Precision::F32).expect("runs");
+        let composed = composing(|| linear(x, weight, Some(bias), Precision::F32)).expect("runs");
         for (actual, expected) in case.gradients(&composed).iter().zip(&expected[1..]) {
             assert_close(actual, expected, 2e-6);
         }
@@ -81,13 +81,29 @@ proptest! {
 fn leading_dimensions_are_kept() {
     let case = Case::new(12, 5, 4);
     let [x, weight, bias] = &case.operands;
-    let rows = linear(x, weight, bias, Precision::F32).expect("fits");
+    let rows = linear(x, weight, Some(bias), Precision::F32).expect("fits");
     let x = Var::from_tensor(&x.reshape((3, 2, 2, 5)).expect("as many values")).expect("valid");
-    let y = linear(&x, weight, bias, Precision::F32).expect("fits");
+    let y = linear(&x, weight, Some(bias), Precision::F32).expect("fits");
     assert_eq!(y.dims(), [3, 2, 2, 4]);
     assert_eq!(host(&y), host(&rows));
     let gradients = gradients_of(&y, &case.output_gradient, &[&x, weight, bias]);
     assert_eq!(gradients, case.gradients(&rows));
+}
+
+#[test]
+fn without_a_bias_nothing_is_added() {
+    let case = Case::new(6, 5, 4);
+    let [x, weight, _] = &case.operands;
+    let zeros = Tensor::zeros(4, candle_core::DType::F32, x.device()).expect("valid");
+    for precision in [Precision::F32, Precision::Bf16] {
+        let y = linear(x, weight, None, precision).expect("fits");
+        let with_zeros = linear(x, weight, Some(&zeros), precision).expect("fits");
+        assert_eq!(host(&y), host(&with_zeros));
+        assert_eq!(
+            gradients_of(&y, &case.output_gradient, &[x, weight]),
+            gradients_of(&with_zeros, &case.output_gradient, &[x, weight])
+        );
+    }
 }
 
 #[test]
@@ -134,7 +150,7 @@ fn misfits_are_told() {
     let error = linear(
         &random(&[2, 3], 1),
         &random(&[4, 2], 1),
-        &random(&[4], 1),
+        Some(&random(&[4], 1)),
         Precision::F32,
     );
     assert_eq!(
@@ -144,7 +160,7 @@ fn misfits_are_told() {
     let empty = linear(
         &random(&[2, 0], 1),
         &random(&[4, 0], 1),
-        &random(&[4], 1),
+        Some(&random(&[4], 1)),
         Precision::F32,
     );
     assert_eq!(

@@ -1,12 +1,12 @@
 //! Matrix products from the inside: tiles of sums that stay in registers, for the processor at hand.
 //!
 //! Two shapes of product cover convolutions and fully connected layers, forward and backward:
-//! [`Rows`] times a packed panel, where each row is put together from runs of memory that may lie
+//! [`RowProduct`] times a packed panel, where each row is put together from runs of memory that may lie
 //! anywhere (so that a convolution needs no copy of its windows), and [`Outer`] products summed over
 //! steps (pixels, rows of a batch).
 //!
 //! An operand's unit is the 32-bit word: one f32 value, or two neighbouring bf16 values where the
-//! processor multiplies those. Which of the two a set of [`Kernels`] takes is its [`Format`].
+//! processor multiplies those. Which of the two a set of [`Kernels`] takes is its [`WordFormat`].
 
 mod finish;
 mod outer;
@@ -21,10 +21,10 @@ mod vector;
 mod x86;
 
 pub(super) use finish::Finish;
-pub(super) use outer::{Outer, Steps};
-pub(super) use pack::{Elements, Panels, Source, interleave_pairs, narrow, words_of};
-pub(super) use rows::Rows;
-pub(super) use shared::Shared;
+pub(super) use outer::{Outer, OuterSteps};
+pub(super) use pack::{Elements, PackSource, Panels, interleave_pairs, narrow, words_of};
+pub(super) use rows::RowProduct;
+pub(super) use shared::SharedValues;
 pub(super) use tile::{Tile, Transform};
 use tiles::{OuterTile, RowsTile, outer_tile, rows_tile};
 use transforms::TileTransform;
@@ -34,14 +34,14 @@ use crate::spec::Precision;
 
 /// What a word holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Format {
+pub(super) enum WordFormat {
     /// One f32.
     F32,
     /// Two bf16, the first in the lower half.
     Bf16Pair,
 }
 
-impl Format {
+impl WordFormat {
     /// Elements of a word.
     pub fn elements(self) -> usize {
         match self {
@@ -60,8 +60,8 @@ impl Format {
 #[derive(Debug)]
 pub(super) struct Kernels {
     pub name: &'static str,
-    pub format: Format,
-    /// Rows of the largest tile of [`Rows`].
+    pub format: WordFormat,
+    /// Rows of the largest tile of [`RowProduct`].
     pub rows: usize,
     /// Lanes of a packed panel.
     pub panel: usize,
@@ -77,7 +77,7 @@ impl Kernels {
     /// its values are multiplied as f32.
     pub fn best(precision: Precision) -> &'static Self {
         let bf16 = precision == Precision::Bf16;
-        let fits = |kernels: &&&Self| bf16 || kernels.format == Format::F32;
+        let fits = |kernels: &&&Self| bf16 || kernels.format == WordFormat::F32;
         let available = Self::available();
         available.iter().find(fits).copied().unwrap_or(&PORTABLE)
     }
@@ -85,8 +85,8 @@ impl Kernels {
     /// These, or the fastest that take f32.
     pub fn of_f32(&'static self) -> &'static Self {
         match self.format {
-            Format::F32 => self,
-            Format::Bf16Pair => Self::best(Precision::F32),
+            WordFormat::F32 => self,
+            WordFormat::Bf16Pair => Self::best(Precision::F32),
         }
     }
 
@@ -189,22 +189,22 @@ macro_rules! kernels {
 }
 
 kernels!(
-    PORTABLE, "portable", Format::F32, portable, Portable,
+    PORTABLE, "portable", WordFormat::F32, portable, Portable,
     rows: 3 of [1 2 3], outer: 3 of [1 2 3]
 );
 #[cfg(target_arch = "x86_64")]
 kernels!(
-    AVX2, "AVX2", Format::F32, avx2, x86::Avx2, #[target_feature(enable = "avx2,fma")]
+    AVX2, "AVX2", WordFormat::F32, avx2, x86::Avx2, #[target_feature(enable = "avx2,fma")]
     rows: 6 of [1 2 3 4 5 6], outer: 6 of [1 2 3 4 5 6]
 );
 #[cfg(target_arch = "x86_64")]
 kernels!(
-    AVX512, "AVX-512", Format::F32, avx512, x86::Avx512, #[target_feature(enable = "avx512f")]
+    AVX512, "AVX-512", WordFormat::F32, avx512, x86::Avx512, #[target_feature(enable = "avx512f")]
     rows: 14 of [1 2 3 4 5 6 7 8 9 10 11 12 13 14], outer: 8 of [1 2 3 4 5 6 7 8]
 );
 #[cfg(target_arch = "x86_64")]
 kernels!(
-    AVX512_BF16, "AVX-512 bf16", Format::Bf16Pair, avx512_bf16, x86::Avx512Bf16,
+    AVX512_BF16, "AVX-512 bf16", WordFormat::Bf16Pair, avx512_bf16, x86::Avx512Bf16,
     #[target_feature(enable = "avx512f,avx512bf16")]
     rows: 14 of [1 2 3 4 5 6 7 8 9 10 11 12 13 14], outer: 8 of [1 2 3 4 5 6 7 8]
 );

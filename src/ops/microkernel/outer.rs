@@ -15,7 +15,7 @@ pub(in crate::ops) struct Outer<'a> {
 
 /// Which steps: indices of the first left and right word, and how many steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::ops) struct Steps {
+pub(in crate::ops) struct OuterSteps {
     pub left: usize,
     pub right: usize,
     pub len: usize,
@@ -23,7 +23,7 @@ pub(in crate::ops) struct Steps {
 
 impl Outer<'_> {
     /// Whether `next` goes on where `last` ends.
-    pub fn continues(&self, last: &Steps, next: &Steps) -> bool {
+    pub fn continues(&self, last: &OuterSteps, next: &OuterSteps) -> bool {
         let left = last.left + last.len * self.left_stride;
         let right = last.right + last.len * self.right_stride;
         (left, right) == (next.left, next.right)
@@ -31,7 +31,7 @@ impl Outer<'_> {
 
     /// Adds to `target`, `[rows][columns]`, the outer products of `rows` left words with `columns`
     /// right words of all steps. `steps` are the places of the first of them.
-    pub fn add(&self, steps: &[Steps], rows: usize, columns: usize, target: &mut [f32]) {
+    pub fn add(&self, steps: &[OuterSteps], rows: usize, columns: usize, target: &mut [f32]) {
         assert_eq!(target.len(), rows * columns, "the target's size");
         let segments: Vec<Segment> = steps
             .iter()

@@ -2,14 +2,14 @@
 
 use rayon::prelude::*;
 
-use super::{Finish, Format, Kernels, Shared, Tile, Transform};
+use super::{Finish, Kernels, SharedValues, Tile, Transform, WordFormat};
 use crate::ops::round::{bf16_bits, round_in_place};
 use crate::spec::Precision;
 
 /// Where the elements of a right factor lie: element `e` of tap `t` in column `c` is
 /// `values[c * column + elements[e] + taps[t]]`.
 #[derive(Clone, Copy)]
-pub(in crate::ops) struct Source<'a> {
+pub(in crate::ops) struct PackSource<'a> {
     pub values: &'a [f32],
     pub columns: usize,
     /// From one column to the next.
@@ -31,7 +31,7 @@ pub(in crate::ops) struct Panels {
 impl Panels {
     /// Packs a right factor, narrowed if that is the kernels' format, and otherwise rounded to
     /// `precision`.
-    pub fn pack(kernels: &Kernels, source: Source, precision: Precision) -> Self {
+    pub fn pack(kernels: &Kernels, source: PackSource, precision: Precision) -> Self {
         let run = kernels.format.words(source.elements.len());
         let part = run * kernels.panel;
         let taps = source.taps.len();
@@ -42,7 +42,7 @@ impl Panels {
             .enumerate()
             .for_each(|(panel, words)| {
                 pack_panel(kernels, &source, panel * kernels.panel, words);
-                if kernels.format == Format::F32 {
+                if kernels.format == WordFormat::F32 {
                     round_in_place(values_of_mut(words), precision);
                 }
             });
@@ -56,10 +56,13 @@ impl Panels {
 
     /// The transforms of weights of 3x3 taps of f32: 36 taps in place of 9.
     pub fn winograd(self, kernels: &Kernels) -> Self {
-        assert!(self.taps == 9 && kernels.format == Format::F32, "9 taps of f32");
+        assert!(
+            self.taps == 9 && kernels.format == WordFormat::F32,
+            "9 taps of f32"
+        );
         let (part, lanes) = (self.part, kernels.panel);
         let mut words = Vec::with_capacity(self.words.len() * 4);
-        let shared = Shared::of_spare_words(words.spare_capacity_mut());
+        let shared = SharedValues::of_spare_words(words.spare_capacity_mut());
         let values = values_of(&self.words);
         let panels = values.len() / (9 * part).max(1);
         let finish = Finish::default();
@@ -93,7 +96,7 @@ const BLOCK: usize = 16;
 /// Values of a column that are worth copying for the sake of a block.
 const STAGED: usize = 1024;
 
-fn pack_panel(kernels: &Kernels, source: &Source, first: usize, words: &mut [u32]) {
+fn pack_panel(kernels: &Kernels, source: &PackSource, first: usize, words: &mut [u32]) {
     let lanes = kernels.panel.min(source.columns - first);
     let part = words.len() / source.taps.len().max(1);
     let (low, high) = (
@@ -125,12 +128,12 @@ fn pack_panel(kernels: &Kernels, source: &Source, first: usize, words: &mut [u32
             {
                 let start = pair[0] + offset - origin;
                 match kernels.format {
-                    Format::F32 => {
+                    WordFormat::F32 => {
                         for (lane, word) in words[..lanes].iter_mut().enumerate() {
                             *word = values[start + lane * column].to_bits();
                         }
                     }
-                    Format::Bf16Pair => {
+                    WordFormat::Bf16Pair => {
                         let second = pair.get(1).map(|element| element + offset - origin);
                         for (lane, word) in words[..lanes].iter_mut().enumerate() {
                             let low = bf16_bits(values[start + lane * column]);

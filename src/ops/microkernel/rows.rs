@@ -3,11 +3,11 @@
 use std::marker::PhantomData;
 
 use super::tiles::RowsTile;
-use super::{Finish, Kernels, Shared};
+use super::{Finish, Kernels, SharedValues};
 
 /// Rows of a left factor and where their products go, collected once and then multiplied by any
 /// number of panels.
-pub(in crate::ops) struct Rows<'a> {
+pub(in crate::ops) struct RowProduct<'a> {
     kernels: &'static Kernels,
     taps: usize,
     run: usize,
@@ -15,13 +15,13 @@ pub(in crate::ops) struct Rows<'a> {
     sources: Vec<*const u8>,
     /// Where in the target each row begins.
     targets: Vec<usize>,
-    target: Option<&'a Shared<'a>>,
+    target: Option<&'a SharedValues<'a>>,
     starts: Vec<usize>,
     width: usize,
     life: PhantomData<&'a [u8]>,
 }
 
-impl<'a> Rows<'a> {
+impl<'a> RowProduct<'a> {
     /// No rows yet, of so many runs of so many words each.
     pub fn new(kernels: &'static Kernels, taps: usize, run: usize) -> Self {
         Self {
@@ -43,7 +43,7 @@ impl<'a> Rows<'a> {
         &mut self,
         rows: usize,
         width: usize,
-        target: &'a Shared<'a>,
+        target: &'a SharedValues<'a>,
         target_of: impl Fn(usize) -> usize,
         source_of: impl Fn(usize, usize) -> &'a [u8],
     ) {

@@ -4,18 +4,18 @@ use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 
 /// A slice that several threads write to, each to its own part.
-pub(in crate::ops) struct Shared<'a> {
+pub(in crate::ops) struct SharedValues<'a> {
     start: *mut f32,
     len: usize,
     life: PhantomData<&'a mut [f32]>,
 }
 
 // SAFETY: it is only a place and a length; who writes through it promises to keep to his own part.
-unsafe impl Send for Shared<'_> {}
+unsafe impl Send for SharedValues<'_> {}
 // SAFETY: as above.
-unsafe impl Sync for Shared<'_> {}
+unsafe impl Sync for SharedValues<'_> {}
 
-impl<'a> Shared<'a> {
+impl<'a> SharedValues<'a> {
     pub fn new(values: &'a mut [f32]) -> Self {
         Self {
             start: values.as_mut_ptr(),

@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 
 use super::transforms::TileTransform;
-use super::{Finish, Kernels, Shared};
+use super::{Finish, Kernels, SharedValues};
 
 /// A transform of Winograd's minimal filtering, from tiles of so many elements to tiles of so many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +65,7 @@ impl<'a> Tile<'a> {
         &self,
         kernels: &Kernels,
         transform: Transform,
-        target: &Shared,
+        target: &SharedValues,
         place: impl Fn(usize) -> Option<usize>,
         round_sources: bool,
         finish: Finish,

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
+use crate::ops::operation::{self, ArrayView, Operation};
 use crate::ops::testing::*;
 use crate::ops::{BatchNormOptions, ConvOptions, Epilogue, RunningStatistics, Statistics};
 use crate::ops::{add, avg_pool2d, batch_norm, conv2d, gelu, global_average_pool, linear, relu};
@@ -71,7 +72,7 @@ impl Weights {
         .expect("fits");
         let means = global_average_pool(&(&pooled + &pooled).expect("runs"), Precision::F32).expect("runs");
         let means = means.reshape((means.dims()[0], 1, 4)).expect("fits");
-        let logits = linear(&means, &self.head, &self.bias, Precision::F32).expect("fits");
+        let logits = linear(&means, &self.head, Some(&self.bias), Precision::F32).expect("fits");
         let logits = gelu(&logits, Precision::F32).expect("runs");
         logits.sqr().and_then(|squares| squares.sum_all()).expect("runs")
     }
@@ -120,12 +121,12 @@ fn threads_do_not_matter() {
 fn constants_get_no_gradient_and_record_nothing() {
     let (x, weight) = (random(&[2, 3], 1), random(&[2, 3], 2));
     let bias = random(&[2], 3);
-    let (y, tape) = Tape::record(|| linear(&x, &weight, &bias, Precision::F32).expect("fits"));
+    let (y, tape) = Tape::record(|| linear(&x, &weight, Some(&bias), Precision::F32).expect("fits"));
     assert!(tape.nodes.is_empty() && !y.track_op());
 
     let trained = random_var(&[2], 3);
     let (loss, tape) = Tape::record(|| {
-        let y = linear(&x, &weight, &trained, Precision::F32).expect("fits");
+        let y = linear(&x, &weight, Some(&trained), Precision::F32).expect("fits");
         (y.sum_all().expect("runs") * 3.0).expect("runs")
     });
     let mut gradients = tape.backward(&loss).expect("differentiable");
@@ -180,22 +181,32 @@ impl Drop for Counted {
     }
 }
 
-impl CustomOp1 for Counted {
+impl Operation for Counted {
     fn name(&self) -> &'static str {
         "counted"
     }
 
-    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        Ok(tensor::output(
-            tensor::values(x, layout)?.to_vec(),
-            layout.shape().clone(),
-        ))
+    fn composed(&self, operands: &[Tensor]) -> Result<Tensor> {
+        operands[0].copy()
+    }
+}
+
+impl CpuKernel for Counted {
+    fn forward(&self, operands: &[ArrayView]) -> (Vec<f32>, Shape) {
+        (operands[0].values.to_vec(), operands[0].dims.into())
     }
 
-    fn bwd(&self, _x: &Tensor, _y: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
+    fn backward(
+        &self,
+        _operands: &[ArrayView],
+        _output: &[f32],
+        gradient: &[f32],
+        _wanted: &[bool],
+    ) -> Vec<Option<OperandGradient>> {
         // What came later has been let go.
-        let gradient = (gradient + self.0.load(Ordering::Relaxed) as f64)?;
-        Ok(Some(gradient))
+        let count = self.0.load(Ordering::Relaxed) as f32;
+        let values = gradient.iter().map(|gradient| gradient + count).collect();
+        vec![Some(OperandGradient::Values(values))]
     }
 }
 
@@ -205,7 +216,7 @@ fn what_was_kept_is_let_go_on_the_way() {
     let x = random_var(&[1], 1);
     let (loss, tape) = Tape::record(|| {
         (0..3).fold(x.as_tensor().clone(), |x, _| {
-            apply1(&x, Counted::new(&count)).expect("runs")
+            operation::run(Counted::new(&count), &[&x]).expect("runs")
         })
     });
     let gradient = tape

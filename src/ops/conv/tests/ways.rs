@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::super::{correlate, weight_gradient, winograd};
 use super::*;
-use crate::ops::microkernel::Format;
+use crate::ops::microkernel::{Finish, Kernels, WordFormat};
 use crate::ops::round::copy_rounded;
 
 /// The definition's gradients of input and weight, in f64.
@@ -53,7 +53,7 @@ impl Operands {
         precision: Precision,
     ) -> Option<Self> {
         let (x, weight) = (random(&input, 1), random(&[outputs, input[3], size, size], 2));
-        let geometry = geometry(&x, &weight, options).ok()?;
+        let geometry = geometry(&x, &weight, None, options).ok()?;
         Some(Self {
             precision,
             x: host(&x),
@@ -90,33 +90,35 @@ impl Operands {
 
     fn direct(&self, kernels: &'static Kernels, precision: Precision) -> [Vec<f32>; 3] {
         let Self {
-            geometry,
-            x,
-            weight,
-            gradient,
-            ..
+            x, weight, gradient, ..
         } = self;
+        let plan = &ConvPlan {
+            kernels,
+            geometry: self.geometry,
+            precision,
+        };
         let finish = self.finish(precision);
         [
-            correlate::forward(kernels, geometry, x, Weight::once(weight), finish, precision),
-            correlate::input_gradient(kernels, geometry, weight, gradient, precision),
-            weight_gradient::weight_gradient(kernels, geometry, x, gradient, precision),
+            correlate::forward(plan, x, ConvWeight::once(weight), finish),
+            correlate::input_gradient(plan, weight, gradient),
+            weight_gradient::weight_gradient(plan, x, gradient),
         ]
     }
 
     fn winograd(&self, kernels: &'static Kernels, precision: Precision) -> [Vec<f32>; 3] {
         let Self {
-            geometry,
-            x,
-            weight,
-            gradient,
-            ..
+            x, weight, gradient, ..
         } = self;
+        let plan = &ConvPlan {
+            kernels,
+            geometry: self.geometry,
+            precision,
+        };
         let finish = self.finish(precision);
         [
-            winograd::forward(kernels, geometry, x, Weight::once(weight), finish, precision),
-            winograd::input_gradient(kernels, geometry, weight, gradient, precision),
-            winograd::weight_gradient(kernels, geometry, x, gradient, precision),
+            winograd::forward(plan, x, ConvWeight::once(weight), finish),
+            winograd::input_gradient(plan, weight, gradient),
+            winograd::weight_gradient(plan, x, gradient),
         ]
     }
 }
@@ -156,7 +158,7 @@ proptest! {
         let Some(operands) = operands else { return Ok(()) };
         let expected = operands.reference();
         for kernels in Kernels::available() {
-            if kernels.format == Format::F32 || narrow {
+            if kernels.format == WordFormat::F32 || narrow {
                 check(&operands.direct(kernels, precision), &expected, precision, DIRECT);
             }
         }
@@ -173,7 +175,7 @@ proptest! {
         let operands = Operands::new([batch, height, width, inputs], outputs, 3, moving(1, padding), precision);
         let Some(operands) = operands else { return Ok(()) };
         let expected = operands.reference();
-        for kernels in Kernels::available().iter().filter(|kernels| kernels.format == Format::F32) {
+        for kernels in Kernels::available().iter().filter(|kernels| kernels.format == WordFormat::F32) {
             check(&operands.winograd(kernels, precision), &expected, precision, WINOGRAD);
         }
     }
@@ -210,7 +212,7 @@ fn instruction_sets_agree() {
         let direct = wide(operands.direct(portable, precision));
         let winograd = wide(operands.winograd(portable, precision));
         for kernels in Kernels::available() {
-            if kernels.format == Format::F32 {
+            if kernels.format == WordFormat::F32 {
                 check(
                     &operands.winograd(kernels, precision),
                     &winograd,

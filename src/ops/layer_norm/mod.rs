@@ -1,12 +1,11 @@
 //! Layer normalisation (Ba et al., 2016).
 
-use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
+use candle_core::{D, Result, Shape, Tensor};
 use rayon::prelude::*;
 
-use super::composed;
+use super::attributes::Attributes;
 use super::error::OpError;
-use super::tape;
-use super::tensor;
+use super::operation::{ArrayView, CpuKernel, OperandGradient, Operation, run};
 use super::vectors::{sum, with_wide_vectors};
 
 /// Normalises each row along the last dimension of `x`, `[..., C]`, to mean 0 and (biased) variance
@@ -22,35 +21,26 @@ pub fn layer_norm(
     bias: &Tensor,
     epsilon: f64,
 ) -> std::result::Result<Tensor, OpError> {
-    let columns = match x.dims() {
-        [.., columns] if *columns > 0 && weight.dims() == [*columns] && bias.dims() == [*columns] => *columns,
+    match x.dims() {
+        [.., columns] if *columns > 0 && weight.dims() == [*columns] && bias.dims() == [*columns] => {
+            run(LayerNormalization { epsilon }, &[x, weight, bias])
+        }
         x => {
             let (weight, bias) = (weight.dims(), bias.dims());
             let problem = format!("input {x:?}, weight {weight:?} and bias {bias:?} do not fit each other");
-            return Err(OpError::shape("layer norm", problem));
+            Err(OpError::shape("layer norm", problem))
         }
-    };
-    if !x.device().is_cpu() {
-        return Ok(composed::layer_norm(x, weight, bias, epsilon)?);
     }
-    let op = LayerNorm { columns, epsilon };
-    Ok(tape::apply3(
-        &x.contiguous()?,
-        &weight.contiguous()?,
-        &bias.contiguous()?,
-        op,
-    )?)
 }
 
-struct LayerNorm {
-    columns: usize,
+struct LayerNormalization {
     epsilon: f64,
 }
 
 /// Rows that are handled together, and whose parts of the weight's gradient are summed first.
 const ROWS: usize = 64;
 
-impl LayerNorm {
+impl LayerNormalization {
     /// The mean of a row, and one over the root of its variance.
     #[inline(always)]
     fn moments(&self, row: &[f32]) -> (f64, f64) {
@@ -63,11 +53,12 @@ impl LayerNorm {
         (mean, 1.0 / (squares / columns + self.epsilon).sqrt())
     }
 
-    fn forward(&self, x: &[f32], weight: &[f32], bias: &[f32], y: &mut [f32]) {
+    fn normalize(&self, x: &[f32], weight: &[f32], bias: &[f32], y: &mut [f32]) {
+        let columns = weight.len();
         with_wide_vectors(
             #[inline(always)]
             || {
-                for (x, y) in x.chunks_exact(self.columns).zip(y.chunks_exact_mut(self.columns)) {
+                for (x, y) in x.chunks_exact(columns).zip(y.chunks_exact_mut(columns)) {
                     let (mean, inverse) = self.moments(x);
                     for (((y, &x), &weight), &bias) in y.iter_mut().zip(x).zip(weight).zip(bias) {
                         let normalised = (f64::from(x) - mean) * inverse;
@@ -79,14 +70,14 @@ impl LayerNorm {
     }
 
     /// Writes the gradient of some rows to `target`, and adds those of weight and bias.
-    fn backward(
+    fn gradients(
         &self,
         (x, gradient): (&[f32], &[f32]),
         weight: &[f32],
         target: &mut [f32],
         (for_weight, for_bias): (&mut [f64], &mut [f64]),
     ) {
-        let columns = self.columns;
+        let columns = weight.len();
         with_wide_vectors(
             #[inline(always)]
             || {
@@ -112,80 +103,72 @@ impl LayerNorm {
     }
 }
 
-impl CustomOp3 for LayerNorm {
+impl Operation for LayerNormalization {
     fn name(&self) -> &'static str {
-        "layer-norm"
+        "layer_norm"
     }
 
-    fn cpu_fwd(
-        &self,
-        x: &CpuStorage,
-        x_layout: &Layout,
-        weight: &CpuStorage,
-        weight_layout: &Layout,
-        bias: &CpuStorage,
-        bias_layout: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let x = tensor::values(x, x_layout)?;
-        let weight = tensor::values(weight, weight_layout)?;
-        let bias = tensor::values(bias, bias_layout)?;
+    fn attributes(&self) -> Attributes {
+        Attributes::default()
+            .with("axis", -1i64)
+            .with("epsilon", self.epsilon)
+    }
+
+    fn composed(&self, operands: &[Tensor]) -> Result<Tensor> {
+        let (x, weight, bias) = (&operands[0], &operands[1], &operands[2]);
+        let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
+        let variance = centred.sqr()?.mean_keepdim(D::Minus1)?;
+        centred
+            .broadcast_div(&(variance + self.epsilon)?.sqrt()?)?
+            .broadcast_mul(weight)?
+            .broadcast_add(bias)
+    }
+}
+
+impl CpuKernel for LayerNormalization {
+    fn forward(&self, operands: &[ArrayView]) -> (Vec<f32>, Shape) {
+        let [x, weight, bias] = [0, 1, 2].map(|index: usize| operands[index].values);
         let mut y = vec![0.0; x.len()];
-        let block = ROWS * self.columns;
+        let block = ROWS * weight.len();
         y.par_chunks_mut(block)
             .zip(x.par_chunks(block))
-            .for_each(|(y, x)| self.forward(x, weight, bias, y));
-        Ok(tensor::output(y, x_layout.shape().clone()))
+            .for_each(|(y, x)| self.normalize(x, weight, bias, y));
+        (y, operands[0].dims.into())
     }
 
-    fn bwd(
+    fn backward(
         &self,
-        x: &Tensor,
-        weight: &Tensor,
-        bias: &Tensor,
-        _y: &Tensor,
-        gradient: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let columns = self.columns;
+        operands: &[ArrayView],
+        _output: &[f32],
+        gradient: &[f32],
+        wanted: &[bool],
+    ) -> Vec<Option<OperandGradient>> {
+        let (x, weight) = (operands[0].values, operands[1].values);
+        let columns = weight.len();
         let block = ROWS * columns;
-        let backward = |x: &[f32], weight: &[f32], gradient: &[f32]| {
-            let mut target = vec![0.0; x.len()];
-            let parts: Vec<(Vec<f64>, Vec<f64>)> = target
-                .par_chunks_mut(block)
-                .zip(x.par_chunks(block).zip(gradient.par_chunks(block)))
-                .map(|(target, rows)| {
-                    let (mut for_weight, mut for_bias) = (vec![0.0; columns], vec![0.0; columns]);
-                    self.backward(rows, weight, target, (&mut for_weight, &mut for_bias));
-                    (for_weight, for_bias)
-                })
-                .collect();
-            let (mut for_weight, mut for_bias) = (vec![0.0; columns], vec![0.0; columns]);
-            for (weights, biases) in parts {
-                for (sum, part) in for_weight.iter_mut().zip(weights) {
-                    *sum += part;
-                }
-                for (sum, part) in for_bias.iter_mut().zip(biases) {
+        let mut for_x = vec![0.0; x.len()];
+        let parts: Vec<[Vec<f64>; 2]> = for_x
+            .par_chunks_mut(block)
+            .zip(x.par_chunks(block).zip(gradient.par_chunks(block)))
+            .map(|(target, rows)| {
+                let (mut for_weight, mut for_bias) = (vec![0.0; columns], vec![0.0; columns]);
+                self.gradients(rows, weight, target, (&mut for_weight, &mut for_bias));
+                [for_weight, for_bias]
+            })
+            .collect();
+        let sum_of = |operand: usize| {
+            let mut sums = vec![0.0; columns];
+            for part in &parts {
+                for (sum, part) in sums.iter_mut().zip(&part[operand]) {
                     *sum += part;
                 }
             }
-            (target, for_weight, for_bias)
+            sums.into_iter().map(|sum| sum as f32).collect()
         };
-        let (for_x, for_weight, for_bias) = tensor::with_values(x, |x| {
-            tensor::with_values(weight, |weight| {
-                tensor::with_values(gradient, |gradient| Ok(backward(x, weight, gradient)))
-            })
-        })?;
-        let narrow = |operand: &Tensor, sums: Vec<f64>| {
-            let values = sums.into_iter().map(|sum| sum as f32).collect();
-            operand
-                .track_op()
-                .then(|| tensor::from_values(values, operand.shape()))
-                .transpose()
-        };
-        Ok((
-            Some(tensor::from_values(for_x, x.shape())?),
-            narrow(weight, for_weight)?,
-            narrow(bias, for_bias)?,
-        ))
+        let for_weight = OperandGradient::if_wanted(wanted[1], || sum_of(0));
+        let for_bias = OperandGradient::if_wanted(wanted[2], || sum_of(1));
+        let for_x = OperandGradient::if_wanted(wanted[0], || for_x);
+        vec![for_x, for_weight, for_bias]
     }
 }
 

@@ -8,33 +8,28 @@
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use candle_core::{
-    CpuStorage, CustomOp1, CustomOp2, CustomOp3, Device, Error, InplaceOp2, Layout, Result, Shape, Storage,
-    Tensor, TensorId, Var,
+    CpuStorage, CustomOp1, Device, Error, InplaceOp2, Layout, Result, Shape, Tensor, TensorId, Var,
 };
 use rayon::prelude::*;
 
+use super::operation::{CpuKernel, OperandGradient};
 use super::tensor;
 
 /// Operations in the order in which they ran.
 #[derive(Default)]
 pub struct Tape {
-    nodes: Vec<Node>,
+    nodes: Vec<TapeNode>,
 }
 
-struct Node {
-    operation: Operation,
+struct TapeNode {
+    kernel: Arc<dyn CpuKernel>,
     operands: Vec<Tensor>,
     output: Tensor,
     /// Results of segments that no earlier node took.
     segments: Vec<Tensor>,
-}
-
-enum Operation {
-    One(Box<dyn CustomOp1 + Send + Sync>),
-    Two(Box<dyn CustomOp2 + Send + Sync>),
-    Three(Box<dyn CustomOp3 + Send + Sync>),
 }
 
 #[derive(Default)]
@@ -49,9 +44,9 @@ thread_local! {
 }
 
 /// Ends a recording however it is left.
-struct Guard;
+struct EndOfTape;
 
-impl Drop for Guard {
+impl Drop for EndOfTape {
     fn drop(&mut self) {
         RECORDING.take();
     }
@@ -64,7 +59,7 @@ impl Tape {
     /// Within another recording: what it records would be missing from the outer one.
     pub fn record<T>(forward: impl FnOnce() -> T) -> (T, Self) {
         assert!(!is_recording(), "one recording at a time");
-        let _guard = Guard;
+        let _guard = EndOfTape;
         RECORDING.set(Some(Recording::default()));
         let result = forward();
         let recording = RECORDING.take().unwrap_or_default();
@@ -83,28 +78,31 @@ impl Tape {
     pub fn backward(mut self, loss: &Tensor) -> Result<VariableGradients> {
         let mut gradients = VariableGradients::default();
         gradients.add_segment(loss)?;
-        while let Some(Node {
-            operation,
+        while let Some(TapeNode {
+            kernel,
             operands,
             output,
             segments,
         }) = self.nodes.pop()
         {
             if let Some(gradient) = gradients.remove(&output) {
-                let of_operands = operation.backward(&operands, &output, &gradient)?;
-                drop((operation, output));
-                let places = of_operands
-                    .iter()
-                    .chain([&Some(gradient)])
-                    .map(|tensor| tensor.as_ref().map_or(Ok(None), place))
-                    .collect::<Result<Vec<_>>>()?;
-                for (index, (operand, gradient)) in operands.iter().zip(of_operands).enumerate() {
-                    if let Some(gradient) = gradient
-                        && operand.track_op()
-                    {
-                        let same = |place: &&Option<usize>| place.is_some() && **place == places[index];
-                        let own = places[index].is_some() && places.iter().filter(same).count() == 1;
-                        gradients.add(operand.id(), gradient, own)?;
+                let wanted: Vec<bool> = operands.iter().map(Tensor::track_op).collect();
+                let all = operands.iter().chain([&output, &gradient]);
+                let found = tensor::with_arrays(all, |arrays| {
+                    let (operands, rest) = arrays.split_at(wanted.len());
+                    kernel.backward(operands, rest[0].values, rest[1].values, &wanted)
+                })?;
+                drop((kernel, output));
+                for (operand, found) in operands.iter().zip(found) {
+                    match found {
+                        None => {}
+                        Some(OperandGradient::OfOutput) => {
+                            gradients.add(operand.id(), gradient.clone(), false)?;
+                        }
+                        Some(OperandGradient::Values(values)) => {
+                            let gradient = tensor::from_values(values, operand.shape())?;
+                            gradients.add(operand.id(), gradient, true)?;
+                        }
                     }
                 }
             }
@@ -119,114 +117,31 @@ impl Tape {
     }
 }
 
-/// Where a CPU tensor's values lie, if they lie side by side.
-fn place(tensor: &Tensor) -> Result<Option<usize>> {
-    let (storage, layout) = tensor.storage_and_layout();
-    match (&*storage, layout.contiguous_offsets()) {
-        (Storage::Cpu(storage), Some((start, _))) => {
-            Ok(Some(storage.as_slice::<f32>()?.as_ptr().addr() + start * 4))
-        }
-        _ => Ok(None),
-    }
-}
-
-fn is_recording() -> bool {
+pub(super) fn is_recording() -> bool {
     RECORDING.with_borrow(Option::is_some)
 }
 
-/// `x.apply_op1(op)`, on the tape if one records.
-pub(super) fn apply1(x: &Tensor, op: impl CustomOp1 + Send + Sync + 'static) -> Result<Tensor> {
-    if !is_recording() || !x.device().is_cpu() {
-        return x.apply_op1(op);
-    }
-    let result = with_storage(x, |x, layout| op.cpu_fwd(x, layout))?;
-    record(Operation::One(Box::new(op)), &[x], result)
-}
-
-/// `x.apply_op2(y, op)`, on the tape if one records.
-pub(super) fn apply2(x: &Tensor, y: &Tensor, op: impl CustomOp2 + Send + Sync + 'static) -> Result<Tensor> {
-    if !is_recording() || !x.device().is_cpu() {
-        return x.apply_op2(y, op);
-    }
-    let result = with_storage(x, |x, x_layout| {
-        with_storage(y, |y, y_layout| op.cpu_fwd(x, x_layout, y, y_layout))
-    })?;
-    record(Operation::Two(Box::new(op)), &[x, y], result)
-}
-
-/// `x.apply_op3(y, z, op)`, on the tape if one records.
-pub(super) fn apply3(
-    x: &Tensor,
-    y: &Tensor,
-    z: &Tensor,
-    op: impl CustomOp3 + Send + Sync + 'static,
-) -> Result<Tensor> {
-    if !is_recording() || !x.device().is_cpu() {
-        return x.apply_op3(y, z, op);
-    }
-    let result = with_storage(x, |x, x_layout| {
-        with_storage(y, |y, y_layout| {
-            with_storage(z, |z, z_layout| op.cpu_fwd(x, x_layout, y, y_layout, z, z_layout))
-        })
-    })?;
-    record(Operation::Three(Box::new(op)), &[x, y, z], result)
-}
-
-fn with_storage<T>(x: &Tensor, body: impl FnOnce(&CpuStorage, &Layout) -> Result<T>) -> Result<T> {
-    let (storage, layout) = x.storage_and_layout();
-    match &*storage {
-        Storage::Cpu(storage) => body(storage, layout),
-        _ => Err(Error::Msg("this kernel runs on the CPU only".to_string())),
-    }
-}
-
-fn record(operation: Operation, operands: &[&Tensor], result: (CpuStorage, Shape)) -> Result<Tensor> {
-    let (CpuStorage::F32(values), shape) = result else {
-        return Err(Error::Msg("operations give f32".to_string()));
-    };
-    if !operands.iter().any(|operand| operand.track_op()) {
-        return Tensor::from_vec(values, shape, &Device::Cpu);
-    }
+/// The result of `kernel` for contiguous `operands` on the CPU, on the tape.
+pub(super) fn run(kernel: Arc<dyn CpuKernel>, operands: Vec<Tensor>) -> Result<Tensor> {
+    let (values, shape) = tensor::with_arrays(&operands, |operands| kernel.forward(operands))?;
     // No copy: the variable owns the very values.
     let output = Var::from_vec(values, shape, &Device::Cpu)?.into_inner();
     RECORDING.with_borrow_mut(|recording| {
         if let Some(Recording { tape, seen }) = recording {
-            let is_segment = |operand: &&&Tensor| operand.track_op() && !operand.is_variable();
+            let is_segment = |operand: &&Tensor| operand.track_op() && !operand.is_variable();
             let segments = operands.iter().filter(is_segment);
-            tape.nodes.push(Node {
+            tape.nodes.push(TapeNode {
                 segments: segments
                     .filter(|segment| seen.insert(segment.id()))
-                    .map(|&segment| segment.clone())
+                    .cloned()
                     .collect(),
-                operation,
-                operands: operands.iter().map(|&operand| operand.clone()).collect(),
+                kernel,
+                operands,
                 output: output.clone(),
             });
         }
     });
     Ok(output)
-}
-
-impl Operation {
-    fn backward(
-        &self,
-        operands: &[Tensor],
-        output: &Tensor,
-        gradient: &Tensor,
-    ) -> Result<Vec<Option<Tensor>>> {
-        Ok(match (self, operands) {
-            (Self::One(op), [x]) => vec![op.bwd(x, output, gradient)?],
-            (Self::Two(op), [x, y]) => {
-                let (x, y) = op.bwd(x, y, output, gradient)?;
-                vec![x, y]
-            }
-            (Self::Three(op), [x, y, z]) => {
-                let (x, y, z) = op.bwd(x, y, z, output, gradient)?;
-                vec![x, y, z]
-            }
-            _ => unreachable!("operations are recorded with their operands"),
-        })
-    }
 }
 
 /// Where candle's walk through a segment begins: a value whose gradient with respect to the segment's

@@ -1,8 +1,12 @@
-use candle_core::Var;
+use candle_core::{Tensor, Var};
 use proptest::prelude::*;
 
-use super::*;
+use crate::ops::avg_pool2d;
+use crate::ops::conv::Window;
+use crate::ops::round::round_in_place;
+use crate::ops::tensor::{Images, channels_last};
 use crate::ops::testing::*;
+use crate::spec::Precision;
 
 fn naive(x: &[f64], input: Images, output: Images, window: Window, count_include_pad: bool) -> Vec<f64> {
     let mut y = Vec::new();
@@ -33,7 +37,7 @@ fn naive(x: &[f64], input: Images, output: Images, window: Window, count_include
 }
 
 fn images(x: &Tensor) -> Images {
-    tensor::channels_last("test", x).expect("valid")
+    channels_last("test", x).expect("valid")
 }
 
 proptest! {
@@ -60,8 +64,7 @@ proptest! {
         let define = |x: &[f64]| naive(x, input, output, window, count_include_pad);
         let weights = host(&random(y.dims(), 2));
         let expected = differences(&host64(&x), |x| weighted(&define(x), &weights));
-        let op = AveragePool { window, count_include_pad, input, output, precision: Precision::F32 };
-        let composed = composed::avg_pool2d(&x, &op).expect("runs");
+        let composed = composing(|| avg_pool2d(&x, window, count_include_pad, Precision::F32)).expect("runs");
         for y in [y, composed] {
             assert_close(&host(&y), &define(&host64(&x)), 1e-6);
             assert_close(&gradient_of(&y, &weights, &x), &expected, 1e-6);

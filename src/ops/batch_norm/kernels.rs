@@ -5,9 +5,9 @@ use std::mem::MaybeUninit;
 
 use rayon::prelude::*;
 
-use super::fill::in_blocks;
-use super::round::{round_bf16, round_in_place};
-use super::vectors::with_wide_vectors;
+use crate::ops::fill::in_blocks;
+use crate::ops::round::{round_bf16, round_in_place};
+use crate::ops::vectors::with_wide_vectors;
 use crate::spec::Precision;
 
 /// What each channel's values are like.
@@ -81,7 +81,7 @@ pub(super) fn moments(x: &[f32], channels: usize) -> Moments {
 }
 
 /// A map of every row by the same factors and summands, and what follows it.
-pub(super) struct Normalization<'a> {
+pub(super) struct ChannelMap<'a> {
     pub mean: &'a [f32],
     pub scale: &'a [f32],
     pub bias: &'a [f32],
@@ -91,7 +91,7 @@ pub(super) struct Normalization<'a> {
 }
 
 /// `(x - mean) * scale + bias`, then plus the residual, then ReLU, then rounded, as asked for.
-pub(super) fn normalize(x: &[f32], map: &Normalization) -> Vec<f32> {
+pub(super) fn normalize(x: &[f32], map: &ChannelMap) -> Vec<f32> {
     // Not `max`: a NaN must stay one.
     let rectified = |value: f32| if value <= 0.0 { 0.0 } else { value };
     let mut y = match (map.residual, map.relu, map.precision == Precision::Bf16) {
@@ -117,7 +117,7 @@ pub(super) fn normalize(x: &[f32], map: &Normalization) -> Vec<f32> {
 fn normalize_with(
     x: &[f32],
     other: &[f32],
-    map: &Normalization,
+    map: &ChannelMap,
     finish: impl Fn(f32, f32) -> f32 + Sync + Send,
 ) -> Vec<f32> {
     let channels = map.scale.len();
@@ -166,8 +166,8 @@ pub(super) struct Backward<'a> {
     pub precision: Precision,
 }
 
-/// Gradients of the operands.
-pub(super) struct Gradients {
+/// BatchNormGradients of the operands.
+pub(super) struct BatchNormGradients {
     pub x: Vec<f32>,
     pub weight: Vec<f32>,
     pub bias: Vec<f32>,
@@ -176,7 +176,7 @@ pub(super) struct Gradients {
 }
 
 /// The gradients of [`normalize`] and of the moments behind it.
-pub(super) fn backward(pass: &Backward) -> Gradients {
+pub(super) fn backward(pass: &Backward) -> BatchNormGradients {
     match (pass.y, pass.residual) {
         (None, _) => backward_with(pass, pass.output_gradient, |gradient, _| gradient),
         (Some(y), false) => backward_with(pass, y, let_through),
@@ -187,7 +187,7 @@ pub(super) fn backward(pass: &Backward) -> Gradients {
                 ..*pass
             };
             let gradients = backward_with(&masked, &before_relu, |gradient, _| gradient);
-            Gradients {
+            BatchNormGradients {
                 before_relu: Some(before_relu),
                 ..gradients
             }
@@ -197,7 +197,11 @@ pub(super) fn backward(pass: &Backward) -> Gradients {
 
 /// The gradients where `before(gradient, y)` is the gradient of the normalised values.
 #[inline(always)]
-fn backward_with(pass: &Backward, y: &[f32], before: impl Fn(f32, f32) -> f32 + Sync + Send) -> Gradients {
+fn backward_with(
+    pass: &Backward,
+    y: &[f32],
+    before: impl Fn(f32, f32) -> f32 + Sync + Send,
+) -> BatchNormGradients {
     let channels = pass.weight.len();
     let (weight, bias) = affine_gradients(pass, y, &before);
 
@@ -223,7 +227,7 @@ fn backward_with(pass: &Backward, y: &[f32], before: impl Fn(f32, f32) -> f32 + 
     } else {
         input_gradient(pass, y, &coefficients, &before, |value| value)
     };
-    let mut gradients = Gradients {
+    let mut gradients = BatchNormGradients {
         x,
         weight: weight.iter().map(|&sum| sum as f32).collect(),
         bias: bias.iter().map(|&sum| sum as f32).collect(),

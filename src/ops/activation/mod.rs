@@ -2,14 +2,16 @@
 
 pub(super) mod functions;
 
-use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
+use std::f64::consts::FRAC_1_SQRT_2;
 
-use super::composed;
+use candle_core::{Result, Shape, Tensor};
+
+use super::attributes::Attributes;
+use super::composed::{self, rounded};
 use super::error::OpError;
 use super::fill::changed;
+use super::operation::{ArrayView, CpuKernel, OperandGradient, Operation, run};
 use super::round::round_in_place;
-use super::tape;
-use super::tensor;
 use super::vectors::with_wide_vectors;
 use crate::spec::Precision;
 
@@ -82,13 +84,7 @@ pub fn tanh(x: &Tensor, precision: Precision) -> std::result::Result<Tensor, OpE
 }
 
 fn activate(x: &Tensor, function: Function, precision: Precision) -> std::result::Result<Tensor, OpError> {
-    if !x.device().is_cpu() {
-        return Ok(composed::activation(x, function, precision)?);
-    }
-    Ok(tape::apply1(
-        &x.contiguous()?,
-        Activation { function, precision },
-    )?)
+    run(ElementwiseFunction { function, precision }, &[x])
 }
 
 /// What is applied to each value.
@@ -178,42 +174,90 @@ fn scale(at: &[f32], gradient: &mut [f32], function: impl Fn(f32, f32) -> f32) {
     );
 }
 
-struct Activation {
+struct ElementwiseFunction {
     function: Function,
     precision: Precision,
 }
 
 const BLOCK: usize = 1 << 14;
 
-impl CustomOp1 for Activation {
+impl Operation for ElementwiseFunction {
     fn name(&self) -> &'static str {
-        "activation"
+        match self.function {
+            Function::Relu => "relu",
+            Function::LeakyRelu(_) => "leaky_relu",
+            Function::Gelu => "gelu",
+            Function::Silu => "silu",
+            Function::Hardswish => "hardswish",
+            Function::Hardsigmoid => "hardsigmoid",
+            Function::Sigmoid => "sigmoid",
+            Function::Tanh => "tanh",
+        }
     }
 
-    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let x = tensor::values(x, layout)?;
-        let y = changed(x, BLOCK, |_, y| {
+    fn attributes(&self) -> Attributes {
+        let attributes = match self.function {
+            Function::LeakyRelu(slope) => Attributes::default().with("alpha", f64::from(slope)),
+            // The function itself, not its approximation by the hyperbolic tangent.
+            Function::Gelu => Attributes::default().with("approximate", "none"),
+            _ => Attributes::default(),
+        };
+        attributes.with_precision(self.precision)
+    }
+
+    fn composed(&self, operands: &[Tensor]) -> Result<Tensor> {
+        let x = &operands[0];
+        let y = match self.function {
+            Function::Relu => composed::relu(x)?,
+            Function::LeakyRelu(slope) => {
+                let positive = x.detach().gt(0.0)?;
+                positive.where_cond(x, &(x * f64::from(slope))?)?
+            }
+            Function::Gelu => (x * ((x * FRAC_1_SQRT_2)?.erf()?.affine(0.5, 0.5)?))?,
+            Function::Silu => (x * candle_nn::ops::sigmoid(x)?)?,
+            Function::Hardswish => between(x, &(x * x.affine(1.0 / 6.0, 0.5)?)?, x)?,
+            Function::Hardsigmoid => between(x, &x.affine(1.0 / 6.0, 0.5)?, &x.detach().ones_like()?)?,
+            Function::Sigmoid => candle_nn::ops::sigmoid(x)?,
+            Function::Tanh => x.tanh()?,
+        };
+        rounded(&y, self.precision)
+    }
+}
+
+/// 0 up to -3, `above` from 3 on, and `middle` between, which is also where a NaN goes.
+fn between(x: &Tensor, middle: &Tensor, above: &Tensor) -> Result<Tensor> {
+    let constant = x.detach();
+    let upper = constant.ge(3.0)?.where_cond(above, middle)?;
+    constant.le(-3.0)?.where_cond(&constant.zeros_like()?, &upper)
+}
+
+impl CpuKernel for ElementwiseFunction {
+    fn forward(&self, operands: &[ArrayView]) -> (Vec<f32>, Shape) {
+        let x = operands[0];
+        let y = changed(x.values, BLOCK, |_, y| {
             self.function.forward(y);
             round_in_place(y, self.precision);
         });
-        Ok(tensor::output(y, layout.shape().clone()))
+        (y, x.dims.into())
     }
 
-    fn bwd(&self, x: &Tensor, y: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
-        let backward = |x: &[f32], y: &[f32], gradient: &[f32]| {
+    fn backward(
+        &self,
+        operands: &[ArrayView],
+        output: &[f32],
+        gradient: &[f32],
+        wanted: &[bool],
+    ) -> Vec<Option<OperandGradient>> {
+        let x = operands[0].values;
+        let of_x = || {
             changed(gradient, BLOCK, |index, target| {
                 let start = index * BLOCK;
                 round_in_place(target, self.precision);
-                self.function.backward(&x[start..], &y[start..], target);
+                self.function.backward(&x[start..], &output[start..], target);
                 round_in_place(target, self.precision);
             })
         };
-        let values = tensor::with_values(x, |x| {
-            tensor::with_values(y, |y| {
-                tensor::with_values(gradient, |gradient| Ok(backward(x, y, gradient)))
-            })
-        })?;
-        Ok(Some(tensor::from_values(values, x.shape())?))
+        vec![OperandGradient::if_wanted(wanted[0], of_x)]
     }
 }
 

@@ -1,0 +1,184 @@
+//! The recorded graph of every architecture, carried out by candle's operations alone, gives what the
+//! network gives.
+
+use serde_json::json;
+
+use super::*;
+use crate::ops::{Attribute, Graph, GraphValue};
+use crate::spec::Stem;
+
+/// The output of `graph` for `input`, by the operations' compositions.
+fn evaluate(graph: &Graph, input: &Tensor) -> Tensor {
+    let mut results: Vec<Tensor> = Vec::new();
+    let value = |value: &GraphValue, results: &[Tensor]| match *value {
+        GraphValue::Input(0) => input.clone(),
+        GraphValue::Input(other) => panic!("there is no input {other}"),
+        GraphValue::Weight(index) => graph.weights[index].1.clone(),
+        GraphValue::Constant(index) => graph.constants[index].clone(),
+        GraphValue::Node(index) => results[index].clone(),
+    };
+    for node in &graph.nodes {
+        let operands: Vec<Tensor> = node
+            .operands
+            .iter()
+            .map(|operand| value(operand, &results))
+            .collect();
+        let result = node.operation.composed(&operands).expect("runs");
+        // All but the batch's dimension are those that were recorded.
+        assert_eq!(result.dims()[1..], node.shape[1..], "{node:?}");
+        results.push(result);
+    }
+    assert_eq!(graph.outputs.len(), 1);
+    value(&graph.outputs[0], &results)
+}
+
+/// Networks of every architecture, whose weights and running statistics have seen a training step's
+/// batch.
+fn networks() -> Vec<(&'static str, Network)> {
+    let model = |value| -> Model { serde_json::from_value(value).expect("valid") };
+    let vit = model(json!({ "vit": {
+        "patch": 4, "width": 24, "depth": 2, "heads": 3, "mlp_width": 40, "dropout": 0.2,
+    }}));
+    let layers = model(json!({ "sequential": { "layers": [
+        {"conv": {"channels": 8}}, {"batch_norm": {}}, {"relu": {}},
+        {"conv": {"channels": 8, "groups": 8, "bias": false}}, {"leaky_relu": {}}, {"max_pool": {}},
+        {"gelu": {}}, {"avg_pool": {"padding": 1}}, {"silu": {}}, {"flatten": {}}, {"layer_norm": {}},
+        {"linear": {"width": 12, "bias": false}}, {"batch_norm": {}}, {"tanh": {}}, {"hardswish": {}},
+        {"sigmoid": {}}, {"dropout": {}}, {"linear": {}},
+    ]}}));
+    let pooled = model(json!({ "sequential": { "layers": [
+        {"conv": {"channels": 6}}, {"global_avg_pool": {}}, {"linear": {}},
+    ]}}));
+    let small = image(3, 16, 12);
+    let models = [
+        ("mlp", mlp(&[9, 7], 0.1), InputShape::Features { columns: 5 }),
+        ("mlp of images", mlp(&[9], 0.1), image(2, 4, 3)),
+        ("conv_net", conv_net(&[4, 6], 0.1), small),
+        ("resnet18, imagenet", resnet18(Stem::Imagenet), image(3, 33, 32)),
+        ("resnet18, cifar", resnet18(Stem::Cifar), small),
+        (
+            "resnet50",
+            Model::ResNet50(spec::ResNet { stem: Stem::Imagenet }),
+            image(3, 32, 32),
+        ),
+        ("wide_resnet", wide_resnet(1), small),
+        ("efficientnet_b0", efficientnet(0.1, 0.1), image(3, 32, 32)),
+        ("mobilenet_v3_small", mobilenet(0.1), image(3, 32, 32)),
+        ("vit", vit, small),
+        ("sequential", layers, small),
+        ("sequential, pooled", pooled, small),
+    ];
+    models
+        .into_iter()
+        .map(|(name, model, input)| {
+            let network = cpu(&model, input, 5);
+            if matches!(model, Model::Vit(_)) {
+                // The initial head is 0, and so would be all that it gives.
+                for (seed, Parameter { var, .. }) in (0..).zip(network.parameters()) {
+                    let values = (random(var.dims(), seed) * 0.3).expect("valid");
+                    var.set(&values).expect("the same shape");
+                }
+            }
+            network
+                .forward(&batch(input, 4, 7), &TRAIN)
+                .expect("running statistics follow");
+            (name, network)
+        })
+        .collect()
+}
+
+fn batch(input: InputShape, samples: usize, seed: u64) -> Tensor {
+    match input {
+        InputShape::Image {
+            channels,
+            height,
+            width,
+        } => random(&[samples, channels, height, width], seed),
+        InputShape::Features { columns } => random(&[samples, columns], seed),
+    }
+}
+
+#[test]
+fn compositions_of_the_graph_give_what_the_network_gives() {
+    for (name, network) in networks() {
+        let graph = network.graph().expect("all is recorded");
+        // Another batch than the one that was recorded, of another size.
+        let input = batch(network.input(), 3, 8);
+        let expected = network
+            .forward(&input, &Pass::evaluate(Precision::F32))
+            .expect("fits");
+        let actual = evaluate(&graph, &input);
+        assert_eq!(actual.dims(), expected.dims(), "{name}");
+        let scale = host(&expected)
+            .iter()
+            .fold(0f32, |scale, value| scale.max(value.abs()));
+        assert!(scale > 0.0, "{name}");
+        let expected: Vec<f64> = host(&expected).into_iter().map(f64::from).collect();
+        assert_close(&host(&actual), &expected, 2e-5);
+    }
+}
+
+#[test]
+fn the_weights_are_those_of_the_state() {
+    for (name, network) in networks() {
+        let graph = network.graph().expect("all is recorded");
+        assert!(graph.constants.is_empty(), "{name}");
+        let state = network.state().expect("readable");
+        let mut missing: Vec<&str> = state.keys().map(String::as_str).collect();
+        for (weight, tensor) in &graph.weights {
+            let stored = state
+                .get(weight)
+                .unwrap_or_else(|| panic!("{name} has no {weight}"));
+            assert_eq!(host(tensor), host(stored), "{name}: {weight}");
+            missing.retain(|other| other != weight);
+        }
+        // All of the state is used but the counts of batches.
+        missing.retain(|other| !other.ends_with(".num_batches_tracked"));
+        assert_eq!(missing, Vec::<&str>::new(), "{name}");
+    }
+}
+
+#[test]
+fn attributes_say_what_an_exporter_asks() {
+    let network = cpu(&resnet18(Stem::Imagenet), image(3, 33, 32), 5);
+    let graph = network.graph().expect("all is recorded");
+    let names: Vec<&str> = graph.nodes.iter().map(|node| node.operation.name()).collect();
+    assert_eq!(
+        names[..4],
+        ["transpose", "conv2d_norm", "max_pool2d", "conv2d_norm"]
+    );
+    assert_eq!(names[names.len() - 2..], ["global_average_pool", "linear"]);
+    let integers = |values: &[i64]| Some(Attribute::Integers(values.to_vec()));
+    let of = |node: usize, name| graph.nodes[node].operation.attributes().get(name).cloned();
+    assert_eq!(of(0, "perm"), integers(&[0, 2, 3, 1]));
+    assert_eq!(of(1, "strides"), integers(&[2, 2]));
+    assert_eq!(of(1, "pads"), integers(&[3, 3, 3, 3]));
+    assert_eq!(of(1, "dilations"), integers(&[1, 1]));
+    assert_eq!(of(1, "group"), Some(Attribute::Integer(1)));
+    assert_eq!(of(1, "epsilon"), Some(Attribute::Float(1e-5)));
+    assert_eq!(of(1, "relu"), Some(Attribute::Flag(true)));
+    assert_eq!(of(1, "add"), Some(Attribute::Flag(false)));
+    assert_eq!(of(2, "kernel_shape"), integers(&[3, 3]));
+    assert_eq!(of(2, "pads"), integers(&[1, 1, 1, 1]));
+    // The second convolution of the first block adds what went into the block.
+    assert_eq!(of(4, "add"), Some(Attribute::Flag(true)));
+    assert_eq!(graph.nodes[4].operands.last(), Some(&GraphValue::Node(2)));
+    let weights: Vec<&str> = graph.nodes[1]
+        .operands
+        .iter()
+        .filter_map(|operand| match operand {
+            GraphValue::Weight(index) => Some(graph.weights[*index].0.as_str()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(
+        weights,
+        [
+            "conv1.weight",
+            "bn1.weight",
+            "bn1.bias",
+            "bn1.running_mean",
+            "bn1.running_var"
+        ]
+    );
+}

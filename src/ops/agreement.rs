@@ -1,0 +1,394 @@
+//! Every operation in each of its ways: kernels in candle's graph, kernels on the tape and the composition
+//! give the same values and the same gradients, whichever operands they are wanted of and however many
+//! threads there are.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use candle_core::Tensor;
+
+use super::testing::*;
+use super::*;
+use crate::spec::Precision;
+
+type CaseRun = Box<dyn Fn(&[&Tensor], Precision) -> Result<Tensor, OpError> + Sync>;
+
+/// An operation with what it is tried on.
+struct Case {
+    /// The type that implements it.
+    operation: &'static str,
+    /// Of the operands.
+    shapes: Vec<Vec<usize>>,
+    run: CaseRun,
+}
+
+fn case(
+    operation: &'static str,
+    shapes: &[&[usize]],
+    run: impl Fn(&[&Tensor], Precision) -> Result<Tensor, OpError> + Sync + 'static,
+) -> Case {
+    Case {
+        operation,
+        shapes: shapes.iter().map(|shape| shape.to_vec()).collect(),
+        run: Box::new(run),
+    }
+}
+
+/// All of them.
+fn cases() -> Vec<Case> {
+    let mut cases = elementwise();
+    cases.extend(convolutions());
+    cases.extend(norms());
+    cases.extend(pools());
+    cases.extend(tokens_and_shapes());
+    cases.extend(losses());
+    cases
+}
+
+fn elementwise() -> Vec<Case> {
+    const SHAPE: &[usize] = &[5, 7, 9];
+    let key = DropoutKey {
+        seed: 3,
+        step: 4,
+        layer: 5,
+    };
+    let function = |run: fn(&Tensor, Precision) -> Result<Tensor, OpError>| {
+        case("ElementwiseFunction", &[SHAPE], move |x, precision| {
+            run(x[0], precision)
+        })
+    };
+    vec![
+        case("Addition", &[SHAPE, SHAPE], |x, _| add(x[0], x[1])),
+        case("ElementwiseFunction", &[SHAPE], |x, _| relu(x[0])),
+        function(|x, precision| leaky_relu(x, 0.1, precision)),
+        function(gelu),
+        function(silu),
+        function(hardswish),
+        function(hardsigmoid),
+        function(sigmoid),
+        function(tanh),
+        case("Dropping", &[SHAPE], move |x, _| dropout(x[0], 0.4, key)),
+        case("StochasticDepth", &[SHAPE, SHAPE], move |x, precision| {
+            stochastic_depth(x[0], x[1], 0.4, key, precision)
+        }),
+        case("ChannelScale", &[&[3, 4, 5, 6], &[3, 6]], |x, precision| {
+            scale_channels(x[0], x[1], precision)
+        }),
+    ]
+}
+
+fn convolutions() -> Vec<Case> {
+    const IMAGES: &[usize] = &[3, 7, 6, 8];
+    let options = |groups| ConvOptions {
+        stride: 2,
+        padding: 1,
+        groups,
+    };
+    let conv = |weight: &[usize], groups| {
+        let shapes = [IMAGES, weight, &weight[..1]];
+        let without = case("Convolution2d", &shapes[..2], move |x, precision| {
+            conv2d(x[0], x[1], None, options(groups), precision)
+        });
+        let with = case("Convolution2d", &shapes, move |x, precision| {
+            conv2d(x[0], x[1], Some(x[2]), options(groups), precision)
+        });
+        [without, with]
+    };
+    let mut cases: Vec<Case> = [(&[9, 8, 3, 3], 1), (&[8, 1, 3, 3], 8), (&[12, 4, 3, 3], 2)]
+        .into_iter()
+        .flat_map(|(weight, groups)| conv(weight, groups))
+        .collect();
+    let affine: &[usize] = &[9];
+    let shapes = [
+        IMAGES,
+        &[9, 8, 3, 3],
+        affine,
+        affine,
+        affine,
+        affine,
+        affine,
+        &[3, 4, 3, 9],
+    ];
+    cases.push(case("NormedConvolution", &shapes, move |x, precision| {
+        let convolution = ConvolutionOperands {
+            weight: x[1],
+            bias: Some(x[2]),
+            options: options(1),
+        };
+        let norm = NormOperands {
+            weight: x[3],
+            bias: x[4],
+            mean: x[5],
+            variance: &x[6].sqr()?,
+            options: BatchNormOptions::default(),
+        };
+        conv2d_norm(x[0], convolution, norm, Epilogue::AddRelu(x[7]), precision)
+    }));
+    cases.push(case("LinearMap", &[&[5, 3, 8], &[6, 8]], |x, precision| {
+        linear(x[0], x[1], None, precision)
+    }));
+    cases.push(case("LinearMap", &[&[5, 8], &[6, 8], &[6]], |x, precision| {
+        linear(x[0], x[1], Some(x[2]), precision)
+    }));
+    cases
+}
+
+fn norms() -> Vec<Case> {
+    const IMAGES: &[usize] = &[3, 4, 5, 6];
+    let epilogues: [for<'a> fn(&'a [&'a Tensor]) -> Epilogue<'a>; 4] = [
+        |_| Epilogue::None,
+        |_| Epilogue::Relu,
+        |x| Epilogue::Add(x[3]),
+        |x| Epilogue::AddRelu(x[3]),
+    ];
+    let mut cases = vec![case("LayerNormalization", &[&[4, 3, 8], &[8], &[8]], |x, _| {
+        layer_norm(x[0], x[1], x[2], 1e-3)
+    })];
+    for (index, epilogue) in epilogues.into_iter().enumerate() {
+        let shapes: &[&[usize]] = &[IMAGES, &[6], &[6], IMAGES];
+        let shapes = &shapes[..if index < 2 { 3 } else { 4 }];
+        let options = BatchNormOptions::default();
+        cases.push(case("BatchNormalization", shapes, move |x, precision| {
+            let statistics = Statistics::Batch(&mut RunningStatistics::new(6));
+            batch_norm(x[0], x[1], x[2], statistics, options, epilogue(x), precision)
+        }));
+        cases.push(case("BatchNormalization", shapes, move |x, precision| {
+            let (mean, variance) = (random(&[6], 8), random(&[6], 9).sqr()?);
+            let statistics = Statistics::Running {
+                mean: &mean,
+                variance: &variance,
+            };
+            batch_norm(x[0], x[1], x[2], statistics, options, epilogue(x), precision)
+        }));
+    }
+    cases
+}
+
+fn pools() -> Vec<Case> {
+    const IMAGES: &[usize] = &[3, 7, 6, 5];
+    let window = Window {
+        size: 3,
+        stride: 2,
+        padding: 1,
+    };
+    let average = |count_include_pad| {
+        case("AveragePooling", &[IMAGES], move |x, precision| {
+            avg_pool2d(x[0], window, count_include_pad, precision)
+        })
+    };
+    vec![
+        case("MaxPooling", &[IMAGES], move |x, _| max_pool2d(x[0], window)),
+        average(true),
+        average(false),
+        case("GlobalAveragePooling", &[IMAGES], |x, precision| {
+            global_average_pool(x[0], precision)
+        }),
+    ]
+}
+
+fn tokens_and_shapes() -> Vec<Case> {
+    const IMAGES: &[usize] = &[3, 4, 5, 6];
+    let attend = |dropout| {
+        case("SelfAttention", &[&[2, 7, 24]], move |x, precision| {
+            attention(x[0], 2, dropout, precision)
+        })
+    };
+    let key = DropoutKey {
+        seed: 3,
+        step: 4,
+        layer: 5,
+    };
+    let tokens: [&[usize]; 3] = [&[3, 4, 5], &[1, 1, 5], &[1, 5, 5]];
+    vec![
+        attend(None),
+        attend(Some((0.3, key))),
+        case("TokenEmbedding", &tokens, |x, _| embed_tokens(x[0], x[1], x[2])),
+        case("Transposition", &[IMAGES], |x, _| to_channels_last(x[0])),
+        case("Transposition", &[IMAGES], |x, _| to_channels_first(x[0])),
+        case("ShapeChange", &[IMAGES], |x, _| flatten(x[0], 1, 2)),
+        case("ShapeChange", &[IMAGES], |x, _| unsqueeze(x[0], &[1, 2])),
+        case("ShapeChange", &[&[3, 1, 4, 1]], |x, _| squeeze(x[0], &[1, 3])),
+        case("ShapeChange", &[IMAGES], |x, _| select(x[0], 2, 3)),
+    ]
+}
+
+fn losses() -> Vec<Case> {
+    let of = |kind: Loss| {
+        case("LossOp", &[&[4, 3]], move |x, _| {
+            let numbers: Vec<f32> = (0..12).map(|index| (index % 2) as f32).collect();
+            let targets = match kind {
+                Loss::CrossEntropy { .. } => Targets::Classes(&[0, 2, 1, 2]),
+                _ => Targets::Values(&numbers),
+            };
+            loss(x[0], targets, &kind, 4.0)
+        })
+    };
+    vec![
+        of(Loss::CrossEntropy {
+            label_smoothing: 0.1,
+            class_weights: None,
+            ignore_index: Some(1),
+        }),
+        of(Loss::BinaryCrossEntropy { pos_weight: None }),
+        of(Loss::Mse),
+        of(Loss::Huber { delta: 0.7 }),
+    ]
+}
+
+/// A result, and the gradients of the operands that are variables.
+type CaseResults = (Vec<f32>, Vec<Option<Vec<f32>>>);
+
+impl Case {
+    /// Random operands, of which those are variables that `trained` names.
+    fn operands(&self, trained: impl Fn(usize) -> bool) -> Vec<Tensor> {
+        let operands = self.shapes.iter().zip(1..).enumerate();
+        operands
+            .map(|(index, (shape, seed))| match trained(index) {
+                true => random_var(shape, seed).into_inner(),
+                false => random(shape, seed),
+            })
+            .collect()
+    }
+
+    fn run(&self, operands: &[Tensor], precision: Precision) -> Tensor {
+        (self.run)(&operands.iter().collect::<Vec<_>>(), precision).expect("fits")
+    }
+
+    fn weights(y: &Tensor) -> Tensor {
+        random(y.dims(), 99)
+    }
+
+    /// With the gradients by candle's own walk, of the sum of the results weighted at random.
+    fn in_candles_graph(&self, operands: &[Tensor], precision: Precision) -> CaseResults {
+        let y = self.run(operands, precision);
+        let loss = (&y * Self::weights(&y))
+            .and_then(|y| y.sum_all())
+            .expect("equal shapes");
+        let gradients = loss.backward().expect("differentiable");
+        let of = |operand: &Tensor| {
+            let gradient = operand.is_variable().then(|| gradients.get(operand));
+            gradient.flatten().map(host)
+        };
+        (host(&y), operands.iter().map(of).collect())
+    }
+
+    fn on_the_tape(&self, operands: &[Tensor], precision: Precision) -> CaseResults {
+        let ((y, loss), tape) = Tape::record(|| {
+            let y = self.run(operands, precision);
+            let loss = (&y * Self::weights(&y)).and_then(|y| y.sum_all());
+            (y, loss.expect("equal shapes"))
+        });
+        let mut gradients = tape.backward(&loss).expect("differentiable");
+        let of = |operand: &Tensor| gradients.remove(operand).as_ref().map(host);
+        (host(&y), operands.iter().map(of).collect())
+    }
+}
+
+const PRECISIONS: [(Precision, f64); 3] = [
+    (Precision::F32, 1e-5),
+    (Precision::Bf16, 2e-2),
+    (Precision::F16, 3e-3),
+];
+
+#[test]
+fn kernels_and_compositions_agree() {
+    for case in cases() {
+        let operands = case.operands(|_| true);
+        for (precision, tolerance) in PRECISIONS {
+            let (y, gradients) = case.in_candles_graph(&operands, precision);
+            let (composed_y, composed) = composing(|| case.in_candles_graph(&operands, precision));
+            let wide = |values: &[f32]| -> Vec<f64> { values.iter().map(|&value| value.into()).collect() };
+            let what = format!("{}, {precision:?}", case.operation);
+            assert_eq!(gradients.len(), composed.len(), "{what}");
+            assert_near(&y, &wide(&composed_y), tolerance, &what);
+            // A constant to autograd, with kernels of ours.
+            if case.operation == "NormedConvolution" {
+                assert!(gradients.iter().all(Option::is_none));
+                continue;
+            }
+            for (index, (own, composed)) in gradients.iter().zip(&composed).enumerate() {
+                let what = format!("{what}, gradient {index}");
+                let own = own.as_ref().unwrap_or_else(|| panic!("{what} is missing"));
+                let composed = composed.as_ref().unwrap_or_else(|| panic!("{what} is missing"));
+                assert_near(own, &wide(composed), tolerance, &what);
+            }
+        }
+    }
+}
+
+#[track_caller]
+fn assert_near(actual: &[f32], expected: &[f64], tolerance: f64, what: &str) {
+    assert_eq!(actual.len(), expected.len(), "{what}");
+    let scale = expected
+        .iter()
+        .fold(1e-3f64, |scale, value| scale.max(value.abs()));
+    for (index, (&actual, &expected)) in actual.iter().zip(expected).enumerate() {
+        let error = (f64::from(actual) - expected).abs();
+        assert!(
+            error <= tolerance * scale,
+            "{what}, at {index}: {actual} instead of {expected}, scale {scale}"
+        );
+    }
+}
+
+#[test]
+fn the_tape_and_candles_graph_agree_to_the_bit_and_threads_do_not_matter() {
+    for case in cases() {
+        let operands = case.operands(|_| true);
+        for (precision, _) in PRECISIONS {
+            let expected = case.in_candles_graph(&operands, precision);
+            let taped = same_for_any_number_of_threads(|| case.on_the_tape(&operands, precision));
+            assert!(taped == expected, "{}, {precision:?}", case.operation);
+        }
+    }
+}
+
+#[test]
+fn an_operand_gets_the_same_gradient_whichever_others_are_trained() {
+    for case in cases() {
+        let (_, all) = case.on_the_tape(&case.operands(|_| true), Precision::F32);
+        for trained in 0..case.shapes.len() {
+            let operands = case.operands(|index| index == trained);
+            for (_, gradients) in [
+                case.on_the_tape(&operands, Precision::F32),
+                case.in_candles_graph(&operands, Precision::F32),
+            ] {
+                for (index, gradient) in gradients.iter().enumerate() {
+                    let expected = if index == trained { &all[index] } else { &None };
+                    assert!(gradient == expected, "{} of {trained}: {index}", case.operation);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn no_operation_is_left_out() {
+    let mut written = BTreeSet::new();
+    names_of_operations(
+        Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src/ops")),
+        &mut written,
+    );
+    let tried = cases().iter().map(|case| case.operation.to_string()).collect();
+    assert_eq!(written, tried);
+}
+
+/// The types that implement `Operation` in the files of `folder` but the tests'.
+fn names_of_operations(folder: &Path, names: &mut BTreeSet<String>) {
+    for entry in fs::read_dir(folder).expect("the source is there") {
+        let path = entry.expect("readable").path();
+        if path.is_dir() {
+            names_of_operations(&path, names);
+        } else if path.extension().is_some_and(|extension| extension == "rs")
+            && path.file_name().is_some_and(|name| name != "tests.rs")
+        {
+            let text = fs::read_to_string(&path).expect("readable");
+            let implemented = text.lines().filter_map(|line| {
+                let name = line.strip_prefix("impl Operation for ")?;
+                Some(name.trim_end_matches(" {").to_string())
+            });
+            names.extend(implemented);
+        }
+    }
+}

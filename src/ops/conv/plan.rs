@@ -1,0 +1,98 @@
+//! How a convolution is computed.
+
+use super::geometry::{Geometry, Window};
+use super::groups;
+use super::packed_weights::ConvWeight;
+use crate::ops::microkernel::{Finish, Kernels};
+use crate::ops::operation::OperandGradient;
+use crate::ops::round::with_rounded;
+use crate::ops::tensor::Images;
+use crate::spec::Precision;
+
+/// A convolution's sizes, the processor's kernels for it, and the format of its operands.
+#[derive(Clone, Copy)]
+pub(in crate::ops) struct ConvPlan {
+    pub(super) kernels: &'static Kernels,
+    pub(super) geometry: Geometry,
+    pub(super) precision: Precision,
+}
+
+impl ConvPlan {
+    /// With the processor's best kernels.
+    pub(super) fn new(geometry: Geometry, precision: Precision) -> Self {
+        Self {
+            kernels: Kernels::best(precision),
+            geometry,
+            precision,
+        }
+    }
+
+    /// From `rows` rows of `inputs` values to such of `outputs`: images of one pixel.
+    pub fn pointwise(rows: usize, inputs: usize, outputs: usize, precision: Precision) -> Self {
+        let pixels = |channels| Images {
+            batch: rows,
+            height: 1,
+            width: 1,
+            channels,
+        };
+        let geometry = Geometry {
+            input: pixels(inputs),
+            output: pixels(outputs),
+            window: Window {
+                size: 1,
+                stride: 1,
+                padding: 0,
+            },
+            groups: 1,
+        };
+        Self::new(geometry, precision)
+    }
+
+    /// The same with kernels that take f32.
+    pub(super) fn of_f32(&self) -> Self {
+        Self {
+            kernels: self.kernels.of_f32(),
+            ..*self
+        }
+    }
+
+    /// A single group's.
+    pub(super) fn of_group(&self) -> Self {
+        Self {
+            geometry: self.geometry.of_group(),
+            ..*self
+        }
+    }
+
+    /// The output `[N, OH, OW, O]` of input `[N, H, W, I]` and weight `[O, I / groups, K, K]`, plus
+    /// `bias`, `[O]`.
+    pub fn forward_with_bias(&self, x: &[f32], weight: ConvWeight, bias: Option<&[f32]>) -> Vec<f32> {
+        with_rounded(bias.unwrap_or_default(), self.precision, |rounded| {
+            let finish = Finish {
+                shift: bias.map(|_| rounded),
+                ..Finish::default()
+            };
+            groups::forward(self, x, weight, finish)
+        })
+    }
+
+    /// The gradients of input, weight and, where there is one, bias, from that of the output.
+    pub fn gradients(
+        &self,
+        x: &[f32],
+        weight: &[f32],
+        gradient: &[f32],
+        wanted: &[bool],
+    ) -> Vec<Option<OperandGradient>> {
+        let of = |operand: usize| match operand {
+            0 => groups::input_gradient(self, weight, gradient),
+            1 => groups::weight_gradient(self, x, gradient),
+            _ => groups::bias_gradient(self, gradient),
+        };
+        wanted
+            .iter()
+            .enumerate()
+            .map(|(operand, &wanted)| OperandGradient::if_wanted(wanted, || of(operand)))
+            .collect()
+    }
+}

@@ -1,0 +1,124 @@
+//! What an operation is: once for every user of it.
+//!
+//! An [`Operation`] says what it is called and with which attributes, and how candle's own operations
+//! make it up. That is all that a graph needs, and all that runs on a device without kernels of ours.
+//! A [`CpuKernel`] adds the forward and backward pass over slices. [`run`] takes the one way or the
+//! other, and is where every result passes: those who record what happens, the tape and the graph,
+//! listen there.
+
+use std::sync::Arc;
+
+use candle_core::{Shape, Tensor};
+
+use super::attributes::Attributes;
+use super::error::OpError;
+use super::{adapter, graph, tape, tensor};
+
+/// A step of a forward pass with any number of operands and one result.
+pub trait Operation: Send + Sync {
+    /// What it is called, such as `conv2d`.
+    fn name(&self) -> &'static str;
+
+    /// What it depends on besides its operands. Sizes of operands are not among it: the same operation
+    /// takes batches of any size.
+    fn attributes(&self) -> Attributes {
+        Attributes::default()
+    }
+
+    /// The result as a composition of candle's operations whose gradients were verified: no pooling, no
+    /// ReLU, no maximum of candle's.
+    ///
+    /// # Errors
+    /// What candle reports.
+    fn composed(&self, operands: &[Tensor]) -> candle_core::Result<Tensor>;
+}
+
+/// An operation with kernels for the CPU. Operands are contiguous.
+pub(super) trait CpuKernel: Operation {
+    /// The result and its shape.
+    fn forward(&self, operands: &[ArrayView]) -> (Vec<f32>, Shape);
+
+    /// The gradients of those operands that they are wanted of, given that of the result: one entry an
+    /// operand. `output` is what [`forward`](Self::forward) gave.
+    fn backward(
+        &self,
+        operands: &[ArrayView],
+        output: &[f32],
+        gradient: &[f32],
+        wanted: &[bool],
+    ) -> Vec<Option<OperandGradient>>;
+}
+
+/// The values of a tensor, in order, and its dimensions.
+#[derive(Clone, Copy)]
+pub(super) struct ArrayView<'a> {
+    pub values: &'a [f32],
+    pub dims: &'a [usize],
+}
+
+/// The gradient of an operand.
+pub(super) enum OperandGradient {
+    /// As many values as the operand has.
+    Values(Vec<f32>),
+    /// That of the result, whose shape the operand has.
+    OfOutput,
+}
+
+impl OperandGradient {
+    /// What `values` computes, if it is wanted.
+    pub fn if_wanted(wanted: bool, values: impl FnOnce() -> Vec<f32>) -> Option<Self> {
+        wanted.then(|| Self::Values(values()))
+    }
+}
+
+/// The result of an operation that has kernels. Where an operand depends on a variable, it takes part in
+/// autograd: on the tape where one records, otherwise in candle's graph.
+pub(super) fn run(kernel: impl CpuKernel + 'static, operands: &[&Tensor]) -> Result<Tensor, OpError> {
+    run_shared(&Arc::new(kernel), operands)
+}
+
+/// [`run`] of an operation of which something is looked at afterwards.
+pub(super) fn run_shared<K: CpuKernel + 'static>(
+    kernel: &Arc<K>,
+    operands: &[&Tensor],
+) -> Result<Tensor, OpError> {
+    if !operands.iter().all(|operand| has_kernels(operand)) {
+        return compose_shared(kernel.clone(), operands);
+    }
+    let contiguous = operands
+        .iter()
+        .map(|operand| operand.contiguous())
+        .collect::<candle_core::Result<Vec<_>>>()?;
+    let result = if !contiguous.iter().any(Tensor::track_op) {
+        let (values, shape) = tensor::with_arrays(&contiguous, |operands| kernel.forward(operands))?;
+        tensor::from_values(values, shape)?
+    } else if tape::is_recording() {
+        tape::run(kernel.clone(), contiguous)?
+    } else {
+        adapter::apply(kernel.clone(), &contiguous)?
+    };
+    graph::record(kernel.clone(), operands, &result)?;
+    Ok(result)
+}
+
+/// The result of an operation that is a composition of candle's on every device.
+pub(super) fn compose(operation: impl Operation + 'static, operands: &[&Tensor]) -> Result<Tensor, OpError> {
+    compose_shared(Arc::new(operation), operands)
+}
+
+fn compose_shared(operation: Arc<dyn Operation>, operands: &[&Tensor]) -> Result<Tensor, OpError> {
+    let owned: Vec<Tensor> = operands.iter().map(|&operand| operand.clone()).collect();
+    let result = operation.composed(&owned)?;
+    graph::record(operation, operands, &result)?;
+    Ok(result)
+}
+
+#[cfg(not(test))]
+fn has_kernels(operand: &Tensor) -> bool {
+    operand.device().is_cpu()
+}
+
+#[cfg(test)]
+fn has_kernels(operand: &Tensor) -> bool {
+    operand.device().is_cpu() && !super::testing::is_composing()
+}
