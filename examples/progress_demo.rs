@@ -42,6 +42,7 @@ fn started(stage: &str, kind: &str) -> Event {
         fingerprint: Digest::of_bytes(stage.as_bytes()),
         reason: "never ran".into(),
         attempt: 1,
+        key: None,
     }
 }
 
@@ -52,6 +53,7 @@ fn reused(stage: &str) -> Event {
         fingerprint: digest,
         artifact: digest,
         metrics: BTreeMap::new(),
+        key: None,
     }
 }
 

@@ -40,6 +40,9 @@ pub enum Event {
         artifact: Digest,
         /// Its figures.
         metrics: Metrics,
+        /// Its key, as JSON: too much for the event stream, and what the history keeps.
+        #[serde(skip)]
+        key: Option<Arc<str>>,
     },
     /// A stage begins to run.
     StageStarted {
@@ -53,6 +56,9 @@ pub enum Event {
         reason: String,
         /// 1 for the first try.
         attempt: u32,
+        /// Its key, as JSON: too much for the event stream, and what the history keeps.
+        #[serde(skip)]
+        key: Option<Arc<str>>,
     },
     /// Another process makes the same result; this one waits for it.
     StageWaiting {

@@ -196,10 +196,7 @@ impl Execution {
             progress,
             ..
         } = self;
-        let mut emit = |event: &Event, key: Option<&str>| {
-            if let Some(key) = key {
-                record_key(recorder, key, event);
-            }
+        let mut emit = |event: &Event| {
             recorder.event(event);
             progress.event(event);
         };
@@ -238,12 +235,6 @@ impl Execution {
             RunStatus::Failed => FAILED,
             RunStatus::Interrupted => INTERRUPTED,
         }
-    }
-}
-
-fn record_key(recorder: &mut Recorder, key: &str, event: &Event) {
-    if let Event::StageReused { fingerprint, .. } | Event::StageStarted { fingerprint, .. } = event {
-        recorder.key(*fingerprint, key);
     }
 }
 

@@ -141,6 +141,7 @@ mod tests {
             fingerprint: Digest::of_bytes(b"x"),
             reason: "never ran".into(),
             attempt: 1,
+            key: None,
         }
     }
 

@@ -21,6 +21,7 @@ fn reused(stage: &str) -> Event {
         fingerprint: digest,
         artifact: digest,
         metrics: BTreeMap::new(),
+        key: None,
     }
 }
 
@@ -51,6 +52,7 @@ fn started(stage: &str, kind: &str, attempt: u32) -> Event {
         fingerprint: Digest::of_bytes(b"key"),
         reason: "optimizer.sgd.lr changed 0.1 -> 0.05 since run 12".into(),
         attempt,
+        key: None,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -56,23 +57,16 @@ impl Recorder {
         }
     }
 
-    /// Keeps the key of a stage, as JSON, so that a later run can tell what changed. It is kept once for
-    /// each fingerprint.
-    pub fn key(&mut self, fingerprint: Fingerprint, key: &str) {
-        self.writer.send(Row::Key {
-            fingerprint,
-            key: key.to_owned(),
-        });
-    }
-
     /// Takes note of `event`.
     pub fn event(&mut self, event: &Event) {
+        self.keep_key(event);
         match event {
             Event::StageReused {
                 stage,
                 fingerprint,
                 artifact,
                 metrics,
+                ..
             } => self.writer.send(Row::Stage(StageResult {
                 fingerprint: Some(*fingerprint),
                 artifact: Some(*artifact),
@@ -141,6 +135,27 @@ impl Recorder {
             | Event::SweepFinished { .. }
             | Event::TableWritten { .. }
             | Event::Notice { .. } => {}
+        }
+    }
+
+    /// Keeps the key of a stage, so that a later run can tell what changed. It is kept once for each
+    /// fingerprint.
+    fn keep_key(&self, event: &Event) {
+        if let Event::StageReused {
+            fingerprint,
+            key: Some(key),
+            ..
+        }
+        | Event::StageStarted {
+            fingerprint,
+            key: Some(key),
+            ..
+        } = event
+        {
+            self.writer.send(Row::Key {
+                fingerprint: *fingerprint,
+                key: Arc::clone(key),
+            });
         }
     }
 

@@ -38,6 +38,7 @@ fn started(stage: &str, key: &str) -> Event {
         fingerprint: digest(key),
         reason: "never ran".into(),
         attempt: 1,
+        key: (key == "key 1").then(|| json!({"kind": "train", "lr": 0.1}).to_string().into()),
     }
 }
 
@@ -66,7 +67,6 @@ fn over(status: RunStatus) -> Event {
 
 fn record(db: &Path, pipeline: &str, events: &[Event]) {
     let mut recorder = Recorder::start(db, info(pipeline));
-    recorder.key(digest("key 1"), &json!({"kind": "train", "lr": 0.1}).to_string());
     events.iter().for_each(|event| recorder.event(event));
     assert_eq!(recorder.finish(), None);
 }
@@ -105,6 +105,7 @@ fn a_run_reads_back() {
                 fingerprint: digest("raw"),
                 artifact: digest("r"),
                 metrics: Metrics::new(),
+                key: None,
             },
             started("model", "key 1"),
             epoch(1),

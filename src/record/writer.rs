@@ -24,7 +24,7 @@ const MOST_ROWS: usize = 4096;
 /// Something to write.
 pub(super) enum Row {
     /// A stage's key.
-    Key { fingerprint: Fingerprint, key: String },
+    Key { fingerprint: Fingerprint, key: Arc<str> },
     /// What became of a stage.
     Stage(StageResult),
     /// An epoch of training.
@@ -199,7 +199,7 @@ fn write_row(transaction: &Transaction<'_>, run: i64, row: Row) -> rusqlite::Res
     match row {
         Row::Key { fingerprint, key } => transaction
             .prepare_cached("INSERT OR IGNORE INTO keys (fingerprint, key) VALUES (?1, ?2)")?
-            .execute(params![fingerprint.as_bytes(), key]),
+            .execute(params![fingerprint.as_bytes(), key.as_ref()]),
         Row::Stage(result) => transaction
             .prepare_cached(
                 "INSERT OR REPLACE INTO stages

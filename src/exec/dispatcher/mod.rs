@@ -50,15 +50,15 @@ pub struct Options {
 
 /// Brings every stage of `plan` up to date; with a `feeder`, only what it asks for, and it may add
 /// to the plan. Each fact is handed to `emit`, in order, on the calling thread (all but the last: see
-/// [`Summary::finished`]), and with a stage's start or reuse its key, as JSON. Once `stop` is set nothing new starts, and running stages are asked to
-/// save what they need for a resume.
+/// [`Summary::finished`]). Once `stop` is set nothing new starts, and running stages are asked to save
+/// what they need for a resume.
 pub fn execute(
     plan: &mut Plan,
     feeder: Option<&mut dyn Feeder>,
     store: &Store,
     options: &Options,
     stop: &AtomicBool,
-    emit: &mut dyn FnMut(&Event, Option<&str>),
+    emit: &mut dyn FnMut(&Event),
 ) -> Summary {
     let begun = Instant::now();
     let (sender, receiver) = channel();
@@ -111,7 +111,7 @@ struct Dispatcher<'a> {
     plan: &'a mut Plan,
     store: &'a Store,
     options: &'a Options,
-    emit: &'a mut dyn FnMut(&Event, Option<&str>),
+    emit: &'a mut dyn FnMut(&Event),
     sender: Sender<Message>,
     pool: Pool,
     /// Nodes whose inputs are there: each with its number of failed tries.
@@ -218,8 +218,8 @@ impl Dispatcher<'_> {
                 && self.queue.is_empty()
                 && !self.pool.is_exhausted();
             let ended = std::mem::take(&mut self.ended);
-            let emit = &mut self.emit;
-            match feeder.next(self.plan, ended, free, &mut |event| emit(event, None)) {
+            let emit = &mut *self.emit;
+            match feeder.next(self.plan, ended, free, emit) {
                 Ok(More::Start(wanted)) => {
                     for (index, limits) in wanted {
                         self.nodes.limit(index, limits);
@@ -352,8 +352,9 @@ impl Dispatcher<'_> {
             fingerprint: key.fingerprint(),
             reason: reason.to_string(),
             attempt,
+            key: serde_json::to_string(&key).ok().map(Arc::from),
         };
-        (self.emit)(&started, serde_json::to_string(&key).ok().as_deref());
+        self.tell(&started);
         let running = Running {
             grant,
             key,
@@ -507,8 +508,9 @@ impl Dispatcher<'_> {
                 fingerprint: action.fingerprint,
                 artifact: action.artifact,
                 metrics: action.metrics.clone(),
+                key: Some(Arc::from(action.key.as_str())),
             };
-            (self.emit)(&event, Some(action.key.as_str()));
+            (self.emit)(&event);
         }
     }
 
@@ -652,6 +654,6 @@ impl Dispatcher<'_> {
     }
 
     fn tell(&mut self, event: &Event) {
-        (self.emit)(event, None);
+        (self.emit)(event);
     }
 }

@@ -70,6 +70,7 @@ fn stage_started(stage: &str, kind: &str) -> Event {
         fingerprint: Digest::of_bytes(b"key"),
         reason: "never ran".into(),
         attempt: 1,
+        key: None,
     }
 }
 
