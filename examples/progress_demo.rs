@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::thread::sleep;
 use std::time::Duration;
 
-use erlen::event::{Activity, Event, Level, RunStatus, TrialOutcome, Unit, trial_stage};
+use erlen::event::{Activity, Event, Level, RunStatus, StageId, TrialOutcome, Unit};
 use erlen::fingerprint::Digest;
 use erlen::progress::{Format, Options, Progress, for_terminal};
 use indexmap::IndexMap;
@@ -35,21 +35,23 @@ fn pause(milliseconds: u64) {
     sleep(Duration::from_millis(milliseconds));
 }
 
-fn started(stage: &str, kind: &str) -> Event {
+fn started(stage: impl Into<StageId>, kind: &str) -> Event {
+    let stage = stage.into();
     Event::StageStarted {
-        stage: stage.into(),
         kind: kind.into(),
-        fingerprint: Digest::of_bytes(stage.as_bytes()),
+        fingerprint: Digest::of_bytes(stage.to_string().as_bytes()),
+        stage,
         reason: "never ran".into(),
         attempt: 1,
         key: None,
     }
 }
 
-fn reused(stage: &str) -> Event {
-    let digest = Digest::of_bytes(stage.as_bytes());
+fn reused(stage: impl Into<StageId>) -> Event {
+    let stage = stage.into();
+    let digest = Digest::of_bytes(stage.to_string().as_bytes());
     Event::StageReused {
-        stage: stage.into(),
+        stage,
         fingerprint: digest,
         artifact: digest,
         metrics: BTreeMap::new(),
@@ -57,10 +59,11 @@ fn reused(stage: &str) -> Event {
     }
 }
 
-fn finished(stage: &str, seconds: f64, metrics: &[(&str, f64)]) -> Event {
-    let digest = Digest::of_bytes(stage.as_bytes());
+fn finished(stage: impl Into<StageId>, seconds: f64, metrics: &[(&str, f64)]) -> Event {
+    let stage = stage.into();
+    let digest = Digest::of_bytes(stage.to_string().as_bytes());
     Event::StageFinished {
-        stage: stage.into(),
+        stage,
         fingerprint: digest,
         artifact: digest,
         metrics: metrics
@@ -73,7 +76,7 @@ fn finished(stage: &str, seconds: f64, metrics: &[(&str, f64)]) -> Event {
     }
 }
 
-fn tell(stage: &str, activity: Activity) -> Event {
+fn tell(stage: impl Into<StageId>, activity: Activity) -> Event {
     Event::StageActivity {
         stage: stage.into(),
         activity,
@@ -303,14 +306,14 @@ impl Trial {
         }
     }
 
-    fn stage(&self) -> String {
-        trial_stage("model", self.number, Some(self.replicate))
+    fn stage(&self) -> StageId {
+        StageId::of_trial("model", self.number, Some(self.replicate))
     }
 
     fn begin_training(&self, progress: &mut dyn Progress) {
-        progress.event(&started(&self.stage(), "train"));
+        progress.event(&started(self.stage(), "train"));
         progress.event(&tell(
-            &self.stage(),
+            self.stage(),
             Activity::TrainingStarted {
                 parameters: 94_410,
                 samples: 1293,
@@ -330,7 +333,7 @@ impl Trial {
         let metrics = [("train_loss", 2.0 - 2.0 * accuracy), ("val_accuracy", accuracy)];
         let metrics = metrics.map(|(name, value)| (name.to_owned(), value)).into();
         progress.event(&tell(
-            &self.stage(),
+            self.stage(),
             Activity::EpochFinished {
                 epoch: self.epoch,
                 metrics,
@@ -365,7 +368,7 @@ impl Trial {
         if self.epoch < Self::EPOCHS {
             return None;
         }
-        progress.event(&finished(&self.stage(), 3.0, &[("val_accuracy", accuracy)]));
+        progress.event(&finished(self.stage(), 3.0, &[("val_accuracy", accuracy)]));
         if self.replicate < Self::REPLICATES {
             self.replicate += 1;
             self.epoch = 0;

@@ -42,7 +42,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8, Fail> {
     pipeline.stages = vec![stage.to_owned()];
     let plan = session.plan(&pipeline)?;
     let mut nodes = plan.order().iter().map(|&index| plan.node(index));
-    let node = nodes.find(|node| node.names.iter().any(|name| name == stage));
+    let node = nodes.find(|node| node.names.iter().any(|name| name.stage() == stage));
     let Some(Decision::Reuse(action)) = node.map(|node| &node.decision) else {
         return Err(Fail::Stopped(format!(
             "the result of `{stage}` is not known yet: `erlen run {} {stage}` makes it",

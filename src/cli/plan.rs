@@ -40,7 +40,7 @@ pub(super) fn is_idle(plan: &Plan) -> bool {
 /// The plan as lines: a stage each, with its decision and the reason for it.
 pub(super) fn to_text(plan: &Plan) -> String {
     let nodes: Vec<&Node> = plan.order().iter().map(|&index| plan.node(index)).collect();
-    let names: Vec<String> = nodes.iter().map(|node| node.names.join(", ")).collect();
+    let names: Vec<String> = nodes.iter().map(|node| names_text(node)).collect();
     let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
     let mut text = headline(plan) + "\n";
     for (node, name) in nodes.iter().zip(names) {
@@ -68,6 +68,11 @@ pub(super) fn to_text(plan: &Plan) -> String {
         text.push_str("A stage that waits is reused if what it waits for comes out as before.\n");
     }
     text
+}
+
+fn names_text(node: &Node) -> String {
+    let names: Vec<String> = node.names.iter().map(ToString::to_string).collect();
+    names.join(", ")
 }
 
 /// The plan in one line: what is to run, and what is known.
@@ -104,11 +109,11 @@ fn to_json(plan: &Plan) -> Value {
             let node = plan.node(index);
             let waits_for: Vec<&str> = plan
                 .upstream(index)
-                .map(|index| plan.node(index).name())
+                .map(|index| plan.node(index).name().stage())
                 .collect();
             let mut stage = json!({
-                "stage": node.name(),
-                "names": node.names,
+                "stage": node.name().to_string(),
+                "names": node.names.iter().map(ToString::to_string).collect::<Vec<_>>(),
                 "kind": node.stage.kind.name(),
                 "after": waits_for,
                 "recipe": node.recipe,

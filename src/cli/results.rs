@@ -90,7 +90,7 @@ fn known(plan: &Plan) -> BTreeMap<String, StageResult> {
             continue;
         };
         for name in &node.names {
-            results.insert(name.clone(), stage_result(node.stage.kind.name(), action));
+            results.insert(name.to_string(), stage_result(node.stage.kind.name(), action));
         }
     }
     results

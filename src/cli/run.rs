@@ -32,7 +32,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8, Fail> {
     }
     let nodes = plan.order().iter().map(|&index| plan.node(index));
     let may_run = nodes.filter(|node| !matches!(node.decision, Decision::Reuse(_)));
-    check_secrets(may_run.map(|node| (node.name(), &*node.stage)))?;
+    check_secrets(may_run.map(|node| (node.name().stage(), &*node.stage)))?;
     announce(&plan, arguments.execution.log_format);
 
     let mut execution = Execution::start(&session, &arguments.execution, arguments.keep_going)?;

@@ -38,7 +38,7 @@ pub(super) fn remaining(plan: &Plan, durations: &Durations) -> Vec<f64> {
         plan.node(index)
             .names
             .iter()
-            .find_map(|name| known.get(name).copied())
+            .find_map(|name| known.get(&name.to_string()).copied())
     };
     for &index in plan.order() {
         if let Some(seconds) = seconds_of(index) {

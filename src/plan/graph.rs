@@ -13,7 +13,7 @@ use super::order::{Wanted, wanted};
 use super::reason::{Earlier, EarlierResults};
 use super::selection::Selection;
 use super::settle::WORTH_SHARING;
-use crate::event::of_trial;
+use crate::event::StageId;
 use crate::fingerprint::Digest;
 use crate::parallel;
 use crate::spec::{Kind, Pipeline, Reference, Resources, Stage, suggest};
@@ -91,7 +91,7 @@ pub struct Plan {
     project: PathBuf,
     pub(super) graph: DiGraph<Node, ()>,
     order: Vec<NodeIndex>,
-    by_name: HashMap<String, NodeIndex>,
+    by_name: HashMap<StageId, NodeIndex>,
     /// What is to be made in which manner, and by which node.
     by_recipe: HashMap<(Digest, String), NodeIndex>,
     /// The absolute path and content of every project file that stages read.
@@ -115,7 +115,7 @@ impl Plan {
         let (targets, forced) = request.selection.resolve(pipeline)?;
         let mut plan = Self::empty(&pipeline.name, project, store, request.earlier);
         plan.forced = forced;
-        plan.grow(pipeline, &targets, &str::to_owned)?;
+        plan.grow(pipeline, &targets, &StageId::shared)?;
         Ok(plan)
     }
 
@@ -136,8 +136,8 @@ impl Plan {
     }
 
     /// Adds the stages `targets` of `pipeline` (all where none is named) and what they need, and
-    /// decides about them. A stage that is new gets the name that `name_of` makes of its own. Gives
-    /// the node of every stage, by the stage's own name.
+    /// decides about them. A stage that is new goes by what `name_of` makes of its name. Gives the node
+    /// of every stage, by the stage's name.
     ///
     /// # Errors
     /// A project file that is not there, a reference that leads nowhere, or a store that fails.
@@ -145,7 +145,7 @@ impl Plan {
         &mut self,
         pipeline: &Pipeline,
         targets: &[String],
-        name_of: &dyn Fn(&str) -> String,
+        name_of: &dyn Fn(&str) -> StageId,
     ) -> Result<HashMap<String, NodeIndex>, PlanError> {
         let store = self.store.clone();
         let _hold = store.hold();
@@ -316,8 +316,7 @@ impl Plan {
 
     /// The nearest earlier result of a node's stage; for a trial's, that of the stage itself.
     pub fn earlier(&self, node: &Node) -> Option<Arc<Earlier>> {
-        let mut names = node.names.iter().map(String::as_str);
-        names.find_map(|name| self.earlier.of(of_trial(name).map_or(name, |(stage, ..)| stage)))
+        node.names.iter().find_map(|name| self.earlier.of(name.stage()))
     }
 
     /// Forgets what is remembered of earlier runs, with all that it was found through.
@@ -335,9 +334,10 @@ impl Plan {
         &self.graph[index]
     }
 
-    /// The node that stands for the stage `name`.
+    /// The node that stands for the pipeline's stage `name`, which belongs to no trial.
     pub fn find(&self, name: &str) -> Option<&Node> {
-        self.by_name.get(name).map(|index| &self.graph[*index])
+        let index = self.by_name.get(&StageId::shared(name))?;
+        Some(&self.graph[*index])
     }
 
     /// The nodes that `index` waits for.
@@ -370,7 +370,7 @@ struct Growth<'a> {
     /// The number of the first new node.
     first: usize,
     seed: u64,
-    name_of: &'a dyn Fn(&str) -> String,
+    name_of: &'a dyn Fn(&str) -> StageId,
 }
 
 impl Growth<'_> {

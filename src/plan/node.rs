@@ -7,6 +7,7 @@ use petgraph::graph::NodeIndex;
 
 use super::key::StageKey;
 use super::reason::Reason;
+use crate::event::StageId;
 use crate::fingerprint::{Digest, Fingerprint};
 use crate::spec;
 use crate::store::Action;
@@ -14,8 +15,8 @@ use crate::store::Action;
 /// A stage that is to be brought up to date.
 #[derive(Clone, Debug)]
 pub struct Node {
-    /// The names of the stages that it stands for: equal stages are one node.
-    pub names: Vec<String>,
+    /// The stages that it stands for: equal stages are one node.
+    pub names: Vec<StageId>,
     /// What to do and how to run it.
     pub stage: Arc<spec::Stage>,
     /// The seed.
@@ -54,7 +55,7 @@ impl Node {
     }
 
     /// The first of its names, for messages.
-    pub fn name(&self) -> &str {
+    pub fn name(&self) -> &StageId {
         &self.names[0]
     }
 }

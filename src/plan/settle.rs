@@ -68,7 +68,7 @@ impl Plan {
     }
 
     fn is_forced(&self, node: &Node) -> bool {
-        node.names.iter().any(|name| self.forced.contains(name))
+        node.names.iter().any(|name| self.forced.contains(name.stage()))
     }
 
     /// The contents of a node's inputs as far as they are known, by role, and the stages that the others
@@ -89,7 +89,7 @@ impl Plan {
                         let content = self.content(node, *upstream, action, path.as_deref())?;
                         contents.insert(input.role.clone(), content);
                     }
-                    None => waits_for.push(self.graph[*upstream].name().to_owned()),
+                    None => waits_for.push(self.graph[*upstream].name().to_string()),
                 },
             }
         }
@@ -148,8 +148,8 @@ impl Plan {
                 return PlanError::Store(source);
             }
             PlanError::Lost {
-                stage: node.name().to_owned(),
-                upstream: self.graph[upstream].name().to_owned(),
+                stage: node.name().to_string(),
+                upstream: self.graph[upstream].name().to_string(),
                 node: upstream,
                 source,
             }
@@ -163,7 +163,7 @@ impl Plan {
                 let _ = write!(holds, "and {} more", manifest.entries.len() - 5);
             }
             PlanError::NoSuchPath {
-                stage: node.name().to_owned(),
+                stage: node.name().to_string(),
                 reference: format!("{}/{path}", self.graph[upstream].name()),
                 holds: holds.trim_end_matches(", ").to_owned(),
             }

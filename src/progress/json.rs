@@ -83,7 +83,7 @@ pub fn read_line(line: &str) -> Result<(Timestamp, Event), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Activity, TrialOutcome, Unit};
+    use crate::event::{Activity, StageId, TrialOutcome, Unit};
 
     #[test]
     fn one_object_a_line_that_reads_back() {
@@ -137,7 +137,7 @@ mod tests {
                 continued_from: Some(3),
             },
             Event::StagePaused {
-                stage: "model@1.2".into(),
+                stage: StageId::of_trial("model", 1, Some(2)),
                 epoch: 3,
             },
             finished(TrialOutcome::Done {

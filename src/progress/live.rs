@@ -78,7 +78,7 @@ impl Live {
     fn stage_rows(&self, shown: &[Running], now: Instant, width: usize, palette: &Palette) -> Vec<String> {
         let names = shown
             .iter()
-            .map(|running| console::measure_text_width(&running.stage));
+            .map(|running| console::measure_text_width(&running.name()));
         let longest = names.max().unwrap_or(0);
         let names = match width {
             0..80 => longest.min((width / 4).max(8)),

@@ -8,7 +8,7 @@ use super::spent::Spent;
 use super::style::{Palette, paint};
 use super::sweep::SweepLines;
 use super::text;
-use crate::event::{Activity, Event, Level, Metrics, RunStatus};
+use crate::event::{Activity, Event, Level, Metrics, RunStatus, StageId};
 
 /// From this many lines of one sort (reused, skipped) on, the rest is only counted.
 pub(super) const LISTED: usize = 30;
@@ -38,9 +38,9 @@ pub struct Narrator {
     name_width: usize,
     reused: usize,
     skipped: usize,
-    epochs: HashMap<String, u32>,
+    epochs: HashMap<StageId, u32>,
     /// Where the time of running trainings went.
-    spent: HashMap<String, Spent>,
+    spent: HashMap<StageId, Spent>,
     sweep: SweepLines,
 }
 
@@ -237,7 +237,7 @@ impl Narrator {
         }
     }
 
-    fn tell_activity(&mut self, stage: &str, activity: &Activity, lines: &mut Vec<String>) {
+    fn tell_activity(&mut self, stage: &StageId, activity: &Activity, lines: &mut Vec<String>) {
         match activity {
             Activity::TrainingStarted {
                 parameters,
@@ -247,7 +247,7 @@ impl Narrator {
                 resumed_from,
                 ..
             } => {
-                self.epochs.insert(stage.to_owned(), *epochs);
+                self.epochs.insert(stage.clone(), *epochs);
                 let mut parts = vec![
                     (0, format!("{} parameters", text::count(*parameters))),
                     (2, text::counted(*samples as usize, "sample")),
@@ -270,7 +270,7 @@ impl Narrator {
                 seconds,
                 phases,
             } => {
-                let spent = self.spent.entry(stage.to_owned()).or_default();
+                let spent = self.spent.entry(stage.clone()).or_default();
                 spent.add(*phases, *seconds, *samples_per_second);
                 let epochs = self.epochs.get(stage).copied().unwrap_or(*epoch);
                 if self.shows_epoch(*epoch, epochs) {
@@ -310,7 +310,7 @@ impl Narrator {
         }
     }
 
-    fn notice(&self, stage: Option<&str>, level: Level, message: &str, lines: &mut Vec<String>) {
+    fn notice(&self, stage: Option<&StageId>, level: Level, message: &str, lines: &mut Vec<String>) {
         let (style, mark) = match level {
             Level::Info => (self.palette.dim, "·"),
             Level::Warning => (self.palette.warning, "!"),
@@ -335,7 +335,7 @@ impl Narrator {
     fn paragraph(
         &self,
         (style, mark): (Style, &str),
-        stage: &str,
+        stage: &StageId,
         what: &str,
         message: &str,
         lines: &mut Vec<String>,
@@ -359,7 +359,7 @@ impl Narrator {
     fn stage_line(
         &self,
         (style, mark): (Style, &str),
-        stage: &str,
+        stage: &StageId,
         status: &str,
         detail: Vec<(u8, String)>,
     ) -> String {
@@ -376,15 +376,15 @@ impl Narrator {
         self.fit(line.trim_end())
     }
 
-    fn line_within(&self, stage: &str, parts: Vec<(u8, String)>) -> String {
+    fn line_within(&self, stage: &StageId, parts: Vec<(u8, String)>) -> String {
         let head = format!("  {}  ", self.name(stage));
         let parts = text::fitting(parts, self.room(console::measure_text_width(&head)));
         self.fit(&format!("{head}{}", paint(self.palette.dim, parts)))
     }
 
     /// A stage's name, as wide as the column.
-    fn name(&self, stage: &str) -> String {
-        let stage = text::printable(stage);
+    fn name(&self, stage: &StageId) -> String {
+        let stage = text::printable(&stage.to_string());
         let stage = match self.audience {
             Audience::Terminal { width } => text::fit(&stage, Some(WIDEST_NAME.min(width / 2))),
             Audience::Log => stage,

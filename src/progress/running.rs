@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::row::{Part, compose};
 use super::style::{Palette, paint};
 use super::text;
-use crate::event::{Activity, Event, Metrics, Unit};
+use crate::event::{Activity, Event, Metrics, StageId, Unit};
 
 /// The stages that run, in the order of their starts.
 #[derive(Default)]
@@ -13,8 +13,8 @@ pub(super) struct Stages(Vec<Running>);
 
 /// A stage that runs.
 pub(super) struct Running {
-    /// Its name, fit to print.
-    pub stage: String,
+    /// Which it is.
+    pub stage: StageId,
     since: Instant,
     /// What it does.
     pub doing: Doing,
@@ -76,7 +76,7 @@ impl Stages {
             } => {
                 let (kind, reason) = (text::printable(kind), text::printable(reason));
                 *self.running(stage, now) = Running {
-                    stage: text::printable(stage),
+                    stage: stage.clone(),
                     since: now,
                     doing: Doing::Starting { kind, reason },
                 };
@@ -89,8 +89,7 @@ impl Stages {
             | Event::StageInterrupted { stage }
             | Event::StageSkipped { stage, .. }
             | Event::StagePaused { stage, .. } => {
-                let stage = text::printable(stage);
-                self.0.retain(|running| running.stage != stage);
+                self.0.retain(|running| running.stage != *stage);
             }
             Event::RunStarted { .. }
             | Event::SweepStarted { .. }
@@ -103,16 +102,15 @@ impl Stages {
         }
     }
 
-    fn running(&mut self, stage: &str, now: Instant) -> &mut Running {
-        let stage = text::printable(stage);
-        let index = self.0.iter().position(|running| running.stage == stage);
+    fn running(&mut self, stage: &StageId, now: Instant) -> &mut Running {
+        let index = self.0.iter().position(|running| running.stage == *stage);
         let index = index.unwrap_or_else(|| {
             let doing = Doing::Starting {
                 kind: String::new(),
                 reason: String::new(),
             };
             self.0.push(Running {
-                stage,
+                stage: stage.clone(),
                 since: now,
                 doing,
             });
@@ -128,6 +126,11 @@ impl Stages {
 }
 
 impl Running {
+    /// Its name, fit to print.
+    pub fn name(&self) -> String {
+        text::printable(&self.stage.to_string())
+    }
+
     fn take(&mut self, activity: &Activity, now: Instant) {
         match activity {
             Activity::Progress {
@@ -213,7 +216,7 @@ impl Running {
 
     /// Its row at `now`, with its name in `names` columns.
     pub fn row(&self, now: Instant, width: usize, names: usize, palette: &Palette) -> String {
-        let name = text::fit(&self.stage, Some(names));
+        let name = text::fit(&self.name(), Some(names));
         let padding = " ".repeat(names - console::measure_text_width(&name));
         let head = format!(
             "{} {}{padding}",

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::StageStatus;
 use super::writer::{Row, Writer};
-use crate::event::{Activity, Event, Metrics};
+use crate::event::{Activity, Event, Metrics, StageId};
 use crate::fingerprint::{Digest, Fingerprint};
 
 /// What is known of a run when it starts.
@@ -29,7 +29,7 @@ pub struct RunInfo {
 /// Records one run. Dropping it keeps everything recorded so far.
 pub struct Recorder {
     writer: Writer,
-    running: HashMap<String, (String, Fingerprint)>,
+    running: HashMap<StageId, (String, Fingerprint)>,
 }
 
 /// The parts of a stage's row; what a status has no say about stays empty.
@@ -119,7 +119,7 @@ impl Recorder {
                 activity: Activity::EpochFinished { epoch, metrics, .. },
             } => {
                 self.writer.send(Row::Epoch {
-                    stage: stage.clone(),
+                    stage: stage.to_string(),
                     epoch: *epoch,
                     metrics: metrics.clone(),
                 });
@@ -159,7 +159,7 @@ impl Recorder {
         }
     }
 
-    fn ended(&mut self, stage: &str, status: StageStatus, error: Option<String>) {
+    fn ended(&mut self, stage: &StageId, status: StageStatus, error: Option<String>) {
         let (kind, fingerprint) = self.running.remove(stage).unzip();
         self.writer.send(Row::Stage(StageResult {
             kind,
@@ -182,9 +182,9 @@ impl Recorder {
 }
 
 impl StageResult {
-    fn new(stage: &str, status: StageStatus) -> Self {
+    fn new(stage: &StageId, status: StageStatus) -> Self {
         Self {
-            stage: stage.to_owned(),
+            stage: stage.to_string(),
             kind: None,
             fingerprint: None,
             artifact: None,

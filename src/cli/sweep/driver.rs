@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::outcome::{curve_of, means, objective_values, results};
 use super::setting::{Replicates, Setting};
 use crate::cli::Fail;
-use crate::event::{Event, TrialOutcome, of_trial};
+use crate::event::{Event, TrialOutcome};
 use crate::exec::{End, Feeder, More, Wanted};
 use crate::plan::{Decision, NodeIndex, Plan};
 use crate::report::{Results, Summary};
@@ -371,7 +371,7 @@ impl<'a> Driver<'a> {
         for (node, end) in ended {
             if let End::Failed { node, error } = &end
                 && let stage = plan.node(*node).name()
-                && of_trial(stage).is_none()
+                && stage.trial().is_none()
             {
                 return Err(Fail::Stopped(format!(
                     "all trials need the stage `{stage}`, which failed: {error}; mend it, and run the sweep again"

@@ -17,7 +17,7 @@ use super::execution::{Execution, ExecutionArguments, check_secrets};
 use super::results::{Effort, Gathered};
 use super::session::Session;
 use super::{DONE, FAILED, Fail, tables};
-use crate::event::{Event, Level, RunStatus};
+use crate::event::{Event, Level, RunStatus, StageId};
 use crate::exec::Summary;
 use crate::plan::Plan;
 use crate::report::Results;
@@ -122,7 +122,7 @@ fn carry_out(
     );
     let shared = setting.shared();
     if !shared.is_empty() {
-        plan.grow(&setting.base, &shared, &str::to_owned)?;
+        plan.grow(&setting.base, &shared, &StageId::shared)?;
     }
     let journal = Journal::open(&setting.folder(&session.project.root, &session.store)?)?;
     let most = setting.parallel(execution.jobs());

@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use crate::cli::Fail;
-use crate::event::trial_stage;
+use crate::event::StageId;
 use crate::fingerprint::Digest;
 use crate::plan::{EarlierResults, NodeIndex, Plan, PlanError};
 use crate::spec::{Kind, Override, Pipeline, Search, SpecError, Stage, Sweep, Template};
@@ -156,7 +156,7 @@ impl Setting {
     pub fn folder(&self, project: &Path, store: &Store) -> Result<PathBuf, Fail> {
         let mut plan = Plan::empty(&self.base.name, project, store, EarlierResults::default());
         let stages = self.judging();
-        let nodes = plan.grow(&self.base, &stages, &str::to_owned)?;
+        let nodes = plan.grow(&self.base, &stages, &StageId::shared)?;
         let recipes: BTreeMap<&String, Digest> = stages
             .iter()
             .map(|name| (name, plan.node(nodes[name]).recipe))
@@ -196,11 +196,11 @@ impl Setting {
             let pipeline = self.template.trial(&self.overrides, values, seed)?;
             let name_of = |stage: &str| {
                 if self.seeded.contains(stage) {
-                    trial_stage(stage, trial, Some(replicate + 1))
+                    StageId::of_trial(stage, trial, Some(replicate + 1))
                 } else if self.varied.contains(stage) {
-                    trial_stage(stage, trial, None)
+                    StageId::of_trial(stage, trial, None)
                 } else {
-                    stage.to_owned()
+                    StageId::shared(stage)
                 }
             };
             replicates.push(plan.grow(&pipeline, &self.targets, &name_of)?);

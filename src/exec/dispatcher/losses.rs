@@ -75,14 +75,14 @@ impl Dispatcher<'_> {
             self.fail(index, tries + 1, &StageError::failed(error.to_string()), None);
             return;
         }
-        let made_by = self.plan.node(upstream).name().to_owned();
+        let made_by = self.plan.node(upstream).name();
         let what = match error {
             StoreError::Evicted { what } => format!("{what} is missing from the store"),
             StoreError::Corrupt { what } => what.clone(),
             other => other.to_string(),
         };
         self.tell(&Event::StageFailed {
-            stage: self.plan.node(index).name().to_owned(),
+            stage: self.plan.node(index).name().clone(),
             error: format!("{what}; `{made_by}`, which made it, comes first"),
             log: None,
             tail: Vec::new(),
@@ -124,7 +124,7 @@ impl Dispatcher<'_> {
             Held::Waits => {}
             Held::Free => self.ready.push_back((index, tries)),
             Held::Never(upstream) => {
-                let because = self.plan.node(upstream).name().to_owned();
+                let because = self.plan.node(upstream).name().to_string();
                 let end = End::Failed {
                     node: upstream,
                     error: format!("`{because}`, whose result it takes in, has none any more"),

@@ -318,7 +318,7 @@ impl Dispatcher<'_> {
             ..
         } = *waiting;
         let node = self.plan.node(index);
-        let (name, stage) = (node.name().to_owned(), node.stage.clone());
+        let (name, stage) = (node.name().clone(), node.stage.clone());
         if let (Some(message), 0) = (Needs::exceed(&stage, self.options.executor.capacity()), tries) {
             let message = format!("{name}: {message}; it runs with what there is");
             self.tell(&Event::Notice {
@@ -328,7 +328,7 @@ impl Dispatcher<'_> {
         }
         let stop = Arc::new(AtomicBool::new(false));
         let run = StageRun {
-            name: name.clone(),
+            name: name.to_string(),
             seed: self.plan.node(index).seed,
             key: key.clone(),
             forced: *reason == Reason::Forced,
@@ -365,7 +365,7 @@ impl Dispatcher<'_> {
         };
         self.running.insert(index, running);
         let sender = self.sender.clone();
-        let spawned = std::thread::Builder::new().name(name).spawn(move || {
+        let spawned = std::thread::Builder::new().name(name.to_string()).spawn(move || {
             let monitor = {
                 let sender = sender.clone();
                 Monitor::new(
@@ -417,11 +417,11 @@ impl Dispatcher<'_> {
     fn take(&mut self, message: Message) {
         match message {
             Message::Activity(index, activity) => {
-                let stage = self.plan.node(index).name().to_owned();
+                let stage = self.plan.node(index).name().clone();
                 self.tell(&Event::StageActivity { stage, activity });
             }
             Message::Waiting(index) => {
-                let stage = self.plan.node(index).name().to_owned();
+                let stage = self.plan.node(index).name().clone();
                 self.tell(&Event::StageWaiting { stage });
             }
             Message::Leased(index) => {
@@ -459,7 +459,7 @@ impl Dispatcher<'_> {
         self.counts.ran += 1;
         self.losses.note_run(index);
         self.tell(&Event::StageFinished {
-            stage: self.plan.node(index).name().to_owned(),
+            stage: self.plan.node(index).name().clone(),
             fingerprint: action.fingerprint,
             artifact: action.artifact,
             metrics: action.metrics.clone(),
@@ -562,7 +562,7 @@ impl Dispatcher<'_> {
 
     fn fail(&mut self, index: NodeIndex, attempt: u32, error: &StageError, log: Option<PathBuf>) {
         let node = self.plan.node(index);
-        let (stage, retries) = (node.name().to_owned(), node.stage.retries);
+        let (stage, retries) = (node.name().clone(), node.stage.retries);
         let retrying = attempt <= retries && !self.interrupted;
         let tail = log.as_deref().map(tail).unwrap_or_default();
         self.tell(&Event::StageFailed {
@@ -590,10 +590,10 @@ impl Dispatcher<'_> {
             self.counts.skipped += 1;
             self.tell(&Event::StageSkipped {
                 stage: name,
-                because: stage.clone(),
+                because: stage.to_string(),
             });
         }
-        self.end_with(index, &stage, &end);
+        self.end_with(index, &stage.to_string(), &end);
     }
 
     /// Ends a node, and all that waits for it, since the stage `because` has no result.
@@ -630,7 +630,7 @@ impl Dispatcher<'_> {
         let because = self
             .failed
             .first()
-            .map(|&index| self.plan.node(index).name().to_owned());
+            .map(|&index| self.plan.node(index).name().to_string());
         for index in left {
             match &because {
                 Some(because) => self.skip(index, because),

@@ -16,33 +16,15 @@ pub(super) use lines::SweepLines;
 pub(super) use rows::SweepRows;
 use tally::{Best, Tally};
 
-use crate::event::{Event, of_trial};
+use crate::event::{Event, StageId};
 
 /// A trial's values by the parameters' names.
 type Values = indexmap::IndexMap<String, serde_json::Value>;
 
 /// The stage that `event` tells of and its trial, where it is a trial's stage.
-fn trial_of(event: &Event) -> Option<(&str, u32)> {
-    let stage = match event {
-        Event::StageReused { stage, .. }
-        | Event::StageStarted { stage, .. }
-        | Event::StageWaiting { stage }
-        | Event::StageActivity { stage, .. }
-        | Event::StageFinished { stage, .. }
-        | Event::StageFailed { stage, .. }
-        | Event::StageInterrupted { stage }
-        | Event::StageSkipped { stage, .. }
-        | Event::StagePaused { stage, .. } => stage,
-        Event::RunStarted { .. }
-        | Event::SweepStarted { .. }
-        | Event::TrialStarted { .. }
-        | Event::TrialFinished { .. }
-        | Event::SweepFinished { .. }
-        | Event::TableWritten { .. }
-        | Event::Notice { .. }
-        | Event::RunFinished { .. } => return None,
-    };
-    of_trial(stage).map(|(_, trial, _)| (stage.as_str(), trial))
+fn trial_of(event: &Event) -> Option<(&StageId, u32)> {
+    let stage = event.stage()?;
+    Some((stage, stage.trial()?))
 }
 
 /// The ranks of parts that leave from the last on, however many they are.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use indexmap::IndexMap;
 
 use super::{Best, Columns, Tally, Values, ranks, trial_of};
-use crate::event::{Activity, Event, TrialOutcome, of_trial};
+use crate::event::{Activity, Event, StageId, TrialOutcome};
 use crate::progress::row::{Part, compose};
 use crate::progress::running::{Doing, Running, Stages, spinner, time_left};
 use crate::progress::sparkline::{Curve, Scales};
@@ -31,7 +31,7 @@ pub struct SweepRows {
 }
 
 /// The curves of a trial's stages.
-type Curves = HashMap<String, Curve>;
+type Curves = HashMap<StageId, Curve>;
 
 /// A trial that runs, or that is paused and may go on.
 struct Trial {
@@ -109,7 +109,7 @@ impl SweepRows {
             } => {
                 let mut objectives = self.tally.labels();
                 let preferred = objectives.find(|label| metrics.contains_key(*label));
-                let curve = trial.curves.entry(text::printable(stage)).or_default();
+                let curve = trial.curves.entry(stage.clone()).or_default();
                 curve.push(*epoch, metrics, preferred);
                 self.scales.take(curve);
             }
@@ -258,14 +258,13 @@ impl SweepRows {
         width: usize,
         palette: &Palette,
     ) -> Vec<Part> {
-        let name = of_trial(&stage.stage);
-        let (name, replicate) = name.map_or((stage.stage.as_str(), None), |(name, _, replicate)| {
-            (name, replicate)
-        });
         // A stage that has told nothing has nothing but its name to show.
         let starting = matches!(stage.doing, Doing::Starting { .. });
-        let mut parts = vec![Part::text(if starting { 0 } else { 11 }, name.to_owned())];
-        if let Some(replicate) = replicate.filter(|_| self.replicates > 1) {
+        let mut parts = vec![Part::text(
+            if starting { 0 } else { 11 },
+            text::printable(stage.stage.stage()),
+        )];
+        if let Some(replicate) = stage.stage.replicate().filter(|_| self.replicates > 1) {
             parts.push(Part::text(12, format!("seed {replicate}/{}", self.replicates)));
         }
         let more = trial.stages.as_slice().len() - 1;

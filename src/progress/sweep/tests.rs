@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::Values;
-use crate::event::{Activity, Event, Level, RunStatus, TrialOutcome, trial_stage};
+use crate::event::{Activity, Event, Level, RunStatus, StageId, TrialOutcome};
 use crate::fingerprint::Digest;
 use crate::progress::narrator::{Audience, Narrator};
 use crate::progress::{Live, Palette};
@@ -63,7 +63,7 @@ fn failure() -> TrialOutcome {
     TrialOutcome::Failed { error: ERROR.into() }
 }
 
-fn stage_started(stage: &str, kind: &str) -> Event {
+fn stage_started(stage: impl Into<StageId>, kind: &str) -> Event {
     Event::StageStarted {
         stage: stage.into(),
         kind: kind.into(),
@@ -74,10 +74,11 @@ fn stage_started(stage: &str, kind: &str) -> Event {
     }
 }
 
-fn stage_finished(stage: &str) -> Event {
-    let digest = Digest::of_bytes(stage.as_bytes());
+fn stage_finished(stage: impl Into<StageId>) -> Event {
+    let stage = stage.into();
+    let digest = Digest::of_bytes(stage.to_string().as_bytes());
     Event::StageFinished {
-        stage: stage.into(),
+        stage,
         fingerprint: digest,
         artifact: digest,
         metrics: [("val_accuracy".to_owned(), 0.9)].into(),
@@ -87,7 +88,7 @@ fn stage_finished(stage: &str) -> Event {
     }
 }
 
-fn stage_failed(stage: &str, error: &str) -> Event {
+fn stage_failed(stage: impl Into<StageId>, error: &str) -> Event {
     Event::StageFailed {
         stage: stage.into(),
         error: error.into(),
@@ -98,14 +99,14 @@ fn stage_failed(stage: &str, error: &str) -> Event {
     }
 }
 
-fn told(stage: &str, activity: Activity) -> Event {
+fn told(stage: impl Into<StageId>, activity: Activity) -> Event {
     Event::StageActivity {
         stage: stage.into(),
         activity,
     }
 }
 
-fn training(stage: &str, epochs: u32) -> Event {
+fn training(stage: impl Into<StageId>, epochs: u32) -> Event {
     told(
         stage,
         Activity::TrainingStarted {
@@ -119,7 +120,7 @@ fn training(stage: &str, epochs: u32) -> Event {
     )
 }
 
-fn epoch(stage: &str, epoch: u32, accuracy: f64) -> Event {
+fn epoch(stage: impl Into<StageId>, epoch: u32, accuracy: f64) -> Event {
     told(
         stage,
         Activity::EpochFinished {
@@ -143,21 +144,21 @@ fn everything() -> Vec<Event> {
         begins(3, values(0.0316228, 64)),
         begins(4, values(0.1, 128)),
     ];
-    let model = |trial| trial_stage("model", trial, Some(1));
+    let model = |trial| StageId::of_trial("model", trial, Some(1));
     for trial in [3, 4] {
         let warning = Activity::Notice {
             level: Level::Warning,
             message: format!("batch {trial} has one sample"),
         };
         events.extend([
-            stage_started(&model(trial), "train"),
-            training(&model(trial), 3),
-            told(&model(trial), warning),
-            epoch(&model(trial), 1, 0.5),
+            stage_started(model(trial), "train"),
+            training(model(trial), 3),
+            told(model(trial), warning),
+            epoch(model(trial), 1, 0.5),
         ]);
     }
     events.extend([
-        stage_finished(&model(3)),
+        stage_finished(model(3)),
         ends(3, values(0.0316228, 64), done(0.98444, Some(0.00214)), true, 12.3),
         Event::StagePaused {
             stage: model(4),
@@ -179,11 +180,11 @@ fn everything() -> Vec<Event> {
         values.insert("momentum".to_owned(), json!(0.9));
         events.extend([
             begins(trial, values.clone()),
-            stage_started(&model(trial), "train"),
-            stage_failed(&model(trial), &ERROR.replace('2', &trial.to_string())),
+            stage_started(model(trial), "train"),
+            stage_failed(model(trial), &ERROR.replace('2', &trial.to_string())),
             Event::StageSkipped {
-                stage: trial_stage("test", trial, Some(1)),
-                because: model(trial),
+                stage: StageId::of_trial("test", trial, Some(1)),
+                because: model(trial).to_string(),
             },
             ends(trial, values, failure(), false, 0.8),
         ]);
@@ -194,7 +195,7 @@ fn everything() -> Vec<Event> {
         begins(10, values(0.02, 64)),
         ends(10, values(0.02, 64), done(0.985, Some(0.0)), true, 0.0),
         begins(11, values(0.01, 64)),
-        stage_started(&model(11), "train"),
+        stage_started(model(11), "train"),
         Event::StageInterrupted { stage: model(11) },
         Event::SweepFinished {
             done: 5,
@@ -266,18 +267,18 @@ fn rows_at_many_widths() {
         begins(3, values(0.0316228, 64)),
         ends(3, values(0.0316228, 64), done(0.98444, Some(0.00214)), true, 60.0),
     ]);
-    let model = |trial| trial_stage("model", trial, Some(2));
+    let model = |trial| StageId::of_trial("model", trial, Some(2));
     for (trial, peak) in [(4, 0.9), (5, 0.3)] {
         events.push(begins(trial, values(0.1, 16 * trial)));
-        events.push(stage_started(&model(trial), "train"));
-        events.push(training(&model(trial), 20));
+        events.push(stage_started(model(trial), "train"));
+        events.push(training(model(trial), 20));
         for done in 1..=3 * trial {
-            events.push(epoch(&model(trial), done, peak - 0.8 * peak / f64::from(done)));
+            events.push(epoch(model(trial), done, peak - 0.8 * peak / f64::from(done)));
         }
     }
     events.extend([
         begins(6, values(0.3, 16)),
-        stage_started(&model(6), "train"),
+        stage_started(model(6), "train"),
         begins(7, values(0.3, 32)),
     ]);
     let live = live(&events, start);
@@ -308,7 +309,7 @@ fn nothing_is_wider_than_the_terminal_and_colours_are_closed() {
         ("note".to_owned(), json!("\u{1b}[31mred\nline")),
         ("empty".to_owned(), json!("")),
     ]);
-    let model = trial_stage("ein-modell-mit-einem-sehr-langen-namen", 1234, Some(1));
+    let model = StageId::of_trial("ein-modell-mit-einem-sehr-langen-namen", 1234, Some(1));
     let mut events = vec![
         sweep(
             Some(2000),
@@ -320,10 +321,10 @@ fn nothing_is_wider_than_the_terminal_and_colours_are_closed() {
         ),
         begins(1, values(0.1, 4)),
         begins(1234, long.clone()),
-        stage_started(&model, "train"),
-        training(&model, 300),
-        epoch(&model, 1, f64::NAN),
-        epoch(&model, 2, 0.5),
+        stage_started(model.clone(), "train"),
+        training(model.clone(), 300),
+        epoch(model.clone(), 1, f64::NAN),
+        epoch(model.clone(), 2, 0.5),
     ];
     let start = Instant::now();
     let shown = live(&events, start);
@@ -386,9 +387,12 @@ fn of_many_trials_a_terminal_lists_some_and_a_log_all() {
             _ => done(0.9, None),
         };
         events.push(begins(trial, values(0.1, 64)));
-        let model = trial_stage("model", trial, None);
+        let model = StageId::of_trial("model", trial, None);
         if trial % 10 == 0 {
-            events.push(stage_failed(&model, &format!("cannot read /data/{trial}/train")));
+            events.push(stage_failed(
+                model.clone(),
+                &format!("cannot read /data/{trial}/train"),
+            ));
         }
         events.push(ends(trial, values(0.1, 64), outcome, trial % 500 == 2, 1.0));
     }
@@ -515,14 +519,14 @@ fn the_time_left_follows_from_the_trials_that_ended() {
 #[test]
 fn a_paused_trial_leaves_its_row_and_goes_on_with_its_curve() {
     let start = Instant::now();
-    let model = trial_stage("model", 1, Some(1));
+    let model = StageId::of_trial("model", 1, Some(1));
     let mut events = vec![
         accuracy(Some(3), 0),
         begins(1, values(0.1, 64)),
-        stage_started(&model, "train"),
-        training(&model, 4),
-        epoch(&model, 1, 0.1),
-        epoch(&model, 2, 0.8),
+        stage_started(model.clone(), "train"),
+        training(model.clone(), 4),
+        epoch(model.clone(), 1, 0.1),
+        epoch(model.clone(), 2, 0.8),
         Event::StagePaused {
             stage: model.clone(),
             epoch: 2,
@@ -533,9 +537,9 @@ fn a_paused_trial_leaves_its_row_and_goes_on_with_its_curve() {
     assert!(rows(&events)[0].contains("1 paused"), "{:?}", rows(&events));
     let goes_on = [
         begins(1, values(0.1, 64)),
-        stage_started(&model, "train"),
-        training(&model, 4),
-        epoch(&model, 3, 0.8),
+        stage_started(model.clone(), "train"),
+        training(model.clone(), 4),
+        epoch(model.clone(), 3, 0.8),
     ];
     let pruned = TrialOutcome::Pruned { epoch: 2, value: 0.8 };
     for ended in [None, Some(ends(1, values(0.1, 64), pruned, false, 1.0))] {
