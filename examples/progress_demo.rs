@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use std::thread::sleep;
 use std::time::Duration;
 
-use erlen::event::{Activity, Event, Level, RunStatus, StageId, TrialOutcome, Unit};
+use erlen::event::{Activity, Event, Level, RunStatus, Sink, StageId, TrialOutcome, Unit};
 use erlen::fingerprint::Digest;
-use erlen::progress::{Format, Options, Progress, for_terminal};
+use erlen::progress::{Format, Options, for_terminal};
 use indexmap::IndexMap;
 use serde_json::json;
 
@@ -83,7 +83,7 @@ fn tell(stage: impl Into<StageId>, activity: Activity) -> Event {
     }
 }
 
-fn count(progress: &mut dyn Progress, stage: &str, task: &str, total: u64, unit: Unit) {
+fn count(progress: &mut dyn Sink, stage: &str, task: &str, total: u64, unit: Unit) {
     for step in 0..=20 {
         let done = total * step / 20;
         progress.event(&tell(
@@ -99,7 +99,7 @@ fn count(progress: &mut dyn Progress, stage: &str, task: &str, total: u64, unit:
     }
 }
 
-fn train(progress: &mut dyn Progress, epochs: u32) {
+fn train(progress: &mut dyn Sink, epochs: u32) {
     progress.event(&started("model", "train"));
     progress.event(&tell(
         "model",
@@ -152,7 +152,7 @@ fn train(progress: &mut dyn Progress, epochs: u32) {
     ));
 }
 
-fn training(progress: &mut dyn Progress) {
+fn training(progress: &mut dyn Sink) {
     progress.event(&Event::RunStarted {
         pipeline: "digits".into(),
         stages: 6,
@@ -192,7 +192,7 @@ fn training(progress: &mut dyn Progress) {
     });
 }
 
-fn trouble(progress: &mut dyn Progress) {
+fn trouble(progress: &mut dyn Sink) {
     progress.event(&Event::RunStarted {
         pipeline: "cifar10".into(),
         stages: 5,
@@ -245,19 +245,19 @@ fn trouble(progress: &mut dyn Progress) {
     });
 }
 
-fn many(progress: &mut dyn Progress) {
+fn many(progress: &mut dyn Sink) {
     let start = std::time::Instant::now();
     progress.event(&Event::RunStarted {
         pipeline: "many".into(),
         stages: 10_001,
     });
     for index in 0..5000 {
-        progress.event(&reused(&format!("copy-{index}")));
+        progress.event(&reused(format!("copy-{index}").as_str()));
     }
     for index in 5000..10_001 {
         let stage = format!("copy-{index}");
-        progress.event(&started(&stage, "command"));
-        progress.event(&finished(&stage, 0.002, &[]));
+        progress.event(&started(stage.as_str(), "command"));
+        progress.event(&finished(stage.as_str(), 0.002, &[]));
     }
     let seconds = start.elapsed().as_secs_f64();
     let status = RunStatus::Done;
@@ -310,7 +310,7 @@ impl Trial {
         StageId::of_trial("model", self.number, Some(self.replicate))
     }
 
-    fn begin_training(&self, progress: &mut dyn Progress) {
+    fn begin_training(&self, progress: &mut dyn Sink) {
         progress.event(&started(self.stage(), "train"));
         progress.event(&tell(
             self.stage(),
@@ -326,7 +326,7 @@ impl Trial {
     }
 
     /// One epoch more; what became of the trial, once it ends.
-    fn step(&mut self, progress: &mut dyn Progress) -> Option<TrialOutcome> {
+    fn step(&mut self, progress: &mut dyn Sink) -> Option<TrialOutcome> {
         self.epoch += 1;
         let speed = 1.0 + f64::from(self.number % 3);
         let accuracy = self.peak * (1.0 - 0.9 * (-f64::from(self.epoch) / (4.0 * speed)).exp());
@@ -382,7 +382,7 @@ impl Trial {
     }
 }
 
-fn sweep(progress: &mut dyn Progress) {
+fn sweep(progress: &mut dyn Sink) {
     let start = std::time::Instant::now();
     progress.event(&Event::SweepStarted {
         pipeline: "digits".into(),

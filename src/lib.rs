@@ -10,12 +10,15 @@
 //! [`event`]s; [`progress`] shows and [`record`] keeps them; [`report`] makes tables, plots
 //! and pages of the results. [`sweep`] is told how trials end, and says which to run next.
 //!
+//! [`app`] is all of that for whoever asks, and [`cli`] asks for whoever sits before a terminal.
+//!
 //! The computing lies in [`data`] (formats, the dataset file, the loader), [`ops`] (tensor
 //! operations), [`models`] (architectures) and [`train`] (the training loop). [`fingerprint`],
 //! [`metric`], [`random`], [`schema`] and `parallel` are leaves that everything may use; [`memory`] is the
 //! program's allocator.
 //! What stands left never imports what stands right.
 
+pub mod app;
 pub mod cli;
 pub mod data;
 pub mod event;

@@ -1,14 +1,20 @@
-//! Keeps the map of the code: which module may import which (CONTRIBUTING.md shows it as a table).
+//! Keeps the map of the code: which module may import which (CONTRIBUTING.md shows it as a table), and
+//! that no files of the program's own layers import each other in a circle.
 
-use std::collections::BTreeSet;
+#[path = "architecture/scanner.rs"]
+mod scanner;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Leaves that every module may import.
-const LEAVES: [&str; 6] = ["event", "fingerprint", "metric", "parallel", "random", "schema"];
+use scanner::{imports, module_path};
 
-/// What else each module may import. `cli` may import everything, `main` only `cli` and `memory`.
-const MAY_IMPORT: [(&str, &[&str]); 22] = [
+/// Leaves that every module may import.
+const LEAVES: &[&str] = &["event", "fingerprint", "metric", "parallel", "random", "schema"];
+
+/// What else each module may import, whole or in part. `cli` may import everything.
+const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("main", &["cli", "memory"]),
     ("memory", &[]),
     ("lib", &[]),
@@ -25,32 +31,99 @@ const MAY_IMPORT: [(&str, &[&str]); 22] = [
     ("ops", &["spec"]),
     ("models", &["ops", "spec"]),
     ("train", &["models", "data", "ops", "spec"]),
-    ("stages", &["spec", "data", "train", "models"]),
+    ("stages", &["spec", "data", "train"]),
     ("exec", &["spec", "plan", "stages", "store"]),
     ("sweep", &["spec"]),
     ("record", &[]),
-    ("report", &["record", "plan", "spec"]),
+    ("report", &["spec"]),
     ("progress", &[]),
+    (
+        "app",
+        &[
+            "spec",
+            "plan",
+            "stages",
+            "store",
+            "exec",
+            "sweep",
+            "record",
+            "report",
+            "progress::text",
+        ],
+    ),
 ];
+
+/// The modules whose files may not import each other in a circle.
+const WITHOUT_CIRCLES: [&str; 2] = ["app", "cli"];
 
 #[test]
 fn every_import_is_allowed() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut files = Vec::new();
-    rust_files(&root, &mut files);
-    assert!(files.len() > 10, "the scanner finds the source files");
-    let modules = modules(&files, &root);
-    let mut violations = Vec::new();
-    for file in &files {
-        let inside = file.strip_prefix(&root).unwrap();
-        let text = fs::read_to_string(file).unwrap();
-        violations.extend(violations_in(inside, &text, &modules));
-    }
+    let sources = sources();
+    let modules = modules(&sources);
+    let violations: Vec<String> = sources
+        .iter()
+        .flat_map(|(inside, text)| violations_in(inside, text, &modules))
+        .collect();
     assert!(
         violations.is_empty(),
         "\n{}\nsee the map of the code in CONTRIBUTING.md",
         violations.join("\n")
     );
+}
+
+#[test]
+fn every_permission_is_used() {
+    let sources = sources();
+    let mut used: BTreeSet<(String, String)> = BTreeSet::new();
+    for (inside, text) in &sources {
+        for (_, path) in imports(inside, text) {
+            used.insert((module_of(inside), path[0].clone()));
+            used.insert((
+                module_of(inside),
+                path.iter().take(2).cloned().collect::<Vec<_>>().join("::"),
+            ));
+        }
+    }
+    for &(module, allowed) in MAY_IMPORT {
+        for import in allowed {
+            let permission = (module.to_owned(), (*import).to_owned());
+            assert!(
+                used.contains(&permission),
+                "`{module}` imports nothing of `{import}`: take it off the map"
+            );
+        }
+    }
+}
+
+#[test]
+fn no_files_import_each_other_in_a_circle() {
+    let sources = sources();
+    for module in WITHOUT_CIRCLES {
+        let own: BTreeMap<&Path, &str> = sources
+            .iter()
+            .filter(|(inside, _)| module_of(inside) == module)
+            .map(|(inside, text)| (inside.as_path(), text.as_str()))
+            .collect();
+        assert!(own.len() > 10, "the scanner finds the files of `{module}`");
+        if let Some(circle) = circle(&own) {
+            panic!("files of `{module}` import each other in a circle: {circle}");
+        }
+    }
+}
+
+/// Every source file, by its path in `src`.
+fn sources() -> BTreeMap<PathBuf, String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    rust_files(&root, &mut files);
+    assert!(files.len() > 10, "the scanner finds the source files");
+    files
+        .into_iter()
+        .map(|file| {
+            let text = fs::read_to_string(&file).unwrap();
+            (file.strip_prefix(&root).unwrap().to_owned(), text)
+        })
+        .collect()
 }
 
 fn rust_files(folder: &Path, files: &mut Vec<PathBuf>) {
@@ -67,15 +140,11 @@ fn rust_files(folder: &Path, files: &mut Vec<PathBuf>) {
 
 /// The module of the crate's root that a file belongs to: `store` for `store/lease.rs`.
 fn module_of(inside: &Path) -> String {
-    let first = inside.iter().next().unwrap().to_string_lossy();
-    first.strip_suffix(".rs").unwrap_or(&first).to_owned()
+    module_path(inside).swap_remove(0)
 }
 
-fn modules(files: &[PathBuf], root: &Path) -> BTreeSet<String> {
-    files
-        .iter()
-        .map(|file| module_of(file.strip_prefix(root).unwrap()))
-        .collect()
+fn modules(sources: &BTreeMap<PathBuf, String>) -> BTreeSet<String> {
+    sources.keys().map(|inside| module_of(inside)).collect()
 }
 
 fn violations_in(inside: &Path, text: &str, modules: &BTreeSet<String>) -> Vec<String> {
@@ -89,18 +158,34 @@ fn violations_in(inside: &Path, text: &str, modules: &BTreeSet<String>) -> Vec<S
             inside.display()
         )];
     };
-    imports(inside, text)
-        .into_iter()
-        .filter(|(_, import)| modules.contains(import) && *import != module)
-        .filter(|(_, import)| !allowed.contains(&import.as_str()))
-        .filter(|(_, import)| module == "main" || !is_leaf_for(&module, import))
-        .map(|(line, import)| {
-            format!(
-                "src/{}:{line}: `{module}` must not import `{import}`",
-                inside.display()
-            )
+    let may_import = |path: &[String]| {
+        allowed.iter().any(|allowed| {
+            let mut wanted = allowed.split("::").zip(path);
+            wanted.all(|(wanted, found)| wanted == found) && allowed.split("::").count() <= path.len()
         })
-        .collect()
+    };
+    let violations: BTreeSet<(usize, String)> = imports(inside, text)
+        .into_iter()
+        .filter(|(_, path)| modules.contains(&path[0]) && path[0] != module)
+        .filter(|(_, path)| !may_import(path))
+        .filter(|(_, path)| module == "main" || !is_leaf_for(&module, &path[0]))
+        .map(|(line, path)| {
+            let parts = allowed
+                .iter()
+                .any(|allowed| allowed.starts_with(&format!("{}::", path[0])));
+            let import = path
+                .iter()
+                .take(1 + usize::from(parts))
+                .cloned()
+                .collect::<Vec<_>>();
+            (line, import.join("::"))
+        })
+        .collect();
+    let sentence = |(line, import): &(usize, String)| {
+        let file = inside.display();
+        format!("src/{file}:{line}: `{module}` must not import `{import}`")
+    };
+    violations.iter().map(sentence).collect()
 }
 
 /// Whether `import` is a leaf to `module`; among the leaves only `event` may import another.
@@ -112,117 +197,70 @@ fn is_leaf_for(module: &str, import: &str) -> bool {
     }
 }
 
-/// The modules of the crate's root that a text names, with their lines: through `crate::`, through
-/// the crate's own name, or through as many `super::` as lead to the root.
-fn imports(inside: &Path, text: &str) -> Vec<(usize, String)> {
-    let code = without_comments_and_strings(text);
-    let depth = inside.iter().count() - usize::from(inside.ends_with("mod.rs"));
-    let mut roots = vec!["crate::".to_owned(), "super::".repeat(depth)];
-    if inside == Path::new("main.rs") {
-        roots.push("erlen::".to_owned());
+/// The first circle of imports among `sources`, as a path.
+fn circle(sources: &BTreeMap<&Path, &str>) -> Option<String> {
+    let by_module: BTreeMap<Vec<String>, &Path> = sources
+        .keys()
+        .map(|inside| (module_path(inside), *inside))
+        .collect();
+    let next: BTreeMap<&Path, BTreeSet<&Path>> = sources
+        .iter()
+        .map(|(inside, text)| {
+            let found = imports(inside, without_tests(text))
+                .into_iter()
+                .filter_map(|(_, path)| {
+                    let known = (1..=path.len())
+                        .rev()
+                        .find_map(|length| by_module.get(&path[..length]));
+                    known.copied().filter(|file| file != inside)
+                });
+            (*inside, found.collect())
+        })
+        .collect();
+    let mut done = BTreeSet::new();
+    sources
+        .keys()
+        .find_map(|start| walk(start, &next, &mut Vec::new(), &mut done))
+}
+
+/// The circle that a walk from `at` runs into, if it does.
+fn walk<'a>(
+    at: &'a Path,
+    next: &BTreeMap<&'a Path, BTreeSet<&'a Path>>,
+    way: &mut Vec<&'a Path>,
+    done: &mut BTreeSet<&'a Path>,
+) -> Option<String> {
+    if let Some(start) = way.iter().position(|before| *before == at) {
+        let circle = way[start..].iter().chain([&at]);
+        return Some(
+            circle
+                .map(|file| file.display().to_string())
+                .collect::<Vec<_>>()
+                .join(" → "),
+        );
     }
-    let mut found = Vec::new();
-    for root in &roots {
-        for (start, _) in code.match_indices(root.as_str()) {
-            let before = code[..start].chars().next_back();
-            if before.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == ':') {
-                continue;
-            }
-            let line = code[..start].matches('\n').count() + 1;
-            let rest = &code[start + root.len()..];
-            found.extend(first_names(rest).into_iter().map(|name| (line, name)));
-        }
+    if !done.insert(at) {
+        return None;
     }
+    way.push(at);
+    let found = next[at].iter().find_map(|file| walk(file, next, way, done));
+    way.pop();
     found
 }
 
-/// The first name of each path in `a::b`, `{a, b::{c, d}}`.
-fn first_names(rest: &str) -> Vec<String> {
-    let name = |text: &str| {
-        text.trim_start()
-            .chars()
-            .take_while(|c| c.is_alphanumeric() || *c == '_')
-            .collect()
-    };
-    let Some(group) = rest.strip_prefix('{') else {
-        return vec![name(rest)];
-    };
-    let (mut names, mut level, mut start) = (Vec::new(), 0, 0);
-    for (index, c) in group.char_indices() {
-        match c {
-            '{' => level += 1,
-            '}' if level == 0 => {
-                names.push(name(&group[start..index]));
-                break;
-            }
-            '}' => level -= 1,
-            ',' if level == 0 => {
-                names.push(name(&group[start..index]));
-                start = index + 1;
-            }
-            _ => {}
-        }
-    }
-    names
-}
-
-/// `text` with comments and the insides of string literals as spaces; line breaks stay.
-fn without_comments_and_strings(text: &str) -> String {
-    let mut code = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(first) = rest.chars().next() {
-        let end = if rest.starts_with("//") {
-            rest.find('\n').unwrap_or(rest.len())
-        } else if rest.starts_with("/*") {
-            rest.find("*/").map_or(rest.len(), |end| end + 2)
-        } else if let Some(quote) = raw_string(rest) {
-            let close = format!("\"{}", "#".repeat(quote - 2));
-            rest[quote..]
-                .find(&close)
-                .map_or(rest.len(), |end| quote + end + close.len())
-        } else if first == '"' {
-            end_of_string(rest)
-        } else if rest.starts_with("'\"'") {
-            3
-        } else {
-            code.push(first);
-            rest = &rest[first.len_utf8()..];
-            continue;
-        };
-        code.extend(rest[..end].chars().map(|c| if c == '\n' { '\n' } else { ' ' }));
-        rest = &rest[end..];
-    }
-    code
-}
-
-/// The length of `r#"`, with however many `#`, if the text begins with it.
-fn raw_string(text: &str) -> Option<usize> {
-    let hashes = text
-        .strip_prefix('r')?
-        .bytes()
-        .take_while(|byte| *byte == b'#')
-        .count();
-    (text.as_bytes().get(hashes + 1) == Some(&b'"')).then_some(hashes + 2)
-}
-
-fn end_of_string(text: &str) -> usize {
-    let mut escaped = false;
-    for (index, c) in text.char_indices().skip(1) {
-        match c {
-            _ if escaped => escaped = false,
-            '\\' => escaped = true,
-            '"' => return index + 1,
-            _ => {}
-        }
-    }
-    text.len()
+/// The text before a module of unit tests at its end: inside that, `super` is the file itself.
+fn without_tests(text: &str) -> &str {
+    text.find("#[cfg(test)]\nmod tests {")
+        .map_or(text, |start| &text[..start])
 }
 
 #[test]
 fn the_scanner_sees_what_it_should() {
-    let modules: BTreeSet<String> = ["store", "exec", "cli", "spec", "plan", "event", "main"]
-        .map(str::to_owned)
-        .into();
+    let modules: BTreeSet<String> = [
+        "store", "exec", "cli", "spec", "plan", "event", "main", "app", "progress",
+    ]
+    .map(str::to_owned)
+    .into();
     let violations = |file: &str, text: &str| {
         let found = violations_in(Path::new(file), text, &modules);
         found
@@ -239,7 +277,7 @@ fn the_scanner_sees_what_it_should() {
             "store/mod.rs",
             "use crate::{event::Event, spec::{Kind, Table}, store::Lease, cli};"
         ),
-        ["`store` must not import `spec`", "`store` must not import `cli`"]
+        ["`store` must not import `cli`", "`store` must not import `spec`"]
     );
     assert_eq!(
         violations("store/lease.rs", "fn f() { super::super::exec::run() }"),
@@ -257,6 +295,16 @@ fn the_scanner_sees_what_it_should() {
         violations("event.rs", "use crate::store::Store;"),
         ["`event` must not import `store`"]
     );
+    assert_eq!(
+        violations(
+            "app/run.rs",
+            "use crate::progress::{text::counted, Terminal};\nuse crate::cli::main;"
+        ),
+        [
+            "`app` must not import `progress::Terminal`",
+            "`app` must not import `cli`"
+        ]
+    );
     assert!(violations("plan/mod.rs", "use crate::{spec, store, event};").is_empty());
     assert!(violations("main.rs", "erlen::cli::main()").is_empty());
     assert!(violations("cli/run.rs", "use crate::exec;").is_empty());
@@ -269,5 +317,58 @@ fn the_scanner_sees_what_it_should() {
     assert_eq!(
         violations_in(Path::new("new.rs"), "", &modules),
         ["src/new.rs: module `new` is not on the map yet"]
+    );
+}
+
+#[test]
+fn circles_are_found() {
+    let circle_of = |files: &[(&'static str, &'static str)]| {
+        let sources = files
+            .iter()
+            .map(|(inside, text)| (Path::new(*inside), *text))
+            .collect();
+        circle(&sources)
+    };
+    let straight = [
+        ("app/mod.rs", "mod run;\nmod store;\npub use run::run;"),
+        (
+            "app/run.rs",
+            "use super::store::{self, quota::{Quota}};\n// use super::run;",
+        ),
+        (
+            "app/store.rs",
+            "mod quota;\n#[cfg(test)]\nmod tests {\n    use super::*;\n}",
+        ),
+        ("app/store/quota.rs", "use crate::spec::Pipeline;"),
+    ];
+    assert_eq!(circle_of(&straight), None);
+    let through = |file: &str, text: &'static str| {
+        let mut files = straight;
+        files
+            .iter_mut()
+            .filter(|(inside, _)| *inside == file)
+            .for_each(|(_, old)| *old = text);
+        circle_of(&files)
+    };
+    assert_eq!(
+        through("app/store/quota.rs", "use super::super::run::Run;").as_deref(),
+        Some("app/run.rs → app/store/quota.rs → app/run.rs")
+    );
+    assert_eq!(
+        through("app/store/quota.rs", "fn f() { crate::app::begin() }").as_deref(),
+        Some("app/mod.rs → app/run.rs → app/store/quota.rs → app/mod.rs")
+    );
+    assert_eq!(
+        through("app/store/quota.rs", "use super::Store;").as_deref(),
+        None,
+        "a module may use what it is declared in, if that does not use it"
+    );
+    assert_eq!(
+        through(
+            "app/store.rs",
+            "mod quota;\nuse self::quota::Quota;\nuse super::run::Run;"
+        )
+        .as_deref(),
+        Some("app/run.rs → app/store.rs → app/run.rs")
     );
 }

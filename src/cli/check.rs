@@ -4,11 +4,12 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{DONE, Fail, USAGE};
+use super::exit::{DONE, USAGE, print_error};
+use crate::app::AppError;
 use crate::spec::{Override, Pipeline};
 
 #[derive(Debug, Args)]
-pub(super) struct Arguments {
+pub(super) struct CheckArguments {
     /// Pipeline files
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
@@ -17,7 +18,7 @@ pub(super) struct Arguments {
     overrides: Vec<Override>,
 }
 
-pub(super) fn run(arguments: &Arguments) -> Result<u8, Fail> {
+pub(super) fn run(arguments: &CheckArguments) -> Result<u8, AppError> {
     let mut mistakes = 0;
     for file in &arguments.files {
         match Pipeline::load(file, &arguments.overrides) {
@@ -32,7 +33,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8, Fail> {
             }
             Err(error) => {
                 mistakes += error.mistakes.len();
-                Fail::from(error).print();
+                print_error(&error.into());
             }
         }
     }

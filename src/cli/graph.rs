@@ -2,22 +2,22 @@
 
 use clap::{Args, ValueEnum};
 
-use super::gather::{ShowArguments, graph};
-use super::session::Session;
-use super::{DONE, Fail};
+use super::arguments::KnownArguments;
+use super::exit::DONE;
+use crate::app::{AppError, Session, graph_nodes};
 use crate::report::plot::{Setting, dot, graph_figure, mermaid};
 
 #[derive(Debug, Args)]
-pub(super) struct Arguments {
+pub(super) struct GraphArguments {
     #[command(flatten)]
-    show: ShowArguments,
+    show: KnownArguments,
     /// The language
     #[arg(long, value_enum, default_value_t)]
-    format: Format,
+    format: GraphFormat,
 }
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
-enum Format {
+enum GraphFormat {
     /// Graphviz
     #[default]
     Dot,
@@ -27,16 +27,16 @@ enum Format {
     Svg,
 }
 
-pub(super) fn run(arguments: &Arguments) -> Result<u8, Fail> {
-    let pipeline = arguments.show.pipeline();
-    let session = Session::open(&pipeline)?;
+pub(super) fn run(arguments: &GraphArguments) -> Result<u8, AppError> {
+    let request = arguments.show.request();
+    let session = Session::open(&request)?;
     // The graph itself needs nothing but the file; where inputs are missing, no result is known.
-    let plan = session.plan(&pipeline).ok();
-    let nodes = graph(&session.pipeline, plan.as_ref());
+    let plan = session.plan(&request).ok();
+    let nodes = graph_nodes(&session.pipeline, plan.as_ref());
     match arguments.format {
-        Format::Dot => anstream::print!("{}", dot(&session.pipeline.name, &nodes)),
-        Format::Mermaid => anstream::print!("{}", mermaid(&nodes)),
-        Format::Svg => anstream::println!("{}", graph_figure(&nodes).svg(Setting::Alone)),
+        GraphFormat::Dot => anstream::print!("{}", dot(&session.pipeline.name, &nodes)),
+        GraphFormat::Mermaid => anstream::print!("{}", mermaid(&nodes)),
+        GraphFormat::Svg => anstream::println!("{}", graph_figure(&nodes).svg(Setting::Alone)),
     }
     Ok(DONE)
 }

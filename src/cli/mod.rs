@@ -9,51 +9,39 @@
     reason = "this is where Erlen speaks"
 )]
 
-mod cell;
+mod arguments;
 mod check;
 mod diff;
-mod execution;
-mod fail;
-mod gather;
+mod exit;
 mod get;
 mod graph;
-mod past;
 mod plan;
+mod plan_text;
 mod plot;
 mod remote;
 mod replay;
 mod report;
-mod results;
 mod run;
 mod runs;
 mod schema;
-mod session;
 mod show;
 mod show_run;
 mod store;
 mod sweep;
 mod table;
-mod tables;
+mod terminal;
+mod text;
 mod why;
 mod worker;
 
 use clap::{Parser, Subcommand};
 
-pub use fail::Fail;
-
-/// Everything went well.
-const DONE: u8 = 0;
-/// A stage failed.
-const FAILED: u8 = 1;
-/// The command line or a file is wrong.
-const USAGE: u8 = 2;
-/// Interrupted; everything committed so far is kept.
-const INTERRUPTED: u8 = 130;
+use exit::{DONE, USAGE, code_of_error, print_error};
 
 /// Declarative experiment pipelines for machine learning.
 #[derive(Debug, Parser)]
 #[command(name = "erlen", version, propagate_version = true, max_term_width = 100)]
-struct Arguments {
+struct ProgramArguments {
     #[command(subcommand)]
     command: Command,
 }
@@ -61,49 +49,49 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Bring stages up to date and, where none is named, the tables
-    Run(run::Arguments),
+    Run(run::RunArguments),
     /// Show what would run, and why
-    Plan(plan::Arguments),
+    Plan(plan::PlanArguments),
     /// Explain what would be done about a stage: its key against that of the nearest earlier result
-    Why(why::Arguments),
+    Why(why::WhyArguments),
     /// Run many trials of a pipeline; a second call continues the first
-    Sweep(sweep::Arguments),
+    Sweep(sweep::SweepArguments),
     /// Bring tables up to date with all that they need, or check that they are
-    Table(table::Arguments),
+    Table(table::TableArguments),
     /// List the runs so far
-    Runs(runs::Arguments),
+    Runs(runs::RunsArguments),
     /// Show a run, or the results behind a table's cell
-    Show(show::Arguments),
+    Show(show::ShowArguments),
     /// Show a recorded run once more
-    Replay(replay::Arguments),
+    Replay(replay::ReplayArguments),
     /// Compare two runs: parameters, inputs, figures
-    Diff(diff::Arguments),
+    Diff(diff::DiffArguments),
     /// Copy a stage's result out of the store
-    Get(get::Arguments),
+    Get(get::GetArguments),
     /// Write a page with everything that is known: results, plots, where they come from
-    Report(report::Arguments),
+    Report(report::ReportArguments),
     /// Write the plots of the page as files of their own
-    Plot(plot::Arguments),
+    Plot(plot::PlotArguments),
     /// Print the graph of stages
-    Graph(graph::Arguments),
+    Graph(graph::GraphArguments),
     /// Validate pipeline files; nothing is run
-    Check(check::Arguments),
+    Check(check::CheckArguments),
     /// Look after the store of results
-    Store(store::Arguments),
+    Store(store::StoreCommandArguments),
     /// Send results to the remote store
-    Push(remote::Arguments),
+    Push(remote::TransferArguments),
     /// Bring results here from the remote store
-    Pull(remote::Arguments),
+    Pull(remote::TransferArguments),
     /// Print the JSON Schema of pipeline files, for editors, or of the event stream
-    Schema(schema::Arguments),
+    Schema(schema::SchemaArguments),
     /// Run one job in this process
     #[command(hide = true)]
-    Worker(worker::Arguments),
+    Worker(worker::WorkerArguments),
 }
 
 /// Runs the command that the program's arguments describe; gives the exit code.
 pub fn main() -> u8 {
-    let arguments = match Arguments::try_parse() {
+    let arguments = match ProgramArguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
             // Where even the message cannot be written, the exit code still tells.
@@ -134,9 +122,9 @@ pub fn main() -> u8 {
     };
     match result {
         Ok(code) => code,
-        Err(fail) => {
-            fail.print();
-            fail.code()
+        Err(error) => {
+            print_error(&error);
+            code_of_error(&error)
         }
     }
 }

@@ -4,17 +4,17 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::gather::{ShowArguments, gather};
-use super::session::Session;
-use super::{DONE, Fail, tables};
+use super::arguments::KnownArguments;
+use super::exit::DONE;
+use crate::app::{AppError, RESULTS, Session, report_input};
 use crate::report::plot::{Figure, Setting, figures, slug};
 use crate::report::write_if_changed;
 use crate::spec::suggest;
 
 #[derive(Debug, Args)]
-pub(super) struct Arguments {
+pub(super) struct PlotArguments {
     #[command(flatten)]
-    show: ShowArguments,
+    show: KnownArguments,
     /// The plots, or what their names begin with, such as `curves`; by default all
     #[arg(value_name = "PLOT")]
     plots: Vec<String>,
@@ -23,7 +23,7 @@ pub(super) struct Arguments {
     list: bool,
     /// The files' format
     #[arg(long, value_enum, default_value_t)]
-    format: Format,
+    format: PlotFormat,
     /// Pixels for one of the natural size, in PNG
     #[arg(long, value_name = "FACTOR", default_value_t = 2.0)]
     scale: f32,
@@ -33,7 +33,7 @@ pub(super) struct Arguments {
 }
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
-enum Format {
+enum PlotFormat {
     /// Lines and text, sharp in any size
     #[default]
     Svg,
@@ -41,10 +41,10 @@ enum Format {
     Png,
 }
 
-pub(super) fn run(arguments: &Arguments) -> Result<u8, Fail> {
-    let pipeline = arguments.show.pipeline();
-    let session = Session::open(&pipeline)?;
-    let figures = wanted(figures(&gather(&session, &pipeline)?), &arguments.plots)?;
+pub(super) fn run(arguments: &PlotArguments) -> Result<u8, AppError> {
+    let request = arguments.show.request();
+    let session = Session::open(&request)?;
+    let figures = wanted(figures(&report_input(&session, &request)?), &arguments.plots)?;
     if arguments.list {
         let width = figures.iter().map(|figure| figure.id.len()).max().unwrap_or(0);
         for figure in &figures {
@@ -54,12 +54,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8, Fail> {
     }
     let folder = arguments.output.clone().unwrap_or_else(|| {
         let name = format!("{}-plots", slug(&session.pipeline.name));
-        session.project.root.join(tables::FOLDER).join(name)
+        session.project.root.join(RESULTS).join(name)
     });
     for figure in &figures {
         let (extension, bytes) = match arguments.format {
-            Format::Svg => ("svg", format!("{}\n", figure.svg(Setting::Alone)).into_bytes()),
-            Format::Png => ("png", figure.png(arguments.scale)?),
+            PlotFormat::Svg => ("svg", format!("{}\n", figure.svg(Setting::Alone)).into_bytes()),
+            PlotFormat::Png => ("png", figure.png(arguments.scale)?),
         };
         let path = folder.join(&figure.id).with_extension(extension);
         write_if_changed(&path, &bytes)?;
@@ -69,7 +69,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8, Fail> {
 }
 
 /// The figures that are named, or whose names begin with what is named.
-fn wanted(figures: Vec<Figure>, names: &[String]) -> Result<Vec<Figure>, Fail> {
+fn wanted(figures: Vec<Figure>, names: &[String]) -> Result<Vec<Figure>, AppError> {
     let matches = |figure: &Figure, name: &String| {
         let rest = figure.id.strip_prefix(name.as_str());
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
@@ -77,7 +77,7 @@ fn wanted(figures: Vec<Figure>, names: &[String]) -> Result<Vec<Figure>, Fail> {
     for name in names {
         if !figures.iter().any(|figure| matches(figure, name)) {
             let help = suggest(name, "plots", figures.iter().map(|figure| figure.id.as_str()));
-            return Err(Fail::Usage(format!("there is no plot `{name}`: {help}")));
+            return Err(AppError::Request(format!("there is no plot `{name}`: {help}")));
         }
     }
     let chosen = figures

@@ -8,12 +8,13 @@ use std::time::Duration;
 use clap::Args;
 use jiff::Timestamp;
 
-use super::execution::LogFormat;
-use super::{DONE, Fail};
+use super::arguments::LogFormat;
+use super::exit::DONE;
+use crate::app::AppError;
 use crate::progress::read_line;
 
 #[derive(Debug, Args)]
-pub(super) struct Arguments {
+pub(super) struct ReplayArguments {
     /// What `--events FILE` or `--log-format json` wrote; - is standard input
     #[arg(value_name = "FILE")]
     file: PathBuf,
@@ -32,22 +33,22 @@ fn speed(text: &str) -> Result<f64, String> {
     }
 }
 
-pub(super) fn run(arguments: &Arguments) -> Result<u8, Fail> {
+pub(super) fn run(arguments: &ReplayArguments) -> Result<u8, AppError> {
     let name = arguments.file.display();
     let input: Box<dyn Read> = if arguments.file.as_os_str() == "-" {
         Box::new(std::io::stdin())
     } else {
-        Box::new(File::open(&arguments.file).map_err(Fail::io(format!("reading {name}")))?)
+        Box::new(File::open(&arguments.file).map_err(AppError::io(format!("reading {name}")))?)
     };
-    let mut shown = arguments.log_format.progress(0);
+    let mut shown = arguments.log_format.display(0);
     let mut before: Option<Timestamp> = None;
     for (number, line) in BufReader::new(input).lines().enumerate() {
-        let line = line.map_err(Fail::io(format!("reading {name}")))?;
+        let line = line.map_err(AppError::io(format!("reading {name}")))?;
         if line.trim().is_empty() {
             continue;
         }
         let (time, event) = read_line(&line).map_err(|problem| {
-            Fail::Usage(format!(
+            AppError::Request(format!(
                 "{name}:{}: this is no event of a run: {problem}",
                 number + 1
             ))

@@ -4,28 +4,28 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::gather::{ShowArguments, gather};
-use super::session::Session;
-use super::{DONE, Fail, tables};
+use super::arguments::KnownArguments;
+use super::exit::DONE;
+use crate::app::{AppError, RESULTS, Session, report_input};
 use crate::report::plot::slug;
 use crate::report::{page, write_if_changed};
 
 #[derive(Debug, Args)]
-pub(super) struct Arguments {
+pub(super) struct ReportArguments {
     #[command(flatten)]
-    show: ShowArguments,
+    show: KnownArguments,
     /// The page, instead of results/NAME-report.html in the project's root
     #[arg(short, long, value_name = "PAGE")]
     output: Option<PathBuf>,
 }
 
-pub(super) fn run(arguments: &Arguments) -> Result<u8, Fail> {
-    let pipeline = arguments.show.pipeline();
-    let session = Session::open(&pipeline)?;
-    let input = gather(&session, &pipeline)?;
+pub(super) fn run(arguments: &ReportArguments) -> Result<u8, AppError> {
+    let request = arguments.show.request();
+    let session = Session::open(&request)?;
+    let input = report_input(&session, &request)?;
     let path = arguments.output.clone().unwrap_or_else(|| {
         let name = format!("{}-report.html", slug(&session.pipeline.name));
-        session.project.root.join(tables::FOLDER).join(name)
+        session.project.root.join(RESULTS).join(name)
     });
     write_if_changed(&path, page::render(&input).as_bytes())?;
     anstream::println!("{}", path.display());

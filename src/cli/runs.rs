@@ -3,14 +3,16 @@
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::past::{StoreArguments, duration, moment, status};
-use super::{DONE, Fail};
+use super::arguments::StoreArguments;
+use super::exit::DONE;
+use super::text::{duration, moment, status};
+use crate::app::AppError;
 use crate::event::RunStatus;
 use crate::progress::text::padded;
 use crate::record::{RunSummary, StageStatus};
 
 #[derive(Debug, Args)]
-pub(super) struct Arguments {
+pub(super) struct RunsArguments {
     /// Only the runs of the pipeline of this name
     #[arg(value_name = "PIPELINE")]
     pipeline: Option<String>,
@@ -24,7 +26,7 @@ pub(super) struct Arguments {
     store: StoreArguments,
 }
 
-pub(super) fn run(arguments: &Arguments) -> Result<u8, Fail> {
+pub(super) fn run(arguments: &RunsArguments) -> Result<u8, AppError> {
     let history = arguments.store.history()?;
     let runs = history.runs(arguments.pipeline.as_deref(), arguments.limit)?;
     let mut listed = Vec::with_capacity(runs.len());
@@ -40,10 +42,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8, Fail> {
     Ok(DONE)
 }
 
-type Counts = Vec<(StageStatus, u32)>;
+type StatusCounts = Vec<(StageStatus, u32)>;
 
-fn to_json(runs: &[(RunSummary, Counts)]) -> Value {
-    let run = |(run, counts): &(RunSummary, Counts)| {
+fn to_json(runs: &[(RunSummary, StatusCounts)]) -> Value {
+    let run = |(run, counts): &(RunSummary, StatusCounts)| {
         let mut object = serde_json::to_value(run).unwrap_or_default();
         let counts: serde_json::Map<String, Value> = counts
             .iter()
@@ -55,7 +57,7 @@ fn to_json(runs: &[(RunSummary, Counts)]) -> Value {
     runs.iter().map(run).collect()
 }
 
-fn to_text(runs: &[(RunSummary, Counts)]) -> String {
+fn to_text(runs: &[(RunSummary, StatusCounts)]) -> String {
     if runs.is_empty() {
         return "no runs\n".to_owned();
     }

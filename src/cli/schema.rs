@@ -2,18 +2,19 @@
 
 use clap::Args;
 
-use super::{DONE, Fail};
+use super::exit::DONE;
+use crate::app::AppError;
 use crate::progress::event_schema;
 use crate::spec::json_schema;
 
 #[derive(Debug, Args)]
-pub(super) struct Arguments {
+pub(super) struct SchemaArguments {
     /// The one of a line of the event stream: what `--log-format json` prints and `--events` writes
     #[arg(long)]
     events: bool,
 }
 
-pub(super) fn run(arguments: &Arguments) -> Result<u8, Fail> {
+pub(super) fn run(arguments: &SchemaArguments) -> Result<u8, AppError> {
     let schema = if arguments.events {
         event_schema()
     } else {

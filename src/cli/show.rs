@@ -2,24 +2,20 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::Value;
 
-use super::cell::{labels_text, look_up};
-use super::past::{StoreArguments, names_run};
-use super::{DONE, Fail, show_run};
+use super::arguments::StoreArguments;
+use super::exit::DONE;
+use super::show_run;
+use crate::app::{AppError, find_cell, labels_text, made_from, names_run, provenance_of};
 use crate::fingerprint::Fingerprint;
 use crate::report::{CellOrigin, Provenance, ProvenanceRow, StageOrigin, Summary, ValueOrigin};
-use crate::spec::{Project, suggest};
 use crate::store::{Lookup, Store};
 
-/// What the file beside a table ends with.
-const ENDING: &str = ".provenance.json";
-
 #[derive(Debug, Args)]
-pub(super) struct Arguments {
+pub(super) struct ShowArguments {
     /// A run's number, or `latest`; or a table's name (or the path of one of its files) and a cell:
     /// the row's number or values, and the column's title, such as models:2.accuracy or
     /// models:lr=0.1,accuracy; without a cell, the rows and columns that there are
@@ -32,18 +28,17 @@ pub(super) struct Arguments {
     store: StoreArguments,
 }
 
-pub(super) fn run(arguments: &Arguments) -> Result<u8, Fail> {
+pub(super) fn run(arguments: &ShowArguments) -> Result<u8, AppError> {
     if names_run(&arguments.cell) {
         show_run::show(&arguments.cell, &arguments.store, arguments.json)?;
         return Ok(DONE);
     }
-    let here = std::env::current_dir().map_err(Fail::io("finding the current folder"))?;
     let project = arguments.store.project()?;
     let (table, cell) = match arguments.cell.split_once(':') {
         Some((table, cell)) => (table, Some(cell)),
         None => (arguments.cell.as_str(), None),
     };
-    let provenance = read(&find(&project, &here, table)?)?;
+    let provenance = provenance_of(&project, table)?;
     let Some(cell) = cell.filter(|cell| !cell.is_empty()) else {
         if arguments.json {
             anstream::println!("{}", provenance.to_text().trim_end());
@@ -52,7 +47,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8, Fail> {
         }
         return Ok(DONE);
     };
-    let (number, row, title, origin) = look_up(&provenance, cell).map_err(Fail::Usage)?;
+    let (number, row, title, origin) = find_cell(&provenance, cell)?;
     if arguments.json {
         anstream::println!("{:#}", to_json(&provenance, number, row, title, origin));
         return Ok(DONE);
@@ -69,49 +64,6 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8, Fail> {
         to_text(&provenance, (number, row), title, origin, store.as_ref())
     );
     Ok(DONE)
-}
-
-/// The file beside the table that `table` names.
-fn find(project: &Project, here: &Path, table: &str) -> Result<PathBuf, Fail> {
-    let stem = [".csv", ".md", ".tex", ".html", ".json"]
-        .iter()
-        .find_map(|ending| table.strip_suffix(ENDING).or(table.strip_suffix(ending)))
-        .unwrap_or(table);
-    let file = format!("{stem}{ENDING}");
-    let results = project.root.join("results");
-    let places = [results.join(&file), here.join(&file), project.root.join(&file)];
-    if let Some(place) = places.into_iter().find(|place| place.is_file()) {
-        return Ok(place);
-    }
-    let mut names = BTreeSet::new();
-    for entry in std::fs::read_dir(&results).into_iter().flatten().flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        names.extend(name.strip_suffix(ENDING).map(str::to_owned));
-    }
-    Err(Fail::Usage(format!(
-        "there is no {} that leads from the table `{table}` to its results; {}; `erlen table FILE` writes tables, and \
-         one with a path of its own is named by that path",
-        places_text(&file),
-        suggest(stem, "tables in results/", names.iter().map(String::as_str))
-    )))
-}
-
-fn places_text(file: &str) -> String {
-    if file.contains('/') {
-        file.to_owned()
-    } else {
-        format!("results/{file}")
-    }
-}
-
-fn read(path: &Path) -> Result<Provenance, Fail> {
-    let text = std::fs::read_to_string(path).map_err(Fail::io(format!("reading {}", path.display())))?;
-    serde_json::from_str(&text).map_err(|error| {
-        Fail::Usage(format!(
-            "{} is not what `erlen table` wrote: {error}; write the table again",
-            path.display()
-        ))
-    })
 }
 
 /// What can be asked for.
@@ -183,7 +135,7 @@ fn to_text(
     let mut told = BTreeSet::new();
     for value in &cell.values {
         let _ = writeln!(text, "\n{}", value_text(provenance, value));
-        for fingerprint in chain(provenance, value.fingerprint) {
+        for fingerprint in made_from(provenance, value.fingerprint) {
             let Some(stage) = provenance.stages.get(&fingerprint) else {
                 continue;
             };
@@ -223,33 +175,6 @@ fn value_text(provenance: &Provenance, value: &ValueOrigin) -> String {
         origin.map_or("", |origin| &origin.file),
         parameters.join(" ")
     )
-}
-
-/// A stage and all that it was made from, each before what it was made from itself.
-fn chain(provenance: &Provenance, first: Fingerprint) -> Vec<Fingerprint> {
-    fn visit(
-        provenance: &Provenance,
-        at: Fingerprint,
-        seen: &mut BTreeSet<Fingerprint>,
-        out: &mut Vec<Fingerprint>,
-    ) {
-        if !seen.insert(at) {
-            return;
-        }
-        let inputs = provenance
-            .stages
-            .get(&at)
-            .into_iter()
-            .flat_map(|stage| stage.inputs.values());
-        for from in inputs.filter_map(|input| input.from) {
-            visit(provenance, from, seen, out);
-        }
-        out.push(at);
-    }
-    let mut chain = Vec::new();
-    visit(provenance, first, &mut BTreeSet::new(), &mut chain);
-    chain.reverse();
-    chain
 }
 
 fn stage_text(
@@ -305,7 +230,7 @@ fn to_json(
 ) -> Value {
     let mut fingerprints = BTreeSet::new();
     for value in &cell.values {
-        fingerprints.extend(chain(provenance, value.fingerprint));
+        fingerprints.extend(made_from(provenance, value.fingerprint));
     }
     let stages: serde_json::Map<String, Value> = provenance
         .stages

@@ -4,12 +4,13 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use super::Fail;
-use super::past::{StoreArguments, duration, find_run, mark, moment, status, value_text};
+use super::arguments::StoreArguments;
+use super::text::{duration, mark, moment, status, value_text};
+use crate::app::{AppError, find_run};
 use crate::progress::text;
 use crate::record::{RunRow, StageRow};
 
-pub(super) fn show(name: &str, store: &StoreArguments, json: bool) -> Result<(), Fail> {
+pub(super) fn show(name: &str, store: &StoreArguments, json: bool) -> Result<(), AppError> {
     let run = find_run(&store.history()?, name)?;
     if json {
         let run = serde_json::to_value(&run).unwrap_or_default();

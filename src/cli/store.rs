@@ -1,39 +1,38 @@
 //! `erlen store`: looking after the store of results.
 
 mod gc;
-mod quota;
 
 use std::fmt::Write as _;
 
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
-pub(super) use quota::keep_to_quota;
-
-use super::past::{StoreArguments, shown_path};
-use super::{DONE, FAILED, Fail};
+use self::gc::GcArguments;
+use super::arguments::StoreArguments;
+use super::exit::{DONE, FAILED};
+use super::text::shown_path;
+use crate::app::{AppError, existing_store};
 use crate::progress::text::{bytes, count, counted};
-use crate::spec::Project;
 use crate::store::{Amount, Store, Usage, Verification};
 
 #[derive(Debug, Args)]
-pub(super) struct Arguments {
+pub(super) struct StoreCommandArguments {
     #[command(subcommand)]
-    command: Command,
+    command: StoreCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
-    /// Show what the store holds and how much room that takes
-    Du(Show),
-    /// Show which results no pipeline of the project needs; with --delete, remove them
-    Gc(gc::Arguments),
+enum StoreCommand {
+    /// StoreQuery what the store holds and how much room that takes
+    Du(StoreQuery),
+    /// StoreQuery which results no pipeline of the project needs; with --delete, remove them
+    Gc(GcArguments),
     /// Hash every file and read every result; what is damaged is named, and is made again when needed
-    Verify(Show),
+    Verify(StoreQuery),
 }
 
 #[derive(Debug, Args)]
-struct Show {
+struct StoreQuery {
     /// Print it as JSON
     #[arg(long)]
     json: bool,
@@ -41,32 +40,21 @@ struct Show {
     store: StoreArguments,
 }
 
-pub(super) fn run(arguments: &Arguments) -> Result<u8, Fail> {
+pub(super) fn run(arguments: &StoreCommandArguments) -> Result<u8, AppError> {
     match &arguments.command {
-        Command::Du(show) => usage(show),
-        Command::Gc(arguments) => gc::run(arguments),
-        Command::Verify(show) => verify(show),
+        StoreCommand::Du(show) => usage(show),
+        StoreCommand::Gc(arguments) => gc::run(arguments),
+        StoreCommand::Verify(show) => verify(show),
     }
 }
 
-impl Show {
-    fn open(&self) -> Result<Store, Fail> {
-        open(&self.store.project()?)
+impl StoreQuery {
+    fn open(&self) -> Result<Store, AppError> {
+        existing_store(&self.store.project()?)
     }
 }
 
-/// The project's store; there is nothing to look after where none was made.
-fn open(project: &Project) -> Result<Store, Fail> {
-    if !project.store.exists() {
-        return Err(Fail::Usage(format!(
-            "there is no store at {}: nothing ran yet",
-            project.store.display()
-        )));
-    }
-    Ok(Store::open(&project.store)?)
-}
-
-fn usage(show: &Show) -> Result<u8, Fail> {
+fn usage(show: &StoreQuery) -> Result<u8, AppError> {
     let store = show.open()?;
     let kind = |action: &crate::store::Action| {
         action
@@ -115,7 +103,7 @@ fn usage_text(store: &Store, usage: &Usage) -> String {
     out
 }
 
-fn verify(show: &Show) -> Result<u8, Fail> {
+fn verify(show: &StoreQuery) -> Result<u8, AppError> {
     let store = show.open()?;
     let verification = store.verify()?;
     if show.json {

@@ -3,20 +3,17 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use indexmap::IndexMap;
 use similar::TextDiff;
 
-use super::execution::ExecutionArguments;
-use super::results::{Effort, Gathered, results_of};
-use super::session::{PipelineArguments, Session};
-use super::tables::{Built, build, needs, open_other};
-use super::{DONE, FAILED, Fail};
+use super::arguments::ExecutionArguments;
+use super::exit::{DONE, FAILED, code_of_run};
+use super::terminal::TerminalFrontEnd;
+use crate::app::{AppError, BuiltTable, BuiltTables, PipelineRequest, Session, stale_files, update_tables};
 use crate::event::Event;
-use crate::report::{Results, check_across};
-use crate::spec::{Override, Pipeline, Table, suggest};
+use crate::spec::Override;
 
 #[derive(Debug, Args)]
-pub(super) struct Arguments {
+pub(super) struct TableArguments {
     /// The pipeline file
     #[arg(value_name = "FILE")]
     file: PathBuf,
@@ -39,137 +36,49 @@ pub(super) struct Arguments {
     execution: ExecutionArguments,
 }
 
-pub(super) fn run(arguments: &Arguments) -> Result<u8, Fail> {
-    let session = Session::open(&PipelineArguments {
-        file: arguments.file.clone(),
+pub(super) fn run(arguments: &TableArguments) -> Result<u8, AppError> {
+    let session = Session::open(&PipelineRequest {
         overrides: arguments.overrides.clone(),
         store: arguments.store.clone(),
-        ..PipelineArguments::default()
+        ..PipelineRequest::of(&arguments.file)
     })?;
-    let tables = chosen(&session.pipeline, arguments)?;
-    let mut others: IndexMap<&str, Session> = IndexMap::new();
-    for path in tables.iter().flat_map(|(_, table)| &table.pipelines) {
-        if !others.contains_key(path.as_str()) {
-            others.insert(path, open_other(&session, path)?);
-        }
-    }
-    for (name, table) in tables.iter().filter(|(_, table)| !table.pipelines.is_empty()) {
-        let mut pipelines = vec![&session.pipeline];
-        pipelines.extend(table.pipelines.iter().map(|path| &others[path.as_str()].pipeline));
-        check_across(name, table, &pipelines)?;
-    }
-
-    let effort = if arguments.no_run {
-        Effort::Known
-    } else {
-        Effort::Run(&arguments.execution)
+    let front_end = TerminalFrontEnd::new(&arguments.execution);
+    let options = front_end.options()?;
+    let options = (!arguments.no_run).then_some(&options);
+    let built = match update_tables(&session, &arguments.tables, &arguments.overrides, options)? {
+        BuiltTables::Ready(built) => built,
+        BuiltTables::Ended(status) => return Ok(code_of_run(status)),
     };
-    let all: Vec<&Table> = tables.iter().map(|(_, table)| *table).collect();
-    let own = match gather(&session, &all, &arguments.overrides, effort)? {
-        Gathered::Known(results) => results,
-        Gathered::Ended(code) => return Ok(code),
-    };
-    let mut known: IndexMap<&str, Results> = IndexMap::new();
-    for (path, other) in &others {
-        let interested: Vec<&Table> = all
-            .iter()
-            .copied()
-            .filter(|table| table.pipelines.iter().any(|one| one == path))
-            .collect();
-        match gather(other, &interested, &[], effort)? {
-            Gathered::Known(results) => known.insert(path, results),
-            Gathered::Ended(code) => return Ok(code),
-        };
-    }
-
-    let mut built = Vec::new();
-    for (name, table) in &tables {
-        let mut sources = vec![(&session.pipeline, &own)];
-        sources.extend(table.pipelines.iter().map(|path| {
-            let path = path.as_str();
-            (&others[path].pipeline, &known[path])
-        }));
-        built.push(build(name, table, &sources)?);
-    }
     if arguments.check {
         return check(&session, &built);
     }
-    let mut progress = arguments.execution.progress(&session)?;
+    let mut sinks = front_end.sinks(&session)?;
     for table in &built {
-        table.write(&session, &mut |event: &Event| progress.event(event))?;
+        table.write(&session, &mut |event: &Event| {
+            sinks.iter_mut().for_each(|sink| sink.event(event));
+        })?;
     }
-    drop(progress);
+    drop(sinks);
     for (index, table) in built.iter().enumerate() {
         anstream::print!("{}", table.text_after(index > 0));
     }
     Ok(DONE)
 }
 
-/// The named tables of the pipeline, or all.
-fn chosen<'a>(pipeline: &'a Pipeline, arguments: &Arguments) -> Result<Vec<(&'a str, &'a Table)>, Fail> {
-    let file = arguments.file.display();
-    if pipeline.tables.is_empty() {
-        return Err(Fail::Usage(format!(
-            "{file} has no tables; add a section `tables`"
-        )));
-    }
-    if arguments.tables.is_empty() {
-        return Ok(pipeline
-            .tables
-            .iter()
-            .map(|(name, table)| (name.as_str(), table))
-            .collect());
-    }
-    let find = |name: &String| {
-        let found = pipeline.tables.get_key_value(name);
-        found.map(|(name, table)| (name.as_str(), table)).ok_or_else(|| {
-            let help = suggest(name, "tables", pipeline.tables.keys().map(String::as_str));
-            Fail::Usage(format!("{file} has no table `{name}`; {help}"))
-        })
-    };
-    arguments.tables.iter().map(find).collect()
-}
-
-/// What `tables` need of the session's pipeline.
-fn gather(
-    session: &Session,
-    tables: &[&Table],
-    overrides: &[Override],
-    effort: Effort<'_>,
-) -> Result<Gathered, Fail> {
-    let mut needs = needs(session, tables);
-    needs.overrides = overrides.to_vec();
-    // No stages would mean all of them; what is shown is of other files.
-    let effort = if needs.stages.is_empty() {
-        Effort::Known
-    } else {
-        effort
-    };
-    results_of(session, &needs, effort)
-}
-
 /// Shows how the files differ from what they should be.
-fn check(session: &Session, tables: &[Built]) -> Result<u8, Fail> {
-    let mut stale = Vec::new();
-    for table in tables {
-        for (path, wanted) in &table.files {
-            let place = session.project.root.join(path);
-            let found = match std::fs::read(&place) {
-                Ok(bytes) => bytes,
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                    stale.push(format!("{path} is missing"));
-                    continue;
-                }
-                Err(error) => return Err(Fail::io(format!("reading {}", place.display()))(error)),
-            };
-            if found != *wanted {
-                show_difference(path, &found, wanted);
-                stale.push(format!("{path} is not what the results say"));
-            }
+fn check(session: &Session, tables: &[BuiltTable]) -> Result<u8, AppError> {
+    let stale = stale_files(session, tables)?;
+    for file in &stale {
+        if let Some(found) = &file.found {
+            show_difference(&file.path, found, &file.wanted);
         }
     }
-    for what in &stale {
-        anstream::eprintln!("{what}");
+    for file in &stale {
+        let what = match file.found {
+            Some(_) => "is not what the results say",
+            None => "is missing",
+        };
+        anstream::eprintln!("{} {what}", file.path);
     }
     if stale.is_empty() {
         for table in tables {

@@ -6,24 +6,25 @@ use std::sync::atomic::AtomicBool;
 
 use clap::Args;
 
-use super::{DONE, FAILED, Fail};
+use super::exit::{DONE, FAILED};
+use crate::app::AppError;
 use crate::exec;
 
 #[derive(Debug, Args)]
-pub(super) struct Arguments {
+pub(super) struct WorkerArguments {
     /// The job file
     job: PathBuf,
 }
 
-pub(super) fn run(arguments: &Arguments) -> Result<u8, Fail> {
+pub(super) fn run(arguments: &WorkerArguments) -> Result<u8, AppError> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [
         signal_hook::consts::SIGTERM,
         signal_hook::consts::SIGINT,
         signal_hook::consts::SIGHUP,
     ] {
-        signal_hook::flag::register(signal, Arc::clone(&stop)).map_err(Fail::io("signal handlers"))?;
+        signal_hook::flag::register(signal, Arc::clone(&stop)).map_err(AppError::io("signal handlers"))?;
     }
-    let done = exec::serve(&arguments.job, std::io::stdout(), &stop).map_err(Fail::io("the worker"))?;
+    let done = exec::serve(&arguments.job, std::io::stdout(), &stop).map_err(AppError::io("the worker"))?;
     Ok(if done { DONE } else { FAILED })
 }

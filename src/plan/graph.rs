@@ -329,6 +329,12 @@ impl Plan {
         &self.order
     }
 
+    /// Whether every result is known already.
+    pub fn is_up_to_date(&self) -> bool {
+        let mut nodes = self.graph.node_weights();
+        nodes.all(|node| matches!(node.decision, Decision::Reuse(_)))
+    }
+
     /// A node.
     pub fn node(&self, index: NodeIndex) -> &Node {
         &self.graph[index]

@@ -7,8 +7,7 @@ use schemars::{JsonSchema, schema_for};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::Progress;
-use crate::event::Event;
+use crate::event::{Event, Sink};
 
 /// Writes each event as one JSON object and line: `time` (RFC 3339, UTC, milliseconds), `event`
 /// (its kind), and the event's own fields.
@@ -34,7 +33,7 @@ impl<W: Write + Send> JsonLines<W> {
     }
 }
 
-impl<W: Write + Send> Progress for JsonLines<W> {
+impl<W: Write + Send> Sink for JsonLines<W> {
     fn event(&mut self, event: &Event) {
         let time = format!("{:.3}", (self.clock)());
         // Events are plain data that JSON can hold; were one not to be, the others still count.

@@ -1,6 +1,6 @@
 //! Shows a run to whoever started it.
 //!
-//! In go [`Event`]s; out come, on standard error, either a terminal display (finished stages as
+//! In go [`Event`](crate::event::Event)s; out come, on standard error, either a terminal display (finished stages as
 //! lines, running ones as a live block below them), plain log lines, or JSON lines. What a finished
 //! stage looks like is decided in one place, [`Narrator`], for terminals and logs alike. In a sweep
 //! the lines are one a trial, and the stages of trials have none. Showing never fails a run: a
@@ -30,29 +30,7 @@ pub use terminal::Terminal;
 
 use std::io::IsTerminal;
 
-use crate::event::Event;
-
-/// Something that shows a run.
-pub trait Progress: Send {
-    /// Shows one more fact.
-    fn event(&mut self, event: &Event);
-}
-
-/// Two that are told the same.
-pub struct Both<A, B>(pub A, pub B);
-
-impl<A: Progress, B: Progress> Progress for Both<A, B> {
-    fn event(&mut self, event: &Event) {
-        self.0.event(event);
-        self.1.event(event);
-    }
-}
-
-impl Progress for Box<dyn Progress> {
-    fn event(&mut self, event: &Event) {
-        (**self).event(event);
-    }
-}
+use crate::event::Sink;
 
 /// How to show a run.
 #[derive(Clone, Copy, Debug, Default)]
@@ -77,7 +55,7 @@ pub enum Format {
 }
 
 /// The display that suits standard error and `options`.
-pub fn for_terminal(options: Options) -> Box<dyn Progress> {
+pub fn for_terminal(options: Options) -> Box<dyn Sink> {
     let palette = Palette::for_stderr();
     match options.format {
         Format::Json => Box::new(JsonLines::new(std::io::stderr())),

@@ -2,9 +2,9 @@
 
 use std::io::Write;
 
+use super::Palette;
 use super::narrator::{Audience, Narrator};
-use super::{Palette, Progress};
-use crate::event::Event;
+use crate::event::{Event, Sink};
 
 /// Writes one line a fact; nothing that a pipe could not hold.
 pub struct Plain<W> {
@@ -24,7 +24,7 @@ impl<W: Write + Send> Plain<W> {
     }
 }
 
-impl<W: Write + Send> Progress for Plain<W> {
+impl<W: Write + Send> Sink for Plain<W> {
     fn event(&mut self, event: &Event) {
         self.narrator.tell(event, &mut self.lines);
         if self.lines.is_empty() {

@@ -9,8 +9,8 @@ use console::Term;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::narrator::{Audience, Narrator};
-use super::{Live, Palette, Progress};
-use crate::event::Event;
+use super::{Live, Palette};
+use crate::event::{Event, Sink};
 
 /// How often the display moves when nothing happens.
 const TICK: Duration = Duration::from_millis(100);
@@ -74,7 +74,7 @@ impl Terminal {
     }
 }
 
-impl Progress for Terminal {
+impl Sink for Terminal {
     fn event(&mut self, event: &Event) {
         let mut screen = lock(&self.screen);
         let screen = &mut *screen;

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::narrator::{Audience, Narrator};
-use super::{Palette, Plain, Progress};
-use crate::event::{Activity, Event, Level, Metrics, RunStatus, Unit};
+use super::{Palette, Plain};
+use crate::event::{Activity, Event, Level, Metrics, RunStatus, Sink, Unit};
 use crate::fingerprint::Digest;
 
 fn metrics(figures: &[(&str, f64)]) -> Metrics {

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::StageStatus;
 use super::writer::{Row, Writer};
-use crate::event::{Activity, Event, Metrics, StageId};
+use crate::event::{Activity, Event, Metrics, RunStatus, Sink, StageId};
 use crate::fingerprint::{Digest, Fingerprint};
 
 /// What is known of a run when it starts.
@@ -48,8 +48,7 @@ pub(super) struct StageResult {
 
 impl Recorder {
     /// Begins to record a run in the database `db`, which is made where there is none. Whatever goes
-    /// wrong is told by [`warning`](Self::warning) and [`finish`](Self::finish), and nothing else
-    /// comes of it.
+    /// wrong is told by [`close`](Sink::close), and nothing else comes of it.
     pub fn start(db: impl Into<PathBuf>, info: RunInfo) -> Self {
         Self {
             writer: Writer::start(db.into(), info),
@@ -57,8 +56,40 @@ impl Recorder {
         }
     }
 
-    /// Takes note of `event`.
-    pub fn event(&mut self, event: &Event) {
+    /// Keeps the key of a stage, so that a later run can tell what changed. It is kept once for each
+    /// fingerprint.
+    fn keep_key(&self, event: &Event) {
+        if let Event::StageReused {
+            fingerprint,
+            key: Some(key),
+            ..
+        }
+        | Event::StageStarted {
+            fingerprint,
+            key: Some(key),
+            ..
+        } = event
+        {
+            self.writer.send(Row::Key {
+                fingerprint: *fingerprint,
+                key: Arc::clone(key),
+            });
+        }
+    }
+
+    fn ended(&mut self, stage: &StageId, status: StageStatus, error: Option<String>) {
+        let (kind, fingerprint) = self.running.remove(stage).unzip();
+        self.writer.send(Row::Stage(StageResult {
+            kind,
+            fingerprint,
+            error,
+            ..StageResult::new(stage, status)
+        }));
+    }
+}
+
+impl Sink for Recorder {
+    fn event(&mut self, event: &Event) {
         self.keep_key(event);
         match event {
             Event::StageReused {
@@ -124,7 +155,6 @@ impl Recorder {
                     metrics: metrics.clone(),
                 });
             }
-            Event::RunFinished { status, .. } => self.writer.send(Row::Finished(*status)),
             Event::RunStarted { .. }
             | Event::StageWaiting { .. }
             | Event::StageActivity { .. }
@@ -134,48 +164,13 @@ impl Recorder {
             | Event::TrialFinished { .. }
             | Event::SweepFinished { .. }
             | Event::TableWritten { .. }
-            | Event::Notice { .. } => {}
+            | Event::Notice { .. }
+            | Event::RunFinished { .. } => {}
         }
     }
 
-    /// Keeps the key of a stage, so that a later run can tell what changed. It is kept once for each
-    /// fingerprint.
-    fn keep_key(&self, event: &Event) {
-        if let Event::StageReused {
-            fingerprint,
-            key: Some(key),
-            ..
-        }
-        | Event::StageStarted {
-            fingerprint,
-            key: Some(key),
-            ..
-        } = event
-        {
-            self.writer.send(Row::Key {
-                fingerprint: *fingerprint,
-                key: Arc::clone(key),
-            });
-        }
-    }
-
-    fn ended(&mut self, stage: &StageId, status: StageStatus, error: Option<String>) {
-        let (kind, fingerprint) = self.running.remove(stage).unzip();
-        self.writer.send(Row::Stage(StageResult {
-            kind,
-            fingerprint,
-            error,
-            ..StageResult::new(stage, status)
-        }));
-    }
-
-    /// What went wrong with recording, if anything; told once.
-    pub fn warning(&mut self) -> Option<String> {
-        self.writer.take_warning()
-    }
-
-    /// Writes what is still to be written; what went wrong with recording, if it was not told yet.
-    pub fn finish(mut self) -> Option<String> {
+    fn close(&mut self, status: RunStatus) -> Option<String> {
+        self.writer.send(Row::Finished(status));
         self.writer.close();
         self.writer.take_warning()
     }

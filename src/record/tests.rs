@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use serde_json::json;
 
 use super::{History, Recorder, RunInfo, StageStatus};
-use crate::event::{Activity, Event, Metrics, RunStatus};
+use crate::event::{Activity, Event, Metrics, RunStatus, Sink};
 use crate::fingerprint::Digest;
 
 fn info(pipeline: &str) -> RunInfo {
@@ -68,7 +68,14 @@ fn over(status: RunStatus) -> Event {
 fn record(db: &Path, pipeline: &str, events: &[Event]) {
     let mut recorder = Recorder::start(db, info(pipeline));
     events.iter().for_each(|event| recorder.event(event));
-    assert_eq!(recorder.finish(), None);
+    let ended = events.iter().find_map(|event| match event {
+        Event::RunFinished { status, .. } => Some(*status),
+        _ => None,
+    });
+    // Without an end, the run was killed.
+    if let Some(status) = ended {
+        assert_eq!(recorder.close(status), None);
+    }
 }
 
 #[test]
@@ -251,7 +258,7 @@ fn recording_never_waits_for_a_locked_database() {
         "events waited for the lock"
     );
     blocker.execute_batch("COMMIT").unwrap();
-    assert_eq!(recorder.finish(), None);
+    assert_eq!(recorder.close(RunStatus::Done), None);
     let history = History::open(&db).unwrap();
     assert_eq!(history.run(2).unwrap().unwrap().stages.len(), 1000);
 }
@@ -267,7 +274,7 @@ fn a_broken_database_only_warns() {
     .unwrap();
     let mut recorder = Recorder::start(&db, info("digits"));
     recorder.event(&finished("model", "key"));
-    let warning = recorder.finish().unwrap();
+    let warning = recorder.close(RunStatus::Done).unwrap();
     assert!(
         warning.starts_with("the history of this run is not kept: ") && warning.contains("not a database"),
         "{warning}"
@@ -280,8 +287,13 @@ fn a_folder_that_is_none_only_warns() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");
     std::fs::write(&file, "").unwrap();
-    let recorder = Recorder::start(file.join("erlen.db"), info("digits"));
-    assert!(recorder.finish().unwrap().contains("unable to open"));
+    let mut recorder = Recorder::start(file.join("erlen.db"), info("digits"));
+    assert!(
+        recorder
+            .close(RunStatus::Done)
+            .unwrap()
+            .contains("unable to open")
+    );
 }
 
 #[test]
@@ -293,7 +305,9 @@ fn a_newer_database_is_left_alone() {
         .unwrap()
         .pragma_update(None, "user_version", 99)
         .unwrap();
-    let warning = Recorder::start(&db, info("digits")).finish().unwrap();
+    let warning = Recorder::start(&db, info("digits"))
+        .close(RunStatus::Done)
+        .unwrap();
     assert!(warning.contains("newer"), "{warning}");
     assert!(History::open(&db).is_err());
 }

@@ -13,7 +13,7 @@ use crate::fingerprint::{Digest, Fingerprint};
 
 /// What may go.
 #[derive(Clone, Debug, Default)]
-pub struct Wish {
+pub struct Retention {
     /// Results that stay.
     pub needed: HashSet<Fingerprint>,
     /// When results were last used, in milliseconds since 1970, as far as that is known; else the time
@@ -54,13 +54,13 @@ pub struct Collection {
 }
 
 impl Store {
-    /// Finds what `wish` lets go, and if `remove` is set removes it: results, objects that no result
+    /// Finds what `retention` lets go, and if `remove` is set removes it: results, objects that no result
     /// has any more, and what lies in quarantine. Other processes may work in the store meanwhile:
     /// those that look up or commit wait until it is done.
     ///
     /// # Errors
     /// The store cannot be read, or something cannot be removed.
-    pub fn collect(&self, wish: &Wish, remove: bool) -> Result<Collection, StoreError> {
+    pub fn collect(&self, retention: &Retention, remove: bool) -> Result<Collection, StoreError> {
         let lock = self.root().join("gc.lock");
         let _alone = remove
             .then(|| lock_out_all(self.root()))
@@ -78,13 +78,13 @@ impl Store {
                 *users.entry(*object).or_default() += 1;
             }
             let made = self.made(&action);
-            let used = wish
+            let used = retention
                 .last_used
                 .get(&action.fingerprint)
                 .copied()
                 .unwrap_or(0)
                 .max(made);
-            if stays(&action.fingerprint, used, wish, &relied) {
+            if stays(&action.fingerprint, used, retention, &relied) {
                 kept += 1;
             } else {
                 candidates.push((used, action, objects));
@@ -104,7 +104,7 @@ impl Store {
             .map(|(_, bytes)| bytes)
             .sum::<u64>();
         for (used, action, objects) in candidates {
-            if wish.quota.is_some_and(|quota| total <= quota) {
+            if retention.quota.is_some_and(|quota| total <= quota) {
                 kept += 1;
                 continue;
             }
@@ -173,10 +173,10 @@ impl Store {
     }
 }
 
-fn stays(fingerprint: &Fingerprint, used: i64, wish: &Wish, relied: &Relied) -> bool {
-    wish.needed.contains(fingerprint)
+fn stays(fingerprint: &Fingerprint, used: i64, retention: &Retention, relied: &Relied) -> bool {
+    retention.needed.contains(fingerprint)
         || relied.results.contains(fingerprint)
-        || wish.since.is_some_and(|since| used >= since)
+        || retention.since.is_some_and(|since| used >= since)
 }
 
 fn milliseconds(time: SystemTime) -> i64 {

@@ -78,7 +78,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 pub use action::{Action, Commit, Lookup};
-pub use collect::{Collection, Removed, Wish};
+pub use collect::{Collection, Removed, Retention};
 pub use error::StoreError;
 pub use in_use::Hold;
 pub use json_text::JsonText;

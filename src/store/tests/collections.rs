@@ -9,11 +9,11 @@ fn a_collection_removes_what_nobody_needs() {
     make(&store, "old", &[("x", "shared"), ("z", "gone")]);
     fs::create_dir_all(store.root().join("quarantine")).unwrap();
     fs::write(store.root().join("quarantine/damaged"), "??").unwrap();
-    let wish = Wish {
+    let retention = Retention {
         needed: [needed.fingerprint].into(),
-        ..Wish::default()
+        ..Retention::default()
     };
-    let dry = store.collect(&wish, false).unwrap();
+    let dry = store.collect(&retention, false).unwrap();
     assert_eq!(dry.results.len(), 1);
     assert_eq!(dry.results[0].fingerprint, fingerprint("old"));
     // Its own file and its manifest.
@@ -25,7 +25,7 @@ fn a_collection_removes_what_nobody_needs() {
         store.look_up(&fingerprint("old")).unwrap(),
         Lookup::Hit(_)
     ));
-    assert_eq!(store.collect(&wish, true).unwrap(), dry);
+    assert_eq!(store.collect(&retention, true).unwrap(), dry);
     assert!(matches!(
         store.look_up(&fingerprint("old")).unwrap(),
         Lookup::Miss
@@ -51,7 +51,7 @@ fn a_quota_takes_the_least_recently_used_and_no_more() {
         make(&store, name, &[("x", &format!("{name}{text}"))]);
     }
     let far = i64::MAX / 2;
-    let wish = Wish {
+    let retention = Retention {
         // `b` was used last.
         last_used: names
             .iter()
@@ -59,9 +59,9 @@ fn a_quota_takes_the_least_recently_used_and_no_more() {
             .map(|(name, at)| (fingerprint(name), far + at))
             .collect(),
         quota: Some(25_000),
-        ..Wish::default()
+        ..Retention::default()
     };
-    let collection = store.collect(&wish, true).unwrap();
+    let collection = store.collect(&retention, true).unwrap();
     let gone: Vec<Fingerprint> = collection
         .results
         .iter()
@@ -72,13 +72,13 @@ fn a_quota_takes_the_least_recently_used_and_no_more() {
         (20_000..25_000).contains(&collection.kept.bytes),
         "{collection:?}"
     );
-    assert!(store.collect(&wish, true).unwrap().results.is_empty());
-    let wish = Wish {
+    assert!(store.collect(&retention, true).unwrap().results.is_empty());
+    let retention = Retention {
         since: Some(far + 5),
-        last_used: wish.last_used,
-        ..Wish::default()
+        last_used: retention.last_used,
+        ..Retention::default()
     };
-    let gone = store.collect(&wish, true).unwrap().results;
+    let gone = store.collect(&retention, true).unwrap().results;
     assert_eq!(gone.len(), 1);
     assert_eq!(gone[0].fingerprint, fingerprint("d"));
 }
@@ -96,7 +96,7 @@ fn a_collection_leaves_what_others_rely_on() {
         Lookup::Hit(_)
     ));
     make(&user, "made", &[("x", "made")]);
-    let collection = collector.collect(&Wish::default(), true).unwrap();
+    let collection = collector.collect(&Retention::default(), true).unwrap();
     assert_eq!(collection.processes, 1);
     let gone: Vec<Fingerprint> = collection
         .results
@@ -105,7 +105,7 @@ fn a_collection_leaves_what_others_rely_on() {
         .collect();
     assert_eq!(gone, [fingerprint("unseen")]);
     drop(user);
-    let collection = collector.collect(&Wish::default(), true).unwrap();
+    let collection = collector.collect(&Retention::default(), true).unwrap();
     assert_eq!((collection.processes, collection.results.len()), (0, 2));
     assert_eq!(fs::read_dir(collector.root().join("in-use")).unwrap().count(), 0);
 }

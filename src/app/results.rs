@@ -1,61 +1,16 @@
-//! What is known about a pipeline, brought up to date where that is wanted.
+//! From a plan to what is known of its stages.
 
 use std::collections::BTreeMap;
 
-use super::execution::{Execution, ExecutionArguments};
-use super::session::{PipelineArguments, Session};
-use super::{Fail, plan, run, sweep};
-use crate::event::RunStatus;
+use super::session::Session;
 use crate::plan::{Decision, Plan};
 use crate::report::{Replicate, Results, StageResult, Trial, TrialStatus};
 use crate::store::Action;
 
-/// What is done about results that are missing.
-#[derive(Clone, Copy)]
-pub(super) enum Effort<'a> {
-    /// They are made.
-    Run(&'a ExecutionArguments),
-    /// They stay missing.
-    Known,
-}
-
-/// What came of gathering results.
-pub(super) enum Gathered {
-    /// What is known.
-    Known(Results),
-    /// A stage failed, or the user stopped the run: the exit code.
-    Ended(u8),
-}
-
-/// What is known about the session's pipeline, as far as the stages that `arguments` name are
-/// concerned, or all.
-pub(super) fn results_of(
-    session: &Session,
-    arguments: &PipelineArguments,
-    effort: Effort<'_>,
-) -> Result<Gathered, Fail> {
-    if session.pipeline.sweep.is_some() {
-        return sweep::results_of(session, &arguments.overrides, effort);
-    }
-    let mut plan = session.plan(arguments)?;
-    if let Effort::Run(how) = effort
-        && !plan::is_idle(&plan)
-    {
-        run::announce(&plan, how.log_format);
-        let mut execution = Execution::start(session, how, false)?;
-        let summary = execution.carry_out(&mut plan, &session.store, None);
-        let code = execution.finish(&summary);
-        if summary.status != RunStatus::Done {
-            return Ok(Gathered::Ended(code));
-        }
-    }
-    Ok(Gathered::Known(of_plan(session, &plan)))
-}
-
 /// The results of a pipeline without a sweep: one trial with one seed.
-pub(super) fn of_plan(session: &Session, plan: &Plan) -> Results {
+pub fn results_of_plan(session: &Session, plan: &Plan) -> Results {
     let pipeline = &session.pipeline;
-    let status = if plan::is_idle(plan) {
+    let status = if plan.is_up_to_date() {
         TrialStatus::Done
     } else {
         TrialStatus::Missing

@@ -1,4 +1,4 @@
-//! What can end a command early, and how it is told.
+//! Why something that was asked for could not be done.
 
 use std::io;
 
@@ -10,9 +10,9 @@ use crate::spec::SpecError;
 use crate::store::StoreError;
 use crate::sweep::SweepError;
 
-/// Why a command could not do its work.
+/// Why something that was asked for could not be done.
 #[derive(Debug, thiserror::Error)]
-pub enum Fail {
+pub enum AppError {
     /// A file has mistakes.
     #[error(transparent)]
     Spec(#[from] SpecError),
@@ -37,10 +37,10 @@ pub enum Fail {
     /// A picture could not be drawn.
     #[error(transparent)]
     Png(#[from] PngError),
-    /// The command line asks for what is not there.
+    /// What is asked for is not there, or does not make sense.
     #[error("{0}")]
-    Usage(String),
-    /// A sweep cannot go on.
+    Request(String),
+    /// What was begun cannot go on.
     #[error("{0}")]
     Stopped(String),
     /// Something around the run failed.
@@ -53,45 +53,10 @@ pub enum Fail {
     },
 }
 
-impl Fail {
+impl AppError {
     /// Reading or writing failed while `what` was being done.
     pub fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         let what = what.into();
         move |source| Self::Io { what, source }
-    }
-
-    /// The exit code.
-    pub fn code(&self) -> u8 {
-        match self {
-            Self::Spec(_)
-            | Self::Sweep(_)
-            | Self::Usage(_)
-            | Self::Png(PngError::TooLarge { .. })
-            | Self::Plan(
-                PlanError::UnknownStage { .. }
-                | PlanError::UntilNotNeeded { .. }
-                | PlanError::Unreadable { .. }
-                | PlanError::NoSuchPath { .. },
-            ) => super::USAGE,
-            Self::Report(error) if error.is_mistake() => super::USAGE,
-            _ => super::FAILED,
-        }
-    }
-
-    /// Tells it on standard error.
-    pub fn print(&self) {
-        match self {
-            Self::Spec(error) => {
-                for report in error.reports() {
-                    anstream::eprintln!("{report:?}");
-                }
-            }
-            other => {
-                let bold = anstyle::Style::new()
-                    .bold()
-                    .fg_color(Some(anstyle::AnsiColor::Red.into()));
-                anstream::eprintln!("{bold}error{bold:#}: {other}");
-            }
-        }
     }
 }

@@ -3,21 +3,33 @@
 use std::collections::HashMap;
 
 use super::outcome::{self, curve_of, means, objective_values};
-use super::setting::{Replicates, Setting};
-use crate::cli::Fail;
-use crate::cli::session::Session;
+use super::setting::{Replicates, SweepSetting};
+use crate::app::error::AppError;
+use crate::app::session::Session;
 use crate::plan::{Decision, EarlierResults, Plan};
-use crate::report::Results;
+use crate::report::{Results, TrialStatus};
 use crate::sweep::{Entry, Job, Journal, Outcome, Proposal, Replay, State};
 
 /// How many trials are looked for at most.
 const MOST_TRIALS: usize = 20_000;
 
+/// The study as far as the journal knows it. Nothing is written.
+///
+/// # Errors
+/// An input is missing, the journal cannot be read, or there is no point in the space.
+pub fn known_study(setting: &SweepSetting, session: &Session) -> Result<Replay, AppError> {
+    let folder = setting.folder(&session.project.root, &session.store)?;
+    let (replay, _) = Replay::of(Journal::peek(&folder)?, &setting.definition())?;
+    Ok(replay)
+}
+
 /// The trials that the journal knows, and those that would come next as far as that can be told
 /// from results in the store. Says too whether nothing is missing. Nothing is written.
-pub(super) fn known(setting: &Setting, session: &Session) -> Result<(Results, bool), Fail> {
-    let folder = setting.folder(&session.project.root, &session.store)?;
-    let (mut replay, _) = Replay::of(Journal::peek(&folder)?, &setting.definition())?;
+///
+/// # Errors
+/// As for [`known_study`], or the store fails.
+pub fn known_trials(setting: &SweepSetting, session: &Session) -> Result<(Results, bool), AppError> {
+    let mut replay = known_study(setting, session)?;
     let mut plan = Plan::empty(
         &setting.base.name,
         &session.project.root,
@@ -59,19 +71,19 @@ pub(super) fn known(setting: &Setting, session: &Session) -> Result<(Results, bo
         && results
             .trials
             .iter()
-            .all(|trial| trial.status != crate::report::TrialStatus::Missing);
+            .all(|trial| trial.status != TrialStatus::Missing);
     Ok((results, complete))
 }
 
 /// Ends a job whose results are all in the store; any other one stays under way.
 fn look_up(
-    setting: &Setting,
+    setting: &SweepSetting,
     session: &Session,
     replay: &mut Replay,
     plan: &mut Plan,
     nodes: &mut HashMap<u32, Replicates>,
     job: &Job,
-) -> Result<(), Fail> {
+) -> Result<(), AppError> {
     let Ok(replicates) = setting.plan(plan, job.trial, &job.values)? else {
         return Ok(());
     };

@@ -4,16 +4,16 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
-use crate::cli::Fail;
+use crate::app::error::AppError;
 use crate::event::StageId;
 use crate::fingerprint::Digest;
 use crate::plan::{EarlierResults, NodeIndex, Plan, PlanError};
-use crate::spec::{Kind, Override, Pipeline, Search, SpecError, Stage, Sweep, Template};
+use crate::spec::{Kind, MetricPath, Override, Pipeline, Search, SpecError, Stage, Sweep, Template};
 use crate::store::Store;
 use crate::sweep::{Definition, Values};
 
 /// A pipeline file with a sweep, and what follows from them before anything runs.
-pub(in crate::cli) struct Setting {
+pub struct SweepSetting {
     template: Template,
     overrides: Vec<Override>,
     /// The pipeline as the file has it.
@@ -23,8 +23,8 @@ pub(in crate::cli) struct Setting {
     /// The stages that every trial brings up to date.
     pub targets: Vec<String>,
     /// The training whose epochs the pruner judges.
-    pub judged: Option<Judged>,
-    /// Whether the space comes from the command line.
+    pub judged: Option<MetricPath>,
+    /// Whether the space comes from overrides.
     is_asked: bool,
     /// Stages that differ from trial to trial.
     varied: BTreeSet<String>,
@@ -32,29 +32,25 @@ pub(in crate::cli) struct Setting {
     seeded: BTreeSet<String>,
 }
 
-/// The training whose epochs the pruner judges.
-#[derive(Clone, Debug)]
-pub(in crate::cli) struct Judged {
-    pub stage: String,
-    pub metric: String,
-}
-
 /// The nodes of a trial: of each replicate, by the stages' names.
-pub(in crate::cli) type Replicates = Vec<HashMap<String, NodeIndex>>;
+pub type Replicates = Vec<HashMap<String, NodeIndex>>;
 
-impl Setting {
-    /// Reads the sweep of a file, changed as the command line says.
+impl SweepSetting {
+    /// Reads the sweep of the pipeline `file`, with parameters replaced or swept as `overrides` say.
     ///
     /// # Errors
-    /// Mistakes in the file or the command line; nothing is swept.
-    pub fn new(template: Template, overrides: &[Override]) -> Result<Self, SpecError> {
+    /// Mistakes in the file or in `overrides`; nothing is swept.
+    pub fn load(file: &Path, overrides: &[Override]) -> Result<Self, AppError> {
+        Ok(Self::new(Template::load(file)?, overrides)?)
+    }
+
+    fn new(template: Template, overrides: &[Override]) -> Result<Self, SpecError> {
         let (base, sweep, fixed) = template.sweep(overrides)?;
         let is_asked = fixed.len() < overrides.len();
         let overrides = fixed;
-        let judged = sweep.judged(&base.metrics).map(|objective| Judged {
-            stage: objective.path().stage.clone(),
-            metric: objective.path().metric.clone(),
-        });
+        let judged = sweep
+            .judged(&base.metrics)
+            .map(|objective| objective.path().clone());
         let varied = reached(&base, |stage| {
             sweep.params.keys().any(|name| stage.params.contains(name))
         });
@@ -149,11 +145,11 @@ impl Setting {
 
     /// The place of the sweep's journal: one for each content of the stages that the objectives
     /// (or else the tables) speak of, whatever the file sweeps; and one for each space that the
-    /// command line asks for.
+    /// overrides ask for.
     ///
     /// # Errors
     /// A project file that is not there, or a store that fails.
-    pub fn folder(&self, project: &Path, store: &Store) -> Result<PathBuf, Fail> {
+    pub fn folder(&self, project: &Path, store: &Store) -> Result<PathBuf, AppError> {
         let mut plan = Plan::empty(&self.base.name, project, store, EarlierResults::default());
         let stages = self.judging();
         let nodes = plan.grow(&self.base, &stages, &StageId::shared)?;
@@ -189,7 +185,7 @@ impl Setting {
     ///
     /// # Errors
     /// The values do not fit together, a project file is not there, or the store fails.
-    fn grow(&self, plan: &mut Plan, trial: u32, values: &Values) -> Result<Replicates, Fail> {
+    fn grow(&self, plan: &mut Plan, trial: u32, values: &Values) -> Result<Replicates, AppError> {
         let mut replicates = Vec::new();
         for replicate in 0..self.sweep.replicates.get() {
             let seed = self.seed(replicate);
@@ -208,7 +204,7 @@ impl Setting {
         Ok(replicates)
     }
 
-    /// As [`Setting::grow`], but what is wrong with the trial alone is given as a sentence.
+    /// As [`SweepSetting::grow`], but what is wrong with the trial alone is given as a sentence.
     ///
     /// # Errors
     /// The store fails.
@@ -217,12 +213,12 @@ impl Setting {
         plan: &mut Plan,
         trial: u32,
         values: &Values,
-    ) -> Result<Result<Replicates, String>, Fail> {
+    ) -> Result<Result<Replicates, String>, AppError> {
         match self.grow(plan, trial, values) {
             Ok(replicates) => Ok(Ok(replicates)),
             // Values that fit one by one, and not together.
-            Err(Fail::Spec(error)) => Ok(Err(format!("its values do not fit together: {error}"))),
-            Err(Fail::Plan(error @ (PlanError::Unreadable { .. } | PlanError::NoSuchPath { .. }))) => {
+            Err(AppError::Spec(error)) => Ok(Err(format!("its values do not fit together: {error}"))),
+            Err(AppError::Plan(error @ (PlanError::Unreadable { .. } | PlanError::NoSuchPath { .. }))) => {
                 Ok(Err(error.to_string()))
             }
             Err(error) => Err(error),

@@ -4,26 +4,27 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Instant;
 
+use super::active::ActiveJob;
 use super::outcome::{curve_of, means, objective_values, results};
-use super::setting::{Replicates, Setting};
-use crate::cli::Fail;
+use super::setting::{Replicates, SweepSetting};
+use crate::app::error::AppError;
 use crate::event::{Event, TrialOutcome};
 use crate::exec::{End, Feeder, More, Wanted};
 use crate::plan::{Decision, NodeIndex, Plan};
 use crate::report::{Results, Summary};
-use crate::spec::EpochLimits;
 use crate::store::Store;
 use crate::sweep::{Entry, Job, Journal, Outcome, Proposal, Replay, State, TrialState};
 
 /// A sweep that is being carried out.
-pub(in crate::cli) struct Driver<'a> {
-    setting: &'a Setting,
+pub(super) struct Driver<'a> {
+    setting: &'a SweepSetting,
     store: &'a Store,
     replay: Replay,
     journal: Journal,
     /// The nodes of the trials that this process has looked at.
     nodes: HashMap<u32, Replicates>,
-    active: BTreeMap<u32, Active>,
+    /// The jobs that this process does.
+    active: BTreeMap<u32, ActiveJob>,
     /// Known trials some of whose results have to be made again.
     repairs: Option<Wanted>,
     /// How many trials this process runs at once.
@@ -34,37 +35,18 @@ pub(in crate::cli) struct Driver<'a> {
     late: bool,
 }
 
-/// A job that this process does.
-struct Active {
-    job: Job,
-    stage: Stage,
-    /// What has not ended yet.
-    open: BTreeSet<NodeIndex>,
-    error: Option<String>,
-    begun: Instant,
-}
-
-/// How far a job is.
-#[derive(PartialEq)]
-enum Stage {
-    /// The judged training of the first replicate runs, within its limits.
-    Judged,
-    /// Everything that is left runs.
-    Whole,
-}
-
 impl<'a> Driver<'a> {
     /// A driver that goes on where `journal` stands.
     ///
     /// # Errors
     /// The journal cannot be read or written, or there is no point in the space.
     pub fn new(
-        setting: &'a Setting,
+        setting: &'a SweepSetting,
         store: &'a Store,
         mut journal: Journal,
         most: usize,
         retry_failed: bool,
-    ) -> Result<Self, Fail> {
+    ) -> Result<Self, AppError> {
         let definition = setting.definition();
         let replay = journal.turn(|entries, _| {
             let (mut replay, defined) = Replay::of(entries, &definition)?;
@@ -82,7 +64,7 @@ impl<'a> Driver<'a> {
                     added.push(Entry::Retried { trial });
                 }
             }
-            Ok::<_, Fail>((replay, added))
+            Ok::<_, AppError>((replay, added))
         })?;
         let deadline = setting
             .sweep
@@ -115,8 +97,8 @@ impl<'a> Driver<'a> {
     /// Adds to `plan` every trial that has come to its end, whoever ran it; gives all trials' nodes.
     ///
     /// # Errors
-    /// As for [`Setting::grow`].
-    pub fn complete(&mut self, plan: &mut Plan) -> Result<&HashMap<u32, Replicates>, Fail> {
+    /// As for [`SweepSetting::plan`].
+    pub fn complete(&mut self, plan: &mut Plan) -> Result<&HashMap<u32, Replicates>, AppError> {
         for trial in self.replay.study().trials() {
             if matches!(trial.state, State::Done { .. }) && !self.nodes.contains_key(&trial.number) {
                 // A trial that cannot be planned any more (a file is gone) is one that is missing.
@@ -140,7 +122,7 @@ impl<'a> Driver<'a> {
     }
 
     /// What is missing of the trials that are known to be done: results that were evicted since.
-    fn repairs(&mut self, plan: &mut Plan) -> Result<Wanted, Fail> {
+    fn repairs(&mut self, plan: &mut Plan) -> Result<Wanted, AppError> {
         self.complete(plan)?;
         let mut missing: Vec<NodeIndex> = self
             .nodes
@@ -158,43 +140,10 @@ impl<'a> Driver<'a> {
     fn note(&mut self, node: NodeIndex, end: &End) -> (Wanted, Vec<(u32, End)>) {
         let (mut starts, mut ended) = (Vec::new(), Vec::new());
         for (number, active) in &mut self.active {
-            if !active.open.remove(&node) {
-                continue;
-            }
-            match (end, &active.stage) {
-                (End::Done, Stage::Judged) => {
-                    active.stage = Stage::Whole;
-                    let nodes = targets(self.setting, &self.nodes[&active.job.trial]);
-                    starts.extend(nodes.iter().map(|&index| (index, None)));
-                    active.open = nodes;
-                }
-                (End::Done, Stage::Whole) => {}
-                // Another trial may share the training, and have other limits.
-                (End::Paused(curve), Stage::Judged) => match reached(active.job.limits.as_ref(), curve) {
-                    Some(curve) => {
-                        ended.push((*number, End::Paused(curve)));
-                        continue;
-                    }
-                    None => {
-                        active.open.insert(node);
-                        starts.push((node, active.job.limits.clone()));
-                    }
-                },
-                (End::Paused(_), Stage::Whole) => {
-                    active.open.insert(node);
-                    starts.push((node, None));
-                }
-                (End::Failed { error, .. }, _) => {
-                    active.error.get_or_insert_with(|| error.clone());
-                }
-            }
-            if active.open.is_empty() {
-                let end = match active.error.take() {
-                    Some(error) => End::Failed { node, error },
-                    None => End::Done,
-                };
-                ended.push((*number, end));
-            }
+            let replicates = &self.nodes[&active.job.trial];
+            let whole = || targets(self.setting, replicates);
+            let end = active.note(node, end, whole, &mut starts);
+            ended.extend(end.map(|end| (*number, end)));
         }
         (starts, ended)
     }
@@ -206,7 +155,7 @@ impl<'a> Driver<'a> {
         number: u32,
         end: End,
         emit: &mut dyn FnMut(&Event),
-    ) -> Result<(), Fail> {
+    ) -> Result<(), AppError> {
         let Some(active) = self.active.remove(&number) else {
             return Ok(());
         };
@@ -235,7 +184,7 @@ impl<'a> Driver<'a> {
         journal.turn(|entries, _| {
             follow(replay, entries)?;
             replay.apply(entry.clone());
-            Ok::<_, Fail>(((), vec![entry]))
+            Ok::<_, AppError>(((), vec![entry]))
         })?;
         emit(&Event::TrialFinished {
             trial,
@@ -258,7 +207,7 @@ impl<'a> Driver<'a> {
     }
 
     /// The next job, if there is one for this process now.
-    fn take_job(&mut self) -> Result<Proposal, Fail> {
+    fn take_job(&mut self) -> Result<Proposal, AppError> {
         let is_past = self.deadline.is_some_and(|deadline| deadline <= Instant::now());
         let Self {
             journal,
@@ -299,12 +248,12 @@ impl<'a> Driver<'a> {
                 Proposal::Finished if others && !is_past => (Proposal::Wait, Vec::new()),
                 other => (other, Vec::new()),
             };
-            Ok::<_, Fail>((proposal, added))
+            Ok::<_, AppError>((proposal, added))
         })
     }
 
     /// Puts a job's trial into the plan; gives what is to be started for it.
-    fn begin(&mut self, plan: &mut Plan, job: Job, emit: &mut dyn FnMut(&Event)) -> Result<Wanted, Fail> {
+    fn begin(&mut self, plan: &mut Plan, job: Job, emit: &mut dyn FnMut(&Event)) -> Result<Wanted, AppError> {
         let trials = self.replay.study().trials();
         let known = trials.iter().find(|trial| trial.number == job.trial);
         let continued_from = known.map(TrialState::epochs).filter(|epochs| *epochs > 0);
@@ -313,19 +262,14 @@ impl<'a> Driver<'a> {
             values: job.values.clone(),
             continued_from,
         });
-        let mut active = Active {
-            stage: Stage::Whole,
-            open: BTreeSet::new(),
-            error: None,
-            begun: Instant::now(),
-            job,
-        };
-        let (number, trial) = (active.job.number, active.job.trial);
+        let trial = job.trial;
         if !self.nodes.contains_key(&trial) {
-            match self.setting.plan(plan, trial, &active.job.values)? {
+            match self.setting.plan(plan, trial, &job.values)? {
                 Ok(replicates) => drop(self.nodes.insert(trial, replicates)),
                 Err(error) => {
-                    self.active.insert(number, active);
+                    let number = job.number;
+                    self.active
+                        .insert(number, ActiveJob::new(job, None, BTreeSet::new()));
                     let node = NodeIndex::end();
                     self.finish(plan, number, End::Failed { node, error }, emit)?;
                     return Ok(Vec::new());
@@ -333,23 +277,11 @@ impl<'a> Driver<'a> {
             }
         }
         let replicates = &self.nodes[&trial];
-        let judged = self
-            .setting
-            .judged
-            .as_ref()
-            .filter(|_| active.job.limits.is_some());
-        let starts: Wanted = match judged {
-            Some(judged) => {
-                active.stage = Stage::Judged;
-                vec![(replicates[0][&judged.stage], active.job.limits.clone())]
-            }
-            None => targets(self.setting, replicates)
-                .into_iter()
-                .map(|index| (index, None))
-                .collect(),
-        };
-        active.open = starts.iter().map(|(index, _)| *index).collect();
-        self.active.insert(number, active);
+        let judged = self.setting.judged.as_ref();
+        let judged = judged.map(|judged| replicates[0][&judged.stage]);
+        let active = ActiveJob::new(job, judged, targets(self.setting, replicates));
+        let starts = active.starts();
+        self.active.insert(active.job.number, active);
         Ok(starts)
     }
 
@@ -359,7 +291,7 @@ impl<'a> Driver<'a> {
         ended: Vec<(NodeIndex, End)>,
         free: bool,
         emit: &mut dyn FnMut(&Event),
-    ) -> Result<More, Fail> {
+    ) -> Result<More, AppError> {
         if self.repairs.is_none() {
             let repairs = self.repairs(plan)?;
             self.repairs = Some(repairs.clone());
@@ -373,7 +305,7 @@ impl<'a> Driver<'a> {
                 && let stage = plan.node(*node).name()
                 && stage.trial().is_none()
             {
-                return Err(Fail::Stopped(format!(
+                return Err(AppError::Stopped(format!(
                     "all trials need the stage `{stage}`, which failed: {error}; mend it, and run the sweep again"
                 )));
             }
@@ -410,20 +342,13 @@ impl Feeder for Driver<'_> {
     }
 }
 
-/// The curve up to where the limits end; nothing where it does not reach so far.
-fn reached(limits: Option<&EpochLimits>, curve: &[f64]) -> Option<Vec<f64>> {
-    let limits = limits?;
-    let end = (1..=curve.len()).find(|&epochs| limits.pause(&curve[..epochs]))?;
-    Some(curve[..end].to_vec())
-}
-
 /// Takes note of what other processes wrote.
-fn follow(replay: &mut Replay, entries: Vec<Entry>) -> Result<(), Fail> {
+fn follow(replay: &mut Replay, entries: Vec<Entry>) -> Result<(), AppError> {
     for entry in entries {
         if let Entry::Defined { definition } = &entry
             && !replay.definition().continues(definition)
         {
-            return Err(Fail::Stopped(
+            return Err(AppError::Stopped(
                 "another process goes on with this sweep under a changed definition; run the command again to join in"
                     .to_owned(),
             ));
@@ -434,7 +359,7 @@ fn follow(replay: &mut Replay, entries: Vec<Entry>) -> Result<(), Fail> {
 }
 
 /// The nodes that a trial has to bring up to date.
-fn targets(setting: &Setting, replicates: &Replicates) -> BTreeSet<NodeIndex> {
+fn targets(setting: &SweepSetting, replicates: &Replicates) -> BTreeSet<NodeIndex> {
     let of = |nodes: &HashMap<String, NodeIndex>| -> Vec<NodeIndex> {
         setting.targets.iter().map(|name| nodes[name]).collect()
     };

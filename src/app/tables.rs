@@ -2,21 +2,20 @@
 
 use std::path::PathBuf;
 
-use super::Fail;
-use super::results::{Effort, Gathered, of_plan, results_of};
-use super::session::{PipelineArguments, Session};
-use crate::event::{Event, Level};
-use crate::plan::Plan;
+use super::error::AppError;
+use super::known::known_results;
+use super::notice::Notice;
+use super::request::PipelineRequest;
+use super::session::Session;
+use crate::event::Event;
 use crate::report::{
     Provenance, Replicate, ReportError, Results, TableData, TrialStatus, render, write_if_changed,
 };
 use crate::spec::{Pipeline, Table, TableFormat};
 
-/// The folder of the tables, in the project's root.
-pub(super) const FOLDER: &str = "results";
-
 /// A table, ready to be written.
-pub(super) struct Built {
+pub struct BuiltTable {
+    /// Its name.
     pub name: String,
     /// Its files, relative to the project's root, and what belongs into them.
     pub files: Vec<(String, Vec<u8>)>,
@@ -24,8 +23,15 @@ pub(super) struct Built {
 }
 
 /// Fills a table with the results of pipelines: that of the file that it stands in first.
-pub(super) fn build(name: &str, table: &Table, sources: &[(&Pipeline, &Results)]) -> Result<Built, Fail> {
-    let data = assemble(name, table, sources)?;
+///
+/// # Errors
+/// What the table asks for does not fit together.
+pub fn build_table(
+    name: &str,
+    table: &Table,
+    sources: &[(&Pipeline, &Results)],
+) -> Result<BuiltTable, AppError> {
+    let data = assemble_table(name, table, sources)?;
     let mut files: Vec<(String, Vec<u8>)> = table
         .formats
         .iter()
@@ -33,7 +39,7 @@ pub(super) fn build(name: &str, table: &Table, sources: &[(&Pipeline, &Results)]
         .collect();
     let provenance = Provenance::of(&data, sources).to_text().into_bytes();
     files.push((table.provenance_file(name), provenance));
-    Ok(Built {
+    Ok(BuiltTable {
         name: name.to_owned(),
         files,
         text: String::from_utf8_lossy(&render(&data, TableFormat::Md)).into_owned(),
@@ -41,7 +47,7 @@ pub(super) fn build(name: &str, table: &Table, sources: &[(&Pipeline, &Results)]
 }
 
 /// The content of a table, whatever else of the pipelines is known or not.
-pub(super) fn assemble(
+pub(super) fn assemble_table(
     name: &str,
     table: &Table,
     sources: &[(&Pipeline, &Results)],
@@ -70,14 +76,17 @@ fn as_needed(table: &Table, pipeline: &Pipeline, results: &Results) -> Results {
     results
 }
 
-impl Built {
+impl BuiltTable {
     /// The table as Markdown; behind another one, an empty line keeps them apart.
     pub fn text_after(&self, another: bool) -> String {
         format!("{}{}", if another { "\n" } else { "" }, self.text)
     }
 
     /// Writes the files whose bytes differ from what stands there.
-    pub fn write(&self, session: &Session, tell: &mut dyn FnMut(&Event)) -> Result<(), Fail> {
+    ///
+    /// # Errors
+    /// One cannot be written.
+    pub fn write(&self, session: &Session, tell: &mut dyn FnMut(&Event)) -> Result<(), AppError> {
         for (path, bytes) in &self.files {
             let changed = write_if_changed(&session.project.root.join(path), bytes)?;
             tell(&Event::TableWritten {
@@ -90,38 +99,28 @@ impl Built {
     }
 }
 
-/// Writes every table of a pipeline without a sweep whose bytes differ from what stands there. Gives
-/// them as Markdown.
-pub(super) fn write(
-    session: &Session,
-    plan: &Plan,
-    tell: &mut dyn FnMut(&Event),
-) -> Result<Vec<String>, Fail> {
-    write_results(session, &of_plan(session, plan), tell)
-}
-
 /// Writes every table of the pipeline whose bytes differ from what stands there. Gives them as
 /// Markdown. A table that needs results of other files which are not there yet is left as it is.
-pub(super) fn write_results(
+///
+/// # Errors
+/// A file has mistakes, or cannot be written.
+pub(super) fn write_tables(
     session: &Session,
     results: &Results,
     tell: &mut dyn FnMut(&Event),
-) -> Result<Vec<String>, Fail> {
+) -> Result<Vec<String>, AppError> {
     let mut texts = Vec::new();
     for (name, table) in &session.pipeline.tables {
         let others = match others_of(session, table)? {
             Others::Known(others) => others,
             Others::Missing(path) => {
-                tell(&Event::Notice {
-                    level: Level::Info,
-                    message: needs_other(session, name, &path),
-                });
+                tell(&Notice::info(needs_other(session, name, &path)).into());
                 continue;
             }
         };
         let mut sources = vec![(&session.pipeline, results)];
         sources.extend(others.iter().map(|(other, results)| (&other.pipeline, results)));
-        let built = build(name, table, &sources)?;
+        let built = build_table(name, table, &sources)?;
         built.write(session, tell)?;
         texts.push(built.text_after(!texts.is_empty()));
     }
@@ -145,7 +144,7 @@ pub(super) fn needs_other(session: &Session, name: &str, path: &str) -> String {
 }
 
 /// The results of other files that a table shows.
-pub(super) fn others_of(session: &Session, table: &Table) -> Result<Others, Fail> {
+pub(super) fn others_of(session: &Session, table: &Table) -> Result<Others, AppError> {
     let mut others = Vec::new();
     for path in &table.pipelines {
         let other = open_other(session, path)?;
@@ -158,38 +157,34 @@ pub(super) fn others_of(session: &Session, table: &Table) -> Result<Others, Fail
 }
 
 /// The pipeline file at `path` in the session's project, with the same store.
-pub(super) fn open_other(session: &Session, path: &str) -> Result<Session, Fail> {
+///
+/// # Errors
+/// As for [`Session::open`].
+pub fn open_other(session: &Session, path: &str) -> Result<Session, AppError> {
     let inside = path.strip_prefix("./").unwrap_or(path);
-    let file = session.project.root.join(inside);
-    let pipeline = Pipeline::load(&file, &[])?;
-    Session::with(pipeline, &file, Some(&session.project.store))
+    Session::open(&PipelineRequest {
+        store: Some(session.project.store.clone()),
+        ..PipelineRequest::of(session.project.root.join(inside))
+    })
 }
 
 /// What a table needs of another file, where all of it is known.
-fn complete_results(other: &Session, table: &Table) -> Result<Option<Results>, Fail> {
-    match results_of(other, &needs(other, &[table]), Effort::Known)? {
-        Gathered::Known(results) => {
-            let results = as_needed(table, &other.pipeline, &results);
-            let is_done = |status: &TrialStatus| *status != TrialStatus::Missing;
-            let complete = results.trials.iter().all(|trial| is_done(&trial.status));
-            Ok(complete.then_some(results))
-        }
-        Gathered::Ended(_) => Ok(None),
-    }
+fn complete_results(other: &Session, table: &Table) -> Result<Option<Results>, AppError> {
+    let request = PipelineRequest::of(other.file()).for_stages(needed_stages(other, &[table]));
+    let results = known_results(other, &request)?;
+    let results = as_needed(table, &other.pipeline, &results);
+    let is_done = |status: &TrialStatus| *status != TrialStatus::Missing;
+    let complete = results.trials.iter().all(|trial| is_done(&trial.status));
+    Ok(complete.then_some(results))
 }
 
 /// The stages of the session's pipeline that tables need.
-pub(super) fn needs(session: &Session, tables: &[&Table]) -> PipelineArguments {
+pub fn needed_stages(session: &Session, tables: &[&Table]) -> Vec<String> {
     let stages = tables.iter().flat_map(|table| table.stages());
     let mut stages: Vec<String> = stages
         .filter(|stage| session.pipeline.stages.contains_key(stage))
         .collect();
     stages.sort();
     stages.dedup();
-    PipelineArguments {
-        file: session.file().to_owned(),
-        stages,
-        store: Some(session.project.store.clone()),
-        ..PipelineArguments::default()
-    }
+    stages
 }

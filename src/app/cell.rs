@@ -4,12 +4,23 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
+use super::error::AppError;
 use crate::report::{CellOrigin, Provenance, ProvenanceRow};
 use crate::spec::{same_value, suggest};
 
 /// The cell that `text` names: `2.accuracy`, `lr=0.1,accuracy`, or the column alone where there is
 /// one row.
-pub(super) fn look_up<'a>(
+///
+/// # Errors
+/// There is no such cell, or more than one.
+pub fn find_cell<'a>(
+    provenance: &'a Provenance,
+    text: &str,
+) -> Result<(usize, &'a ProvenanceRow, &'a str, &'a CellOrigin), AppError> {
+    look_up(provenance, text).map_err(AppError::Request)
+}
+
+fn look_up<'a>(
     provenance: &'a Provenance,
     text: &str,
 ) -> Result<(usize, &'a ProvenanceRow, &'a str, &'a CellOrigin), String> {
@@ -97,7 +108,7 @@ fn row_and_column<'a>(provenance: &Provenance, text: &'a str) -> Result<(usize, 
 }
 
 /// What tells a row from the others, as a user would name it.
-pub(super) fn labels_text(row: &ProvenanceRow) -> String {
+pub fn labels_text(row: &ProvenanceRow) -> String {
     let pair = |(name, value): (&String, &Value)| match value {
         Value::String(text) => format!("{name}={text}"),
         value => format!("{name}={value}"),

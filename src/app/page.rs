@@ -2,53 +2,29 @@
 
 use std::collections::HashMap;
 
-use clap::Args;
-
-use super::Fail;
-use super::results::{Effort, Gathered, results_of};
-use super::session::{PipelineArguments, Session};
-use super::tables::{Others, assemble, needs_other, others_of};
+use super::error::AppError;
+use super::known::known_results;
+use super::request::PipelineRequest;
+use super::session::Session;
+use super::tables::{Others, assemble_table, needs_other, others_of};
 use crate::fingerprint::Digest;
 use crate::plan::{Decision, Plan};
 use crate::report::{
     GraphNode, NodeStatus, PageTable, ReportInput, Results, Trial, TrialFile, TrialStatus, html_table,
     shown_trial,
 };
-use crate::spec::{Override, Pipeline};
+use crate::spec::Pipeline;
 use crate::store::{Store, StoreError};
 
-/// The arguments of commands that only show what is known.
-#[derive(Debug, Args)]
-pub(super) struct ShowArguments {
-    /// The pipeline file
-    #[arg(value_name = "FILE")]
-    file: std::path::PathBuf,
-    /// Replace a parameter's value (or the pipeline's `seed`); may be repeated
-    #[arg(long = "set", value_name = "NAME=VALUE")]
-    overrides: Vec<Override>,
-    /// Where results are kept, instead of .erlen in the project's root
-    #[arg(long, env = "ERLEN_STORE", value_name = "FOLDER", hide_env_values = true)]
-    store: Option<std::path::PathBuf>,
-}
-
-impl ShowArguments {
-    /// The same for the pipeline as a whole.
-    pub fn pipeline(&self) -> PipelineArguments {
-        PipelineArguments {
-            file: self.file.clone(),
-            overrides: self.overrides.clone(),
-            store: self.store.clone(),
-            ..PipelineArguments::default()
-        }
-    }
-}
-
-/// Everything that is known about the session's pipeline.
-pub(super) fn gather(session: &Session, arguments: &PipelineArguments) -> Result<ReportInput, Fail> {
+/// Everything that is known about the session's pipeline, for its page and plots.
+///
+/// # Errors
+/// A file has mistakes, or the store or the history cannot be read.
+pub fn report_input(session: &Session, request: &PipelineRequest) -> Result<ReportInput, AppError> {
     let mut notices = Vec::new();
     // Where an input is missing, what is known is still shown.
-    let mut known = |problem: Fail| match problem {
-        Fail::Plan(problem) => {
+    let mut known = |problem: AppError| match problem {
+        AppError::Plan(problem) => {
             let problem = problem.to_string();
             if !notices.contains(&problem) {
                 notices.push(problem);
@@ -57,22 +33,21 @@ pub(super) fn gather(session: &Session, arguments: &PipelineArguments) -> Result
         }
         other => Err(other),
     };
-    let results = match results_of(session, arguments, Effort::Known) {
-        Ok(Gathered::Known(results)) => results,
-        Ok(Gathered::Ended(_)) => Results::default(),
+    let results = match known_results(session, request) {
+        Ok(results) => results,
         Err(problem) => {
             known(problem)?;
             Results::default()
         }
     };
-    let plan = match session.plan(arguments) {
+    let plan = match session.plan(request) {
         Ok(plan) => Some(plan),
         Err(problem) => {
             known(problem)?;
             None
         }
     };
-    let mut graph = graph(&session.pipeline, plan.as_ref());
+    let mut graph = graph_nodes(&session.pipeline, plan.as_ref());
     if session.pipeline.sweep.is_some() {
         let replicates = || results.trials.iter().flat_map(|trial| &trial.replicates);
         for node in &mut graph {
@@ -136,7 +111,7 @@ fn curve_of(results: &Results, trial: &Trial) -> Option<TrialFile> {
 }
 
 /// The stages of `pipeline`, with what `plan` knows about them.
-pub(super) fn graph(pipeline: &Pipeline, plan: Option<&Plan>) -> Vec<GraphNode> {
+pub fn graph_nodes(pipeline: &Pipeline, plan: Option<&Plan>) -> Vec<GraphNode> {
     let known = |name: &str| {
         let node = plan.and_then(|plan| plan.find(name));
         node.is_some_and(|node| matches!(node.decision, Decision::Reuse(..)))
@@ -181,7 +156,11 @@ fn in_order(pipeline: &Pipeline) -> Vec<&str> {
 }
 
 /// The pipeline's tables; one that cannot be made becomes a notice.
-fn tables(session: &Session, results: &Results, notices: &mut Vec<String>) -> Result<Vec<PageTable>, Fail> {
+fn tables(
+    session: &Session,
+    results: &Results,
+    notices: &mut Vec<String>,
+) -> Result<Vec<PageTable>, AppError> {
     let mut tables = Vec::new();
     for (name, table) in &session.pipeline.tables {
         let others = match others_of(session, table)? {
@@ -193,7 +172,7 @@ fn tables(session: &Session, results: &Results, notices: &mut Vec<String>) -> Re
         };
         let mut sources = vec![(&session.pipeline, results)];
         sources.extend(others.iter().map(|(other, results)| (&other.pipeline, results)));
-        match assemble(name, table, &sources) {
+        match assemble_table(name, table, &sources) {
             Ok(data) => tables.push(PageTable {
                 name: name.clone(),
                 html: html_table(&data),
@@ -228,7 +207,7 @@ impl<'a> Files<'a> {
         kind: &str,
         path: &'static str,
         wanted: impl Fn(u32) -> bool,
-    ) -> Result<Vec<TrialFile>, Fail> {
+    ) -> Result<Vec<TrialFile>, AppError> {
         let mut files = Vec::new();
         for trial in results.trials.iter().filter(|trial| wanted(trial.number)) {
             for replicate in &trial.replicates {
@@ -247,7 +226,7 @@ impl<'a> Files<'a> {
         Ok(files)
     }
 
-    fn text(&mut self, artifact: Digest, path: &'static str) -> Result<Option<String>, Fail> {
+    fn text(&mut self, artifact: Digest, path: &'static str) -> Result<Option<String>, AppError> {
         if let Some(text) = self.read.get(&(artifact, path)) {
             return Ok(text.clone());
         }

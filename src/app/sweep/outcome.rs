@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::setting::{Replicates, Setting};
-use crate::cli::results::stage_result;
+use super::setting::{Replicates, SweepSetting};
+use crate::app::results::stage_result;
 use crate::plan::{NodeIndex, Plan};
 use crate::report::{Replicate, Results, Summary, Trial, TrialStatus};
-use crate::spec::MetricPath;
 use crate::store::Store;
 use crate::sweep::{State, TrialState};
 
@@ -15,7 +14,7 @@ use crate::sweep::{State, TrialState};
 /// # Errors
 /// A stage reports no such figure: what it does report.
 pub(super) fn objective_values(
-    setting: &Setting,
+    setting: &SweepSetting,
     plan: &Plan,
     replicates: &Replicates,
 ) -> Result<Vec<Vec<f64>>, String> {
@@ -53,7 +52,12 @@ pub(super) fn objective_values(
 
 /// The judged figure of the first replicate's epochs; empty where nothing is judged, or where it
 /// cannot be read.
-pub(super) fn curve_of(setting: &Setting, plan: &Plan, store: &Store, replicates: &Replicates) -> Vec<f64> {
+pub(super) fn curve_of(
+    setting: &SweepSetting,
+    plan: &Plan,
+    store: &Store,
+    replicates: &Replicates,
+) -> Vec<f64> {
     let read = || {
         let judged = setting.judged.as_ref()?;
         let node = plan.node(replicates.first()?[&judged.stage]);
@@ -88,7 +92,7 @@ pub(super) fn means(values: &[Vec<f64>]) -> Vec<f64> {
 
 /// What is known of a sweep's trials, for tables and pages.
 pub(super) fn results(
-    setting: &Setting,
+    setting: &SweepSetting,
     file: String,
     plan: &Plan,
     trials: &[TrialState],
@@ -141,10 +145,7 @@ pub(super) fn results(
         description: setting.base.description.clone(),
         swept: setting.sweep.params.keys().cloned().collect(),
         objectives: setting.sweep.objective.0.clone(),
-        judged: setting.judged.as_ref().map(|judged| MetricPath {
-            stage: judged.stage.clone(),
-            metric: judged.metric.clone(),
-        }),
+        judged: setting.judged.clone(),
         metrics: setting.base.metrics.clone(),
         trials: trials.collect(),
     }

@@ -1,0 +1,66 @@
+//! What Erlen does for whoever asks: runs, sweeps, tables, pages, plans, and questions about the past.
+//!
+//! In go requests in this module's own types; out come results and an [`AppError`]. Nothing here knows
+//! arguments, prints or exits: the command line is one front end, and a server or another program's own
+//! are others. Who follows a run is a list of [`Sink`](crate::event::Sink)s that the [`FrontEnd`] gives.
+//!
+//! ```no_run
+//! use erlen::app::{PipelineRequest, RunOptions, Session, Unattended, run};
+//!
+//! let request = PipelineRequest::of("pipelines/digits.yaml");
+//! let session = Session::open(&request)?;
+//! let mut plan = session.plan(&request)?;
+//! let outcome = run(&session, &mut plan, &RunOptions::here(&Unattended), false, true)?;
+//! println!("{}: {:?}", outcome.status, outcome.tables);
+//! # Ok::<(), erlen::app::AppError>(())
+//! ```
+
+mod cell;
+mod comparison;
+mod copy;
+mod error;
+mod execution;
+mod explanation;
+mod known;
+mod notice;
+mod page;
+mod past;
+mod project;
+mod provenance;
+mod quota;
+mod request;
+mod results;
+mod retention;
+mod run;
+mod session;
+mod sweep;
+mod table_update;
+mod tables;
+#[cfg(test)]
+mod tests;
+mod transfer;
+mod update;
+
+pub use cell::{find_cell, labels_text};
+pub use comparison::{RunComparison, StageComparison};
+pub use copy::copy_result;
+pub use error::AppError;
+pub use execution::{Followers, FrontEnd, RunOptions, Unattended};
+pub use explanation::{Explanation, InputOrigin};
+pub use known::known_results;
+pub use notice::{Notice, remote_notices};
+pub use page::{graph_nodes, report_input};
+pub use past::{find_run, names_run};
+pub use project::{RESULTS, current_project, existing_store, find_project, open_history, open_store};
+pub use provenance::{made_from, provenance_of};
+pub use request::PipelineRequest;
+pub use results::results_of_plan;
+pub use retention::{PIPELINES, RetentionRules, Unplanned, pipelines_of, retention_rules};
+pub use run::{RunOutcome, run, run_sweep};
+pub use session::Session;
+pub use sweep::known::known_study;
+pub use sweep::setting::{Replicates, SweepSetting};
+pub use table_update::{BuiltTables, StaleFile, stale_files, update_tables};
+pub use tables::{BuiltTable, build_table};
+pub use transfer::{TransferRequest, Transferred, pull, push};
+pub use update::{Updated, update_results};

@@ -1,0 +1,126 @@
+//! Carrying a sweep out, from its first trial to its last event.
+
+use super::driver::Driver;
+use super::setting::SweepSetting;
+use crate::app::error::AppError;
+use crate::app::execution::Execution;
+use crate::app::notice::Notice;
+use crate::app::session::Session;
+use crate::event::{Event, RunStatus, StageId};
+use crate::exec::Summary;
+use crate::plan::Plan;
+use crate::report::Results;
+use crate::spec::Direction;
+use crate::sweep::{Journal, State, Study};
+
+/// What came of carrying a sweep out.
+pub(in crate::app) struct Swept {
+    /// What is known of its trials.
+    pub results: Results,
+    /// What the run came to.
+    pub summary: Summary,
+    /// Whether time was up before the sweep's end.
+    pub late: bool,
+}
+
+/// Runs the sweep to its end, or as far as it gets.
+///
+/// # Errors
+/// An input is missing, the journal cannot be read or written, or there is no point in the space.
+pub(in crate::app) fn carry_out(
+    setting: &SweepSetting,
+    session: &Session,
+    execution: &mut Execution,
+    retry_failed: bool,
+) -> Result<Swept, AppError> {
+    let mut plan = Plan::empty(
+        &setting.base.name,
+        &session.project.root,
+        &session.store,
+        session.earlier(),
+    );
+    let shared = setting.shared();
+    if !shared.is_empty() {
+        plan.grow(&setting.base, &shared, &StageId::shared)?;
+    }
+    let journal = Journal::open(&setting.folder(&session.project.root, &session.store)?)?;
+    let most = setting.parallel(execution.jobs());
+    let mut driver = Driver::new(setting, &session.store, journal, most, retry_failed)?;
+    if let Some(change) = driver.replay().change() {
+        execution.notice(Notice::info(format!(
+            "the sweep changed since it began: {} of its {} trials fit it as it is now and are kept",
+            change.kept,
+            change.kept + change.dropped
+        )));
+    }
+    execution.tell(&started(setting, driver.replay().study()));
+    let mut summary = execution.carry_out(&mut plan, Some(&mut driver));
+    driver.complete(&mut plan)?;
+    let results = driver.results(session.file_in_project(), &plan);
+    let trials = driver.replay().study().trials();
+    let count = |holds: fn(&State) -> bool| trials.iter().filter(|trial| holds(&trial.state)).count();
+    let done = count(|state| matches!(state, State::Done { .. }));
+    let failed = count(|state| matches!(state, State::Failed { .. }));
+    let pruned = count(|state| matches!(state, State::Paused));
+    if summary.status != RunStatus::Interrupted && !summary.is_broken() {
+        // What fails in one trial stops no other.
+        summary.status = if done == 0 && failed > 0 {
+            RunStatus::Failed
+        } else {
+            RunStatus::Done
+        };
+    }
+    let first_error = trials.iter().find_map(|trial| match &trial.state {
+        State::Failed { error } => Some(error.clone()),
+        _ => None,
+    });
+    let best = driver.replay().study().best();
+    execution.tell(&Event::SweepFinished {
+        done,
+        pruned,
+        failed,
+        best,
+    });
+    if let (RunStatus::Failed, Some(error), false) = (summary.status, first_error, summary.is_broken()) {
+        execution.notice(Notice::warning(format!(
+            "every trial failed; the first: {error}\nmend the cause, then run again with --retry-failed"
+        )));
+    }
+    let late = driver.is_late();
+    if late {
+        let wanted = match driver.replay().study().wanted() {
+            Some(wanted) => format!(" of {wanted}"),
+            None => String::new(),
+        };
+        execution.notice(Notice::warning(format!(
+            "time is up after {}{wanted} trials; run again to go on",
+            done + pruned + failed
+        )));
+    }
+    Ok(Swept {
+        results,
+        summary,
+        late,
+    })
+}
+
+fn started(setting: &SweepSetting, study: &Study) -> Event {
+    let ended = |state: &State| !matches!(state, State::Waiting | State::Running);
+    Event::SweepStarted {
+        pipeline: setting.base.name.clone(),
+        search: setting.sweep.search.name().to_owned(),
+        trials: study.wanted(),
+        known: study.trials().iter().filter(|trial| ended(&trial.state)).count(),
+        replicates: setting.sweep.replicates.get(),
+        objectives: setting
+            .sweep
+            .objective
+            .0
+            .iter()
+            .map(|objective| {
+                let path: String = objective.path().clone().into();
+                (path, objective.direction() == Direction::Maximize)
+            })
+            .collect(),
+    }
+}
