@@ -8,18 +8,18 @@ use std::time::Duration;
 
 use erlen::event::{Activity, Event, Level, RunStatus, Sink, StageId, TrialOutcome, Unit};
 use erlen::fingerprint::Digest;
-use erlen::progress::{Format, Options, for_terminal};
+use erlen::progress::{DisplayFormat, DisplayOptions, for_terminal};
 use indexmap::IndexMap;
 use serde_json::json;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let format = match arguments.first().map(String::as_str) {
-        Some("json") => Format::Json,
-        Some("plain") => Format::Plain,
-        _ => Format::Auto,
+        Some("json") => DisplayFormat::Json,
+        Some("plain") => DisplayFormat::Plain,
+        _ => DisplayFormat::Auto,
     };
-    let mut progress = for_terminal(Options {
+    let mut progress = for_terminal(DisplayOptions {
         format,
         longest_name: 12,
     });

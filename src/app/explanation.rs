@@ -6,21 +6,21 @@ use std::sync::Arc;
 
 use super::error::AppError;
 use crate::fingerprint::Digest;
-use crate::plan::{Decision, Difference, Earlier, Node, Plan, Source, StageKey, differences};
+use crate::plan::{Decision, Difference, Earlier, NodeSource, Plan, PlanNode, StageKey, differences};
 
 /// What there is to say about a stage.
 pub struct Explanation<'a> {
     /// The stage in its plan.
-    pub node: &'a Node,
+    pub node: &'a PlanNode,
     /// The key, as far as it is known; inputs that are not known yet are missing.
     pub key: StageKey,
     /// Where each input comes from, by role.
-    pub origins: BTreeMap<&'a str, InputOrigin<'a>>,
+    pub origins: BTreeMap<&'a str, KeyInput<'a>>,
     earlier: Option<Arc<Earlier>>,
 }
 
 /// Where an input comes from.
-pub enum InputOrigin<'a> {
+pub enum KeyInput<'a> {
     /// A file or folder of the project.
     Project(&'a Path),
     /// Another stage, with a path inside its artifact where only that is taken.
@@ -32,16 +32,16 @@ impl<'a> Explanation<'a> {
     ///
     /// # Errors
     /// A reference into an artifact leads nowhere, or the store fails.
-    pub fn new(plan: &'a Plan, node: &'a Node) -> Result<Self, AppError> {
+    pub fn new(plan: &'a Plan, node: &'a PlanNode) -> Result<Self, AppError> {
         let mut origins = BTreeMap::new();
         for input in &node.inputs {
             let origin = match &input.source {
-                Source::Project { path, .. } => InputOrigin::Project(path),
-                Source::Stage { node, path } => {
+                NodeSource::Project { path, .. } => KeyInput::Project(path),
+                NodeSource::Stage { node, path } => {
                     let path = path
                         .as_deref()
                         .map_or_else(String::new, |path| format!("/{path}"));
-                    InputOrigin::Stage(format!("{}{path}", plan.node(*node).name()))
+                    KeyInput::Stage(format!("{}{path}", plan.node(*node).name()))
                 }
             };
             origins.insert(input.role.as_str(), origin);

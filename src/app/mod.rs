@@ -46,7 +46,7 @@ pub use comparison::{RunComparison, StageComparison};
 pub use copy::copy_result;
 pub use error::AppError;
 pub use execution::{Followers, FrontEnd, RunOptions, Unattended};
-pub use explanation::{Explanation, InputOrigin};
+pub use explanation::{Explanation, KeyInput};
 pub use known::known_results;
 pub use notice::{Notice, remote_notices};
 pub use page::{graph_nodes, report_input};

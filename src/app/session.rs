@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use super::error::AppError;
 use super::project::{find_project, history_file, open_store};
 use super::request::PipelineRequest;
-use crate::plan::{Earlier, EarlierResults, Plan, Request};
+use crate::plan::{Earlier, EarlierResults, Plan, PlanRequest};
 use crate::record::History;
 use crate::spec::{Pipeline, Project, suggest};
 use crate::store::Store;
@@ -52,7 +52,7 @@ impl Session {
     /// # Errors
     /// A stage that there is not, an input that is missing, or a store that fails.
     pub fn plan(&self, request: &PipelineRequest) -> Result<Plan, AppError> {
-        let request = Request {
+        let request = PlanRequest {
             selection: request.selection.clone(),
             earlier: self.earlier(),
         };

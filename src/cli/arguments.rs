@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use crate::app::{AppError, PipelineRequest, current_project, open_history};
 use crate::event::Sink;
 use crate::plan::Selection;
-use crate::progress::{self, Format};
+use crate::progress::{self, DisplayFormat};
 use crate::record::History;
 use crate::spec::{Override, Project};
 use crate::stages::DeviceChoice;
@@ -136,11 +136,11 @@ pub(super) enum LogFormat {
 impl LogFormat {
     /// What shows a run whose longest stage name has so many characters.
     pub fn display(self, longest_name: usize) -> Box<dyn Sink> {
-        progress::for_terminal(progress::Options {
+        progress::for_terminal(progress::DisplayOptions {
             format: match self {
-                Self::Auto => Format::Auto,
-                Self::Plain => Format::Plain,
-                Self::Json => Format::Json,
+                Self::Auto => DisplayFormat::Auto,
+                Self::Plain => DisplayFormat::Plain,
+                Self::Json => DisplayFormat::Json,
             },
             longest_name,
         })

@@ -43,11 +43,11 @@ use exit::{DONE, USAGE, code_of_error, print_error};
 #[command(name = "erlen", version, propagate_version = true, max_term_width = 100)]
 struct ProgramArguments {
     #[command(subcommand)]
-    command: Command,
+    command: ProgramCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
+enum ProgramCommand {
     /// Bring stages up to date and, where none is named, the tables
     Run(run::RunArguments),
     /// Show what would run, and why
@@ -100,25 +100,25 @@ pub fn main() -> u8 {
         }
     };
     let result = match arguments.command {
-        Command::Run(arguments) => run::run(&arguments),
-        Command::Plan(arguments) => plan::run(&arguments),
-        Command::Why(arguments) => why::run(&arguments),
-        Command::Sweep(arguments) => sweep::run(&arguments),
-        Command::Table(arguments) => table::run(&arguments),
-        Command::Runs(arguments) => runs::run(&arguments),
-        Command::Show(arguments) => show::run(&arguments),
-        Command::Replay(arguments) => replay::run(&arguments),
-        Command::Diff(arguments) => diff::run(&arguments),
-        Command::Get(arguments) => get::run(&arguments),
-        Command::Report(arguments) => report::run(&arguments),
-        Command::Plot(arguments) => plot::run(&arguments),
-        Command::Graph(arguments) => graph::run(&arguments),
-        Command::Check(arguments) => check::run(&arguments),
-        Command::Store(arguments) => store::run(&arguments),
-        Command::Push(arguments) => remote::push(&arguments),
-        Command::Pull(arguments) => remote::pull(&arguments),
-        Command::Schema(arguments) => schema::run(&arguments),
-        Command::Worker(arguments) => worker::run(&arguments),
+        ProgramCommand::Run(arguments) => run::run(&arguments),
+        ProgramCommand::Plan(arguments) => plan::run(&arguments),
+        ProgramCommand::Why(arguments) => why::run(&arguments),
+        ProgramCommand::Sweep(arguments) => sweep::run(&arguments),
+        ProgramCommand::Table(arguments) => table::run(&arguments),
+        ProgramCommand::Runs(arguments) => runs::run(&arguments),
+        ProgramCommand::Show(arguments) => show::run(&arguments),
+        ProgramCommand::Replay(arguments) => replay::run(&arguments),
+        ProgramCommand::Diff(arguments) => diff::run(&arguments),
+        ProgramCommand::Get(arguments) => get::run(&arguments),
+        ProgramCommand::Report(arguments) => report::run(&arguments),
+        ProgramCommand::Plot(arguments) => plot::run(&arguments),
+        ProgramCommand::Graph(arguments) => graph::run(&arguments),
+        ProgramCommand::Check(arguments) => check::run(&arguments),
+        ProgramCommand::Store(arguments) => store::run(&arguments),
+        ProgramCommand::Push(arguments) => remote::push(&arguments),
+        ProgramCommand::Pull(arguments) => remote::pull(&arguments),
+        ProgramCommand::Schema(arguments) => schema::run(&arguments),
+        ProgramCommand::Worker(arguments) => worker::run(&arguments),
     };
     match result {
         Ok(code) => code,

@@ -2,11 +2,11 @@
 
 use std::fmt::Write as _;
 
-use crate::plan::{Decision, Node, Plan};
+use crate::plan::{Decision, Plan, PlanNode};
 
 /// The plan as lines: a stage each, with its decision and the reason for it.
 pub(super) fn to_text(plan: &Plan) -> String {
-    let nodes: Vec<&Node> = plan.order().iter().map(|&index| plan.node(index)).collect();
+    let nodes: Vec<&PlanNode> = plan.order().iter().map(|&index| plan.node(index)).collect();
     let names: Vec<String> = nodes.iter().map(|node| names_text(node)).collect();
     let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
     let mut text = headline(plan) + "\n";
@@ -37,7 +37,7 @@ pub(super) fn to_text(plan: &Plan) -> String {
     text
 }
 
-fn names_text(node: &Node) -> String {
+fn names_text(node: &PlanNode) -> String {
     let names: Vec<String> = node.names.iter().map(ToString::to_string).collect();
     names.join(", ")
 }

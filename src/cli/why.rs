@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::arguments::KnownArguments;
 use super::exit::DONE;
 use super::text::{shown_path, value_text};
-use crate::app::{AppError, Explanation, InputOrigin, Session};
+use crate::app::{AppError, Explanation, KeyInput, Session};
 use crate::fingerprint::Digest;
 use crate::plan::{Decision, StageKey};
 use crate::progress::text;
@@ -219,10 +219,10 @@ fn rows(explanation: &Explanation<'_>) -> Vec<(char, String, String, Option<Stri
     rows
 }
 
-fn origin_text(origin: &InputOrigin<'_>) -> String {
+fn origin_text(origin: &KeyInput<'_>) -> String {
     match origin {
-        InputOrigin::Project(path) => shown_path(path),
-        InputOrigin::Stage(stage) => stage.clone(),
+        KeyInput::Project(path) => shown_path(path),
+        KeyInput::Stage(stage) => stage.clone(),
     }
 }
 

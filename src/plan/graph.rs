@@ -8,8 +8,8 @@ use petgraph::Direction;
 use petgraph::graph::{DiGraph, NodeIndex};
 
 use super::key::{RecipeInput, StageKey, recipe};
-use super::node::{Decision, Input, Node, Source};
-use super::order::{Wanted, wanted};
+use super::node::{Decision, NodeInput, NodeSource, PlanNode};
+use super::order::{WantedStage, wanted};
 use super::reason::{Earlier, EarlierResults};
 use super::selection::Selection;
 use super::settle::WORTH_SHARING;
@@ -21,7 +21,7 @@ use crate::store::{Action, Store, StoreError};
 
 /// What is asked of a plan.
 #[derive(Debug, Default)]
-pub struct Request {
+pub struct PlanRequest {
     /// Which stages.
     pub selection: Selection,
     /// Earlier results.
@@ -89,7 +89,7 @@ pub enum PlanError {
 pub struct Plan {
     pipeline: String,
     project: PathBuf,
-    pub(super) graph: DiGraph<Node, ()>,
+    pub(super) graph: DiGraph<PlanNode, ()>,
     order: Vec<NodeIndex>,
     by_name: HashMap<StageId, NodeIndex>,
     /// What is to be made in which manner, and by which node.
@@ -110,7 +110,7 @@ impl Plan {
         pipeline: &Pipeline,
         project: &Path,
         store: &Store,
-        request: Request,
+        request: PlanRequest,
     ) -> Result<Self, PlanError> {
         let (targets, forced) = request.selection.resolve(pipeline)?;
         let mut plan = Self::empty(&pipeline.name, project, store, request.earlier);
@@ -198,7 +198,7 @@ impl Plan {
                     let recipe = self.graph[node].recipe;
                     let path = path.clone();
                     (
-                        Source::Stage {
+                        NodeSource::Stage {
                             node,
                             path: path.clone(),
                         },
@@ -207,11 +207,11 @@ impl Plan {
                 }
                 Reference::Project(path) => {
                     let (path, digest) = self.inputs[path].clone();
-                    (Source::Project { path, digest }, RecipeInput::File(digest))
+                    (NodeSource::Project { path, digest }, RecipeInput::File(digest))
                 }
             };
             recipe_inputs.insert(input.role.as_str(), recipe_input);
-            inputs.push(Input {
+            inputs.push(NodeInput {
                 role: input.role.clone(),
                 source,
             });
@@ -235,7 +235,7 @@ impl Plan {
             return same;
         }
         for input in &inputs {
-            if let Source::Stage {
+            if let NodeSource::Stage {
                 node,
                 path: Some(path),
             } = &input.source
@@ -244,7 +244,7 @@ impl Plan {
             }
         }
         let name = (growth.name_of)(wanted.name);
-        let index = self.graph.add_node(Node {
+        let index = self.graph.add_node(PlanNode {
             names: vec![name.clone()],
             stage: Arc::clone(stage),
             seed: growth.seed,
@@ -262,7 +262,7 @@ impl Plan {
     }
 
     /// Finds out the content of every project file that the wanted stages read.
-    fn read_inputs(&mut self, wanted: &[Wanted<'_>]) -> Result<(), PlanError> {
+    fn read_inputs(&mut self, wanted: &[WantedStage<'_>]) -> Result<(), PlanError> {
         let mut readers: BTreeMap<&str, &str> = BTreeMap::new();
         for stage in wanted {
             for input in &stage.inputs {
@@ -315,7 +315,7 @@ impl Plan {
     }
 
     /// The nearest earlier result of a node's stage; for a trial's, that of the stage itself.
-    pub fn earlier(&self, node: &Node) -> Option<Arc<Earlier>> {
+    pub fn earlier(&self, node: &PlanNode) -> Option<Arc<Earlier>> {
         node.names.iter().find_map(|name| self.earlier.of(name.stage()))
     }
 
@@ -336,12 +336,12 @@ impl Plan {
     }
 
     /// A node.
-    pub fn node(&self, index: NodeIndex) -> &Node {
+    pub fn node(&self, index: NodeIndex) -> &PlanNode {
         &self.graph[index]
     }
 
     /// The node that stands for the pipeline's stage `name`, which belongs to no trial.
-    pub fn find(&self, name: &str) -> Option<&Node> {
+    pub fn find(&self, name: &str) -> Option<&PlanNode> {
         let index = self.by_name.get(&StageId::shared(name))?;
         Some(&self.graph[*index])
     }
@@ -370,7 +370,7 @@ impl Plan {
 
 /// Stages that are added together.
 struct Growth<'a> {
-    wanted: Vec<Wanted<'a>>,
+    wanted: Vec<WantedStage<'a>>,
     /// The nodes of those that are added already, in their order.
     nodes: Vec<NodeIndex>,
     /// The number of the first new node.
@@ -381,7 +381,7 @@ struct Growth<'a> {
 
 impl Growth<'_> {
     /// The node of the stage `name` that `stage` waits for.
-    fn upstream(&self, stage: &Wanted<'_>, name: &str) -> Option<NodeIndex> {
+    fn upstream(&self, stage: &WantedStage<'_>, name: &str) -> Option<NodeIndex> {
         // They stand in the order of their names.
         let found = stage
             .upstream

@@ -13,9 +13,9 @@ mod reason;
 mod selection;
 mod settle;
 
-pub use graph::{Plan, PlanError, Request};
+pub use graph::{Plan, PlanError, PlanRequest};
 pub use key::StageKey;
-pub use node::{Decision, Input, Node, Source};
+pub use node::{Decision, NodeInput, NodeSource, PlanNode};
 pub use petgraph::graph::NodeIndex;
 pub use reason::{Difference, Earlier, EarlierResults, Reason, differences};
 pub use selection::Selection;

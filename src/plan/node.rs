@@ -14,7 +14,7 @@ use crate::store::Action;
 
 /// A stage that is to be brought up to date.
 #[derive(Clone, Debug)]
-pub struct Node {
+pub struct PlanNode {
     /// The stages that it stands for: equal stages are one node.
     pub names: Vec<StageId>,
     /// What to do and how to run it.
@@ -24,25 +24,25 @@ pub struct Node {
     /// The digest of its recipe.
     pub recipe: Digest,
     /// What it takes in.
-    pub inputs: Vec<Input>,
+    pub inputs: Vec<NodeInput>,
     /// What is to be done about it.
     pub decision: Decision,
     /// The content at each path of its artifact that others take, as far as it was looked up.
-    pub(super) parts: Vec<Part>,
+    pub(super) parts: Vec<ArtifactPart>,
 }
 
 /// A path inside an artifact.
 #[derive(Clone, Debug)]
-pub(super) struct Part {
+pub(super) struct ArtifactPart {
     pub path: String,
     pub content: Option<Digest>,
 }
 
-impl Node {
+impl PlanNode {
     /// Takes note that another node takes what lies at `path` of its artifact.
     pub(super) fn takes(&mut self, path: &str) {
         if !self.parts.iter().any(|part| part.path == path) {
-            self.parts.push(Part {
+            self.parts.push(ArtifactPart {
                 path: path.to_owned(),
                 content: None,
             });
@@ -62,16 +62,16 @@ impl Node {
 
 /// An input of a node.
 #[derive(Clone, Debug)]
-pub struct Input {
+pub struct NodeInput {
     /// What the stage calls it.
     pub role: String,
     /// Where it comes from.
-    pub source: Source,
+    pub source: NodeSource,
 }
 
 /// Where an input comes from.
 #[derive(Clone, Debug)]
-pub enum Source {
+pub enum NodeSource {
     /// Another node's artifact, or a path inside it.
     Stage {
         /// The node.

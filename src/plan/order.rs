@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::spec::{self, Pipeline, Stage};
 
 /// A stage that is to be planned, with what it takes in.
-pub(super) struct Wanted<'a> {
+pub(super) struct WantedStage<'a> {
     pub name: &'a str,
     pub stage: &'a Arc<Stage>,
     pub inputs: Vec<spec::Input>,
@@ -16,7 +16,7 @@ pub(super) struct Wanted<'a> {
 
 /// The wanted stages and all that they need, each after what it waits for, in the file's order where
 /// dependencies leave a choice. Where `targets` names none, all are wanted.
-pub(super) fn wanted<'a>(pipeline: &'a Pipeline, targets: &[String]) -> Vec<Wanted<'a>> {
+pub(super) fn wanted<'a>(pipeline: &'a Pipeline, targets: &[String]) -> Vec<WantedStage<'a>> {
     let stages = &pipeline.stages;
     let mut inputs: Vec<Option<Vec<spec::Input>>> = Vec::with_capacity(stages.len());
     let mut upstream: Vec<Vec<usize>> = Vec::with_capacity(stages.len());
@@ -47,7 +47,7 @@ pub(super) fn wanted<'a>(pipeline: &'a Pipeline, targets: &[String]) -> Vec<Want
     };
     // Depth first, each after its upstream.
     let mut place: HashMap<usize, usize> = HashMap::with_capacity(stages.len());
-    let mut order: Vec<Wanted<'a>> = Vec::with_capacity(stages.len());
+    let mut order: Vec<WantedStage<'a>> = Vec::with_capacity(stages.len());
     for root in roots {
         let mut stack = vec![(root, false)];
         while let Some((index, ready)) = stack.pop() {
@@ -63,7 +63,7 @@ pub(super) fn wanted<'a>(pipeline: &'a Pipeline, targets: &[String]) -> Vec<Want
                 continue;
             };
             place.insert(index, order.len());
-            order.push(Wanted {
+            order.push(WantedStage {
                 name,
                 stage,
                 inputs: inputs[index].take().unwrap_or_default(),

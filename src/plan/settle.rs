@@ -7,7 +7,7 @@ use petgraph::graph::NodeIndex;
 
 use super::graph::{Plan, PlanError};
 use super::key::StageKey;
-use super::node::{Decision, Node, Source};
+use super::node::{Decision, NodeSource, PlanNode};
 use super::reason::Reason;
 use crate::fingerprint::Digest;
 use crate::parallel;
@@ -67,7 +67,7 @@ impl Plan {
         Ok(self.store.look_ahead(&fingerprints)?)
     }
 
-    fn is_forced(&self, node: &Node) -> bool {
+    fn is_forced(&self, node: &PlanNode) -> bool {
         node.names.iter().any(|name| self.forced.contains(name.stage()))
     }
 
@@ -76,15 +76,15 @@ impl Plan {
     ///
     /// # Errors
     /// A reference into an artifact that leads nowhere, or a store that fails.
-    pub fn contents(&self, node: &Node) -> Result<(BTreeMap<String, Digest>, Vec<String>), PlanError> {
+    pub fn contents(&self, node: &PlanNode) -> Result<(BTreeMap<String, Digest>, Vec<String>), PlanError> {
         let mut contents = BTreeMap::new();
         let mut waits_for = Vec::new();
         for input in &node.inputs {
             match &input.source {
-                Source::Project { digest, .. } => {
+                NodeSource::Project { digest, .. } => {
                     contents.insert(input.role.clone(), *digest);
                 }
-                Source::Stage { node: upstream, path } => match self.graph[*upstream].decision.action() {
+                NodeSource::Stage { node: upstream, path } => match self.graph[*upstream].decision.action() {
                     Some(action) => {
                         let content = self.content(node, *upstream, action, path.as_deref())?;
                         contents.insert(input.role.clone(), content);
@@ -132,7 +132,7 @@ impl Plan {
     /// The digest of what an input refers to inside another node's artifact.
     fn content(
         &self,
-        node: &Node,
+        node: &PlanNode,
         upstream: NodeIndex,
         action: &Action,
         path: Option<&str>,
@@ -170,7 +170,7 @@ impl Plan {
         })
     }
 
-    fn decide(&self, node: &Node, key: StageKey) -> Result<Settled, PlanError> {
+    fn decide(&self, node: &PlanNode, key: StageKey) -> Result<Settled, PlanError> {
         let run = |key, reason| Settled::from(Decision::Run(Box::new(key), Box::new(reason)));
         if self.is_forced(node) {
             return Ok(run(key, Reason::Forced));
@@ -202,7 +202,7 @@ impl Plan {
 /// A decision, and what was seen of the result on the way.
 struct Settled {
     decision: Decision,
-    /// The contents of the node's [parts](Node::parts).
+    /// The contents of the node's [parts](PlanNode::parts).
     parts: Vec<Option<Digest>>,
 }
 

@@ -17,7 +17,7 @@ pub struct JsonLines<W> {
 }
 
 #[derive(Serialize)]
-struct Line<'a> {
+struct WrittenEvent<'a> {
     time: String,
     #[serde(flatten)]
     event: &'a Event,
@@ -37,7 +37,7 @@ impl<W: Write + Send> Sink for JsonLines<W> {
     fn event(&mut self, event: &Event) {
         let time = format!("{:.3}", (self.clock)());
         // Events are plain data that JSON can hold; were one not to be, the others still count.
-        let Ok(mut line) = serde_json::to_vec(&Line { time, event }) else {
+        let Ok(mut line) = serde_json::to_vec(&WrittenEvent { time, event }) else {
             return;
         };
         line.push(b'\n');
@@ -52,14 +52,14 @@ pub fn event_schema() -> Value {
     #[derive(JsonSchema)]
     #[schemars(rename = "Event")]
     #[allow(dead_code, reason = "here for the schema alone")]
-    struct Line {
+    struct EventLine {
         /// When it happened: RFC 3339, UTC, milliseconds.
         #[schemars(extend("format" = "date-time"))]
         time: String,
         #[serde(flatten)]
         event: Event,
     }
-    schema_for!(Line).into()
+    schema_for!(EventLine).into()
 }
 
 /// Reads a line that [`JsonLines`] wrote: when the event happened, and the event.

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::narrator::WIDEST_NAME;
-use super::running::{Running, Stages};
+use super::running::{RunningStage, Stages};
 use super::style::{Palette, paint};
 use super::sweep::SweepRows;
 use super::text;
@@ -75,7 +75,13 @@ impl Live {
         rows
     }
 
-    fn stage_rows(&self, shown: &[Running], now: Instant, width: usize, palette: &Palette) -> Vec<String> {
+    fn stage_rows(
+        &self,
+        shown: &[RunningStage],
+        now: Instant,
+        width: usize,
+        palette: &Palette,
+    ) -> Vec<String> {
         let names = shown
             .iter()
             .map(|running| console::measure_text_width(&running.name()));

@@ -34,9 +34,9 @@ use crate::event::Sink;
 
 /// How to show a run.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Options {
+pub struct DisplayOptions {
     /// The form.
-    pub format: Format,
+    pub format: DisplayFormat,
     /// The length of the longest stage name, so that columns line up from the first line on; 0
     /// where it is not known.
     pub longest_name: usize,
@@ -44,7 +44,7 @@ pub struct Options {
 
 /// The form in which a run is shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Format {
+pub enum DisplayFormat {
     /// A live display where standard error is a terminal, else plain lines.
     #[default]
     Auto,
@@ -55,12 +55,12 @@ pub enum Format {
 }
 
 /// The display that suits standard error and `options`.
-pub fn for_terminal(options: Options) -> Box<dyn Sink> {
+pub fn for_terminal(options: DisplayOptions) -> Box<dyn Sink> {
     let palette = Palette::for_stderr();
     match options.format {
-        Format::Json => Box::new(JsonLines::new(std::io::stderr())),
-        Format::Auto if can_move_cursor() => Box::new(Terminal::new(palette, options.longest_name)),
-        Format::Auto | Format::Plain => {
+        DisplayFormat::Json => Box::new(JsonLines::new(std::io::stderr())),
+        DisplayFormat::Auto if can_move_cursor() => Box::new(Terminal::new(palette, options.longest_name)),
+        DisplayFormat::Auto | DisplayFormat::Plain => {
             Box::new(Plain::new(std::io::stderr(), palette, options.longest_name))
         }
     }

@@ -7,7 +7,7 @@ use super::text;
 const BAR: std::ops::RangeInclusive<usize> = 8..=24;
 
 /// A part of a row. Where a row is too long, the parts of the highest rank leave first.
-pub(super) struct Part {
+pub(super) struct RowPart {
     rank: u8,
     what: What,
 }
@@ -17,7 +17,7 @@ enum What {
     Bar(f64),
 }
 
-impl Part {
+impl RowPart {
     /// A text; an empty one takes no room.
     pub fn text(rank: u8, text: String) -> Self {
         Self {
@@ -44,10 +44,10 @@ impl Part {
 }
 
 /// `head` and as many of the parts as `width` columns hold.
-pub(super) fn compose(head: String, mut parts: Vec<Part>, width: usize, palette: &Palette) -> String {
+pub(super) fn compose(head: String, mut parts: Vec<RowPart>, width: usize, palette: &Palette) -> String {
     parts.retain(|part| !matches!(&part.what, What::Text(text) if text.is_empty()));
     let head_columns = console::measure_text_width(&head);
-    let total = |parts: &[Part]| head_columns + parts.iter().map(Part::columns).sum::<usize>();
+    let total = |parts: &[RowPart]| head_columns + parts.iter().map(RowPart::columns).sum::<usize>();
     while parts.len() > 1 && total(&parts) > width {
         let last = parts
             .iter()

@@ -2,17 +2,17 @@
 
 use std::time::Instant;
 
-use super::row::{Part, compose};
+use super::row::{RowPart, compose};
 use super::style::{Palette, paint};
 use super::text;
 use crate::event::{Activity, Event, Metrics, StageId, Unit};
 
 /// The stages that run, in the order of their starts.
 #[derive(Default)]
-pub(super) struct Stages(Vec<Running>);
+pub(super) struct Stages(Vec<RunningStage>);
 
 /// A stage that runs.
-pub(super) struct Running {
+pub(super) struct RunningStage {
     /// Which it is.
     pub stage: StageId,
     since: Instant,
@@ -47,11 +47,11 @@ pub(super) enum Doing {
         since: Instant,
     },
     /// The epochs of a training.
-    Training(Training),
+    Training(TrainingProgress),
 }
 
 /// How far a training is.
-pub(super) struct Training {
+pub(super) struct TrainingProgress {
     /// Epochs in all.
     pub epochs: u32,
     /// Micro-batches an epoch.
@@ -75,7 +75,7 @@ impl Stages {
                 stage, kind, reason, ..
             } => {
                 let (kind, reason) = (text::printable(kind), text::printable(reason));
-                *self.running(stage, now) = Running {
+                *self.running(stage, now) = RunningStage {
                     stage: stage.clone(),
                     since: now,
                     doing: Doing::Starting { kind, reason },
@@ -102,14 +102,14 @@ impl Stages {
         }
     }
 
-    fn running(&mut self, stage: &StageId, now: Instant) -> &mut Running {
+    fn running(&mut self, stage: &StageId, now: Instant) -> &mut RunningStage {
         let index = self.0.iter().position(|running| running.stage == *stage);
         let index = index.unwrap_or_else(|| {
             let doing = Doing::Starting {
                 kind: String::new(),
                 reason: String::new(),
             };
-            self.0.push(Running {
+            self.0.push(RunningStage {
                 stage: stage.clone(),
                 since: now,
                 doing,
@@ -120,12 +120,12 @@ impl Stages {
     }
 
     /// The stages.
-    pub fn as_slice(&self) -> &[Running] {
+    pub fn as_slice(&self) -> &[RunningStage] {
         &self.0
     }
 }
 
-impl Running {
+impl RunningStage {
     /// Its name, fit to print.
     pub fn name(&self) -> String {
         text::printable(&self.stage.to_string())
@@ -169,7 +169,7 @@ impl Running {
                 ..
             } => {
                 let (epoch, batch) = resumed_from.unwrap_or((0, 0));
-                let mut training = Training {
+                let mut training = TrainingProgress {
                     epochs: *epochs,
                     batches: *batches,
                     epoch,
@@ -232,16 +232,16 @@ impl Running {
     }
 
     /// What its row says behind the name.
-    pub fn parts(&self, now: Instant, palette: &Palette) -> Vec<Part> {
+    pub fn parts(&self, now: Instant, palette: &Palette) -> Vec<RowPart> {
         match &self.doing {
             Doing::Starting { kind, reason } => vec![
-                Part::text(0, kind.clone()),
-                Part::text(1, self.elapsed(now)),
-                Part::text(2, paint(palette.dim, reason)),
+                RowPart::text(0, kind.clone()),
+                RowPart::text(1, self.elapsed(now)),
+                RowPart::text(2, paint(palette.dim, reason)),
             ],
             Doing::Waiting => vec![
-                Part::text(0, "waits for another process".to_owned()),
-                Part::text(1, self.elapsed(now)),
+                RowPart::text(0, "waits for another process".to_owned()),
+                RowPart::text(1, self.elapsed(now)),
             ],
             Doing::Task {
                 task,
@@ -257,10 +257,10 @@ impl Running {
                     .filter(|_| known)
                     .map(|total| total.saturating_sub(*done) as f64 / speed);
                 vec![
-                    Part::text(4, task.clone()),
-                    Part::bar(1, total.map(|total| *done as f64 / (total as f64).max(1.0))),
-                    Part::text(0, amount(*done, *total, *unit)),
-                    Part::text(
+                    RowPart::text(4, task.clone()),
+                    RowPart::bar(1, total.map(|total| *done as f64 / (total as f64).max(1.0))),
+                    RowPart::text(0, amount(*done, *total, *unit)),
+                    RowPart::text(
                         2,
                         if known {
                             speed_text(speed, *unit)
@@ -268,7 +268,7 @@ impl Running {
                             String::new()
                         },
                     ),
-                    Part::text(3, left.map(time_left).unwrap_or_default()),
+                    RowPart::text(3, left.map(time_left).unwrap_or_default()),
                 ]
             }
             Doing::Training(training) => training.parts(now),
@@ -283,7 +283,7 @@ pub(super) fn spinner(since: Instant, now: Instant, palette: &Palette) -> String
     paint(palette.bar, frame)
 }
 
-impl Training {
+impl TrainingProgress {
     /// How much of the whole training is done, from 0 to 1.
     fn position(&self) -> f64 {
         let within = f64::from(self.batch) / f64::from(self.batches.max(1));
@@ -297,7 +297,7 @@ impl Training {
         format!("epoch {current:>digits$}/{}", self.epochs)
     }
 
-    fn parts(&self, now: Instant) -> Vec<Part> {
+    fn parts(&self, now: Instant) -> Vec<RowPart> {
         let position = self.position();
         let elapsed = (now - self.since).as_secs_f64();
         let left = (position > self.first && elapsed >= 0.5)
@@ -308,12 +308,12 @@ impl Training {
             None => String::new(),
         };
         vec![
-            Part::text(0, self.epoch_text()),
-            Part::bar(4, Some(position)),
-            Part::text(6, format!("{:>batches$}/{}", self.batch, self.batches)),
-            Part::text(1, labelled("loss", self.loss)),
-            Part::text(3, labelled("accuracy", self.accuracy)),
-            Part::text(
+            RowPart::text(0, self.epoch_text()),
+            RowPart::bar(4, Some(position)),
+            RowPart::text(6, format!("{:>batches$}/{}", self.batch, self.batches)),
+            RowPart::text(1, labelled("loss", self.loss)),
+            RowPart::text(3, labelled("accuracy", self.accuracy)),
+            RowPart::text(
                 5,
                 if self.speed > 0.0 {
                     format!("{:>5}/s", text::rate(self.speed))
@@ -321,7 +321,7 @@ impl Training {
                     String::new()
                 },
             ),
-            Part::text(2, left.map(time_left).unwrap_or_default()),
+            RowPart::text(2, left.map(time_left).unwrap_or_default()),
         ]
     }
 }

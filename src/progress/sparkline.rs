@@ -77,10 +77,10 @@ impl Curve {
 
 /// What all trials' curves are drawn by, so that one can be told from another by its height.
 #[derive(Debug, Default)]
-pub struct Scales(HashMap<String, Scale>);
+pub struct Scales(HashMap<String, CurveScale>);
 
 #[derive(Debug)]
-struct Scale {
+struct CurveScale {
     low: f64,
     high: f64,
     firsts: Vec<f64>,
@@ -92,7 +92,7 @@ impl Scales {
         let Some((metric, value)) = curve.last().filter(|(_, value)| value.is_finite()) else {
             return;
         };
-        let scale = self.0.entry(metric.to_owned()).or_insert_with(|| Scale {
+        let scale = self.0.entry(metric.to_owned()).or_insert_with(|| CurveScale {
             low: value,
             high: value,
             firsts: Vec::new(),

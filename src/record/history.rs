@@ -89,12 +89,12 @@ pub struct StageRow {
     /// What went wrong.
     pub error: Option<String>,
     /// Its epochs, where it trained.
-    pub epochs: Vec<EpochRow>,
+    pub epochs: Vec<RecordedEpoch>,
 }
 
 /// An epoch of training.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct EpochRow {
+pub struct RecordedEpoch {
     /// From 1.
     pub epoch: u32,
     /// Its figures.
@@ -307,15 +307,18 @@ impl History {
             .collect()
     }
 
-    fn epochs(&self, run: i64) -> Result<BTreeMap<String, Vec<EpochRow>>, RecordError> {
+    fn epochs(&self, run: i64) -> Result<BTreeMap<String, Vec<RecordedEpoch>>, RecordError> {
         let sql = "SELECT stage, epoch, metrics FROM epochs WHERE run = ?1 ORDER BY stage, epoch";
         let rows = self.rows(sql, [run], |row| {
             Ok((row.get(0)?, row.get(1)?, row.get::<_, String>(2)?))
         })?;
-        let mut epochs: BTreeMap<String, Vec<EpochRow>> = BTreeMap::new();
+        let mut epochs: BTreeMap<String, Vec<RecordedEpoch>> = BTreeMap::new();
         for (stage, epoch, metrics) in rows {
             let metrics = self.metrics(Some(metrics))?;
-            epochs.entry(stage).or_default().push(EpochRow { epoch, metrics });
+            epochs
+                .entry(stage)
+                .or_default()
+                .push(RecordedEpoch { epoch, metrics });
         }
         Ok(epochs)
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::StageStatus;
-use super::writer::{Row, Writer};
+use super::writer::{HistoryRow, HistoryWriter};
 use crate::event::{Activity, Event, Metrics, RunStatus, Sink, StageId};
 use crate::fingerprint::{Digest, Fingerprint};
 
@@ -28,13 +28,13 @@ pub struct RunInfo {
 
 /// Records one run. Dropping it keeps everything recorded so far.
 pub struct Recorder {
-    writer: Writer,
+    writer: HistoryWriter,
     running: HashMap<StageId, (String, Fingerprint)>,
 }
 
 /// The parts of a stage's row; what a status has no say about stays empty.
 #[derive(Debug)]
-pub(super) struct StageResult {
+pub(super) struct StageOutcome {
     pub stage: String,
     pub kind: Option<String>,
     pub fingerprint: Option<Fingerprint>,
@@ -51,7 +51,7 @@ impl Recorder {
     /// wrong is told by [`close`](Sink::close), and nothing else comes of it.
     pub fn start(db: impl Into<PathBuf>, info: RunInfo) -> Self {
         Self {
-            writer: Writer::start(db.into(), info),
+            writer: HistoryWriter::start(db.into(), info),
             running: HashMap::new(),
         }
     }
@@ -70,7 +70,7 @@ impl Recorder {
             ..
         } = event
         {
-            self.writer.send(Row::Key {
+            self.writer.send(HistoryRow::Key {
                 fingerprint: *fingerprint,
                 key: Arc::clone(key),
             });
@@ -79,11 +79,11 @@ impl Recorder {
 
     fn ended(&mut self, stage: &StageId, status: StageStatus, error: Option<String>) {
         let (kind, fingerprint) = self.running.remove(stage).unzip();
-        self.writer.send(Row::Stage(StageResult {
+        self.writer.send(HistoryRow::Stage(StageOutcome {
             kind,
             fingerprint,
             error,
-            ..StageResult::new(stage, status)
+            ..StageOutcome::new(stage, status)
         }));
     }
 }
@@ -98,11 +98,11 @@ impl Sink for Recorder {
                 artifact,
                 metrics,
                 ..
-            } => self.writer.send(Row::Stage(StageResult {
+            } => self.writer.send(HistoryRow::Stage(StageOutcome {
                 fingerprint: Some(*fingerprint),
                 artifact: Some(*artifact),
                 metrics: metrics.clone(),
-                ..StageResult::new(stage, StageStatus::Reused)
+                ..StageOutcome::new(stage, StageStatus::Reused)
             })),
             Event::StageStarted {
                 stage,
@@ -122,14 +122,14 @@ impl Sink for Recorder {
                 ..
             } => {
                 let kind = self.running.remove(stage).map(|(kind, _)| kind);
-                self.writer.send(Row::Stage(StageResult {
+                self.writer.send(HistoryRow::Stage(StageOutcome {
                     kind,
                     fingerprint: Some(*fingerprint),
                     artifact: Some(*artifact),
                     metrics: metrics.clone(),
                     seconds: Some(*seconds),
                     peak_memory: *peak_memory,
-                    ..StageResult::new(stage, StageStatus::Ran)
+                    ..StageOutcome::new(stage, StageStatus::Ran)
                 }));
             }
             Event::StageFailed {
@@ -149,7 +149,7 @@ impl Sink for Recorder {
                 stage,
                 activity: Activity::EpochFinished { epoch, metrics, .. },
             } => {
-                self.writer.send(Row::Epoch {
+                self.writer.send(HistoryRow::Epoch {
                     stage: stage.to_string(),
                     epoch: *epoch,
                     metrics: metrics.clone(),
@@ -170,13 +170,13 @@ impl Sink for Recorder {
     }
 
     fn close(&mut self, status: RunStatus) -> Option<String> {
-        self.writer.send(Row::Finished(status));
+        self.writer.send(HistoryRow::Finished(status));
         self.writer.close();
         self.writer.take_warning()
     }
 }
 
-impl StageResult {
+impl StageOutcome {
     fn new(stage: &StageId, status: StageStatus) -> Self {
         Self {
             stage: stage.to_string(),

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
-use super::recorder::{RunInfo, StageResult};
+use super::recorder::{RunInfo, StageOutcome};
 use super::{RecordError, database};
 use crate::event::{Metrics, RunStatus};
 use crate::fingerprint::{Digest, Fingerprint};
@@ -22,11 +22,11 @@ const GATHER: Duration = Duration::from_millis(200);
 const MOST_ROWS: usize = 4096;
 
 /// Something to write.
-pub(super) enum Row {
+pub(super) enum HistoryRow {
     /// A stage's key.
     Key { fingerprint: Fingerprint, key: Arc<str> },
     /// What became of a stage.
-    Stage(StageResult),
+    Stage(StageOutcome),
     /// An epoch of training.
     Epoch {
         stage: String,
@@ -37,7 +37,7 @@ pub(super) enum Row {
     Finished(RunStatus),
 }
 
-impl Row {
+impl HistoryRow {
     /// Where it goes: the table, and the row's key there as far as it matters.
     fn place(&self) -> (u8, &[u8]) {
         match self {
@@ -50,13 +50,13 @@ impl Row {
 }
 
 /// The sending end of the writing thread.
-pub(super) struct Writer {
-    rows: Option<Sender<Row>>,
+pub(super) struct HistoryWriter {
+    rows: Option<Sender<HistoryRow>>,
     thread: Option<JoinHandle<()>>,
     warning: Arc<Mutex<Option<String>>>,
 }
 
-impl Writer {
+impl HistoryWriter {
     /// Starts to write a run to the database `path`.
     pub fn start(path: PathBuf, info: RunInfo) -> Self {
         let warning = Arc::new(Mutex::new(None));
@@ -79,7 +79,7 @@ impl Writer {
     }
 
     /// Hands over a row. After a failure nobody takes it, and that is all right.
-    pub fn send(&self, row: Row) {
+    pub fn send(&self, row: HistoryRow) {
         if let Some(rows) = &self.rows {
             let _ = rows.send(row);
         }
@@ -101,7 +101,7 @@ impl Writer {
     }
 }
 
-impl Drop for Writer {
+impl Drop for HistoryWriter {
     fn drop(&mut self) {
         self.close();
     }
@@ -112,7 +112,12 @@ fn tell(warning: &Mutex<Option<String>>, what: &str) {
     *warning.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
 }
 
-fn write_all(path: &Path, info: &RunInfo, started: i64, rows: &Receiver<Row>) -> Result<(), RecordError> {
+fn write_all(
+    path: &Path,
+    info: &RunInfo,
+    started: i64,
+    rows: &Receiver<HistoryRow>,
+) -> Result<(), RecordError> {
     let failed = |source| RecordError::Database {
         path: path.to_owned(),
         source,
@@ -124,7 +129,7 @@ fn write_all(path: &Path, info: &RunInfo, started: i64, rows: &Receiver<Row>) ->
     loop {
         let open = gather(rows, &mut gathered);
         gathered.retain(
-            |row| !matches!(row, Row::Key { fingerprint, .. } if known.contains(fingerprint.as_bytes())),
+            |row| !matches!(row, HistoryRow::Key { fingerprint, .. } if known.contains(fingerprint.as_bytes())),
         );
         write(&mut connection, run, &mut gathered).map_err(failed)?;
         if !open {
@@ -134,7 +139,7 @@ fn write_all(path: &Path, info: &RunInfo, started: i64, rows: &Receiver<Row>) ->
 }
 
 /// Waits for a row, then for more for a while; whether further ones can come.
-fn gather(rows: &Receiver<Row>, gathered: &mut Vec<Row>) -> bool {
+fn gather(rows: &Receiver<HistoryRow>, gathered: &mut Vec<HistoryRow>) -> bool {
     let Ok(first) = rows.recv() else {
         return false;
     };
@@ -181,7 +186,7 @@ fn known_keys(connection: &Connection, run: i64, pipeline: &str) -> rusqlite::Re
         .collect()
 }
 
-fn write(connection: &mut Connection, run: i64, rows: &mut Vec<Row>) -> rusqlite::Result<()> {
+fn write(connection: &mut Connection, run: i64, rows: &mut Vec<HistoryRow>) -> rusqlite::Result<()> {
     if rows.is_empty() {
         return Ok(());
     }
@@ -195,12 +200,12 @@ fn write(connection: &mut Connection, run: i64, rows: &mut Vec<Row>) -> rusqlite
     transaction.commit()
 }
 
-fn write_row(transaction: &Transaction<'_>, run: i64, row: Row) -> rusqlite::Result<()> {
+fn write_row(transaction: &Transaction<'_>, run: i64, row: HistoryRow) -> rusqlite::Result<()> {
     match row {
-        Row::Key { fingerprint, key } => transaction
+        HistoryRow::Key { fingerprint, key } => transaction
             .prepare_cached("INSERT OR IGNORE INTO keys (fingerprint, key) VALUES (?1, ?2)")?
             .execute(params![fingerprint.as_bytes(), key.as_ref()]),
-        Row::Stage(result) => transaction
+        HistoryRow::Stage(result) => transaction
             .prepare_cached(
                 "INSERT OR REPLACE INTO stages
                  (run, stage, kind, fingerprint, artifact, status, seconds, peak_memory, metrics, error)
@@ -220,7 +225,7 @@ fn write_row(transaction: &Transaction<'_>, run: i64, row: Row) -> rusqlite::Res
                 metrics_json(&result.metrics),
                 result.error,
             ]),
-        Row::Epoch {
+        HistoryRow::Epoch {
             stage,
             epoch,
             metrics,
@@ -229,7 +234,7 @@ fn write_row(transaction: &Transaction<'_>, run: i64, row: Row) -> rusqlite::Res
                 "INSERT OR REPLACE INTO epochs (run, stage, epoch, metrics) VALUES (?1, ?2, ?3, ?4)",
             )?
             .execute(params![run, stage, epoch, metrics_json(&metrics)]),
-        Row::Finished(status) => transaction.execute(
+        HistoryRow::Finished(status) => transaction.execute(
             "UPDATE runs SET finished = ?2, status = ?3 WHERE id = ?1",
             params![run, Timestamp::now().as_millisecond(), status.to_string()],
         ),

@@ -11,7 +11,7 @@ use crate::event::Event;
 use crate::exec::feeder::End;
 use crate::exec::nodes::Held;
 use crate::fingerprint::Digest;
-use crate::plan::{Decision, NodeIndex, PlanError, Source};
+use crate::plan::{Decision, NodeIndex, NodeSource, PlanError};
 use crate::stages::StageError;
 use crate::store::StoreError;
 
@@ -41,7 +41,7 @@ impl Dispatcher<'_> {
     pub(super) fn input_lost(&mut self, index: NodeIndex, tries: u32, role: &str, error: &StoreError) {
         let mut inputs = self.plan.node(index).inputs.iter();
         let upstream = inputs.find_map(|input| match &input.source {
-            Source::Stage { node, .. } if input.role == role => Some(*node),
+            NodeSource::Stage { node, .. } if input.role == role => Some(*node),
             _ => None,
         });
         match upstream {

@@ -21,7 +21,7 @@ use crate::exec::nodes::{Asked, Nodes};
 use crate::exec::queue::{Queue, Waiting};
 use crate::exec::stage_run::{Done, Failure, InputSource, StageRun};
 use crate::exec::summary::{Counts, Summary};
-use crate::plan::{Decision, NodeIndex, Plan, Reason, Source, StageKey};
+use crate::plan::{Decision, NodeIndex, NodeSource, Plan, Reason, StageKey};
 use crate::stages::{StageError, Surroundings};
 use crate::store::{Action, Lookup, Store};
 
@@ -397,11 +397,11 @@ impl Dispatcher<'_> {
         let mut inputs = std::collections::BTreeMap::new();
         for input in &self.plan.node(index).inputs {
             let source = match &input.source {
-                Source::Project { path, digest } => InputSource::Project {
+                NodeSource::Project { path, digest } => InputSource::Project {
                     path: path.clone(),
                     digest: *digest,
                 },
-                Source::Stage { node, path } => match self.plan.node(*node).decision.action() {
+                NodeSource::Stage { node, path } => match self.plan.node(*node).decision.action() {
                     Some(action) => InputSource::Artifact {
                         artifact: action.artifact,
                         path: path.clone(),

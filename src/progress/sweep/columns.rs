@@ -3,7 +3,7 @@
 use indexmap::IndexMap;
 use serde_json::Value;
 
-use super::{Tally, Values};
+use super::{SweepTally, TrialValues};
 use crate::event::{Event, TrialOutcome, value_text};
 use crate::progress::style::{Palette, paint};
 use crate::progress::text;
@@ -19,14 +19,14 @@ const NUMBER: usize = 7;
 
 /// How wide each column has been so far.
 #[derive(Default)]
-pub struct Columns {
+pub struct TrialColumns {
     whole: bool,
     number: usize,
     values: IndexMap<String, usize>,
     figures: Vec<usize>,
 }
 
-impl Columns {
+impl TrialColumns {
     /// No columns yet; nothing is ever cut.
     pub fn whole() -> Self {
         Self {
@@ -64,7 +64,7 @@ impl Columns {
     }
 
     /// `lr 0.03162`, `width 64`: a cell for every parameter, blank where the trial has none.
-    pub fn values(&self, values: &Values, palette: &Palette) -> Vec<String> {
+    pub fn values(&self, values: &TrialValues, palette: &Palette) -> Vec<String> {
         let cells = self.values.iter().map(|(name, width)| {
             let cell = values.get(name).map(|value| self.value(name, value, palette));
             text::padded(&cell.unwrap_or_default(), *width)
@@ -73,7 +73,7 @@ impl Columns {
     }
 
     /// The same for a sentence: nothing is lined up, and no cell is blank.
-    pub fn listed_values(&self, values: &Values, palette: &Palette) -> Vec<String> {
+    pub fn listed_values(&self, values: &TrialValues, palette: &Palette) -> Vec<String> {
         let texts = values
             .iter()
             .map(|(name, value)| self.value(name, value, palette));
@@ -81,7 +81,7 @@ impl Columns {
     }
 
     /// `val_accuracy 0.9844 ± 0.0021`: a cell for every objective, as wide as all of them.
-    pub fn figures(&mut self, tally: &Tally, outcome: &TrialOutcome, palette: &Palette) -> Vec<String> {
+    pub fn figures(&mut self, tally: &SweepTally, outcome: &TrialOutcome, palette: &Palette) -> Vec<String> {
         let mut cells = self.listed_figures(tally, outcome, palette);
         self.figures.resize(self.figures.len().max(cells.len()), 0);
         for (cell, width) in cells.iter_mut().zip(&mut self.figures) {
@@ -92,7 +92,12 @@ impl Columns {
     }
 
     /// The same for a sentence.
-    pub fn listed_figures(&self, tally: &Tally, outcome: &TrialOutcome, palette: &Palette) -> Vec<String> {
+    pub fn listed_figures(
+        &self,
+        tally: &SweepTally,
+        outcome: &TrialOutcome,
+        palette: &Palette,
+    ) -> Vec<String> {
         let TrialOutcome::Done {
             objectives,
             deviations,

@@ -4,8 +4,8 @@ use std::collections::{HashMap, HashSet};
 
 use anstyle::Style;
 
-use super::tally::Counts;
-use super::{Columns, Tally, Values, ranks, trial_of};
+use super::tally::TrialCounts;
+use super::{SweepTally, TrialColumns, TrialValues, ranks, trial_of};
 use crate::event::{Activity, Event, Level, TrialOutcome};
 use crate::progress::narrator::LISTED;
 use crate::progress::style::{Palette, paint};
@@ -21,19 +21,19 @@ const LISTED_FRONT: usize = 12;
 pub struct SweepLines {
     palette: Palette,
     terminal: bool,
-    tally: Tally,
-    columns: Columns,
+    tally: SweepTally,
+    columns: TrialColumns,
     listed: usize,
     failures: usize,
-    rest: Counts,
+    rest: TrialCounts,
     stopped: HashSet<u32>,
-    messages: HashSet<(Message, String)>,
-    repeated: HashMap<Message, usize>,
+    messages: HashSet<(StageMessage, String)>,
+    repeated: HashMap<StageMessage, usize>,
 }
 
 /// What a trial's stage may say that is worth a line of its own.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-enum Message {
+enum StageMessage {
     Failure,
     Retry,
     Warning,
@@ -46,15 +46,15 @@ impl SweepLines {
         Self {
             palette,
             terminal,
-            tally: Tally::default(),
+            tally: SweepTally::default(),
             columns: if terminal {
-                Columns::default()
+                TrialColumns::default()
             } else {
-                Columns::whole()
+                TrialColumns::whole()
             },
             listed: 0,
             failures: 0,
-            rest: Counts::default(),
+            rest: TrialCounts::default(),
             stopped: HashSet::new(),
             messages: HashSet::new(),
             repeated: HashMap::new(),
@@ -73,9 +73,9 @@ impl SweepLines {
         match event {
             Event::StageFailed { error, retrying, .. } => {
                 let message = if *retrying {
-                    Message::Retry
+                    StageMessage::Retry
                 } else {
-                    Message::Failure
+                    StageMessage::Failure
                 };
                 !self.is_new(message, error)
             }
@@ -84,8 +84,8 @@ impl SweepLines {
                 ..
             } => {
                 let sort = match level {
-                    Level::Warning => Message::Warning,
-                    Level::Info => Message::Info,
+                    Level::Warning => StageMessage::Warning,
+                    Level::Info => StageMessage::Info,
                 };
                 !self.is_new(sort, message)
             }
@@ -99,7 +99,7 @@ impl SweepLines {
 
     /// Whether a message has not been told; otherwise it is counted. Two that differ in words with
     /// digits only (numbers, names of trials, paths of a stage's files) are the same.
-    fn is_new(&mut self, sort: Message, message: &str) -> bool {
+    fn is_new(&mut self, sort: StageMessage, message: &str) -> bool {
         let words = message.lines().next().unwrap_or_default().split_whitespace();
         let words = words.map(|word| {
             if word.contains(|c: char| c.is_ascii_digit()) {
@@ -160,7 +160,7 @@ impl SweepLines {
                 best,
             } => {
                 self.count_the_rest(lines);
-                let counts = Counts {
+                let counts = TrialCounts {
                     done: *done,
                     pruned: *pruned,
                     failed: *failed,
@@ -183,7 +183,7 @@ impl SweepLines {
     fn line(
         &mut self,
         trial: u32,
-        values: &Values,
+        values: &TrialValues,
         outcome: &TrialOutcome,
         best: bool,
         seconds: f64,
@@ -256,9 +256,15 @@ impl SweepLines {
         }
         let repeated = std::mem::take(&mut self.repeated);
         for (sort, style, mark, noun, verb) in [
-            (Message::Failure, palette.bad, "✗", "more stage", " failed"),
-            (Message::Retry, palette.warning, "!", "more attempt", " failed"),
-            (Message::Warning, palette.warning, "!", "more warning", ""),
+            (StageMessage::Failure, palette.bad, "✗", "more stage", " failed"),
+            (
+                StageMessage::Retry,
+                palette.warning,
+                "!",
+                "more attempt",
+                " failed",
+            ),
+            (StageMessage::Warning, palette.warning, "!", "more warning", ""),
         ] {
             if let Some(number) = repeated.get(&sort) {
                 add(style, mark, format!("{}{verb}", text::counted(*number, noun)));
@@ -275,10 +281,10 @@ impl SweepLines {
     }
 
     /// `24 trials: 20 done, 3 pruned, 1 failed; best trial 12: lr 0.0316, width 64`.
-    fn summary(&self, counts: Counts, best: &[u32]) -> String {
+    fn summary(&self, counts: TrialCounts, best: &[u32]) -> String {
         let palette = &self.palette;
         let style = match counts {
-            Counts {
+            TrialCounts {
                 done: 0, failed: 1.., ..
             } => palette.bad,
             _ => palette.good,
@@ -324,7 +330,7 @@ impl SweepLines {
 }
 
 /// `20 done, 3 pruned, 1 failed`: of those sorts that there are.
-fn sorts(counts: Counts) -> String {
+fn sorts(counts: TrialCounts) -> String {
     let sorts = [
         (counts.done, "done"),
         (counts.pruned, "pruned"),

@@ -1,6 +1,6 @@
 //! How a sweep looks: a line for each trial that ended, a row for each that runs.
 //!
-//! Both parts read the same events, each with a [`Tally`] of where the sweep stands and [`Columns`]
+//! Both parts read the same events, each with a [`SweepTally`] of where the sweep stands and [`TrialColumns`]
 //! that line up the trials' values: [`SweepLines`] are the lines that stay, [`SweepRows`] belong to
 //! the live block. The stages of trials are theirs; those that trials share are shown as ever.
 
@@ -11,15 +11,15 @@ mod tally;
 #[cfg(test)]
 mod tests;
 
-use columns::Columns;
+use columns::TrialColumns;
 pub(super) use lines::SweepLines;
 pub(super) use rows::SweepRows;
-use tally::{Best, Tally};
+use tally::{BestTrial, SweepTally};
 
 use crate::event::{Event, StageId};
 
 /// A trial's values by the parameters' names.
-type Values = indexmap::IndexMap<String, serde_json::Value>;
+type TrialValues = indexmap::IndexMap<String, serde_json::Value>;
 
 /// The stage that `event` tells of and its trial, where it is a trial's stage.
 fn trial_of(event: &Event) -> Option<(&StageId, u32)> {

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use indexmap::IndexMap;
 
-use super::{Best, Columns, Tally, Values, ranks, trial_of};
+use super::{BestTrial, SweepTally, TrialColumns, TrialValues, ranks, trial_of};
 use crate::event::{Activity, Event, StageId, TrialOutcome};
-use crate::progress::row::{Part, compose};
-use crate::progress::running::{Doing, Running, Stages, spinner, time_left};
+use crate::progress::row::{RowPart, compose};
+use crate::progress::running::{Doing, RunningStage, Stages, spinner, time_left};
 use crate::progress::sparkline::{Curve, Scales};
 use crate::progress::style::{Palette, paint};
 use crate::progress::text;
@@ -19,10 +19,10 @@ const WIDE: usize = 80;
 /// The part of the live block that is about the sweep.
 #[derive(Default)]
 pub struct SweepRows {
-    tally: Tally,
-    columns: Columns,
+    tally: SweepTally,
+    columns: TrialColumns,
     replicates: u32,
-    trials: IndexMap<u32, Trial>,
+    trials: IndexMap<u32, RunningTrial>,
     pruned: HashMap<u32, Curves>,
     most_at_once: usize,
     seconds: f64,
@@ -34,8 +34,8 @@ pub struct SweepRows {
 type Curves = HashMap<StageId, Curve>;
 
 /// A trial that runs, or that is paused and may go on.
-struct Trial {
-    values: Values,
+struct RunningTrial {
+    values: TrialValues,
     since: Instant,
     paused: bool,
     stages: Stages,
@@ -55,7 +55,7 @@ impl SweepRows {
             Event::TrialStarted { trial, values, .. } => {
                 let paused = self.trials.shift_remove(trial).map(|trial| trial.curves);
                 let curves = paused.or_else(|| self.pruned.remove(trial));
-                let begun = Trial {
+                let begun = RunningTrial {
                     values: values.clone(),
                     since: now,
                     paused: false,
@@ -154,9 +154,9 @@ impl SweepRows {
         let counts = self.tally.counts();
         let failed = counted(counts.failed, "failed");
         let parts = vec![
-            Part::bar(4, share),
-            Part::text(0, progress),
-            Part::text(
+            RowPart::bar(4, share),
+            RowPart::text(0, progress),
+            RowPart::text(
                 2,
                 if failed.is_empty() {
                     failed
@@ -164,11 +164,11 @@ impl SweepRows {
                     paint(palette.bad, failed)
                 },
             ),
-            Part::text(6, counted(counts.pruned, "pruned")),
-            Part::text(7, counted(paused, "paused")),
-            Part::text(3, counted(hidden, "more running")),
-            Part::text(5, text::whole_seconds(elapsed.as_secs_f64())),
-            Part::text(1, self.left(now).map(time_left).unwrap_or_default()),
+            RowPart::text(6, counted(counts.pruned, "pruned")),
+            RowPart::text(7, counted(paused, "paused")),
+            RowPart::text(3, counted(hidden, "more running")),
+            RowPart::text(5, text::whole_seconds(elapsed.as_secs_f64())),
+            RowPart::text(1, self.left(now).map(time_left).unwrap_or_default()),
         ];
         compose(String::new(), parts, width, palette)
     }
@@ -194,7 +194,7 @@ impl SweepRows {
 
     /// The best trial so far, where there is one.
     pub fn best_row(&self, width: usize, palette: &Palette) -> Option<String> {
-        let Best {
+        let BestTrial {
             trial,
             values,
             outcome,
@@ -213,9 +213,9 @@ impl SweepRows {
         parts.extend(
             ranks(0)
                 .zip(figures)
-                .map(|(rank, figure)| Part::text(rank, figure)),
+                .map(|(rank, figure)| RowPart::text(rank, figure)),
         );
-        parts.push(Part::text(20, front.unwrap_or_default()));
+        parts.push(RowPart::text(20, front.unwrap_or_default()));
         Some(compose(head, parts, width, palette))
     }
 
@@ -228,7 +228,14 @@ impl SweepRows {
         rows.collect()
     }
 
-    fn row(&self, number: u32, trial: &Trial, now: Instant, width: usize, palette: &Palette) -> String {
+    fn row(
+        &self,
+        number: u32,
+        trial: &RunningTrial,
+        now: Instant,
+        width: usize,
+        palette: &Palette,
+    ) -> String {
         let head = format!(
             "{} {}",
             spinner(trial.since, now, palette),
@@ -237,44 +244,44 @@ impl SweepRows {
         let mut parts = self.value_parts(&trial.values, palette);
         match trial.shown() {
             Some(stage) => parts.extend(self.stage_parts(trial, stage, now, width, palette)),
-            None => parts.push(Part::text(0, paint(palette.dim, "waits"))),
+            None => parts.push(RowPart::text(0, paint(palette.dim, "waits"))),
         }
         compose(head, parts, width, palette)
     }
 
     /// The values leave a row from the last on; the first ones stay longer than what is less telling.
-    fn value_parts(&self, values: &Values, palette: &Palette) -> Vec<Part> {
+    fn value_parts(&self, values: &TrialValues, palette: &Palette) -> Vec<RowPart> {
         let cells = self.columns.values(values, palette);
         let ranks = [8, 9, 10].into_iter().chain(ranks(30));
-        let parts = ranks.zip(cells).map(|(rank, cell)| Part::text(rank, cell));
+        let parts = ranks.zip(cells).map(|(rank, cell)| RowPart::text(rank, cell));
         parts.collect()
     }
 
     fn stage_parts(
         &self,
-        trial: &Trial,
-        stage: &Running,
+        trial: &RunningTrial,
+        stage: &RunningStage,
         now: Instant,
         width: usize,
         palette: &Palette,
-    ) -> Vec<Part> {
+    ) -> Vec<RowPart> {
         // A stage that has told nothing has nothing but its name to show.
         let starting = matches!(stage.doing, Doing::Starting { .. });
-        let mut parts = vec![Part::text(
+        let mut parts = vec![RowPart::text(
             if starting { 0 } else { 11 },
             text::printable(stage.stage.stage()),
         )];
         if let Some(replicate) = stage.stage.replicate().filter(|_| self.replicates > 1) {
-            parts.push(Part::text(12, format!("seed {replicate}/{}", self.replicates)));
+            parts.push(RowPart::text(12, format!("seed {replicate}/{}", self.replicates)));
         }
         let more = trial.stages.as_slice().len() - 1;
         if more > 0 {
-            parts.push(Part::text(13, format!("+{more}")));
+            parts.push(RowPart::text(13, format!("+{more}")));
         }
         let training = match &stage.doing {
             Doing::Training(training) => training,
             Doing::Starting { .. } => {
-                parts.push(Part::text(1, stage.elapsed(now)));
+                parts.push(RowPart::text(1, stage.elapsed(now)));
                 return parts;
             }
             Doing::Waiting | Doing::Task { .. } => {
@@ -282,9 +289,9 @@ impl SweepRows {
                 return parts;
             }
         };
-        parts.push(Part::text(0, training.epoch_text()));
+        parts.push(RowPart::text(0, training.epoch_text()));
         let batches = training.batches.to_string().len();
-        parts.push(Part::text(
+        parts.push(RowPart::text(
             40,
             format!("{:>batches$}/{}", training.batch, training.batches),
         ));
@@ -300,7 +307,7 @@ impl SweepRows {
         match curve.and_then(|curve| Some((curve, curve.last()?))) {
             Some((curve, (metric, value))) => {
                 let drawn = curve.draw(training.epochs, columns, &self.scales);
-                parts.push(Part::text(2, paint(palette.bar, drawn)));
+                parts.push(RowPart::text(2, paint(palette.bar, drawn)));
                 parts.push(self.figure(metric, value, width, palette));
             }
             None => {
@@ -313,9 +320,9 @@ impl SweepRows {
     }
 
     /// A figure that changes before the eye keeps its number of decimals.
-    fn figure(&self, name: &str, value: f64, width: usize, palette: &Palette) -> Part {
+    fn figure(&self, name: &str, value: f64, width: usize, palette: &Palette) -> RowPart {
         let value = format!("{value:.4}");
-        Part::text(
+        RowPart::text(
             1,
             match width {
                 0..WIDE => value,
@@ -325,9 +332,9 @@ impl SweepRows {
     }
 }
 
-impl Trial {
+impl RunningTrial {
     /// The stage whose row stands for the trial: the first training, or else the first stage.
-    fn shown(&self) -> Option<&Running> {
+    fn shown(&self) -> Option<&RunningStage> {
         let stages = self.stages.as_slice();
         let training = stages
             .iter()

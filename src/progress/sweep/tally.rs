@@ -2,43 +2,43 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::Values;
+use super::TrialValues;
 use crate::event::{Event, TrialOutcome};
 use crate::metric::dominates;
 
 /// What the events of a sweep add up to.
 #[derive(Default)]
-pub struct Tally {
-    objectives: Vec<Objective>,
+pub struct SweepTally {
+    objectives: Vec<ObjectiveLabel>,
     trials: Option<usize>,
     known: usize,
     retold: usize,
     begun: HashSet<u32>,
     ended: HashMap<u32, Sort>,
-    counts: Counts,
-    best: Vec<Best>,
+    counts: TrialCounts,
+    best: Vec<BestTrial>,
     under_way: bool,
 }
 
-struct Objective {
+struct ObjectiveLabel {
     label: String,
     larger: bool,
 }
 
 /// A trial that is the best so far; with several objectives, one on the Pareto front.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Best {
+pub struct BestTrial {
     /// Its number.
     pub trial: u32,
     /// Its values.
-    pub values: Values,
+    pub values: TrialValues,
     /// What became of it.
     pub outcome: TrialOutcome,
 }
 
 /// How many trials ended, by what became of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
+pub struct TrialCounts {
     /// They came to their end.
     pub done: usize,
     /// They were stopped early.
@@ -54,7 +54,7 @@ enum Sort {
     Failed,
 }
 
-impl Tally {
+impl SweepTally {
     /// Takes note of `event`.
     pub fn take(&mut self, event: &Event) {
         match event {
@@ -89,7 +89,7 @@ impl Tally {
         }
     }
 
-    fn end(&mut self, trial: u32, values: &Values, outcome: &TrialOutcome, best: bool) {
+    fn end(&mut self, trial: u32, values: &TrialValues, outcome: &TrialOutcome, best: bool) {
         if self.begun.contains(&trial) || self.retold >= self.known {
             let sort = Sort::of(outcome);
             if let Some(before) = self.ended.insert(trial, sort) {
@@ -100,7 +100,7 @@ impl Tally {
             self.retold += 1;
         }
         if best {
-            let new = Best {
+            let new = BestTrial {
                 trial,
                 values: values.clone(),
                 outcome: outcome.clone(),
@@ -114,8 +114,8 @@ impl Tally {
     }
 
     /// Whether `left` is as good as `right` in every objective and better in one.
-    fn dominates(&self, left: &Best, right: &Best) -> bool {
-        let losses = |best: &Best| -> Vec<f64> {
+    fn dominates(&self, left: &BestTrial, right: &BestTrial) -> bool {
+        let losses = |best: &BestTrial| -> Vec<f64> {
             let TrialOutcome::Done { objectives, .. } = &best.outcome else {
                 return Vec::new();
             };
@@ -148,12 +148,12 @@ impl Tally {
     }
 
     /// How the trials of this call ended.
-    pub fn counts(&self) -> Counts {
+    pub fn counts(&self) -> TrialCounts {
         self.counts
     }
 
     /// The best trials so far, as far as they were told of, the latest last.
-    pub fn best(&self) -> &[Best] {
+    pub fn best(&self) -> &[BestTrial] {
         &self.best
     }
 
@@ -173,7 +173,7 @@ impl Tally {
     }
 }
 
-impl Counts {
+impl TrialCounts {
     /// All of them.
     pub fn sum(&self) -> usize {
         self.done + self.pruned + self.failed
@@ -204,7 +204,7 @@ impl Sort {
 }
 
 /// The metrics' names without their stages, unless two objectives would then have the same.
-fn labels(objectives: &[(String, bool)]) -> Vec<Objective> {
+fn labels(objectives: &[(String, bool)]) -> Vec<ObjectiveLabel> {
     let short = |path: &str| path.rsplit('.').next().unwrap_or(path).to_owned();
     let alike = |path: &str| {
         objectives
@@ -212,7 +212,7 @@ fn labels(objectives: &[(String, bool)]) -> Vec<Objective> {
             .filter(|(other, _)| short(other) == short(path))
             .count()
     };
-    let labelled = objectives.iter().map(|(path, larger)| Objective {
+    let labelled = objectives.iter().map(|(path, larger)| ObjectiveLabel {
         label: if alike(path) > 1 {
             path.clone()
         } else {
@@ -227,8 +227,8 @@ fn labels(objectives: &[(String, bool)]) -> Vec<Objective> {
 mod tests {
     use super::*;
 
-    fn sweep(known: usize, objectives: &[(&str, bool)]) -> Tally {
-        let mut tally = Tally::default();
+    fn sweep(known: usize, objectives: &[(&str, bool)]) -> SweepTally {
+        let mut tally = SweepTally::default();
         tally.take(&Event::SweepStarted {
             pipeline: "p".into(),
             search: "tpe".into(),
@@ -243,18 +243,18 @@ mod tests {
         tally
     }
 
-    fn started(tally: &mut Tally, trial: u32) {
+    fn started(tally: &mut SweepTally, trial: u32) {
         tally.take(&Event::TrialStarted {
             trial,
-            values: Values::new(),
+            values: TrialValues::new(),
             continued_from: None,
         });
     }
 
-    fn finished(tally: &mut Tally, trial: u32, objectives: &[f64], best: bool) {
+    fn finished(tally: &mut SweepTally, trial: u32, objectives: &[f64], best: bool) {
         tally.take(&Event::TrialFinished {
             trial,
-            values: Values::new(),
+            values: TrialValues::new(),
             outcome: TrialOutcome::Done {
                 objectives: objectives.to_vec(),
                 deviations: vec![None; objectives.len()],
@@ -264,17 +264,17 @@ mod tests {
         });
     }
 
-    fn pruned(tally: &mut Tally, trial: u32) {
+    fn pruned(tally: &mut SweepTally, trial: u32) {
         tally.take(&Event::TrialFinished {
             trial,
-            values: Values::new(),
+            values: TrialValues::new(),
             outcome: TrialOutcome::Pruned { epoch: 1, value: 0.5 },
             best: false,
             seconds: 1.0,
         });
     }
 
-    fn best(tally: &Tally) -> Vec<u32> {
+    fn best(tally: &SweepTally) -> Vec<u32> {
         tally.best().iter().map(|best| best.trial).collect()
     }
 
@@ -305,9 +305,9 @@ mod tests {
         started(&mut tally, 1);
         assert_eq!(tally.ended(), 0);
         finished(&mut tally, 1, &[], false);
-        let done = Counts {
+        let done = TrialCounts {
             done: 1,
-            ..Counts::default()
+            ..TrialCounts::default()
         };
         assert_eq!(tally.counts(), done);
     }

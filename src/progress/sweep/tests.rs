@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::Values;
+use super::TrialValues;
 use crate::event::{Activity, Event, Level, RunStatus, StageId, TrialOutcome};
 use crate::fingerprint::Digest;
 use crate::progress::narrator::{Audience, Narrator};
@@ -30,11 +30,11 @@ fn accuracy(trials: Option<usize>, known: usize) -> Event {
     sweep(trials, known, &[("model.val_accuracy", true)])
 }
 
-fn values(lr: f64, width: u32) -> Values {
+fn values(lr: f64, width: u32) -> TrialValues {
     [("lr".to_owned(), json!(lr)), ("width".to_owned(), json!(width))].into()
 }
 
-fn begins(trial: u32, values: Values) -> Event {
+fn begins(trial: u32, values: TrialValues) -> Event {
     Event::TrialStarted {
         trial,
         values,
@@ -42,7 +42,7 @@ fn begins(trial: u32, values: Values) -> Event {
     }
 }
 
-fn ends(trial: u32, values: Values, outcome: TrialOutcome, best: bool, seconds: f64) -> Event {
+fn ends(trial: u32, values: TrialValues, outcome: TrialOutcome, best: bool, seconds: f64) -> Event {
     Event::TrialFinished {
         trial,
         values,
@@ -296,7 +296,7 @@ fn rows_at_many_widths() {
 
 #[test]
 fn nothing_is_wider_than_the_terminal_and_colours_are_closed() {
-    let long = Values::from([
+    let long = TrialValues::from([
         ("学習率".to_owned(), json!("とても長い値".repeat(9))),
         (
             "a-parameter-with-a-name-that-nobody-would-type".to_owned(),
@@ -439,10 +439,10 @@ fn no_trial_one_trial_and_an_unknown_number() {
     assert_eq!(in_log(&[sweep(Some(0), 0, &[]), end(0, &[])]), ["0 trials"]);
     let one = [
         sweep(None, 0, &[]),
-        begins(1, Values::new()),
+        begins(1, TrialValues::new()),
         ends(
             1,
-            Values::new(),
+            TrialValues::new(),
             TrialOutcome::Done {
                 objectives: vec![],
                 deviations: vec![],
