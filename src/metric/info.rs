@@ -11,6 +11,8 @@ pub struct MetricInfo {
     pub name: Cow<'static, str>,
     /// The name in words: `mean absolute error`.
     pub title: Cow<'static, str>,
+    /// What exactly is measured, where the title leaves it open: `cross-entropy` of a loss.
+    pub quantity: Option<Cow<'static, str>>,
     /// What it is measured in, where that says more than the title: `nats per sample`.
     pub unit: Option<Cow<'static, str>>,
     /// Which way it is better; neither for a count or a setting.
@@ -23,6 +25,8 @@ pub struct MetricInfo {
     pub rank: u16,
     /// Whether a training measures it after each epoch, under the names of [`EpochSplit::column`].
     pub every_epoch: bool,
+    /// Whether a pipeline file describes it: its unit then stands in the titles of tables too.
+    pub from_file: bool,
 }
 
 impl MetricInfo {
@@ -34,12 +38,23 @@ impl MetricInfo {
         Self {
             name: name.into(),
             title: title.into(),
+            quantity: None,
             unit: None,
             better: None,
             tasks: &[],
             asked: None,
             rank: Self::LAST,
             every_epoch: false,
+            from_file: false,
+        }
+    }
+
+    /// What stands at an axis: what is measured, and its unit.
+    pub fn axis(&self) -> String {
+        let quantity = self.quantity.as_ref().unwrap_or(&self.title);
+        match &self.unit {
+            Some(unit) => format!("{quantity} ({unit})"),
+            None => quantity.to_string(),
         }
     }
 
@@ -47,6 +62,13 @@ impl MetricInfo {
     #[must_use]
     pub fn better(mut self, direction: Direction) -> Self {
         self.better = Some(direction);
+        self
+    }
+
+    /// The same, where `quantity` is measured.
+    #[must_use]
+    pub fn quantity(mut self, quantity: impl Into<Cow<'static, str>>) -> Self {
+        self.quantity = Some(quantity.into());
         self
     }
 

@@ -89,6 +89,14 @@ impl MetricTable {
         }
     }
 
+    /// What stands at an axis for the figure `name` of `stage`, whatever split it is measured on.
+    pub fn axis(&self, stage: &str, name: &str) -> String {
+        match self.describe(stage, name) {
+            Some(described) => described.info.axis(),
+            None => self.title(stage, name),
+        }
+    }
+
     /// The names of the figures that a training has of an epoch, the most telling first: those of
     /// the validation split, then those of the training samples.
     pub fn of_epochs(&self) -> Vec<String> {

@@ -8,7 +8,7 @@ use super::ReportError;
 use super::compare::compare_rows;
 use super::results::{Results, Trial, TrialStatus};
 use super::table::{Cell, Column, Row, Sample, TableData};
-use crate::spec::{Filter, Group, MetricPath, Table, TableColumn};
+use crate::spec::{Filter, Group, MetricPath, Show, Table, TableColumn};
 
 pub(super) use check::listed;
 
@@ -300,10 +300,26 @@ impl<'a> Assembly<'a> {
         columns
             .map(|(title, spec)| Column {
                 title: title.clone(),
-                spec: spec.clone(),
+                spec: TableColumn {
+                    unit: spec.unit.clone().or_else(|| self.unit(spec)),
+                    ..spec.clone()
+                },
                 direction: direction(spec),
             })
             .collect()
+    }
+
+    /// The unit that a pipeline file gives a column's metric, where the column shows figures of it.
+    fn unit(&self, column: &TableColumn) -> Option<String> {
+        if column.show == Show::Count {
+            return None;
+        }
+        self.table.metrics(column).iter().find_map(|path| {
+            let mut known = self.results.iter().map(|results| &results.metrics);
+            let info = known.find_map(|known| known.of_stage(&path.stage, &path.metric))?;
+            let unit = info.unit.as_ref().filter(|_| info.from_file)?;
+            Some(unit.to_string())
+        })
     }
 
     fn notes(&self, candidates: &[Candidate<'_>], chosen_among: usize) -> Vec<String> {

@@ -8,6 +8,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::command_metrics::CommandMetrics;
 use super::reference::Reference;
 
 /// Runs a program in an empty folder. Inputs come as paths in environment variables; outputs are
@@ -25,7 +26,7 @@ pub struct Command {
     pub outputs: Vec<String>,
     /// One of the outputs: a JSON object whose numbers become the stage's metrics.
     #[serde(default)]
-    pub metrics: Option<String>,
+    pub metrics: Option<CommandMetrics>,
     /// Environment variables with fixed values, and secrets.
     #[serde(default)]
     pub env: IndexMap<String, EnvEntry>,

@@ -5,6 +5,7 @@
 //! rest of the crate works with: plain data, without behaviour of their own.
 
 mod command;
+mod command_metrics;
 mod decode;
 mod diagnostic;
 mod download;
@@ -12,6 +13,7 @@ mod evaluate;
 mod export;
 mod interpolate;
 mod kind;
+mod known_metrics;
 mod model;
 mod model_check;
 mod node;
@@ -34,6 +36,7 @@ mod validate;
 mod values;
 
 pub use command::{Command, EnvEntry, EnvValue, Run, Secret};
+pub use command_metrics::{Better, CommandMetrics, MetricOptions};
 pub use diagnostic::{Diagnostic, SpecError, nearest, suggest};
 pub use download::{Download, Sha256};
 pub use evaluate::{Evaluate, Metric, SplitName};

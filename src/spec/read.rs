@@ -11,6 +11,7 @@ use serde::Deserialize;
 use super::decode::decode;
 use super::diagnostic::{Diagnostic, suggest};
 use super::interpolate::{interpolate, unescape_all};
+use super::known_metrics::known_metrics;
 use super::node::{Key, Node, Value};
 use super::pipeline::{Override, Pipeline, Resources, Stage};
 use super::values::Span;
@@ -69,6 +70,7 @@ pub(super) fn read(
         Err(mistake) => return Err(vec![*mistake]),
     };
     let stages = stages(&root, &original, &mut mistakes);
+    let metrics = known_metrics(&stages, MetricTable::built_in());
     let sweep = sweep(&root, &mut mistakes);
     let tables = tables(&root, &mut mistakes);
     for change in overrides.iter().filter(|change| is_seed(change, &parameters)) {
@@ -91,7 +93,7 @@ pub(super) fn read(
         stages,
         sweep,
         tables,
-        metrics: MetricTable::built_in(),
+        metrics,
     };
     // With a stage missing, what refers to it would be reported as a second mistake.
     if mistakes.is_empty() {

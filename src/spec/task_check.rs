@@ -11,7 +11,7 @@ use super::{Evaluate, Format, Kind, Loss, Monitored, Reference, Stage, Task, Tra
 
 /// What is predicted from the dataset that `reference` names, and whether its samples are images;
 /// nothing where a command makes it.
-fn of_data(stages: &IndexMap<String, Arc<Stage>>, reference: &Reference) -> Option<(Task, bool)> {
+pub(super) fn data_of(stages: &IndexMap<String, Arc<Stage>>, reference: &Reference) -> Option<(Task, bool)> {
     let Kind::Preprocess(preprocess) = &stages.get(reference.stage()?)?.kind else {
         return None;
     };
@@ -28,7 +28,7 @@ pub(super) fn train_task_mistakes(
     mistakes: &mut Vec<Diagnostic>,
     place: &dyn Fn(&[&str]) -> SourceSpan,
 ) {
-    let Some((task, images)) = of_data(stages, &train.data) else {
+    let Some((task, images)) = data_of(stages, &train.data) else {
         return;
     };
     let mut tell = |path: &[&str], message: String, help: &str| {
@@ -69,7 +69,7 @@ pub(super) fn evaluate_task_mistakes(
     mistakes: &mut Vec<Diagnostic>,
     place: &dyn Fn(&[&str]) -> SourceSpan,
 ) {
-    let Some((task, images)) = of_data(stages, &evaluate.data) else {
+    let Some((task, images)) = data_of(stages, &evaluate.data) else {
         return;
     };
     for (index, metric) in evaluate.metrics.iter().enumerate() {

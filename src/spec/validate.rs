@@ -216,15 +216,17 @@ fn command_mistakes(
         }
     }
     if let Some(metrics) = &command.metrics {
+        let file = &metrics.file;
         let declared = command
             .outputs
             .iter()
-            .any(|output| std::path::Path::new(metrics).starts_with(output));
+            .any(|output| std::path::Path::new(file).starts_with(output));
         if !declared {
             mistakes.push(
                 Diagnostic::new(
-                    format!("`{metrics}` is not among the outputs"),
-                    place(&["metrics"]),
+                    format!("`{file}` is not among the outputs"),
+                    // The long form has its file in a field.
+                    place(&["metrics", "file"]),
                 )
                 .help("add it to `outputs`"),
             );

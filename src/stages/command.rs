@@ -13,7 +13,7 @@ use super::orphans;
 use super::process::{Ended, Process};
 use super::{Job, Outcome, Stage, StageError};
 use crate::event::{Metrics, Monitor};
-use crate::spec::{self, EnvEntry, Kind, Run, Secret};
+use crate::spec::{self, CommandMetrics, EnvEntry, Kind, Run, Secret};
 
 /// A shorter secret would be found by chance.
 const SHORTEST_SECRET: usize = 4;
@@ -48,8 +48,8 @@ impl Stage for CommandStage {
             taken.map_err(|message| StageError::failed(hide(&message, &hidden)))?;
         }
         let metrics = match &spec.metrics {
-            Some(path) => read_metrics(&job.output.join(path), path)
-                .and_then(|metrics| without_secrets(metrics, path, &hidden))?,
+            Some(CommandMetrics { file, .. }) => read_metrics(&job.output.join(file), file)
+                .and_then(|metrics| without_secrets(metrics, file, &hidden))?,
             None => Metrics::new(),
         };
         Ok(Outcome { metrics })

@@ -267,3 +267,30 @@ fn columns_and_sizes_that_do_not_fit() {
 "
     ));
 }
+
+#[test]
+fn what_a_command_cannot_say_of_its_metrics() {
+    let scores = |metrics: &str, objective: &str| {
+        complaint(&format!(
+            "params: {{beam: 4}}
+stages:
+  scores:
+    command:
+      run: ./score ${{beam}}
+      outputs: [scores.json]
+      metrics: {metrics}
+sweep:
+  params: {{beam: [1, 4]}}
+  objective: {objective}
+"
+        ))
+    };
+    insta::assert_snapshot!(scores(
+        "{file: scores.json, of: {bleu: {better: higher}}}",
+        "{maximize: scores.bleu}"
+    ));
+    insta::assert_snapshot!(scores(
+        "{file: other.json, of: {bleu: {better: larger}}}",
+        "{minimize: scores.bleu}"
+    ));
+}

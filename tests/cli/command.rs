@@ -325,3 +325,40 @@ fn equal_stages_share_a_result_and_a_failure() {
         finished.stderr
     );
 }
+
+#[test]
+fn a_command_says_which_way_its_metrics_are_better() {
+    let source = |metrics: &str| {
+        format!(
+            "params: {{beam: 1}}
+stages:
+  scores:
+    command:
+      run: 'echo \"{{\\\"bleu\\\": $((20 + ${{beam}})), \\\"wer\\\": ${{beam}}}}\" > scores.json'
+      outputs: [scores.json]
+      metrics: {metrics}
+sweep:
+  params: {{beam: [1, 4]}}
+tables:
+  beams: {{rows: [beam], columns: {{BLEU: scores.bleu, WER: scores.wer}}, formats: [md]}}
+"
+        )
+    };
+    let project = Project::new().with("p.yaml", source("scores.json"));
+    project
+        .erlen(["sweep", "p.yaml"])
+        .assert_code(0)
+        .assert_stderr("2 ran");
+    assert!(
+        !project.read("results/beams.md").contains("**"),
+        "nothing says what is better"
+    );
+    let said = "{file: scores.json, of: {bleu: {better: larger, unit: '%'}, wer: {better: smaller}}}";
+    project.write("p.yaml", source(said));
+    // What is said changes no result, and so no key.
+    project
+        .erlen(["sweep", "p.yaml"])
+        .assert_code(0)
+        .assert_stderr("0 ran");
+    insta::assert_snapshot!(project.read("results/beams.md"));
+}

@@ -9,7 +9,7 @@ use indexmap::IndexMap;
 use serde_json::Value;
 
 use super::{Domain, Objective, Search, Sweep};
-use crate::metric::{EpochSplit, MetricTable};
+use crate::metric::{Direction, EpochSplit, MetricTable};
 use crate::spec::diagnostic::{Diagnostic, suggest};
 use crate::spec::node::Node;
 use crate::spec::validate::metric_mistake;
@@ -64,12 +64,41 @@ pub(in crate::spec) fn sweep_mistakes(
             &["objective", &index, direction]
         };
         mistakes.extend(metric_mistake(stages, metrics, objective.path(), place(path)));
+        mistakes.extend(direction_mistake(stages, metrics, objective, place(path)));
     }
     if let Some((message, help)) = search_mistake(sweep) {
         mistakes.push(Diagnostic::new(message, place(&["search"])).help(help));
     }
     mistakes.extend(prune_mistake(stages, sweep, metrics, place));
     mistakes
+}
+
+/// An objective that a command's own word on its metric contradicts.
+fn direction_mistake(
+    stages: &IndexMap<String, Arc<Stage>>,
+    metrics: &MetricTable,
+    objective: &Objective,
+    span: miette::SourceSpan,
+) -> Option<Diagnostic> {
+    let path = objective.path();
+    let Kind::Command(_) = stages.get(&path.stage)?.kind else {
+        return None;
+    };
+    let better = metrics.of_stage(&path.stage, &path.metric)?.better?;
+    let said = match better {
+        Direction::Maximize => "larger",
+        Direction::Minimize => "smaller",
+    };
+    (better != objective.direction()).then(|| {
+        Diagnostic::new(
+            format!(
+                "the stage `{}` says that its `{}` is better when {said}",
+                path.stage, path.metric
+            ),
+            span,
+        )
+        .help("change the objective, or `better` under the stage's `metrics`")
+    })
 }
 
 fn condition_mistakes(sweep: &Sweep, place: impl Fn(&[&str]) -> miette::SourceSpan) -> Vec<Diagnostic> {

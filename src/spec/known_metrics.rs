@@ -1,0 +1,122 @@
+//! What a pipeline itself says of the metrics that its stages report: a command of its own ones, a
+//! training of its loss.
+
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+
+use super::preprocess::Task;
+use super::task_check::data_of;
+use super::{Kind, Loss, Stage, Train};
+use crate::metric::{MetricInfo, MetricTable};
+
+/// `metrics`, and what `stages` add to them.
+pub(super) fn known_metrics(stages: &IndexMap<String, Arc<Stage>>, mut metrics: MetricTable) -> MetricTable {
+    for (name, stage) in stages {
+        let trained = match &stage.kind {
+            Kind::Command(command) => {
+                if let Some(command) = &command.metrics {
+                    command.describe(name, &mut metrics);
+                }
+                continue;
+            }
+            Kind::Train(train) => Some(&**train),
+            Kind::Evaluate(evaluate) => {
+                let model = evaluate.model.stage().and_then(|model| stages.get(model));
+                model.and_then(|model| match &model.kind {
+                    Kind::Train(train) => Some(&**train),
+                    _ => None,
+                })
+            }
+            _ => None,
+        };
+        let Some(train) = trained else { continue };
+        let loss = train.loss.clone().or_else(|| usual_loss(stages, train));
+        if let (Some(loss), Some(info)) = (loss, metrics.get("loss")) {
+            let info = loss.describe(info, train.standardize_targets);
+            metrics.add_to(name, info);
+        }
+    }
+    metrics
+}
+
+/// The loss of a training that names none, where the file tells what is predicted.
+fn usual_loss(stages: &IndexMap<String, Arc<Stage>>, train: &Train) -> Option<Loss> {
+    let (task, _) = data_of(stages, &train.data)?;
+    Some(Loss::usual(task))
+}
+
+impl Loss {
+    /// The loss where a pipeline names none.
+    pub fn usual(task: Task) -> Self {
+        match task {
+            Task::Classification => Self::CrossEntropy(Default::default()),
+            Task::MultiLabel => Self::BinaryCrossEntropy(Default::default()),
+            Task::Regression => Self::Mse(Default::default()),
+        }
+    }
+
+    /// `info` of a loss, where it is this one, on targets as they are or `standardized`.
+    pub fn describe(&self, info: &MetricInfo, standardized: bool) -> MetricInfo {
+        let (quantity, unit) = match self {
+            Self::CrossEntropy(_) => ("cross-entropy", "nats per sample"),
+            Self::BinaryCrossEntropy(_) => ("binary cross-entropy", "nats per label"),
+            Self::Mse(_) => ("mean squared error", squared_unit(standardized)),
+            Self::Huber(_) => ("Huber loss", squared_unit(standardized)),
+        };
+        info.clone().quantity(quantity).unit(unit)
+    }
+}
+
+fn squared_unit(standardized: bool) -> &'static str {
+    if standardized {
+        "of standardised targets"
+    } else {
+        "squared units of the target"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use crate::spec::Pipeline;
+
+    #[test]
+    fn a_loss_is_called_what_it_is() {
+        let axis = |task: &str, train: &str, stage: &str| {
+            let source = format!(
+                "stages:
+  data: {{preprocess: {{input: ./t.csv, format: {{csv: {{label: [a, b], task: {task}}}}}, split: {{test: 0.2}}}}}}
+  model: {{train: {{data: data, model: {{mlp: {{hidden: [4]}}}}, epochs: 1, batch_size: 2, optimizer: {{sgd: {{lr: 0.1}}}}{train}}}}}
+  test: {{evaluate: {{model: model, data: data}}}}
+"
+            );
+            let source = source.replace("[a, b], task: classification", "a");
+            let pipeline = Pipeline::parse(Path::new("p.yaml"), &source, &[]).unwrap();
+            pipeline.metrics.axis(stage, "val_loss")
+        };
+        for (task, train, expected) in [
+            ("classification", "", "cross-entropy (nats per sample)"),
+            ("multi_label", "", "binary cross-entropy (nats per label)"),
+            (
+                "regression",
+                "",
+                "mean squared error (squared units of the target)",
+            ),
+            (
+                "regression",
+                ", loss: mse, standardize_targets: true",
+                "mean squared error (of standardised targets)",
+            ),
+            (
+                "regression",
+                ", loss: {huber: {delta: 0.5}}",
+                "Huber loss (squared units of the target)",
+            ),
+        ] {
+            assert_eq!(axis(task, train, "model"), expected);
+            assert_eq!(axis(task, train, "test"), expected);
+        }
+    }
+}
