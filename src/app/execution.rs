@@ -138,17 +138,17 @@ impl Execution {
     }
 
     /// Tells whoever shows or records the run.
-    pub fn tell(&mut self, event: &Event) {
-        tell(&mut self.sinks, event);
+    pub fn emit(&mut self, event: &Event) {
+        emit_to(&mut self.sinks, event);
     }
 
     /// Tells something worth knowing about the run as a whole.
     pub fn notice(&mut self, notice: Notice) {
-        self.tell(&notice.into());
+        self.emit(&notice.into());
     }
 
     /// Tells what there is to say about the remote store.
-    fn tell_about_remote(&mut self) {
+    fn report_remote(&mut self) {
         for notice in remote_notices(&self.store) {
             self.notice(notice);
         }
@@ -180,7 +180,7 @@ impl Execution {
                 self.notice(Notice::info(message));
             }
         };
-        self.tell_about_remote();
+        self.report_remote();
         if unsent > 0 {
             let message = format!(
                 "{} did not get to the remote; `erlen push` sends what is missing there",
@@ -192,7 +192,7 @@ impl Execution {
 
     /// Brings every stage of `plan` up to date, or what `feeder` asks for.
     pub fn carry_out(&mut self, plan: &mut Plan, feeder: Option<&mut dyn Feeder>) -> Summary {
-        self.tell_about_remote();
+        self.report_remote();
         let Self {
             options,
             stop,
@@ -200,7 +200,7 @@ impl Execution {
             store,
             ..
         } = self;
-        let mut emit = |event: &Event| tell(sinks, event);
+        let mut emit = |event: &Event| emit_to(sinks, event);
         let summary = exec::execute(plan, feeder, store, options, stop, &mut emit);
         // The recorder tidies the history up when nobody else reads it.
         plan.forget_earlier();
@@ -223,13 +223,13 @@ impl Execution {
                 self.notice(notice);
             }
         }
-        self.tell(&summary.finished());
+        self.emit(&summary.finished());
         summary.status
     }
 }
 
 /// Tells all of `sinks`.
-fn tell(sinks: &mut [Box<dyn Sink>], event: &Event) {
+fn emit_to(sinks: &mut [Box<dyn Sink>], event: &Event) {
     for sink in sinks {
         sink.event(event);
     }

@@ -79,7 +79,7 @@ pub fn run_sweep(
 }
 
 fn write(session: &Session, results: &Results, execution: &mut Execution) -> Result<Vec<String>, AppError> {
-    write_tables(session, results, &mut |event| execution.tell(event))
+    write_tables(session, results, &mut |event| execution.emit(event))
 }
 
 /// Ends the run, whatever became of its tables.

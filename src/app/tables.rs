@@ -86,10 +86,10 @@ impl BuiltTable {
     ///
     /// # Errors
     /// One cannot be written.
-    pub fn write(&self, session: &Session, tell: &mut dyn FnMut(&Event)) -> Result<(), AppError> {
+    pub fn write(&self, session: &Session, emit: &mut dyn FnMut(&Event)) -> Result<(), AppError> {
         for (path, bytes) in &self.files {
             let changed = write_if_changed(&session.project.root.join(path), bytes)?;
-            tell(&Event::TableWritten {
+            emit(&Event::TableWritten {
                 table: self.name.clone(),
                 path: PathBuf::from(path),
                 changed,
@@ -107,21 +107,21 @@ impl BuiltTable {
 pub(super) fn write_tables(
     session: &Session,
     results: &Results,
-    tell: &mut dyn FnMut(&Event),
+    emit: &mut dyn FnMut(&Event),
 ) -> Result<Vec<String>, AppError> {
     let mut texts = Vec::new();
     for (name, table) in &session.pipeline.tables {
         let others = match others_of(session, table)? {
             Others::Known(others) => others,
             Others::Missing(path) => {
-                tell(&Notice::info(needs_other(session, name, &path)).into());
+                emit(&Notice::info(needs_other(session, name, &path)).into());
                 continue;
             }
         };
         let mut sources = vec![(&session.pipeline, results)];
         sources.extend(others.iter().map(|(other, results)| (&other.pipeline, results)));
         let built = build_table(name, table, &sources)?;
-        built.write(session, tell)?;
+        built.write(session, emit)?;
         texts.push(built.text_after(!texts.is_empty()));
     }
     Ok(texts)

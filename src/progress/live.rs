@@ -36,11 +36,11 @@ impl Live {
     }
 
     /// Takes note of `event`, which happened at `now`.
-    pub fn take(&mut self, event: &Event, now: Instant) {
-        if self.sweep.take(event, now) {
+    pub fn handle(&mut self, event: &Event, now: Instant) {
+        if self.sweep.handle(event, now) {
             return;
         }
-        self.running.take(event, now);
+        self.running.handle(event, now);
         match event {
             Event::RunStarted { stages, .. } => self.total = *stages,
             Event::StageReused { .. }
@@ -161,17 +161,17 @@ mod tests {
     fn sample(now: Instant) -> Live {
         let at = |ms| now + Duration::from_millis(ms);
         let mut live = Live::new(now, 12);
-        live.take(
+        live.handle(
             &Event::RunStarted {
                 pipeline: "p".into(),
                 stages: 6,
             },
             now,
         );
-        live.take(&started("model", "train"), now);
-        live.take(&started("raw", "download"), at(100));
-        live.take(&started("lint", "command"), at(100));
-        live.take(
+        live.handle(&started("model", "train"), now);
+        live.handle(&started("raw", "download"), at(100));
+        live.handle(&started("lint", "command"), at(100));
+        live.handle(
             &Event::StageWaiting {
                 stage: "shared".into(),
             },
@@ -185,7 +185,7 @@ mod tests {
             threads: 2,
             resumed_from: None,
         };
-        live.take(&activity("model", begin), at(1000));
+        live.handle(&activity("model", begin), at(1000));
         let metrics = [
             ("train_loss".to_owned(), 0.5),
             ("val_accuracy".to_owned(), 0.9125),
@@ -198,14 +198,14 @@ mod tests {
             seconds: 0.4,
             phases: Default::default(),
         };
-        live.take(&activity("model", epoch), at(1800));
+        live.handle(&activity("model", epoch), at(1800));
         let batch = Activity::BatchFinished {
             epoch: 3,
             batch: 20,
             loss: 0.4321,
             samples_per_second: 4180.0,
         };
-        live.take(&activity("model", batch), at(2000));
+        live.handle(&activity("model", batch), at(2000));
         for (ms, done) in [(200, 0u64), (2000, 4 << 20)] {
             let progress = Activity::Progress {
                 task: "download".into(),
@@ -213,7 +213,7 @@ mod tests {
                 total: Some(19 << 20),
                 unit: Unit::Bytes,
             };
-            live.take(&activity("raw", progress), at(ms));
+            live.handle(&activity("raw", progress), at(ms));
         }
         live
     }
@@ -237,7 +237,7 @@ mod tests {
     fn a_low_terminal_and_many_stages() {
         let now = Instant::now();
         let mut live = Live::new(now, 12);
-        live.take(
+        live.handle(
             &Event::RunStarted {
                 pipeline: "p".into(),
                 stages: 10_001,
@@ -245,7 +245,7 @@ mod tests {
             now,
         );
         for index in 0..12 {
-            live.take(&started(&format!("stage-{index}"), "command"), now);
+            live.handle(&started(&format!("stage-{index}"), "command"), now);
         }
         assert_eq!(live.rows(now, 80, 30, &Palette::plain()).len(), MOST_ROWS + 1);
         let rows = live.rows(now, 80, 4, &Palette::plain());
@@ -258,7 +258,7 @@ mod tests {
         let now = Instant::now();
         let mut live = sample(now);
         for stage in ["model", "raw", "lint", "shared"] {
-            live.take(&Event::StageInterrupted { stage: stage.into() }, now);
+            live.handle(&Event::StageInterrupted { stage: stage.into() }, now);
         }
         assert_eq!(
             live.rows(now, 80, 30, &Palette::plain()),

@@ -9,11 +9,11 @@
 mod json;
 mod live;
 mod narrator;
+mod phase_times;
 mod plain;
 mod row;
 mod running;
 mod sparkline;
-mod spent;
 mod style;
 mod sweep;
 mod terminal;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use anstyle::Style;
 
-use super::spent::Spent;
+use super::phase_times::PhaseTimes;
 use super::style::{Palette, paint};
 use super::sweep::SweepLines;
 use super::text;
@@ -40,7 +40,7 @@ pub struct Narrator {
     skipped: usize,
     epochs: HashMap<StageId, u32>,
     /// Where the time of running trainings went.
-    spent: HashMap<StageId, Spent>,
+    times: HashMap<StageId, PhaseTimes>,
     sweep: SweepLines,
 }
 
@@ -54,7 +54,7 @@ impl Narrator {
             reused: 0,
             skipped: 0,
             epochs: HashMap::new(),
-            spent: HashMap::new(),
+            times: HashMap::new(),
             sweep: SweepLines::new(palette, matches!(audience, Audience::Terminal { .. })),
         }
     }
@@ -72,7 +72,7 @@ impl Narrator {
     }
 
     /// Adds the lines that tell `event`, if any, to `lines`.
-    pub fn tell(&mut self, event: &Event, lines: &mut Vec<String>) {
+    pub fn narrate(&mut self, event: &Event, lines: &mut Vec<String>) {
         let palette = self.palette;
         if self.sweep.hides(event) {
             return;
@@ -123,7 +123,7 @@ impl Narrator {
                     ));
                 }
             }
-            Event::StageActivity { stage, activity } => self.tell_activity(stage, activity, lines),
+            Event::StageActivity { stage, activity } => self.narrate_activity(stage, activity, lines),
             Event::StageFinished {
                 stage,
                 artifact,
@@ -133,8 +133,8 @@ impl Narrator {
                 peak_memory,
                 ..
             } => {
-                if let Some(spent) = self.spent.remove(stage) {
-                    let parts = spent.parts(*peak_memory);
+                if let Some(times) = self.times.remove(stage) {
+                    let parts = times.parts(*peak_memory);
                     if !parts.is_empty() {
                         lines.push(self.line_within(stage, parts));
                     }
@@ -198,7 +198,7 @@ impl Narrator {
             | Event::TrialFinished { .. }
             | Event::SweepFinished { .. } => {
                 let room = self.room(0);
-                self.sweep.tell(event, room, lines);
+                self.sweep.narrate(event, room, lines);
             }
             Event::TableWritten { path, changed, .. } => {
                 self.count_the_rest(lines);
@@ -237,7 +237,7 @@ impl Narrator {
         }
     }
 
-    fn tell_activity(&mut self, stage: &StageId, activity: &Activity, lines: &mut Vec<String>) {
+    fn narrate_activity(&mut self, stage: &StageId, activity: &Activity, lines: &mut Vec<String>) {
         match activity {
             Activity::TrainingStarted {
                 parameters,
@@ -270,8 +270,8 @@ impl Narrator {
                 seconds,
                 phases,
             } => {
-                let spent = self.spent.entry(stage.clone()).or_default();
-                spent.add(*phases, *seconds, *samples_per_second);
+                let times = self.times.entry(stage.clone()).or_default();
+                times.add(*phases, *seconds, *samples_per_second);
                 let epochs = self.epochs.get(stage).copied().unwrap_or(*epoch);
                 if self.shows_epoch(*epoch, epochs) {
                     let parts = epoch_parts(*epoch, epochs, metrics, *samples_per_second, *seconds);

@@ -26,7 +26,7 @@ impl<W: Write + Send> Plain<W> {
 
 impl<W: Write + Send> Sink for Plain<W> {
     fn event(&mut self, event: &Event) {
-        self.narrator.tell(event, &mut self.lines);
+        self.narrator.narrate(event, &mut self.lines);
         if self.lines.is_empty() {
             return;
         }

@@ -69,7 +69,7 @@ pub(super) struct TrainingProgress {
 
 impl Stages {
     /// Takes note of what `event` tells about a stage; other events change nothing.
-    pub fn take(&mut self, event: &Event, now: Instant) {
+    pub fn handle(&mut self, event: &Event, now: Instant) {
         match event {
             Event::StageStarted {
                 stage, kind, reason, ..
@@ -82,7 +82,7 @@ impl Stages {
                 };
             }
             Event::StageWaiting { stage } => self.running(stage, now).doing = Doing::Waiting,
-            Event::StageActivity { stage, activity } => self.running(stage, now).take(activity, now),
+            Event::StageActivity { stage, activity } => self.running(stage, now).handle(activity, now),
             Event::StageReused { stage, .. }
             | Event::StageFinished { stage, .. }
             | Event::StageFailed { stage, .. }
@@ -131,7 +131,7 @@ impl RunningStage {
         text::printable(&self.stage.to_string())
     }
 
-    fn take(&mut self, activity: &Activity, now: Instant) {
+    fn handle(&mut self, activity: &Activity, now: Instant) {
         match activity {
             Activity::Progress {
                 task,

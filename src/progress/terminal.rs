@@ -78,8 +78,8 @@ impl Sink for Terminal {
     fn event(&mut self, event: &Event) {
         let mut screen = lock(&self.screen);
         let screen = &mut *screen;
-        screen.narrator.tell(event, &mut screen.pending);
-        screen.live.take(event, Instant::now());
+        screen.narrator.narrate(event, &mut screen.pending);
+        screen.live.handle(event, Instant::now());
         if matches!(event, Event::RunFinished { .. }) {
             screen.finish();
         } else if screen

@@ -170,7 +170,9 @@ fn everything() -> Vec<Event> {
 fn on_terminal(events: &[Event], width: usize) -> String {
     let mut narrator = Narrator::new(Palette::plain(), Audience::Terminal { width }, 8);
     let mut lines = Vec::new();
-    events.iter().for_each(|event| narrator.tell(event, &mut lines));
+    events
+        .iter()
+        .for_each(|event| narrator.narrate(event, &mut lines));
     lines.join("\n")
 }
 
@@ -251,7 +253,7 @@ fn colours_are_closed_again() {
     let mut lines = Vec::new();
     everything()
         .iter()
-        .for_each(|event| narrator.tell(event, &mut lines));
+        .for_each(|event| narrator.narrate(event, &mut lines));
     for line in lines {
         assert!(
             line.rfind("\u{1b}[")

@@ -65,11 +65,11 @@ impl HistoryWriter {
         let started = Timestamp::now().as_millisecond();
         let thread = thread::Builder::new().name("record".to_owned()).spawn(move || {
             if let Err(error) = write_all(&path, &info, started, &received) {
-                tell(&told, &error.to_string());
+                keep_warning(&told, &error.to_string());
             }
         });
         if let Err(error) = &thread {
-            tell(&warning, &format!("no thread can be started ({error})"));
+            keep_warning(&warning, &format!("no thread can be started ({error})"));
         }
         Self {
             rows: Some(rows),
@@ -91,7 +91,7 @@ impl HistoryWriter {
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
-            tell(&self.warning, "the recording thread panicked");
+            keep_warning(&self.warning, "the recording thread panicked");
         }
     }
 
@@ -107,7 +107,7 @@ impl Drop for HistoryWriter {
     }
 }
 
-fn tell(warning: &Mutex<Option<String>>, what: &str) {
+fn keep_warning(warning: &Mutex<Option<String>>, what: &str) {
     let text = format!("the history of this run is not kept: {what}");
     *warning.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
 }

@@ -53,7 +53,7 @@ pub(in crate::app) fn carry_out(
             change.kept + change.dropped
         )));
     }
-    execution.tell(&started(setting, driver.replay().study()));
+    execution.emit(&started(setting, driver.replay().study()));
     let mut summary = execution.carry_out(&mut plan, Some(&mut driver));
     driver.complete(&mut plan)?;
     let results = driver.results(session.file_in_project(), &plan);
@@ -75,7 +75,7 @@ pub(in crate::app) fn carry_out(
         _ => None,
     });
     let best = driver.replay().study().best();
-    execution.tell(&Event::SweepFinished {
+    execution.emit(&Event::SweepFinished {
         done,
         pruned,
         failed,

@@ -36,7 +36,7 @@ impl TrialColumns {
     }
 
     /// Takes note of the width of what `event` tells of.
-    pub fn take(&mut self, event: &Event) {
+    pub fn handle(&mut self, event: &Event) {
         match event {
             Event::SweepStarted { trials, .. } => {
                 self.number = trials.map_or(1, |trials| trials.to_string().len());

@@ -118,7 +118,7 @@ impl SweepLines {
     }
 
     /// Adds the lines that tell `event`, of at most `room` columns, to `lines`.
-    pub fn tell(&mut self, event: &Event, room: Option<usize>, lines: &mut Vec<String>) {
+    pub fn narrate(&mut self, event: &Event, room: Option<usize>, lines: &mut Vec<String>) {
         if let Event::TrialFinished {
             trial,
             values,
@@ -127,11 +127,11 @@ impl SweepLines {
             seconds,
         } = event
         {
-            self.tally.take(event);
+            self.tally.handle(event);
             if self.tally.was_known(*trial) {
                 return;
             }
-            self.columns.take(event);
+            self.columns.handle(event);
             if self.lists(outcome, *best) {
                 lines.push(self.line(*trial, values, outcome, *best, *seconds, room));
             } else {
@@ -139,8 +139,8 @@ impl SweepLines {
             }
             return;
         }
-        self.tally.take(event);
-        self.columns.take(event);
+        self.tally.handle(event);
+        self.columns.handle(event);
         match event {
             Event::SweepStarted { known, .. } if *known > 0 => {
                 let known = match self.tally.trials() {

@@ -44,9 +44,9 @@ struct RunningTrial {
 
 impl SweepRows {
     /// Takes note of `event`, which happened at `now`; says whether it is about the sweep alone.
-    pub fn take(&mut self, event: &Event, now: Instant) -> bool {
-        self.tally.take(event);
-        self.columns.take(event);
+    pub fn handle(&mut self, event: &Event, now: Instant) -> bool {
+        self.tally.handle(event);
+        self.columns.handle(event);
         match event {
             Event::SweepStarted { replicates, .. } => {
                 self.replicates = *replicates;
@@ -83,12 +83,12 @@ impl SweepRows {
                 }
             }
             Event::SweepFinished { .. } => self.trials.clear(),
-            _ => return self.take_stage(event, now),
+            _ => return self.handle_stage(event, now),
         }
         true
     }
 
-    fn take_stage(&mut self, event: &Event, now: Instant) -> bool {
+    fn handle_stage(&mut self, event: &Event, now: Instant) -> bool {
         if !self.tally.is_under_way() {
             return false;
         }
@@ -99,7 +99,7 @@ impl SweepRows {
         let Some(trial) = self.trials.get_mut(&number) else {
             return true;
         };
-        trial.stages.take(event, now);
+        trial.stages.handle(event, now);
         match event {
             Event::StageStarted { .. } => trial.paused = false,
             Event::StagePaused { .. } => trial.paused = trial.stages.as_slice().is_empty(),

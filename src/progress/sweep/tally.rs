@@ -56,7 +56,7 @@ enum Sort {
 
 impl SweepTally {
     /// Takes note of `event`.
-    pub fn take(&mut self, event: &Event) {
+    pub fn handle(&mut self, event: &Event) {
         match event {
             Event::SweepStarted {
                 trials,
@@ -229,7 +229,7 @@ mod tests {
 
     fn sweep(known: usize, objectives: &[(&str, bool)]) -> SweepTally {
         let mut tally = SweepTally::default();
-        tally.take(&Event::SweepStarted {
+        tally.handle(&Event::SweepStarted {
             pipeline: "p".into(),
             search: "tpe".into(),
             trials: Some(9),
@@ -244,7 +244,7 @@ mod tests {
     }
 
     fn started(tally: &mut SweepTally, trial: u32) {
-        tally.take(&Event::TrialStarted {
+        tally.handle(&Event::TrialStarted {
             trial,
             values: TrialValues::new(),
             continued_from: None,
@@ -252,7 +252,7 @@ mod tests {
     }
 
     fn finished(tally: &mut SweepTally, trial: u32, objectives: &[f64], best: bool) {
-        tally.take(&Event::TrialFinished {
+        tally.handle(&Event::TrialFinished {
             trial,
             values: TrialValues::new(),
             outcome: TrialOutcome::Done {
@@ -265,7 +265,7 @@ mod tests {
     }
 
     fn pruned(tally: &mut SweepTally, trial: u32) {
-        tally.take(&Event::TrialFinished {
+        tally.handle(&Event::TrialFinished {
             trial,
             values: TrialValues::new(),
             outcome: TrialOutcome::Pruned { epoch: 1, value: 0.5 },

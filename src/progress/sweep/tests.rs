@@ -218,7 +218,9 @@ fn everything() -> Vec<Event> {
 fn lines(events: &[Event], audience: Audience, palette: Palette) -> Vec<String> {
     let mut narrator = Narrator::new(palette, audience, 8);
     let mut lines = Vec::new();
-    events.iter().for_each(|event| narrator.tell(event, &mut lines));
+    events
+        .iter()
+        .for_each(|event| narrator.narrate(event, &mut lines));
     lines
 }
 
@@ -232,7 +234,7 @@ fn in_log(events: &[Event]) -> Vec<String> {
 
 fn live(events: &[Event], start: Instant) -> Live {
     let mut live = Live::new(start, 8);
-    events.iter().for_each(|event| live.take(event, start));
+    events.iter().for_each(|event| live.handle(event, start));
     live
 }
 

@@ -5,7 +5,7 @@ use crate::event::PhaseSeconds;
 
 /// The sums over a training's epochs.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Spent {
+pub struct PhaseTimes {
     phases: PhaseSeconds,
     /// Samples trained on.
     samples: f64,
@@ -13,7 +13,7 @@ pub struct Spent {
     training: f64,
 }
 
-impl Spent {
+impl PhaseTimes {
     /// Takes note of an epoch: where its time went, its wall time, its speed.
     pub fn add(&mut self, phases: PhaseSeconds, seconds: f64, samples_per_second: f64) {
         let sums = &mut self.phases;
@@ -66,8 +66,8 @@ mod tests {
 
     #[test]
     fn shares_speed_and_memory() {
-        let mut spent = Spent::default();
-        assert!(spent.parts(Some(1)).is_empty());
+        let mut times = PhaseTimes::default();
+        assert!(times.parts(Some(1)).is_empty());
         let phases = PhaseSeconds {
             data: 0.5,
             forward: 3.0,
@@ -75,9 +75,9 @@ mod tests {
             step: 0.5,
             validation: 1.0,
         };
-        spent.add(phases, 10.0, 100.0);
-        spent.add(phases, 10.0, 200.0);
-        let parts: Vec<String> = spent
+        times.add(phases, 10.0, 100.0);
+        times.add(phases, 10.0, 200.0);
+        let parts: Vec<String> = times
             .parts(Some(3 << 20))
             .into_iter()
             .map(|(_, part)| part)
