@@ -18,7 +18,7 @@ pub(super) fn metrics() -> Vec<MetricInfo> {
     vec![
         // Of models.
         metric("accuracy", "accuracy").unit(SAMPLES).better(Maximize).tasks(CLASSES_OR_LABELS).rank(10).every_epoch(),
-        metric("loss", "loss").better(Minimize).tasks(ANY).rank(20).every_epoch(),
+        metric(MetricInfo::LOSS, "loss").better(Minimize).tasks(ANY).rank(20).every_epoch(),
         metric("rmse", "root mean squared error").better(Minimize).tasks(NUMBERS).rank(30),
         metric("mae", "mean absolute error").better(Minimize).tasks(NUMBERS).rank(40).every_epoch(),
         metric("r2", "coefficient of determination").better(Maximize).tasks(NUMBERS).rank(50),

@@ -30,6 +30,9 @@ pub struct MetricInfo {
 }
 
 impl MetricInfo {
+    /// The name of the figure that a training minimises.
+    pub const LOSS: &str = "loss";
+
     /// The rank of what is not said to be important.
     pub const LAST: u16 = 1000;
 

@@ -123,13 +123,16 @@ impl MetricTable {
     /// what is measured on training samples and what is unknown come last.
     pub fn most_telling<'a>(&self, stage: &str, names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
         let mut names: Vec<&str> = names.collect();
-        names.sort_by_cached_key(|name| {
-            let described = self.describe(stage, name);
-            let rank = described.map_or(MetricInfo::LAST, |described| described.info.rank);
-            let on_train = described.is_some_and(|described| described.split == Some(EpochSplit::Train));
-            (rank == MetricInfo::LAST, on_train, rank, name.to_string())
-        });
+        names.sort_by_cached_key(|name| self.order(stage, name));
         names
+    }
+
+    /// The place of the figure `name` of `stage` among others, the most telling first.
+    pub fn order(&self, stage: &str, name: &str) -> impl Ord + use<> {
+        let described = self.describe(stage, name);
+        let rank = described.map_or(MetricInfo::LAST, |described| described.info.rank);
+        let on_train = described.is_some_and(|described| described.split == Some(EpochSplit::Train));
+        (rank == MetricInfo::LAST, on_train, rank, name.to_owned())
     }
 }
 

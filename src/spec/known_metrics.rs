@@ -32,7 +32,7 @@ pub(super) fn known_metrics(stages: &IndexMap<String, Arc<Stage>>, mut metrics: 
         };
         let Some(train) = trained else { continue };
         let loss = train.loss.clone().or_else(|| usual_loss(stages, train));
-        if let (Some(loss), Some(info)) = (loss, metrics.get("loss")) {
+        if let (Some(loss), Some(info)) = (loss, metrics.get(MetricInfo::LOSS)) {
             let info = loss.describe(info, train.standardize_targets);
             metrics.add_to(name, info);
         }

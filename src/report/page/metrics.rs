@@ -23,9 +23,13 @@ pub fn html(view: &View) -> String {
     if values.is_empty() {
         return String::new();
     }
+    let known = &view.input.results.metrics;
     let order = |stage: &str| view.input.graph.iter().position(|node| node.name == stage);
     let mut rows: Vec<_> = values.into_iter().collect();
-    rows.sort_by_key(|((stage, _), _)| order(stage).unwrap_or(usize::MAX));
+    rows.sort_by_cached_key(|((stage, metric), _)| {
+        let place = order(stage).unwrap_or(usize::MAX);
+        (place, stage.to_string(), known.order(stage, metric))
+    });
     let several = trial.replicates.len() > 1;
     let mut titles = vec!["stage", "metric", if several { "mean" } else { "value" }];
     if several {
@@ -49,7 +53,7 @@ pub fn html(view: &View) -> String {
         };
         table.row([
             escape(stage),
-            escape(metric),
+            named(metric, &known.axis(stage, metric)),
             text(mean),
             deviation.map_or_else(|| "-".to_owned(), text),
             text(values.iter().copied().fold(f64::INFINITY, f64::min)),
@@ -63,4 +67,13 @@ pub fn html(view: &View) -> String {
         String::new()
     };
     whose + &table.html("Metrics")
+}
+
+/// A metric's name, and what it measures where the name does not say it.
+fn named(metric: &str, measures: &str) -> String {
+    let name = escape(metric);
+    if measures == metric.replace('_', " ") {
+        return name;
+    }
+    format!("{name}<br><small>{}</small>", escape(measures))
 }

@@ -10,8 +10,10 @@ use super::chart::{Axis, Chart, Frame, Key, Sample, USUAL};
 use super::drawing::{Mark, Path};
 use super::figure::{Figure, Section, slug};
 use super::ink::Ink;
+use super::losses::axis;
 use super::scale::Scale;
 use super::view::{History, View};
+use crate::metric::EpochSplit;
 use crate::report::TrialStatus;
 
 /// The most lines in the background, and the most points of each.
@@ -55,67 +57,83 @@ pub fn figures(view: &View) -> Vec<Figure> {
                 "no epoch has been finished",
             ));
         }
-        for (family, columns) in families(&histories) {
-            figures.push(figure(view, stage, &family, &columns, &histories));
+        for family in families(view, stage, &histories) {
+            figures.push(figure(view, stage, &family, &histories));
         }
     }
     figures
 }
 
-/// The columns by what they measure: `train_loss` and `val_loss` belong together.
-fn families(histories: &[&History]) -> Vec<(String, Vec<String>)> {
-    let columns: BTreeSet<&String> = histories
-        .iter()
-        .flat_map(|history| history.columns.keys())
-        .collect();
-    let mut families: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for column in columns {
-        let family = ["train_", "val_"]
-            .iter()
-            .find_map(|prefix| column.strip_prefix(prefix));
-        let family = family.unwrap_or(column).to_owned();
-        families.entry(family).or_default().push(column.clone());
-    }
-    let order = |family: &str| match family {
-        "loss" => 0,
-        "accuracy" => 1,
-        "lr" => 3,
-        _ => 2,
-    };
-    let mut families: Vec<_> = families.into_iter().collect();
-    families.sort_by_key(|(family, _)| order(family));
-    families
+/// Columns that measure the same: `train_loss` and `val_loss`.
+struct Family {
+    /// The metric's name.
+    name: String,
+    /// Its title.
+    title: String,
+    columns: Vec<Column>,
 }
 
-fn figure(view: &View, stage: &str, family: &str, columns: &[String], histories: &[&History]) -> Figure {
+/// A column of a history.
+struct Column {
+    name: String,
+    /// In words.
+    title: String,
+    /// What it is measured on.
+    split: Option<EpochSplit>,
+}
+
+/// The columns of the histories of `stage` by what they measure, the most telling first.
+fn families(view: &View, stage: &str, histories: &[&History]) -> Vec<Family> {
+    let metrics = &view.input.results.metrics;
+    let columns: BTreeSet<&str> = histories
+        .iter()
+        .flat_map(|history| history.columns.keys().map(String::as_str))
+        .collect();
+    let mut families: BTreeMap<String, Vec<Column>> = BTreeMap::new();
+    for column in columns {
+        let described = metrics.describe(stage, column);
+        let family = described.map_or_else(|| column.to_owned(), |described| described.info.name.to_string());
+        families.entry(family).or_default().push(Column {
+            name: column.to_owned(),
+            title: metrics.title(stage, column),
+            split: described.and_then(|described| described.split),
+        });
+    }
+    let order = metrics.most_telling(stage, families.keys().map(String::as_str));
+    let order: Vec<String> = order.into_iter().map(str::to_owned).collect();
+    let family = |name: String| {
+        let mut columns = families.remove(&name)?;
+        columns.sort_by_key(|column| column.split);
+        let title = metrics.title(stage, &name);
+        Some(Family { name, title, columns })
+    };
+    order.into_iter().filter_map(family).collect()
+}
+
+fn figure(view: &View, stage: &str, family: &Family, histories: &[&History]) -> Figure {
     let lines = if view.is_sweep() {
-        let column = columns.iter().find(|column| column.starts_with("val_"));
-        sweep(view, column.unwrap_or(&columns[0]), histories)
+        let mut columns = family.columns.iter();
+        let judged = columns.find(|column| column.split == Some(EpochSplit::Val));
+        sweep(view, judged.unwrap_or(&family.columns[0]), histories)
     } else {
-        single(columns, histories)
+        single(&family.columns, histories)
     };
     let values: Vec<f64> = lines.iter().flat_map(Line::values).collect();
     let epochs = lines
         .iter()
         .flat_map(|line| line.points.iter().map(|point| point.epoch));
-    let what = lines.first().map_or(family, |line| &line.column);
-    let title = format!(
-        "{}: {}",
-        stage,
-        if view.is_sweep() {
-            words(what)
-        } else {
-            words(family)
-        }
-    );
-    let id = format!("curves-{}-{}", slug(stage), slug(family));
+    let title = match lines.first() {
+        Some(line) if view.is_sweep() => format!("{stage}: {}", line.measure),
+        _ => format!("{stage}: {}", family.title),
+    };
+    let id = format!("curves-{}-{}", slug(stage), slug(&family.name));
     if values.is_empty() {
         return Figure::empty(id, Section::Curves, title, "the history holds no number");
     }
     let mut chart = Chart::new(Frame {
         title: title.clone(),
         x: Axis::counts("epoch", Scale::linear(epochs)),
-        y: Axis::numbers(axis_title(family), Scale::fitting(&values, LOG_FROM)),
+        y: Axis::numbers(axis(view, stage, &family.name), Scale::fitting(&values, LOG_FROM)),
         keys: keys(view, &lines),
         ramp: None,
         size: USUAL,
@@ -130,7 +148,8 @@ fn figure(view: &View, stage: &str, family: &str, columns: &[String], histories:
 
 /// A line of a plot.
 struct Line {
-    column: String,
+    /// What it shows, in words.
+    measure: String,
     label: String,
     tip: String,
     trial: Option<u32>,
@@ -212,22 +231,20 @@ fn band(upper: &[(f64, f64)], lower: &[(f64, f64)]) -> Path {
     Path::between(&pick(upper), &pick(lower))
 }
 
-fn single(columns: &[String], histories: &[&History]) -> Vec<Line> {
-    let mut columns: Vec<&String> = columns.iter().collect();
-    columns.sort_by_key(|column| !column.starts_with("train_"));
+fn single(columns: &[Column], histories: &[&History]) -> Vec<Line> {
     let lines = columns.iter().enumerate().map(|(index, column)| Line {
-        column: (*column).clone(),
-        label: words(column),
-        tip: words(column),
+        measure: column.title.clone(),
+        label: column.title.clone(),
+        tip: column.title.clone(),
         trial: None,
-        points: points(column, histories.iter().copied()),
+        points: points(&column.name, histories.iter().copied()),
         role: Role::Series(index as u8),
     });
     lines.filter(|line| !line.points.is_empty()).collect()
 }
 
 /// The lines of a sweep, those in front last.
-fn sweep(view: &View, column: &str, histories: &[&History]) -> Vec<Line> {
+fn sweep(view: &View, column: &Column, histories: &[&History]) -> Vec<Line> {
     let trials = view.trials();
     let mut by_trial: BTreeMap<u32, Vec<&History>> = BTreeMap::new();
     for history in histories {
@@ -254,7 +271,7 @@ fn sweep(view: &View, column: &str, histories: &[&History]) -> Vec<Line> {
             _ => Role::Background,
         };
         lines.push(Line {
-            column: column.to_owned(),
+            measure: column.title.clone(),
             label: if is_best {
                 format!("best: trial {}", trial.number)
             } else {
@@ -262,7 +279,7 @@ fn sweep(view: &View, column: &str, histories: &[&History]) -> Vec<Line> {
             },
             tip: view.tip(place),
             trial: Some(trial.number),
-            points: points(column, by_trial[&trial.number].iter().copied()),
+            points: points(&column.name, by_trial[&trial.number].iter().copied()),
             role,
         });
     }
@@ -350,27 +367,6 @@ fn note(view: &View, lines: &[Line], histories: &[&History]) -> String {
     note.trim_end().to_owned()
 }
 
-/// A column's name in words.
-fn words(column: &str) -> String {
-    let (prefix, rest) = match column {
-        "lr" => return "learning rate".to_owned(),
-        _ if column.starts_with("train_") => ("training ", &column[6..]),
-        _ if column.starts_with("val_") => ("validation ", &column[4..]),
-        _ => ("", column),
-    };
-    format!("{prefix}{}", rest.replace('_', " "))
-}
-
-fn axis_title(family: &str) -> String {
-    match family {
-        "loss" => "cross-entropy (nats per sample)".to_owned(),
-        "accuracy" => "accuracy (share of samples)".to_owned(),
-        "lr" => "learning rate".to_owned(),
-        "skipped_steps" => "skipped steps (count)".to_owned(),
-        other => words(other),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -440,8 +436,8 @@ mod tests {
         };
         let figures = figures(&View::new(&input));
         let ids: Vec<&str> = figures.iter().map(|figure| figure.id.as_str()).collect();
-        assert_eq!(ids, ["curves-model-loss", "curves-model-accuracy"]);
-        let svg = figures[0].svg(Setting::Page);
+        assert_eq!(ids, ["curves-model-accuracy", "curves-model-loss"]);
+        let svg = figures[1].svg(Setting::Page);
         assert!(svg.contains("training loss") && svg.contains("validation loss"));
     }
 

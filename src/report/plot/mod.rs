@@ -21,6 +21,7 @@ mod forest;
 mod graph;
 mod importance;
 mod ink;
+mod losses;
 mod parallel;
 mod parameter;
 mod png;

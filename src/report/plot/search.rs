@@ -272,13 +272,18 @@ fn wish(view: &View, index: usize) -> String {
     }
 }
 
-/// An objective as an axis' title: its path, and what a point means where there are several seeds.
+/// An objective as an axis' title: its path, the unit that its stage gives it, and what a point means where there are several seeds.
 pub fn objective_title(view: &View, index: usize) -> String {
-    let path = path_of(&view.input.results.objectives[index]);
-    if most_seeds(view) > 1 {
-        format!("{path} (mean over seeds)")
+    let results = &view.input.results;
+    let path = results.objectives[index].path();
+    let described = results.metrics.of_stage(&path.stage, &path.metric);
+    let unit = described.and_then(|info| info.unit.as_deref());
+    let several = (most_seeds(view) > 1).then_some("mean over seeds");
+    let notes: Vec<&str> = unit.into_iter().chain(several).collect();
+    if notes.is_empty() {
+        path.to_string()
     } else {
-        path
+        format!("{path} ({})", notes.join(", "))
     }
 }
 
