@@ -1,6 +1,7 @@
-use candle_core::Var;
+use candle_core::{DType, Var};
 use proptest::prelude::*;
 
+use super::kernels::moments;
 use super::*;
 use crate::ops::testing::*;
 

@@ -1,0 +1,197 @@
+//! Batch normalisation and what follows it, as an operation.
+
+use std::sync::OnceLock;
+
+use candle_core::{D, DType, Result, Shape, Tensor};
+
+use super::BatchNormOptions;
+use super::kernels::{Backward, BatchNormGradients, ChannelMap, Moments, backward, moments, normalize};
+use crate::ops::attributes::Attributes;
+use crate::ops::composed::{relu, rounded};
+use crate::ops::operation::{ArrayView, CpuKernel, OperandGradient, Operation};
+use crate::spec::Precision;
+
+/// Operands: `x`, weight, bias; the running mean and variance, unless they are the batch's; the residual,
+/// where one is added.
+pub(super) struct BatchNormalization {
+    pub options: BatchNormOptions,
+    /// The batch's, once the forward pass has found them; `None` where running statistics are given.
+    pub moments: Option<OnceLock<Moments>>,
+    pub adds: bool,
+    pub relu: bool,
+    pub precision: Precision,
+}
+
+/// What a channel's values are normalised with.
+struct ChannelConstants {
+    mean: Vec<f32>,
+    inverse_deviation: Vec<f32>,
+}
+
+impl BatchNormalization {
+    fn constants(&self, operands: &[ArrayView]) -> ChannelConstants {
+        let inverse = |variance: f64| (1.0 / (variance + self.options.epsilon).sqrt()) as f32;
+        match &self.moments {
+            Some(found) => {
+                let of_batch = || moments(operands[0].values, operands[1].values.len());
+                let Moments { mean, variance } = found.get_or_init(of_batch);
+                ChannelConstants {
+                    mean: mean.iter().map(|&mean| mean as f32).collect(),
+                    inverse_deviation: variance.iter().map(|&variance| inverse(variance)).collect(),
+                }
+            }
+            None => {
+                let variance = operands[4].values.iter();
+                ChannelConstants {
+                    mean: operands[3].values.to_vec(),
+                    inverse_deviation: variance.map(|&variance| inverse(f64::from(variance))).collect(),
+                }
+            }
+        }
+    }
+}
+
+impl Operation for BatchNormalization {
+    fn name(&self) -> &'static str {
+        "batch_norm"
+    }
+
+    /// The norm's, and what follows: first `add`, then `relu`.
+    fn attributes(&self) -> Attributes {
+        Attributes::default()
+            .with("epsilon", self.options.epsilon)
+            .with("momentum", self.options.momentum)
+            .with("training_mode", self.moments.is_some())
+            .with("add", self.adds)
+            .with("relu", self.relu)
+            .with_precision(self.precision)
+    }
+
+    fn composed(&self, operands: &[Tensor]) -> Result<Tensor> {
+        let after = (self.adds, self.relu);
+        let Some(found) = &self.moments else {
+            return composed_with_running(operands, self.options, after, self.precision);
+        };
+        let flat = rows(&operands[0])?;
+        let mean = flat.mean_keepdim(0)?;
+        let centred = flat.broadcast_sub(&mean)?;
+        let variance = centred.sqr()?.mean_keepdim(0)?;
+        let host = |values: &Tensor| {
+            let values = values.detach().flatten_all()?.to_dtype(DType::F64)?;
+            values.to_vec1::<f64>()
+        };
+        let of_batch = Moments {
+            mean: host(&mean)?,
+            variance: host(&variance)?,
+        };
+        // A second pass over the same operands finds the same.
+        found.get_or_init(|| of_batch);
+        let normalised = centred.broadcast_div(&(variance + self.options.epsilon)?.sqrt()?)?;
+        composed_end(&normalised, operands, after, self.precision)
+    }
+}
+
+/// The normalisation of `x`, with weight, bias, running mean and variance, and what follows (the sum with
+/// the last operand, ReLU), as candle's operations.
+pub(in crate::ops) fn composed_with_running(
+    operands: &[Tensor],
+    options: BatchNormOptions,
+    after: (bool, bool),
+    precision: Precision,
+) -> Result<Tensor> {
+    let (mean, variance) = (&operands[3], &operands[4]);
+    let deviation = (variance + options.epsilon)?.sqrt()?;
+    let normalised = rows(&operands[0])?
+        .broadcast_sub(mean)?
+        .broadcast_div(&deviation)?;
+    composed_end(&normalised, operands, after, precision)
+}
+
+/// One row for each pixel.
+fn rows(x: &Tensor) -> Result<Tensor> {
+    let channels = x.dim(D::Minus1)?;
+    x.contiguous()?.reshape((x.elem_count() / channels, channels))
+}
+
+fn composed_end(
+    normalised: &Tensor,
+    operands: &[Tensor],
+    (adds, relus): (bool, bool),
+    precision: Precision,
+) -> Result<Tensor> {
+    let y = normalised
+        .broadcast_mul(&operands[1])?
+        .broadcast_add(&operands[2])?
+        .reshape(operands[0].shape())?;
+    let y = if adds {
+        (y + &operands[operands.len() - 1])?
+    } else {
+        y
+    };
+    let y = if relus { relu(&y)? } else { y };
+    rounded(&y, precision)
+}
+
+impl CpuKernel for BatchNormalization {
+    fn forward(&self, operands: &[ArrayView]) -> (Vec<f32>, Shape) {
+        let ChannelConstants {
+            mean,
+            inverse_deviation,
+        } = self.constants(operands);
+        let weight = operands[1].values.iter();
+        let scale: Vec<f32> = weight
+            .zip(&inverse_deviation)
+            .map(|(weight, inverse)| weight * inverse)
+            .collect();
+        let map = ChannelMap {
+            mean: &mean,
+            scale: &scale,
+            bias: operands[2].values,
+            residual: self.adds.then(|| operands[operands.len() - 1].values),
+            relu: self.relu,
+            precision: self.precision,
+        };
+        (normalize(operands[0].values, &map), operands[0].dims.into())
+    }
+
+    fn backward(
+        &self,
+        operands: &[ArrayView],
+        output: &[f32],
+        gradient: &[f32],
+        wanted: &[bool],
+    ) -> Vec<Option<OperandGradient>> {
+        let ChannelConstants {
+            mean,
+            inverse_deviation,
+        } = self.constants(operands);
+        let BatchNormGradients {
+            x,
+            weight,
+            bias,
+            before_relu,
+        } = backward(&Backward {
+            x: operands[0].values,
+            y: self.relu.then_some(output),
+            output_gradient: gradient,
+            mean: &mean,
+            inverse_deviation: &inverse_deviation,
+            weight: operands[1].values,
+            batch_statistics: self.moments.is_some(),
+            residual: self.adds,
+            precision: self.precision,
+        });
+        let mut gradients: Vec<Option<OperandGradient>> = [x, weight, bias]
+            .into_iter()
+            .zip(wanted)
+            .map(|(values, &wanted)| OperandGradient::if_wanted(wanted, || values))
+            .collect();
+        // Running statistics are constants.
+        gradients.resize_with(operands.len() - usize::from(self.adds), || None);
+        if self.adds {
+            let of_residual = before_relu.map_or(OperandGradient::OfOutput, OperandGradient::Values);
+            gradients.push(wanted[operands.len() - 1].then_some(of_residual));
+        }
+        gradients
+    }
+}
