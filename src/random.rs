@@ -17,7 +17,7 @@ pub enum Purpose {
     Augment = 3,
     /// Dropout masks; `epoch` is the optimizer step and `item` the layer.
     Dropout = 4,
-    /// Mixing of whole batches (mixup, cutmix); `item` is the batch's index in the epoch.
+    /// Mixing of one sample with the next (mixup, cutmix); `item` is the sample's index in its split.
     Mix = 5,
     /// Points of a search space; `item` is the trial.
     Search = 6,

@@ -61,6 +61,21 @@ impl Array {
         }
     }
 
+    /// Keeps the first `samples` samples, of those that all have the same sides.
+    pub(super) fn truncate(&mut self, samples: usize) {
+        let Some(count) = self.dimensions.first_mut() else {
+            return;
+        };
+        let len = samples * (self.values.len() / (*count).max(1));
+        *count = samples;
+        match &mut self.values {
+            ArrayValues::F32(values) => values.truncate(len),
+            ArrayValues::U32(values) => values.truncate(len),
+            ArrayValues::U8(values) => values.truncate(len),
+            ArrayValues::I64(values) => values.truncate(len),
+        }
+    }
+
     /// The values, where they are in single precision.
     pub fn f32(&self) -> Option<&[f32]> {
         match &self.values {

@@ -1,6 +1,7 @@
 //! Reading a dataset file.
 
 mod bytes;
+mod column;
 mod contents;
 #[cfg(test)]
 mod tests;
@@ -12,35 +13,58 @@ use std::sync::Arc;
 
 use memmap2::Mmap;
 
-use super::decode::decode;
 use super::error::DataError;
 use super::layout::FILE_NAME;
-use super::shape::SampleShape;
-use crate::spec::{Color, SplitName, Task};
-use bytes::{item, read_f32, read_u32, spelt};
-use contents::{Contents, SampleData, TargetData};
+use super::pixels::decode_value;
+use super::value::{FieldValue, read_f32s};
+use crate::schema::{Dimensions, Field, FieldKind, Schema};
+use crate::spec::{SplitName, Task};
+use bytes::read_u32;
+use contents::Contents;
 
-/// A prepared dataset, mapped into memory: samples, targets, splits. Clones share the map.
+/// A prepared dataset, mapped into memory: its samples, field by field, and its splits. Clones share the map.
 ///
 /// It may be larger than memory: the system keeps of the file what is in use.
 #[derive(Clone, Debug)]
 pub struct Dataset {
-    inner: Arc<Inner>,
+    inner: Arc<DatasetMap>,
 }
 
 /// One split of a dataset. Clones share the dataset's map.
 #[derive(Clone, Debug)]
 pub struct Split {
-    inner: Arc<Inner>,
+    inner: Arc<DatasetMap>,
     name: SplitName,
     indices: Range<usize>,
 }
 
 #[derive(Debug)]
-struct Inner {
+struct DatasetMap {
     map: Mmap,
     path: PathBuf,
     contents: Contents,
+}
+
+impl DatasetMap {
+    fn input(&self) -> &Field {
+        &self.contents.schema.fields()[self.contents.input]
+    }
+
+    fn target(&self) -> &Field {
+        &self.contents.schema.fields()[self.contents.target]
+    }
+
+    fn task(&self) -> Result<Task, DataError> {
+        match self.target().kind {
+            FieldKind::Class if self.target().dimensions == Dimensions::SCALAR => Ok(Task::Classification),
+            FieldKind::Labels => Ok(Task::MultiLabel),
+            FieldKind::Numbers => Ok(Task::Regression),
+            _ => Err(DataError::Options(format!(
+                "no task predicts what `{}` holds",
+                self.target().name
+            ))),
+        }
+    }
 }
 
 impl Dataset {
@@ -56,47 +80,33 @@ impl Dataset {
         let map = unsafe { Mmap::map(&file) }.map_err(DataError::io("map", &path))?;
         match Contents::parse(&map) {
             Ok(contents) => Ok(Self {
-                inner: Arc::new(Inner { map, path, contents }),
+                inner: Arc::new(DatasetMap { map, path, contents }),
             }),
             Err(problem) => Err(DataError::Dataset { path, problem }),
         }
     }
 
-    /// The shape of every sample.
-    pub fn shape(&self) -> SampleShape {
-        self.inner.contents.shape
+    /// What every sample holds.
+    pub fn schema(&self) -> &Schema {
+        &self.inner.contents.schema
     }
 
-    /// What is to be predicted.
-    pub fn task(&self) -> Task {
-        self.inner.contents.targets.task()
+    /// What a network is shown: the first input.
+    pub fn input(&self) -> &Field {
+        self.inner.input()
     }
 
-    /// The classes' names, which a label is an index into, or the names of the labels that may each
-    /// apply. Empty in a regression.
-    pub fn classes(&self) -> &[String] {
-        match &self.inner.contents.targets {
-            TargetData::Classes { names, .. } | TargetData::Labels { names, .. } => names,
-            TargetData::Values { .. } => &[],
-        }
+    /// What is to be predicted: the first target.
+    pub fn target(&self) -> &Field {
+        self.inner.target()
     }
 
-    /// The names of the numbers to be predicted in a regression; empty in other tasks.
-    pub fn targets(&self) -> &[String] {
-        match &self.inner.contents.targets {
-            TargetData::Values { names, .. } => names,
-            TargetData::Classes { .. } | TargetData::Labels { .. } => &[],
-        }
-    }
-
-    /// The number of classes, labels or numbers: of what a model gives for each sample.
-    pub fn outputs(&self) -> usize {
-        self.inner.contents.targets.names().len()
-    }
-
-    /// The feature columns' names; empty for images.
-    pub fn columns(&self) -> &[String] {
-        &self.inner.contents.columns
+    /// What is to be predicted, as a task.
+    ///
+    /// # Errors
+    /// It is something that no task predicts yet.
+    pub fn task(&self) -> Result<Task, DataError> {
+        self.inner.task()
     }
 
     /// A split, if the dataset has it.
@@ -137,83 +147,76 @@ impl Split {
         self.indices.is_empty()
     }
 
-    /// The shape of every sample.
-    pub fn shape(&self) -> SampleShape {
-        self.inner.contents.shape
+    /// What every sample holds.
+    pub fn schema(&self) -> &Schema {
+        &self.inner.contents.schema
     }
 
-    /// What is to be predicted.
-    pub fn task(&self) -> Task {
-        self.inner.contents.targets.task()
+    /// What a network is shown: the first input.
+    pub fn input(&self) -> &Field {
+        self.inner.input()
     }
 
-    /// The number of classes, labels or numbers: of what a model gives for each sample.
-    pub fn outputs(&self) -> usize {
-        self.inner.contents.targets.names().len()
+    /// What is to be predicted: the first target.
+    pub fn target(&self) -> &Field {
+        self.inner.target()
     }
 
-    /// The names of what a model gives for each sample.
-    pub(super) fn output_names(&self) -> &[String] {
-        self.inner.contents.targets.names()
+    /// What is to be predicted, as a task.
+    ///
+    /// # Errors
+    /// It is something that no task predicts yet.
+    pub fn task(&self) -> Result<Task, DataError> {
+        self.inner.task()
     }
 
-    /// The feature columns' names; empty for images.
-    pub(super) fn columns(&self) -> &[String] {
-        &self.inner.contents.columns
+    /// What sample `index` holds of the schema's field `field`, as it lies in the file. Panics unless
+    /// there are such a field and sample.
+    pub fn value(&self, field: usize, index: usize) -> FieldValue<'_> {
+        let inner = &*self.inner;
+        inner.contents.columns[field].value(&inner.map, self.position(index))
     }
 
-    /// The number of classes, or of labels that may each apply; 0 in a regression.
-    pub fn classes(&self) -> usize {
-        match self.task() {
-            Task::Classification | Task::MultiLabel => self.outputs(),
-            Task::Regression => 0,
-        }
+    /// What a network is shown of sample `index`, as it lies in the file. Panics unless there is such a
+    /// sample.
+    pub(super) fn input_value(&self, index: usize) -> FieldValue<'_> {
+        self.value(self.inner.contents.input, index)
     }
 
-    /// In a classification, the class of sample `index`. Panics in other tasks, and unless
+    /// The class of sample `index`, where classes are what is to be predicted. Panics unless
     /// `index < len()`.
-    pub fn label(&self, index: usize) -> u32 {
-        match &self.inner.contents.targets {
-            TargetData::Classes { data, .. } => read_u32(&self.inner.map[data.clone()], self.position(index)),
-            TargetData::Labels { .. } | TargetData::Values { .. } => {
-                panic!("only a classification has one label a sample")
-            }
+    pub fn class(&self, index: usize) -> Option<u32> {
+        match self.target().kind {
+            FieldKind::Class => self.value(self.inner.contents.target, index).class(),
+            _ => None,
         }
     }
 
     /// Copies what is to be predicted for sample `index` into `out`: 0 or 1 for each label, or
-    /// numbers. Panics in a classification, unless `index < len()`, and unless `out` has
-    /// `outputs()` values.
-    pub fn values(&self, index: usize, out: &mut [f32]) {
-        assert_eq!(out.len(), self.outputs(), "the buffer has another length");
-        let position = self.position(index);
-        match &self.inner.contents.targets {
-            TargetData::Labels { data, .. } => {
-                let labels = item(&self.inner.map[data.clone()], position, out.len());
-                for (value, label) in out.iter_mut().zip(labels) {
-                    *value = f32::from(*label);
-                }
-            }
-            TargetData::Values { data, .. } => {
-                let values = item(&self.inner.map[data.clone()], position, 4 * out.len());
-                read_features(values, out);
-            }
-            TargetData::Classes { .. } => panic!("a classification has a label a sample, no values"),
-        }
+    /// numbers. Panics unless `index < len()`.
+    ///
+    /// # Errors
+    /// Neither labels nor numbers are to be predicted, or more or fewer than `out` has room for.
+    pub fn target_values(&self, index: usize, out: &mut [f32]) -> Result<(), DataError> {
+        let value = self.value(self.inner.contents.target, index);
+        value.copy_f32(self.target().element, out)
     }
 
     /// In a regression, the mean and the (population) standard deviation of each number over the
     /// split's samples, summed in f64 in the samples' order. A deviation of 0 becomes 1. Both are
     /// empty in other tasks.
     pub fn target_moments(&self) -> (Vec<f64>, Vec<f64>) {
-        if self.task() != Task::Regression {
+        if self.target().kind != FieldKind::Numbers {
             return (Vec::new(), Vec::new());
         }
         let total = self.len().max(1) as f64;
-        let mut values = vec![0f32; self.outputs()];
+        let mut values = vec![0f32; self.target().dimensions.len().unwrap_or(0)];
         let mut mean = vec![0f64; values.len()];
+        let read = |index: usize, values: &mut [f32]| {
+            read_f32s(self.value(self.inner.contents.target, index).bytes, values);
+        };
         for index in 0..self.len() {
-            self.values(index, &mut values);
+            read(index, &mut values);
             for (mean, value) in mean.iter_mut().zip(&values) {
                 *mean += f64::from(*value);
             }
@@ -221,7 +224,7 @@ impl Split {
         mean.iter_mut().for_each(|mean| *mean /= total);
         let mut deviation = vec![0f64; values.len()];
         for index in 0..self.len() {
-            self.values(index, &mut values);
+            read(index, &mut values);
             for ((sum, mean), value) in deviation.iter_mut().zip(&mean).zip(&values) {
                 *sum += (f64::from(*value) - mean).powi(2);
             }
@@ -235,61 +238,41 @@ impl Split {
         (mean, deviation)
     }
 
-    /// Where sample `index` comes from, such as `test/cat/0001.jpg` or `digits.csv:12`.
-    /// Panics unless `index < len()`.
+    /// Where sample `index` comes from, such as `test/cat/0001.jpg` or `digits.csv:12`; empty where
+    /// the dataset does not tell. Panics unless `index < len()`.
     pub fn origin(&self, index: usize) -> String {
-        let contents = &self.inner.contents;
-        let ends = &self.inner.map[contents.origin_ends.clone()];
-        let text = &self.inner.map[contents.origin_text.clone()];
-        String::from_utf8_lossy(spelt(text, ends, self.position(index))).into_owned()
-    }
-
-    /// Reads sample `index` into `out`, whatever that held before, and gives its shape: pixels
-    /// scaled to `[0, 1]` in `[C, H, W]` order, features as they are. Panics unless `index < len()`.
-    ///
-    /// # Errors
-    /// The sample is an image file that cannot be decoded.
-    pub fn read_sample(&self, index: usize, out: &mut Vec<f32>) -> Result<SampleShape, DataError> {
-        out.clear();
-        if let RawSample::Features(bytes) = self.raw_sample(index) {
-            out.resize(bytes.len() / 4, 0.0);
-            read_features(bytes, out);
-            return Ok(self.shape());
-        }
-        let mut pixels = Vec::new();
-        let [height, width] = self.read_image(index, &mut pixels)?;
-        out.extend(pixels.iter().map(|pixel| f32::from(*pixel) / 255.0));
-        Ok(SampleShape::Image {
-            channels: self.shape().channels(),
-            height,
-            width,
+        let origin = self.inner.contents.origin;
+        origin.map_or_else(String::new, |field| {
+            String::from_utf8_lossy(self.value(field, index).bytes).into_owned()
         })
     }
 
-    /// Copies or decodes the image `index` into `pixels`, whatever that held before, and gives its
-    /// height and width.
-    pub(super) fn read_image(&self, index: usize, pixels: &mut Vec<u8>) -> Result<[usize; 2], DataError> {
-        match self.raw_sample(index) {
-            RawSample::Pixels { pixels: found, size } => {
-                pixels.clear();
-                pixels.extend_from_slice(found);
-                Ok(size)
-            }
-            RawSample::File { bytes, color } => {
-                let size = decode(bytes, color, None, pixels).map_err(|problem| self.bad(index, &problem))?;
-                match self.shape() {
-                    SampleShape::Image { height, width, .. } if size != [height, width] => {
-                        let problem = format!(
-                            "it has {}x{} pixels (height x width) and should have {height}x{width}",
-                            size[0], size[1]
-                        );
-                        Err(self.bad(index, &problem))
-                    }
-                    _ => Ok(size),
-                }
-            }
-            RawSample::Features(_) => Err(DataError::Options("a table has no images".into())),
+    /// Reads what a network is shown of sample `index` into `out`, whatever that held before, and
+    /// gives its sides: pixels scaled to `[0, 1]` in `[C, H, W]` order, numbers as they are. Panics
+    /// unless `index < len()`.
+    ///
+    /// # Errors
+    /// The sample is an image file that cannot be decoded, or neither an image nor numbers.
+    pub fn read_sample(&self, index: usize, out: &mut Vec<f32>) -> Result<Dimensions, DataError> {
+        out.clear();
+        let input = self.input();
+        if input.is_image() {
+            let mut pixels = Vec::new();
+            let size = self.read_image(index, &mut pixels)?;
+            out.extend(pixels.iter().map(|pixel| f32::from(*pixel) / 255.0));
+            return Ok(Dimensions::image(input.channels(), Some(size)));
         }
+        let value = self.input_value(index);
+        out.resize(value.bytes.len() / input.element.bytes(), 0.0);
+        value.copy_f32(input.element, out)?;
+        Ok(value.dimensions)
+    }
+
+    /// Copies or decodes the image that a network is shown of sample `index` into `pixels`, whatever
+    /// that held before, and gives its height and width.
+    pub(super) fn read_image(&self, index: usize, pixels: &mut Vec<u8>) -> Result<[usize; 2], DataError> {
+        decode_value(self.input_value(index), self.input(), pixels)
+            .map_err(|problem| self.bad(index, &problem))
     }
 
     /// The error that something is wrong with sample `index`.
@@ -300,52 +283,8 @@ impl Split {
         }
     }
 
-    /// Sample `index` as it lies in the file.
-    pub(super) fn raw_sample(&self, index: usize) -> RawSample<'_> {
-        let inner = &*self.inner;
-        let position = self.position(index);
-        match &inner.contents.samples {
-            SampleData::Pixels { size, len, data } => RawSample::Pixels {
-                pixels: item(&inner.map[data.clone()], position, *len),
-                size: *size,
-            },
-            SampleData::Features { columns, data } => {
-                RawSample::Features(item(&inner.map[data.clone()], position, columns * 4))
-            }
-            SampleData::Images { sizes, ends, data } => {
-                let sizes = &inner.map[sizes.clone()];
-                RawSample::Pixels {
-                    pixels: spelt(&inner.map[data.clone()], &inner.map[ends.clone()], position),
-                    size: [0, 1].map(|side| read_u32(sizes, 2 * position + side) as usize),
-                }
-            }
-            SampleData::Files { color, ends, data } => RawSample::File {
-                bytes: spelt(&inner.map[data.clone()], &inner.map[ends.clone()], position),
-                color: *color,
-            },
-        }
-    }
-
     /// The index among all samples of the file.
     fn position(&self, index: usize) -> usize {
         read_u32(&self.inner.map[self.indices.clone()], index) as usize
-    }
-}
-
-/// A sample as it lies in the file.
-pub(super) enum RawSample<'a> {
-    /// `[C, H, W]`, with height and width.
-    Pixels { pixels: &'a [u8], size: [usize; 2] },
-    /// An image file, to be decoded to `color`.
-    File { bytes: &'a [u8], color: Color },
-    /// Little-endian f32.
-    Features(&'a [u8]),
-}
-
-/// Little-endian f32 as numbers. Panics unless there are as many as `out` has room for.
-pub(super) fn read_features(bytes: &[u8], out: &mut [f32]) {
-    assert_eq!(out.len() * 4, bytes.len(), "the buffer has another shape");
-    for (index, value) in out.iter_mut().enumerate() {
-        *value = read_f32(bytes, index);
     }
 }

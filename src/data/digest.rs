@@ -3,18 +3,11 @@
 /// The digest of a sample's values: 16 bytes of BLAKE3.
 pub(super) type ContentDigest = [u8; 16];
 
-/// The digest of an image's pixels, `[C, H, W]`.
-pub(super) fn digest_pixels(pixels: &[u8]) -> ContentDigest {
+/// The digest of an image's pixels, `[C, H, W]`, or of other values as bytes.
+pub(super) fn digest_bytes(bytes: &[u8]) -> ContentDigest {
     let mut hasher = blake3::Hasher::new();
-    hasher.update(pixels);
+    hasher.update(bytes);
     shortened(&hasher)
-}
-
-/// The digest of a row of features.
-pub(super) fn digest_features(features: &[f32]) -> ContentDigest {
-    let mut row = RowDigest::default();
-    features.iter().for_each(|feature| row.number(*feature));
-    row.finish()
 }
 
 /// The digest of a table's row, field by field. Two rows of one table have equal digests where their

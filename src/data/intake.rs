@@ -7,26 +7,31 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::digest::{ContentDigest, digest_features, digest_pixels};
+use super::digest::{ContentDigest, digest_bytes};
 use super::error::DataError;
 use super::labels::Classes;
 use super::prepare::Prepared;
-use super::shape::SampleShape;
 use super::split::{Shares, carve_all, carve_classes};
-use super::writer::{DatasetWriter, Sample};
+use super::value::FieldValue;
+use super::writer::DatasetWriter;
 use crate::event::{Monitor, Unit};
-use crate::spec::{self, Color, OnError, SplitName, Task};
+use crate::schema::{Field, Schema};
+use crate::spec::{self, OnError, SplitName};
 
 /// How many bad samples or ignored files are named; the rest is counted.
 const NAMED: u64 = 10;
 
-/// What is to be predicted for a sample.
+/// A sample of a format.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Target<'a> {
+pub(super) struct IntakeSample<'a> {
+    /// The split that the files put it into.
+    pub split: SplitName,
     /// Its class, which may still be renumbered by the classes at the end.
-    Class(u32),
-    /// 0 or 1 for each label, or numbers.
-    Values(&'a [f32]),
+    pub class: Option<u32>,
+    /// The values of the schema's other fields.
+    pub values: &'a [FieldValue<'a>],
+    /// Where it comes from.
+    pub origin: &'a str,
 }
 
 /// Takes the samples of a format, writes them, and remembers what the splits are decided by: 21
@@ -69,77 +74,45 @@ impl<'a> Intake<'a> {
         self.total = Some(total);
     }
 
-    /// The shape of all samples, before the first of them. A later call must name the same shape.
-    /// They have classes.
-    pub fn begin(&mut self, shape: SampleShape, columns: &[String], place: &Path) -> Result<(), DataError> {
+    /// What all samples hold, before the first of them. A later call must say the same.
+    pub fn begin(&mut self, schema: Schema, place: &Path) -> Result<(), DataError> {
         match &self.writer {
             None => {
-                self.writer = Some(DatasetWriter::create(self.folder, shape, columns.to_vec())?);
+                self.writer = Some(DatasetWriter::create(self.folder, schema)?);
                 Ok(())
             }
-            Some(writer) if writer.shape() == shape => Ok(()),
-            Some(writer) => Err(DataError::input(
-                place,
-                format!(
-                    "its samples have the shape {shape}, and earlier ones {}",
-                    writer.shape()
-                ),
-            )),
+            Some(writer) if *writer.schema() == schema => Ok(()),
+            Some(writer) => {
+                let told = |schema: &Schema| schema.input().map_or_else(String::new, Field::to_string);
+                Err(DataError::input(
+                    place,
+                    format!(
+                        "its samples have the shape {}, and earlier ones {}",
+                        told(&schema),
+                        told(writer.schema())
+                    ),
+                ))
+            }
         }
     }
 
-    /// The shape of all samples for which `names` are to be predicted, before the first of them.
-    pub fn begin_values(
-        &mut self,
-        shape: SampleShape,
-        columns: &[String],
-        task: Task,
-        names: &[String],
-    ) -> Result<(), DataError> {
-        let writer = DatasetWriter::create(self.folder, shape, columns.to_vec())?;
-        self.writer = Some(writer.predicting(task, names.to_vec())?);
-        Ok(())
-    }
-
-    /// All samples are image files with classes, to be decoded to `color`.
-    pub fn begin_files(&mut self, color: Color) -> Result<(), DataError> {
-        self.writer = Some(DatasetWriter::create_files(self.folder, color)?);
-        Ok(())
-    }
-
-    /// Takes a sample.
-    pub fn push(
-        &mut self,
-        split: SplitName,
-        target: Target<'_>,
-        sample: Sample<'_>,
-        origin: &str,
-    ) -> Result<(), DataError> {
-        let digest = match sample {
-            Sample::Pixels(pixels) | Sample::Image { pixels, .. } => digest_pixels(pixels),
-            Sample::File { bytes, .. } => digest_pixels(bytes),
-            Sample::Features(features) => digest_features(features),
-        };
-        self.push_digested(split, target, sample, digest, origin)
+    /// Takes a sample, whose content is its first value.
+    pub fn push(&mut self, sample: IntakeSample<'_>) -> Result<(), DataError> {
+        let content = sample.values.first().map_or(&[][..], |value| value.bytes);
+        self.push_digested(sample, digest_bytes(content))
     }
 
     /// Takes a sample whose content has the digest `digest`.
     pub fn push_digested(
         &mut self,
-        split: SplitName,
-        target: Target<'_>,
-        sample: Sample<'_>,
+        sample: IntakeSample<'_>,
         digest: ContentDigest,
-        origin: &str,
     ) -> Result<(), DataError> {
         let writer = self.writer.as_mut();
-        let writer = writer.ok_or_else(|| DataError::Options("no shape is known yet".into()))?;
-        writer.push(sample, origin)?;
-        match target {
-            Target::Class(label) => self.labels.push(label),
-            Target::Values(values) => writer.push_values(values)?,
-        }
-        self.splits.push(split);
+        let writer = writer.ok_or_else(|| DataError::Options("no schema is known yet".into()))?;
+        writer.push(sample.values, sample.origin)?;
+        self.labels.extend(sample.class);
+        self.splits.push(sample.split);
         self.digests.push(digest);
         self.tick()
     }
@@ -217,8 +190,8 @@ impl<'a> Intake<'a> {
             skipped: self.skipped,
         };
         match classes {
-            Some(classes) => writer.finish(classes.names, &self.labels, &self.splits)?,
-            None => writer.finish_values(&self.splits)?,
+            Some(classes) => writer.finish_with_classes(classes.names, &self.labels, &self.splits)?,
+            None => writer.finish(&self.splits)?,
         }
         Ok(prepared)
     }

@@ -7,14 +7,14 @@ mod tests;
 
 use std::sync::Arc;
 
-use super::augment::Augmentation;
+use super::collate::Collation;
 use super::dataset::Split;
 use super::error::DataError;
 use super::normalization::Normalization;
-use super::shape::SampleShape;
-use super::targets::TargetScale;
+use super::pipeline::{PipelineOptions, SamplePipeline};
+use super::target_scale::TargetScale;
 use crate::schema::{InputShape, Schema};
-use crate::spec::{self, Task};
+use crate::spec;
 
 pub use epoch::EpochBatches;
 use recipe::Recipe;
@@ -24,12 +24,14 @@ use recipe::Recipe;
 pub struct LoaderConfig {
     /// Samples a batch; the last batch of an epoch may have fewer.
     pub batch_size: usize,
-    /// Changes to each image, in order, and mixing of batches.
+    /// Changes to each image, in order, and mixing with the next sample of the epoch.
     pub augment: Vec<spec::Augment>,
     /// Applied to each image or row, after its changes.
     pub normalization: Normalization,
     /// In a regression: what the numbers are shifted and scaled by.
     pub target_scale: Option<TargetScale>,
+    /// What becomes of samples of various lengths.
+    pub collation: Collation,
     /// Whether each epoch has a new order; otherwise it is the split's.
     pub shuffle: bool,
     /// What everything drawn depends on, with the epoch and the sample's index.
@@ -58,66 +60,66 @@ impl Loader {
         if config.batch_size == 0 {
             return Err(DataError::Options("the batch size must be over 0".into()));
         }
-        config.normalization.check(split.shape())?;
-        if let Some(scale) = &config.target_scale {
-            if split.task() != Task::Regression {
-                return Err(DataError::Options(
-                    "`standardize_targets` scales numbers, and the data has classes or labels: remove it"
-                        .into(),
-                ));
-            }
-            scale.check(split.outputs())?;
-        }
-        let augmentation =
-            Augmentation::new(&config.augment, split.shape())?.with_means(&config.normalization.mean);
-        if let SampleShape::Images { .. } = augmentation.shape_after() {
-            return Err(DataError::various_sizes());
-        }
-        let prefetch = config.prefetch.max(1);
+        let options = PipelineOptions {
+            augment: config.augment,
+            normalization: config.normalization,
+            target_scale: config.target_scale,
+            collation: config.collation,
+        };
+        let recipe = Recipe {
+            batch_size: config.batch_size,
+            shuffle: config.shuffle,
+            seed: config.seed,
+            pipeline: SamplePipeline::new(split.schema(), options)?,
+            pool: None,
+            split,
+        };
         Ok(Self {
-            recipe: Arc::new(Recipe::new(split, config, augmentation)?),
-            prefetch,
+            recipe: Arc::new(recipe.with_threads()?),
+            prefetch: config.prefetch.max(1),
         })
     }
 
     /// Batches an epoch.
     pub fn batches(&self) -> usize {
-        self.samples().div_ceil(self.recipe.batch_size())
+        self.samples().div_ceil(self.recipe.batch_size)
     }
 
     /// Samples an epoch.
     pub fn samples(&self) -> usize {
-        self.recipe.split().len()
+        self.recipe.split.len()
     }
 
-    /// Whether batches are mixed, so that class targets become probabilities.
+    /// Whether samples are mixed, so that classes become probabilities.
     pub fn mixes(&self) -> bool {
-        self.recipe.mixes()
+        self.recipe.pipeline.mixes()
     }
 
     /// What a batch holds: the inputs, targets and weights of its samples, as they are after all
     /// changes.
     pub fn schema(&self) -> &Schema {
-        self.recipe.schema()
+        self.recipe.pipeline.schema()
     }
 
     /// The shape of each sample in a batch.
-    pub fn shape(&self) -> InputShape {
-        self.recipe.shape()
+    ///
+    /// # Errors
+    /// A network is shown something else than an image or a row of numbers.
+    pub fn shape(&self) -> Result<InputShape, DataError> {
+        self.recipe.pipeline.shape().ok_or_else(|| {
+            DataError::Options(format!(
+                "the network needs images or rows of numbers, and `{}` is neither",
+                self.recipe.split.input().name
+            ))
+        })
     }
 
     /// The classes of the samples in the order of `epoch`: those of batch `b` begin at `b` times the
-    /// batch size. Empty unless the task is a classification.
+    /// batch size. Empty unless classes are what is to be predicted.
     pub fn labels(&self, epoch: u32) -> Vec<u32> {
-        let split = self.recipe.split();
-        if split.task() != Task::Classification {
-            return Vec::new();
-        }
-        let order = self.recipe.order(epoch);
-        order
-            .into_iter()
-            .map(|sample| split.label(sample as usize))
-            .collect()
+        let split = &self.recipe.split;
+        let order = self.recipe.order(epoch).into_iter();
+        order.filter_map(|sample| split.class(sample as usize)).collect()
     }
 
     /// The batches of `epoch` in order, from the batch `first_batch` on.

@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::dataset::{RawSample, Split};
+use super::dataset::Split;
 use super::error::DataError;
-use super::shape::SampleShape;
+use crate::schema::Field;
 use crate::spec;
 
 /// `(x - mean) / std` for each channel of an image (pixels in `[0, 1]`) or each feature column.
@@ -20,7 +20,9 @@ pub struct Normalization {
 }
 
 impl Normalization {
-    /// Mean and (population) deviation over all samples of `split`. A deviation of 0 becomes 1.
+    /// Mean and (population) deviation of what a network is shown over all samples of `split`, where
+    /// that is an image or a row of numbers; else there is nothing to normalise. A deviation of 0
+    /// becomes 1.
     ///
     /// Pixels are counted, so the result is exact up to its last rounding; features are summed in
     /// f64 in the samples' order. Images of various sizes count by their pixels. Image files are
@@ -29,11 +31,14 @@ impl Normalization {
     /// # Errors
     /// An image file cannot be decoded; the first such is named.
     pub fn measure(split: &Split) -> Result<Self, DataError> {
-        let moments: Vec<(f64, f64)> = match split.shape() {
-            SampleShape::Image { channels, .. } | SampleShape::Images { channels } => {
-                count_pixels(split, channels)?.iter().map(pixel_moments).collect()
-            }
-            SampleShape::Features { columns } => feature_moments(split, columns)?,
+        let input = split.input();
+        let moments: Vec<(f64, f64)> = if input.is_image() {
+            let counts = count_pixels(split, input.channels())?;
+            counts.iter().map(pixel_moments).collect()
+        } else if input.is_row() {
+            feature_moments(split, input.channels())?
+        } else {
+            Vec::new()
         };
         Ok(Self {
             mean: moments.iter().map(|(mean, _)| *mean as f32).collect(),
@@ -49,25 +54,30 @@ impl Normalization {
     ///
     /// # Errors
     /// It is for another number of channels.
-    pub fn from_spec(normalize: &spec::Normalize, shape: SampleShape) -> Result<Self, DataError> {
+    pub fn from_spec(normalize: &spec::Normalize, input: &Field) -> Result<Self, DataError> {
         let normalization = Self {
             mean: normalize.mean.iter().map(|mean| *mean as f32).collect(),
             std: normalize.std.iter().map(|std| std.get() as f32).collect(),
         };
-        normalization.check(shape)?;
+        normalization.check(input)?;
         Ok(normalization)
     }
 
-    /// Checks that this fits samples of `shape`.
+    /// Checks that this fits the values of `input`.
     ///
     /// # Errors
     /// It is for another number of channels, or its numbers cannot be divided by.
-    pub fn check(&self, shape: SampleShape) -> Result<(), DataError> {
-        let wanted = shape.channels();
+    pub fn check(&self, input: &Field) -> Result<(), DataError> {
+        let wanted = if input.is_image() || input.is_row() {
+            input.channels()
+        } else {
+            0
+        };
         if self.mean.len() != wanted || self.std.len() != wanted {
-            let what = match shape {
-                SampleShape::Image { .. } | SampleShape::Images { .. } => "channels",
-                SampleShape::Features { .. } => "feature columns",
+            let what = if input.is_image() {
+                "channels"
+            } else {
+                "feature columns"
             };
             return Err(DataError::Options(format!(
                 "`normalize` has {} means and {} deviations, and the data has {wanted} {what}: give one \
@@ -102,13 +112,13 @@ impl Normalization {
 }
 
 /// What was counted of some samples: for each channel, how often each pixel value occurs.
-struct Counts {
+struct PixelCounts {
     channels: Vec<[u64; 256]>,
     /// The first sample that cannot be read, and why.
     failure: Option<(usize, DataError)>,
 }
 
-impl Counts {
+impl PixelCounts {
     fn none(channels: usize) -> Self {
         Self {
             channels: vec![[0; 256]; channels],
@@ -142,17 +152,17 @@ impl Counts {
 /// Of several errors, the first sample's.
 fn count_pixels(split: &Split, channels: usize) -> Result<Vec<[u64; 256]>, DataError> {
     // Many samples share their counts, but image files are handed out one by one.
-    let is_decoded = split.is_empty() || matches!(split.raw_sample(0), RawSample::Pixels { .. });
+    let is_decoded = !split.input().is_encoded();
     // Samples behind one that failed need not be read.
     let first_failed = AtomicUsize::new(usize::MAX);
     let counts = (0..split.len())
         .into_par_iter()
         .with_min_len(if is_decoded { 256 } else { 1 })
         .fold(
-            || (Counts::none(channels), Vec::new()),
+            || (PixelCounts::none(channels), Vec::new()),
             |(mut counts, mut buffer), index| {
-                if let RawSample::Pixels { pixels, .. } = split.raw_sample(index) {
-                    counts.add(pixels);
+                if is_decoded {
+                    counts.add(split.input_value(index).bytes);
                 } else if index < first_failed.load(Ordering::Relaxed) {
                     match split.read_image(index, &mut buffer) {
                         Ok(_) => counts.add(&buffer),
@@ -166,7 +176,7 @@ fn count_pixels(split: &Split, channels: usize) -> Result<Vec<[u64; 256]>, DataE
             },
         )
         .map(|(counts, _)| counts)
-        .reduce(|| Counts::none(channels), Counts::with);
+        .reduce(|| PixelCounts::none(channels), PixelCounts::with);
     match counts.failure {
         None => Ok(counts.channels),
         Some((_, error)) => Err(error),

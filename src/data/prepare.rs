@@ -8,6 +8,7 @@ use super::error::DataError;
 use super::formats;
 use super::intake::Intake;
 use crate::event::Monitor;
+use crate::schema::FieldKind;
 use crate::spec::{Preprocess, SplitName, Task};
 
 /// How many labels or targets are named in a notice.
@@ -45,9 +46,12 @@ pub fn prepare(
     let mut prepared = intake.finish(classes, &options.split)?;
     if !is_classification {
         let dataset = Dataset::open(folder)?;
-        prepared.classes = dataset.classes().len();
+        prepared.classes = match dataset.task()? {
+            Task::Classification | Task::MultiLabel => dataset.target().names.len(),
+            Task::Regression => 0,
+        };
         for split in dataset.splits().filter_map(|name| dataset.split(name)) {
-            tell_constants(&dataset, &split, monitor);
+            tell_constants(&split, monitor)?;
         }
     }
     Ok(prepared)
@@ -55,20 +59,21 @@ pub fn prepare(
 
 /// Warns of labels that apply to no sample of a split, and of labels and numbers that are the same in
 /// all training samples: nothing can be learnt there.
-fn tell_constants(dataset: &Dataset, split: &Split, monitor: &Monitor) {
-    let mut values = vec![0f32; dataset.outputs()];
-    split.values(0, &mut values);
+fn tell_constants(split: &Split, monitor: &Monitor) -> Result<(), DataError> {
+    let names = &split.target().names;
+    let mut values = vec![0f32; names.len()];
+    split.target_values(0, &mut values)?;
     let first = values.clone();
     let mut constant = vec![true; values.len()];
     for index in 1..split.len() {
-        split.values(index, &mut values);
+        split.target_values(index, &mut values)?;
         for ((constant, value), first) in constant.iter_mut().zip(&values).zip(&first) {
             *constant &= value == first;
         }
     }
     let name = split.name().as_str();
     let is_train = split.name() == SplitName::Train;
-    let tell = |names: &[String], wanted: &dyn Fn(f32) -> bool, what: &str| {
+    let tell = |wanted: &dyn Fn(f32) -> bool, what: &str| {
         let found: Vec<&str> = names
             .iter()
             .zip(constant.iter().zip(&first))
@@ -81,28 +86,17 @@ fn tell_constants(dataset: &Dataset, split: &Split, monitor: &Monitor) {
             monitor.warn(format!("{what} the {name} split: `{shown}`{more}"));
         }
     };
-    match dataset.task() {
-        Task::MultiLabel => {
-            tell(
-                dataset.classes(),
-                &|first| first == 0.0,
-                "labels that apply to no sample of",
-            );
+    match split.target().kind {
+        FieldKind::Labels => {
+            tell(&|first| first == 0.0, "labels that apply to no sample of");
             if is_train {
-                tell(
-                    dataset.classes(),
-                    &|first| first == 1.0,
-                    "labels that apply to every sample of",
-                );
+                tell(&|first| first == 1.0, "labels that apply to every sample of");
             }
         }
-        Task::Regression if is_train => {
-            tell(
-                dataset.targets(),
-                &|_| true,
-                "targets that are the same in all samples of",
-            );
+        FieldKind::Numbers if is_train => {
+            tell(&|_| true, "targets that are the same in all samples of");
         }
-        Task::Regression | Task::Classification => {}
+        _ => {}
     }
+    Ok(())
 }

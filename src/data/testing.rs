@@ -6,13 +6,14 @@ use std::sync::{Arc, Mutex};
 
 use tempfile::TempDir;
 
-use super::dataset::Dataset;
+use super::dataset::{self, Dataset};
 use super::error::DataError;
 use super::layout::FILE_NAME;
 use super::prepare::{Prepared, prepare};
-use super::shape::SampleShape;
-use super::writer::{DatasetWriter, Sample};
+use super::value::FieldValue;
+use super::writer::DatasetWriter;
 use crate::event::{Activity, Monitor};
+use crate::schema::{Dimensions, Field, Schema};
 use crate::spec::{Format, OnError, Preprocess, Reference, Share, Split, SplitName};
 
 /// A folder with an input to fill, and what came of it.
@@ -108,22 +109,34 @@ pub fn shares(val: f64, test: f64) -> Split {
     }
 }
 
+/// The class of a sample.
+pub fn label(split: &dataset::Split, index: usize) -> u32 {
+    split.class(index).unwrap()
+}
+
+/// What a network is shown, and classes that are told in the end.
+pub fn with_classes(input: Field) -> Schema {
+    Schema::new(vec![input, Field::class("class", Vec::new())]).unwrap()
+}
+
+/// Numbers as a row's bytes.
+pub fn bytes_of(numbers: &[f32]) -> Vec<u8> {
+    numbers.iter().flat_map(|number| number.to_le_bytes()).collect()
+}
+
 /// A dataset of `count` training images of 3x8x8 pixels in two classes.
 pub fn images(folder: &Path, count: u32) -> Dataset {
-    let shape = SampleShape::Image {
-        channels: 3,
-        height: 8,
-        width: 8,
-    };
-    let mut writer = DatasetWriter::create(folder, shape, Vec::new()).unwrap();
+    let schema = with_classes(Field::image("image", Dimensions::image(3, Some([8, 8]))));
+    let mut writer = DatasetWriter::create(folder, schema).unwrap();
     for index in 0..count {
         let pixels: Vec<u8> = (0..192).map(|at| (at * 7 + index * 31) as u8).collect();
-        writer.push(Sample::Pixels(&pixels), &format!("{index}")).unwrap();
+        let value = FieldValue::pixels(&pixels, [3, 8, 8]);
+        writer.push(&[value], &format!("{index}")).unwrap();
     }
     let labels: Vec<u32> = (0..count).map(|index| index % 2).collect();
     let splits = vec![SplitName::Train; count as usize];
     writer
-        .finish(vec!["a".into(), "b".into()], &labels, &splits)
+        .finish_with_classes(vec!["a".into(), "b".into()], &labels, &splits)
         .unwrap();
     Dataset::open(folder).unwrap()
 }

@@ -304,6 +304,11 @@ impl Field {
         self.kind == FieldKind::Image
     }
 
+    /// Whether it holds rows of numbers of one length.
+    pub fn is_row(&self) -> bool {
+        self.kind == FieldKind::Numbers && self.dimensions.rank() == 1 && self.dimensions.is_fixed()
+    }
+
     /// Whether the bytes of a sample do not follow from its dimensions, as it has yet to be decoded.
     pub fn is_encoded(&self) -> bool {
         self.encoding == Encoding::ImageFile

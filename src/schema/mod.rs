@@ -56,6 +56,14 @@ impl Schema {
         self.fields.iter().filter(move |field| field.role == role)
     }
 
+    /// The inputs alone: what a sample holds of which nobody knows what is to be predicted.
+    #[must_use]
+    pub fn inputs(&self) -> Self {
+        Self {
+            fields: self.with_role(FieldRole::Input).cloned().collect(),
+        }
+    }
+
     /// The first input, which augmentation and normalisation are about.
     pub fn input(&self) -> Option<&Field> {
         self.with_role(FieldRole::Input).next()

@@ -9,7 +9,9 @@ use super::metrics::{self, Judged, Tally};
 use super::setup::{Target, loss_operation};
 use super::staging::{Staged, stage};
 use super::tensor_file::input_tensor;
-use crate::data::{Array, ArrayValues, DataError, Dataset, Loader, LoaderConfig, Normalization, Split};
+use crate::data::{
+    Array, ArrayValues, Collation, DataError, Dataset, Loader, LoaderConfig, Normalization, Split,
+};
 use crate::event::Monitor;
 use crate::models::{Network, Pass};
 use crate::ops::{self, PackedWeights};
@@ -56,11 +58,13 @@ pub fn evaluate(
         augment: options.transforms.iter().map(spec::Augment::from).collect(),
         normalization: options.normalization.clone(),
         target_scale: options.target.scale.clone(),
+        collation: Collation::default(),
         shuffle: false,
         seed: 0,
         prefetch: 2,
     };
     let loader = Loader::new(split.clone(), config)?;
+    let shape = loader.shape()?;
     let loss = loss_operation(&options.loss);
     let width = options.target.outputs();
     let mut tally = Tally::new(options.target.task, width);
@@ -76,7 +80,7 @@ pub fn evaluate(
             return Err(TrainError::Interrupted);
         }
         let mut batch = batch?;
-        let mut outputs = outputs(network, &weights, &mut batch, loader.shape(), options)?;
+        let mut outputs = outputs(network, &weights, &mut batch, shape, options)?;
         let losses = ops::loss_per_sample(
             &outputs,
             wanted(&batch.targets, options.target.task)?,
@@ -86,10 +90,10 @@ pub fn evaluate(
         unscale(&mut outputs, options);
         let mut values = vec![0f32; width];
         for (outputs, loss) in outputs.chunks_exact(width).zip(losses) {
-            let target = match options.target.task {
-                Task::Classification => metrics::Target::Class(split.label(index) as usize),
-                Task::MultiLabel | Task::Regression => {
-                    split.values(index, &mut values);
+            let target = match split.class(index) {
+                Some(class) => metrics::Target::Class(class as usize),
+                None => {
+                    split.target_values(index, &mut values)?;
                     metrics::Target::Values(&values)
                 }
             };

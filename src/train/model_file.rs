@@ -100,11 +100,12 @@ impl TrainedModel {
     /// It is not; the message names both sides.
     pub fn check_data(&self, dataset: &Dataset) -> Result<(), TrainError> {
         let target = &self.card.target;
-        if dataset.task() != target.task {
+        let task = dataset.task()?;
+        if task != target.task {
             return Err(TrainError::Mismatch {
                 what: "what is to be predicted",
                 model: target.task.predicts().to_owned(),
-                data: dataset.task().predicts().to_owned(),
+                data: task.predicts().to_owned(),
             });
         }
         let names = Target::names_of(dataset);
@@ -120,12 +121,13 @@ impl TrainedModel {
             });
         }
         let transforms: Vec<spec::Augment> = self.card.transforms.iter().map(spec::Augment::from).collect();
-        let shape = Augmentation::new(&transforms, dataset.shape())?.shape_after();
-        if shape.input() != Some(self.card.input) {
+        let augmentation = Augmentation::new(&transforms, dataset.schema())?;
+        let input = augmentation.input_after();
+        if input.input_shape() != Some(self.card.input) {
             return Err(TrainError::Mismatch {
                 what: "the shape of a sample",
                 model: self.card.input.of_sample(),
-                data: shape.to_string(),
+                data: input.to_string(),
             });
         }
         Ok(())

@@ -6,7 +6,9 @@ use super::error::TrainError;
 use super::evaluate::filled_split;
 use super::history::Score;
 use super::progress::Steps;
-use crate::data::{Augmentation, Dataset, Loader, LoaderConfig, Normalization, Split, TargetScale};
+use crate::data::{
+    Augmentation, Collation, Dataset, Loader, LoaderConfig, Normalization, Split, TargetScale,
+};
 use crate::ops;
 use crate::schema::InputShape;
 use crate::spec::{self, Loss, Monitored, Schedule, Select, SplitName, Task};
@@ -28,6 +30,8 @@ pub struct Setup {
     pub normalization: Normalization,
     /// The training split's batches.
     pub loader: Loader,
+    /// The shape of a sample where it reaches the network.
+    input: InputShape,
     /// The validation split, where it has samples.
     pub validation: Option<Split>,
     /// How micro-batches form steps.
@@ -61,10 +65,7 @@ impl Target {
 
     /// The names of what a dataset asks to be predicted.
     pub fn names_of(dataset: &Dataset) -> &[String] {
-        match dataset.task() {
-            Task::Regression => dataset.targets(),
-            Task::Classification | Task::MultiLabel => dataset.classes(),
-        }
+        &dataset.target().names
     }
 }
 
@@ -77,14 +78,14 @@ impl Setup {
         let split = filled_split(dataset, SplitName::Train)?;
         let validation = dataset.split(SplitName::Val).filter(|split| !split.is_empty());
         let target = Target {
-            task: dataset.task(),
+            task: dataset.task()?,
             names: Target::names_of(dataset).to_vec(),
             scale: target_scale(recipe, &split)?,
         };
         let monitored = monitored(recipe, target.task, validation.is_some())?;
         let loss = recipe.loss.clone().unwrap_or_else(|| default_loss(target.task));
         let normalization = match &recipe.normalize {
-            Some(given) => Normalization::from_spec(given, dataset.shape())?,
+            Some(given) => Normalization::from_spec(given, dataset.input())?,
             None => Normalization::measure(&split)?,
         };
         let steps = Steps::new(recipe, split.len() as u64);
@@ -95,16 +96,19 @@ impl Setup {
             augment: recipe.augment.clone(),
             normalization: normalization.clone(),
             target_scale: target.scale.clone(),
+            collation: Collation::default(),
             shuffle: true,
             seed,
             prefetch: PREFETCH,
         };
         let loader = Loader::new(split, config)?;
-        check_evaluation(recipe, dataset, &loader)?;
+        let input = loader.shape()?;
+        check_evaluation(recipe, dataset, input)?;
         Ok(Self {
             loss: training_loss(&loss, &target)?,
             judged_by: plain(&loss),
             loader,
+            input,
             target,
             monitored,
             normalization,
@@ -115,7 +119,7 @@ impl Setup {
 
     /// What each sample is when it reaches the network.
     pub fn input(&self) -> InputShape {
-        self.loader.shape()
+        self.input
     }
 }
 
@@ -207,7 +211,7 @@ fn target_scale(recipe: &spec::Train, split: &Split) -> Result<Option<TargetScal
     if !recipe.standardize_targets {
         return Ok(None);
     }
-    if split.task() != Task::Regression {
+    if split.task()? != Task::Regression {
         return Err(TrainError::Recipe(
             "`standardize_targets` is for numbers to predict, and the dataset has classes or labels: leave it out"
                 .into(),
@@ -297,16 +301,16 @@ fn check_validations(recipe: &spec::Train, steps: Steps) -> Result<(), TrainErro
 }
 
 /// Images that are judged must reach the network in the size that it is trained for.
-fn check_evaluation(recipe: &spec::Train, dataset: &Dataset, loader: &Loader) -> Result<(), TrainError> {
-    if !recipe.eval_transforms.is_empty() && !dataset.shape().is_image() {
+fn check_evaluation(recipe: &spec::Train, dataset: &Dataset, trained: InputShape) -> Result<(), TrainError> {
+    if !recipe.eval_transforms.is_empty() && !dataset.input().is_image() {
         return Err(TrainError::Recipe(
             "`eval_transforms` changes images, and the data is a table: leave it out".to_owned(),
         ));
     }
     let transforms: Vec<spec::Augment> = recipe.eval_transforms.iter().map(spec::Augment::from).collect();
-    let judged = Augmentation::new(&transforms, dataset.shape())?.shape_after();
-    let trained = loader.shape();
-    if judged.input() == Some(trained) {
+    let evaluation = Augmentation::new(&transforms, dataset.schema())?;
+    let judged = evaluation.input_after();
+    if judged.input_shape() == Some(trained) {
         return Ok(());
     }
     let example = match trained {

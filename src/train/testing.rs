@@ -8,10 +8,10 @@ use candle_core::Device;
 use serde_json::{Value, json};
 
 use super::{Task, TrainError, Trained, on_threads, train};
-use crate::data::{Dataset, DatasetWriter, Sample, SampleShape, prepare};
+use crate::data::{Dataset, DatasetWriter, FieldValue, prepare};
 use crate::event::{Activity, Monitor};
 use crate::random::{Purpose, Stream};
-use crate::schema::InputShape;
+use crate::schema::{Dimensions, Field, InputShape, Schema};
 use crate::spec::{self, SplitName};
 
 /// The classes of the tiny datasets.
@@ -158,25 +158,20 @@ impl Bench {
 /// Writes a dataset whose sample `i` has class `i % classes`.
 pub fn write_dataset(folder: &Path, shape: InputShape, splits: &[(SplitName, usize)], classes: &[&str]) {
     std::fs::create_dir_all(folder).unwrap();
-    let (samples, columns) = match shape {
-        InputShape::Features { columns } => (
-            SampleShape::Features { columns },
+    let input = match shape {
+        InputShape::Features { columns } => Field::features(
+            "features",
             (0..columns).map(|index| format!("x{index}")).collect(),
         ),
         InputShape::Image {
             channels,
             height,
             width,
-        } => (
-            SampleShape::Image {
-                channels,
-                height,
-                width,
-            },
-            Vec::new(),
-        ),
+        } => Field::image("image", Dimensions::image(channels, Some([height, width]))),
     };
-    let mut writer = DatasetWriter::create(folder, samples, columns).unwrap();
+    let dimensions = input.dimensions;
+    let schema = Schema::new(vec![input, Field::class("class", Vec::new())]).unwrap();
+    let mut writer = DatasetWriter::create(folder, schema).unwrap();
     let (mut labels, mut members) = (Vec::new(), Vec::new());
     for &(split, count) in splits {
         for _ in 0..count {
@@ -189,23 +184,27 @@ pub fn write_dataset(folder: &Path, shape: InputShape, splits: &[(SplitName, usi
                 let signal = if place % classes.len() == class { 1.0 } else { 0.0 };
                 signal + noise
             };
-            if shape.is_image() {
-                let pixels: Vec<u8> = (0..sample_len)
+            let bytes: Vec<u8> = if shape.is_image() {
+                (0..sample_len)
                     .map(|place| (value(place / 8, stream.uniform()) * 120.0) as u8)
-                    .collect();
-                writer.push(Sample::Pixels(&pixels), &origin).unwrap();
+                    .collect()
             } else {
-                let row: Vec<f32> = (0..sample_len)
+                (0..sample_len)
                     .map(|place| value(place, 0.7 * stream.normal()) as f32)
-                    .collect();
-                writer.push(Sample::Features(&row), &origin).unwrap();
-            }
+                    .flat_map(f32::to_le_bytes)
+                    .collect()
+            };
+            let value = FieldValue {
+                bytes: &bytes,
+                dimensions,
+            };
+            writer.push(&[value], &origin).unwrap();
             labels.push(class as u32);
             members.push(split);
         }
     }
     let classes = classes.iter().map(|&class| class.to_owned()).collect();
-    writer.finish(classes, &labels, &members).unwrap();
+    writer.finish_with_classes(classes, &labels, &members).unwrap();
 }
 
 /// A recipe: a small default with `changes` over it.

@@ -1,6 +1,6 @@
 //! Affine maps: rotation, shift, scale and shear, by the nearest pixel; black comes into view.
 
-use super::{Image, ImageChange};
+use super::{Image, SampleTransform};
 use crate::random::Stream;
 use crate::spec;
 
@@ -17,7 +17,7 @@ impl RandomRotation {
     }
 }
 
-impl ImageChange for RandomRotation {
+impl SampleTransform for RandomRotation {
     fn apply(&self, image: &mut Image, draws: &mut Stream) {
         rotate(image, draws.uniform_in(-self.degrees, self.degrees));
     }
@@ -58,7 +58,7 @@ impl RandomAffine {
     }
 }
 
-impl ImageChange for RandomAffine {
+impl SampleTransform for RandomAffine {
     fn apply(&self, image: &mut Image, draws: &mut Stream) {
         let map = self.draw(image.height, image.width, draws);
         map.apply(image);
@@ -93,7 +93,11 @@ impl Default for Map {
 
 impl Map {
     pub fn apply(&self, image: &mut Image) {
-        transform(image, self.inverse());
+        let inverse = self.inverse();
+        transform(image, inverse);
+        let middle = [image.width as f64 / 2.0, image.height as f64 / 2.0];
+        let alike = |other: &mut Image| transform(other, inverse);
+        image.move_riders(alike, alike, |point| forward(inverse, middle, point));
     }
 
     /// From places in the result to places in the image, `[a, b, c, d, e, f]` for
@@ -119,6 +123,17 @@ impl Map {
     }
 }
 
+/// Where `point`, `[x, y]` in pixels from the image's corner, comes to lie, of a map whose inverse leads
+/// back in pixels from the image's middle.
+fn forward([a, b, c, d, e, f]: [f64; 6], middle: [f64; 2], point: [f64; 2]) -> [f64; 2] {
+    let (x, y) = (point[0] - middle[0] - c, point[1] - middle[1] - f);
+    let determinant = a * e - b * d;
+    [
+        (e * x - b * y) / determinant + middle[0],
+        (a * y - d * x) / determinant + middle[1],
+    ]
+}
+
 /// As `torchvision.transforms.v2.functional.rotate`: by `degrees`, counter-clockwise.
 pub(super) fn rotate(image: &mut Image, degrees: f64) {
     let degrees = degrees.rem_euclid(360.0);
@@ -126,11 +141,18 @@ pub(super) fn rotate(image: &mut Image, degrees: f64) {
     if degrees == 0.0 {
         return;
     }
+    let (width, height) = (image.width as f64, image.height as f64);
     if degrees == 180.0 {
-        let plane = image.plane();
-        image.pixels.chunks_exact_mut(plane).for_each(<[u8]>::reverse);
-    } else if square && (degrees == 90.0 || degrees == 270.0) {
-        quarter_turn(image, degrees == 90.0);
+        half_turn(image);
+        image.move_riders(half_turn, half_turn, |[x, y]| [width - x, height - y]);
+    } else if square && degrees == 90.0 {
+        let turn = |image: &mut Image| quarter_turn(image, true);
+        turn(image);
+        image.move_riders(turn, turn, |[x, y]| [y, width - x]);
+    } else if square && degrees == 270.0 {
+        let turn = |image: &mut Image| quarter_turn(image, false);
+        turn(image);
+        image.move_riders(turn, turn, |[x, y]| [height - y, x]);
     } else {
         let map = Map {
             angle: -degrees,
@@ -138,6 +160,12 @@ pub(super) fn rotate(image: &mut Image, degrees: f64) {
         };
         map.apply(image);
     }
+}
+
+/// Turns an image upside down.
+fn half_turn(image: &mut Image) {
+    let plane = image.plane();
+    image.pixels.chunks_exact_mut(plane).for_each(<[u8]>::reverse);
 }
 
 /// Turns a square image.

@@ -1,6 +1,6 @@
 //! Gaussian blur.
 
-use super::{Image, ImageChange};
+use super::{Image, SampleTransform};
 use crate::random::Stream;
 use crate::spec;
 
@@ -19,7 +19,7 @@ impl GaussianBlur {
     }
 }
 
-impl ImageChange for GaussianBlur {
+impl SampleTransform for GaussianBlur {
     fn check(&self, _: usize, size: Option<[usize; 2]>) -> Result<(), String> {
         let radius = self.kernel_size / 2;
         match size {

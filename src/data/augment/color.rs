@@ -1,7 +1,7 @@
 //! Changes that look at a pixel's colour.
 
 use super::tone::{apply, table};
-use super::{Image, ImageChange, check_colors};
+use super::{Image, SampleTransform, check_colors};
 use crate::random::Stream;
 use crate::spec;
 
@@ -16,7 +16,7 @@ impl RandomGrayscale {
     }
 }
 
-impl ImageChange for RandomGrayscale {
+impl SampleTransform for RandomGrayscale {
     fn check(&self, channels: usize, _: Option<[usize; 2]>) -> Result<(), String> {
         check_colors(channels)
     }

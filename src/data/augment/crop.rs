@@ -1,6 +1,6 @@
 //! Cutting windows out of images.
 
-use super::{Image, ImageChange, both_sides};
+use super::{Image, SampleTransform, both_sides};
 use crate::random::Stream;
 use crate::spec;
 
@@ -20,7 +20,7 @@ impl RandomCrop {
     }
 }
 
-impl ImageChange for RandomCrop {
+impl SampleTransform for RandomCrop {
     fn check(&self, _: usize, size: Option<[usize; 2]>) -> Result<(), String> {
         let (Some([height, width]), Some([rows, columns])) = (size, self.size) else {
             return Ok(());
@@ -71,7 +71,7 @@ impl CenterCrop {
     }
 }
 
-impl ImageChange for CenterCrop {
+impl SampleTransform for CenterCrop {
     fn size_after(&self, _: Option<[usize; 2]>) -> Option<[usize; 2]> {
         Some(self.size)
     }
@@ -93,8 +93,18 @@ fn middle(side: usize, wanted: usize) -> isize {
 }
 
 /// Makes `image` its window of `height` x `width` pixels from (`top`, `left`) on, black where the
-/// window lies outside.
+/// window lies outside, and moves what rides along.
 pub(super) fn window(image: &mut Image, top: isize, left: isize, height: usize, width: usize) {
+    cut(image, top, left, height, width);
+    image.move_riders(
+        |other| cut(other, top, left, height, width),
+        |mask| cut(mask, top, left, height, width),
+        |[x, y]| [x - left as f64, y - top as f64],
+    );
+}
+
+/// The window's pixels.
+fn cut(image: &mut Image, top: isize, left: isize, height: usize, width: usize) {
     image.spare.clear();
     image.spare.resize(image.channels * height * width, 0);
     // The window's columns that lie inside, and what they show.

@@ -1,6 +1,6 @@
 //! Rectangles without content.
 
-use super::{Image, ImageChange};
+use super::{Image, SampleTransform};
 use crate::random::Stream;
 use crate::spec;
 
@@ -43,7 +43,7 @@ impl RandomErasing {
     }
 }
 
-impl ImageChange for RandomErasing {
+impl SampleTransform for RandomErasing {
     fn set_means(&mut self, means: &[u8]) {
         self.means = means.to_vec();
     }

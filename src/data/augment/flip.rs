@@ -1,6 +1,6 @@
 //! Mirror images.
 
-use super::{Image, ImageChange};
+use super::{Image, SampleTransform};
 use crate::random::Stream;
 use crate::spec;
 
@@ -15,15 +15,20 @@ impl HorizontalFlip {
     }
 }
 
-impl ImageChange for HorizontalFlip {
+impl SampleTransform for HorizontalFlip {
     fn apply(&self, image: &mut Image, draws: &mut Stream) {
         if draws.bernoulli(self.p) {
-            image
-                .pixels
-                .chunks_exact_mut(image.width)
-                .for_each(<[u8]>::reverse);
+            let width = image.width as f64;
+            mirror(image);
+            image.move_riders(mirror, mirror, |[x, y]| [width - x, y]);
         }
     }
+}
+
+/// Left and right change places.
+fn mirror(image: &mut Image) {
+    let rows = image.pixels.chunks_exact_mut(image.width);
+    rows.for_each(<[u8]>::reverse);
 }
 
 /// As `torchvision.transforms.v2.RandomVerticalFlip(p)`: top and bottom.
@@ -37,18 +42,24 @@ impl VerticalFlip {
     }
 }
 
-impl ImageChange for VerticalFlip {
+impl SampleTransform for VerticalFlip {
     fn apply(&self, image: &mut Image, draws: &mut Stream) {
-        if !draws.bernoulli(self.p) {
-            return;
+        if draws.bernoulli(self.p) {
+            let height = image.height as f64;
+            turn_over(image);
+            image.move_riders(turn_over, turn_over, |[x, y]| [x, height - y]);
         }
-        let (plane, width) = (image.plane(), image.width);
-        for plane in image.pixels.chunks_exact_mut(plane) {
-            let (upper, lower) = plane.split_at_mut(image.height / 2 * width);
-            let below = lower.chunks_exact_mut(width).rev();
-            for (above, below) in upper.chunks_exact_mut(width).zip(below) {
-                above.swap_with_slice(below);
-            }
+    }
+}
+
+/// Top and bottom change places.
+fn turn_over(image: &mut Image) {
+    let (plane, width) = (image.plane(), image.width);
+    for plane in image.pixels.chunks_exact_mut(plane) {
+        let (upper, lower) = plane.split_at_mut(image.height / 2 * width);
+        let below = lower.chunks_exact_mut(width).rev();
+        for (above, below) in upper.chunks_exact_mut(width).zip(below) {
+            above.swap_with_slice(below);
         }
     }
 }
@@ -70,7 +81,7 @@ mod tests {
 
     #[test]
     fn the_probability_is_kept() {
-        let changes: [&dyn ImageChange; 2] = [&HorizontalFlip { p: 0.3 }, &VerticalFlip { p: 0.3 }];
+        let changes: [&dyn SampleTransform; 2] = [&HorizontalFlip { p: 0.3 }, &VerticalFlip { p: 0.3 }];
         for change in changes {
             let mut flipped = 0;
             for item in 0..2000 {

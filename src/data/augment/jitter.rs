@@ -2,7 +2,7 @@
 
 use super::color::{adjust_contrast, adjust_hue, adjust_saturation};
 use super::tone::adjust_brightness;
-use super::{Image, ImageChange, check_colors};
+use super::{Image, SampleTransform, check_colors};
 use crate::random::Stream;
 use crate::spec;
 
@@ -51,7 +51,7 @@ impl ColorJitter {
     }
 }
 
-impl ImageChange for ColorJitter {
+impl SampleTransform for ColorJitter {
     fn check(&self, channels: usize, _: Option<[usize; 2]>) -> Result<(), String> {
         check_colors(channels)?;
         let [_, _, saturation, hue] = self.strengths;

@@ -1,113 +1,63 @@
-//! Mixing the samples of a batch: mixup and CutMix.
+//! Mixing a sample with another: mixup and CutMix.
 
-use crate::data::targets::Targets;
 use crate::random::Stream;
 use crate::spec;
 
-/// A way to mix each sample with the one before it in the batch, the first with the last.
+/// A way to mix a sample with another.
 pub(super) struct Mixing {
-    kind: Kind,
+    method: MixMethod,
     /// Shares are drawn from Beta(alpha, alpha).
     alpha: f64,
 }
 
-enum Kind {
-    /// As `torchvision.transforms.v2.MixUp`.
+enum MixMethod {
+    /// As `torchvision.transforms.v2.MixUp`, with a share for each sample.
     Mixup,
-    /// As `torchvision.transforms.v2.CutMix`.
+    /// As `torchvision.transforms.v2.CutMix`, with a rectangle for each sample.
     Cutmix,
 }
 
 impl Mixing {
     pub fn mixup(spec: &spec::Mixup) -> Self {
         Self {
-            kind: Kind::Mixup,
+            method: MixMethod::Mixup,
             alpha: spec.alpha.get(),
         }
     }
 
     pub fn cutmix(spec: &spec::Cutmix) -> Self {
         Self {
-            kind: Kind::Cutmix,
+            method: MixMethod::Cutmix,
             alpha: spec.alpha.get(),
         }
     }
 
-    /// Mixes `inputs`, `[N, C, H, W]` of `shape` `[C, H, W]`, and their targets; see
-    /// [`super::Augmentation::mix`].
-    pub fn apply(
-        &self,
-        inputs: &mut [f32],
-        shape: [usize; 3],
-        targets: Targets,
-        outputs: usize,
-        draws: &mut Stream,
-    ) -> Targets {
+    /// Mixes `own` with `other`, images of `shape` `[C, H, W]`, and gives the share of `own` that stays.
+    pub fn apply(&self, own: &mut [f32], other: &[f32], shape: [usize; 3], draws: &mut Stream) -> f64 {
         let share = symmetric_beta(self.alpha, draws);
-        let share = match self.kind {
-            Kind::Mixup => {
-                blend(inputs, shape.iter().product(), share);
+        match self.method {
+            MixMethod::Mixup => {
+                blend(own, other, share);
                 share
             }
-            Kind::Cutmix => {
+            MixMethod::Cutmix => {
                 let patch = Patch::draw(share, shape, draws);
-                patch.paste(inputs, shape);
+                patch.paste(own, other, shape);
                 patch.share_left(shape)
             }
-        };
-        mix_targets(targets, outputs, share)
-    }
-}
-
-fn mix_targets(targets: Targets, outputs: usize, share: f64) -> Targets {
-    match targets {
-        Targets::Classes(classes) => {
-            let mut probabilities = vec![0f32; classes.len() * outputs];
-            for (row, class) in probabilities.chunks_exact_mut(outputs.max(1)).zip(&classes) {
-                if let Some(probability) = row.get_mut(*class as usize) {
-                    *probability = 1.0;
-                }
-            }
-            blend(&mut probabilities, outputs, share);
-            Targets::Probabilities(probabilities)
-        }
-        Targets::Probabilities(mut probabilities) => {
-            blend(&mut probabilities, outputs, share);
-            Targets::Probabilities(probabilities)
-        }
-        Targets::Values(mut values) => {
-            blend(&mut values, outputs, share);
-            Targets::Values(values)
         }
     }
 }
 
-/// Makes each row of `values`, `[N, width]`, `share` of itself and the rest of the row before it.
-fn blend(values: &mut [f32], width: usize, share: f64) {
+/// Makes `own` `share` of itself and the rest of `other`.
+pub(in crate::data) fn blend(own: &mut [f32], other: &[f32], share: f64) {
     let (share, rest) = (share as f32, (1.0 - share) as f32);
-    each_pair(values, width, |row, before| {
-        for (value, before) in row.iter_mut().zip(before) {
-            *value = before * rest + *value * share;
-        }
-    });
+    for (value, other) in own.iter_mut().zip(other) {
+        *value = other * rest + *value * share;
+    }
 }
 
-/// Calls `mix` with each row and the row before it as it was, from the last to the first.
-fn each_pair(values: &mut [f32], width: usize, mut mix: impl FnMut(&mut [f32], &[f32])) {
-    if width == 0 || values.len() < width {
-        return;
-    }
-    let last = values[values.len() - width..].to_vec();
-    let mut rest = values;
-    while rest.len() >= 2 * width {
-        let (others, row) = rest.split_at_mut(rest.len() - width);
-        mix(row, &others[others.len() - width..]);
-        rest = others;
-    }
-    mix(rest, &last);
-}
-
-/// The rectangle that CutMix takes from the sample before; the same in the whole batch.
+/// The rectangle that CutMix takes from the other sample.
 struct Patch {
     top: usize,
     left: usize,
@@ -131,18 +81,13 @@ impl Patch {
         }
     }
 
-    fn paste(&self, inputs: &mut [f32], [channels, height, width]: [usize; 3]) {
-        each_pair(inputs, channels * height * width, |sample, before| {
-            for (row, (to, from)) in sample
-                .chunks_exact_mut(width)
-                .zip(before.chunks_exact(width))
-                .enumerate()
-            {
-                if (self.top..self.bottom).contains(&(row % height)) {
-                    to[self.left..self.right].copy_from_slice(&from[self.left..self.right]);
-                }
+    fn paste(&self, own: &mut [f32], other: &[f32], [_, height, width]: [usize; 3]) {
+        let rows = own.chunks_exact_mut(width).zip(other.chunks_exact(width));
+        for (row, (to, from)) in rows.enumerate() {
+            if (self.top..self.bottom).contains(&(row % height)) {
+                to[self.left..self.right].copy_from_slice(&from[self.left..self.right]);
             }
-        });
+        }
     }
 
     /// The share of the area that stays.
@@ -206,19 +151,36 @@ mod tests {
         }
     }
 
+    /// Calls `mix` with each of the three rows of `values` and the row before it as it was, the first
+    /// with the last: torchvision's pairs.
+    fn each_pair(values: &mut [f32], mut mix: impl FnMut(&mut [f32], &[f32])) {
+        let width = values.len() / 3;
+        let before = values.to_vec();
+        for (index, row) in values.chunks_exact_mut(width).enumerate() {
+            mix(row, &before[(index + 2) % 3 * width..][..width]);
+        }
+    }
+
+    /// The classes 3, 0, 1 of 4 as probabilities.
+    fn probabilities() -> Vec<f32> {
+        let mut probabilities = vec![0.0; 12];
+        for (row, class) in [3, 0, 1].into_iter().enumerate() {
+            probabilities[4 * row + class] = 1.0;
+        }
+        probabilities
+    }
+
     #[test]
     fn mixup_is_torchvisions() {
         let fixture = fixture();
         let expected = &fixture["mixup"];
         let share = expected["share"].as_f64().unwrap();
         let mut inputs = batch();
-        blend(&mut inputs, 40, share);
+        each_pair(&mut inputs, |own, other| blend(own, other, share));
         close(&inputs, &floats(&expected["inputs"]));
-        let targets = mix_targets(Targets::Classes(vec![3, 0, 1]), 4, share);
-        let Targets::Probabilities(probabilities) = targets else {
-            panic!("classes become probabilities");
-        };
-        close(&probabilities, &floats(&expected["targets"]));
+        let mut targets = probabilities();
+        each_pair(&mut targets, |own, other| blend(own, other, share));
+        close(&targets, &floats(&expected["targets"]));
     }
 
     #[test]
@@ -236,13 +198,13 @@ mod tests {
                 right,
             };
             let mut inputs = batch();
-            patch.paste(&mut inputs, SHAPE);
+            each_pair(&mut inputs, |own, other| patch.paste(own, other, SHAPE));
             close(&inputs, &floats(&case["inputs"]));
-            let targets = mix_targets(Targets::Classes(vec![3, 0, 1]), 4, patch.share_left(SHAPE));
-            let Targets::Probabilities(probabilities) = targets else {
-                panic!("classes become probabilities");
-            };
-            close(&probabilities, &floats(&case["targets"]));
+            let mut targets = probabilities();
+            each_pair(&mut targets, |own, other| {
+                blend(own, other, patch.share_left(SHAPE));
+            });
+            close(&targets, &floats(&case["targets"]));
         }
     }
 
@@ -288,30 +250,5 @@ mod tests {
         assert!(covered.iter().all(|count| *count > 100));
         let nothing = Patch::draw(1.0, shape, &mut stream(0));
         assert_eq!(nothing.share_left(shape), 1.0);
-    }
-
-    #[test]
-    fn values_and_lone_samples_are_mixed_too() {
-        let values = Targets::Values(vec![1.0, 0.0, 5.0, 4.0]);
-        assert_eq!(
-            mix_targets(values, 2, 0.75),
-            Targets::Values(vec![2.0, 1.0, 4.0, 3.0])
-        );
-        let probabilities = Targets::Probabilities(vec![1.0, 0.0, 0.5, 0.5]);
-        assert_eq!(
-            mix_targets(probabilities, 2, 0.5),
-            Targets::Probabilities(vec![0.75, 0.25, 0.75, 0.25])
-        );
-        let mut lone = vec![2.0f32; 40];
-        let mixing = Mixing {
-            kind: Kind::Mixup,
-            alpha: 1.0,
-        };
-        let targets = mixing.apply(&mut lone, SHAPE, Targets::Classes(vec![1]), 2, &mut stream(1));
-        close(&lone, &[2.0; 40]);
-        let Targets::Probabilities(probabilities) = targets else {
-            panic!("classes become probabilities");
-        };
-        close(&probabilities, &[0.0, 1.0]);
     }
 }

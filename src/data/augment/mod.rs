@@ -1,11 +1,12 @@
-//! Augmentation: changes to images on their way into the network.
+//! Augmentation: changes to samples on their way into the network.
 //!
-//! In go the pixels of one image, `[C, H, W]` u8 before normalisation, and the image's own stream of
-//! draws; out come the changed pixels. Changes work in the order in which the pipeline file lists
-//! them, as torchvision's transforms (v2) of the same names do on u8 tensors. All of a sample's draws
-//! come from the sample's stream, so neither threads nor neighbours matter, and how many draws a
-//! change takes never depends on what is in the picture. A new change is a file here, with an
-//! [`ImageChange`]. Mixing of whole, normalised batches comes last, with a stream for each batch.
+//! In go the pixels of one image, `[C, H, W]` u8 before normalisation, with what rides along (masks,
+//! boxes, further images), and the sample's own stream of draws; out come the changed pixels, and what
+//! rides along at the places where the changes moved it. Changes work in the order in which the
+//! pipeline file lists them, as torchvision's transforms (v2) of the same names do on u8 tensors. All
+//! of a sample's draws come from the sample's stream, so neither threads nor neighbours matter, and how
+//! many draws a change takes never depends on what is in the picture. A new change is a file here, with
+//! a [`SampleTransform`]. Mixing with the next sample of the epoch comes last, on normalised values.
 
 mod affine;
 mod blur;
@@ -18,6 +19,7 @@ mod mix;
 mod policy;
 mod resize;
 mod resized_crop;
+mod riders;
 mod sharpness;
 #[cfg(test)]
 mod testing;
@@ -26,10 +28,8 @@ mod tests;
 mod tone;
 
 use super::error::DataError;
-use super::shape::SampleShape;
-use super::targets::Targets;
 use crate::random::Stream;
-use crate::schema::InputShape;
+use crate::schema::{Dimensions, Field, FieldKind, FieldRole, Schema};
 use crate::spec;
 
 use affine::{RandomAffine, RandomRotation};
@@ -40,24 +40,30 @@ use erase::RandomErasing;
 use flip::{HorizontalFlip, VerticalFlip};
 use jitter::ColorJitter;
 use mix::Mixing;
+pub(super) use mix::blend;
 use policy::Policy;
 use resize::Resize;
 use resized_crop::RandomResizedCrop;
 
+pub(super) use riders::Rider;
+
 /// More values than this in one image (1 GiB as f32) are taken for a slip.
 const MOST_VALUES: usize = 1 << 28;
 
-/// The changes that every sample goes through, in order, and how batches are mixed.
+/// The changes that every sample goes through, in order, and how samples are mixed.
 pub struct Augmentation {
-    changes: Vec<Box<dyn ImageChange>>,
+    changes: Vec<Box<dyn SampleTransform>>,
     /// The changes' names.
     names: Vec<&'static str>,
-    /// Each batch draws one of them.
+    /// Each sample draws one of them.
     mixing: Vec<Mixing>,
-    shape: SampleShape,
+    /// What samples hold after all changes.
+    schema: Schema,
+    /// The index of what the changes are about.
+    input: usize,
 }
 
-/// An image that is being changed, and room to work in.
+/// An image that is being changed, what rides along, and room to work in.
 pub(super) struct Image {
     /// `[C, H, W]`.
     pub pixels: Vec<u8>,
@@ -66,10 +72,12 @@ pub(super) struct Image {
     pub width: usize,
     /// For changes that cannot work in place: of any content, to be swapped with `pixels`.
     pub spare: Vec<u8>,
+    /// What is moved as the image is.
+    pub riders: Vec<Rider>,
 }
 
-/// One change to single images.
-trait ImageChange: Send + Sync {
+/// One change to single samples: from schema to schema, and from sample to sample.
+trait SampleTransform: Send + Sync {
     /// Why images of so many channels and this size (`[H, W]`; nothing where sizes vary) cannot be
     /// changed.
     fn check(&self, _channels: usize, _size: Option<[usize; 2]>) -> Result<(), String> {
@@ -84,70 +92,89 @@ trait ImageChange: Send + Sync {
     /// Takes note of the channels' means over the dataset.
     fn set_means(&mut self, _means: &[u8]) {}
 
+    /// What samples hold afterwards that hold `schema` before, and whose image is its field `input`: all
+    /// images and masks have the new size.
+    ///
+    /// # Errors
+    /// A sentence: such images cannot be changed.
+    fn schema_after(&self, schema: &Schema, input: usize) -> Result<Schema, String> {
+        let Some(image) = schema.fields().get(input) else {
+            return Err("there is no image".to_owned());
+        };
+        let (channels, size) = (image.channels(), image.dimensions.size());
+        self.check(channels, size)?;
+        let after = self.size_after(size);
+        if let Some(after) = after
+            && needs_too_much(channels, size.unwrap_or(after), after)
+        {
+            return Err(format!("{}: choose a smaller size", too_large(after)));
+        }
+        let fields = schema.fields().iter().map(|field| {
+            let moves = is_moved(field);
+            let dimensions = Dimensions::image(field.channels(), after);
+            let field = field.clone();
+            if moves {
+                field.with_dimensions(dimensions)
+            } else {
+                field
+            }
+        });
+        Schema::new(fields.collect())
+    }
+
     /// Changes `image`, taking draws from `draws`.
     fn apply(&self, image: &mut Image, draws: &mut Stream);
 }
 
 impl Augmentation {
-    /// The changes of a pipeline file, for samples of `shape`.
+    /// The changes of a pipeline file, for samples that hold `schema`.
     ///
     /// # Errors
     /// The samples are no images, or a change does not fit them: ranges that run backwards, a crop
-    /// larger than the image, colours of grey images, mixing that is not the last.
-    pub fn new(specs: &[spec::Augment], shape: SampleShape) -> Result<Self, DataError> {
+    /// larger than the image, colours of grey images, mixing that is not the last or meets what cannot
+    /// be blended.
+    pub fn new(specs: &[spec::Augment], schema: &Schema) -> Result<Self, DataError> {
+        let is_input = |field: &Field| field.role == FieldRole::Input;
+        let Some(input) = schema.fields().iter().position(is_input) else {
+            return Err(DataError::Options(
+                "the samples have nothing to show a network".into(),
+            ));
+        };
         let mut augmentation = Self {
             changes: Vec::new(),
             names: Vec::new(),
             mixing: Vec::new(),
-            shape,
+            schema: schema.clone(),
+            input,
         };
         if specs.is_empty() {
             return Ok(augmentation);
         }
-        let mut size = match shape {
-            SampleShape::Image { height, width, .. } => Some([height, width]),
-            SampleShape::Images { .. } => None,
-            SampleShape::Features { .. } => {
-                return Err(DataError::Options(
-                    "`augment` changes images, and the data is a table: remove `augment`".into(),
-                ));
-            }
-        };
+        if !schema.fields()[input].is_image() {
+            return Err(DataError::Options(
+                "`augment` changes images, and the data is a table: remove `augment`".into(),
+            ));
+        }
         if let Some(mistake) = spec::augment_mistakes(specs).into_iter().next() {
             return Err(DataError::Options(format!(
                 "{}: {}",
                 mistake.message, mistake.help
             )));
         }
-        let channels = shape.channels();
         for spec in specs {
-            let change = match step(spec) {
-                Step::Change(change) => change,
-                Step::Mix(mixing) => {
-                    augmentation.mixing.push(mixing);
-                    continue;
-                }
-            };
             let fails = |problem| DataError::Options(format!("`{}`: {problem}", spec.name()));
-            change.check(channels, size).map_err(fails)?;
-            let after = change.size_after(size);
-            if let Some(after) = after
-                && needs_too_much(channels, size.unwrap_or(after), after)
-            {
-                return Err(fails(format!("{}: choose a smaller size", too_large(after))));
+            match step(spec) {
+                AugmentStep::Change(change) => {
+                    augmentation.schema = change.schema_after(&augmentation.schema, input).map_err(fails)?;
+                    augmentation.names.push(spec.name());
+                    augmentation.changes.push(change);
+                }
+                AugmentStep::Mix(mixing) => {
+                    check_mixable(schema, input).map_err(fails)?;
+                    augmentation.mixing.push(mixing);
+                }
             }
-            size = after;
-            augmentation.names.push(spec.name());
-            augmentation.changes.push(change);
         }
-        augmentation.shape = match size {
-            Some([height, width]) => SampleShape::Image {
-                channels,
-                height,
-                width,
-            },
-            None => SampleShape::Images { channels },
-        };
         Ok(augmentation)
     }
 
@@ -169,9 +196,14 @@ impl Augmentation {
         self.changes.is_empty()
     }
 
-    /// The shape that samples have after all changes; [`SampleShape::Images`] where it is not one.
-    pub fn shape_after(&self) -> SampleShape {
-        self.shape
+    /// What samples hold after all changes.
+    pub fn schema_after(&self) -> &Schema {
+        &self.schema
+    }
+
+    /// What a network is shown after all changes.
+    pub fn input_after(&self) -> &Field {
+        &self.schema.fields()[self.input]
     }
 
     /// Why an image of this size, `[H, W]`, cannot be changed, where images have various sizes.
@@ -198,39 +230,46 @@ impl Augmentation {
         }
     }
 
-    /// Whether batches are mixed.
+    /// Whether samples are mixed.
     pub fn mixes(&self) -> bool {
         !self.mixing.is_empty()
     }
 
-    /// Mixes each sample of a batch with the one before it (the first with the last), and their
-    /// targets with it.
+    /// Mixes a sample with another, and gives the share of it that stays, which its targets are to be
+    /// blended by: linear in mixup, the share of the area in CutMix.
     ///
-    /// `inputs` are `[N, C, H, W]`, normalised; samples have `shape`. Classes become probabilities,
-    /// `[N, outputs]`; probabilities and values, `[N, outputs]` too, are mixed as they are: linearly by
-    /// mixup, by the share of the area by CutMix.
-    pub(super) fn mix(
-        &self,
-        inputs: &mut [f32],
-        shape: InputShape,
-        targets: Targets,
-        outputs: usize,
-        draws: &mut Stream,
-    ) -> Targets {
-        let InputShape::Image {
-            channels,
-            height,
-            width,
-        } = shape
-        else {
-            return targets;
-        };
+    /// `own` and `other` are images of `shape`, `[C, H, W]`, normalised.
+    pub(super) fn mix(&self, own: &mut [f32], other: &[f32], shape: [usize; 3], draws: &mut Stream) -> f64 {
         let mixing = match &self.mixing[..] {
-            [] => return targets,
+            [] => return 1.0,
             [mixing] => mixing,
             several => &several[draws.below(several.len() as u32) as usize],
         };
-        mixing.apply(inputs, [channels, height, width], targets, outputs, draws)
+        mixing.apply(own, other, shape, draws)
+    }
+}
+
+/// Whether a field holds what is moved as the sample's image is, and has its size.
+fn is_moved(field: &Field) -> bool {
+    matches!(field.kind, FieldKind::Image | FieldKind::Mask)
+}
+
+/// Fails where samples hold what cannot be blended.
+fn check_mixable(schema: &Schema, input: usize) -> Result<(), String> {
+    let blends = |(index, field): &(usize, &Field)| {
+        *index == input
+            || matches!(
+                field.kind,
+                FieldKind::Class | FieldKind::Labels | FieldKind::Numbers | FieldKind::Probabilities
+            ) && field.dimensions.is_fixed()
+            || field.role == FieldRole::Origin
+    };
+    match schema.fields().iter().enumerate().find(|field| !blends(field)) {
+        None => Ok(()),
+        Some((_, field)) => Err(format!(
+            "it blends samples, and `{}` cannot be blended: take it out of the list",
+            field.name
+        )),
     }
 }
 
@@ -245,14 +284,14 @@ fn too_large([height, width]: [usize; 2]) -> String {
     format!("images of {height}x{width} pixels are too large")
 }
 
-enum Step {
-    Change(Box<dyn ImageChange>),
+enum AugmentStep {
+    Change(Box<dyn SampleTransform>),
     Mix(Mixing),
 }
 
-fn step(spec: &spec::Augment) -> Step {
+fn step(spec: &spec::Augment) -> AugmentStep {
     use spec::Augment;
-    Step::Change(match spec {
+    AugmentStep::Change(match spec {
         Augment::Resize(spec) => Box::new(Resize::new(spec)),
         Augment::CenterCrop(spec) => Box::new(CenterCrop::new(spec)),
         Augment::RandomCrop(spec) => Box::new(RandomCrop::new(spec)),
@@ -267,8 +306,8 @@ fn step(spec: &spec::Augment) -> Step {
         Augment::RandomErasing(spec) => Box::new(RandomErasing::new(spec)),
         Augment::TrivialAugment(_) => Box::new(Policy::trivial()),
         Augment::RandAugment(spec) => Box::new(Policy::rand(spec)),
-        Augment::Mixup(spec) => return Step::Mix(Mixing::mixup(spec)),
-        Augment::Cutmix(spec) => return Step::Mix(Mixing::cutmix(spec)),
+        Augment::Mixup(spec) => return AugmentStep::Mix(Mixing::mixup(spec)),
+        Augment::Cutmix(spec) => return AugmentStep::Mix(Mixing::cutmix(spec)),
     })
 }
 
@@ -291,6 +330,18 @@ fn check_colors(channels: usize) -> Result<(), String> {
 }
 
 impl Image {
+    /// An image to be filled.
+    pub fn empty() -> Self {
+        Self {
+            pixels: Vec::new(),
+            channels: 0,
+            height: 0,
+            width: 0,
+            spare: Vec::new(),
+            riders: Vec::new(),
+        }
+    }
+
     /// Makes what was written to `spare` the pixels.
     fn swap(&mut self) {
         std::mem::swap(&mut self.pixels, &mut self.spare);

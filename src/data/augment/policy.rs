@@ -4,7 +4,7 @@ use super::affine::{Map, rotate};
 use super::color::{adjust_contrast, adjust_saturation};
 use super::sharpness::adjust_sharpness;
 use super::tone::{adjust_brightness, autocontrast, equalize, posterize, solarize};
-use super::{Image, ImageChange, check_colors};
+use super::{Image, SampleTransform, check_colors};
 use crate::random::Stream;
 use crate::spec;
 
@@ -17,11 +17,11 @@ pub(super) struct Policy {
     changes: u32,
     /// By default each change draws its own.
     magnitude: Option<u32>,
-    limits: Limits,
+    limits: Strengths,
 }
 
 /// What the largest magnitude stands for.
-struct Limits {
+struct Strengths {
     shear: f64,
     /// Pixels.
     translate: fn(side: usize) -> f64,
@@ -35,7 +35,7 @@ struct Limits {
 
 /// The set that both policies share, in torchvision's order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Change {
+enum PolicyChange {
     Identity,
     ShearX,
     ShearY,
@@ -52,21 +52,21 @@ enum Change {
     Equalize,
 }
 
-const CHANGES: [Change; 14] = [
-    Change::Identity,
-    Change::ShearX,
-    Change::ShearY,
-    Change::TranslateX,
-    Change::TranslateY,
-    Change::Rotate,
-    Change::Brightness,
-    Change::Color,
-    Change::Contrast,
-    Change::Sharpness,
-    Change::Posterize,
-    Change::Solarize,
-    Change::AutoContrast,
-    Change::Equalize,
+const CHANGES: [PolicyChange; 14] = [
+    PolicyChange::Identity,
+    PolicyChange::ShearX,
+    PolicyChange::ShearY,
+    PolicyChange::TranslateX,
+    PolicyChange::TranslateY,
+    PolicyChange::Rotate,
+    PolicyChange::Brightness,
+    PolicyChange::Color,
+    PolicyChange::Contrast,
+    PolicyChange::Sharpness,
+    PolicyChange::Posterize,
+    PolicyChange::Solarize,
+    PolicyChange::AutoContrast,
+    PolicyChange::Equalize,
 ];
 
 impl Policy {
@@ -75,7 +75,7 @@ impl Policy {
         Self {
             changes: 1,
             magnitude: None,
-            limits: Limits {
+            limits: Strengths {
                 shear: 0.99,
                 translate: |_| 32.0,
                 rotate: 135.0,
@@ -90,7 +90,7 @@ impl Policy {
         Self {
             changes: spec.num_ops.get(),
             magnitude: Some(spec.magnitude.min(BINS - 1)),
-            limits: Limits {
+            limits: Strengths {
                 shear: 0.3,
                 translate: |side| 150.0 / 331.0 * side as f64,
                 rotate: 30.0,
@@ -102,7 +102,7 @@ impl Policy {
 
     /// A change and its magnitude, for an image of `size`, `[H, W]`. Every change takes the same
     /// draws, though not every one needs them.
-    fn draw(&self, size: [usize; 2], draws: &mut Stream) -> (Change, f64) {
+    fn draw(&self, size: [usize; 2], draws: &mut Stream) -> (PolicyChange, f64) {
         let change = CHANGES[draws.below(CHANGES.len() as u32) as usize];
         let bin = match self.magnitude {
             Some(bin) => bin,
@@ -110,7 +110,7 @@ impl Policy {
         };
         let negative = draws.bernoulli(0.5);
         let magnitude = f64::from(self.limits.magnitude(change, bin, size));
-        let two_ways = change > Change::Identity && change < Change::Posterize;
+        let two_ways = change > PolicyChange::Identity && change < PolicyChange::Posterize;
         (
             change,
             if two_ways && negative {
@@ -122,7 +122,7 @@ impl Policy {
     }
 }
 
-impl ImageChange for Policy {
+impl SampleTransform for Policy {
     fn check(&self, channels: usize, _: Option<[usize; 2]>) -> Result<(), String> {
         check_colors(channels)
     }
@@ -135,23 +135,24 @@ impl ImageChange for Policy {
     }
 }
 
-impl Limits {
+impl Strengths {
     /// The magnitude of the `bin`th strength, without its sign.
-    fn magnitude(&self, change: Change, bin: u32, [height, width]: [usize; 2]) -> f32 {
+    fn magnitude(&self, change: PolicyChange, bin: u32, [height, width]: [usize; 2]) -> f32 {
         match change {
-            Change::Identity | Change::AutoContrast | Change::Equalize => 0.0,
-            Change::ShearX | Change::ShearY => linspace(0.0, self.shear, bin),
-            Change::TranslateX => linspace(0.0, (self.translate)(width), bin),
-            Change::TranslateY => linspace(0.0, (self.translate)(height), bin),
-            Change::Rotate => linspace(0.0, self.rotate, bin),
-            Change::Brightness | Change::Color | Change::Contrast | Change::Sharpness => {
-                linspace(0.0, self.enhance, bin)
-            }
-            Change::Posterize => {
+            PolicyChange::Identity | PolicyChange::AutoContrast | PolicyChange::Equalize => 0.0,
+            PolicyChange::ShearX | PolicyChange::ShearY => linspace(0.0, self.shear, bin),
+            PolicyChange::TranslateX => linspace(0.0, (self.translate)(width), bin),
+            PolicyChange::TranslateY => linspace(0.0, (self.translate)(height), bin),
+            PolicyChange::Rotate => linspace(0.0, self.rotate, bin),
+            PolicyChange::Brightness
+            | PolicyChange::Color
+            | PolicyChange::Contrast
+            | PolicyChange::Sharpness => linspace(0.0, self.enhance, bin),
+            PolicyChange::Posterize => {
                 let bins_a_bit = (BINS - 1) as f32 / self.posterize;
                 (8.0 - bin as f32 / bins_a_bit).round_ties_even()
             }
-            Change::Solarize => linspace(1.0, 0.0, bin),
+            PolicyChange::Solarize => linspace(1.0, 0.0, bin),
         }
     }
 }
@@ -167,7 +168,7 @@ fn linspace(start: f64, end: f64, bin: u32) -> f32 {
     }
 }
 
-impl Change {
+impl PolicyChange {
     /// torchvision's `_apply_image_or_video_transform`.
     fn apply(self, image: &mut Image, magnitude: f64) {
         let corner = [image.width as f64 * -0.5, image.height as f64 * -0.5];
@@ -206,7 +207,7 @@ mod tests {
     use super::super::testing::{Case, fixture, stream};
     use super::*;
 
-    fn named(name: &str) -> Change {
+    fn named(name: &str) -> PolicyChange {
         let found = CHANGES.into_iter().find(|change| format!("{change:?}") == name);
         found.unwrap()
     }
@@ -248,7 +249,7 @@ mod tests {
     fn every_change_sign_and_magnitude_is_drawn_evenly() {
         let policy = Policy::trivial();
         let mut counts = BTreeMap::new();
-        let mut magnitudes: BTreeMap<Change, BTreeSet<u64>> = BTreeMap::new();
+        let mut magnitudes: BTreeMap<PolicyChange, BTreeSet<u64>> = BTreeMap::new();
         let mut negative = 0;
         for item in 0..14_000 {
             let (change, magnitude) = policy.draw([32, 32], &mut stream(item));
@@ -263,10 +264,10 @@ mod tests {
         );
         // 9 of 14 changes have a sign, and 30 of 31 of their magnitudes are not 0.
         assert!((4150..4560).contains(&negative), "{negative}");
-        assert_eq!(magnitudes[&Change::Rotate].len(), 62);
-        assert_eq!(magnitudes[&Change::Solarize].len(), 31);
-        assert_eq!(magnitudes[&Change::Posterize].len(), 7);
-        assert_eq!(magnitudes[&Change::Equalize].len(), 1);
+        assert_eq!(magnitudes[&PolicyChange::Rotate].len(), 62);
+        assert_eq!(magnitudes[&PolicyChange::Solarize].len(), 31);
+        assert_eq!(magnitudes[&PolicyChange::Posterize].len(), 7);
+        assert_eq!(magnitudes[&PolicyChange::Equalize].len(), 1);
     }
 
     #[test]
@@ -274,13 +275,14 @@ mod tests {
         for item in 0..300 {
             let (change, magnitude) = rand(1, 30).draw([331, 331], &mut stream(item));
             let expected = match change {
-                Change::ShearX | Change::ShearY => f64::from(0.3f32),
-                Change::TranslateX | Change::TranslateY => 150.0,
-                Change::Rotate => 30.0,
-                Change::Posterize => 4.0,
-                Change::Brightness | Change::Color | Change::Contrast | Change::Sharpness => {
-                    f64::from(0.9f32)
-                }
+                PolicyChange::ShearX | PolicyChange::ShearY => f64::from(0.3f32),
+                PolicyChange::TranslateX | PolicyChange::TranslateY => 150.0,
+                PolicyChange::Rotate => 30.0,
+                PolicyChange::Posterize => 4.0,
+                PolicyChange::Brightness
+                | PolicyChange::Color
+                | PolicyChange::Contrast
+                | PolicyChange::Sharpness => f64::from(0.9f32),
                 _ => 0.0,
             };
             assert_eq!(magnitude.abs(), expected, "{change:?}");

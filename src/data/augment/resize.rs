@@ -1,6 +1,6 @@
 //! Scaling.
 
-use super::{Image, ImageChange};
+use super::{Image, SampleTransform};
 use crate::random::Stream;
 use crate::spec;
 
@@ -29,7 +29,7 @@ impl Resize {
     }
 }
 
-impl ImageChange for Resize {
+impl SampleTransform for Resize {
     fn size_after(&self, size: Option<[usize; 2]>) -> Option<[usize; 2]> {
         match self.size {
             spec::Size::HeightWidth(_) => Some(self.size_of([1, 1])),
@@ -38,7 +38,7 @@ impl ImageChange for Resize {
     }
 
     fn apply(&self, image: &mut Image, _: &mut Stream) {
-        let whole = Window {
+        let whole = ImageWindow {
             top: 0,
             left: 0,
             height: image.height,
@@ -50,18 +50,47 @@ impl ImageChange for Resize {
 
 /// A part of an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Window {
+pub(super) struct ImageWindow {
     pub top: usize,
     pub left: usize,
     pub height: usize,
     pub width: usize,
 }
 
-/// Makes `image` its `window`, scaled to `size`, `[H, W]`.
+/// Makes `image` its `window`, scaled to `size`, `[H, W]`, and moves what rides along.
+pub(super) fn resample(image: &mut Image, window: ImageWindow, size: [usize; 2]) {
+    scale(image, window, size);
+    let [down, across] = [(size[0], window.height), (size[1], window.width)]
+        .map(|(after, before)| after as f64 / before as f64);
+    image.move_riders(
+        |other| scale(other, window, size),
+        |mask| scale_to_nearest(mask, window, size),
+        |[x, y]| [(x - window.left as f64) * across, (y - window.top as f64) * down],
+    );
+}
+
+/// A mask's `window`, scaled to `size`: each pixel is one of those that were there, as with torchvision's
+/// nearest-neighbour interpolation.
+fn scale_to_nearest(mask: &mut Image, window: ImageWindow, [height, width]: [usize; 2]) {
+    let source = |at: usize, before: usize, after: usize| at * before / after;
+    mask.spare.clear();
+    for plane in mask.pixels.chunks_exact(mask.height * mask.width) {
+        for y in 0..height {
+            let row = window.top + source(y, window.height, height);
+            let row = &plane[row * mask.width..][..mask.width];
+            let columns = (0..width).map(|x| row[window.left + source(x, window.width, width)]);
+            mask.spare.extend(columns);
+        }
+    }
+    mask.swap();
+    (mask.height, mask.width) = (height, width);
+}
+
+/// The pixels of `window`, scaled to `size`.
 ///
 /// First along the rows, then along the columns, with u8 between: the method of Pillow and of
 /// PyTorch's `interpolate` on u8, whose results this gives.
-pub(super) fn resample(image: &mut Image, window: Window, [height, width]: [usize; 2]) {
+fn scale(image: &mut Image, window: ImageWindow, [height, width]: [usize; 2]) {
     if width != window.width || (window.height, window.width) != (image.height, image.width) {
         let taps = Taps::new(window.width, width);
         let source_width = image.width;
@@ -215,7 +244,7 @@ mod tests {
             for size in [[1, 1], [1, 20], [5, 5], [33, 64]] {
                 let mut scaled = image(1, height, width);
                 scaled.pixels.fill(255);
-                let whole = Window {
+                let whole = ImageWindow {
                     top: 0,
                     left: 0,
                     height,

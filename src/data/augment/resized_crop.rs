@@ -1,7 +1,7 @@
 //! Random parts of images, scaled to one size.
 
-use super::resize::{Window, resample};
-use super::{Image, ImageChange, both_sides};
+use super::resize::{ImageWindow, resample};
+use super::{Image, SampleTransform, both_sides};
 use crate::random::Stream;
 use crate::spec;
 
@@ -23,7 +23,7 @@ impl RandomResizedCrop {
 
     /// A window of random area and proportions; after ten that do not fit, the middle in the
     /// nearest proportions that are allowed.
-    fn draw(&self, height: usize, width: usize, draws: &mut Stream) -> Window {
+    fn draw(&self, height: usize, width: usize, draws: &mut Stream) -> ImageWindow {
         let area = (height * width) as f64;
         let [narrowest, widest] = self.ratio;
         for _ in 0..10 {
@@ -32,7 +32,7 @@ impl RandomResizedCrop {
             let columns = (target * ratio).sqrt().round_ties_even() as usize;
             let rows = (target / ratio).sqrt().round_ties_even() as usize;
             if (1..=width).contains(&columns) && (1..=height).contains(&rows) {
-                return Window {
+                return ImageWindow {
                     top: below(height - rows + 1, draws),
                     left: below(width - columns + 1, draws),
                     height: rows,
@@ -47,7 +47,7 @@ impl RandomResizedCrop {
         } else if ratio > widest {
             columns = ((height as f64 * widest).round_ties_even() as usize).clamp(1, width);
         }
-        Window {
+        ImageWindow {
             top: (height - rows) / 2,
             left: (width - columns) / 2,
             height: rows,
@@ -60,7 +60,7 @@ fn below(places: usize, draws: &mut Stream) -> usize {
     draws.below(u32::try_from(places).unwrap_or(u32::MAX)) as usize
 }
 
-impl ImageChange for RandomResizedCrop {
+impl SampleTransform for RandomResizedCrop {
     fn size_after(&self, _: Option<[usize; 2]>) -> Option<[usize; 2]> {
         Some(self.size)
     }
@@ -83,7 +83,7 @@ mod tests {
         for case in Case::all("resized_crop") {
             let [top, left] = case.sizes("place");
             let [height, width] = case.sizes("window");
-            let window = Window {
+            let window = ImageWindow {
                 top,
                 left,
                 height,
@@ -132,7 +132,7 @@ mod tests {
             scale: [1.0, 1.0],
             ratio,
         };
-        let window = |top, left, height, width| Window {
+        let window = |top, left, height, width| ImageWindow {
             top,
             left,
             height,

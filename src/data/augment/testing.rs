@@ -32,6 +32,7 @@ pub fn image(channels: usize, height: usize, width: usize) -> Image {
         height,
         width,
         spare: vec![7; 3],
+        riders: Vec::new(),
     }
 }
 

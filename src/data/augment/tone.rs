@@ -3,19 +3,19 @@
 use super::Image;
 
 /// For each value of a pixel, what it becomes.
-pub(super) type Table = [u8; 256];
+pub(super) type ToneTable = [u8; 256];
 
 /// A table of `value` in f32, clamped to `[0, 255]` and cut off: how torchvision returns to u8.
-pub(super) fn table(value: impl Fn(f32) -> f32) -> Table {
+pub(super) fn table(value: impl Fn(f32) -> f32) -> ToneTable {
     std::array::from_fn(|pixel| value(pixel as f32).clamp(0.0, 255.0) as u8)
 }
 
 /// Maps all channels.
-pub(super) fn apply(image: &mut Image, table: &Table) {
+pub(super) fn apply(image: &mut Image, table: &ToneTable) {
     map(&mut image.pixels, table);
 }
 
-fn map(pixels: &mut [u8], table: &Table) {
+fn map(pixels: &mut [u8], table: &ToneTable) {
     for pixel in pixels {
         *pixel = table[usize::from(*pixel)];
     }

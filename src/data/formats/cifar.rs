@@ -7,19 +7,14 @@ use std::fs::{self, File};
 use std::io::BufReader;
 use std::path::Path;
 
-use super::{holding_folder, read_full};
+use super::{holding_folder, images_with_classes, read_full};
 use crate::data::error::DataError;
-use crate::data::intake::{Intake, Target};
+use crate::data::intake::{Intake, IntakeSample};
 use crate::data::labels::Classes;
-use crate::data::shape::SampleShape;
-use crate::data::writer::Sample;
+use crate::data::value::FieldValue;
 use crate::spec::{Cifar100, Cifar100Labels, SplitName};
 
-const SHAPE: SampleShape = SampleShape::Image {
-    channels: 3,
-    height: 32,
-    width: 32,
-};
+const SHAPE: [usize; 3] = [3, 32, 32];
 const PIXELS: usize = 3 * 32 * 32;
 
 const CIFAR10_FILES: [(SplitName, &str); 6] = [
@@ -87,7 +82,7 @@ impl Archive {
             total += self.records(&folder.join(file))?;
         }
         intake.expect(total);
-        intake.begin(SHAPE, &[], &folder)?;
+        intake.begin(images_with_classes(SHAPE)?, &folder)?;
         for (split, file) in self.files {
             self.read_file(*split, &folder, file, intake)?;
         }
@@ -148,9 +143,12 @@ impl Archive {
                 intake.reject(DataError::input(&path, problem))?;
                 continue;
             }
-            let pixels = Sample::Pixels(&record[self.label_bytes..]);
-            let class = Target::Class(u32::from(label));
-            intake.push(split, class, pixels, &format!("{file}#{index}"))?;
+            intake.push(IntakeSample {
+                split,
+                class: Some(u32::from(label)),
+                values: &[FieldValue::pixels(&record[self.label_bytes..], SHAPE)],
+                origin: &format!("{file}#{index}"),
+            })?;
         }
         Ok(())
     }
@@ -159,7 +157,7 @@ impl Archive {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::testing::Bench;
+    use crate::data::testing::{Bench, label};
     use crate::spec::{Cifar10, Format, OnError};
 
     const CIFAR10: Format = Format::Cifar10(Cifar10 {});
@@ -195,12 +193,12 @@ mod tests {
     fn reads_cifar10() {
         let bench = cifar10();
         let dataset = bench.dataset(&CIFAR10);
-        assert_eq!(dataset.shape(), SHAPE);
-        assert_eq!(dataset.classes()[3], "class 3");
+        assert_eq!(dataset.input().to_string(), "3x32x32");
+        assert_eq!(dataset.target().names[3], "class 3");
         let train = dataset.split(SplitName::Train).unwrap();
         assert_eq!(train.len(), 10);
         assert_eq!(
-            (train.label(3), train.origin(3)),
+            (label(&train, 3), train.origin(3)),
             (3, "data_batch_2.bin#1".into())
         );
         let mut pixels = Vec::new();
@@ -210,7 +208,7 @@ mod tests {
             f32::from((1000usize as u8).wrapping_mul(3) ^ 17) / 255.0
         );
         let test = dataset.split(SplitName::Test).unwrap();
-        assert_eq!((test.len(), test.label(1)), (2, 1));
+        assert_eq!((test.len(), label(&test, 1)), (2, 1));
         // Eight classes are not in this small test split.
         assert_eq!(bench.notices.lock().unwrap().len(), 1);
     }
@@ -228,8 +226,9 @@ mod tests {
         for (labels, classes, expected) in [(Cifar100Labels::Fine, 100, 99), (Cifar100Labels::Coarse, 20, 19)]
         {
             let dataset = bench.dataset(&Format::Cifar100(Cifar100 { labels }));
-            assert_eq!(dataset.classes().len(), classes);
-            assert_eq!(dataset.split(SplitName::Test).unwrap().label(9), expected);
+            assert_eq!(dataset.target().names.len(), classes);
+            let test = dataset.split(SplitName::Test).unwrap();
+            assert_eq!(label(&test, 9), expected);
         }
     }
 

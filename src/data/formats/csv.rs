@@ -14,14 +14,15 @@ use csv::ByteRecord;
 
 use super::{name_of, open, single_file};
 use crate::data::error::DataError;
-use crate::data::intake::{Intake, Target};
+use crate::data::intake::{Intake, IntakeSample};
 use crate::data::labels::{Classes, LabelIndex};
-use crate::data::writer::Sample;
+use crate::data::value::FieldValue;
+use crate::schema::Dimensions;
 use crate::spec::{Csv, SplitName, Task};
 use categories::Categories;
-use columns::Columns;
-use precision::Precision;
-use row::{Row, RowReader};
+use columns::CsvColumns;
+use precision::PrecisionWatch;
+use row::{CsvRow, RowReader};
 
 /// Reads a table, plain or gzipped; all rows are training samples. Gives the classes of a
 /// classification.
@@ -35,39 +36,50 @@ pub(super) fn read(
     intake: &mut Intake<'_>,
 ) -> Result<Option<Classes>, DataError> {
     let path = single_file(input)?;
-    let mut table = Table::open(options, &path)?;
-    let columns = Columns::new(options, &path, table.first())?;
+    let mut table = CsvTable::open(options, &path)?;
+    let columns = CsvColumns::new(options, &path, table.first())?;
     let categories = match columns.categorical() {
         0 => Categories::default(),
         _ => collect(options, &path, &columns, intake)?,
     };
-    let (shape, features) = columns.features(&categories)?;
-    match options.task {
-        Task::Classification => intake.begin(shape, &features, &path)?,
-        task => intake.begin_values(shape, &features, task, &columns.targets())?,
-    }
+    let schema = columns.schema(&categories)?;
+    let input = schema.input().map(|field| field.dimensions);
+    let input = input.ok_or_else(|| DataError::input(&path, "it has no features"))?;
+    intake.begin(schema, &path)?;
 
     let file = name_of(&path);
     let reader = RowReader::new(&path, &columns);
     let mut labels = LabelIndex::default();
-    let mut precision = Precision::new(columns.count());
-    let mut row = Row::default();
+    let mut precision = PrecisionWatch::new(columns.count());
+    let mut row = CsvRow::default();
     while let Some((record, line)) = table.next_row()? {
         match reader.read(record, line, Some(&categories), &mut row) {
             Ok(label) => {
                 precision.watch(&row.numbers);
-                let target = match options.task {
-                    Task::Classification => Target::Class(labels.index(label)),
-                    Task::MultiLabel | Task::Regression => Target::Values(&row.targets),
+                let class = match options.task {
+                    Task::Classification => Some(labels.index(label)),
+                    Task::MultiLabel | Task::Regression => None,
                 };
-                let origin = format!("{file}:{line}");
+                row.encode(options.task);
+                let input = FieldValue {
+                    bytes: &row.input,
+                    dimensions: input,
+                };
+                let target = FieldValue {
+                    bytes: &row.target,
+                    dimensions: Dimensions::row(row.targets.len()),
+                };
+                let values = [input, target];
+                let sample = IntakeSample {
+                    split: SplitName::Train,
+                    class,
+                    values: if class.is_some() { &values[..1] } else { &values },
+                    origin: &format!("{file}:{line}"),
+                };
                 if options.image.is_some() {
-                    let sample = Sample::Pixels(&row.pixels);
-                    intake.push(SplitName::Train, target, sample, &origin)?;
+                    intake.push(sample)?;
                 } else {
-                    let sample = Sample::Features(&row.features);
-                    let digest = row.digest.finish();
-                    intake.push_digested(SplitName::Train, target, sample, digest, &origin)?;
+                    intake.push_digested(sample, row.digest.finish())?;
                 }
             }
             Err(error) => intake.reject(error)?,
@@ -81,13 +93,13 @@ pub(super) fn read(
 fn collect(
     options: &Csv,
     path: &Path,
-    columns: &Columns,
+    columns: &CsvColumns,
     intake: &mut Intake<'_>,
 ) -> Result<Categories, DataError> {
-    let mut table = Table::open(options, path)?;
+    let mut table = CsvTable::open(options, path)?;
     let mut categories = Categories::new(columns.categorical());
     let reader = RowReader::new(path, columns);
-    let mut row = Row::default();
+    let mut row = CsvRow::default();
     while let Some((record, line)) = table.next_row()? {
         intake.tick()?;
         if reader.read(record, line, None, &mut row).is_ok() {
@@ -104,7 +116,7 @@ fn collect(
 }
 
 /// A table that is read row by row.
-struct Table<'a> {
+struct CsvTable<'a> {
     path: &'a Path,
     reader: csv::Reader<Chain<Box<dyn BufRead>, &'static [u8]>>,
     record: ByteRecord,
@@ -112,7 +124,7 @@ struct Table<'a> {
     waiting: Option<u64>,
 }
 
-impl<'a> Table<'a> {
+impl<'a> CsvTable<'a> {
     /// Reads as far as the first row.
     fn open(options: &Csv, path: &'a Path) -> Result<Self, DataError> {
         let delimiter = options.delimiter_byte().ok_or_else(|| {

@@ -6,13 +6,13 @@
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
 
-use super::{at_end, entries, holding_folder, name_of, open, read_full};
+use super::{at_end, entries, holding_folder, images_with_classes, name_of, open, read_full};
 use crate::data::decode::MOST_VALUES;
 use crate::data::error::DataError;
-use crate::data::intake::{Intake, Target};
+use crate::data::intake::{Intake, IntakeSample};
 use crate::data::labels::{Classes, LabelIndex};
-use crate::data::shape::SampleShape;
-use crate::data::writer::Sample;
+use crate::data::value::FieldValue;
+use crate::schema::Dimensions;
 use crate::spec::SplitName;
 
 /// Each split, and what its files' names begin with.
@@ -32,7 +32,7 @@ pub(super) fn read(input: &Path, intake: &mut Intake<'_>) -> Result<Classes, Dat
         ];
         match (find(&folder, &names[0])?, find(&folder, &names[1])?) {
             (Some(images), Some(labels)) => {
-                pairs.push((split, Idx::open::<3>(images)?, Idx::open::<1>(labels)?));
+                pairs.push((split, IdxFile::open::<3>(images)?, IdxFile::open::<1>(labels)?));
             }
             (None, None) => {}
             (images, _) => {
@@ -60,8 +60,8 @@ pub(super) fn read(input: &Path, intake: &mut Intake<'_>) -> Result<Classes, Dat
 
 fn read_split(
     split: SplitName,
-    images: &mut Idx,
-    labels: &mut Idx,
+    images: &mut IdxFile,
+    labels: &mut IdxFile,
     classes: &mut LabelIndex,
     intake: &mut Intake<'_>,
 ) -> Result<(), DataError> {
@@ -70,14 +70,12 @@ fn read_split(
         let problem = format!("it has {} labels for {count} images", labels.dimensions[0]);
         return Err(DataError::input(&labels.path, problem));
     }
-    let shape = SampleShape::Image {
-        channels: 1,
-        height: images.dimensions[1],
-        width: images.dimensions[2],
-    };
-    let len = shape.checked_len().filter(|len| *len <= MOST_VALUES);
-    let len = len.ok_or_else(|| DataError::input(&images.path, format!("it claims images of {shape}")))?;
-    intake.begin(shape, &[], &images.path)?;
+    let shape = [1, images.dimensions[1], images.dimensions[2]];
+    let dimensions = Dimensions::image(1, Some([shape[1], shape[2]]));
+    let len = dimensions.len().filter(|len| (1..=MOST_VALUES).contains(len));
+    let len =
+        len.ok_or_else(|| DataError::input(&images.path, format!("it claims images of {dimensions}")))?;
+    intake.begin(images_with_classes(shape)?, &images.path)?;
     let file = name_of(&images.path);
     let mut pixels = vec![0; len];
     let mut label = [0];
@@ -90,10 +88,12 @@ fn read_split(
             _ => classes.known(&text),
         };
         match class {
-            Some(class) => {
-                let (class, origin) = (Target::Class(class), format!("{file}#{index}"));
-                intake.push(split, class, Sample::Pixels(&pixels), &origin)?;
-            }
+            Some(class) => intake.push(IntakeSample {
+                split,
+                class: Some(class),
+                values: &[FieldValue::pixels(&pixels, shape)],
+                origin: &format!("{file}#{index}"),
+            })?,
             None => {
                 let problem =
                     format!("sample {index} (from 0) has label {text}, which no training sample has");
@@ -115,13 +115,13 @@ fn find(folder: &Path, name: &str) -> Result<Option<PathBuf>, DataError> {
 }
 
 /// An IDX file of bytes, its header read.
-struct Idx {
+struct IdxFile {
     path: PathBuf,
     reader: Box<dyn BufRead>,
     dimensions: Vec<usize>,
 }
 
-impl Idx {
+impl IdxFile {
     fn open<const DIMENSIONS: usize>(path: PathBuf) -> Result<Self, DataError> {
         let mut reader = open(&path)?;
         let mut header = [[0; 4]; 4];
@@ -176,7 +176,7 @@ mod tests {
     use std::io::Write;
 
     use super::*;
-    use crate::data::testing::Bench;
+    use crate::data::testing::{Bench, label};
     use crate::spec::{Format, Idx as Options};
 
     const FORMAT: Format = Format::Idx(Options {});
@@ -213,17 +213,17 @@ mod tests {
         );
         bench.file("mnist/t10k-labels-idx1-ubyte", &idx(&[1], &[2]));
         let dataset = bench.dataset(&FORMAT);
-        assert_eq!(dataset.classes(), ["2", "7"]);
+        assert_eq!(dataset.target().names, ["2", "7"]);
         let (train, test) = (
             dataset.split(SplitName::Train).unwrap(),
             dataset.split(SplitName::Test).unwrap(),
         );
-        assert_eq!([0, 1, 2].map(|index| train.label(index)), [1, 0, 1]);
+        assert_eq!([0, 1, 2].map(|index| label(&train, index)), [1, 0, 1]);
         let mut pixels = Vec::new();
         train.read_sample(1, &mut pixels).unwrap();
         assert_eq!(pixels, [6, 7, 8, 9, 10, 11].map(|pixel| pixel as f32 / 255.0));
         test.read_sample(0, &mut pixels).unwrap();
-        assert_eq!((pixels, test.label(0)), (vec![1.0; 6], 0));
+        assert_eq!((pixels, label(&test, 0)), (vec![1.0; 6], 0));
         assert_eq!(test.origin(0), "t10k-images.idx3-ubyte.gz#0");
     }
 

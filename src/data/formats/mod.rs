@@ -16,8 +16,10 @@ use std::path::{Path, PathBuf};
 use flate2::bufread::MultiGzDecoder;
 
 use super::error::DataError;
+use super::field_names::{CLASS, IMAGE};
 use super::intake::Intake;
 use super::labels::Classes;
+use crate::schema::{Dimensions, Field, Schema};
 use crate::spec::Format;
 
 /// Hands every sample of `input` to `intake` and gives the classes, if classes are what is to be
@@ -34,6 +36,17 @@ pub(super) fn read(
         Format::Cifar100(options) => cifar::read_cifar100(options, input, intake).map(Some),
         Format::ImageFolder(options) => image_folder::read(options, input, intake).map(Some),
     }
+}
+
+/// Images of one shape, `[C, H, W]`, with classes that are known in the end.
+fn images_with_classes([channels, height, width]: [usize; 3]) -> Result<Schema, DataError> {
+    let image = Field::image(IMAGE, Dimensions::image(channels, Some([height, width])));
+    with_classes(image)
+}
+
+/// What a network is shown, and classes that are known in the end.
+fn with_classes(input: Field) -> Result<Schema, DataError> {
+    Schema::new(vec![input, Field::class(CLASS, Vec::new())]).map_err(DataError::Options)
 }
 
 /// What stands in `folder`, sorted by name, without hidden entries.

@@ -5,11 +5,23 @@ use std::sync::atomic::AtomicBool;
 
 use super::*;
 use crate::data::prepare::prepare;
-use crate::data::testing::{Bench, shares};
+use crate::data::testing::{Bench, bytes_of, shares, with_classes};
 use crate::spec::{Cifar10, Format};
 
-fn class(label: u32) -> Target<'static> {
-    Target::Class(label)
+/// Rows of one number, with classes.
+fn table() -> Schema {
+    with_classes(Field::features("features", vec!["x".into()]))
+}
+
+fn push(intake: &mut Intake<'_>, split: SplitName, class: u32, number: f32) {
+    let row = bytes_of(&[number]);
+    let sample = IntakeSample {
+        split,
+        class: Some(class),
+        values: &[FieldValue::row(&row, 1)],
+        origin: "x",
+    };
+    intake.push(sample).unwrap();
 }
 
 #[test]
@@ -18,20 +30,14 @@ fn splits_of_the_input_stay_and_overlaps_are_told() {
     let monitor = Monitor::silent();
     let output = bench.output();
     let mut intake = Intake::new(&output, OnError::Fail, &monitor);
-    let columns = ["x".to_owned()];
-    intake
-        .begin(SampleShape::Features { columns: 1 }, &columns, &output)
-        .unwrap();
+    intake.begin(table(), &output).unwrap();
     for value in 0..20u8 {
         let split = if value < 4 {
             SplitName::Test
         } else {
             SplitName::Train
         };
-        let values = [f32::from(value)];
-        intake
-            .push(split, class(u32::from(value % 2)), Sample::Features(&values), "x")
-            .unwrap();
+        push(&mut intake, split, u32::from(value % 2), f32::from(value));
     }
     let classes = Classes::known(vec!["even".into(), "odd".into()]);
     let prepared = intake.finish(Some(classes), &shares(0.25, 0.5)).unwrap();
@@ -51,18 +57,14 @@ fn equal_samples_in_two_splits_are_told() {
     };
     let monitor = Monitor::new(emit, Arc::default());
     let mut intake = Intake::new(&output, OnError::Fail, &monitor);
-    intake
-        .begin(SampleShape::Features { columns: 1 }, &["x".to_owned()], &output)
-        .unwrap();
+    intake.begin(table(), &output).unwrap();
     for (split, label, value) in [
         (SplitName::Train, 0, 1.0f32),
         (SplitName::Train, 1, 2.0),
         (SplitName::Test, 0, 1.0),
         (SplitName::Test, 1, 3.0),
     ] {
-        intake
-            .push(split, class(label), Sample::Features(&[value]), "x")
-            .unwrap();
+        push(&mut intake, split, label, value);
     }
     intake
         .finish(
@@ -74,7 +76,7 @@ fn equal_samples_in_two_splits_are_told() {
         bench.notices.lock().unwrap()[..],
         ["1 samples of the test split equal training samples"]
     );
-    assert_ne!(digest_features(&[1.0]), digest_features(&[2.0]));
+    assert_ne!(digest_bytes(&[1]), digest_bytes(&[2]));
 }
 
 #[test]

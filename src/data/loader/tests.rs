@@ -5,10 +5,10 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::data::shape::SampleShape;
-use crate::data::testing::images;
-use crate::data::{ArrayValues, Batch, Dataset, DatasetWriter, Sample};
-use crate::spec::{Color, SplitName};
+use crate::data::testing::{bytes_of, images, label, with_classes};
+use crate::data::{ArrayValues, Batch, Dataset, DatasetWriter, Example, FieldValue};
+use crate::schema::{Dimensions, ElementType, Field, FieldKind, FieldRole};
+use crate::spec::SplitName;
 
 fn augment() -> Vec<spec::Augment> {
     let crop = spec::RandomCrop {
@@ -30,6 +30,7 @@ fn config(split: &Split) -> LoaderConfig {
         augment: augment(),
         normalization: Normalization::measure(split).unwrap(),
         target_scale: None,
+        collation: Collation::Pack,
         shuffle: true,
         seed: 3,
         prefetch: 2,
@@ -77,12 +78,15 @@ fn an_epoch_has_every_sample_once() {
             let labels: Vec<u32> = batch
                 .samples
                 .iter()
-                .map(|sample| split.label(*sample as usize))
+                .map(|sample| label(&split, *sample as usize))
                 .collect();
             assert_eq!(inputs(batch).len(), labels.len() * 192);
             assert_eq!(targets(batch), &ArrayValues::U32(labels));
         }
-        let labels: Vec<u32> = order.iter().map(|sample| split.label(*sample as usize)).collect();
+        let labels: Vec<u32> = order
+            .iter()
+            .map(|sample| label(&split, *sample as usize))
+            .collect();
         assert_eq!(loader.labels(epoch), labels);
         let mut sorted = order.clone();
         sorted.sort_unstable();
@@ -168,13 +172,15 @@ fn without_augmentation_inputs_are_the_normalised_samples() {
 #[test]
 fn tables_are_normalised_and_not_augmented() {
     let folder = tempfile::tempdir().unwrap();
-    let shape = SampleShape::Features { columns: 2 };
-    let mut writer = DatasetWriter::create(folder.path(), shape, vec!["x".into(), "y".into()]).unwrap();
+    let schema = with_classes(Field::features("features", vec!["x".into(), "y".into()]));
+    let mut writer = DatasetWriter::create(folder.path(), schema).unwrap();
     for row in [[1.0, 5.0], [3.0, 5.0]] {
-        writer.push(Sample::Features(&row), "row").unwrap();
+        writer
+            .push(&[FieldValue::row(&bytes_of(&row), 2)], "row")
+            .unwrap();
     }
     writer
-        .finish(vec!["a".into()], &[0, 0], &[SplitName::Train; 2])
+        .finish_with_classes(vec!["a".into()], &[0, 0], &[SplitName::Train; 2])
         .unwrap();
     let split = train(&Dataset::open(folder.path()).unwrap());
     let normalization = Normalization::measure(&split).unwrap();
@@ -199,13 +205,10 @@ fn tables_are_normalised_and_not_augmented() {
         mean: vec![0.5],
         std: vec![spec::Positive::new(0.5).unwrap()],
     };
-    assert!(Normalization::from_spec(&one_channel, shape).is_err());
-    let image = SampleShape::Image {
-        channels: 1,
-        height: 2,
-        width: 2,
-    };
-    assert_eq!(Normalization::from_spec(&one_channel, image).unwrap().std, [0.5]);
+    let columns = Field::features("features", two_names());
+    assert!(Normalization::from_spec(&one_channel, &columns).is_err());
+    let image = Field::image("image", Dimensions::image(1, Some([2, 2])));
+    assert_eq!(Normalization::from_spec(&one_channel, &image).unwrap().std, [0.5]);
 }
 
 #[test]
@@ -227,56 +230,56 @@ fn dropping_ends_the_producer() {
     assert!(start.elapsed() < Duration::from_secs(20));
 }
 
+/// The bytes of a small picture's file.
+fn png(index: u32, width: u32, height: u32) -> Vec<u8> {
+    let image = image::RgbImage::from_fn(width, height, |x, y| {
+        image::Rgb([(x * 40) as u8, (y * 30) as u8, (index * 12) as u8])
+    });
+    let mut bytes = Vec::new();
+    image
+        .write_to(&mut Cursor::new(&mut bytes), image::ImageFormat::Png)
+        .unwrap();
+    bytes
+}
+
 /// 20 image files of various sizes, or of 6x5 pixels, of which `broken` are cut off.
 fn files(folder: &Path, various: bool, broken: &[u32]) -> Split {
-    let mut writer = DatasetWriter::create_files(folder, Color::Rgb).unwrap();
+    let schema = with_classes(Field::image_files("image", Dimensions::image(3, None)));
+    let mut writer = DatasetWriter::create(folder, schema).unwrap();
     for index in 0..20u32 {
         let (width, height) = if various {
             (5 + index % 3, 6 + index % 2)
         } else {
             (5, 6)
         };
-        let image = image::RgbImage::from_fn(width, height, |x, y| {
-            image::Rgb([(x * 40) as u8, (y * 30) as u8, (index * 12) as u8])
-        });
-        let mut bytes = Vec::new();
-        image
-            .write_to(&mut Cursor::new(&mut bytes), image::ImageFormat::Png)
-            .unwrap();
+        let mut bytes = png(index, width, height);
         if broken.contains(&index) {
             bytes.truncate(bytes.len() / 2);
         }
-        let sample = Sample::File {
-            bytes: &bytes,
-            height: height as usize,
-            width: width as usize,
-        };
-        writer.push(sample, &format!("{index}.png")).unwrap();
+        let size = Some([height as usize, width as usize]);
+        let file = FieldValue::image_file(&bytes, 3, size);
+        writer.push(&[file], &format!("{index}.png")).unwrap();
     }
     let labels: Vec<u32> = (0..20).map(|index| index % 2).collect();
     writer
-        .finish(vec!["a".into(), "b".into()], &labels, &[SplitName::Train; 20])
+        .finish_with_classes(vec!["a".into(), "b".into()], &labels, &[SplitName::Train; 20])
         .unwrap();
     train(&Dataset::open(folder).unwrap())
 }
 
 /// The same samples as pixels.
 fn decoded(folder: &Path, files: &Split) -> Split {
-    let shape = SampleShape::Images { channels: 3 };
-    let mut writer = DatasetWriter::create(folder, shape, Vec::new()).unwrap();
+    let schema = with_classes(Field::image("image", Dimensions::image(3, None)));
+    let mut writer = DatasetWriter::create(folder, schema).unwrap();
     let mut pixels = Vec::new();
     for index in 0..files.len() {
         let [height, width] = files.read_image(index, &mut pixels).unwrap();
-        let sample = Sample::Image {
-            pixels: &pixels,
-            height,
-            width,
-        };
-        writer.push(sample, "pixels").unwrap();
+        let value = FieldValue::pixels(&pixels, [3, height, width]);
+        writer.push(&[value], "pixels").unwrap();
     }
-    let labels: Vec<u32> = (0..files.len()).map(|index| files.label(index)).collect();
+    let labels: Vec<u32> = (0..files.len()).map(|index| label(files, index)).collect();
     writer
-        .finish(vec!["a".into(), "b".into()], &labels, &[SplitName::Train; 20])
+        .finish_with_classes(vec!["a".into(), "b".into()], &labels, &[SplitName::Train; 20])
         .unwrap();
     train(&Dataset::open(folder).unwrap())
 }
@@ -286,8 +289,8 @@ fn files_and_their_pixels_give_the_same_batches() {
     let [left, right] = [0, 1].map(|_| tempfile::tempdir().unwrap());
     let files = files(left.path(), false, &[]);
     let pixels = decoded(right.path(), &files);
-    assert_eq!(pixels.shape().to_string(), "3x6x5");
-    assert_eq!(files.shape(), pixels.shape());
+    assert_eq!(pixels.input().to_string(), "3x6x5");
+    assert_eq!(files.input().dimensions, pixels.input().dimensions);
     assert_eq!(
         Normalization::measure(&files).unwrap(),
         Normalization::measure(&pixels).unwrap()
@@ -362,11 +365,14 @@ fn images_of_various_sizes_are_brought_to_one() {
             ..config(&files)
         };
         let loader = Loader::new(pixels.clone(), options.clone()).unwrap();
-        assert_eq!(loader.shape().to_string(), expected);
+        assert_eq!(loader.shape().unwrap().of_sample(), expected);
         let whole = collect(&loader, 1, 0);
         assert_eq!(whole.iter().map(|batch| batch.samples.len()).sum::<usize>(), 20);
         for batch in &whole {
-            assert_eq!(inputs(batch).len(), batch.samples.len() * loader.shape().len());
+            assert_eq!(
+                inputs(batch).len(),
+                batch.samples.len() * loader.shape().unwrap().len()
+            );
         }
         let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
         let loader = pool.install(|| Loader::new(files.clone(), options).unwrap());
@@ -395,57 +401,81 @@ fn an_image_that_would_become_too_large_is_named() {
 }
 
 #[test]
-fn batches_are_mixed_as_a_whole() {
+fn each_sample_is_mixed_with_the_next_of_the_epoch() {
     let folder = tempfile::tempdir().unwrap();
     let split = train(&images(folder.path(), 50));
     let mut options = config(&split);
-    options.augment.clear();
     let plain = collect(&Loader::new(split.clone(), options.clone()).unwrap(), 3, 0);
-    options.augment = changes(r#"[{"mixup": {"alpha": 1.0}}]"#);
+    options.augment.extend(changes(r#"[{"mixup": {"alpha": 1.0}}]"#));
     let loader = Loader::new(split.clone(), options.clone()).unwrap();
+    assert_eq!(loader.schema().target().unwrap().kind, FieldKind::Probabilities);
     let mixed = collect(&loader, 3, 0);
+    let order: Vec<u32> = plain.iter().flat_map(|batch| batch.samples.clone()).collect();
+    let whole: Vec<&[f32]> = plain.iter().flat_map(|batch| inputs(batch).chunks(192)).collect();
     let mut shares = Vec::new();
+    let mut place = 0;
     for (plain, mixed) in plain.iter().zip(&mixed) {
         assert_eq!(plain.samples, mixed.samples);
-        let (ArrayValues::U32(labels), ArrayValues::F32(probabilities)) = (targets(plain), targets(mixed))
-        else {
-            panic!("{plain:?} {mixed:?}");
+        let ArrayValues::F32(probabilities) = targets(mixed) else {
+            panic!("{mixed:?}");
         };
-        let count = labels.len();
-        let before = |index: usize| (index + count - 1) % count;
-        let Some(differing) = (0..count).find(|index| labels[*index] != labels[before(*index)]) else {
-            continue;
-        };
-        // The share of a sample itself shows where its partner has another class.
-        let share = probabilities[2 * differing + labels[differing] as usize];
-        shares.push(share);
-        for index in 0..count {
-            let expected = [0, 1].map(|class| {
-                let own = f32::from(u8::from(labels[index] == class));
-                let other = f32::from(u8::from(labels[before(index)] == class));
-                share * own + (1.0 - share) * other
-            });
-            for (value, expected) in probabilities[2 * index..][..2].iter().zip(expected) {
-                assert!((value - expected).abs() < 1e-6);
+        assert_eq!(probabilities.len(), 2 * mixed.samples.len());
+        for (found, row) in inputs(mixed).chunks(192).zip(probabilities.chunks(2)) {
+            let next = (place + 1) % 50;
+            let [own, other] = [place, next].map(|place| label(&split, order[place] as usize));
+            if own != other {
+                // The share of a sample itself shows where its partner has another class.
+                let share = row[own as usize];
+                assert!((row[other as usize] + share - 1.0).abs() < 1e-6);
+                for at in 0..192 {
+                    let expected = share * whole[place][at] + (1.0 - share) * whole[next][at];
+                    assert!((found[at] - expected).abs() < 1e-4);
+                }
+                shares.push(share);
+            } else {
+                assert!((row[own as usize] - 1.0).abs() < 1e-6);
             }
-            for at in 0..192 {
-                let own = inputs(plain)[192 * index + at];
-                let other = inputs(plain)[192 * before(index) + at];
-                let expected = share * own + (1.0 - share) * other;
-                assert!((inputs(mixed)[192 * index + at] - expected).abs() < 1e-4);
-            }
+            place += 1;
         }
     }
-    assert!(shares.len() > 3);
+    assert!(shares.len() > 10);
     assert!(shares.iter().all(|share| (0.0..=1.0).contains(share)));
     shares.dedup();
-    assert!(shares.len() > 1, "all batches draw {shares:?}");
+    assert!(shares.len() > 10, "samples share draws: {shares:?}");
     // Neither the threads nor where an epoch is taken up matter; another epoch draws anew.
     let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
     let threads = pool.install(|| Loader::new(split.clone(), options).unwrap());
     assert_eq!(collect(&threads, 3, 0), mixed);
     assert_eq!(collect(&loader, 3, 4), mixed[4..]);
     assert_ne!(collect(&loader, 4, 0), mixed);
+}
+
+#[test]
+fn mixed_samples_do_not_depend_on_the_batches_that_they_fall_into() {
+    let folder = tempfile::tempdir().unwrap();
+    let split = train(&images(folder.path(), 50));
+    for mixing in [
+        r#"[{"mixup": {"alpha": 0.4}}, {"cutmix": {"alpha": 1.0}}]"#,
+        r#"[{"cutmix": {"alpha": 1.0}}]"#,
+    ] {
+        let all = |batch_size: usize| {
+            let mut options = config(&split);
+            options.augment.extend(changes(mixing));
+            options.batch_size = batch_size;
+            let batches = collect(&Loader::new(split.clone(), options).unwrap(), 1, 0);
+            let shown: Vec<f32> = batches.iter().flat_map(inputs).copied().collect();
+            let judged = batches.iter().flat_map(|batch| match targets(batch) {
+                ArrayValues::F32(probabilities) => probabilities.clone(),
+                other => panic!("{other:?}"),
+            });
+            (shown, judged.collect::<Vec<f32>>())
+        };
+        let whole = all(32);
+        assert_eq!(whole.0.len(), 50 * 192);
+        for batch_size in [1, 7, 16, 50, 64] {
+            assert_eq!(all(batch_size), whole, "{batch_size}");
+        }
+    }
 }
 
 #[test]
@@ -479,26 +509,34 @@ fn a_broken_image_file_ends_the_epoch_and_is_named() {
 }
 
 /// Rows `[i]` with the numbers `[2 i, 7]`, or the labels `[i is odd, 1]`.
-fn rows(folder: &Path, task: Task) -> Split {
-    let shape = SampleShape::Features { columns: 1 };
-    let writer = DatasetWriter::create(folder, shape, vec!["x".into()]).unwrap();
-    let mut writer = writer.predicting(task, vec!["y".into(), "z".into()]).unwrap();
+fn rows(folder: &Path, target: Field) -> Split {
+    let (kind, dimensions) = (target.kind, target.dimensions);
+    let schema = Schema::new(vec![Field::features("features", vec!["x".into()]), target]).unwrap();
+    let mut writer = DatasetWriter::create(folder, schema).unwrap();
     for index in 0..6u8 {
-        writer.push(Sample::Features(&[f32::from(index)]), "row").unwrap();
-        let values = match task {
-            Task::Regression => [2.0 * f32::from(index), 7.0],
-            _ => [f32::from(index % 2), 1.0],
+        let row = bytes_of(&[f32::from(index)]);
+        let target = match kind {
+            FieldKind::Numbers => bytes_of(&[2.0 * f32::from(index), 7.0]),
+            _ => vec![index % 2, 1],
         };
-        writer.push_values(&values).unwrap();
+        let target = FieldValue {
+            bytes: &target,
+            dimensions,
+        };
+        writer.push(&[FieldValue::row(&row, 1), target], "row").unwrap();
     }
-    writer.finish_values(&[SplitName::Train; 6]).unwrap();
+    writer.finish(&[SplitName::Train; 6]).unwrap();
     train(&Dataset::open(folder).unwrap())
+}
+
+fn two_names() -> Vec<String> {
+    vec!["y".into(), "z".into()]
 }
 
 #[test]
 fn numbers_are_scaled_as_asked_for() {
     let folder = tempfile::tempdir().unwrap();
-    let split = rows(folder.path(), Task::Regression);
+    let split = rows(folder.path(), Field::numbers("targets", two_names()));
     let (mean, std) = split.target_moments();
     assert_eq!((mean[0], mean[1], std[1]), (5.0, 7.0, 1.0));
     let mut options = config(&split);
@@ -529,7 +567,7 @@ fn numbers_are_scaled_as_asked_for() {
     }
     options.target_scale = scale(&[1.0, 1.0]);
     let labels = tempfile::tempdir().unwrap();
-    let labels = rows(labels.path(), Task::MultiLabel);
+    let labels = rows(labels.path(), Field::labels("labels", two_names()));
     let error = Loader::new(labels, options).err().unwrap().to_string();
     assert!(error.contains("remove it"), "{error}");
 }
@@ -537,7 +575,7 @@ fn numbers_are_scaled_as_asked_for() {
 #[test]
 fn labels_are_zeros_and_ones() {
     let folder = tempfile::tempdir().unwrap();
-    let split = rows(folder.path(), Task::MultiLabel);
+    let split = rows(folder.path(), Field::labels("labels", two_names()));
     let mut options = config(&split);
     options.augment.clear();
     options.shuffle = false;
@@ -550,4 +588,267 @@ fn labels_are_zeros_and_ones() {
         &ArrayValues::F32(vec![0.0, 1.0, 1.0, 1.0, 0.0, 1.0, 1.0, 1.0])
     );
     assert_eq!(targets(&batches[1]), &ArrayValues::F32(vec![0.0, 1.0, 1.0, 1.0]));
+}
+
+/// A file of whose samples every kind of field is a part: 6 samples of 1x4x5 pixels.
+fn mixed_fields(folder: &Path) -> Split {
+    let size = Some([4, 5]);
+    let schema = Schema::new(vec![
+        Field::image("image", Dimensions::image(1, size)),
+        Field::tokens("words", ElementType::U16),
+        Field::tokens("ids", ElementType::I32),
+        Field::image("other", Dimensions::image(1, size)),
+        Field::boxes("boxes"),
+        Field::mask("mask", Dimensions::image(1, size)),
+        Field::text("text"),
+        Field::weight("weight"),
+    ]);
+    let mut writer = DatasetWriter::create(folder, schema.unwrap()).unwrap();
+    for index in 0..6usize {
+        let pixels: Vec<u8> = (0..20).map(|at| (at * 3 + index * 20) as u8).collect();
+        let words: Vec<u8> = (0..index as u16).flat_map(u16::to_le_bytes).collect();
+        let ids = (-(index as i32)).to_le_bytes();
+        let corners = bytes_of(&[[1.0, 1.0, 3.0, 2.0]; 6].as_flattened()[..4 * (index % 3)]);
+        let weight = bytes_of(&[index as f32]);
+        let text = "é".repeat(index);
+        let rows = |bytes, rows| FieldValue {
+            bytes,
+            dimensions: Dimensions::row(rows),
+        };
+        let values = [
+            FieldValue::pixels(&pixels, [1, 4, 5]),
+            rows(&words, index),
+            rows(&ids, 1),
+            FieldValue::pixels(&pixels, [1, 4, 5]),
+            FieldValue {
+                bytes: &corners,
+                dimensions: Dimensions::new(&[Some(index % 3), Some(4)]).unwrap(),
+            },
+            FieldValue::pixels(&pixels, [1, 4, 5]),
+            FieldValue::text(&text),
+            FieldValue {
+                bytes: &weight,
+                dimensions: Dimensions::SCALAR,
+            },
+        ];
+        writer.push(&values, "sample").unwrap();
+    }
+    writer.finish(&[SplitName::Train; 6]).unwrap();
+    train(&Dataset::open(folder).unwrap())
+}
+
+#[test]
+fn several_inputs_boxes_masks_texts_and_weights_reach_the_batch() {
+    let folder = tempfile::tempdir().unwrap();
+    let split = mixed_fields(folder.path());
+    let mut options = config(&split);
+    options.augment = changes(r#"[{"random_crop": {"padding": 1}}, {"random_horizontal_flip": {"p": 0.5}}]"#);
+    options.normalization = Normalization {
+        mean: vec![0.0],
+        std: vec![1.0],
+    };
+    options.batch_size = 4;
+    let loader = Loader::new(split.clone(), options.clone()).unwrap();
+    let batches = collect(&loader, 0, 0);
+    for threads in [1, 3] {
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .unwrap();
+        let loader = pool.install(|| Loader::new(split.clone(), options.clone()).unwrap());
+        assert_eq!(collect(&loader, 0, 0), batches);
+    }
+    for batch in &batches {
+        assert!(
+            loader
+                .schema()
+                .fields()
+                .iter()
+                .map(|field| &field.name)
+                .eq(batch.fields.keys())
+        );
+        let count = batch.samples.len();
+        let field = |name: &str| batch.field(name).unwrap();
+        // What is the same picture stays the same picture, whatever becomes of it.
+        assert_eq!(field("image"), field("other"));
+        let ArrayValues::U8(mask) = &field("mask").values else {
+            panic!("masks are bytes");
+        };
+        let scaled: Vec<f32> = mask.iter().map(|value| f32::from(*value) / 255.0).collect();
+        assert_eq!(field("image").f32(), Some(&scaled[..]));
+        assert_eq!(field("mask").dimensions, [count, 1, 4, 5]);
+        let lengths = |name: &str| -> Vec<u64> {
+            let offsets = field(name).offsets.clone().unwrap();
+            offsets.windows(2).map(|pair| pair[1] - pair[0]).collect()
+        };
+        let wanted = |length: fn(u64) -> u64| -> Vec<u64> {
+            batch
+                .samples
+                .iter()
+                .map(|sample| length(u64::from(*sample)))
+                .collect()
+        };
+        assert_eq!(lengths("words"), wanted(|sample| sample));
+        assert_eq!(lengths("boxes"), wanted(|sample| sample % 3));
+        assert_eq!(lengths("text"), wanted(|sample| 2 * sample));
+        assert_eq!(field("boxes").dimensions[1], 4);
+        let ids: Vec<i64> = batch.samples.iter().map(|sample| -i64::from(*sample)).collect();
+        assert_eq!(field("ids").values, ArrayValues::I64(ids));
+        let weights: Vec<f32> = batch.samples.iter().map(|sample| *sample as f32).collect();
+        assert_eq!(field("weight").f32(), Some(&weights[..]));
+        assert_eq!(field("weight").dimensions, [count]);
+    }
+    options.collation = Collation::Pad { token: 7 };
+    let padded = collect(&Loader::new(split, options).unwrap(), 0, 0);
+    for (packed, padded) in batches.iter().zip(&padded) {
+        let (packed, padded) = (packed.field("words").unwrap(), padded.field("words").unwrap());
+        assert_eq!(packed.offsets, padded.offsets);
+        let longest = padded.dimensions[1];
+        let offsets = padded.offsets.clone().unwrap();
+        for (row, ends) in padded.u32().unwrap().chunks(longest).zip(offsets.windows(2)) {
+            let own = (ends[1] - ends[0]) as usize;
+            assert_eq!(
+                row[..own],
+                packed.u32().unwrap()[ends[0] as usize..ends[1] as usize]
+            );
+            assert!(row[own..].iter().all(|token| *token == 7));
+        }
+    }
+}
+
+#[test]
+fn a_mask_of_another_size_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let schema = Schema::new(vec![
+        Field::image("image", Dimensions::image(1, None)),
+        Field::mask("mask", Dimensions::image(1, None)),
+    ]);
+    let mut writer = DatasetWriter::create(folder.path(), schema.unwrap()).unwrap();
+    for height in [2, 3] {
+        let image = FieldValue::pixels(&[1; 6], [1, height, 6 / height]);
+        let mask = FieldValue::pixels(&[1; 6], [1, 2, 3]);
+        writer.push(&[image, mask], &format!("{height}.png")).unwrap();
+    }
+    writer.finish(&[SplitName::Train; 2]).unwrap();
+    let split = train(&Dataset::open(folder.path()).unwrap());
+    let mut options = config(&split);
+    options.augment = changes(r#"[{"resize": {"size": [2, 2]}}]"#);
+    options.shuffle = false;
+    let loader = Loader::new(split, options).unwrap();
+    let error = loader.epoch(0, 0).next().unwrap().unwrap_err().to_string();
+    assert!(
+        error.contains("sample `3.png`: its `mask` has 2x3 pixels (height x width), and its image 3x2"),
+        "{error}"
+    );
+}
+
+/// A pipeline for what a network is shown of `split`, that does what the loader of `options` does.
+fn pipeline(split: &Split, options: &LoaderConfig) -> SamplePipeline {
+    let options = PipelineOptions {
+        augment: options.augment.clone(),
+        normalization: options.normalization.clone(),
+        target_scale: None,
+        collation: options.collation,
+    };
+    SamplePipeline::new(&split.schema().inputs(), options).unwrap()
+}
+
+#[test]
+fn samples_from_outside_give_the_loaders_batches_bit_for_bit() {
+    // Image files of various sizes, brought to one.
+    let [left, right, table] = [0, 1, 2].map(|_| tempfile::tempdir().unwrap());
+    let files = files(left.path(), true, &[]);
+    let pixels = decoded(right.path(), &files);
+    let mut options = config(&files);
+    options.augment = changes(r#"[{"resize": {"size": 9}}, {"center_crop": {"size": [8, 7]}}]"#);
+    options.shuffle = false;
+    options.batch_size = 20;
+    let examples: Vec<Example> = (0..20)
+        .map(|index| Example::default().with_image_file("image", png(index, 5 + index % 3, 6 + index % 2)))
+        .collect();
+    for split in [&files, &pixels] {
+        let served = collect(&Loader::new(split.clone(), options.clone()).unwrap(), 0, 0);
+        let own = pipeline(split, &options).batch(&examples).unwrap();
+        assert_eq!(own.fields["image"], served[0].fields["image"]);
+        assert_eq!(own.fields.len(), 1);
+        // One by one they are the same as together.
+        let alone = pipeline(split, &options).batch(&examples[7..8]).unwrap();
+        let len = inputs(&alone).len();
+        assert_eq!(inputs(&alone), &inputs(&own)[7 * len..8 * len]);
+    }
+
+    // Rows by the names of their columns.
+    let rows = rows(table.path(), Field::numbers("targets", two_names()));
+    let mut options = config(&rows);
+    options.augment.clear();
+    options.shuffle = false;
+    let served = collect(&Loader::new(rows.clone(), options.clone()).unwrap(), 0, 0);
+    let pipeline = pipeline(&rows, &options);
+    let row = |name: &str, number: f32| {
+        let row = [(name.to_owned(), number)].into_iter().collect();
+        Example::default().with_named_numbers("features", row)
+    };
+    let examples: Vec<Example> = (0..6u8).map(|index| row("x", f32::from(index))).collect();
+    let own = pipeline.batch(&examples).unwrap();
+    assert_eq!(own.fields["features"], served[0].fields["features"]);
+    let ordered = Example::default().with_numbers("features", vec![5.0]);
+    assert_eq!(inputs(&pipeline.batch(&[ordered]).unwrap()), &inputs(&own)[5..]);
+
+    for (example, expected) in [
+        (
+            Example::default(),
+            "sample 0 of the request: `features` is missing",
+        ),
+        (row("y", 1.0), "`features` has no `y`"),
+        (
+            row("x", 1.0).with_text("more", "text"),
+            "`more` is none of what is asked for (`features`)",
+        ),
+        (
+            Example::default().with_numbers("features", vec![1.0, 2.0]),
+            "its `features` is 2, and 1 columns is asked for",
+        ),
+    ] {
+        let error = pipeline.batch(&[example]).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+}
+
+#[test]
+fn every_kind_of_field_can_come_from_outside() {
+    let folder = tempfile::tempdir().unwrap();
+    let split = mixed_fields(folder.path());
+    let mut options = config(&split);
+    options.augment.clear();
+    options.shuffle = false;
+    let served = collect(&Loader::new(split.clone(), options.clone()).unwrap(), 0, 0);
+    let options = PipelineOptions {
+        augment: Vec::new(),
+        normalization: options.normalization,
+        target_scale: None,
+        collation: options.collation,
+    };
+    let mut fields = split.schema().fields().to_vec();
+    fields.retain(|field| field.role != FieldRole::Origin);
+    let schema = Schema::new(fields).unwrap();
+    let pipeline = SamplePipeline::new(&schema, options).unwrap();
+    let examples: Vec<Example> = (0..6usize)
+        .map(|index| {
+            let pixels: Vec<u8> = (0..20).map(|at| (at * 3 + index * 20) as u8).collect();
+            let corners = [[1.0, 1.0, 3.0, 2.0]; 6].as_flattened()[..4 * (index % 3)].to_vec();
+            Example::default()
+                .with_pixels("image", pixels.clone(), [1, 4, 5])
+                .with_integers("words", (0..index as i64).collect())
+                .with_integers("ids", vec![-(index as i64)])
+                .with_pixels("other", pixels.clone(), [1, 4, 5])
+                .with_numbers("boxes", corners)
+                .with_pixels("mask", pixels, [1, 4, 5])
+                .with_text("text", &"é".repeat(index))
+                .with_numbers("weight", vec![index as f32])
+        })
+        .collect();
+    assert_eq!(pipeline.batch(&examples).unwrap(), served[0]);
+    let wrong = examples[0].clone().with_integers("words", vec![70_000]);
+    let error = pipeline.batch(&[wrong]).unwrap_err().to_string();
+    assert!(error.contains("70000 does not fit `words`"), "{error}");
 }

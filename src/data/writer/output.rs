@@ -4,23 +4,23 @@ use std::fs::File;
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::Path;
 
-use super::partial::Partial;
+use super::partial::PartialDataset;
 use super::spool::Spool;
 use crate::data::error::DataError;
-use crate::data::layout::{ALIGNMENT, Header, MAGIC, PROLOGUE, Section, VERSION};
+use crate::data::layout::{ALIGNMENT, DatasetHeader, FileSection, MAGIC, PROLOGUE, VERSION};
 
-/// A dataset file under its temporary name. The samples are written first, then sections, at last
+/// A dataset file under its temporary name. The first input is written first, then sections, at last
 /// the header. Keeps one buffer in memory.
-pub(super) struct Output {
+pub(super) struct DatasetFile {
     file: BufWriter<File>,
     position: u64,
-    partial: Partial,
+    partial: PartialDataset,
 }
 
-impl Output {
+impl DatasetFile {
     /// A file in `folder`.
     pub fn create(folder: &Path) -> Result<Self, DataError> {
-        let partial = Partial::new(folder);
+        let partial = PartialDataset::new(folder);
         let file = File::create(partial.path()).map_err(DataError::io("create", partial.path()))?;
         let mut output = Self {
             file: BufWriter::with_capacity(1 << 20, file),
@@ -31,16 +31,11 @@ impl Output {
         Ok(output)
     }
 
-    /// The folder that the file is in.
-    pub fn folder(&self) -> &Path {
-        self.partial.folder()
-    }
-
-    /// What was written behind the prologue.
-    pub fn data(&self) -> Section {
-        Section {
+    /// The first `length` bytes that were written behind the prologue.
+    pub fn first(&self, length: u64) -> FileSection {
+        FileSection {
             offset: PROLOGUE as u64,
-            length: self.position - PROLOGUE as u64,
+            length,
         }
     }
 
@@ -56,20 +51,20 @@ impl Output {
     pub fn section<const N: usize>(
         &mut self,
         items: impl Iterator<Item = [u8; N]>,
-    ) -> Result<Section, DataError> {
+    ) -> Result<FileSection, DataError> {
         self.align()?;
         let offset = self.position;
         for item in items {
             self.write(&item)?;
         }
-        Ok(Section {
+        Ok(FileSection {
             offset,
             length: self.position - offset,
         })
     }
 
     /// Appends what waited in `spool` as a section.
-    pub fn spooled(&mut self, spool: Spool) -> Result<Section, DataError> {
+    pub fn spooled(&mut self, spool: Spool) -> Result<FileSection, DataError> {
         self.align()?;
         let offset = self.position;
         let copied = spool
@@ -77,11 +72,11 @@ impl Output {
             .and_then(|mut reader| io::copy(&mut reader, &mut self.file));
         let length = copied.map_err(self.failed())?;
         self.position += length;
-        Ok(Section { offset, length })
+        Ok(FileSection { offset, length })
     }
 
     /// Writes the header and gives the file its name.
-    pub fn finish(mut self, header: &Header) -> Result<(), DataError> {
+    pub fn finish(mut self, header: &DatasetHeader) -> Result<(), DataError> {
         self.align()?;
         let offset = self.position;
         let json = serde_json::to_vec(header).map_err(|error| DataError::Options(error.to_string()))?;

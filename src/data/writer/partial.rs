@@ -7,13 +7,13 @@ use crate::data::error::DataError;
 use crate::data::layout::FILE_NAME;
 
 /// The file under its temporary name; removed unless it is kept.
-pub(super) struct Partial {
+pub(super) struct PartialDataset {
     folder: PathBuf,
     path: PathBuf,
     kept: bool,
 }
 
-impl Partial {
+impl PartialDataset {
     /// The temporary name in `folder`.
     pub fn new(folder: &Path) -> Self {
         Self {
@@ -21,11 +21,6 @@ impl Partial {
             path: folder.join(format!("{FILE_NAME}.partial")),
             kept: false,
         }
-    }
-
-    /// The folder that the file is in.
-    pub fn folder(&self) -> &Path {
-        &self.folder
     }
 
     /// The temporary name.
@@ -42,7 +37,7 @@ impl Partial {
     }
 }
 
-impl Drop for Partial {
+impl Drop for PartialDataset {
     fn drop(&mut self) {
         if !self.kept {
             // Nothing can be done about a file that cannot be removed, and it has no final name.

@@ -10,7 +10,6 @@ use crate::data::error::DataError;
 /// system removes. Keeps one buffer in memory.
 pub(super) struct Spool {
     file: BufWriter<File>,
-    length: u64,
 }
 
 impl Spool {
@@ -19,20 +18,12 @@ impl Spool {
         let file = tempfile::tempfile_in(folder).map_err(DataError::io("create a file in", folder))?;
         Ok(Self {
             file: BufWriter::new(file),
-            length: 0,
         })
-    }
-
-    /// The number of bytes so far.
-    pub fn length(&self) -> u64 {
-        self.length
     }
 
     /// Appends `bytes`.
     pub fn push(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.file.write_all(bytes)?;
-        self.length += bytes.len() as u64;
-        Ok(())
+        self.file.write_all(bytes)
     }
 
     /// All bytes from the first on.

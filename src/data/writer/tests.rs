@@ -4,14 +4,22 @@ use std::fs;
 use std::path::Path;
 
 use super::*;
+use crate::data::testing::{bytes_of, with_classes};
+use crate::schema::{Dimensions, ElementType};
 
 fn names(names: &[&str]) -> Vec<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
 }
 
 fn table(folder: &Path) -> DatasetWriter {
-    let shape = SampleShape::Features { columns: 1 };
-    DatasetWriter::create(folder, shape, names(&["x"])).unwrap()
+    let schema = with_classes(Field::features("features", names(&["x"])));
+    DatasetWriter::create(folder, schema).unwrap()
+}
+
+/// Rows of one number that are to predict `target`.
+fn predicting(folder: &Path, target: Field) -> DatasetWriter {
+    let schema = Schema::new(vec![Field::features("features", names(&["x"])), target]).unwrap();
+    DatasetWriter::create(folder, schema).unwrap()
 }
 
 fn is_empty(folder: &Path) -> bool {
@@ -22,71 +30,100 @@ fn is_empty(folder: &Path) -> bool {
 fn a_dropped_writer_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let mut writer = table(folder.path());
-    writer.push(Sample::Features(&[1.0]), "a").unwrap();
+    writer
+        .push(&[FieldValue::row(&bytes_of(&[1.0]), 1)], "a")
+        .unwrap();
     assert!(!is_empty(folder.path()));
-    assert!(writer.push(Sample::Features(&[1.0, 2.0]), "b").is_err());
-    assert!(writer.push(Sample::Pixels(&[1]), "b").is_err());
-    assert!(writer.finish(names(&["c"]), &[1], &[SplitName::Train]).is_err());
+    let two = bytes_of(&[1.0, 2.0]);
+    assert!(writer.push(&[FieldValue::row(&two, 2)], "b").is_err());
+    assert!(writer.push(&[FieldValue::row(&two, 1)], "b").is_err());
+    assert!(writer.push(&[FieldValue::pixels(&[1], [1, 1, 1])], "b").is_err());
+    assert!(writer.push(&[], "b").is_err());
+    assert!(
+        writer
+            .finish_with_classes(names(&["c"]), &[1], &[SplitName::Train])
+            .is_err()
+    );
     assert!(is_empty(folder.path()));
-    let shape = SampleShape::Features { columns: 1 };
-    assert!(DatasetWriter::create(folder.path(), shape, Vec::new()).is_err());
+}
+
+#[test]
+fn schemas_without_input_or_target_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let class = |name: &str| Field::class(name, Vec::new());
+    let image = || Field::image("image", Dimensions::image(1, None));
+    for (fields, expected) in [
+        (vec![image()], "something to predict"),
+        (vec![class("a")], "something to show"),
+        (
+            vec![image(), class("a"), Field::origin()],
+            "where samples come from",
+        ),
+        (vec![image(), class("a"), class("b")], "two kinds of classes"),
+    ] {
+        let error = DatasetWriter::create(folder.path(), Schema::new(fields).unwrap());
+        let error = error.err().unwrap().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+    assert!(is_empty(folder.path()));
 }
 
 #[test]
 fn samples_that_do_not_fit_are_refused() {
     let folder = tempfile::tempdir().unwrap();
-    let shape = SampleShape::Images { channels: 3 };
-    assert!(DatasetWriter::create(folder.path(), SampleShape::Images { channels: 0 }, Vec::new()).is_err());
-    let mut writer = DatasetWriter::create(folder.path(), shape, Vec::new()).unwrap();
-    let image = |height, width| Sample::Image {
-        pixels: &[7; 12],
-        height,
-        width,
-    };
-    writer.push(image(2, 2), "good").unwrap();
-    for (height, width) in [(2, 3), (0, 4), (usize::MAX, 2)] {
-        let error = writer.push(image(height, width), "bad").unwrap_err().to_string();
+    let schema = with_classes(Field::image("image", Dimensions::image(3, None)));
+    let mut writer = DatasetWriter::create(folder.path(), schema).unwrap();
+    writer
+        .push(&[FieldValue::pixels(&[7; 12], [3, 2, 2])], "good")
+        .unwrap();
+    for shape in [[3, 2, 3], [3, 0, 4], [3, usize::MAX, 2], [1, 3, 4]] {
+        let value = FieldValue::pixels(&[7; 12], shape);
+        let error = writer.push(&[value], "bad").unwrap_err().to_string();
         assert!(error.contains("bad: its 12 pixels do not fit"), "{error}");
     }
-    assert!(writer.push(Sample::Pixels(&[7; 12]), "bad").is_err());
-    let mut files = DatasetWriter::create_files(folder.path(), Color::Gray).unwrap();
-    let empty = Sample::File {
-        bytes: &[],
-        height: 1,
-        width: 1,
-    };
-    assert!(files.push(empty, "bad").is_err());
+    let schema = with_classes(Field::image_files("image", Dimensions::image(1, None)));
+    let mut files = DatasetWriter::create(folder.path(), schema).unwrap();
+    let empty = FieldValue::image_file(&[], 1, Some([1, 1]));
+    assert!(files.push(&[empty], "bad").is_err());
 }
 
 #[test]
-fn values_must_fit_the_task() {
+fn values_must_be_what_their_field_says() {
     let folder = tempfile::tempdir().unwrap();
+    let row = bytes_of(&[1.0]);
+    let input = FieldValue::row(&row, 1);
     let two = || names(&["y", "z"]);
-    let writer = || table(folder.path());
-    assert!(writer().predicting(Task::Classification, two()).is_err());
-    assert!(writer().predicting(Task::Regression, Vec::new()).is_err());
-    for (task, good, bad) in [
-        (Task::MultiLabel, [0.0, 1.0], [0.0, 0.5]),
-        (Task::Regression, [-3.5, 0.5], [0.0, f32::NAN]),
+    let numbers = |numbers: [f32; 2]| bytes_of(&numbers);
+    for (target, good, bad) in [
+        (Field::labels("labels", two()), vec![0, 1], vec![0, 2]),
+        (
+            Field::numbers("targets", two()),
+            numbers([-3.5, 0.5]),
+            numbers([0.0, f32::NAN]),
+        ),
+        (
+            Field::class("class", two()),
+            1u32.to_le_bytes().to_vec(),
+            2u32.to_le_bytes().to_vec(),
+        ),
     ] {
-        let mut writer = writer().predicting(task, two()).unwrap();
-        writer.push(Sample::Features(&[1.0]), "a").unwrap();
-        writer.push_values(&good).unwrap();
-        assert!(writer.push_values(&bad).is_err());
-        assert!(writer.push_values(&good[..1]).is_err());
-        // A second sample without values.
-        writer.push(Sample::Features(&[2.0]), "b").unwrap();
-        assert!(writer.finish_values(&[SplitName::Train; 2]).is_err());
+        let mut writer = predicting(folder.path(), target.clone());
+        let dimensions = target.dimensions;
+        let mut push = |bytes: &[u8]| writer.push(&[input, FieldValue { bytes, dimensions }], "a");
+        push(&good).unwrap();
+        assert!(push(&bad).is_err());
+        assert!(push(&good[..1]).is_err());
+        assert!(writer.push(&[input], "b").is_err());
+        assert!(writer.finish(&[SplitName::Train; 2]).is_err());
     }
-    assert!(table(folder.path()).push_values(&[1.0]).is_err());
     let mut classes = table(folder.path());
-    classes.push(Sample::Features(&[1.0]), "a").unwrap();
-    assert!(classes.finish_values(&[SplitName::Train]).is_err());
+    classes.push(&[input], "a").unwrap();
+    assert!(classes.finish(&[SplitName::Train]).is_err());
     let mut none_to_train_on = table(folder.path());
-    none_to_train_on.push(Sample::Features(&[1.0]), "a").unwrap();
+    none_to_train_on.push(&[input], "a").unwrap();
     assert!(
         none_to_train_on
-            .finish(names(&["c"]), &[0], &[SplitName::Test])
+            .finish_with_classes(names(&["c"]), &[0], &[SplitName::Test])
             .is_err()
     );
     assert!(is_empty(folder.path()));
@@ -95,22 +132,26 @@ fn values_must_fit_the_task() {
 #[test]
 fn memory_does_not_grow_with_the_samples() {
     let folder = tempfile::tempdir().unwrap();
-    let shape = SampleShape::Images { channels: 1 };
-    let writer = DatasetWriter::create(folder.path(), shape, Vec::new()).unwrap();
-    let mut writer = writer.predicting(Task::Regression, names(&["y"])).unwrap();
+    let schema = Schema::new(vec![
+        Field::image("image", Dimensions::image(1, None)),
+        Field::numbers("targets", names(&["y"])),
+        Field::tokens("tokens", ElementType::U16),
+    ]);
+    let mut writer = DatasetWriter::create(folder.path(), schema.unwrap()).unwrap();
     let before = writer.memory();
     let pixels = [3; 4096];
+    let target = bytes_of(&[1.0]);
     for width in 1..=4096 {
-        let sample = Sample::Image {
-            pixels: &pixels[..width],
-            height: 1,
-            width,
+        let tokens = FieldValue {
+            bytes: &pixels[..2 * (width / 2)],
+            dimensions: Dimensions::row(width / 2),
         };
-        writer.push(sample, "a sample of some folder").unwrap();
-        writer.push_values(&[1.0]).unwrap();
+        let image = FieldValue::pixels(&pixels[..width], [1, 1, width]);
+        let values = [image, FieldValue::row(&target, 1), tokens];
+        writer.push(&values, "a sample of some folder").unwrap();
     }
-    // 8 MiB of pixels, and 8 + 8 + 4 + 8 + 23 bytes a sample beside them.
+    // 8 MiB of pixels and as many of tokens, and more beside them.
     assert_eq!(writer.memory(), before);
     assert!(before < 2 << 20, "{before}");
-    writer.finish_values(&[SplitName::Train; 4096]).unwrap();
+    writer.finish(&[SplitName::Train; 4096]).unwrap();
 }

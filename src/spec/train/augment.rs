@@ -42,11 +42,16 @@ pub enum Augment {
     /// Mix pairs of samples and their targets (Zhang et al., 2018). The last of the list.
     Mixup(Mixup),
     /// Paste a rectangle of one sample into another (Yun et al., 2019). The last of the list; where
-    /// mixup stands there too, each batch draws one of the two.
+    /// mixup stands there too, each sample draws one of the two.
     Cutmix(Cutmix),
 }
 
 impl Augment {
+    /// Whether it mixes a sample with another.
+    pub fn mixes(&self) -> bool {
+        matches!(self, Self::Mixup(_) | Self::Cutmix(_))
+    }
+
     /// The name in a pipeline file.
     pub fn name(&self) -> &'static str {
         match self {

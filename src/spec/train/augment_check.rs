@@ -38,7 +38,7 @@ pub fn augment_mistakes(changes: &[Augment]) -> Vec<AugmentMistake> {
                 help,
             });
         };
-        if mixes(change) {
+        if change.mixes() {
             check_place(changes, index, &mut report);
         } else {
             check_numbers(change, &mut report);
@@ -47,16 +47,12 @@ pub fn augment_mistakes(changes: &[Augment]) -> Vec<AugmentMistake> {
     mistakes
 }
 
-fn mixes(change: &Augment) -> bool {
-    matches!(change, Augment::Mixup(_) | Augment::Cutmix(_))
-}
-
 type Report<'a> = &'a mut dyn FnMut(&'static [&'static str], String, &'static str);
 
 fn check_place(changes: &[Augment], index: usize, report: Report<'_>) {
-    if let Some(later) = changes[index..].iter().find(|change| !mixes(change)) {
+    if let Some(later) = changes[index..].iter().find(|change| !change.mixes()) {
         let message = format!(
-            "it mixes whole batches, so `{}`, which changes single images, cannot follow",
+            "it mixes finished samples, so `{}`, which changes single images, cannot follow",
             later.name()
         );
         report(&[], message, "move it to the end of the list");
@@ -201,7 +197,7 @@ mod tests {
         assert_eq!(
             messages(changes),
             [
-                "0[] `mixup`: it mixes whole batches, so `random_resized_crop`, which changes single \
+                "0[] `mixup`: it mixes finished samples, so `random_resized_crop`, which changes single \
                  images, cannot follow",
                 "1[\"size\"] `random_resized_crop`: 70000 pixels are more than the 65535 that are possible",
                 "1[\"scale\"] `random_resized_crop`: the scale goes from 0.9 down to 0.1",
@@ -252,7 +248,7 @@ mod tests {
         assert_eq!(
             told.collect::<Vec<_>>(),
             [
-                "mixup: `mixup`: it mixes whole batches, so `random_horizontal_flip`, which changes single \
+                "mixup: `mixup`: it mixes finished samples, so `random_horizontal_flip`, which changes single \
                  images, cannot follow; move it to the end of the list",
                 "6: `gaussian_blur`: a kernel of 6 pixels has no middle; choose an odd number",
                 "ratio: `random_erasing`: the ratio goes from 3 down to 2; write the smaller number first",

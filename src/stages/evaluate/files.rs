@@ -123,7 +123,8 @@ impl<'a> Predictions<'a> {
                 predicted,
                 probabilities,
             } => {
-                cells.push(names[split.label(index) as usize].clone());
+                let class = split.class(index).and_then(|class| names.get(class as usize));
+                cells.push(class.cloned().unwrap_or_default());
                 cells.push(names[*predicted].clone());
                 cells.push(probabilities[*predicted].to_string());
                 if names.len() <= PROBABILITY_COLUMNS {
@@ -131,13 +132,13 @@ impl<'a> Predictions<'a> {
                 }
             }
             Judged::Labels { probabilities } => {
-                split.values(index, &mut self.values);
+                split.target_values(index, &mut self.values)?;
                 for (wanted, probability) in self.values.iter().zip(probabilities) {
                     cells.extend([wanted.to_string(), probability.to_string()]);
                 }
             }
             Judged::Numbers { values } => {
-                split.values(index, &mut self.values);
+                split.target_values(index, &mut self.values)?;
                 for (wanted, value) in self.values.iter().zip(values) {
                     cells.extend([wanted.to_string(), value.to_string()]);
                 }

@@ -8,12 +8,13 @@ use csv::ByteRecord;
 use super::categories::Categories;
 use crate::data::decode::MOST_VALUES;
 use crate::data::error::DataError;
-use crate::data::shape::SampleShape;
+use crate::data::field_names::{CLASS, FEATURES, IMAGE, LABELS, TARGETS};
+use crate::schema::{Dimensions, Field, Schema};
 use crate::spec::{Column, Csv, CsvImage, Task, nearest};
 
 /// What a column is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Role {
+pub(super) enum ColumnUse {
     /// A number, or a pixel of an image.
     Feature,
     /// A text; the index counts the categorical columns.
@@ -25,11 +26,11 @@ pub(super) enum Role {
 }
 
 /// The columns of a table, known once its first line is read.
-pub(super) struct Columns<'a> {
+pub(super) struct CsvColumns<'a> {
     path: &'a Path,
     /// The columns' names; empty without a header.
     header: Vec<String>,
-    roles: Vec<Role>,
+    roles: Vec<ColumnUse>,
     /// The column of each label, in the order of `label`.
     labels: Vec<usize>,
     /// The column of each category, in the table's order.
@@ -40,7 +41,7 @@ pub(super) struct Columns<'a> {
     pub task: Task,
 }
 
-impl<'a> Columns<'a> {
+impl<'a> CsvColumns<'a> {
     /// Finds the columns that `options` name in a table with the first row `first`.
     pub fn new(options: &Csv, path: &'a Path, first: &ByteRecord) -> Result<Self, DataError> {
         let count = first.len();
@@ -60,7 +61,7 @@ impl<'a> Columns<'a> {
         let mut columns = Self {
             path,
             header,
-            roles: vec![Role::Feature; count],
+            roles: vec![ColumnUse::Feature; count],
             labels: Vec::new(),
             categorical: Vec::new(),
             image: options.image,
@@ -70,7 +71,7 @@ impl<'a> Columns<'a> {
         columns.categorical = columns.claim("categorical", &options.categorical, options)?;
         columns.categorical.sort_unstable();
         for (index, column) in columns.categorical.iter().enumerate() {
-            columns.roles[*column] = Role::Categorical(index);
+            columns.roles[*column] = ColumnUse::Categorical(index);
         }
         columns.claim("ignore", &options.ignore, options)?;
         columns.check(options)?;
@@ -82,11 +83,11 @@ impl<'a> Columns<'a> {
         let mut found = Vec::new();
         for (place, column) in named.iter().enumerate() {
             let index = self.find(field, column, options)?;
-            if self.roles[index] != Role::Feature {
+            if self.roles[index] != ColumnUse::Feature {
                 let other = match self.roles[index] {
-                    Role::Label(_) => "label",
-                    Role::Categorical(_) => "categorical",
-                    Role::Feature | Role::Ignored => "ignore",
+                    ColumnUse::Label(_) => "label",
+                    ColumnUse::Categorical(_) => "categorical",
+                    ColumnUse::Feature | ColumnUse::Ignored => "ignore",
                 };
                 let problem = if other == field {
                     format!("`{field}` names {} twice: name it once", self.describe(index))
@@ -99,9 +100,9 @@ impl<'a> Columns<'a> {
                 return Err(DataError::input(self.path, problem));
             }
             self.roles[index] = match field {
-                "label" => Role::Label(place),
-                "categorical" => Role::Categorical(place),
-                _ => Role::Ignored,
+                "label" => ColumnUse::Label(place),
+                "categorical" => ColumnUse::Categorical(place),
+                _ => ColumnUse::Ignored,
             };
             found.push(index);
         }
@@ -154,7 +155,7 @@ impl<'a> Columns<'a> {
                 "`label` names several columns, and a classification has one: for columns of 0 and 1 add `task: \
                  multi_label`, for numbers `task: regression`"
             }
-            _ if !self.roles.contains(&Role::Feature) && self.categorical.is_empty() => {
+            _ if !self.roles.contains(&ColumnUse::Feature) && self.categorical.is_empty() => {
                 "no column is left to be a feature: take some out of `label` or `ignore`"
             }
             _ if options.image.is_some() && !self.categorical.is_empty() => {
@@ -171,7 +172,7 @@ impl<'a> Columns<'a> {
     }
 
     /// What each column is.
-    pub fn roles(&self) -> &[Role] {
+    pub fn roles(&self) -> &[ColumnUse] {
         &self.roles
     }
 
@@ -190,19 +191,25 @@ impl<'a> Columns<'a> {
         self.categorical.iter().copied().enumerate()
     }
 
-    /// The names of the labels or targets, in the order of `label`.
-    pub fn targets(&self) -> Vec<String> {
-        self.labels.iter().map(|index| self.name(*index)).collect()
+    /// What every sample holds.
+    pub fn schema(&self, categories: &Categories) -> Result<Schema, DataError> {
+        let names = self.labels.iter().map(|index| self.name(*index)).collect();
+        let target = match self.task {
+            Task::Classification => Field::class(CLASS, Vec::new()),
+            Task::MultiLabel => Field::labels(LABELS, names),
+            Task::Regression => Field::numbers(TARGETS, names),
+        };
+        Schema::new(vec![self.features(categories)?, target]).map_err(DataError::Options)
     }
 
-    /// The samples' shape, and the feature columns' names (none for images). A categorical column
-    /// stands as one column for each of its texts, `name=text`.
-    pub fn features(&self, categories: &Categories) -> Result<(SampleShape, Vec<String>), DataError> {
+    /// What a network is shown of a row: its features, of which a categorical column is one for each of
+    /// its texts, `name=text`; or an image.
+    fn features(&self, categories: &Categories) -> Result<Field, DataError> {
         let mut names = Vec::new();
         for (index, role) in self.roles.iter().enumerate() {
             match role {
-                Role::Feature => names.push(self.name(index)),
-                Role::Categorical(column) => {
+                ColumnUse::Feature => names.push(self.name(index)),
+                ColumnUse::Categorical(column) => {
                     let name = self.name(index);
                     names.extend(
                         categories
@@ -211,25 +218,20 @@ impl<'a> Columns<'a> {
                             .map(|text| format!("{name}={text}")),
                     );
                 }
-                Role::Label(_) | Role::Ignored => {}
+                ColumnUse::Label(_) | ColumnUse::Ignored => {}
             }
         }
         let Some(image) = self.image else {
-            let shape = SampleShape::Features { columns: names.len() };
             if names.is_empty() {
                 return Err(DataError::input(self.path, "it has no row that can be read"));
             }
-            return Ok((shape, names));
+            return Ok(Field::features(FEATURES, names));
         };
         let [channels, height, width] =
             [image.channels, image.height, image.width].map(|size| size.get() as usize);
-        let shape = SampleShape::Image {
-            channels,
-            height,
-            width,
-        };
-        match shape.checked_len() {
-            Some(len) if len <= MOST_VALUES && len == names.len() => Ok((shape, Vec::new())),
+        let shape = Dimensions::image(channels, Some([height, width]));
+        match shape.len() {
+            Some(len) if len <= MOST_VALUES && len == names.len() => Ok(Field::image(IMAGE, shape)),
             _ => Err(DataError::input(
                 self.path,
                 format!(

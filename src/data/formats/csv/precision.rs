@@ -1,6 +1,6 @@
 //! What numbers lose as they become f32.
 
-use super::columns::Columns;
+use super::columns::CsvColumns;
 use crate::data::intake::Intake;
 
 /// Numbers of a column that are remembered, to be compared with those that follow.
@@ -22,7 +22,7 @@ const NAMED: usize = 10;
 /// by more than a millionth of the column's range, such as a small change of a large number. Few
 /// numbers are remembered, so that a rare pair of the latter may be missed in a table that is not
 /// ordered.
-pub(super) struct Precision {
+pub(super) struct PrecisionWatch {
     columns: Vec<Watched>,
 }
 
@@ -39,7 +39,7 @@ struct Watched {
     recent: [f64; REMEMBERED],
 }
 
-impl Precision {
+impl PrecisionWatch {
     /// Watches a table of `columns` columns.
     pub fn new(columns: usize) -> Self {
         let none = Watched {
@@ -62,7 +62,7 @@ impl Precision {
     }
 
     /// Warns of the columns that lose something.
-    pub fn tell(&self, columns: &Columns<'_>, intake: &Intake<'_>) {
+    pub fn tell(&self, columns: &CsvColumns<'_>, intake: &Intake<'_>) {
         let mut count = 0;
         for (index, watched) in self.columns.iter().enumerate() {
             let Some(loss) = watched.loss() else {
@@ -126,7 +126,7 @@ mod tests {
     use super::*;
 
     fn loss(numbers: impl IntoIterator<Item = f64>) -> Option<String> {
-        let mut precision = Precision::new(2);
+        let mut precision = PrecisionWatch::new(2);
         for number in numbers {
             precision.watch(&[(1, number)]);
         }

@@ -5,20 +5,26 @@ use std::path::Path;
 use csv::ByteRecord;
 
 use super::categories::Categories;
-use super::columns::{Columns, Role};
+use super::columns::{ColumnUse, CsvColumns};
 use crate::data::digest::RowDigest;
 use crate::data::error::DataError;
+use crate::data::value::write_f32s;
 use crate::spec::Task;
 
 /// One row's values.
 #[derive(Default)]
-pub(super) struct Row {
+pub(super) struct CsvRow {
     /// Features, categorical columns as one value of 0 or 1 for each text; empty for an image.
     pub features: Vec<f32>,
     /// An image's pixels; empty for features.
     pub pixels: Vec<u8>,
     /// Labels or targets, in the order of `label`; unused in a classification.
     pub targets: Vec<f32>,
+    /// What a network is shown, as bytes: the pixels, or the features as little-endian f32. Of a row that
+    /// has been encoded.
+    pub input: Vec<u8>,
+    /// Labels as bytes of 0 and 1, targets as little-endian f32. Of a row that has been encoded.
+    pub target: Vec<u8>,
     /// The numbers among features and targets as they stand in the table, each with its column.
     pub numbers: Vec<(usize, f64)>,
     /// Of the features' numbers and categories as texts, so that a category that turns up in another
@@ -26,14 +32,30 @@ pub(super) struct Row {
     pub digest: RowDigest,
 }
 
+impl CsvRow {
+    /// Writes the row's values as a dataset holds them.
+    pub fn encode(&mut self, task: Task) {
+        self.input.clear();
+        self.input.extend_from_slice(&self.pixels);
+        write_f32s(&self.features, &mut self.input);
+        self.target.clear();
+        match task {
+            Task::MultiLabel => self
+                .target
+                .extend(self.targets.iter().map(|label| u8::from(*label == 1.0))),
+            Task::Classification | Task::Regression => write_f32s(&self.targets, &mut self.target),
+        }
+    }
+}
+
 /// Reads the rows of a table.
 pub(super) struct RowReader<'a> {
     path: &'a Path,
-    columns: &'a Columns<'a>,
+    columns: &'a CsvColumns<'a>,
 }
 
 impl<'a> RowReader<'a> {
-    pub fn new(path: &'a Path, columns: &'a Columns<'a>) -> Self {
+    pub fn new(path: &'a Path, columns: &'a CsvColumns<'a>) -> Self {
         Self { path, columns }
     }
 
@@ -44,7 +66,7 @@ impl<'a> RowReader<'a> {
         record: &'r ByteRecord,
         line: u64,
         categories: Option<&Categories>,
-        row: &mut Row,
+        row: &mut CsvRow,
     ) -> Result<&'r str, DataError> {
         if record.len() != self.columns.count() {
             let problem = format!(
@@ -63,16 +85,16 @@ impl<'a> RowReader<'a> {
         let mut class = "";
         let mut unknown = None;
         for ((index, field), role) in record.iter().enumerate().zip(self.columns.roles()) {
-            if *role == Role::Ignored {
+            if *role == ColumnUse::Ignored {
                 continue;
             }
             let wrong = |problem: String| self.error(line, Some(index), problem);
             let text = std::str::from_utf8(field).map(str::trim);
             let text = text.map_err(|_| wrong("it is not UTF-8".into()))?;
             match role {
-                Role::Ignored => {}
-                Role::Label(_) if text.is_empty() => return Err(wrong("the label is empty".into())),
-                Role::Label(label) => match self.columns.task {
+                ColumnUse::Ignored => {}
+                ColumnUse::Label(_) if text.is_empty() => return Err(wrong("the label is empty".into())),
+                ColumnUse::Label(label) => match self.columns.task {
                     Task::Classification => class = text,
                     Task::MultiLabel => row.targets[*label] = flag(text).map_err(wrong)?,
                     Task::Regression => {
@@ -81,11 +103,11 @@ impl<'a> RowReader<'a> {
                         row.targets[*label] = as_f32(number);
                     }
                 },
-                Role::Categorical(_) if text.is_empty() => {
+                ColumnUse::Categorical(_) if text.is_empty() => {
                     let problem = "the category is empty: fill it in, or leave the row out";
                     return Err(wrong(problem.into()));
                 }
-                Role::Categorical(column) => {
+                ColumnUse::Categorical(column) => {
                     if let Some(categories) = categories {
                         row.digest.text(text);
                         let start = row.features.len();
@@ -96,7 +118,7 @@ impl<'a> RowReader<'a> {
                         }
                     }
                 }
-                Role::Feature => match self.columns.image {
+                ColumnUse::Feature => match self.columns.image {
                     Some(image) => row.pixels.push(pixel(text, image.max.get()).map_err(wrong)?),
                     None => {
                         let number = number(text).map_err(|problem| {

@@ -3,8 +3,7 @@
 use std::io::Write;
 
 use super::*;
-use crate::data::SampleShape;
-use crate::data::testing::{Bench, shares};
+use crate::data::testing::{Bench, label, shares};
 use crate::spec::{Column, CsvImage, Format, OnError};
 
 fn options() -> Csv {
@@ -22,12 +21,12 @@ fn format(json: &str) -> Format {
 
 /// The rows of a split's samples, and what is to be predicted for them.
 fn rows(split: &crate::data::Split) -> Vec<(Vec<f32>, Vec<f32>)> {
-    let mut values = vec![0f32; split.outputs()];
+    let mut values = vec![0f32; split.target().names.len()];
     (0..split.len())
         .map(|index| {
             let mut row = Vec::new();
             split.read_sample(index, &mut row).unwrap();
-            split.values(index, &mut values);
+            split.target_values(index, &mut values).unwrap();
             (row, values.clone())
         })
         .collect()
@@ -45,15 +44,15 @@ fn reads_a_table_with_names() {
     let text = "\u{feff}kind; width ;\"the;height\"\n10;1.5;-0\r\n9; 2e1 ;4\n\n10;3;\"5\"";
     bench.file("t.csv", text.as_bytes());
     let dataset = bench.dataset(&format(r#"{"label": "kind", "header": true, "delimiter": ";"}"#));
-    assert_eq!(dataset.shape(), SampleShape::Features { columns: 2 });
-    assert_eq!(dataset.columns(), ["width", "the;height"]);
-    assert_eq!(dataset.classes(), ["9", "10"]);
+    assert_eq!(dataset.input().dimensions, Dimensions::row(2));
+    assert_eq!(dataset.input().names, ["width", "the;height"]);
+    assert_eq!(dataset.target().names, ["9", "10"]);
     let train = dataset.split(SplitName::Train).unwrap();
     let rows: Vec<_> = (0..train.len())
         .map(|index| {
             let mut row = Vec::new();
             train.read_sample(index, &mut row).unwrap();
-            (train.label(index), row, train.origin(index))
+            (label(&train, index), row, train.origin(index))
         })
         .collect();
     let origin = |line| format!("t.csv:{line}");
@@ -183,7 +182,7 @@ fn shuffled_rows_give_the_same_splits() {
                 .map(|index| {
                     let mut row = Vec::new();
                     split.read_sample(index, &mut row).unwrap();
-                    format!("{row:?} {}", split.label(index))
+                    format!("{row:?} {}", label(&split, index))
                 })
                 .collect();
             set.sort_unstable();
@@ -214,8 +213,8 @@ fn the_committed_digits_are_whole() {
         ..options()
     });
     let dataset = bench.dataset(&format);
-    assert_eq!(dataset.classes().len(), 10);
-    assert_eq!(dataset.classes()[9], "9");
+    assert_eq!(dataset.target().names.len(), 10);
+    assert_eq!(dataset.target().names[9], "9");
     assert_eq!(dataset.split(SplitName::Train).unwrap().len(), 1797);
     let first = bench.bytes();
     bench.prepare(&format).unwrap();
@@ -228,9 +227,9 @@ fn several_numbers_are_predicted() {
     bench.file("t.csv", b"y,id,x,z\n1.5,a1,10,-0\n-2,a2,20,3e1\n1.5,a3,30,0\n");
     let options = r#"{"label": ["z", "y"], "task": "regression", "ignore": ["id"], "header": true}"#;
     let dataset = bench.dataset(&format(options));
-    assert_eq!((dataset.task(), dataset.outputs()), (Task::Regression, 2));
-    assert_eq!(dataset.targets(), ["z", "y"]);
-    assert_eq!(dataset.columns(), ["x"]);
+    assert_eq!(dataset.task().unwrap(), Task::Regression);
+    assert_eq!(dataset.target().names, ["z", "y"]);
+    assert_eq!(dataset.input().names, ["x"]);
     let train = dataset.split(SplitName::Train).unwrap();
     let expected = [
         (vec![10.0], vec![0.0, 1.5]),
@@ -246,8 +245,8 @@ fn several_labels_are_predicted() {
     let bench = Bench::new();
     bench.file("t.csv", b"5,1,0\n6,0,1.0\n7,0,0\n");
     let dataset = bench.dataset(&format(r#"{"label": [1, -1], "task": "multi_label"}"#));
-    assert_eq!((dataset.task(), dataset.outputs()), (Task::MultiLabel, 2));
-    assert_eq!(dataset.classes(), ["column_1", "column_2"]);
+    assert_eq!(dataset.task().unwrap(), Task::MultiLabel);
+    assert_eq!(dataset.target().names, ["column_1", "column_2"]);
     let train = dataset.split(SplitName::Train).unwrap();
     let expected = [
         (vec![5.0], vec![1.0, 0.0]),
@@ -263,7 +262,7 @@ fn images_can_have_labels_and_numbers() {
     bench.file("t.csv", b"0,16,8,0,1.25\n1,2,3,4,7\n");
     let options = r#"{"task": "regression", "image": {"height": 2, "width": 2, "max": 16}}"#;
     let dataset = bench.dataset(&format(options));
-    assert_eq!(dataset.shape().to_string(), "1x2x2");
+    assert_eq!(dataset.input().to_string(), "1x2x2");
     let train = dataset.split(SplitName::Train).unwrap();
     assert_eq!(rows(&train)[0], (vec![0.0, 1.0, 128.0 / 255.0, 0.0], vec![1.25]));
 }
@@ -282,7 +281,7 @@ fn categories_become_columns_of_their_own() {
         "colour=red",
         "weight",
     ];
-    assert_eq!(dataset.columns(), names);
+    assert_eq!(dataset.input().names, names);
     let train = dataset.split(SplitName::Train).unwrap();
     let mut row = Vec::new();
     for (index, expected) in [
@@ -339,7 +338,7 @@ fn a_new_category_does_not_reshuffle_the_splits() {
             places.extend((0..split.len()).map(|index| (split.origin(index), name)));
         }
         places.sort_unstable();
-        (dataset.columns().len(), places)
+        (dataset.input().names.len(), places)
     };
     let (columns, before) = splits(&lines);
     lines.push("7,amber,1\n".into());
@@ -365,7 +364,10 @@ fn rows_that_are_left_out_make_no_category() {
     let prepared = bench.prepare(&options).unwrap();
     assert_eq!((prepared.skipped, prepared.splits[&SplitName::Train]), (3, 2));
     let dataset = crate::data::Dataset::open(&bench.output()).unwrap();
-    assert_eq!(dataset.columns(), ["column_0=blue", "column_0=red", "column_1"]);
+    assert_eq!(
+        dataset.input().names,
+        ["column_0=blue", "column_0=red", "column_1"]
+    );
     let notices = bench.notices.lock().unwrap();
     assert!(
         notices[1].contains("line 4, column 0 (from 0): the category is empty"),
@@ -570,21 +572,24 @@ fn committed(name: &str, json: &str) -> crate::data::Dataset {
 #[test]
 fn the_committed_tables_are_whole() {
     let wine = committed("wine.csv", r#"{"header": true, "label": "cultivar"}"#);
-    assert_eq!(wine.classes(), ["0", "1", "2"]);
-    assert_eq!((wine.columns().len(), &wine.columns()[12][..]), (13, "proline"));
+    assert_eq!(wine.target().names, ["0", "1", "2"]);
+    assert_eq!(
+        (wine.input().names.len(), &wine.input().names[12][..]),
+        (13, "proline")
+    );
     let train = wine.split(SplitName::Train).unwrap();
     let count = |class| {
         (0..train.len())
-            .filter(|index| train.label(*index) == class)
+            .filter(|index| label(&train, *index) == class)
             .count()
     };
     assert_eq!([0, 1, 2].map(count), [59, 71, 48]);
 
     let options = r#"{"header": true, "label": "target", "task": "regression", "categorical": ["sex"]}"#;
     let diabetes = committed("diabetes.csv", options);
-    assert_eq!(diabetes.columns()[..4], ["age", "sex=1", "sex=2", "bmi"]);
+    assert_eq!(diabetes.input().names[..4], ["age", "sex=1", "sex=2", "bmi"]);
     assert_eq!(
-        (diabetes.columns().len(), diabetes.targets()),
+        (diabetes.input().names.len(), &diabetes.target().names[..]),
         (11, &["target".to_owned()][..])
     );
     let train = diabetes.split(SplitName::Train).unwrap();

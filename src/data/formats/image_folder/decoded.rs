@@ -7,11 +7,13 @@ use rayon::prelude::*;
 
 use super::File;
 use crate::data::decode::{claimed_size, decode};
-use crate::data::digest::{ContentDigest, digest_pixels};
+use crate::data::digest::{ContentDigest, digest_bytes};
 use crate::data::error::DataError;
-use crate::data::intake::{Intake, Target};
-use crate::data::shape::SampleShape;
-use crate::data::writer::Sample;
+use crate::data::field_names::IMAGE;
+use crate::data::formats::with_classes;
+use crate::data::intake::{Intake, IntakeSample};
+use crate::data::value::FieldValue;
+use crate::schema::{Dimensions, Field};
 use crate::spec::{ImageFolder, StoredAs};
 
 /// Bytes of image files, and of decoded images, that may wait to be written.
@@ -121,24 +123,19 @@ fn take_in(
             begin(options, image.size, &file.path, intake)?;
             *has_begun = true;
         }
-        let [height, width] = image.size;
-        let sample = match (options.store, options.size) {
-            (StoredAs::Files, _) => Sample::File { bytes, height, width },
-            (StoredAs::Pixels, Some(_)) => Sample::Pixels(&image.pixels),
-            (StoredAs::Pixels, None) => Sample::Image {
-                pixels: &image.pixels,
-                height,
-                width,
-            },
+        let channels = options.color.channels();
+        let value = match options.store {
+            StoredAs::Files => FieldValue::image_file(bytes, channels, Some(image.size)),
+            StoredAs::Pixels => FieldValue::pixels(&image.pixels, [channels, image.size[0], image.size[1]]),
         };
         let origin = file.path.strip_prefix(root).unwrap_or(&file.path);
-        intake.push_digested(
-            file.split,
-            Target::Class(file.label),
-            sample,
-            image.digest,
-            &origin.to_string_lossy(),
-        )?;
+        let sample = IntakeSample {
+            split: file.split,
+            class: Some(file.label),
+            values: &[value],
+            origin: &origin.to_string_lossy(),
+        };
+        intake.push_digested(sample, image.digest)?;
     }
     Ok(())
 }
@@ -147,28 +144,24 @@ fn take_in(
 /// are only known once all have been read.
 fn begin(
     options: &ImageFolder,
-    [height, width]: [usize; 2],
+    size: [usize; 2],
     path: &Path,
     intake: &mut Intake<'_>,
 ) -> Result<(), DataError> {
     let channels = options.color.channels();
-    let shape = match (options.store, options.size) {
-        (StoredAs::Files, _) => return intake.begin_files(options.color),
-        (StoredAs::Pixels, None) => SampleShape::Images { channels },
-        (StoredAs::Pixels, Some(_)) => SampleShape::Image {
-            channels,
-            height,
-            width,
-        },
+    let size = options.size.map(|_| size);
+    let image = match options.store {
+        StoredAs::Files => Field::image_files(IMAGE, Dimensions::image(channels, None)),
+        StoredAs::Pixels => Field::image(IMAGE, Dimensions::image(channels, size)),
     };
-    intake.begin(shape, &[], path)
+    intake.begin(with_classes(image)?, path)
 }
 
 fn decode_one(options: &ImageFolder, bytes: &[u8]) -> Result<Decoded, String> {
     let mut pixels = Vec::new();
     let size = options.size.map(|size| size.map(std::num::NonZeroU32::get));
     let size = decode(bytes, options.color, size, &mut pixels)?;
-    let digest = digest_pixels(&pixels);
+    let digest = digest_bytes(&pixels);
     if options.store == StoredAs::Files {
         pixels = Vec::new();
     }

@@ -5,8 +5,9 @@ use std::io::Cursor;
 use image::{ImageFormat, Rgb, RgbImage};
 
 use super::*;
-use crate::data::testing::Bench;
-use crate::data::{Dataset, SampleShape};
+use crate::data::Dataset;
+use crate::data::testing::{Bench, label};
+use crate::schema::Dimensions;
 use crate::spec::{Color, Format, OnError, StoredAs};
 
 fn format() -> Format {
@@ -51,7 +52,7 @@ fn first_pixels(dataset: &Dataset, split: SplitName) -> Vec<(String, u32, u8)> {
             split.read_sample(index, &mut pixels).unwrap();
             (
                 split.origin(index),
-                split.label(index),
+                label(&split, index),
                 (pixels[0] * 255.0).round() as u8,
             )
         })
@@ -67,13 +68,9 @@ fn reads_splits_and_classes_in_order() {
         .file("pets/train/cat/notes.txt", b"");
     bench.file("__MACOSX/pets/._x", b"");
     let dataset = bench.dataset(&format());
-    assert_eq!(dataset.classes(), ["cat", "dog"]);
-    let shape = SampleShape::Image {
-        channels: 3,
-        height: 4,
-        width: 5,
-    };
-    assert_eq!(dataset.shape(), shape);
+    assert_eq!(dataset.target().names, ["cat", "dog"]);
+    let shape = Dimensions::image(3, Some([4, 5]));
+    assert_eq!(dataset.input().dimensions, shape);
     let train = first_pixels(&dataset, SplitName::Train);
     let named: Vec<_> = train
         .iter()
@@ -135,7 +132,7 @@ fn classes_without_splits_and_a_class_called_train() {
     let bench = Bench::new();
     bench.file("bus/1.png", &png(1)).file("train/2.png", &png(2));
     let dataset = bench.dataset(&format());
-    assert_eq!(dataset.classes(), ["bus", "train"]);
+    assert_eq!(dataset.target().names, ["bus", "train"]);
     assert_eq!(dataset.splits().collect::<Vec<_>>(), [SplitName::Train]);
 }
 
@@ -149,12 +146,8 @@ fn gray_and_resized() {
         ..ImageFolder::default()
     };
     let dataset = bench.dataset(&Format::ImageFolder(options));
-    let shape = SampleShape::Image {
-        channels: 1,
-        height: 2,
-        width: 3,
-    };
-    assert_eq!(dataset.shape(), shape);
+    let shape = Dimensions::image(1, Some([2, 3]));
+    assert_eq!(dataset.input().dimensions, shape);
     let huge = ImageFolder {
         size: Some([100_000u32.try_into().unwrap(); 2]),
         ..ImageFolder::default()
@@ -179,7 +172,7 @@ fn images_of_various_sizes_stay_as_they_are() {
     let bench = folder();
     bench.file("pets/train/dog/large.png", &encoded(50, 40, 10, ImageFormat::Png));
     let dataset = bench.dataset(&format());
-    assert_eq!(dataset.shape(), SampleShape::Images { channels: 3 });
+    assert_eq!(dataset.input().dimensions, Dimensions::image(3, None));
     let train = dataset.split(SplitName::Train).unwrap();
     let mut pixels = Vec::new();
     let shapes: Vec<(String, String)> = (0..train.len())
@@ -210,7 +203,7 @@ fn files_are_kept_as_they_are_and_split_alike() {
     let mut parts = Vec::new();
     for format in [format(), stored_files()] {
         let dataset = bench.dataset(&format);
-        assert_eq!(dataset.shape(), SampleShape::Images { channels: 3 });
+        assert_eq!(dataset.input().dimensions, Dimensions::image(3, None));
         let mut all = Vec::new();
         for split in dataset.splits().filter_map(|name| dataset.split(name)) {
             for index in 0..split.len() {
@@ -219,7 +212,7 @@ fn files_are_kept_as_they_are_and_split_alike() {
                 all.push((
                     split.name(),
                     split.origin(index),
-                    split.label(index),
+                    label(&split, index),
                     shape,
                     pixels,
                 ));
@@ -235,7 +228,7 @@ fn files_are_kept_as_they_are_and_split_alike() {
 
     let same = folder();
     let dataset = same.dataset(&stored_files());
-    assert_eq!(dataset.shape().to_string(), "3x4x5");
+    assert_eq!(dataset.input().to_string(), "3x4x5");
 }
 
 #[test]
@@ -345,7 +338,7 @@ fn a_class_that_is_not_tested_is_told() {
     // Comes before the others, so that theirs are not the first folders' indices.
     bench.file("pets/train/bird/x.png", &png(1));
     let dataset = bench.dataset(&format());
-    assert_eq!(dataset.classes(), ["bird", "cat", "dog"]);
+    assert_eq!(dataset.target().names, ["bird", "cat", "dog"]);
     let test: Vec<(String, u32)> = first_pixels(&dataset, SplitName::Test)
         .into_iter()
         .map(|(origin, label, _)| (origin, label))
