@@ -14,7 +14,7 @@
 //!
 //! The computing lies in [`data`] (formats, the dataset file, the loader), [`ops`] (tensor
 //! operations), [`models`] (architectures) and [`train`] (the training loop). [`fingerprint`],
-//! [`metric`], [`random`], [`schema`] and `parallel` are leaves that everything may use; [`memory`] is the
+//! [`metric`], [`random`], [`schema`], `parallel` and `http` are leaves that everything may use; [`memory`] is the
 //! program's allocator.
 //! What stands left never imports what stands right.
 
@@ -24,6 +24,7 @@ pub mod data;
 pub mod event;
 pub mod exec;
 pub mod fingerprint;
+mod http;
 pub mod memory;
 pub mod metric;
 pub mod models;

@@ -108,7 +108,7 @@ struct Inner {
     links: materialise::Links,
     spares: spare::Spares,
     in_use: in_use::InUse,
-    remote: OnceLock<remote::Remote>,
+    remote: OnceLock<remote::RemoteStore>,
 }
 
 impl Store {

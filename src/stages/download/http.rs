@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 use ureq::http::{HeaderMap, StatusCode, header};
 use url::Url;
 
-use super::partial::{Origin, Partial, Writer};
+use super::partial::{PartialFile, PartialOrigin, PartialWriter};
 use super::{Progress, too_large};
 use crate::event::Monitor;
 use crate::spec::Download;
@@ -47,7 +47,7 @@ impl Default for Http {
 }
 
 /// How a try ended that did not bring the whole file.
-enum Trouble {
+enum FetchFailure {
     /// Another try may fare better, after the pause that the server asks for.
     Transient(String, Option<Duration>),
     /// What is there does not fit what the server has; it was dropped.
@@ -56,14 +56,14 @@ enum Trouble {
     Final(StageError),
 }
 
-impl From<StageError> for Trouble {
+impl From<StageError> for FetchFailure {
     fn from(error: StageError) -> Self {
         Self::Final(error)
     }
 }
 
 /// What the reading thread tells.
-enum Message {
+enum HttpMessage {
     Head(StatusCode, Box<HeaderMap>),
     Bytes(Vec<u8>),
     End,
@@ -77,7 +77,7 @@ impl Http {
         &self,
         url: &Url,
         place: &str,
-        partial: &mut Partial,
+        partial: &mut PartialFile,
         spec: &Download,
         monitor: &Monitor,
     ) -> Result<bool, StageError> {
@@ -89,12 +89,12 @@ impl Http {
             }
             let (why, wait) = match self.attempt(url, place, partial, spec, monitor, &mut resumed) {
                 Ok(()) => return Ok(resumed),
-                Err(Trouble::Final(error)) => return Err(error),
-                Err(Trouble::StartAnew(why)) => {
+                Err(FetchFailure::Final(error)) => return Err(error),
+                Err(FetchFailure::StartAnew(why)) => {
                     partial.clear()?;
                     (why, None)
                 }
-                Err(Trouble::Transient(why, wait)) => (why, wait),
+                Err(FetchFailure::Transient(why, wait)) => (why, wait),
             };
             // A try that brought the file further than any before starts the count anew.
             failed = if partial.size() > most { 1 } else { failed + 1 };
@@ -131,11 +131,11 @@ impl Http {
         &self,
         url: &Url,
         place: &str,
-        partial: &mut Partial,
+        partial: &mut PartialFile,
         spec: &Download,
         monitor: &Monitor,
         resumed: &mut bool,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), FetchFailure> {
         let range = resumable(partial, url, spec.sha256.is_some());
         if let Some((start, _)) = range
             && partial
@@ -147,18 +147,20 @@ impl Http {
         }
         let messages = self.request(url, range.clone());
         let (status, headers) = match self.next(&messages, monitor)? {
-            Message::Head(status, headers) => (status, headers),
-            Message::Failed(why, true) => return Err(Trouble::Transient(why, None)),
-            Message::Failed(why, false) => return Err(StageError::failed(format!("`{place}`: {why}")).into()),
-            Message::Bytes(_) | Message::End => {
-                return Err(Trouble::Transient("it sent no header".to_owned(), None));
+            HttpMessage::Head(status, headers) => (status, headers),
+            HttpMessage::Failed(why, true) => return Err(FetchFailure::Transient(why, None)),
+            HttpMessage::Failed(why, false) => {
+                return Err(StageError::failed(format!("`{place}`: {why}")).into());
+            }
+            HttpMessage::Bytes(_) | HttpMessage::End => {
+                return Err(FetchFailure::Transient("it sent no header".to_owned(), None));
             }
         };
         let (mut writer, total) = match (status, range) {
             (StatusCode::OK, _) => {
                 let length = number(&headers, header::CONTENT_LENGTH);
                 refuse_large(length, place, spec)?;
-                let origin = Origin {
+                let origin = PartialOrigin {
                     url: url.to_string(),
                     validator: validator(&headers),
                     length,
@@ -172,7 +174,7 @@ impl Http {
                 let other = known.is_some() && total.is_some() && known != total;
                 if first != Some(start) || other {
                     let why = "it sent another part of the file than it was asked for".to_owned();
-                    return Err(Trouble::StartAnew(if other {
+                    return Err(FetchFailure::StartAnew(if other {
                         "the file has changed".to_owned()
                     } else {
                         why
@@ -190,7 +192,7 @@ impl Http {
                     *resumed = true;
                     return Ok(());
                 }
-                return Err(Trouble::StartAnew(format!(
+                return Err(FetchFailure::StartAnew(format!(
                     "there is no byte {start} in the file any more"
                 )));
             }
@@ -202,46 +204,46 @@ impl Http {
     /// Writes the body down.
     fn receive(
         &self,
-        messages: &Receiver<Message>,
-        writer: &mut Writer<'_>,
+        messages: &Receiver<HttpMessage>,
+        writer: &mut PartialWriter<'_>,
         total: Option<u64>,
         place: &str,
         spec: &Download,
         monitor: &Monitor,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), FetchFailure> {
         let mut progress = Progress::new("download", total, monitor);
         let mut size = writer.append(&[])?;
         loop {
             match self.next(messages, monitor)? {
-                Message::Bytes(bytes) => {
+                HttpMessage::Bytes(bytes) => {
                     if size + bytes.len() as u64 > spec.max_size.0 {
                         return Err(too_large(place, size + bytes.len() as u64, spec.max_size).into());
                     }
                     size = writer.append(&bytes)?;
                     if let Some(total) = total.filter(|total| size > *total) {
                         let why = format!("it sent more than the {total} bytes that it had announced");
-                        return Err(Trouble::StartAnew(why));
+                        return Err(FetchFailure::StartAnew(why));
                     }
                     progress.at(size)?;
                 }
-                Message::End if total.is_none_or(|total| total == size) => return Ok(()),
-                Message::End => return Err(Trouble::Transient(cut_off(size, total), None)),
-                Message::Failed(why, true) => {
-                    return Err(Trouble::Transient(
+                HttpMessage::End if total.is_none_or(|total| total == size) => return Ok(()),
+                HttpMessage::End => return Err(FetchFailure::Transient(cut_off(size, total), None)),
+                HttpMessage::Failed(why, true) => {
+                    return Err(FetchFailure::Transient(
                         format!("{}: {why}", cut_off(size, total)),
                         None,
                     ));
                 }
-                Message::Failed(why, false) => {
+                HttpMessage::Failed(why, false) => {
                     return Err(StageError::failed(format!("`{place}`: {why}")).into());
                 }
-                Message::Head(..) => {}
+                HttpMessage::Head(..) => {}
             }
         }
     }
 
     /// The next message; an interruption and a stall end the wait.
-    fn next(&self, messages: &Receiver<Message>, monitor: &Monitor) -> Result<Message, Trouble> {
+    fn next(&self, messages: &Receiver<HttpMessage>, monitor: &Monitor) -> Result<HttpMessage, FetchFailure> {
         let begin = Instant::now();
         loop {
             if monitor.stopped() {
@@ -252,10 +254,10 @@ impl Http {
                 Err(RecvTimeoutError::Timeout) if begin.elapsed() < self.stall => {}
                 Err(RecvTimeoutError::Timeout) => {
                     let why = format!("nothing came for {:.0} s", self.stall.as_secs_f64());
-                    return Err(Trouble::Transient(why, None));
+                    return Err(FetchFailure::Transient(why, None));
                 }
                 Err(RecvTimeoutError::Disconnected) => {
-                    return Err(Trouble::Transient(
+                    return Err(FetchFailure::Transient(
                         "the connection's thread ended".to_owned(),
                         None,
                     ));
@@ -265,13 +267,9 @@ impl Http {
     }
 
     /// Asks for the file from byte `range.0` on, on a thread of its own.
-    fn request(&self, url: &Url, range: Option<(u64, Option<String>)>) -> Receiver<Message> {
-        let mut config = ureq::Agent::config_builder()
-            .http_status_as_error(false)
+    fn request(&self, url: &Url, range: Option<(u64, Option<String>)>) -> Receiver<HttpMessage> {
+        let mut config = crate::http::configuration()
             .max_redirects(self.redirects)
-            .user_agent(concat!("erlen/", env!("CARGO_PKG_VERSION")))
-            // What is checked and kept are the file's own bytes.
-            .accept_encoding("identity")
             .timeout_resolve(Some(self.stall))
             .timeout_connect(Some(self.stall))
             .timeout_per_read(Some(self.stall))
@@ -298,28 +296,28 @@ impl Http {
 /// Runs the request and passes on what comes.
 fn answer(
     request: ureq::RequestBuilder<ureq::typestate::WithoutBody>,
-    sender: &SyncSender<Message>,
-) -> Result<(), mpsc::SendError<Message>> {
+    sender: &SyncSender<HttpMessage>,
+) -> Result<(), mpsc::SendError<HttpMessage>> {
     let response = match request.call() {
         Ok(response) => response,
         Err(error) => return sender.send(failure(&error)),
     };
     let (head, body) = response.into_parts();
-    sender.send(Message::Head(head.status, Box::new(head.headers)))?;
+    sender.send(HttpMessage::Head(head.status, Box::new(head.headers)))?;
     let mut reader = body.into_reader();
     let mut buffer = vec![0; 128 << 10];
     loop {
         match reader.read(&mut buffer) {
-            Ok(0) => return sender.send(Message::End),
-            Ok(count) => sender.send(Message::Bytes(buffer[..count].to_vec()))?,
+            Ok(0) => return sender.send(HttpMessage::End),
+            Ok(count) => sender.send(HttpMessage::Bytes(buffer[..count].to_vec()))?,
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) => return sender.send(Message::Failed(error.to_string(), true)),
+            Err(error) => return sender.send(HttpMessage::Failed(error.to_string(), true)),
         }
     }
 }
 
 /// Why a request failed, and whether another may fare better.
-fn failure(error: &ureq::Error) -> Message {
+fn failure(error: &ureq::Error) -> HttpMessage {
     let transient = matches!(
         error,
         ureq::Error::Io(_)
@@ -338,11 +336,11 @@ fn failure(error: &ureq::Error) -> Message {
         ureq::Error::HostNotFound => "the host was not found".to_owned(),
         other => other.to_string(),
     };
-    Message::Failed(why, transient)
+    HttpMessage::Failed(why, transient)
 }
 
 /// The byte to go on from and how to make sure that the file is the same; none to start anew.
-fn resumable(partial: &Partial, url: &Url, has_checksum: bool) -> Option<(u64, Option<String>)> {
+fn resumable(partial: &PartialFile, url: &Url, has_checksum: bool) -> Option<(u64, Option<String>)> {
     let origin = partial.origin().filter(|_| partial.size() > 0)?;
     if origin.url == url.as_str() && origin.validator.is_some() {
         return Some((partial.size(), origin.validator.clone()));
@@ -359,11 +357,11 @@ fn refuse_large(length: Option<u64>, place: &str, spec: &Download) -> Result<(),
 }
 
 /// What a status means that brings no file.
-fn refusal(status: StatusCode, headers: &HeaderMap, place: &str) -> Trouble {
+fn refusal(status: StatusCode, headers: &HeaderMap, place: &str) -> FetchFailure {
     let why = format!("the server answered {status}");
     match status.as_u16() {
-        408 | 425 | 429 | 500 | 502 | 503 | 504 => Trouble::Transient(why, retry_after(headers)),
-        206 | 416 => Trouble::StartAnew(why),
+        408 | 425 | 429 | 500 | 502 | 503 | 504 => FetchFailure::Transient(why, retry_after(headers)),
+        206 | 416 => FetchFailure::StartAnew(why),
         code => {
             let advice = match code {
                 401 | 403 | 407 => "the file needs a permission that this download does not have",

@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use sha2::Digest as _;
 
 use self::http::Http;
-use self::source::Source;
+use self::source::DownloadSource;
 use super::{Job, Outcome, Stage, StageError};
 use crate::event::{Monitor, Unit};
 use crate::spec::{ByteSize, Download, Kind};
@@ -110,14 +110,14 @@ fn fetch(spec: &Download, job: &Job, monitor: &Monitor, http: &Http) -> Result<P
 }
 
 fn fetch_from(
-    source: &Source,
+    source: &DownloadSource,
     spec: &Download,
     job: &Job,
     monitor: &Monitor,
     http: &Http,
 ) -> Result<Packed, StageError> {
     match source {
-        Source::File(path) => {
+        DownloadSource::File(path) => {
             let size = size_of(path)?;
             if size > spec.max_size.0 {
                 return Err(too_large(&path.display().to_string(), size, spec.max_size));
@@ -128,11 +128,11 @@ fn fetch_from(
                 ours: false,
             })
         }
-        Source::Url(url) => {
+        DownloadSource::Url(url) => {
             fs::create_dir_all(&job.scratch)
                 .map_err(|error| cannot("make the folder", &job.scratch, &error))?;
             let shown = source.to_string();
-            let mut partial = partial::Partial::open(&job.scratch)?;
+            let mut partial = partial::PartialFile::open(&job.scratch)?;
             let resumed = http.fetch(url, &shown, &mut partial, spec, monitor)?;
             let mut checked = check(partial.path(), &shown, spec, monitor);
             if resumed && matches!(checked, Err(StageError::Failed { .. })) {

@@ -11,7 +11,7 @@ use crate::stages::StageError;
 
 /// What a server said about the file that the bytes so far belong to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Origin {
+pub(super) struct PartialOrigin {
     /// Where it came from.
     pub url: String,
     /// A strong entity tag or a modification date: what `If-Range` compares.
@@ -21,14 +21,14 @@ pub(super) struct Origin {
 }
 
 /// The bytes so far, in the scratch folder.
-pub(super) struct Partial {
+pub(super) struct PartialFile {
     path: PathBuf,
     note: PathBuf,
-    origin: Option<Origin>,
+    origin: Option<PartialOrigin>,
     size: u64,
 }
 
-impl Partial {
+impl PartialFile {
     /// What an earlier try left in `scratch`, if anything.
     pub fn open(scratch: &Path) -> Result<Self, StageError> {
         let (path, note) = (scratch.join("packed"), scratch.join("packed.json"));
@@ -59,7 +59,7 @@ impl Partial {
     }
 
     /// What they belong to.
-    pub fn origin(&self) -> Option<&Origin> {
+    pub fn origin(&self) -> Option<&PartialOrigin> {
         self.origin.as_ref()
     }
 
@@ -78,7 +78,7 @@ impl Partial {
     }
 
     /// Begins anew with a file of this origin.
-    pub fn begin(&mut self, origin: Origin) -> Result<Writer<'_>, StageError> {
+    pub fn begin(&mut self, origin: PartialOrigin) -> Result<PartialWriter<'_>, StageError> {
         self.clear()?;
         let text = serde_json::to_string(&origin).unwrap_or_default();
         fs::write(&self.note, text).map_err(|error| cannot("write", &self.note, &error))?;
@@ -87,20 +87,20 @@ impl Partial {
     }
 
     /// Goes on behind the bytes that are there.
-    pub fn resume(&mut self) -> Result<Writer<'_>, StageError> {
+    pub fn resume(&mut self) -> Result<PartialWriter<'_>, StageError> {
         let opened = OpenOptions::new().create(true).append(true).open(&self.path);
         let file = opened.map_err(|error| cannot("write", &self.path, &error))?;
-        Ok(Writer { file, partial: self })
+        Ok(PartialWriter { file, partial: self })
     }
 }
 
 /// Appends to the bytes so far.
-pub(super) struct Writer<'a> {
+pub(super) struct PartialWriter<'a> {
     file: File,
-    partial: &'a mut Partial,
+    partial: &'a mut PartialFile,
 }
 
-impl Writer<'_> {
+impl PartialWriter<'_> {
     /// Appends; gives the size so far.
     pub fn append(&mut self, bytes: &[u8]) -> Result<u64, StageError> {
         self.file

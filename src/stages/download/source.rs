@@ -10,14 +10,14 @@ use crate::stages::{Job, StageError};
 
 /// A place that a file may come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Source {
+pub(super) enum DownloadSource {
     /// A file on this machine.
     File(PathBuf),
     /// An `http:` or `https:` URL.
     Url(Url),
 }
 
-impl Display for Source {
+impl Display for DownloadSource {
     /// For messages and logs: without a password, and without a query, which may hold a secret.
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
@@ -36,7 +36,7 @@ impl Display for Source {
 }
 
 /// The places to try, in order, each once.
-pub(super) fn candidates(spec: &Download, job: &Job) -> Result<Vec<Source>, StageError> {
+pub(super) fn candidates(spec: &Download, job: &Job) -> Result<Vec<DownloadSource>, StageError> {
     let mut sources = Vec::new();
     for url in std::iter::once(&spec.url).chain(&spec.mirrors) {
         for (prefix, place) in &job.surroundings.mirrors {
@@ -46,7 +46,7 @@ pub(super) fn candidates(spec: &Download, job: &Job) -> Result<Vec<Source>, Stag
         }
         sources.push(parse(url, &job.surroundings.project)?);
     }
-    let mut seen: Vec<Source> = Vec::new();
+    let mut seen: Vec<DownloadSource> = Vec::new();
     sources.retain(|source| {
         let new = !seen.contains(source);
         seen.push(source.clone());
@@ -56,12 +56,12 @@ pub(super) fn candidates(spec: &Download, job: &Job) -> Result<Vec<Source>, Stag
 }
 
 /// What a URL means.
-fn parse(url: &str, project: &Path) -> Result<Source, StageError> {
+fn parse(url: &str, project: &Path) -> Result<DownloadSource, StageError> {
     match scheme(url) {
-        None => Ok(Source::File(project.join(url))),
+        None => Ok(DownloadSource::File(project.join(url))),
         Some("file") => {
             let parsed = Url::parse(url).map_err(|error| malformed(url, &error))?;
-            parsed.to_file_path().map(Source::File).map_err(|()| {
+            parsed.to_file_path().map(DownloadSource::File).map_err(|()| {
                 StageError::failed(format!(
                     "`{url}` names no file of this machine; write file:///path/to/file"
                 ))
@@ -70,7 +70,7 @@ fn parse(url: &str, project: &Path) -> Result<Source, StageError> {
         Some("http" | "https") => {
             let mut parsed = Url::parse(url).map_err(|error| malformed(url, &error))?;
             parsed.set_fragment(None);
-            Ok(Source::Url(parsed))
+            Ok(DownloadSource::Url(parsed))
         }
         Some(other) => Err(StageError::failed(format!(
             "`{url}` has the scheme `{other}:`, which is not supported; use https:, http:, file:, or the path of a \
@@ -80,7 +80,7 @@ fn parse(url: &str, project: &Path) -> Result<Source, StageError> {
 }
 
 /// The place that stands in for a URL: `rest` is what follows the mapped prefix.
-fn substitute(place: &str, rest: &str, project: &Path) -> Result<Source, StageError> {
+fn substitute(place: &str, rest: &str, project: &Path) -> Result<DownloadSource, StageError> {
     let rest = rest.trim_start_matches('/');
     if scheme(place).is_some() {
         let slash = if rest.is_empty() || place.ends_with('/') {
@@ -93,7 +93,7 @@ fn substitute(place: &str, rest: &str, project: &Path) -> Result<Source, StageEr
     let rest = decode(rest.split(['?', '#']).next().unwrap_or_default());
     let folder = project.join(place);
     inside(&folder, &rest)
-        .map(Source::File)
+        .map(DownloadSource::File)
         .ok_or_else(|| StageError::failed(format!("`{rest}` leads outside the mirror `{place}`")))
 }
 
@@ -176,11 +176,11 @@ mod tests {
     #[test]
     fn urls_and_paths_are_told_apart() {
         let project = Path::new("/p");
-        let file = |path: &str| Source::File(PathBuf::from(path));
+        let file = |path: &str| DownloadSource::File(PathBuf::from(path));
         assert_eq!(parse("data/x.csv", project).unwrap(), file("/p/data/x.csv"));
         assert_eq!(parse("file:///q/x%20y", project).unwrap(), file("/q/x y"));
         assert!(
-            matches!(parse("https://a.b/c#d", project).unwrap(), Source::Url(url) if url.as_str() == "https://a.b/c")
+            matches!(parse("https://a.b/c#d", project).unwrap(), DownloadSource::Url(url) if url.as_str() == "https://a.b/c")
         );
         assert_eq!(parse("/q/x", project).unwrap(), file("/q/x"));
         assert_eq!(parse("../x", project).unwrap(), file("/p/../x"));
@@ -194,7 +194,7 @@ mod tests {
         let project = Path::new("/p");
         assert_eq!(
             substitute("vendor", "/a%20b.tar?v=1", project).unwrap(),
-            Source::File(PathBuf::from("/p/vendor/a b.tar"))
+            DownloadSource::File(PathBuf::from("/p/vendor/a b.tar"))
         );
         assert!(substitute("vendor", "%2e%2e/x", project).is_err());
         assert_eq!(

@@ -1,9 +1,11 @@
 //! Sending new results while the run goes on.
 
+use std::collections::VecDeque;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use super::Trouble;
+use super::{RemoteStore, TransferError, lock};
 use crate::fingerprint::Fingerprint;
 use crate::store::Store;
 
@@ -14,21 +16,18 @@ const LOOK: Duration = Duration::from_millis(10);
 const AT_ONCE: usize = 8;
 
 /// What is on its way.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Behind {
     pending: AtomicUsize,
     unsent: AtomicUsize,
-    room: tokio::sync::Semaphore,
+    queue: Mutex<SendQueue>,
 }
 
-impl Default for Behind {
-    fn default() -> Self {
-        Self {
-            pending: AtomicUsize::new(0),
-            unsent: AtomicUsize::new(0),
-            room: tokio::sync::Semaphore::new(AT_ONCE),
-        }
-    }
+/// What waits for a thread, and how many threads there are.
+#[derive(Debug, Default)]
+struct SendQueue {
+    waiting: VecDeque<Fingerprint>,
+    threads: usize,
 }
 
 impl Store {
@@ -37,35 +36,51 @@ impl Store {
         let Some(remote) = self.remote().filter(|remote| remote.options.write) else {
             return;
         };
-        let Some(connection) = remote.connection() else {
-            remote.behind.unsent.fetch_add(1, Ordering::Relaxed);
-            return;
-        };
         remote.behind.pending.fetch_add(1, Ordering::Relaxed);
-        let (store, fingerprint) = (self.clone(), *fingerprint);
-        connection.begin(async move {
-            let Some(remote) = store.remote() else { return };
-            let room = remote.behind.room.acquire().await;
-            let sent = match remote.connection() {
-                Some(connection) if room.is_ok() && remote.answers(connection).await => {
-                    match store.transmit(remote, connection, &fingerprint).await {
-                        Ok(_) => true,
-                        Err(Trouble::Remote(problem)) => {
-                            remote.switch_off(problem);
-                            false
-                        }
-                        // It was removed or damaged meanwhile: there is nothing to be sent.
-                        Err(Trouble::Store(_)) => true,
-                    }
-                }
-                _ => false,
-            };
-            drop(room);
-            if !sent {
-                remote.behind.unsent.fetch_add(1, Ordering::Relaxed);
+        let mut queue = lock(&remote.behind.queue);
+        queue.waiting.push_back(*fingerprint);
+        if queue.threads == AT_ONCE {
+            return;
+        }
+        let store = self.clone();
+        // Nobody waits for the thread: the program may end before what is on its way is there.
+        let thread = std::thread::Builder::new().name("remote".to_owned());
+        match thread.spawn(move || store.send_waiting()) {
+            Ok(_) => queue.threads += 1,
+            // The threads that there are will do it.
+            Err(_) if queue.threads > 0 => {}
+            Err(_) => {
+                queue.waiting.clear();
+                drop(queue);
+                remote.behind.done(false);
             }
-            remote.behind.pending.fetch_sub(1, Ordering::Relaxed);
-        });
+        }
+    }
+
+    /// Sends what waits, one after the other, until nothing does.
+    fn send_waiting(&self) {
+        let Some(remote) = self.remote() else { return };
+        while let Some(fingerprint) = remote.behind.next() {
+            let sent = self.send_one(remote, &fingerprint);
+            remote.behind.done(sent);
+        }
+    }
+
+    /// Sends a result; says whether nothing is left to be sent of it.
+    fn send_one(&self, remote: &RemoteStore, fingerprint: &Fingerprint) -> bool {
+        let connection = remote.connection();
+        let Some(connection) = connection.filter(|connection| remote.answers(connection)) else {
+            return false;
+        };
+        match self.transmit(remote, connection, fingerprint) {
+            Ok(_) => true,
+            Err(TransferError::Remote(problem)) => {
+                remote.switch_off(problem);
+                false
+            }
+            // It was removed or damaged meanwhile: there is nothing to be sent.
+            Err(TransferError::Store(_)) => true,
+        }
     }
 
     /// Results that are on their way to the remote.
@@ -88,6 +103,23 @@ impl Store {
 }
 
 impl Behind {
+    /// The next result for a thread, which ends where there is none.
+    fn next(&self) -> Option<Fingerprint> {
+        let mut queue = lock(&self.queue);
+        let next = queue.waiting.pop_front();
+        if next.is_none() {
+            queue.threads -= 1;
+        }
+        next
+    }
+
+    fn done(&self, sent: bool) {
+        if !sent {
+            self.unsent.fetch_add(1, Ordering::Relaxed);
+        }
+        self.pending.fetch_sub(1, Ordering::Relaxed);
+    }
+
     fn left(&self) -> usize {
         self.pending.load(Ordering::Relaxed) + self.unsent.load(Ordering::Relaxed)
     }

@@ -20,10 +20,21 @@
 //! made again in the same way, and takes the damaged one's place there.
 
 mod behind;
+mod bucket;
 mod connection;
+mod credentials;
+mod folder;
 mod receive;
+mod requests;
 mod send;
+mod signature;
+mod signer;
 mod silence;
+#[cfg(test)]
+mod tests;
+mod threads;
+mod web;
+mod xml;
 
 use std::collections::HashSet;
 use std::fmt::{self, Debug, Formatter};
@@ -39,7 +50,6 @@ use crate::fingerprint::{Digest, Fingerprint};
 use behind::Behind;
 use connection::Connection;
 use silence::Silence;
-use tokio::sync::OnceCell;
 
 /// Where a remote is, and what it is used for.
 #[derive(Clone, Debug, PartialEq)]
@@ -74,12 +84,12 @@ const GREETING: Duration = Duration::from_secs(4);
 const SECOND_GREETING: Duration = Duration::from_secs(1);
 
 /// A remote of a store.
-pub(super) struct Remote {
+pub(super) struct RemoteStore {
     options: RemoteOptions,
     silence: Silence,
     connection: OnceLock<Option<Connection>>,
     /// Whether it answered at all.
-    reachable: OnceCell<bool>,
+    reachable: OnceLock<bool>,
     off: OnceLock<String>,
     /// What was asked for and is not there.
     asked: Mutex<HashSet<Fingerprint>>,
@@ -94,34 +104,44 @@ pub(super) struct Remote {
 
 /// What went wrong with a transfer.
 #[derive(Debug)]
-enum Trouble {
+enum TransferError {
     /// With the remote.
     Remote(String),
     /// With this store.
     Store(super::StoreError),
 }
 
-impl From<super::StoreError> for Trouble {
+impl TransferError {
+    /// What to tell of it.
+    fn words(self) -> String {
+        match self {
+            Self::Remote(problem) => problem,
+            Self::Store(error) => error.to_string(),
+        }
+    }
+}
+
+impl From<super::StoreError> for TransferError {
     fn from(error: super::StoreError) -> Self {
         Self::Store(error)
     }
 }
 
-impl Debug for Remote {
+impl Debug for RemoteStore {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Remote")
+        f.debug_struct("RemoteStore")
             .field("options", &self.options)
             .finish_non_exhaustive()
     }
 }
 
-impl Remote {
+impl RemoteStore {
     fn new(options: RemoteOptions, store: &Path) -> Self {
         Self {
             silence: Silence::new(store, &options.url),
             options,
             connection: OnceLock::new(),
-            reachable: OnceCell::new(),
+            reachable: OnceLock::new(),
             off: OnceLock::new(),
             asked: Mutex::default(),
             unsound: Mutex::default(),
@@ -157,18 +177,18 @@ impl Remote {
         let Some(connection) = self.connection().filter(|_| self.options.read) else {
             return false;
         };
-        connection.wait(self.answers(connection)) && self.off.get().is_none()
+        self.answers(connection) && self.off.get().is_none()
     }
 
     /// Whether it answers; finds that out once.
-    async fn answers(&self, connection: &Connection) -> bool {
-        let ask = || async {
+    fn answers(&self, connection: &Connection) -> bool {
+        let ask = || {
             let limit = if self.silence.is_recent() {
                 SECOND_GREETING
             } else {
                 GREETING
             };
-            match connection.greet(limit).await {
+            match connection.greet(limit) {
                 Ok(()) => {
                     self.silence.end();
                     true
@@ -180,18 +200,18 @@ impl Remote {
                 }
             }
         };
-        *self.reachable.get_or_init(ask).await
+        *self.reachable.get_or_init(ask)
     }
 
     /// Takes a result of a transfer: trouble with the remote switches it off and leaves `none`.
-    fn unless_off<T>(&self, result: Result<T, Trouble>, none: T) -> Result<T, super::StoreError> {
+    fn unless_off<T>(&self, result: Result<T, TransferError>, none: T) -> Result<T, super::StoreError> {
         match result {
             Ok(value) => Ok(value),
-            Err(Trouble::Remote(problem)) => {
+            Err(TransferError::Remote(problem)) => {
                 self.switch_off(problem);
                 Ok(none)
             }
-            Err(Trouble::Store(error)) => Err(error),
+            Err(TransferError::Store(error)) => Err(error),
         }
     }
 
@@ -211,17 +231,17 @@ impl Store {
     /// From now on, results that are not known here are looked for in a remote, and new ones sent there, as
     /// `options` say. Nothing is asked of it yet. A store has one remote at most: a second is ignored.
     pub fn attach(&self, options: RemoteOptions) {
-        let _ = self.inner.remote.set(Remote::new(options, self.root()));
+        let _ = self.inner.remote.set(RemoteStore::new(options, self.root()));
     }
 
     /// The remote, where there is one.
-    pub(super) fn remote(&self) -> Option<&Remote> {
+    pub(super) fn remote(&self) -> Option<&RemoteStore> {
         self.inner.remote.get()
     }
 
     /// Whether there is a remote and it can be read.
     pub(super) fn remote_is_readable(&self) -> bool {
-        self.remote().is_some_and(Remote::is_readable)
+        self.remote().is_some_and(RemoteStore::is_readable)
     }
 
     /// The remote's place, where there is one.

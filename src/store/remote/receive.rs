@@ -4,10 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::sync::atomic::Ordering;
 
-use futures_util::StreamExt;
-
 use super::connection::Connection;
-use super::{Remote, Trouble, action_name, lock, object_name, temporary};
+use super::{RemoteStore, TransferError, action_name, lock, object_name, temporary, threads};
 use crate::fingerprint::{Digest, Fingerprint};
 use crate::store::action::{Action, decode, encode};
 use crate::store::error::{reading, writing, writing_bytes};
@@ -104,25 +102,28 @@ impl Store {
                 })
                 .collect()
         };
-        let answers: Vec<(Fingerprint, Result<Option<Found>, String>)> = connection.wait(
-            futures_util::stream::iter(wanted)
-                .map(|fingerprint| async move { (fingerprint, find(remote, connection, &fingerprint).await) })
-                .buffer_unordered(AT_ONCE)
-                .collect(),
-        );
-        for (fingerprint, answer) in answers {
-            match answer {
-                Ok(Some(found)) => self.take_in(remote, &fingerprint, found)?,
-                Ok(None) => {}
-                Err(problem) => remote.switch_off(problem),
+        let (answers, problem) = threads::map(&wanted, AT_ONCE, |fingerprint| {
+            find(remote, connection, fingerprint).map(|found| (*fingerprint, found))
+        });
+        for (fingerprint, found) in answers {
+            if let Some(found) = found {
+                self.take_in(remote, &fingerprint, found)?;
             }
+        }
+        if let Some(problem) = problem {
+            remote.switch_off(problem);
         }
         Ok(())
     }
 
     /// Keeps a result that was found in the remote, but for its files.
-    fn take_in(&self, remote: &Remote, fingerprint: &Fingerprint, found: Found) -> Result<(), StoreError> {
-        let Found { action, manifest } = found;
+    fn take_in(
+        &self,
+        remote: &RemoteStore,
+        fingerprint: &Fingerprint,
+        found: RemoteResult,
+    ) -> Result<(), StoreError> {
+        let RemoteResult { action, manifest } = found;
         // Whoever holds the lease makes it anyway.
         let Some(lease) = self.try_lock(fingerprint)? else {
             return Ok(());
@@ -161,7 +162,7 @@ impl Store {
         let Some(connection) = remote.connection() else {
             return Ok(false);
         };
-        let fetched = connection.wait(self.receive(remote, connection, digest, size));
+        let fetched = self.receive(remote, connection, digest, size);
         remote.unless_off(fetched, false)
     }
 
@@ -180,16 +181,10 @@ impl Store {
         let Some(connection) = remote.connection() else {
             return Ok(());
         };
-        let fetched: Vec<Result<bool, Trouble>> = connection.wait(
-            futures_util::stream::iter(missing)
-                .map(|entry| self.receive(remote, connection, &entry.digest, Some(entry.size)))
-                .buffer_unordered(FILES_AT_ONCE)
-                .collect(),
-        );
-        for fetched in fetched {
-            remote.unless_off(fetched, false)?;
-        }
-        Ok(())
+        let (_, trouble) = threads::map(&missing, FILES_AT_ONCE, |entry| {
+            self.receive(remote, connection, &entry.digest, Some(entry.size))
+        });
+        remote.unless_off(trouble.map_or(Ok(()), Err), ())
     }
 
     /// Brings all files of a known result here; gives what came, or nothing where not all of it could be had.
@@ -223,11 +218,11 @@ impl Store {
     /// # Errors
     /// Why they cannot be listed, in words.
     pub fn remote_results(&self) -> Result<Vec<Fingerprint>, String> {
-        let connection = self.remote().and_then(Remote::connection);
+        let connection = self.remote().and_then(RemoteStore::connection);
         let Some(connection) = connection else {
             return Err("there is no remote that can be asked".to_owned());
         };
-        let names = connection.wait(connection.list("actions"))?;
+        let names = connection.list("actions")?;
         let fingerprint = |name: &String| {
             let digits = name
                 .strip_prefix("actions/")?
@@ -238,18 +233,18 @@ impl Store {
         Ok(names.iter().filter_map(fingerprint).collect())
     }
 
-    async fn receive(
+    fn receive(
         &self,
-        remote: &Remote,
+        remote: &RemoteStore,
         connection: &Connection,
         digest: &Digest,
         size: Option<u64>,
-    ) -> Result<bool, Trouble> {
+    ) -> Result<bool, TransferError> {
         let object = self.object_path(digest);
         let folder = object.parent().unwrap_or(&object);
         fs::create_dir_all(folder).map_err(writing("make the folder", folder))?;
         let file = temporary(folder);
-        let received = connection.download(&object_name(digest), &file).await;
+        let received = connection.download(&object_name(digest), &file);
         let taken = received.and_then(|there| {
             if !there {
                 lock(&remote.unsound).insert(object_name(digest));
@@ -279,17 +274,17 @@ impl Store {
 }
 
 /// What a remote has of a result, verified.
-struct Found {
+struct RemoteResult {
     action: Action,
     manifest: Vec<u8>,
 }
 
-async fn find(
-    remote: &Remote,
+fn find(
+    remote: &RemoteStore,
     connection: &Connection,
     fingerprint: &Fingerprint,
-) -> Result<Option<Found>, String> {
-    let Some(bytes) = connection.get(&action_name(fingerprint)).await? else {
+) -> Result<Option<RemoteResult>, String> {
+    let Some(bytes) = connection.get(&action_name(fingerprint))? else {
         return Ok(None);
     };
     let refuse = |why: String| {
@@ -305,7 +300,7 @@ async fn find(
         Err(why) => return refuse(why),
     };
     let name = object_name(&action.artifact);
-    let Some(manifest) = connection.get(&name).await? else {
+    let Some(manifest) = connection.get(&name)? else {
         return refuse("its manifest is missing".to_owned());
     };
     if Digest::of_bytes(&manifest) != action.artifact {
@@ -316,5 +311,5 @@ async fn find(
     if let Err(why) = Manifest::from_text(&text) {
         return refuse(format!("its manifest is none: {why}"));
     }
-    Ok(Some(Found { action, manifest }))
+    Ok(Some(RemoteResult { action, manifest }))
 }

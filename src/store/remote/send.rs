@@ -2,10 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use futures_util::StreamExt;
-
 use super::connection::Connection;
-use super::{Remote, Trouble, action_name, lock, object_name};
+use super::{RemoteStore, TransferError, action_name, lock, object_name, threads};
 use crate::fingerprint::{Digest, Fingerprint};
 use crate::store::action::{Action, encode};
 use crate::store::object::{State, Trust};
@@ -37,18 +35,18 @@ impl Store {
         let Some(connection) = remote.connection() else {
             return Ok(None);
         };
-        let sent = connection.wait(self.transmit(remote, connection, fingerprint));
+        let sent = self.transmit(remote, connection, fingerprint);
         remote.unless_off(sent.map(Some), None)
     }
 
-    pub(super) async fn transmit(
+    pub(super) fn transmit(
         &self,
-        remote: &Remote,
+        remote: &RemoteStore,
         connection: &Connection,
         fingerprint: &Fingerprint,
-    ) -> Result<Sent, Trouble> {
+    ) -> Result<Sent, TransferError> {
         let name = action_name(fingerprint);
-        let there = connection.size(&name).await.map_err(Trouble::Remote)?;
+        let there = connection.size(&name).map_err(TransferError::Remote)?;
         if there.is_some() && !remote.is_unsound(&name) {
             return Ok(Sent {
                 known: true,
@@ -66,43 +64,42 @@ impl Store {
             .iter()
             .map(|entry| (entry.digest, entry.size))
             .collect();
-        let uploads = files
-            .into_iter()
-            .map(|(digest, size)| self.transmit_object(remote, connection, digest, size));
+        let files: Vec<(Digest, u64)> = files.into_iter().collect();
+        let (uploads, trouble) = threads::map(&files, FILES_AT_ONCE, |(digest, size)| {
+            self.transmit_object(remote, connection, *digest, *size)
+        });
+        if let Some(trouble) = trouble {
+            return Err(trouble);
+        }
         let mut sent = Sent::default();
-        let mut uploads = futures_util::stream::iter(uploads).buffer_unordered(FILES_AT_ONCE);
-        while let Some(bytes) = uploads.next().await {
-            if let Some(bytes) = bytes? {
-                sent.files += 1;
-                sent.bytes += bytes;
-            }
+        for bytes in uploads.into_iter().flatten() {
+            sent.files += 1;
+            sent.bytes += bytes;
         }
         let text = manifest.to_text();
-        self.transmit_object(remote, connection, action.artifact, text.len() as u64)
-            .await?;
+        self.transmit_object(remote, connection, action.artifact, text.len() as u64)?;
         let text = encode(&Action {
             boot: None,
             remote: false,
             ..action
         });
         connection
-            .put(&name, text.into_bytes())
-            .await
-            .map_err(Trouble::Remote)?;
+            .put(&name, text.as_bytes())
+            .map_err(TransferError::Remote)?;
         lock(&remote.unsound).remove(&name);
         Ok(sent)
     }
 
     /// Sends an object that is not there; gives the bytes that were sent.
-    async fn transmit_object(
+    fn transmit_object(
         &self,
-        remote: &Remote,
+        remote: &RemoteStore,
         connection: &Connection,
         digest: Digest,
         size: u64,
-    ) -> Result<Option<u64>, Trouble> {
+    ) -> Result<Option<u64>, TransferError> {
         let name = object_name(&digest);
-        let there = connection.size(&name).await.map_err(Trouble::Remote)?;
+        let there = connection.size(&name).map_err(TransferError::Remote)?;
         if there == Some(size) && !remote.is_unsound(&name) {
             return Ok(None);
         }
@@ -111,7 +108,7 @@ impl Store {
             let what = format!("the object {}", digest.short());
             return Err(StoreError::Evicted { what }.into());
         }
-        connection.upload(&name, &self.object_path(&digest), size).await?;
+        connection.upload(&name, &self.object_path(&digest), size)?;
         lock(&remote.unsound).remove(&name);
         Ok(Some(size))
     }
