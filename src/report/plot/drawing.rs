@@ -21,11 +21,12 @@ pub struct Drawing {
     pub width: f64,
     /// Its height.
     pub height: f64,
-    elements: Vec<Element>,
+    pub(super) elements: Vec<Element>,
 }
 
+/// A mark or a label.
 #[derive(Clone, Debug, PartialEq)]
-enum Element {
+pub(super) enum Element {
     Mark(Mark),
     Label(Label),
 }
@@ -33,17 +34,18 @@ enum Element {
 /// A shape with its paint.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Mark {
-    shape: Shape,
-    fill: Option<Ink>,
-    stroke: Option<(Ink, f64)>,
-    dashes: Option<&'static str>,
-    opacity: f64,
+    pub(super) shape: Shape,
+    pub(super) fill: Option<Ink>,
+    pub(super) stroke: Option<(Ink, f64)>,
+    pub(super) dashes: Option<&'static str>,
+    pub(super) opacity: f64,
     tip: Option<String>,
     trial: Option<u32>,
 }
 
+/// What a mark looks like.
 #[derive(Clone, Debug, PartialEq)]
-enum Shape {
+pub(super) enum Shape {
     Path(Path),
     Circle {
         x: f64,
@@ -62,22 +64,37 @@ enum Shape {
 /// A line, or the outline of an area. Points that are no numbers break it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Path {
-    commands: String,
+    pub(super) steps: Vec<PathStep>,
     last: Option<(f64, f64)>,
+}
+
+/// A step of a path's pen.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum PathStep {
+    /// To a point without drawing.
+    Move((f64, f64)),
+    /// Straight to a point.
+    Line((f64, f64)),
+    /// To the last of these points, the others being a cubic Bézier curve's control points.
+    Curve((f64, f64), (f64, f64), (f64, f64)),
+    /// Around a rectangle, from its corner, with its width and height.
+    Rectangle((f64, f64), f64, f64),
+    /// Back to where the pen was last put down.
+    Close,
 }
 
 /// Text at a place.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Label {
-    x: f64,
-    y: f64,
-    text: String,
-    ink: Ink,
-    size: f64,
-    anchor: Anchor,
-    bold: bool,
-    upwards: bool,
-    halo: bool,
+    pub(super) x: f64,
+    pub(super) y: f64,
+    pub(super) text: String,
+    pub(super) ink: Ink,
+    pub(super) size: f64,
+    pub(super) anchor: Anchor,
+    pub(super) bold: bool,
+    pub(super) upwards: bool,
+    pub(super) halo: bool,
     tip: Option<String>,
 }
 
@@ -107,7 +124,7 @@ impl Drawing {
 
     /// Puts a mark on top.
     pub fn mark(&mut self, mark: Mark) {
-        let empty = matches!(&mark.shape, Shape::Path(path) if path.commands.is_empty());
+        let empty = matches!(&mark.shape, Shape::Path(path) if path.steps.is_empty());
         if !empty {
             self.elements.push(Element::Mark(mark));
         }
@@ -246,7 +263,7 @@ impl Mark {
     fn write(&self, svg: &mut String, setting: Setting) {
         let name = match &self.shape {
             Shape::Path(path) => {
-                let _ = write!(svg, "<path d=\"{}\"", path.commands);
+                let _ = write!(svg, "<path d=\"{}\"", path.commands());
                 "path"
             }
             Shape::Circle { x, y, radius } => {
@@ -313,8 +330,8 @@ impl Path {
     /// The outline of the area between two lines, each from left to right.
     pub fn between(upper: &[(f64, f64)], lower: &[(f64, f64)]) -> Self {
         let mut path = Self::through(upper.iter().chain(lower.iter().rev()).copied());
-        if !path.commands.is_empty() {
-            path.commands.push('z');
+        if !path.steps.is_empty() {
+            path.steps.push(PathStep::Close);
         }
         path
     }
@@ -325,16 +342,12 @@ impl Path {
             self.last = None;
             return;
         }
-        // Relative to the last point as it was written, so that rounding does not add up.
+        // From point to point as they are written, so that rounding does not add up.
         let (x, y) = (tenth(x), tenth(y));
-        match self.last {
-            None => {
-                let _ = write!(self.commands, "M{} {}", number(x), number(y));
-            }
-            Some((last_x, last_y)) => {
-                let _ = write!(self.commands, "l{} {}", number(x - last_x), number(y - last_y));
-            }
-        }
+        self.steps.push(match self.last {
+            None => PathStep::Move((x, y)),
+            Some(_) => PathStep::Line((x, y)),
+        });
         self.last = Some((x, y));
     }
 
@@ -345,31 +358,44 @@ impl Path {
 
     /// Adds a rectangle.
     pub fn rectangle(&mut self, (x, y): (f64, f64), width: f64, height: f64) {
-        let (width, height) = (number(width), number(height));
-        let _ = write!(
-            self.commands,
-            "M{} {}h{width}v{height}h-{width}z",
-            number(x),
-            number(y)
-        );
+        self.steps.push(PathStep::Rectangle((x, y), width, height));
         self.last = None;
     }
 
     /// Adds a curve that leaves downwards and arrives downwards.
     pub fn bend(&mut self, from: (f64, f64), to: (f64, f64)) {
-        let middle = number((from.1 + to.1) / 2.0);
+        let middle = (from.1 + to.1) / 2.0;
         if self.last != Some(from) {
-            let _ = write!(self.commands, "M{} {}", number(from.0), number(from.1));
+            self.steps.push(PathStep::Move(from));
         }
-        let _ = write!(
-            self.commands,
-            "C{} {middle} {} {middle} {} {}",
-            number(from.0),
-            number(to.0),
-            number(to.0),
-            number(to.1)
-        );
+        self.steps
+            .push(PathStep::Curve((from.0, middle), (to.0, middle), to));
         self.last = Some(to);
+    }
+
+    /// The path as SVG has it.
+    fn commands(&self) -> String {
+        let mut text = String::new();
+        let mut pen = (0.0, 0.0);
+        for step in &self.steps {
+            let _ = match *step {
+                PathStep::Move((x, y)) => write!(text, "M{} {}", number(x), number(y)),
+                PathStep::Line((x, y)) => write!(text, "l{} {}", number(x - pen.0), number(y - pen.1)),
+                PathStep::Curve(one, two, to) => {
+                    let [one, two, to] = [one, two, to].map(|(x, y)| number(x) + " " + &number(y));
+                    write!(text, "C{one} {two} {to}")
+                }
+                PathStep::Rectangle((x, y), width, height) => {
+                    let (width, height) = (number(width), number(height));
+                    write!(text, "M{} {}h{width}v{height}h-{width}z", number(x), number(y))
+                }
+                PathStep::Close => write!(text, "z"),
+            };
+            if let PathStep::Move(to) | PathStep::Line(to) | PathStep::Curve(_, _, to) = *step {
+                pen = to;
+            }
+        }
+        text
     }
 }
 
@@ -487,7 +513,8 @@ fn close(svg: &mut String, name: &str, tip: Option<&str>) {
     }
 }
 
-fn tenth(value: f64) -> f64 {
+/// A length as it is drawn, with one decimal.
+pub(super) fn tenth(value: f64) -> f64 {
     (value * 10.0).round() / 10.0
 }
 
@@ -558,7 +585,8 @@ mod tests {
     #[test]
     fn rounding_does_not_add_up() {
         let path = Path::through((0..1000).map(|index| (f64::from(index) * 0.14, 0.0)));
-        let steps = path.commands.split('l').skip(1);
+        let commands = path.commands();
+        let steps = commands.split('l').skip(1);
         let end: f64 = steps
             .map(|step| step.split(' ').next().unwrap().parse::<f64>().unwrap())
             .sum();

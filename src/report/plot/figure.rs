@@ -76,7 +76,7 @@ impl Figure {
     /// # Errors
     /// The picture would be too large.
     pub fn png(&self, scale: f32) -> Result<Vec<u8>, PngError> {
-        png::render(&self.svg(Setting::Alone), scale)
+        png::render(&self.drawing, scale)
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! A [`Figure`] holds a [`Drawing`] whose colours are roles, not values. Inside a page they become
 //! the page's CSS variables, so that one picture serves light, dark and paper; in a file of its own
-//! they become concrete colours on white. PNG is the latter through `resvg`, with a bundled font.
+//! they become concrete colours on white. PNG is painted from the same drawing, with a bundled font.
 //!
 //! Why the SVG is written here and not by a plotting library: `plotters`, the one that is kept up,
 //! writes every colour and font size into every element, so that a page could not follow the
@@ -22,6 +22,7 @@ mod graph;
 mod importance;
 mod ink;
 mod losses;
+mod paint;
 mod parallel;
 mod parameter;
 mod png;
@@ -32,6 +33,7 @@ mod sheet;
 pub(in crate::report) mod testing;
 mod text;
 mod timings;
+mod typeface;
 mod view;
 
 pub use drawing::{Drawing, Setting};
