@@ -1,8 +1,19 @@
 //! What the compositions of candle's operations share.
 
-use candle_core::{DType, Result, Tensor, bail};
+use candle_core::{D, DType, Result, Tensor, bail};
 
 use crate::spec::Precision;
+
+/// `1 / (1 + exp(-x))`.
+pub(super) fn sigmoid(x: &Tensor) -> Result<Tensor> {
+    x.neg()?.exp()?.affine(1.0, 1.0)?.recip()
+}
+
+/// What adds up to 1 along the last dimension, each value's logarithm as far from the others' as in `x`.
+pub(super) fn softmax(x: &Tensor) -> Result<Tensor> {
+    let powers = x.broadcast_sub(&x.max_keepdim(D::Minus1)?.detach())?.exp()?;
+    powers.broadcast_div(&powers.sum_keepdim(D::Minus1)?)
+}
 
 /// Rounds values, and in the backward pass gradients, to the format.
 pub(super) fn rounded(x: &Tensor, precision: Precision) -> Result<Tensor> {

@@ -214,10 +214,10 @@ impl Operation for ElementwiseFunction {
                 positive.where_cond(x, &(x * f64::from(slope))?)?
             }
             Function::Gelu => (x * ((x * FRAC_1_SQRT_2)?.erf()?.affine(0.5, 0.5)?))?,
-            Function::Silu => (x * candle_nn::ops::sigmoid(x)?)?,
+            Function::Silu => (x * composed::sigmoid(x)?)?,
             Function::Hardswish => between(x, &(x * x.affine(1.0 / 6.0, 0.5)?)?, x)?,
             Function::Hardsigmoid => between(x, &x.affine(1.0 / 6.0, 0.5)?, &x.detach().ones_like()?)?,
-            Function::Sigmoid => candle_nn::ops::sigmoid(x)?,
+            Function::Sigmoid => composed::sigmoid(x)?,
             Function::Tanh => x.tanh()?,
         };
         rounded(&y, self.precision)

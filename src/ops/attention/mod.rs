@@ -3,10 +3,10 @@
 mod heads;
 mod kernels;
 
-use candle_core::{D, Result, Shape, Tensor};
+use candle_core::{Result, Shape, Tensor};
 
 use super::attributes::Attributes;
-use super::composed::{dropped, rounded};
+use super::composed::{dropped, rounded, softmax};
 use super::dropout::{DropoutKey, draw_factors};
 use super::error::OpError;
 use super::operation::{ArrayView, CpuKernel, OperandGradient, Operation, run};
@@ -133,7 +133,7 @@ impl Operation for SelfAttention {
         let (queries, keys, values) = (part(0)?, part(1)?, part(2)?);
         let scale = 1.0 / (sizes.width as f64).sqrt();
         let products = queries.matmul(&keys.transpose(2, 3)?.contiguous()?)?;
-        let mut weights = candle_nn::ops::softmax(&(products * scale)?, D::Minus1)?;
+        let mut weights = softmax(&(products * scale)?)?;
         if let Some(dropout) = self.dropout {
             let mut factors = vec![0.0; sizes.count() * tokens * tokens];
             for (query, factors) in factors.chunks_exact_mut(tokens).enumerate() {

@@ -43,7 +43,8 @@ fn cross_entropy(x: &Tensor, targets: Targets<'_>, loss: &Loss) -> Result<(Tenso
         });
     }
     let weights = Tensor::from_vec(weights, (samples, classes), x.device())?;
-    let log_probabilities = candle_nn::ops::log_softmax(x, 1)?;
+    let below = x.broadcast_sub(&x.max_keepdim(1)?)?;
+    let log_probabilities = below.broadcast_sub(&below.exp()?.sum_keepdim(1)?.log()?)?;
     let totals = weights.sum_keepdim(1)?;
     let gradient = (log_probabilities.exp()?.broadcast_mul(&totals)? - &weights)?;
     Ok((((log_probabilities * weights)? * -1.0)?, gradient))
