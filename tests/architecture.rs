@@ -11,7 +11,15 @@ use std::path::{Path, PathBuf};
 use scanner::{imports, module_path};
 
 /// Leaves that every module may import.
-const LEAVES: &[&str] = &["event", "fingerprint", "http", "metric", "parallel", "random", "schema"];
+const LEAVES: &[&str] = &[
+    "event",
+    "fingerprint",
+    "http",
+    "metric",
+    "parallel",
+    "random",
+    "schema",
+];
 
 /// What else each module may import, whole or in part. `cli` may import everything.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
