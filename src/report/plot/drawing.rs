@@ -34,7 +34,7 @@ pub(super) enum Element {
 /// A shape with its paint.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Mark {
-    pub(super) shape: Shape,
+    pub(super) shape: MarkShape,
     pub(super) fill: Option<Ink>,
     pub(super) stroke: Option<(Ink, f64)>,
     pub(super) dashes: Option<&'static str>,
@@ -45,7 +45,7 @@ pub struct Mark {
 
 /// What a mark looks like.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Shape {
+pub(super) enum MarkShape {
     Path(Path),
     Circle {
         x: f64,
@@ -124,7 +124,7 @@ impl Drawing {
 
     /// Puts a mark on top.
     pub fn mark(&mut self, mark: Mark) {
-        let empty = matches!(&mark.shape, Shape::Path(path) if path.steps.is_empty());
+        let empty = matches!(&mark.shape, MarkShape::Path(path) if path.steps.is_empty());
         if !empty {
             self.elements.push(Element::Mark(mark));
         }
@@ -169,7 +169,7 @@ impl Drawing {
 }
 
 impl Mark {
-    fn new(shape: Shape) -> Self {
+    fn new(shape: MarkShape) -> Self {
         Self {
             shape,
             fill: None,
@@ -183,7 +183,7 @@ impl Mark {
 
     /// A line or an area.
     pub fn path(path: Path) -> Self {
-        Self::new(Shape::Path(path))
+        Self::new(MarkShape::Path(path))
     }
 
     /// A straight line.
@@ -193,7 +193,7 @@ impl Mark {
 
     /// A circle.
     pub fn circle((x, y): (f64, f64), radius: f64) -> Self {
-        Self::new(Shape::Circle { x, y, radius })
+        Self::new(MarkShape::Circle { x, y, radius })
     }
 
     /// A cross, as two strokes.
@@ -207,7 +207,7 @@ impl Mark {
 
     /// A rectangle.
     pub fn rectangle((x, y): (f64, f64), width: f64, height: f64) -> Self {
-        Self::new(Shape::Rectangle {
+        Self::new(MarkShape::Rectangle {
             x,
             y,
             width: width.max(0.0),
@@ -218,7 +218,7 @@ impl Mark {
 
     /// With round corners, if it is a rectangle.
     pub fn rounded(mut self, by: f64) -> Self {
-        if let Shape::Rectangle { rounding, .. } = &mut self.shape {
+        if let MarkShape::Rectangle { rounding, .. } = &mut self.shape {
             *rounding = by;
         }
         self
@@ -262,16 +262,16 @@ impl Mark {
 
     fn write(&self, svg: &mut String, setting: Setting) {
         let name = match &self.shape {
-            Shape::Path(path) => {
+            MarkShape::Path(path) => {
                 let _ = write!(svg, "<path d=\"{}\"", path.commands());
                 "path"
             }
-            Shape::Circle { x, y, radius } => {
+            MarkShape::Circle { x, y, radius } => {
                 let (x, y, radius) = (number(*x), number(*y), number(*radius));
                 let _ = write!(svg, "<circle cx=\"{x}\" cy=\"{y}\" r=\"{radius}\"");
                 "circle"
             }
-            Shape::Rectangle {
+            MarkShape::Rectangle {
                 x,
                 y,
                 width,

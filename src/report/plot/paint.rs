@@ -5,7 +5,7 @@ use tiny_skia::{
     Transform,
 };
 
-use super::drawing::{Anchor, Drawing, Element, Label, Mark, Path, PathStep, Shape, tenth};
+use super::drawing::{Anchor, Drawing, Element, Label, Mark, MarkShape, Path, PathStep, tenth};
 use super::ink::Ink;
 use super::typeface::Typeface;
 
@@ -67,7 +67,7 @@ fn fill_and_stroke(
             dash: dashes.and_then(|dashes| StrokeDash::new(dashes, 0.0)),
             ..Stroke::default()
         };
-        if matches!(mark.shape, Shape::Path(_)) {
+        if matches!(mark.shape, MarkShape::Path(_)) {
             stroke.line_cap = LineCap::Round;
             stroke.line_join = LineJoin::Round;
         }
@@ -110,7 +110,7 @@ fn paint_label(label: &Label, pixels: &mut Pixmap, transform: Transform) {
 }
 
 /// A shape as it is written in SVG: lengths with one decimal.
-fn outline(shape: &Shape) -> Option<tiny_skia::Path> {
+fn outline(shape: &MarkShape) -> Option<tiny_skia::Path> {
     let length = |value: f64| {
         if value.is_finite() {
             tenth(value) as f32
@@ -119,9 +119,11 @@ fn outline(shape: &Shape) -> Option<tiny_skia::Path> {
         }
     };
     match shape {
-        Shape::Path(path) => path_outline(path),
-        Shape::Circle { x, y, radius } => PathBuilder::from_circle(length(*x), length(*y), length(*radius)),
-        Shape::Rectangle {
+        MarkShape::Path(path) => path_outline(path),
+        MarkShape::Circle { x, y, radius } => {
+            PathBuilder::from_circle(length(*x), length(*y), length(*radius))
+        }
+        MarkShape::Rectangle {
             x,
             y,
             width,

@@ -11,7 +11,7 @@ use ureq::http::{HeaderMap, StatusCode, header};
 use url::Url;
 
 use super::partial::{PartialFile, PartialOrigin, PartialWriter};
-use super::{Progress, too_large};
+use super::{DownloadProgress, too_large};
 use crate::event::Monitor;
 use crate::spec::Download;
 use crate::stages::StageError;
@@ -211,7 +211,7 @@ impl Http {
         spec: &Download,
         monitor: &Monitor,
     ) -> Result<(), FetchFailure> {
-        let mut progress = Progress::new("download", total, monitor);
+        let mut progress = DownloadProgress::new("download", total, monitor);
         let mut size = writer.append(&[])?;
         loop {
             match self.next(messages, monitor)? {

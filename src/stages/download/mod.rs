@@ -54,9 +54,9 @@ fn download(job: &Job, monitor: &Monitor, http: &Http) -> Result<Outcome, StageE
     let packed = fetch(spec, job, monitor, http)?;
     let name = source::safe_name(&spec.file_name());
     if spec.unpack {
-        let limits = unpack::Limits {
+        let limits = unpack::UnpackLimits {
             bytes: spec.max_unpacked.0,
-            ..unpack::Limits::default()
+            ..unpack::UnpackLimits::default()
         };
         unpack::unpack(
             &packed.path,
@@ -176,7 +176,7 @@ fn check(path: &Path, place: &str, spec: &Download, monitor: &Monitor) -> Result
     let mut file = File::open(path).map_err(|error| cannot("read", path, &error))?;
     let size = size_of(path)?;
     let mut hasher = sha2::Sha256::new();
-    let mut progress = Progress::new("check", Some(size), monitor);
+    let mut progress = DownloadProgress::new("check", Some(size), monitor);
     let mut buffer = vec![0; 256 << 10];
     let mut done = 0;
     loop {
@@ -214,7 +214,7 @@ fn keep(packed: &Packed, target: &Path, monitor: &Monitor) -> Result<(), StageEr
     let size = size_of(&packed.path)?;
     let mut from = File::open(&packed.path).map_err(|error| cannot("read", &packed.path, &error))?;
     let mut to = File::create(target).map_err(|error| cannot("write", target, &error))?;
-    let mut progress = Progress::new("copy", Some(size), monitor);
+    let mut progress = DownloadProgress::new("copy", Some(size), monitor);
     let mut buffer = vec![0; 256 << 10];
     let mut done = 0;
     loop {
@@ -261,14 +261,14 @@ fn cannot(doing: &str, path: &Path, error: &io::Error) -> StageError {
 }
 
 /// Tells how far a task is, ten times a second at most, and notices when it should stop.
-struct Progress<'a> {
+struct DownloadProgress<'a> {
     task: &'a str,
     total: Option<u64>,
     monitor: &'a Monitor,
     told: Option<Instant>,
 }
 
-impl<'a> Progress<'a> {
+impl<'a> DownloadProgress<'a> {
     fn new(task: &'a str, total: Option<u64>, monitor: &'a Monitor) -> Self {
         Self {
             task,

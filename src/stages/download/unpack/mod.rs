@@ -1,7 +1,7 @@
 //! Unpacking archives that may be hostile.
 //!
 //! What an archive is shows in its first bytes, not in its name. Everything is written through a
-//! [`Tree`], which knows no links while files are being written, refuses what leads outside, and
+//! [`UnpackedTree`], which knows no links while files are being written, refuses what leads outside, and
 //! bounds how much comes out.
 
 mod tar;
@@ -17,21 +17,21 @@ use std::path::Path;
 
 use flate2::bufread::MultiGzDecoder;
 
-use self::tree::Tree;
-use super::{Progress, cannot, read_some};
+use self::tree::UnpackedTree;
+use super::{DownloadProgress, cannot, read_some};
 use crate::event::Monitor;
 use crate::stages::StageError;
 
 /// How much may come out of an archive.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
+pub(super) struct UnpackLimits {
     /// Bytes of all files together.
     pub bytes: u64,
     /// Files, folders and links.
     pub entries: u64,
 }
 
-impl Default for Limits {
+impl Default for UnpackLimits {
     fn default() -> Self {
         Self {
             bytes: u64::MAX,
@@ -51,7 +51,7 @@ pub(super) fn unpack(
     packed: &Path,
     name: &str,
     output: &Path,
-    limits: Limits,
+    limits: UnpackLimits,
     checked: bool,
     monitor: &Monitor,
 ) -> Result<(), StageError> {
@@ -59,7 +59,12 @@ pub(super) fn unpack(
     let mut file = BufReader::with_capacity(256 << 10, File::open(packed).map_err(unreadable)?);
     let magic = file.fill_buf().map_err(unreadable)?;
     let magic = magic[..magic.len().min(512)].to_vec();
-    let mut tree = Tree::new(output, name, limits, Progress::new("unpack", None, monitor));
+    let mut tree = UnpackedTree::new(
+        output,
+        name,
+        limits,
+        DownloadProgress::new("unpack", None, monitor),
+    );
     match magic.as_slice() {
         [0x1f, 0x8b, ..] => {
             let plain = single_name(name, &[".gz", ".gzip"]);
@@ -92,7 +97,12 @@ pub(super) fn unpack(
 }
 
 /// Unpacks what a decoder gives: a tar archive, or else a single file.
-fn stream(decoder: impl Read, plain: &str, tree: &mut Tree<'_>, checked: bool) -> Result<(), StageError> {
+fn stream(
+    decoder: impl Read,
+    plain: &str,
+    tree: &mut UnpackedTree<'_>,
+    checked: bool,
+) -> Result<(), StageError> {
     let mut decoder = BufReader::with_capacity(128 << 10, decoder);
     let mut head = Vec::with_capacity(512);
     let read = decoder.by_ref().take(512).read_to_end(&mut head);

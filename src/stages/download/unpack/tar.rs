@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use tar::EntryType;
 
-use super::tree::Tree;
+use super::tree::UnpackedTree;
 use crate::stages::StageError;
 
 /// What may lie between the contents of two files: headers, long names, extended attributes. A
@@ -25,8 +25,12 @@ pub(super) fn begins_with_header(block: &[u8]) -> bool {
 }
 
 /// Unpacks a tar archive into `tree`.
-pub(super) fn unpack(reader: impl Read, tree: &mut Tree<'_>, checked: bool) -> Result<(), StageError> {
-    let state = Rc::new(State {
+pub(super) fn unpack(
+    reader: impl Read,
+    tree: &mut UnpackedTree<'_>,
+    checked: bool,
+) -> Result<(), StageError> {
+    let state = Rc::new(TarState {
         allowance: Cell::new(MOST_BETWEEN),
         ended: Cell::new(false),
     });
@@ -90,7 +94,7 @@ pub(super) fn unpack(reader: impl Read, tree: &mut Tree<'_>, checked: bool) -> R
 }
 
 /// Reads what is left, so that a packing's own checksum is compared.
-fn drain(mut reader: impl Read, state: &State, tree: &mut Tree<'_>) -> Result<(), StageError> {
+fn drain(mut reader: impl Read, state: &TarState, tree: &mut UnpackedTree<'_>) -> Result<(), StageError> {
     // Padding is a few kilobytes; whatever follows in larger amounts is not looked at.
     state.allowance.set(u64::MAX);
     let mut buffer = [0; 16 << 10];
@@ -107,12 +111,12 @@ fn drain(mut reader: impl Read, state: &State, tree: &mut Tree<'_>) -> Result<()
     Ok(())
 }
 
-fn text(tree: &Tree<'_>, bytes: &[u8]) -> Result<String, StageError> {
+fn text(tree: &UnpackedTree<'_>, bytes: &[u8]) -> Result<String, StageError> {
     let refused = |_| tree.refuse(&String::from_utf8_lossy(bytes), "has a name that is not UTF-8");
     String::from_utf8(bytes.to_vec()).map_err(refused)
 }
 
-struct State {
+struct TarState {
     /// How many more bytes may be read before something must come of it.
     allowance: Cell<u64>,
     /// Whether the archive was read to its end.
@@ -122,7 +126,7 @@ struct State {
 /// A reader that gives up where an archive is all header.
 struct Guarded<R> {
     reader: R,
-    state: Rc<State>,
+    state: Rc<TarState>,
 }
 
 impl<R: Read> Read for Guarded<R> {

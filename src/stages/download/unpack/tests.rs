@@ -78,14 +78,14 @@ impl Unpacked {
         Self::with(
             bytes,
             "a.bin",
-            Limits {
+            UnpackLimits {
                 bytes: 1 << 20,
                 entries: 100,
             },
         )
     }
 
-    fn with(bytes: &[u8], name: &str, limits: Limits) -> Self {
+    fn with(bytes: &[u8], name: &str, limits: UnpackLimits) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let packed = folder.path().join("packed");
         fs::write(&packed, bytes).unwrap();
@@ -164,7 +164,7 @@ fn tars_unpack_however_they_are_packed() {
 
 #[test]
 fn a_single_packed_file_loses_its_ending() {
-    let limits = Limits {
+    let limits = UnpackLimits {
         bytes: 100,
         entries: 100,
     };

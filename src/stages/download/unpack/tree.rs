@@ -6,7 +6,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use super::{Limits, Progress, cannot, read_some};
+use super::{DownloadProgress, UnpackLimits, cannot, read_some};
 use crate::event::Monitor;
 use crate::spec::ByteSize;
 use crate::stages::StageError;
@@ -15,11 +15,11 @@ use crate::stages::StageError;
 ///
 /// Symbolic links are made last, when all files are there: until then there is no link on the disk
 /// that a file could be written through.
-pub(super) struct Tree<'a> {
+pub(super) struct UnpackedTree<'a> {
     root: PathBuf,
     archive: String,
-    limits: Limits,
-    progress: Progress<'a>,
+    limits: UnpackLimits,
+    progress: DownloadProgress<'a>,
     bytes: u64,
     entries: u64,
     /// The folder that was made last: most files lie in the folder of the one before.
@@ -31,8 +31,8 @@ pub(super) struct Tree<'a> {
 /// A link chain longer than this is a circle.
 const LONGEST_CHAIN: u32 = 40;
 
-impl<'a> Tree<'a> {
-    pub fn new(root: &Path, archive: &str, limits: Limits, progress: Progress<'a>) -> Self {
+impl<'a> UnpackedTree<'a> {
+    pub fn new(root: &Path, archive: &str, limits: UnpackLimits, progress: DownloadProgress<'a>) -> Self {
         Self {
             root: root.to_owned(),
             archive: archive.to_owned(),
@@ -283,7 +283,7 @@ impl<'a> Tree<'a> {
         Ok(parts.join("/"))
     }
 
-    /// As [`Tree::normal`], for what cannot be the tree itself.
+    /// As [`UnpackedTree::normal`], for what cannot be the tree itself.
     fn normal_file(&self, path: &str) -> Result<String, StageError> {
         let normal = self.normal(path)?;
         if normal.is_empty() {

@@ -2,14 +2,14 @@
 
 use std::io::{Read, Seek};
 
-use super::tree::Tree;
+use super::tree::UnpackedTree;
 use crate::stages::StageError;
 
 /// No symbolic link's target is longer.
 const LONGEST_TARGET: u64 = 4096;
 
 /// Unpacks a zip archive into `tree`.
-pub(super) fn unpack(reader: impl Read + Seek, tree: &mut Tree<'_>) -> Result<(), StageError> {
+pub(super) fn unpack(reader: impl Read + Seek, tree: &mut UnpackedTree<'_>) -> Result<(), StageError> {
     let mut archive =
         zip::ZipArchive::new(reader).map_err(|error| tree.broken("its list of contents", &error))?;
     if archive.len() as u64 > tree.most_entries() {
