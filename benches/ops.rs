@@ -16,8 +16,8 @@ use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput};
 use erlen::memory::Recycling;
 use erlen::models::Parameter;
 use erlen::ops::{
-    BatchNormOptions, ConvOptions, Epilogue, Loss, OpError, RunningStatistics, Statistics, Tape, Targets,
-    Window, batch_norm, conv2d, global_average_pool, linear, loss, max_pool2d,
+    BatchNormOptions, ConvOptions, Epilogue, LossFunction, LossTargets, OpError, RunningStatistics,
+    Statistics, Tape, Window, batch_norm, conv2d, global_average_pool, linear, loss, max_pool2d,
 };
 use erlen::random::{Purpose, Stream};
 use erlen::spec::Precision;
@@ -182,7 +182,7 @@ fn layers(criterion: &mut Criterion) {
 
     let logits = normal(&[1024, 1000]);
     let labels: Vec<u32> = (0..1000).cycle().take(1024).collect();
-    let cross_entropy = Loss::CrossEntropy {
+    let cross_entropy = LossFunction::CrossEntropy {
         label_smoothing: 0.0,
         class_weights: None,
         ignore_index: None,
@@ -195,7 +195,14 @@ fn layers(criterion: &mut Criterion) {
         values,
         1,
         &[logits],
-        |operands| loss(&operands[0], Targets::Classes(&labels), &cross_entropy, 1024.0),
+        |operands| {
+            loss(
+                &operands[0],
+                LossTargets::Classes(&labels),
+                &cross_entropy,
+                1024.0,
+            )
+        },
     );
 }
 

@@ -18,7 +18,7 @@ use candle_core::{Device, Tensor};
 use clap::{Parser, ValueEnum};
 use erlen::memory::Recycling;
 use erlen::models::{InputShape, Network, Pass, build};
-use erlen::ops::{Loss, PackedWeights, Tape, Targets, loss};
+use erlen::ops::{LossFunction, LossTargets, PackedWeights, Tape, loss};
 use erlen::random::{Purpose, Stream};
 use erlen::spec::{self, Model, Precision};
 use erlen::train::{Optimizer, ParameterSettings};
@@ -172,6 +172,7 @@ fn measure(arguments: &Arguments) -> Result<Vec<Step>, Box<dyn Error + Send + Sy
         InputShape::Image { .. } => Tensor::from_vec(values, (batch, 3, size, size), &device)?,
         InputShape::Features { columns } => Tensor::from_vec(values, (batch, columns), &device)?,
     };
+    let samples: Vec<u32> = (0..batch as u32).collect();
     let labels: Vec<u32> = (0..batch).map(|_| stream.below(CLASSES)).collect();
 
     let weights = Arc::new(PackedWeights::default());
@@ -191,7 +192,8 @@ fn measure(arguments: &Arguments) -> Result<Vec<Step>, Box<dyn Error + Send + Sy
                     train: true,
                     precision,
                     seed: 0,
-                    step: index,
+                    epoch: index,
+                    samples: &samples,
                 };
                 train(&network, &images, &labels, &pass, &mut optimizer)?
             }
@@ -205,10 +207,10 @@ fn train(
     network: &Network,
     images: &Tensor,
     labels: &[u32],
-    pass: &Pass,
+    pass: &Pass<'_>,
     optimizer: &mut Optimizer,
 ) -> Result<Step, Box<dyn Error + Send + Sync>> {
-    let cross_entropy = Loss::CrossEntropy {
+    let cross_entropy = LossFunction::CrossEntropy {
         label_smoothing: 0.0,
         class_weights: None,
         ignore_index: None,
@@ -217,7 +219,12 @@ fn train(
     let (loss, tape) = Tape::record(|| -> Result<_, Box<dyn Error + Send + Sync>> {
         let logits = network.forward(images, pass)?;
         let samples = labels.len() as f64;
-        Ok(loss(&logits, Targets::Classes(labels), &cross_entropy, samples)?)
+        Ok(loss(
+            &logits,
+            LossTargets::Classes(labels),
+            &cross_entropy,
+            samples,
+        )?)
     });
     let loss = loss?;
     let forward = start.elapsed();

@@ -15,7 +15,8 @@ pub enum Purpose {
     Shuffle = 2,
     /// Augmentation of one sample; `item` is the sample's index in its split.
     Augment = 3,
-    /// Dropout masks; `epoch` is the optimizer step and `item` the layer.
+    /// Dropout masks of one sample; `item` is the sample's index in its split. Each layer has streams of
+    /// its own: see [`Stream::of_layer`].
     Dropout = 4,
     /// Mixing of one sample with the next (mixup, cutmix); `item` is the sample's index in its split.
     Mix = 5,
@@ -43,6 +44,14 @@ impl Stream {
             block: [0; 4],
             used: 4,
         }
+    }
+
+    /// The same for the layer `layer` of a network, below 2^24, with 0 as [`Stream::new`]: so that what a
+    /// sample is dealt in one layer says nothing of the others.
+    pub fn of_layer(seed: u64, purpose: Purpose, epoch: u32, item: u32, layer: u32) -> Self {
+        let mut stream = Self::new(seed, purpose, epoch, item);
+        stream.counter[1] |= layer << 8;
+        stream
     }
 
     /// The stream without its first `4 * blocks` draws of 32 bits (modulo 2^34), which are not
@@ -201,5 +210,9 @@ mod tests {
         assert_ne!(base, first(1, Purpose::Dropout, 2, 3));
         assert_ne!(base, first(1, Purpose::Augment, 3, 3));
         assert_ne!(base, first(1, Purpose::Augment, 2, 4));
+        let in_layer = |layer| Stream::of_layer(1, Purpose::Augment, 2, 3, layer).next_u64();
+        assert_eq!(base, in_layer(0));
+        assert_ne!(base, in_layer(1));
+        assert_ne!(in_layer(1), in_layer(2));
     }
 }

@@ -114,12 +114,10 @@ impl Loader {
         })
     }
 
-    /// The classes of the samples in the order of `epoch`: those of batch `b` begin at `b` times the
-    /// batch size. Empty unless classes are what is to be predicted.
-    pub fn labels(&self, epoch: u32) -> Vec<u32> {
-        let split = &self.recipe.split;
-        let order = self.recipe.order(epoch).into_iter();
-        order.filter_map(|sample| split.class(sample as usize)).collect()
+    /// The samples' indices in the order of `epoch`: those of batch `b` begin at `b` times the batch
+    /// size.
+    pub fn order(&self, epoch: u32) -> Vec<u32> {
+        self.recipe.order(epoch)
     }
 
     /// The batches of `epoch` in order, from the batch `first_batch` on.

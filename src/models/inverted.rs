@@ -217,7 +217,8 @@ impl InvertedResidual {
         let y = project(Epilogue::None)?;
         let key = DropoutKey {
             seed: pass.seed,
-            step: pass.step,
+            epoch: pass.epoch,
+            samples: pass.samples,
             layer,
         };
         Ok(ops::stochastic_depth(&y, x, probability, key, pass.precision)?)

@@ -171,10 +171,11 @@ impl Dropout {
     }
 
     /// The probability and the mask's name in a pass that drops.
-    pub fn of(&self, pass: &Pass) -> Option<(f64, ops::DropoutKey)> {
+    pub fn of<'a>(&self, pass: &Pass<'a>) -> Option<(f64, ops::DropoutKey<'a>)> {
         let key = ops::DropoutKey {
             seed: pass.seed,
-            step: pass.step,
+            epoch: pass.epoch,
+            samples: pass.samples,
             layer: self.layer,
         };
         pass.train.then_some((self.probability, key))

@@ -24,7 +24,7 @@ use crate::spec::{Model, Precision};
 
 /// How a forward pass is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pass {
+pub struct Pass<'a> {
     /// In training, parameters take part in autograd, batch norm uses the batch's statistics and
     /// remembers them, and dropout drops. Otherwise no graph is kept.
     pub train: bool,
@@ -32,18 +32,22 @@ pub struct Pass {
     pub precision: Precision,
     /// The run's seed, for dropout.
     pub seed: u64,
-    /// The number of the micro-batch in the run, so that each has dropout masks of its own.
-    pub step: u32,
+    /// The epoch, for dropout.
+    pub epoch: u32,
+    /// The samples' indices in their split, `[N]`, for dropout: a sample's masks are its own, whatever
+    /// batch it is in.
+    pub samples: &'a [u32],
 }
 
-impl Pass {
+impl Pass<'_> {
     /// A pass that only evaluates.
     pub fn evaluate(precision: Precision) -> Self {
         Self {
             train: false,
             precision,
             seed: 0,
-            step: 0,
+            epoch: 0,
+            samples: &[],
         }
     }
 }

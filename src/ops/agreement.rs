@@ -50,7 +50,8 @@ fn elementwise() -> Vec<Case> {
     const SHAPE: &[usize] = &[5, 7, 9];
     let key = DropoutKey {
         seed: 3,
-        step: 4,
+        epoch: 4,
+        samples: first_samples(5),
         layer: 5,
     };
     let function = |run: fn(&Tensor, Precision) -> Result<Tensor, OpError>| {
@@ -196,7 +197,8 @@ fn tokens_and_shapes() -> Vec<Case> {
     };
     let key = DropoutKey {
         seed: 3,
-        step: 4,
+        epoch: 4,
+        samples: first_samples(2),
         layer: 5,
     };
     let tokens: [&[usize]; 3] = [&[3, 4, 5], &[1, 1, 5], &[1, 5, 5]];
@@ -214,25 +216,25 @@ fn tokens_and_shapes() -> Vec<Case> {
 }
 
 fn losses() -> Vec<Case> {
-    let of = |kind: Loss| {
+    let of = |kind: LossFunction| {
         case("LossOp", &[&[4, 3]], move |x, _| {
             let numbers: Vec<f32> = (0..12).map(|index| (index % 2) as f32).collect();
             let targets = match kind {
-                Loss::CrossEntropy { .. } => Targets::Classes(&[0, 2, 1, 2]),
-                _ => Targets::Values(&numbers),
+                LossFunction::CrossEntropy { .. } => LossTargets::Classes(&[0, 2, 1, 2]),
+                _ => LossTargets::Values(&numbers),
             };
             loss(x[0], targets, &kind, 4.0)
         })
     };
     vec![
-        of(Loss::CrossEntropy {
+        of(LossFunction::CrossEntropy {
             label_smoothing: 0.1,
             class_weights: None,
             ignore_index: Some(1),
         }),
-        of(Loss::BinaryCrossEntropy { pos_weight: None }),
-        of(Loss::Mse),
-        of(Loss::Huber { delta: 0.7 }),
+        of(LossFunction::BinaryCrossEntropy { pos_weight: None }),
+        of(LossFunction::Mse),
+        of(LossFunction::Huber { delta: 0.7 }),
     ]
 }
 

@@ -8,14 +8,14 @@ use candle_core::{Result, Shape, Tensor};
 use rayon::prelude::*;
 
 use self::check::check;
-use self::kernel::{Target, gradient, value};
+use self::kernel::{SampleTarget, gradient, value};
 use super::attributes::Attributes;
 use super::error::OpError;
 use super::operation::{ArrayView, CpuKernel, OperandGradient, Operation, run};
 
 /// What is minimised.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Loss {
+pub enum LossFunction {
     /// Softmax cross-entropy, as `torch.nn.CrossEntropyLoss`.
     CrossEntropy {
         /// Share of the target distribution that is spread evenly over all classes, in `[0, 1]`.
@@ -41,7 +41,7 @@ pub enum Loss {
 
 /// What outputs are compared with.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Targets<'a> {
+pub enum LossTargets<'a> {
     /// The class of each sample, `[N]`.
     Classes(&'a [u32]),
     /// The probability of each class, `[N, classes]`.
@@ -62,8 +62,8 @@ pub enum Targets<'a> {
 /// Outputs, targets and the loss's options do not fit each other; the message says how.
 pub fn loss(
     outputs: &Tensor,
-    targets: Targets<'_>,
-    loss: &Loss,
+    targets: LossTargets<'_>,
+    loss: &LossFunction,
     divisor: f64,
 ) -> std::result::Result<Tensor, OpError> {
     let [samples, width] = *outputs.dims() else {
@@ -88,11 +88,11 @@ pub fn loss(
 ///
 /// For classes, the sum of the class weights of the samples that are not ignored, each 1 without
 /// weights; for probabilities, N; for element-wise losses, N times `outputs`.
-pub fn loss_weight(targets: Targets<'_>, loss: &Loss, outputs: usize) -> f64 {
+pub fn loss_weight(targets: LossTargets<'_>, loss: &LossFunction, outputs: usize) -> f64 {
     match targets {
-        Targets::Classes(classes) => classes.iter().map(|&class| class_weight(class, loss)).sum(),
-        Targets::Probabilities(values) => (values.len() / outputs.max(1)) as f64,
-        Targets::Values(values) => values.len() as f64,
+        LossTargets::Classes(classes) => classes.iter().map(|&class| class_weight(class, loss)).sum(),
+        LossTargets::Probabilities(values) => (values.len() / outputs.max(1)) as f64,
+        LossTargets::Values(values) => values.len() as f64,
     }
 }
 
@@ -105,8 +105,8 @@ pub fn loss_weight(targets: Targets<'_>, loss: &Loss, outputs: usize) -> f64 {
 /// As [`loss`].
 pub fn loss_per_sample(
     outputs: &[f32],
-    targets: Targets<'_>,
-    loss: &Loss,
+    targets: LossTargets<'_>,
+    loss: &LossFunction,
     outputs_per_sample: usize,
 ) -> std::result::Result<Vec<(f64, f64)>, OpError> {
     let width = outputs_per_sample;
@@ -118,9 +118,9 @@ pub fn loss_per_sample(
     let judged = outputs.par_chunks_exact(width).enumerate().map(|(index, row)| {
         let target = targets.of(index, width);
         let weight = match target {
-            Target::Class(class) => class_weight(class, loss),
-            Target::Probabilities(_) => 1.0,
-            Target::Values(values) => values.len() as f64,
+            SampleTarget::Class(class) => class_weight(class, loss),
+            SampleTarget::Probabilities(_) => 1.0,
+            SampleTarget::Values(values) => values.len() as f64,
         };
         (value(row, target, loss), weight)
     });
@@ -128,10 +128,10 @@ pub fn loss_per_sample(
 }
 
 /// What a sample of `class` adds to the divisor of the mean cross-entropy.
-fn class_weight(class: u32, loss: &Loss) -> f64 {
+fn class_weight(class: u32, loss: &LossFunction) -> f64 {
     match loss {
-        Loss::CrossEntropy { ignore_index, .. } if *ignore_index == Some(class) => 0.0,
-        Loss::CrossEntropy {
+        LossFunction::CrossEntropy { ignore_index, .. } if *ignore_index == Some(class) => 0.0,
+        LossFunction::CrossEntropy {
             class_weights: Some(weights),
             ..
         } => weights
@@ -141,7 +141,7 @@ fn class_weight(class: u32, loss: &Loss) -> f64 {
     }
 }
 
-impl Loss {
+impl LossFunction {
     /// The field's name for it.
     fn name(&self) -> &'static str {
         match self {
@@ -153,14 +153,14 @@ impl Loss {
     }
 }
 
-impl<'a> Targets<'a> {
+impl<'a> LossTargets<'a> {
     /// The target of a sample that has `width` outputs.
-    fn of(self, sample: usize, width: usize) -> Target<'a> {
+    fn of(self, sample: usize, width: usize) -> SampleTarget<'a> {
         let row = |values: &'a [f32]| &values[sample * width..(sample + 1) * width];
         match self {
-            Self::Classes(classes) => Target::Class(classes[sample]),
-            Self::Probabilities(values) => Target::Probabilities(row(values)),
-            Self::Values(values) => Target::Values(row(values)),
+            Self::Classes(classes) => SampleTarget::Class(classes[sample]),
+            Self::Probabilities(values) => SampleTarget::Probabilities(row(values)),
+            Self::Values(values) => SampleTarget::Values(row(values)),
         }
     }
 }
@@ -172,22 +172,22 @@ enum OwnedTargets {
     Values(Vec<f32>),
 }
 
-impl From<Targets<'_>> for OwnedTargets {
-    fn from(targets: Targets<'_>) -> Self {
+impl From<LossTargets<'_>> for OwnedTargets {
+    fn from(targets: LossTargets<'_>) -> Self {
         match targets {
-            Targets::Classes(classes) => Self::Classes(classes.to_vec()),
-            Targets::Probabilities(values) => Self::Probabilities(values.to_vec()),
-            Targets::Values(values) => Self::Values(values.to_vec()),
+            LossTargets::Classes(classes) => Self::Classes(classes.to_vec()),
+            LossTargets::Probabilities(values) => Self::Probabilities(values.to_vec()),
+            LossTargets::Values(values) => Self::Values(values.to_vec()),
         }
     }
 }
 
 impl OwnedTargets {
-    fn view(&self) -> Targets<'_> {
+    fn view(&self) -> LossTargets<'_> {
         match self {
-            Self::Classes(classes) => Targets::Classes(classes),
-            Self::Probabilities(values) => Targets::Probabilities(values),
-            Self::Values(values) => Targets::Values(values),
+            Self::Classes(classes) => LossTargets::Classes(classes),
+            Self::Probabilities(values) => LossTargets::Probabilities(values),
+            Self::Values(values) => LossTargets::Values(values),
         }
     }
 }
@@ -195,7 +195,7 @@ impl OwnedTargets {
 /// Samples are judged one by one, and their losses are summed in f64 in their order.
 struct LossOp {
     targets: OwnedTargets,
-    loss: Loss,
+    loss: LossFunction,
     width: usize,
     scale: f64,
 }
@@ -203,10 +203,10 @@ struct LossOp {
 impl Operation for LossOp {
     fn name(&self) -> &'static str {
         match self.loss {
-            Loss::CrossEntropy { .. } => "cross_entropy",
-            Loss::BinaryCrossEntropy { .. } => "binary_cross_entropy",
-            Loss::Mse => "mse",
-            Loss::Huber { .. } => "huber",
+            LossFunction::CrossEntropy { .. } => "cross_entropy",
+            LossFunction::BinaryCrossEntropy { .. } => "binary_cross_entropy",
+            LossFunction::Mse => "mse",
+            LossFunction::Huber { .. } => "huber",
         }
     }
 
@@ -214,9 +214,11 @@ impl Operation for LossOp {
     fn attributes(&self) -> Attributes {
         let attributes = Attributes::default().with("scale", self.scale);
         match self.loss {
-            Loss::CrossEntropy { label_smoothing, .. } => attributes.with("label_smoothing", label_smoothing),
-            Loss::Huber { delta } => attributes.with("delta", delta),
-            Loss::BinaryCrossEntropy { .. } | Loss::Mse => attributes,
+            LossFunction::CrossEntropy { label_smoothing, .. } => {
+                attributes.with("label_smoothing", label_smoothing)
+            }
+            LossFunction::Huber { delta } => attributes.with("delta", delta),
+            LossFunction::BinaryCrossEntropy { .. } | LossFunction::Mse => attributes,
         }
     }
 

@@ -60,7 +60,7 @@ pub use graph::{Graph, GraphValue, OperationNode, declare_constant, name_weight}
 pub use layer_norm::layer_norm;
 pub use layout::{to_channels_first, to_channels_last};
 pub use linear::linear;
-pub use loss::{Loss, Targets, loss, loss_per_sample, loss_weight};
+pub use loss::{LossFunction, LossTargets, loss, loss_per_sample, loss_weight};
 pub use operation::Operation;
 pub use pool::{avg_pool2d, global_average_pool, max_pool2d};
 pub use shape::{flatten, select, squeeze, unsqueeze};

@@ -18,12 +18,12 @@ use crate::spec::Precision;
 /// In a narrow format, the result is rounded once.
 ///
 /// # Errors
-/// Shapes that differ, or a probability outside of `[0, 1)`.
+/// Shapes that differ, a probability outside of `[0, 1)`, or a key for another number of samples.
 pub fn stochastic_depth(
     x: &Tensor,
     residual: &Tensor,
     probability: f64,
-    key: DropoutKey,
+    key: DropoutKey<'_>,
     precision: Precision,
 ) -> std::result::Result<Tensor, OpError> {
     const OP: &str = "stochastic depth";
@@ -32,6 +32,7 @@ pub fn stochastic_depth(
         let problem = format!("cannot add {:?} to {:?}", x.dims(), residual.dims());
         return Err(OpError::shape(OP, problem));
     }
+    key.check(OP, x)?;
     let factors = factors(x.dims()[0], probability, key);
     let op = StochasticDepth {
         probability,
@@ -112,16 +113,19 @@ mod tests {
     use super::*;
     use crate::ops::testing::*;
 
-    const KEY: DropoutKey = DropoutKey {
-        seed: 3,
-        step: 4,
-        layer: 5,
-    };
+    fn key(samples: usize) -> DropoutKey<'static> {
+        DropoutKey {
+            seed: 3,
+            epoch: 4,
+            samples: first_samples(samples),
+            layer: 5,
+        }
+    }
 
     #[test]
     fn samples_are_kept_or_left_out_as_a_whole() {
         let (x, residual) = (random_var(&[2000, 2, 1, 3], 1), random_var(&[2000, 2, 1, 3], 2));
-        let y = stochastic_depth(&x, &residual, 0.2, KEY, Precision::F32).expect("runs");
+        let y = stochastic_depth(&x, &residual, 0.2, key(2000), Precision::F32).expect("runs");
         let weights = host(&random(&[2000 * 6], 3));
         let gradients = gradients_of(&y, &weights, &[&x, &residual]);
         assert_eq!(gradients[1], weights);
@@ -147,10 +151,11 @@ mod tests {
     fn the_key_decides_and_threads_do_not() {
         let (x, residual) = (random(&[64, 3], 1), random(&[64, 3], 2));
         let run = |key| host(&stochastic_depth(&x, &residual, 0.5, key, Precision::Bf16).expect("runs"));
-        same_for_any_number_of_threads(|| run(KEY));
-        assert_ne!(run(KEY), run(DropoutKey { seed: 4, ..KEY }));
-        assert_ne!(run(KEY), run(DropoutKey { step: 5, ..KEY }));
-        assert_ne!(run(KEY), run(DropoutKey { layer: 6, ..KEY }));
+        let base = key(64);
+        same_for_any_number_of_threads(|| run(base));
+        assert_ne!(run(base), run(DropoutKey { seed: 4, ..base }));
+        assert_ne!(run(base), run(DropoutKey { epoch: 5, ..base }));
+        assert_ne!(run(base), run(DropoutKey { layer: 6, ..base }));
     }
 
     #[test]
@@ -159,8 +164,9 @@ mod tests {
         let x = candle_core::Var::from_tensor(&x).expect("valid");
         let residual = random_var(&[40, 2, 2, 3], 2);
         for precision in [Precision::F32, Precision::Bf16] {
-            let y = stochastic_depth(&x, &residual, 0.5, KEY, precision).expect("runs");
-            let composed = composing(|| stochastic_depth(&x, &residual, 0.5, KEY, precision)).expect("runs");
+            let y = stochastic_depth(&x, &residual, 0.5, key(40), precision).expect("runs");
+            let composed =
+                composing(|| stochastic_depth(&x, &residual, 0.5, key(40), precision)).expect("runs");
             assert_eq!(host(&y), host(&composed));
             assert!(host(&y).iter().any(|value| value.is_finite()));
         }
@@ -173,7 +179,7 @@ mod tests {
                 &random(x, 1),
                 &random(residual, 1),
                 probability,
-                KEY,
+                key(2),
                 Precision::F32,
             )
             .expect_err("refused")

@@ -135,3 +135,17 @@ pub(crate) fn composing<T>(body: impl FnOnce() -> T) -> T {
 pub(crate) fn without_winograd() -> super::conv::WithoutWinograd {
     super::conv::WithoutWinograd::new()
 }
+
+/// The indices of a split's first `count` samples, at most 4096.
+pub fn first_samples(count: usize) -> &'static [u32] {
+    static SAMPLES: [u32; 4096] = {
+        let mut samples = [0; 4096];
+        let mut index = 0;
+        while index < samples.len() {
+            samples[index] = index as u32;
+            index += 1;
+        }
+        samples
+    };
+    &SAMPLES[..count]
+}

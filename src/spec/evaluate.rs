@@ -3,7 +3,6 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::preprocess::Task;
 use super::reference::Reference;
 use crate::metric::MetricTable;
 
@@ -120,17 +119,6 @@ impl Metric {
             Self::Confusion => "confusion",
             Self::PerClass => "per_class",
             Self::Predictions => "predictions",
-        }
-    }
-
-    /// What must be predicted for it to have a meaning.
-    pub fn tasks(self) -> &'static [Task] {
-        match self {
-            Self::Loss | Self::Predictions => &[Task::Classification, Task::MultiLabel, Task::Regression],
-            Self::Accuracy | Self::RocAuc | Self::PerClass => &[Task::Classification, Task::MultiLabel],
-            Self::Top3 | Self::Top5 | Self::Confusion | Self::CalibrationError => &[Task::Classification],
-            Self::ExactMatch => &[Task::MultiLabel],
-            Self::Mae | Self::Rmse | Self::R2 => &[Task::Regression],
         }
     }
 }

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Augment, Command, Download, Evaluate, Export, Preprocess, Reference, Train};
+use super::{Command, Download, Evaluate, Export, Preprocess, Reference, Train};
 use crate::metric::MetricTable;
 
 /// What a stage does.
@@ -68,17 +68,16 @@ impl Kind {
     /// - `preprocess` 2: the dataset file's layout 2.
     /// - `preprocess` 3: the dataset file's layout 3, which names the fields of a sample.
     /// - `train` 2: sums in the order of the register tiles, 3x3 kernels by Winograd.
-    /// - `train` 3: mixup and CutMix draw for each sample and mix it with the next of the epoch, not
-    ///   for each batch and with the one before it there. Only trainings that mix have this version;
-    ///   all others give the same bytes as before.
+    /// - `train` 3: dropout, stochastic depth, mixup and CutMix are drawn by epoch and sample instead of by
+    ///   micro-batch, a sample is mixed with the next of the epoch instead of with one of its
+    ///   micro-batch, and the gradients of four and more micro-batches are summed pairwise.
     /// - `evaluate` 2: the same, and batch norm without rounding the convolution's result first.
     ///
     /// All other kinds are at version 1.
     pub fn version(&self) -> u32 {
         match self {
-            Self::Preprocess(_) => 3,
-            Self::Train(train) if train.augment.iter().any(Augment::mixes) => 3,
-            Self::Train(_) | Self::Evaluate(_) => 2,
+            Self::Preprocess(_) | Self::Train(_) => 3,
+            Self::Evaluate(_) => 2,
             _ => 1,
         }
     }

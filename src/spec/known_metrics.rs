@@ -7,6 +7,7 @@ use indexmap::IndexMap;
 
 use super::preprocess::Task;
 use super::task_check::data_of;
+use super::tasks::TaskRules;
 use super::{Kind, Loss, Stage, Train};
 use crate::metric::{MetricInfo, MetricTable};
 
@@ -42,8 +43,13 @@ pub(super) fn known_metrics(stages: &IndexMap<String, Arc<Stage>>, mut metrics: 
 
 /// The loss of a training that names none, where the file tells what is predicted.
 fn usual_loss(stages: &IndexMap<String, Arc<Stage>>, train: &Train) -> Option<Loss> {
-    let (task, _) = data_of(stages, &train.data)?;
-    Some(Loss::usual(task))
+    match &train.task {
+        None => Some(Loss::usual(data_of(stages, &train.data).task?.data)),
+        Some(name) => {
+            let chosen = TaskRules::BUILT_IN.into_iter().find(|task| task.name == *name)?;
+            Some(Loss::usual(chosen.data))
+        }
+    }
 }
 
 impl Loss {

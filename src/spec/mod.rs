@@ -10,10 +10,12 @@ mod decode;
 mod diagnostic;
 mod download;
 mod evaluate;
+mod evaluate_rules;
 mod export;
 mod interpolate;
 mod kind;
 mod known_metrics;
+mod mistake;
 mod model;
 mod model_check;
 mod node;
@@ -30,6 +32,7 @@ mod table_check;
 mod table_column;
 mod table_rows;
 mod task_check;
+mod tasks;
 mod template;
 mod train;
 mod validate;
@@ -40,8 +43,10 @@ pub use command_metrics::{Better, CommandMetrics, MetricOptions};
 pub use diagnostic::{Diagnostic, SpecError, nearest, suggest};
 pub use download::{Download, Sha256};
 pub use evaluate::{Evaluate, Metric, SplitName};
+pub use evaluate_rules::evaluate_mistakes;
 pub use export::{Export, ExportFormat};
 pub use kind::{Input, Kind};
+pub use mistake::Mistake;
 pub use model::{
     ConvLayer, ConvNet, DropoutLayer, EfficientNet, Layer, LeakyReluLayer, LinearLayer, Mlp, MobileNet,
     Model, NoOptions, PoolLayer, ResNet, Sequential, Stem, VisionTransformer, VitPreset, WideDepth,
@@ -62,14 +67,15 @@ pub use sweep::{
 pub use table::{MetricPath, Round, Table, TableFormat};
 pub use table_column::{Best, NumberFormat, Show, TableColumn};
 pub use table_rows::{Baseline, Filter, Group, Rows, SortKey, SortKeys, same_value};
+pub use tasks::{CLASSIFICATION, MULTI_LABEL, REGRESSION, TaskMetric, TaskRules};
 pub use template::Template;
 pub use train::{
     Adam, AdamW, Anneal, Augment, BinaryCrossEntropy, CenterCrop, Checkpoint, Clip, ColorJitter, Constant,
     Cosine, CosineRestarts, CrossEntropy, Cutmix, DecayOn, EarlyStop, Ema, EvalTransform, Exponential,
-    GaussianBlur, Huber, Init, Lion, Loss, Mixup, Monitored, Mse, Multistep, Normalize, OneCycle, Optimizer,
-    Pace, ParameterGroup, Plateau, Polynomial, Precision, RandAugment, RandomAffine, RandomCrop,
-    RandomErasing, RandomFlip, RandomGrayscale, RandomResizedCrop, RandomRotation, Resize, Schedule, Select,
-    Sgd, Size, Step, ThresholdMode, Train, TrivialAugment, Validate, Warmup,
+    GaussianBlur, Huber, Init, Lion, Loss, Mixup, Mse, Multistep, Normalize, OneCycle, Optimizer, Pace,
+    ParameterGroup, Plateau, Polynomial, Precision, RandAugment, RandomAffine, RandomCrop, RandomErasing,
+    RandomFlip, RandomGrayscale, RandomResizedCrop, RandomRotation, Resize, Schedule, Select, Sgd, Size,
+    Step, ThresholdMode, Train, TrivialAugment, Validate, Warmup,
 };
-pub use train::{AugmentMistake, augment_mistakes};
+pub use train::{AugmentMistake, DataFacts, augment_mistakes, recipe_mistakes, shortened};
 pub use values::{BelowOne, ByteSize, NonNegative, Positive, Probability, Share, Span};

@@ -1,5 +1,4 @@
-//! What a dataset's task, where the file itself tells it, does not allow: in the training on it, and
-//! in the evaluation of what was trained.
+//! What the file itself tells of the data that a training or an evaluation is for.
 
 use std::sync::Arc;
 
@@ -7,88 +6,85 @@ use indexmap::IndexMap;
 use miette::SourceSpan;
 
 use super::diagnostic::Diagnostic;
-use super::{Evaluate, Format, Kind, Loss, Monitored, Reference, Stage, Task, Train};
+use super::evaluate_rules::evaluate_mistakes;
+use super::mistake::Mistake;
+use super::tasks::TaskRules;
+use super::train::{DataFacts, recipe_mistakes};
+use super::{Cifar100Labels, Evaluate, Format, Kind, Reference, Stage, Task, Train};
 
-/// What is predicted from the dataset that `reference` names, and whether its samples are images;
-/// nothing where a command makes it.
-pub(super) fn data_of(stages: &IndexMap<String, Arc<Stage>>, reference: &Reference) -> Option<(Task, bool)> {
-    let Kind::Preprocess(preprocess) = &stages.get(reference.stage()?)?.kind else {
-        return None;
+/// What is known of the dataset that `reference` names; nothing where a command makes it.
+pub(super) fn data_of(stages: &IndexMap<String, Arc<Stage>>, reference: &Reference) -> DataFacts<'static> {
+    let stage = reference.stage().and_then(|stage| stages.get(stage));
+    let Some(Kind::Preprocess(preprocess)) = stage.map(|stage| &stage.kind) else {
+        return DataFacts::default();
     };
-    Some(match &preprocess.format {
-        Format::Csv(csv) => (csv.task, csv.image.is_some()),
-        _ => (Task::Classification, true),
-    })
+    let (holds, images, outputs) = match &preprocess.format {
+        Format::Csv(csv) => {
+            let columns = csv.label.as_slice().len();
+            let outputs = (csv.task != Task::Classification).then_some(columns);
+            (csv.task, csv.image.is_some(), outputs)
+        }
+        Format::Cifar10(_) => (Task::Classification, true, Some(10)),
+        Format::Cifar100(options) => {
+            let classes = match options.labels {
+                Cifar100Labels::Fine => 100,
+                Cifar100Labels::Coarse => 20,
+            };
+            (Task::Classification, true, Some(classes))
+        }
+        Format::Idx(_) | Format::ImageFolder(_) => (Task::Classification, true, None),
+    };
+    // Folders of images may bring a val split of their own.
+    let brings_none = !matches!(preprocess.format, Format::ImageFolder(_)) && preprocess.split.val.is_none();
+    DataFacts {
+        task: TaskRules::BUILT_IN.into_iter().find(|task| task.data == holds),
+        images: Some(images),
+        outputs,
+        validated: brings_none.then_some(false),
+        ..DataFacts::default()
+    }
 }
 
-/// What a training asks of its data that the data does not have.
-pub(super) fn train_task_mistakes(
+/// What makes a training impossible.
+pub(super) fn train_mistakes(
     stages: &IndexMap<String, Arc<Stage>>,
     train: &Train,
-    mistakes: &mut Vec<Diagnostic>,
     place: &dyn Fn(&[&str]) -> SourceSpan,
-) {
-    let Some((task, images)) = data_of(stages, &train.data) else {
-        return;
-    };
-    let mut tell = |path: &[&str], message: String, help: &str| {
-        mistakes.push(Diagnostic::new(message, place(path)).help(help.to_owned()));
-    };
-    let has = format!("`{}` has {} to predict", train.data, task.predicts());
-    if train.loss.as_ref().is_some_and(|loss| loss.task() != task) {
-        let help = format!("use {}, or leave `loss` out", Loss::choices(task));
-        tell(&["loss"], format!("this loss does not fit: {has}"), &help);
-    }
-    // A monitor that contradicts the loss is told with the loss.
-    if let (Some(monitor), None) = (train.monitor, &train.loss)
-        && !monitor.is_measured(task)
-    {
-        let help = format!("use {}", Monitored::choices(task));
-        tell(&["monitor"], format!("this figure is not measured: {has}"), &help);
-    }
-    if train.standardize_targets && task != Task::Regression {
-        let message = format!("`standardize_targets` is for numbers, and {has}");
-        tell(&["standardize_targets"], message, "leave it out");
-    }
-    let sections = [
-        ("augment", train.augment.is_empty()),
-        ("eval_transforms", train.eval_transforms.is_empty()),
-    ];
-    for (section, empty) in sections {
-        if !empty && !images {
-            let message = format!("`{section}` changes images, and `{}` is a table", train.data);
-            tell(&[section], message, "leave it out");
-        }
-    }
+) -> Vec<Diagnostic> {
+    let facts = data_of(stages, &train.data);
+    placed(recipe_mistakes(train, &facts, &TaskRules::BUILT_IN), place)
 }
 
 /// What an evaluation measures that the data does not have.
-pub(super) fn evaluate_task_mistakes(
+pub(super) fn evaluation_mistakes(
     stages: &IndexMap<String, Arc<Stage>>,
     evaluate: &Evaluate,
-    mistakes: &mut Vec<Diagnostic>,
     place: &dyn Fn(&[&str]) -> SourceSpan,
-) {
-    let Some((task, images)) = data_of(stages, &evaluate.data) else {
-        return;
+) -> Vec<Diagnostic> {
+    let model = evaluate.model.stage().and_then(|stage| stages.get(stage));
+    let chosen = match model.map(|stage| &stage.kind) {
+        Some(Kind::Train(train)) => train.task.as_deref(),
+        _ => None,
     };
-    for (index, metric) in evaluate.metrics.iter().enumerate() {
-        if !metric.tasks().contains(&task) {
-            let message = format!(
-                "`{}` is not defined: `{}` has {} to predict",
-                metric.as_str(),
-                evaluate.data,
-                task.predicts()
-            );
-            let span = place(&["metrics", &index.to_string()]);
-            mistakes.push(Diagnostic::new(message, span).help("take it out"));
+    let facts = data_of(stages, &evaluate.data);
+    let task = match chosen {
+        Some(name) => TaskRules::BUILT_IN.into_iter().find(|task| task.name == name),
+        None => facts.task,
+    };
+    let (Some(task), Some(images)) = (task, facts.images) else {
+        return Vec::new();
+    };
+    placed(evaluate_mistakes(evaluate, task, images), place)
+}
+
+/// Mistakes with their places in the file.
+fn placed(mistakes: Vec<Mistake>, place: &dyn Fn(&[&str]) -> SourceSpan) -> Vec<Diagnostic> {
+    let diagnostic = |mistake: Mistake| {
+        let path: Vec<&str> = mistake.path.iter().map(String::as_str).collect();
+        Diagnostic {
+            help: mistake.help,
+            ..Diagnostic::new(mistake.message, place(&path))
         }
-    }
-    if evaluate.test_time_flip && !images {
-        let message = format!(
-            "`test_time_flip` mirrors images, and `{}` is a table",
-            evaluate.data
-        );
-        mistakes.push(Diagnostic::new(message, place(&["test_time_flip"])).help("leave it out"));
-    }
+    };
+    mistakes.into_iter().map(diagnostic).collect()
 }

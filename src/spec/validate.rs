@@ -14,8 +14,7 @@ use super::node::{Key, Node, Value};
 use super::preprocess_check::preprocess_mistakes;
 use super::sweep::sweep_mistakes;
 use super::table_check::table_mistakes;
-use super::task_check::{evaluate_task_mistakes, train_task_mistakes};
-use super::train::learning_mistakes;
+use super::task_check::{evaluation_mistakes, train_mistakes};
 use super::{
     Augment, Command, EnvEntry, Kind, MetricPath, Pipeline, Reference, Secret, Stage, Train, augment_mistakes,
 };
@@ -72,14 +71,13 @@ pub(super) fn mistakes(pipeline: &Pipeline, root: &Node) -> Vec<Diagnostic> {
             }
             Kind::Train(train) => {
                 let place = |path: &[&str]| place(&[&["train"], path].concat());
-                train_mistakes(train, &mut mistakes, place);
+                image_mistakes(train, &mut mistakes, place);
                 model_mistakes(&train.model, &mut mistakes, &place);
-                train_task_mistakes(&pipeline.stages, train, &mut mistakes, &place);
+                mistakes.extend(train_mistakes(&pipeline.stages, train, &place));
             }
             Kind::Evaluate(evaluate) => {
-                evaluate_task_mistakes(&pipeline.stages, evaluate, &mut mistakes, &|path| {
-                    place(&[&["evaluate"], path].concat())
-                });
+                let place = |path: &[&str]| place(&[&["evaluate"], path].concat());
+                mistakes.extend(evaluation_mistakes(&pipeline.stages, evaluate, &place));
             }
             Kind::Preprocess(preprocess) => {
                 preprocess_mistakes(preprocess, &mut mistakes, |path| {
@@ -281,7 +279,8 @@ pub(super) fn is_inside(path: &str) -> bool {
     components.peek().is_some() && components.all(|part| matches!(part, Component::Normal(_)))
 }
 
-fn train_mistakes(
+/// What is wrong with the changes to images and their normalisation.
+fn image_mistakes(
     train: &Train,
     mistakes: &mut Vec<Diagnostic>,
     place: impl Fn(&[&str]) -> miette::SourceSpan,
@@ -312,18 +311,6 @@ fn train_mistakes(
             mistakes.push(Diagnostic::new(mistake.message, place(&path)).help(mistake.help));
         }
     }
-    if let Some(warmup) = &train.warmup
-        && warmup.epochs >= train.epochs
-    {
-        mistakes.push(
-            Diagnostic::new(
-                format!("the warm-up takes {} epochs of {}", warmup.epochs, train.epochs),
-                place(&["warmup", "epochs"]),
-            )
-            .help("leave at least one epoch for the schedule"),
-        );
-    }
-    learning_mistakes(train, mistakes, &place);
 }
 
 /// What is wrong with a metric's path: no such stage, or one that reports no such metric.

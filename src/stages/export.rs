@@ -5,13 +5,17 @@ use std::fs;
 use std::path::Path;
 
 use candle_core::Device;
-use serde::Serialize;
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
 
-use crate::data::{Normalization, TargetScale};
+use crate::data::Normalization;
 use crate::event::{Metrics, Monitor};
 use crate::schema::InputShape;
-use crate::spec::{EvalTransform, ExportFormat, Kind, Model, Precision, Task};
-use crate::train::{self, CARD_FILE, Card, TrainError, TrainedModel, WEIGHTS_FILE, on_threads, read_card};
+use crate::spec::{EvalTransform, ExportFormat, Kind, Model, Precision};
+use crate::train::{
+    self, CARD_FILE, Card, ModelTarget, OutputMeaning, Tasks, TrainError, TrainedModel, WEIGHTS_FILE,
+    on_threads, read_card,
+};
 
 use super::{Job, Outcome, Stage, StageError};
 
@@ -45,7 +49,10 @@ impl Stage for ExportStage {
             // Loading checks that the weights are whole and are those of the architecture.
             let model = TrainedModel::load(folder, &Device::Cpu)?;
             match options.format {
-                ExportFormat::Safetensors => write(&model.card, folder, metrics, job),
+                ExportFormat::Safetensors => {
+                    let meaning = model.task(&Tasks::built_in())?.meaning();
+                    write(&model.card, meaning, folder, metrics, job)
+                }
             }
         })?;
         Ok(Outcome::default())
@@ -57,23 +64,23 @@ impl Stage for ExportStage {
 struct ExportCard<'a> {
     architecture: &'a Model,
     parameters: u64,
-    weights: Weights,
-    input: Input<'a>,
-    output: Output<'a>,
-    training: Training,
+    weights: ExportedWeights,
+    input: ExportedInput<'a>,
+    output: ExportedOutput<'a>,
+    training: ExportedTraining,
     metrics: BTreeMap<String, Metrics>,
-    provenance: Provenance<'a>,
+    provenance: ExportedProvenance<'a>,
 }
 
 #[derive(Serialize)]
-struct Weights {
+struct ExportedWeights {
     file: &'static str,
     format: &'static str,
     layout: &'static str,
 }
 
 #[derive(Serialize)]
-struct Input<'a> {
+struct ExportedInput<'a> {
     shape: InputShape,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     transforms: &'a [EvalTransform],
@@ -82,23 +89,27 @@ struct Input<'a> {
     normalization: &'a Normalization,
 }
 
-#[derive(Serialize)]
-struct Output<'a> {
-    layout: &'static str,
-    meaning: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    classes: Option<&'a [String]>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    labels: Option<&'a [String]>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    targets: Option<&'a [String]>,
-    /// How to get from outputs to the targets' own units: times `std`, plus `mean`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    scale: Option<&'a TargetScale>,
+struct ExportedOutput<'a> {
+    meaning: OutputMeaning,
+    target: &'a ModelTarget,
+}
+
+impl Serialize for ExportedOutput<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut output = serializer.serialize_map(None)?;
+        output.serialize_entry("layout", self.meaning.layout)?;
+        output.serialize_entry("meaning", self.meaning.meaning)?;
+        output.serialize_entry(self.meaning.names, &self.target.names)?;
+        // How to get from outputs to the targets' own units: times `std`, plus `mean`.
+        if let Some(scale) = &self.target.scale {
+            output.serialize_entry("scale", scale)?;
+        }
+        output.end()
+    }
 }
 
 #[derive(Serialize)]
-struct Training {
+struct ExportedTraining {
     precision: Precision,
     seed: u64,
     epochs: u32,
@@ -107,7 +118,7 @@ struct Training {
 }
 
 #[derive(Serialize)]
-struct Provenance<'a> {
+struct ExportedProvenance<'a> {
     erlen: &'static str,
     fingerprint: String,
     inputs: &'a BTreeMap<String, String>,
@@ -115,6 +126,7 @@ struct Provenance<'a> {
 
 fn write(
     card: &Card,
+    meaning: OutputMeaning,
     folder: &Path,
     metrics: BTreeMap<String, Metrics>,
     job: &Job,
@@ -123,37 +135,26 @@ fn write(
         InputShape::Image { .. } => ("N,C,H,W", "pixels from 0 to 255 divided by 255"),
         InputShape::Features { .. } => ("N,F", "columns as they are in the source"),
     };
-    let target = &card.target;
-    let (output_layout, meaning) = match target.task {
-        Task::Classification => ("N,classes", "logits: softmax gives probabilities"),
-        Task::MultiLabel => ("N,labels", "logits: the logistic function gives probabilities"),
-        Task::Regression => ("N,targets", "predicted numbers"),
-    };
-    let names = |task| (target.task == task).then_some(target.names.as_slice());
     let exported = ExportCard {
         architecture: &card.architecture,
         parameters: card.parameters,
-        weights: Weights {
+        weights: ExportedWeights {
             file: WEIGHTS_FILE,
             format: "safetensors",
             layout: "names and shapes of PyTorch (convolutions O,I,H,W), f32",
         },
-        input: Input {
+        input: ExportedInput {
             shape: card.input,
             transforms: &card.transforms,
             layout,
             range,
             normalization: &card.normalization,
         },
-        output: Output {
-            layout: output_layout,
+        output: ExportedOutput {
             meaning,
-            classes: names(Task::Classification),
-            labels: names(Task::MultiLabel),
-            targets: names(Task::Regression),
-            scale: target.scale.as_ref(),
+            target: &card.target,
         },
-        training: Training {
+        training: ExportedTraining {
             precision: card.precision,
             seed: card.seed,
             epochs: card.epochs,
@@ -161,7 +162,7 @@ fn write(
             metrics: card.metrics.clone(),
         },
         metrics,
-        provenance: Provenance {
+        provenance: ExportedProvenance {
             erlen: env!("CARGO_PKG_VERSION"),
             fingerprint: job.fingerprint.to_string(),
             inputs: &job.provenance,

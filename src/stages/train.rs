@@ -2,8 +2,9 @@
 
 use crate::data::Dataset;
 use crate::event::Monitor;
+use crate::metric::MetricTable;
 use crate::spec::Kind;
-use crate::train::{self, CARD_FILE, Task, TrainError, Trained, on_threads};
+use crate::train::{self, CARD_FILE, SingleWorker, Tasks, TrainError, Trained, Training, on_threads};
 
 use super::{Job, Outcome, Stage, StageError};
 
@@ -27,13 +28,16 @@ impl Stage for TrainStage {
         let init = recipe.init.as_ref().map(|_| job.input("init")).transpose()?;
         let work = || {
             let dataset = Dataset::open(data)?;
-            let task = Task {
+            let task = Training {
                 recipe,
+                tasks: &Tasks::built_in(),
+                metrics: &MetricTable::built_in(),
                 dataset: &dataset,
                 init,
                 seed: job.seed,
                 identity: job.fingerprint.to_string(),
                 scratch: &job.scratch,
+                collective: &SingleWorker,
                 limits: job.limits.as_ref(),
                 device: job.surroundings.device.open()?,
             };
@@ -56,7 +60,7 @@ fn write(trained: &Trained, job: &Job) -> Result<(), TrainError> {
     match &trained.validations {
         Some(validations) => {
             let path = job.output.join("validations.csv");
-            train::write_validations(&path, trained.card.target.score(), validations)
+            train::write_validations(&path, trained.score, validations)
         }
         None => Ok(()),
     }

@@ -1,7 +1,7 @@
 //! Checkpoints: everything that the rest of a training depends on, in one file.
 //!
 //! A checkpoint is a safetensors file whose tensors are the model's, the optimizer's and the best
-//! epoch's, and whose metadata holds [`Progress`] and the loss scale as JSON, and a digest of
+//! epoch's, and whose metadata holds [`TrainingProgress`] and the loss scale as JSON, and a digest of
 //! all that. It is written to a temporary name, flushed and renamed, and those before it are kept,
 //! so that an interruption at any moment leaves a whole one. A file that is torn, or belongs to
 //! something else, is reported and passed over.
@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::error::TrainError;
 use super::loss_scale::LossScale;
 use super::optimizer::OptimizerState;
-use super::progress::Progress;
+use super::progress::TrainingProgress;
 use super::tensor_file::{HostTensor, NamedTensors, decode, encode, write_atomically};
 use crate::fingerprint::Digest;
 
@@ -28,7 +28,7 @@ pub struct Checkpoint {
     /// What is trained: only a training of the same identity may continue from it.
     pub identity: String,
     /// Where it stands.
-    pub progress: Progress,
+    pub progress: TrainingProgress,
     /// In f16, the loss scale.
     pub loss_scale: Option<LossScale>,
     /// The model's parameters and running statistics.
@@ -43,9 +43,9 @@ pub struct Checkpoint {
 
 /// The part of a checkpoint that is no tensor.
 #[derive(Serialize, Deserialize)]
-struct Header {
+struct CheckpointHeader {
     identity: String,
-    progress: Progress,
+    progress: TrainingProgress,
     loss_scale: Option<LossScale>,
     optimizer_steps: BTreeMap<String, u64>,
     has_ema: bool,
@@ -109,7 +109,7 @@ impl Checkpoint {
     }
 
     fn encode(&self) -> Result<Vec<u8>, String> {
-        let header = Header {
+        let header = CheckpointHeader {
             identity: self.identity.clone(),
             progress: self.progress.clone(),
             loss_scale: self.loss_scale,
@@ -151,7 +151,7 @@ impl Checkpoint {
                 "its content does not match its digest".to_owned(),
             ));
         }
-        let header: Header = serde_json::from_str(header)
+        let header: CheckpointHeader = serde_json::from_str(header)
             .map_err(|error| Unusable::Damaged(format!("its header cannot be read: {error}")))?;
         if header.identity != identity {
             return Err(Unusable::Damaged("it belongs to another training".to_owned()));
@@ -223,7 +223,7 @@ fn digest<'a>(header: &str, tensors: impl Iterator<Item = (&'a str, &'a HostTens
 mod tests {
     use super::super::history::Exact;
     use super::*;
-    use crate::train::progress::Sums;
+    use crate::train::progress::EpochSums;
 
     fn tensors(value: f32) -> NamedTensors {
         BTreeMap::from([
@@ -238,14 +238,14 @@ mod tests {
     fn checkpoint(epoch: u32) -> Checkpoint {
         Checkpoint {
             identity: "abc".to_owned(),
-            progress: Progress {
+            progress: TrainingProgress {
                 epoch,
                 batch: 3,
-                sums: Sums {
+                sums: EpochSums {
                     loss: Exact(0.1 + 0.2),
-                    ..Sums::default()
+                    ..EpochSums::default()
                 },
-                ..Progress::default()
+                ..TrainingProgress::default()
             },
             loss_scale: Some(LossScale::default()),
             model: tensors(epoch as f32),

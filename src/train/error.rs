@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use crate::data::DataError;
 use crate::models::ModelError;
 use crate::ops::OpError;
+use crate::spec::Mistake;
 
 /// Why training, evaluation or a model's file failed.
 #[derive(Debug, thiserror::Error)]
@@ -69,14 +70,27 @@ pub enum TrainError {
         /// The split.
         split: &'static str,
     },
-    /// The recipe needs a validation split, but nothing is held out.
+    /// The dataset does not hold what any task predicts.
+    #[error("`{data}` does not hold what any known task predicts; choose one that fits by `task`")]
+    NothingToPredict {
+        /// What the recipe calls the dataset.
+        data: String,
+    },
+    /// A model predicts what this program does not know of.
     #[error(
-        "{asks} by a figure of the validation split, but the dataset has no val split; add \
-         `split: {{val: 0.1}}` to its preprocess stage, or leave the option out"
+        "the model is for the task `{task}`, which this program does not have; use the program that trained it"
     )]
-    NoValidation {
-        /// What needs it, such as "`select: best` chooses the weights".
-        asks: &'static str,
+    UnknownTask {
+        /// The task's name.
+        task: String,
+    },
+    /// Nothing counts in a split that is judged.
+    #[error(
+        "every sample of the {split} split is of the class that the loss ignores: nothing is left to judge"
+    )]
+    NothingToJudge {
+        /// The split.
+        split: &'static str,
     },
     /// The loader ended before its last batch: a mistake of Erlen's own.
     #[error("the loader ended before {what} did; please report this")]
@@ -93,8 +107,11 @@ pub enum TrainError {
         problem: String,
     },
     /// The recipe does not fit the dataset.
-    #[error("{0}")]
-    Recipe(String),
+    #[error("{}", told("train", .0))]
+    Recipe(Vec<Mistake>),
+    /// The evaluation does not fit the model.
+    #[error("{}", told("evaluate", .0))]
+    Evaluation(Vec<Mistake>),
     /// A device that is not there.
     #[error("{0}")]
     Device(String),
@@ -175,4 +192,20 @@ pub enum TrainError {
     /// Tensor arithmetic failed.
     #[error("tensor arithmetic failed: {0}")]
     Tensor(#[from] candle_core::Error),
+}
+
+impl From<Mistake> for TrainError {
+    fn from(mistake: Mistake) -> Self {
+        Self::Recipe(vec![mistake])
+    }
+}
+
+/// Mistakes in a stage of the kind `kind`, each with the path of its field.
+fn told(kind: &str, mistakes: &[Mistake]) -> String {
+    let told = mistakes.iter().map(|mistake| {
+        let path = mistake.path.join(".");
+        let help = mistake.help.as_deref().map(|help| format!(": {help}"));
+        format!("`{kind}.{path}`: {}{}", mistake.message, help.unwrap_or_default())
+    });
+    told.collect::<Vec<_>>().join("; ")
 }

@@ -5,22 +5,19 @@ use std::sync::Arc;
 use candle_core::{Device, Tensor};
 
 use super::error::TrainError;
-use super::metrics::{self, Judged, Tally};
-use super::setup::{Target, loss_operation};
 use super::staging::{Staged, stage};
+use super::tasks::{ModelTarget, SplitTally, Task};
 use super::tensor_file::input_tensor;
-use crate::data::{
-    Array, ArrayValues, Collation, DataError, Dataset, Loader, LoaderConfig, Normalization, Split,
-};
+use crate::data::{Collation, Dataset, Loader, LoaderConfig, Normalization, Split};
 use crate::event::Monitor;
 use crate::models::{Network, Pass};
-use crate::ops::{self, PackedWeights};
+use crate::ops::PackedWeights;
 use crate::schema::InputShape;
-use crate::spec::{self, EvalTransform, Precision, SplitName, Task};
+use crate::spec::{self, EvalTransform, Precision, SplitName};
 
 /// How a split is evaluated.
 #[derive(Clone, Debug)]
-pub struct Evaluation {
+pub struct Evaluation<'a> {
     /// The arithmetic.
     pub precision: Precision,
     /// What is done to each channel (or column) first.
@@ -28,31 +25,37 @@ pub struct Evaluation {
     /// What is done to each image before that.
     pub transforms: Vec<EvalTransform>,
     /// What is predicted.
-    pub target: Target,
-    /// The loss that is reported.
-    pub loss: spec::Loss,
+    pub task: &'a dyn Task,
+    /// The outputs.
+    pub target: ModelTarget,
+    /// The loss that is reported; nothing where the task has one of its own.
+    pub loss: Option<spec::Loss>,
+    /// The metrics that are asked for: what only others need is not kept.
+    pub metrics: Vec<&'a str>,
     /// Samples that are judged together.
     pub batch_size: usize,
     /// Whether the mean of the outputs for an image and its mirror image is judged.
     pub test_time_flip: bool,
-    /// Whether to keep what the area under the ROC curve needs: the outputs for all samples.
-    pub keep_scores: bool,
     /// Where to compute.
     pub device: Device,
 }
 
 /// Judges every sample of `split` in order, batch by batch, without a gradient graph. `each` hears
-/// every sample's index and verdict. Samples of a class that the loss ignores count in no figure.
+/// every sample's index and its outputs in the targets' own units. Samples of a class that the loss
+/// ignores count in no figure.
+///
+/// Figures are made on the host, in f64 and sample by sample, so that they are the same bits whatever the
+/// batch size: what is read is one batch's outputs at a time.
 ///
 /// # Errors
 /// A sample cannot be read, an output is not finite, `each` fails, or the monitor asks to stop.
 pub fn evaluate(
     network: &Network,
     split: &Split,
-    options: &Evaluation,
+    options: &Evaluation<'_>,
     monitor: &Monitor,
-    mut each: impl FnMut(usize, &Judged) -> Result<(), TrainError>,
-) -> Result<Tally, TrainError> {
+    mut each: impl FnMut(usize, &[f32]) -> Result<(), TrainError>,
+) -> Result<SplitTally, TrainError> {
     let config = LoaderConfig {
         batch_size: options.batch_size,
         augment: options.transforms.iter().map(spec::Augment::from).collect(),
@@ -65,12 +68,11 @@ pub fn evaluate(
     };
     let loader = Loader::new(split.clone(), config)?;
     let shape = loader.shape()?;
-    let loss = loss_operation(&options.loss);
     let width = options.target.outputs();
-    let mut tally = Tally::new(options.target.task, width);
-    if !options.keep_scores {
-        tally = tally.without_scores();
-    }
+    let criterion = options
+        .task
+        .criterion(&options.target, options.loss.as_ref(), false)?;
+    let mut tally = SplitTally::new(options.task.tally(width, &options.metrics));
     let weights = Arc::new(PackedWeights::default());
     let mut index = 0;
     let flips = options.test_time_flip;
@@ -81,29 +83,16 @@ pub fn evaluate(
         }
         let mut batch = batch?;
         let mut outputs = outputs(network, &weights, &mut batch, shape, options)?;
-        let losses = ops::loss_per_sample(
-            &outputs,
-            wanted(&batch.targets, options.target.task)?,
-            &loss,
-            width,
-        )?;
+        let losses = criterion.sample_losses(&outputs, &batch.targets)?;
         unscale(&mut outputs, options);
-        let mut values = vec![0f32; width];
         for (outputs, loss) in outputs.chunks_exact(width).zip(losses) {
-            let target = match split.class(index) {
-                Some(class) => metrics::Target::Class(class as usize),
-                None => {
-                    split.target_values(index, &mut values)?;
-                    metrics::Target::Values(&values)
-                }
-            };
-            let judged = tally
-                .add(outputs, target, loss)
-                .ok_or(TrainError::NonFiniteLogits {
+            if !tally.add(outputs, split, index, loss)? {
+                return Err(TrainError::NonFiniteLogits {
                     index,
                     split: split.name().as_str(),
-                })?;
-            each(index, &judged)?;
+                });
+            }
+            each(index, outputs)?;
             index += 1;
         }
     }
@@ -112,11 +101,10 @@ pub fn evaluate(
             what: "the evaluated split",
         });
     }
-    if tally.score().is_nan() {
-        return Err(TrainError::Recipe(format!(
-            "every sample of the {} split is of the class that the loss ignores: nothing is left to judge",
-            split.name().as_str()
-        )));
+    if tally.counted() == 0 {
+        return Err(TrainError::NothingToJudge {
+            split: split.name().as_str(),
+        });
     }
     Ok(tally)
 }
@@ -127,7 +115,7 @@ fn outputs(
     weights: &Arc<PackedWeights>,
     batch: &mut Staged,
     shape: InputShape,
-    options: &Evaluation,
+    options: &Evaluation<'_>,
 ) -> Result<Vec<f32>, TrainError> {
     let pass = Pass::evaluate(options.precision);
     let host = |outputs: Tensor| outputs.flatten_all()?.to_vec1::<f32>();
@@ -135,7 +123,7 @@ fn outputs(
     let mut outputs = host(forward(&batch.inputs)?)?;
     if let (Some(mut mirrored), InputShape::Image { width, .. }) = (batch.host.take(), shape) {
         mirrored.chunks_exact_mut(width).for_each(<[f32]>::reverse);
-        let mirrored = input_tensor(mirrored, batch.samples, shape, &options.device)?;
+        let mirrored = input_tensor(mirrored, batch.samples.len(), shape, &options.device)?;
         let mirrored = host(forward(&mirrored)?)?;
         for (output, mirrored) in outputs.iter_mut().zip(mirrored) {
             *output = (*output + mirrored) / 2.0;
@@ -144,21 +132,8 @@ fn outputs(
     Ok(outputs)
 }
 
-/// A batch's targets as the loss takes them.
-///
-/// # Errors
-/// They are no targets of `task`.
-pub fn wanted(targets: &Array, task: Task) -> Result<ops::Targets<'_>, TrainError> {
-    match (&targets.values, task) {
-        (ArrayValues::U32(classes), Task::Classification) => Ok(ops::Targets::Classes(classes)),
-        (ArrayValues::F32(values), Task::Classification) => Ok(ops::Targets::Probabilities(values)),
-        (ArrayValues::F32(values), Task::MultiLabel | Task::Regression) => Ok(ops::Targets::Values(values)),
-        _ => Err(DataError::Options(format!("the batch's targets are not {}", task.predicts())).into()),
-    }
-}
-
 /// Brings outputs back to the targets' own units.
-fn unscale(outputs: &mut [f32], options: &Evaluation) {
+fn unscale(outputs: &mut [f32], options: &Evaluation<'_>) {
     if let Some(scale) = &options.target.scale {
         for row in outputs.chunks_exact_mut(options.target.outputs()) {
             for ((output, mean), std) in row.iter_mut().zip(&scale.mean).zip(&scale.std) {

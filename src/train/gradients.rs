@@ -14,37 +14,117 @@ const CHUNK: usize = 1 << 16;
 /// Sums that run beside each other, so that they become vector instructions.
 const LANES: usize = 8;
 
-/// One gradient for each parameter that has one, in the parameters' order, summed over the
-/// micro-batches of a step in their order.
-#[derive(Default)]
+/// The gradients of an optimizer step under way.
+///
+/// The sum over a step's micro-batches has a fixed shape: that of the binary tree over their places in
+/// the step. A node is summed as soon as both its halves are there, so few sums are held at a time, and
+/// whoever computes which micro-batch, in whatever order, comes to the same bits. That is pairwise
+/// summation, whose error grows with the logarithm of the number of terms (Higham, 1993).
+#[derive(Debug, Default)]
 pub struct Gradients {
+    /// The nodes that have no sibling yet, by their place in the step.
+    nodes: Vec<PartialSum>,
+}
+
+/// The sum over the micro-batches `index << level` up to `(index + 1) << level`.
+#[derive(Debug)]
+struct PartialSum {
+    level: u32,
+    index: u32,
+    sums: Vec<Option<Tensor>>,
+}
+
+impl Gradients {
+    /// Adds what a backward pass of the micro-batch at `place` of the step found.
+    ///
+    /// # Errors
+    /// The addition fails.
+    pub fn add(
+        &mut self,
+        place: u32,
+        parameters: &[Parameter],
+        mut found: VariableGradients,
+    ) -> candle_core::Result<()> {
+        let sums = parameters.iter().map(|parameter| found.remove(&parameter.var));
+        self.insert(PartialSum {
+            level: 0,
+            index: place,
+            sums: sums.collect(),
+        })
+    }
+
+    /// Adds what another worker has summed of the same step: other micro-batches than these.
+    ///
+    /// # Errors
+    /// The addition fails.
+    pub fn merge(&mut self, other: Self) -> candle_core::Result<()> {
+        other.nodes.into_iter().try_for_each(|node| self.insert(node))
+    }
+
+    fn insert(&mut self, mut node: PartialSum) -> candle_core::Result<()> {
+        let sibling = |nodes: &[PartialSum], node: &PartialSum| {
+            let is_sibling = |other: &PartialSum| other.level == node.level && other.index == node.index ^ 1;
+            nodes.iter().position(is_sibling)
+        };
+        while let Some(at) = sibling(&self.nodes, &node) {
+            let other = self.nodes.remove(at);
+            let (left, right) = if other.index < node.index {
+                (other, node)
+            } else {
+                (node, other)
+            };
+            node = PartialSum {
+                level: left.level + 1,
+                index: left.index / 2,
+                sums: added(left.sums, right.sums)?,
+            };
+        }
+        let start = |node: &PartialSum| u64::from(node.index) << node.level;
+        let at = self.nodes.partition_point(|other| start(other) < start(&node));
+        self.nodes.insert(at, node);
+        Ok(())
+    }
+
+    /// The sums over all micro-batches. Where those of a step are no power of two, what is left over is
+    /// added from the last on.
+    ///
+    /// # Errors
+    /// The addition fails.
+    pub fn total(self) -> candle_core::Result<StepGradients> {
+        let mut nodes = self.nodes.into_iter().rev();
+        let mut sums = nodes.next().map(|node| node.sums).unwrap_or_default();
+        for node in nodes {
+            sums = added(node.sums, sums)?;
+        }
+        Ok(StepGradients { sums })
+    }
+}
+
+/// The sums of gradients, parameter by parameter.
+fn added(left: Vec<Option<Tensor>>, right: Vec<Option<Tensor>>) -> candle_core::Result<Vec<Option<Tensor>>> {
+    let pairs = left.into_iter().zip(right);
+    let sums = pairs.map(|pair| match pair {
+        (Some(left), Some(right)) => (left + right).map(Some),
+        (left, right) => Ok(left.or(right)),
+    });
+    sums.collect()
+}
+
+/// The gradients of an optimizer step: one for each parameter that has one, in the parameters' order,
+/// summed over the step's micro-batches.
+#[derive(Debug)]
+pub struct StepGradients {
     sums: Vec<Option<Tensor>>,
 }
 
 #[cfg(test)]
-impl From<Vec<Option<Tensor>>> for Gradients {
+impl From<Vec<Option<Tensor>>> for StepGradients {
     fn from(sums: Vec<Option<Tensor>>) -> Self {
         Self { sums }
     }
 }
 
-impl Gradients {
-    /// Adds what a backward pass of the next micro-batch found.
-    ///
-    /// # Errors
-    /// The addition fails.
-    pub fn add(&mut self, parameters: &[Parameter], mut found: VariableGradients) -> candle_core::Result<()> {
-        self.sums.resize(parameters.len(), None);
-        for (sum, parameter) in self.sums.iter_mut().zip(parameters) {
-            let gradient = found.remove(&parameter.var);
-            *sum = match (sum.take(), gradient) {
-                (Some(sum), Some(gradient)) => Some((sum + gradient)?),
-                (sum, gradient) => sum.or(gradient),
-            };
-        }
-        Ok(())
-    }
-
+impl StepGradients {
     /// The sums, in the parameters' order.
     pub fn sums(&self) -> &[Option<Tensor>] {
         &self.sums
@@ -57,24 +137,46 @@ impl Gradients {
     /// A gradient is not f32.
     pub fn norm(&self, factor: f32, clip_value: Option<f32>) -> candle_core::Result<f64> {
         let limit = clip_value.unwrap_or(f32::INFINITY);
-        let mut sum = 0.0;
-        for gradient in self.sums.iter().flatten() {
-            sum += sum_of_squares(gradient, factor, limit)?;
+        let sums: Vec<Squares> = self
+            .sums
+            .iter()
+            .flatten()
+            .map(|gradient| sum_of_squares(gradient, factor, limit))
+            .collect::<candle_core::Result<_>>()?;
+        // The sums of a device are read all at once.
+        let on_device: Vec<&Tensor> = sums
+            .iter()
+            .filter_map(|sum| match sum {
+                Squares::Device(sum) => Some(sum),
+                Squares::Host(_) => None,
+            })
+            .collect();
+        let mut read = match on_device.as_slice() {
+            [] => Vec::new(),
+            sums => Tensor::stack(sums, 0)?.to_vec1::<f64>()?,
         }
+        .into_iter();
+        let sum: f64 = sums
+            .iter()
+            .map(|sum| match sum {
+                Squares::Host(sum) => *sum,
+                Squares::Device(_) => read.next().unwrap_or(f64::NAN),
+            })
+            .fold(0.0, |sum, square| sum + square);
         Ok(sum.sqrt())
     }
 }
 
 /// What an optimizer is told so that a step's gradients keep to the limits of a recipe.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Limits {
+pub struct ClipLimits {
     /// What each element is multiplied by.
     pub gradient_factor: f32,
     /// What it is limited to afterwards.
     pub clip_value: Option<f32>,
 }
 
-impl Limits {
+impl ClipLimits {
     /// The limits that `clip` asks for, of gradients that are first multiplied by `unscale`, one over
     /// the loss scale, and then have the norm `norm`.
     ///
@@ -85,7 +187,7 @@ impl Limits {
     /// A gradient is not f32.
     pub fn new(
         clip: &spec::Clip,
-        gradients: &Gradients,
+        gradients: &StepGradients,
         unscale: f32,
         norm: f64,
     ) -> candle_core::Result<Self> {
@@ -139,7 +241,14 @@ pub(super) fn limited_tensor(gradient: &Tensor, factor: f32, limit: f32) -> cand
     is_nan.where_cond(&gradient, &gradient.clamp(-limit, limit)?)
 }
 
-fn sum_of_squares(tensor: &Tensor, factor: f32, limit: f32) -> candle_core::Result<f64> {
+/// A sum of squares, where it was computed.
+enum Squares {
+    Host(f64),
+    /// An f64.
+    Device(Tensor),
+}
+
+fn sum_of_squares(tensor: &Tensor, factor: f32, limit: f32) -> candle_core::Result<Squares> {
     let tensor = tensor.contiguous()?;
     let (storage, layout) = tensor.storage_and_layout();
     if let (Storage::Cpu(CpuStorage::F32(values)), Some((from, to))) =
@@ -149,11 +258,11 @@ fn sum_of_squares(tensor: &Tensor, factor: f32, limit: f32) -> candle_core::Resu
             .par_chunks(CHUNK)
             .map(|chunk| chunk_of_squares(chunk, factor, limit))
             .collect();
-        return Ok(sums.iter().sum());
+        return Ok(Squares::Host(sums.iter().sum()));
     }
     drop(storage);
     let values = limited_tensor(&tensor, factor, limit)?.to_dtype(DType::F64)?;
-    values.sqr()?.sum_all()?.to_scalar::<f64>()
+    Ok(Squares::Device(values.sqr()?.sum_all()?))
 }
 
 fn chunk_of_squares(values: &[f32], factor: f32, limit: f32) -> f64 {
@@ -200,6 +309,8 @@ mod tests {
 
     use super::*;
     use crate::ops::Tape;
+    use crate::random::{Purpose, Stream};
+    use crate::train::{Collective, TrainError};
 
     #[test]
     fn finds_one_bad_value_anywhere() {
@@ -223,21 +334,95 @@ mod tests {
             frozen: false,
         });
         let mut gradients = Gradients::default();
-        for factor in [1.0, 10.0] {
+        for (place, factor) in [(0, 1.0), (1, 10.0)] {
             let (loss, tape) = Tape::record(|| (parameters[0].var.as_tensor() * factor)?.sum_all());
             let found = tape.backward(&loss.unwrap()).unwrap();
-            gradients.add(&parameters, found).unwrap();
+            gradients.add(place, &parameters, found).unwrap();
         }
+        let gradients = gradients.total().unwrap();
         let sum = gradients.sums()[0].as_ref().unwrap();
         assert_eq!(sum.to_vec1::<f32>().unwrap(), [11.0, 11.0]);
         assert!(gradients.sums()[1].is_none());
         assert!((gradients.norm(1.0, None).unwrap() - 242f64.sqrt()).abs() < 1e-9);
     }
 
-    fn gradients(values: &[Option<Vec<f32>>]) -> Gradients {
+    /// Two workers that exchange what they have summed.
+    struct Pair<'a> {
+        rank: u32,
+        other: &'a std::sync::Mutex<Option<Gradients>>,
+    }
+
+    impl Collective for Pair<'_> {
+        fn rank(&self) -> u32 {
+            self.rank
+        }
+
+        fn size(&self) -> u32 {
+            2
+        }
+
+        fn sum(&self, gradients: &mut Gradients) -> Result<(), TrainError> {
+            let other = self.other.lock().unwrap().take().unwrap();
+            Ok(gradients.merge(other)?)
+        }
+    }
+
+    /// A step of up to nine micro-batches, shared between two workers in every way.
+    #[test]
+    fn workers_that_share_a_step_come_to_the_bits_of_a_single_one() {
+        let parameters = ["weight"].map(|name| Parameter {
+            name: name.to_owned(),
+            var: Var::zeros(40, DType::F32, &Device::Cpu).unwrap(),
+            decays: true,
+            frozen: false,
+        });
+        let backward = |place: u32| {
+            let mut stream = Stream::new(1, Purpose::Bootstrap, 0, place);
+            let values: Vec<f32> = (0..40).map(|_| stream.normal() as f32).collect();
+            let values = Tensor::new(values.as_slice(), &Device::Cpu).unwrap();
+            let (loss, tape) = Tape::record(|| (parameters[0].var.as_tensor() * &values)?.sum_all());
+            tape.backward(&loss.unwrap()).unwrap()
+        };
+        let share = |places: &mut dyn Iterator<Item = u32>| {
+            let mut gradients = Gradients::default();
+            for place in places {
+                gradients.add(place, &parameters, backward(place)).unwrap();
+            }
+            gradients
+        };
+        let bits = |gradients: Gradients| {
+            let total = gradients.total().unwrap();
+            let sums = total.sums()[0].as_ref().unwrap().to_vec1::<f32>().unwrap();
+            sums.into_iter().map(f32::to_bits).collect::<Vec<_>>()
+        };
+        let mut sequential = share(&mut [0].into_iter());
+        for count in 2..10u32 {
+            let alone = bits(share(&mut (0..count)));
+            assert_eq!(
+                alone,
+                bits(share(&mut (0..count).rev())),
+                "the order of arrival is nothing"
+            );
+            for division in 1..(1 << count) - 1u32 {
+                let is_of = |rank: u32| move |place: &u32| division >> place & 1 == rank;
+                for rank in [0, 1] {
+                    let other = std::sync::Mutex::new(Some(share(&mut (0..count).filter(is_of(1 - rank)))));
+                    let mut own = share(&mut (0..count).filter(is_of(rank)));
+                    Pair { rank, other: &other }.sum(&mut own).unwrap();
+                    assert_eq!(bits(own), alone, "{count} micro-batches, {division:b}");
+                }
+            }
+            sequential
+                .add(count - 1, &parameters, backward(count - 1))
+                .unwrap();
+        }
+        assert_eq!(bits(sequential), bits(share(&mut (0..9))));
+    }
+
+    fn gradients(values: &[Option<Vec<f32>>]) -> StepGradients {
         let tensor = |values: &Vec<f32>| Tensor::new(values.as_slice(), &Device::Cpu).unwrap();
         let sums: Vec<Option<Tensor>> = values.iter().map(|values| values.as_ref().map(tensor)).collect();
-        Gradients::from(sums)
+        StepGradients::from(sums)
     }
 
     #[test]
@@ -248,7 +433,10 @@ mod tests {
             small.norm(1.0, Some(8.0)).unwrap(),
             (36.0 + 64.0 + 64.0f64).sqrt()
         );
-        assert_eq!(Gradients::default().norm(1.0, None).unwrap(), 0.0);
+        assert_eq!(
+            Gradients::default().total().unwrap().norm(1.0, None).unwrap(),
+            0.0
+        );
         let bad = gradients(&[Some(vec![1.0, f32::NAN])]);
         assert!(bad.norm(1.0, Some(1.0)).unwrap().is_nan());
     }
@@ -286,12 +474,12 @@ mod tests {
     fn values_are_limited_before_the_norm() {
         let clip: spec::Clip = serde_json::from_str(r#"{"value": 1.0, "norm": 1.0}"#).unwrap();
         let steep = gradients(&[Some(vec![16.0, 2.0])]);
-        let limits = Limits::new(&clip, &steep, 0.25, steep.norm(0.25, None).unwrap()).unwrap();
+        let limits = ClipLimits::new(&clip, &steep, 0.25, steep.norm(0.25, None).unwrap()).unwrap();
         let factor = clip_factor(1.25f64.sqrt(), 1.0);
         assert_eq!(limits.gradient_factor, 0.25 * factor);
         let limited = |value| limited(value, limits.gradient_factor, limits.clip_value.unwrap());
         assert_eq!([16.0, 2.0].map(limited), [factor, 0.5 * factor]);
-        let none = Limits::new(&spec::Clip::default(), &steep, 0.25, 1.0).unwrap();
+        let none = ClipLimits::new(&spec::Clip::default(), &steep, 0.25, 1.0).unwrap();
         assert_eq!((none.gradient_factor, none.clip_value), (0.25, None));
     }
 }

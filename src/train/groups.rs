@@ -2,7 +2,7 @@
 
 use super::error::TrainError;
 use crate::models::Parameter;
-use crate::spec::{self, DecayOn, ParameterGroup};
+use crate::spec::{self, DecayOn, Mistake, ParameterGroup};
 
 /// Names that are listed where a pattern fits none.
 const NEAREST: usize = 5;
@@ -53,11 +53,13 @@ pub fn parameter_settings(
                 })
             };
             if parameters.iter().filter(own).all(taken) {
-                return Err(TrainError::Recipe(format!(
-                    "`{pattern}` in group {} of `groups` fits only parameters that belong to earlier groups: a \
-                     parameter belongs to the first group that fits, so put this group before them",
+                let path = ["groups", &index.to_string(), "parameters"];
+                let message = format!(
+                    "`{pattern}` in group {} fits only parameters that belong to earlier groups",
                     index + 1
-                )));
+                );
+                let help = "a parameter belongs to the first group that fits: put this group before them";
+                return Err(Mistake::new(path, message).help(help).into());
             }
         }
     }

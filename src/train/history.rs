@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::TrainError;
 use crate::event::Metrics;
-use crate::spec::Monitored;
+use crate::metric::Direction;
 
 /// A number that keeps its exact bits in JSON.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
@@ -31,24 +31,13 @@ impl From<Exact> for u64 {
     }
 }
 
-/// What is told beside the loss: how often a classifier is right, or how far numbers are off.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Score {
-    /// The share of samples, or of labels, that are right.
-    Accuracy,
-    /// The mean absolute error.
-    Mae,
-}
-
-impl Score {
-    /// The name after `train_` and `val_`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Accuracy => "accuracy",
-            Self::Mae => "mae",
-        }
-    }
+/// The figure of validations that decides.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Monitored {
+    /// Its name in the history: `val_loss`, or `val_` and the task's score.
+    pub name: String,
+    /// Which way it is better.
+    pub better: Direction,
 }
 
 /// What a validation gave.
@@ -66,23 +55,23 @@ pub struct Judgement {
 
 impl Judgement {
     /// The figure that is monitored.
-    pub fn monitored(&self, monitored: Monitored) -> f64 {
-        match monitored {
-            Monitored::ValLoss => self.loss.0,
-            Monitored::ValAccuracy | Monitored::ValMae => self.score.0,
+    pub fn monitored(&self, monitored: &Monitored) -> f64 {
+        match monitored.name.as_str() {
+            "val_loss" => self.loss.0,
+            _ => self.score.0,
         }
     }
 }
 
 /// One epoch's figures.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct EpochRow {
+pub struct EpochFigures {
     /// From 1.
     pub epoch: u32,
     /// The learning rate of the epoch's last step.
     pub lr: Exact,
-    /// Which score it is.
-    pub score: Score,
+    /// Which score it is: the name of a metric.
+    pub score: String,
     /// The mean training loss over the epoch, while the weights changed.
     pub train_loss: Exact,
     /// The score over the epoch, while the weights changed.
@@ -104,10 +93,10 @@ pub struct Scaling {
     pub skipped_steps: u64,
 }
 
-impl EpochRow {
+impl EpochFigures {
     /// The row's figures by column name, without the epoch; those that are numbers.
     pub fn metrics(&self) -> Metrics {
-        let score = self.score.as_str();
+        let score = &self.score;
         let judged = |of: fn(&Judgement) -> Exact| self.validation.as_ref().map(|given| of(given).0);
         let columns = [
             ("lr".to_owned(), Some(self.lr.0)),
@@ -138,8 +127,8 @@ impl EpochRow {
 ///
 /// # Errors
 /// The file cannot be written.
-pub fn write_history(path: &Path, rows: &[EpochRow]) -> Result<(), TrainError> {
-    let metrics: Vec<Metrics> = rows.iter().map(EpochRow::metrics).collect();
+pub fn write_history(path: &Path, rows: &[EpochFigures]) -> Result<(), TrainError> {
+    let metrics: Vec<Metrics> = rows.iter().map(EpochFigures::metrics).collect();
     let score = rows.first().map_or("accuracy", |row| row.score.as_str());
     let columns = [
         "lr".to_owned(),
@@ -169,9 +158,9 @@ pub fn write_history(path: &Path, rows: &[EpochRow]) -> Result<(), TrainError> {
 ///
 /// # Errors
 /// The file cannot be written.
-pub fn write_validations(path: &Path, score: Score, validations: &[Judgement]) -> Result<(), TrainError> {
+pub fn write_validations(path: &Path, score: &str, validations: &[Judgement]) -> Result<(), TrainError> {
     let header = ["epoch", "step", "val_loss"].map(str::to_owned).to_vec();
-    let header = [header, vec![format!("val_{}", score.as_str())]].concat();
+    let header = [header, vec![format!("val_{score}")]].concat();
     let lines = validations.iter().map(|given| {
         vec![
             given.epoch.to_string(),
@@ -202,11 +191,11 @@ fn write_csv(path: &Path, lines: impl Iterator<Item = Vec<String>>) -> Result<()
 mod tests {
     use super::*;
 
-    fn row(epoch: u32) -> EpochRow {
-        EpochRow {
+    fn row(epoch: u32) -> EpochFigures {
+        EpochFigures {
             epoch,
             lr: Exact(0.1),
-            score: Score::Accuracy,
+            score: "accuracy".to_owned(),
             train_loss: Exact(1.0 / 3.0),
             train_score: Exact(0.5),
             validation: None,
@@ -233,17 +222,17 @@ mod tests {
             loss: Exact(2.0),
             score: Exact(0.25),
         };
-        let full = EpochRow {
+        let full = EpochFigures {
             validation: Some(judgement.clone()),
             scaling: Some(Scaling {
                 loss_scale: Exact(1024.0),
                 skipped_steps: 3,
             }),
-            score: Score::Mae,
+            score: "mae".to_owned(),
             ..row(2)
         };
-        let first = EpochRow {
-            score: Score::Mae,
+        let first = EpochFigures {
+            score: "mae".to_owned(),
             ..row(1)
         };
         write_history(&path, &[first, full]).unwrap();
@@ -253,7 +242,7 @@ mod tests {
              1,0.1,0.3333333333333333,0.5,,,2.5,,\n\
              2,0.1,0.3333333333333333,0.5,2,0.25,2.5,1024,3\n"
         );
-        write_validations(&path, Score::Mae, &[judgement]).unwrap();
+        write_validations(&path, "mae", &[judgement]).unwrap();
         assert_eq!(
             std::fs::read_to_string(&path).unwrap(),
             "epoch,step,val_loss,val_mae\n2,12,2,0.25\n"

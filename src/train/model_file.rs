@@ -8,13 +8,13 @@ use candle_core::Device;
 use serde::{Deserialize, Serialize};
 
 use super::error::TrainError;
-use super::setup::{Target, shortened};
+use super::tasks::{ModelTarget, Task, Tasks};
 use super::tensor_file::{NamedTensors, encode, read_tensors, to_device, write_atomically};
 use crate::data::{Augmentation, Dataset, Normalization};
 use crate::event::Metrics;
 use crate::models::{self, Network};
 use crate::schema::InputShape;
-use crate::spec;
+use crate::spec::{self, shortened};
 
 /// The file with the weights.
 pub const WEIGHTS_FILE: &str = "model.safetensors";
@@ -32,13 +32,15 @@ pub struct Card {
     /// The shape of one sample where it reaches the network; images are `[C, H, W]`.
     pub input: InputShape,
     /// What the outputs mean.
-    pub target: Target,
+    pub target: ModelTarget,
     /// What is done to each image first.
     pub transforms: Vec<spec::EvalTransform>,
     /// What is done to each channel (or column) first.
     pub normalization: Normalization,
-    /// The loss that is reported: the recipe's without smoothing and weights.
-    pub reported_loss: spec::Loss,
+    /// The loss that is reported: the recipe's without smoothing and weights; nothing where the task
+    /// has one of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reported_loss: Option<spec::Loss>,
     /// The arithmetic that it was trained with.
     pub precision: spec::Precision,
     /// Samples a micro-batch in training.
@@ -94,30 +96,36 @@ impl TrainedModel {
         Ok(Self { card, network })
     }
 
-    /// Checks that `dataset` is what the model was trained for.
+    /// What the model predicts, one of `tasks`.
+    ///
+    /// # Errors
+    /// It is none of them.
+    pub fn task<'a>(&self, tasks: &'a Tasks) -> Result<&'a dyn Task, TrainError> {
+        let name = &self.card.target.task;
+        tasks
+            .named(name)
+            .ok_or_else(|| TrainError::UnknownTask { task: name.clone() })
+    }
+
+    /// Checks that `dataset` is what the model was trained for, which predicts one of `tasks`.
     ///
     /// # Errors
     /// It is not; the message names both sides.
-    pub fn check_data(&self, dataset: &Dataset) -> Result<(), TrainError> {
-        let target = &self.card.target;
-        let task = dataset.task()?;
-        if task != target.task {
+    pub fn check_data(&self, dataset: &Dataset, tasks: &Tasks) -> Result<(), TrainError> {
+        let (target, task) = (&self.card.target, self.task(tasks)?);
+        let Some(names) = task.outputs(dataset) else {
+            let held = tasks.of(dataset).map(|task| task.rules().predicts);
             return Err(TrainError::Mismatch {
                 what: "what is to be predicted",
-                model: target.task.predicts().to_owned(),
-                data: task.predicts().to_owned(),
+                model: task.rules().predicts.to_owned(),
+                data: held.unwrap_or("nothing that is known").to_owned(),
             });
-        }
-        let names = Target::names_of(dataset);
+        };
         if names != target.names {
             return Err(TrainError::Mismatch {
-                what: match target.task {
-                    spec::Task::Classification => "the classes",
-                    spec::Task::MultiLabel => "the labels",
-                    spec::Task::Regression => "the numbers to predict",
-                },
+                what: task.rules().outputs,
                 model: counted(&target.names),
-                data: counted(names),
+                data: counted(&names),
             });
         }
         let transforms: Vec<spec::Augment> = self.card.transforms.iter().map(spec::Augment::from).collect();

@@ -2,19 +2,19 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::history::{EpochRow, Exact, Judgement};
+use super::history::{EpochFigures, Exact, Judgement};
 
 /// Where a training stands, beside its tensors: a plain record that goes into the checkpoint.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Progress {
+pub struct TrainingProgress {
     /// Finished epochs.
     pub epoch: u32,
     /// Finished micro-batches of the epoch under way.
     pub batch: u32,
     /// The figures of the epoch under way.
-    pub sums: Sums,
+    pub sums: EpochSums,
     /// The finished epochs' figures.
-    pub history: Vec<EpochRow>,
+    pub history: Vec<EpochFigures>,
     /// The validations so far.
     pub judgements: Vec<Judgement>,
     /// With `select: best`, the best of them.
@@ -25,7 +25,7 @@ pub struct Progress {
 
 /// Sums over the finished micro-batches of the epoch under way.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Sums {
+pub struct EpochSums {
     /// Losses, times their weights.
     pub loss: Exact,
     /// What the mean loss divides by.
@@ -44,7 +44,7 @@ pub struct Sums {
     pub lr: Exact,
 }
 
-impl Sums {
+impl EpochSums {
     /// The mean loss.
     pub fn mean_loss(&self) -> f64 {
         self.loss.0 / self.weight.0
@@ -61,9 +61,9 @@ impl Sums {
     }
 }
 
-impl Progress {
+impl TrainingProgress {
     /// Optimizer steps so far, skipped ones included; between two steps.
-    pub fn steps(&self, steps: Steps) -> u64 {
+    pub fn steps(&self, steps: EpochSteps) -> u64 {
         u64::from(self.epoch) * u64::from(steps.per_epoch()) + u64::from(steps.done_after(self.batch))
     }
 
@@ -73,43 +73,37 @@ impl Progress {
     }
 
     /// Ends the epoch under way: its row joins the history, and the next one begins.
-    pub fn finish_epoch(&mut self, row: EpochRow) {
+    pub fn finish_epoch(&mut self, row: EpochFigures) {
         self.history.push(row);
         self.epoch += 1;
         self.batch = 0;
-        self.sums = Sums::default();
+        self.sums = EpochSums::default();
     }
 }
 
 /// How an epoch's micro-batches form optimizer steps.
 #[derive(Clone, Copy, Debug)]
-pub struct Steps {
+pub struct EpochSteps {
     samples: u64,
     batch_size: u32,
     accumulate: u32,
-    drop_last: bool,
+    batches: u32,
 }
 
-impl Steps {
+impl EpochSteps {
     /// The steps of an epoch over `samples` samples.
     pub fn new(recipe: &crate::spec::Train, samples: u64) -> Self {
         Self {
             samples,
             batch_size: recipe.batch_size.get(),
             accumulate: recipe.accumulate.get(),
-            drop_last: recipe.drop_last,
+            batches: recipe.batches(samples),
         }
     }
 
     /// Micro-batches an epoch; the last may be smaller than the others.
     pub fn batches(&self) -> u32 {
-        let size = u64::from(self.batch_size);
-        let batches = if self.drop_last {
-            self.samples / size
-        } else {
-            self.samples.div_ceil(size)
-        };
-        u32::try_from(batches).unwrap_or(u32::MAX)
+        self.batches
     }
 
     /// Samples of the last micro-batch.
@@ -131,6 +125,11 @@ impl Steps {
     /// The step that micro-batch `batch` belongs to.
     pub fn step_of(&self, batch: u32) -> u32 {
         batch / self.accumulate
+    }
+
+    /// The place of micro-batch `batch` within its step.
+    pub fn place_in_step(&self, batch: u32) -> u32 {
+        batch % self.accumulate
     }
 
     /// Finished steps after `batches` micro-batches, the last of which ended a step.
@@ -157,12 +156,12 @@ mod tests {
 
     use super::*;
 
-    fn steps(samples: u64, batch_size: u32, accumulate: u32, drop_last: bool) -> Steps {
+    fn steps(samples: u64, batch_size: u32, accumulate: u32, drop_last: bool) -> EpochSteps {
         let recipe = json!({
             "data": "data", "model": {"mlp": {}}, "epochs": 1, "optimizer": {"sgd": {"lr": 0.1}},
             "batch_size": batch_size, "accumulate": accumulate, "drop_last": drop_last,
         });
-        Steps::new(&serde_json::from_value(recipe).unwrap(), samples)
+        EpochSteps::new(&serde_json::from_value(recipe).unwrap(), samples)
     }
 
     #[test]

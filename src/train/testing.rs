@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use candle_core::Device;
 use serde_json::{Value, json};
 
-use super::{Task, TrainError, Trained, on_threads, train};
+use super::{SingleWorker, Tasks, TrainError, Trained, Training, on_threads, train};
 use crate::data::{Dataset, DatasetWriter, FieldValue, prepare};
 use crate::event::{Activity, Monitor};
+use crate::metric::MetricTable;
 use crate::random::{Purpose, Stream};
 use crate::schema::{Dimensions, Field, InputShape, Schema};
 use crate::spec::{self, SplitName};
@@ -113,14 +114,17 @@ impl Bench {
     ) -> Result<Trained, TrainError> {
         let dataset = Dataset::open(&self.data())?;
         let scratch = self.scratch();
-        let task = Task {
+        let task = Training {
             recipe,
+            tasks: &Tasks::built_in(),
+            metrics: &MetricTable::built_in(),
             dataset: &dataset,
             init: self.init.as_deref(),
             device: Device::Cpu,
             seed: self.seed,
             identity: "test".to_owned(),
             scratch: &scratch,
+            collective: &SingleWorker,
             limits,
         };
         on_threads(self.threads, || train(&task, monitor))

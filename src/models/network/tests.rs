@@ -5,7 +5,7 @@ use candle_core::DType;
 
 use super::*;
 use crate::ops::testing::{assert_close, host, random, same_for_any_number_of_threads};
-use crate::ops::{Loss, Targets};
+use crate::ops::{LossFunction, LossTargets};
 use crate::spec;
 
 mod draws;
@@ -15,11 +15,12 @@ mod torchvision;
 mod transfer;
 mod vit;
 
-const TRAIN: Pass = Pass {
+const TRAIN: Pass<'static> = Pass {
     train: true,
     precision: Precision::F32,
     seed: 5,
-    step: 0,
+    epoch: 0,
+    samples: &[],
 };
 
 fn widths(widths: &[u32]) -> Vec<NonZeroU32> {
@@ -87,12 +88,12 @@ fn loss(network: &Network, input: &Tensor, labels: &[u32], pass: &Pass) -> Tenso
 }
 
 fn mean_cross_entropy(logits: &Tensor, labels: &[u32], label_smoothing: f64) -> Tensor {
-    let options = Loss::CrossEntropy {
+    let options = LossFunction::CrossEntropy {
         label_smoothing,
         class_weights: None,
         ignore_index: None,
     };
-    let targets = Targets::Classes(labels);
+    let targets = LossTargets::Classes(labels);
     crate::ops::loss(logits, targets, &options, labels.len() as f64).expect("valid labels")
 }
 
@@ -227,7 +228,7 @@ fn a_small_network_learns_in_every_precision() {
                 &labels,
                 &Pass {
                     precision,
-                    step,
+                    epoch: step,
                     ..TRAIN
                 },
             );

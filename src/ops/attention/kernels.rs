@@ -33,9 +33,9 @@ impl SizedAttention {
                     let y = &mut y[rows.start * heads.width..rows.end * heads.width];
                     with_scratch(rows.len() * heads.tokens, |weights| {
                         self.weights(qkv, head, rows.clone(), weights);
-                        if let Some(dropout) = self.dropout {
+                        if let Some(dropout) = &self.dropout {
                             with_scratch(weights.len(), |factors| {
-                                self.factors(&dropout, head, rows.clone(), factors);
+                                self.factors(dropout, head, rows.clone(), factors);
                                 drop_values(weights, factors);
                             });
                         }
@@ -83,9 +83,9 @@ impl SizedAttention {
 
                 // The weights that were multiplied with the values, and the slopes of those before.
                 used.copy_from_slice(weights);
-                if let Some(dropout) = self.dropout {
+                if let Some(dropout) = &self.dropout {
                     with_scratch(len, |factors| {
-                        self.factors(&dropout, head, rows.clone(), factors);
+                        self.factors(dropout, head, rows.clone(), factors);
                         drop_values(used, factors);
                         drop_values(slopes, factors);
                     });

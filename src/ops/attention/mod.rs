@@ -3,6 +3,8 @@
 mod heads;
 mod kernels;
 
+use std::sync::Arc;
+
 use candle_core::{Result, Shape, Tensor};
 
 use super::attributes::Attributes;
@@ -10,7 +12,7 @@ use super::composed::{dropped, rounded, softmax};
 use super::dropout::{DropoutKey, draw_factors};
 use super::error::OpError;
 use super::operation::{ArrayView, CpuKernel, OperandGradient, Operation, run};
-use crate::random::{Purpose, Stream};
+use crate::random::Stream;
 use crate::spec::Precision;
 use heads::Heads;
 
@@ -24,12 +26,12 @@ use heads::Heads;
 /// PyTorch's fused kernels; the softmax is f32.
 ///
 /// # Errors
-/// A width that three times the number of heads does not divide, an empty dimension, or a
-/// probability outside of `[0, 1)`.
+/// A width that three times the number of heads does not divide, an empty dimension, a probability
+/// outside of `[0, 1)`, or a key for another number of samples.
 pub fn attention(
     qkv: &Tensor,
     heads: usize,
-    dropout: Option<(f64, DropoutKey)>,
+    dropout: Option<(f64, DropoutKey<'_>)>,
     precision: Precision,
 ) -> std::result::Result<Tensor, OpError> {
     const OP: &str = "attention";
@@ -47,7 +49,10 @@ pub fn attention(
             let problem = format!("the probability {probability} of dropout is not in [0, 1)");
             return Err(OpError::shape(OP, problem));
         }
-        Some((probability, key)) if probability > 0.0 => Some(WeightDropout { probability, key }),
+        Some((probability, key)) if probability > 0.0 => {
+            key.check(OP, qkv)?;
+            Some(WeightDropout::new(probability, key, heads * tokens))
+        }
         _ => None,
     };
     let op = SelfAttention {
@@ -84,25 +89,36 @@ impl SelfAttention {
                 heads: self.heads,
                 width: columns / (3 * self.heads),
             },
-            dropout: self.dropout,
+            dropout: self.dropout.clone(),
             precision: self.precision,
         }
     }
 }
 
 /// Dropout of attention weights.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(super) struct WeightDropout {
     probability: f64,
-    key: DropoutKey,
+    /// For each sample, its draws.
+    streams: Arc<[Stream]>,
+    /// Queries of a sample: over all heads.
+    queries: usize,
 }
 
 impl WeightDropout {
+    fn new(probability: f64, key: DropoutKey<'_>, queries: usize) -> Self {
+        Self {
+            probability,
+            streams: key.samples.iter().map(|&sample| key.stream(sample)).collect(),
+            queries,
+        }
+    }
+
     /// What the weights of one query are multiplied by; `query` counts them over heads and samples.
     pub fn factors(&self, query: usize, factors: &mut [f32]) {
+        let (sample, query) = (query / self.queries, query % self.queries);
         let blocks = query as u64 * factors.len().div_ceil(4) as u64;
-        let DropoutKey { seed, step, layer } = self.key;
-        let mut stream = Stream::new(seed, Purpose::Dropout, step, layer).skip(blocks);
+        let mut stream = self.streams[sample].clone().skip(blocks);
         draw_factors(&mut stream, self.probability, factors);
     }
 }
@@ -115,7 +131,7 @@ impl Operation for SelfAttention {
     /// The products of queries and keys are divided by the root of a head's width.
     fn attributes(&self) -> Attributes {
         let attributes = Attributes::default().with("num_heads", self.heads);
-        let attributes = match self.dropout {
+        let attributes = match &self.dropout {
             Some(dropout) => attributes.with("ratio", dropout.probability),
             None => attributes,
         };
@@ -134,7 +150,7 @@ impl Operation for SelfAttention {
         let scale = 1.0 / (sizes.width as f64).sqrt();
         let products = queries.matmul(&keys.transpose(2, 3)?.contiguous()?)?;
         let mut weights = softmax(&(products * scale)?)?;
-        if let Some(dropout) = self.dropout {
+        if let Some(dropout) = &self.dropout {
             let mut factors = vec![0.0; sizes.count() * tokens * tokens];
             for (query, factors) in factors.chunks_exact_mut(tokens).enumerate() {
                 dropout.factors(query, factors);

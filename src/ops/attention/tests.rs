@@ -5,11 +5,15 @@ use super::*;
 use crate::ops::round::round_in_place;
 use crate::ops::testing::*;
 
-const KEY: DropoutKey = DropoutKey {
-    seed: 3,
-    step: 4,
-    layer: 5,
-};
+/// The masks of as many samples as `sizes` has.
+fn key(sizes: Heads) -> DropoutKey<'static> {
+    DropoutKey {
+        seed: 3,
+        epoch: 4,
+        samples: first_samples(sizes.batch),
+        layer: 5,
+    }
+}
 
 /// The definition, with `factors` `[N, heads, T, T]` on the weights.
 fn naive(qkv: &[f64], sizes: Heads, factors: &[f32]) -> Vec<f64> {
@@ -49,10 +53,10 @@ fn naive(qkv: &[f64], sizes: Heads, factors: &[f32]) -> Vec<f64> {
 }
 
 /// The factors of all weights, as [`naive`] wants them.
-fn all_factors(sizes: Heads, dropout: Option<(f64, DropoutKey)>) -> Vec<f32> {
+fn all_factors(sizes: Heads, dropout: Option<(f64, DropoutKey<'_>)>) -> Vec<f32> {
     let mut factors = vec![1.0; sizes.count() * sizes.tokens * sizes.tokens];
     if let Some((probability, key)) = dropout {
-        let dropout = WeightDropout { probability, key };
+        let dropout = WeightDropout::new(probability, key, sizes.heads * sizes.tokens);
         for (query, factors) in factors.chunks_exact_mut(sizes.tokens).enumerate() {
             dropout.factors(query, factors);
         }
@@ -75,7 +79,7 @@ proptest! {
         batch in 1usize..4, tokens in 1usize..7, heads in 1usize..4, width in 1usize..5, drop in any::<bool>(),
     ) {
         let sizes = Heads { batch, tokens, heads, width };
-        let dropout = drop.then_some((0.4, KEY));
+        let dropout = drop.then_some((0.4, key(sizes)));
         let (x, weights) = (qkv(sizes), output_gradient(sizes));
         let factors = all_factors(sizes, dropout);
         let expected = naive(&host64(&x), sizes, &factors);
@@ -100,7 +104,7 @@ const LONG: Heads = Heads {
 
 #[test]
 fn blocks_of_queries_agree_with_the_composition() {
-    for dropout in [None, Some((0.3, KEY))] {
+    for dropout in [None, Some((0.3, key(LONG)))] {
         for (precision, tolerance) in [
             (Precision::F32, 3e-6),
             (Precision::F16, 2e-3),
@@ -122,7 +126,7 @@ fn threads_do_not_matter_and_results_are_of_the_format() {
     let (x, weights) = (qkv(LONG), output_gradient(LONG));
     for precision in [Precision::F32, Precision::Bf16] {
         let (y, gradient) = same_for_any_number_of_threads(|| {
-            let y = attention(&x, LONG.heads, Some((0.3, KEY)), precision).expect("fits");
+            let y = attention(&x, LONG.heads, Some((0.3, key(LONG))), precision).expect("fits");
             (host(&y), gradient_of(&y, &weights, &x))
         });
         for values in [y, gradient] {
@@ -137,13 +141,19 @@ fn threads_do_not_matter_and_results_are_of_the_format() {
 fn the_key_decides_which_weights_are_dropped() {
     let x = qkv(LONG);
     let run = |dropout| host(&attention(&x, LONG.heads, dropout, Precision::F32).expect("fits"));
-    assert_eq!(run(Some((0.5, KEY))), run(Some((0.5, KEY))));
+    assert_eq!(run(Some((0.5, key(LONG)))), run(Some((0.5, key(LONG)))));
     assert_ne!(
-        run(Some((0.5, KEY))),
-        run(Some((0.5, DropoutKey { step: 5, ..KEY })))
+        run(Some((0.5, key(LONG)))),
+        run(Some((
+            0.5,
+            DropoutKey {
+                epoch: 5,
+                ..key(LONG)
+            }
+        )))
     );
-    assert_eq!(run(Some((0.0, KEY))), run(None));
-    let factors = all_factors(LONG, Some((0.3, KEY)));
+    assert_eq!(run(Some((0.0, key(LONG)))), run(None));
+    let factors = all_factors(LONG, Some((0.3, key(LONG))));
     let dropped = factors.iter().filter(|&&factor| factor == 0.0).count() as f64;
     assert!((dropped / factors.len() as f64 - 0.3).abs() < 0.005, "{dropped}");
     assert_ne!(factors[..150], factors[150..300]);
@@ -169,5 +179,5 @@ fn misfits_are_told() {
     );
     assert!(told(&[2, 4, 12], 0, None).contains("0 heads"));
     assert!(told(&[2, 12], 2, None).contains("[N, T, 3 * W]"));
-    assert!(told(&[2, 4, 12], 2, Some((1.0, KEY))).contains("not in [0, 1)"));
+    assert!(told(&[2, 4, 12], 2, Some((1.0, key(LONG)))).contains("not in [0, 1)"));
 }

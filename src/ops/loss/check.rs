@@ -1,17 +1,22 @@
 //! Whether outputs, targets and the options of a loss fit each other.
 
-use super::{Loss, Targets};
+use super::{LossFunction, LossTargets};
 use crate::ops::error::OpError;
 
 /// Fails unless `loss` is defined for `samples` rows of `width` outputs and these targets.
-pub(super) fn check(samples: usize, width: usize, targets: Targets<'_>, loss: &Loss) -> Result<(), OpError> {
+pub(super) fn check(
+    samples: usize,
+    width: usize,
+    targets: LossTargets<'_>,
+    loss: &LossFunction,
+) -> Result<(), OpError> {
     let wrong = |problem: String| Err(OpError::shape(loss.name(), problem));
     if width == 0 {
         return wrong("there are no outputs to compare".to_owned());
     }
     let (given, wanted) = match targets {
-        Targets::Classes(classes) => (classes.len(), samples),
-        Targets::Probabilities(values) | Targets::Values(values) => (values.len(), samples * width),
+        LossTargets::Classes(classes) => (classes.len(), samples),
+        LossTargets::Probabilities(values) | LossTargets::Values(values) => (values.len(), samples * width),
     };
     if given != wanted {
         return wrong(format!(
@@ -19,7 +24,7 @@ pub(super) fn check(samples: usize, width: usize, targets: Targets<'_>, loss: &L
         ));
     }
     match loss {
-        Loss::CrossEntropy {
+        LossFunction::CrossEntropy {
             label_smoothing,
             class_weights,
             ignore_index,
@@ -31,34 +36,34 @@ pub(super) fn check(samples: usize, width: usize, targets: Targets<'_>, loss: &L
                 check_weights(loss, "class weights", weights, width)?;
             }
             match targets {
-                Targets::Classes(classes) => check_classes(classes, width, *ignore_index),
-                Targets::Probabilities(_) if ignore_index.is_some() => wrong(
+                LossTargets::Classes(classes) => check_classes(classes, width, *ignore_index),
+                LossTargets::Probabilities(_) if ignore_index.is_some() => wrong(
                     "`ignore_index` has no meaning for targets that are probabilities, such as those of mixed \
                      samples"
                         .to_owned(),
                 ),
-                Targets::Probabilities(values) => check_shares(loss, values, width),
-                Targets::Values(_) => wrong("it compares with classes, and the targets are numbers".to_owned()),
+                LossTargets::Probabilities(values) => check_shares(loss, values, width),
+                LossTargets::Values(_) => wrong("it compares with classes, and the targets are numbers".to_owned()),
             }
         }
-        Loss::BinaryCrossEntropy { pos_weight } => {
+        LossFunction::BinaryCrossEntropy { pos_weight } => {
             if let Some(weights) = pos_weight {
                 check_weights(loss, "positive weights", weights, width)?;
             }
             match targets {
-                Targets::Values(values) => check_shares(loss, values, width),
+                LossTargets::Values(values) => check_shares(loss, values, width),
                 _ => wrong("it compares with labels, and the targets are classes".to_owned()),
             }
         }
-        Loss::Mse => check_numbers(loss, targets, width),
-        Loss::Huber { delta } if !(delta.is_finite() && *delta > 0.0) => {
+        LossFunction::Mse => check_numbers(loss, targets, width),
+        LossFunction::Huber { delta } if !(delta.is_finite() && *delta > 0.0) => {
             wrong(format!("delta {delta} is not over 0"))
         }
-        Loss::Huber { .. } => check_numbers(loss, targets, width),
+        LossFunction::Huber { .. } => check_numbers(loss, targets, width),
     }
 }
 
-fn check_weights(loss: &Loss, what: &str, weights: &[f32], width: usize) -> Result<(), OpError> {
+fn check_weights(loss: &LossFunction, what: &str, weights: &[f32], width: usize) -> Result<(), OpError> {
     if weights.len() != width {
         let problem = format!("{} {what} for {width} outputs", weights.len());
         return Err(OpError::shape(loss.name(), problem));
@@ -88,7 +93,7 @@ fn check_classes(classes: &[u32], width: usize, ignored: Option<u32>) -> Result<
 }
 
 /// Probabilities, or labels that may have been mixed.
-fn check_shares(loss: &Loss, values: &[f32], width: usize) -> Result<(), OpError> {
+fn check_shares(loss: &LossFunction, values: &[f32], width: usize) -> Result<(), OpError> {
     match values.iter().position(|value| !(0.0..=1.0).contains(value)) {
         Some(index) => {
             let problem = format!(
@@ -102,8 +107,8 @@ fn check_shares(loss: &Loss, values: &[f32], width: usize) -> Result<(), OpError
     }
 }
 
-fn check_numbers(loss: &Loss, targets: Targets<'_>, width: usize) -> Result<(), OpError> {
-    let Targets::Values(values) = targets else {
+fn check_numbers(loss: &LossFunction, targets: LossTargets<'_>, width: usize) -> Result<(), OpError> {
+    let LossTargets::Values(values) = targets else {
         let problem = "it compares with numbers, and the targets are classes";
         return Err(OpError::shape(loss.name(), problem));
     };

@@ -7,21 +7,26 @@
 use candle_core::{Result, Tensor};
 
 use super::kernel::{coefficients, positive_weight};
-use super::{Loss, Targets};
+use super::{LossFunction, LossTargets};
 
 /// The sum of the losses of `outputs`, `[N, K]`, times `scale`.
-pub(super) fn loss(outputs: &Tensor, targets: Targets<'_>, loss: &Loss, scale: f64) -> Result<Tensor> {
+pub(super) fn loss(
+    outputs: &Tensor,
+    targets: LossTargets<'_>,
+    loss: &LossFunction,
+    scale: f64,
+) -> Result<Tensor> {
     let x = outputs.detach();
     let (values, gradient) = match loss {
-        Loss::CrossEntropy { .. } => cross_entropy(&x, targets, loss)?,
-        Loss::BinaryCrossEntropy { pos_weight } => {
+        LossFunction::CrossEntropy { .. } => cross_entropy(&x, targets, loss)?,
+        LossFunction::BinaryCrossEntropy { pos_weight } => {
             binary_cross_entropy(&x, &numbers(&x, targets)?, pos_weight.as_deref())?
         }
-        Loss::Mse => {
+        LossFunction::Mse => {
             let error = (&x - numbers(&x, targets)?)?;
             (error.sqr()?, (&error * 2.0)?)
         }
-        Loss::Huber { delta } => {
+        LossFunction::Huber { delta } => {
             let error = (&x - numbers(&x, targets)?)?;
             let limited = error.clamp(-*delta as f32, *delta as f32)?;
             // d²/2 within the limits, delta (|d| - delta / 2) beyond.
@@ -34,7 +39,7 @@ pub(super) fn loss(outputs: &Tensor, targets: Targets<'_>, loss: &Loss, scale: f
 }
 
 /// Losses and their gradients, `[N, K]`.
-fn cross_entropy(x: &Tensor, targets: Targets<'_>, loss: &Loss) -> Result<(Tensor, Tensor)> {
+fn cross_entropy(x: &Tensor, targets: LossTargets<'_>, loss: &LossFunction) -> Result<(Tensor, Tensor)> {
     let (samples, classes) = x.dims2()?;
     let mut weights = Vec::with_capacity(samples * classes);
     for sample in 0..samples {
@@ -71,11 +76,11 @@ fn binary_cross_entropy(
 }
 
 /// The targets as a tensor like `x`.
-fn numbers(x: &Tensor, targets: Targets<'_>) -> Result<Tensor> {
+fn numbers(x: &Tensor, targets: LossTargets<'_>) -> Result<Tensor> {
     match targets {
-        Targets::Values(values) | Targets::Probabilities(values) => {
+        LossTargets::Values(values) | LossTargets::Probabilities(values) => {
             Tensor::from_slice(values, x.shape(), x.device())
         }
-        Targets::Classes(_) => candle_core::bail!("numbers are expected as targets"),
+        LossTargets::Classes(_) => candle_core::bail!("numbers are expected as targets"),
     }
 }

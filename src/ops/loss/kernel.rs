@@ -1,10 +1,10 @@
 //! The loss of one sample and its gradient, in f64.
 
-use super::Loss;
+use super::LossFunction;
 
 /// What one sample's outputs are compared with.
 #[derive(Clone, Copy)]
-pub(super) enum Target<'a> {
+pub(super) enum SampleTarget<'a> {
     /// Its class.
     Class(u32),
     /// The probability of each class.
@@ -14,9 +14,9 @@ pub(super) enum Target<'a> {
 }
 
 /// The loss of one sample: the sum over its outputs.
-pub(super) fn value(outputs: &[f32], target: Target<'_>, loss: &Loss) -> f64 {
+pub(super) fn value(outputs: &[f32], target: SampleTarget<'_>, loss: &LossFunction) -> f64 {
     match (loss, target) {
-        (Loss::CrossEntropy { .. }, _) => {
+        (LossFunction::CrossEntropy { .. }, _) => {
             let log_sum = log_sum_exp(outputs);
             let mut sum = 0.0;
             coefficients(outputs.len(), target, loss, |class, coefficient| {
@@ -27,7 +27,7 @@ pub(super) fn value(outputs: &[f32], target: Target<'_>, loss: &Loss) -> f64 {
             });
             sum
         }
-        (Loss::BinaryCrossEntropy { pos_weight }, Target::Values(targets)) => {
+        (LossFunction::BinaryCrossEntropy { pos_weight }, SampleTarget::Values(targets)) => {
             pairs(outputs, targets)
                 .enumerate()
                 .map(|(index, (x, target))| {
@@ -37,10 +37,10 @@ pub(super) fn value(outputs: &[f32], target: Target<'_>, loss: &Loss) -> f64 {
                 })
                 .sum()
         }
-        (Loss::Mse, Target::Values(targets)) => pairs(outputs, targets)
+        (LossFunction::Mse, SampleTarget::Values(targets)) => pairs(outputs, targets)
             .map(|(x, target)| (x - target) * (x - target))
             .sum(),
-        (Loss::Huber { delta }, Target::Values(targets)) => pairs(outputs, targets)
+        (LossFunction::Huber { delta }, SampleTarget::Values(targets)) => pairs(outputs, targets)
             .map(|(x, target)| {
                 let error = (x - target).abs();
                 if error <= *delta {
@@ -56,9 +56,15 @@ pub(super) fn value(outputs: &[f32], target: Target<'_>, loss: &Loss) -> f64 {
 }
 
 /// The gradient of `factor` times the loss of one sample, by output.
-pub(super) fn gradient(outputs: &[f32], target: Target<'_>, loss: &Loss, factor: f64, gradients: &mut [f32]) {
+pub(super) fn gradient(
+    outputs: &[f32],
+    target: SampleTarget<'_>,
+    loss: &LossFunction,
+    factor: f64,
+    gradients: &mut [f32],
+) {
     match (loss, target) {
-        (Loss::CrossEntropy { .. }, _) => {
+        (LossFunction::CrossEntropy { .. }, _) => {
             if !counts(target, loss) {
                 gradients.fill(0.0);
                 return;
@@ -72,7 +78,7 @@ pub(super) fn gradient(outputs: &[f32], target: Target<'_>, loss: &Loss, factor:
                 gradients[class] = (factor * (total * softmax - coefficient)) as f32;
             });
         }
-        (Loss::BinaryCrossEntropy { pos_weight }, Target::Values(targets)) => {
+        (LossFunction::BinaryCrossEntropy { pos_weight }, SampleTarget::Values(targets)) => {
             for (index, (gradient, (x, target))) in
                 gradients.iter_mut().zip(pairs(outputs, targets)).enumerate()
             {
@@ -80,12 +86,12 @@ pub(super) fn gradient(outputs: &[f32], target: Target<'_>, loss: &Loss, factor:
                 *gradient = (factor * ((1.0 - target) - weight / (1.0 + x.exp()))) as f32;
             }
         }
-        (Loss::Mse, Target::Values(targets)) => {
+        (LossFunction::Mse, SampleTarget::Values(targets)) => {
             for (gradient, (x, target)) in gradients.iter_mut().zip(pairs(outputs, targets)) {
                 *gradient = (factor * 2.0 * (x - target)) as f32;
             }
         }
-        (Loss::Huber { delta }, Target::Values(targets)) => {
+        (LossFunction::Huber { delta }, SampleTarget::Values(targets)) => {
             for (gradient, (x, target)) in gradients.iter_mut().zip(pairs(outputs, targets)) {
                 *gradient = (factor * (x - target).max(-delta).min(*delta)) as f32;
                 if x.is_nan() {
@@ -101,11 +107,11 @@ pub(super) fn gradient(outputs: &[f32], target: Target<'_>, loss: &Loss, factor:
 /// smoothed target distribution times the class weights. In order, one call a class.
 pub(super) fn coefficients(
     classes: usize,
-    target: Target<'_>,
-    loss: &Loss,
+    target: SampleTarget<'_>,
+    loss: &LossFunction,
     mut each: impl FnMut(usize, f64),
 ) {
-    let Loss::CrossEntropy {
+    let LossFunction::CrossEntropy {
         label_smoothing,
         class_weights,
         ..
@@ -117,9 +123,9 @@ pub(super) fn coefficients(
     let even = label_smoothing / classes as f64;
     for class in 0..classes {
         let probability = match target {
-            Target::Class(label) if label as usize == class => 1.0,
-            Target::Class(_) => 0.0,
-            Target::Probabilities(values) | Target::Values(values) => f64::from(values[class]),
+            SampleTarget::Class(label) if label as usize == class => 1.0,
+            SampleTarget::Class(_) => 0.0,
+            SampleTarget::Probabilities(values) | SampleTarget::Values(values) => f64::from(values[class]),
         };
         let weight = match class_weights {
             _ if !counts => 0.0,
@@ -131,9 +137,11 @@ pub(super) fn coefficients(
 }
 
 /// Whether the sample is not one of the ignored class.
-fn counts(target: Target<'_>, loss: &Loss) -> bool {
+fn counts(target: SampleTarget<'_>, loss: &LossFunction) -> bool {
     match (loss, target) {
-        (Loss::CrossEntropy { ignore_index, .. }, Target::Class(class)) => *ignore_index != Some(class),
+        (LossFunction::CrossEntropy { ignore_index, .. }, SampleTarget::Class(class)) => {
+            *ignore_index != Some(class)
+        }
         _ => true,
     }
 }

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::*;
 use crate::ops::testing::*;
 
-const PLAIN: Loss = Loss::CrossEntropy {
+const PLAIN: LossFunction = LossFunction::CrossEntropy {
     label_smoothing: 0.0,
     class_weights: None,
     ignore_index: None,
@@ -20,7 +20,7 @@ fn doubles(value: &Value) -> Vec<f64> {
 }
 
 /// The loss that a fixture's case spells as a pipeline file would.
-fn spelt(value: &Value) -> Loss {
+fn spelt(value: &Value) -> LossFunction {
     let (kind, options) = value
         .as_object()
         .and_then(|entry| entry.iter().next())
@@ -28,16 +28,16 @@ fn spelt(value: &Value) -> Loss {
     let number = |name: &str| options[name].as_f64();
     let weights = |name: &str| options.get(name).map(floats);
     match kind.as_str() {
-        "cross_entropy" => Loss::CrossEntropy {
+        "cross_entropy" => LossFunction::CrossEntropy {
             label_smoothing: number("label_smoothing").unwrap_or(0.0),
             class_weights: weights("class_weights"),
             ignore_index: number("ignore_index").map(|index| index as u32),
         },
-        "binary_cross_entropy" => Loss::BinaryCrossEntropy {
+        "binary_cross_entropy" => LossFunction::BinaryCrossEntropy {
             pos_weight: weights("pos_weight"),
         },
-        "mse" => Loss::Mse,
-        _ => Loss::Huber {
+        "mse" => LossFunction::Mse,
+        _ => LossFunction::Huber {
             delta: number("delta").unwrap_or(1.0),
         },
     }
@@ -93,14 +93,14 @@ fn values_and_gradients_are_those_of_pytorch() {
 }
 
 /// Each kind of loss with targets for `samples` rows of five outputs.
-fn kinds(samples: usize) -> Vec<(Loss, OwnedTargets)> {
+fn kinds(samples: usize) -> Vec<(LossFunction, OwnedTargets)> {
     let classes: Vec<u32> = (0..samples).map(|index| (index * 7 % 5) as u32).collect();
     let shares = |len: usize| -> Vec<f32> { (0..len).map(|index| (index * 3 % 5) as f32 / 4.0).collect() };
     let weights = Some(vec![0.5, 1.0, 0.25, 3.0, 1.5]);
     vec![
         (PLAIN, OwnedTargets::Classes(classes.clone())),
         (
-            Loss::CrossEntropy {
+            LossFunction::CrossEntropy {
                 label_smoothing: 0.2,
                 class_weights: weights.clone(),
                 ignore_index: Some(2),
@@ -108,7 +108,7 @@ fn kinds(samples: usize) -> Vec<(Loss, OwnedTargets)> {
             OwnedTargets::Classes(classes),
         ),
         (
-            Loss::CrossEntropy {
+            LossFunction::CrossEntropy {
                 label_smoothing: 0.1,
                 class_weights: weights.clone(),
                 ignore_index: None,
@@ -116,12 +116,12 @@ fn kinds(samples: usize) -> Vec<(Loss, OwnedTargets)> {
             OwnedTargets::Probabilities(shares(5 * samples)),
         ),
         (
-            Loss::BinaryCrossEntropy { pos_weight: weights },
+            LossFunction::BinaryCrossEntropy { pos_weight: weights },
             OwnedTargets::Values(shares(5 * samples)),
         ),
-        (Loss::Mse, OwnedTargets::Values(shares(5 * samples))),
+        (LossFunction::Mse, OwnedTargets::Values(shares(5 * samples))),
         (
-            Loss::Huber { delta: 0.7 },
+            LossFunction::Huber { delta: 0.7 },
             OwnedTargets::Values(shares(5 * samples)),
         ),
     ]
@@ -147,14 +147,14 @@ proptest! {
 }
 
 /// The definitions, in f64, without any care for overflow.
-fn naive(outputs: &[f64], targets: Targets<'_>, loss: &Loss) -> f64 {
+fn naive(outputs: &[f64], targets: LossTargets<'_>, loss: &LossFunction) -> f64 {
     let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
     let rows = outputs.chunks_exact(5).enumerate();
     rows.map(|(sample, row)| {
         let total: f64 = row.iter().map(|x| x.exp()).sum();
         let of_output = |(index, &x): (usize, &f64)| match (loss, targets) {
             (
-                Loss::CrossEntropy {
+                LossFunction::CrossEntropy {
                     label_smoothing,
                     class_weights,
                     ignore_index,
@@ -162,9 +162,9 @@ fn naive(outputs: &[f64], targets: Targets<'_>, loss: &Loss) -> f64 {
                 targets,
             ) => {
                 let target = match targets {
-                    Targets::Classes(classes) if Some(classes[sample]) == *ignore_index => return 0.0,
-                    Targets::Classes(classes) => f64::from(u8::from(classes[sample] as usize == index)),
-                    Targets::Probabilities(values) | Targets::Values(values) => {
+                    LossTargets::Classes(classes) if Some(classes[sample]) == *ignore_index => return 0.0,
+                    LossTargets::Classes(classes) => f64::from(u8::from(classes[sample] as usize == index)),
+                    LossTargets::Probabilities(values) | LossTargets::Values(values) => {
                         f64::from(values[sample * 5 + index])
                     }
                 };
@@ -174,15 +174,17 @@ fn naive(outputs: &[f64], targets: Targets<'_>, loss: &Loss) -> f64 {
                 let target = (1.0 - label_smoothing) * target + label_smoothing / 5.0;
                 -weight * target * (x.exp() / total).ln()
             }
-            (Loss::BinaryCrossEntropy { pos_weight }, Targets::Values(values)) => {
+            (LossFunction::BinaryCrossEntropy { pos_weight }, LossTargets::Values(values)) => {
                 let target = f64::from(values[sample * 5 + index]);
                 let weight = pos_weight
                     .as_ref()
                     .map_or(1.0, |weights| f64::from(weights[index]));
                 -weight * target * sigmoid(x).ln() - (1.0 - target) * sigmoid(-x).ln()
             }
-            (Loss::Mse, Targets::Values(values)) => (x - f64::from(values[sample * 5 + index])).powi(2),
-            (Loss::Huber { delta }, Targets::Values(values)) => {
+            (LossFunction::Mse, LossTargets::Values(values)) => {
+                (x - f64::from(values[sample * 5 + index])).powi(2)
+            }
+            (LossFunction::Huber { delta }, LossTargets::Values(values)) => {
                 let error = (x - f64::from(values[sample * 5 + index])).abs();
                 if error < *delta {
                     error * error / 2.0
@@ -206,9 +208,11 @@ fn micro_batches_sum_to_the_batch() {
         let part = |start: usize, len: usize| {
             let rows = outputs.narrow(0, start, len).expect("valid");
             let targets = match targets.view() {
-                Targets::Classes(all) => Targets::Classes(&all[start..start + len]),
-                Targets::Probabilities(all) => Targets::Probabilities(&all[5 * start..5 * (start + len)]),
-                Targets::Values(all) => Targets::Values(&all[5 * start..5 * (start + len)]),
+                LossTargets::Classes(all) => LossTargets::Classes(&all[start..start + len]),
+                LossTargets::Probabilities(all) => {
+                    LossTargets::Probabilities(&all[5 * start..5 * (start + len)])
+                }
+                LossTargets::Values(all) => LossTargets::Values(&all[5 * start..5 * (start + len)]),
             };
             let part = loss(&rows, targets, &kind, weight).expect("valid");
             (part, loss_weight(targets, &kind, 5))
@@ -225,12 +229,12 @@ fn micro_batches_sum_to_the_batch() {
 
 #[test]
 fn large_logits_do_not_overflow_and_bad_ones_show() {
-    let told = |logits: [f32; 2], targets: Targets<'_>, kind: &Loss| {
+    let told = |logits: [f32; 2], targets: LossTargets<'_>, kind: &LossFunction| {
         let logits = Var::new(&[logits], &Device::Cpu).expect("valid");
         let loss = loss(&logits, targets, kind, 1.0).expect("valid");
         (host(&loss)[0], gradient_of(&loss, &[1.0], &logits))
     };
-    let classes = |logits, class| told(logits, Targets::Classes(&[class]), &PLAIN);
+    let classes = |logits, class| told(logits, LossTargets::Classes(&[class]), &PLAIN);
     assert_eq!(classes([1e4, -1e4], 1), (2e4, vec![1.0, -1.0]));
     assert_eq!(classes([1e4, -1e4], 0), (0.0, vec![0.0, 0.0]));
     assert_eq!(classes([f32::NEG_INFINITY, 0.0], 1).0, 0.0);
@@ -238,15 +242,15 @@ fn large_logits_do_not_overflow_and_bad_ones_show() {
     assert!(classes([f32::INFINITY, 0.0], 0).0.is_nan());
     assert!(classes([f32::NAN, 0.0], 1).0.is_nan());
 
-    let binary = Loss::BinaryCrossEntropy { pos_weight: None };
-    let labels = |logits| told(logits, Targets::Values(&[1.0, 0.0]), &binary);
+    let binary = LossFunction::BinaryCrossEntropy { pos_weight: None };
+    let labels = |logits| told(logits, LossTargets::Values(&[1.0, 0.0]), &binary);
     assert_eq!(labels([1000.0, -1000.0]), (0.0, vec![0.0, 0.0]));
     assert_eq!(labels([-1000.0, 1000.0]), (2000.0, vec![-1.0, 1.0]));
     // Where candle's own is infinite.
     let (value, _) = labels([-20.0, 20.0]);
     assert!((value - 40.0).abs() < 1e-5);
-    for kind in [binary, Loss::Mse, Loss::Huber { delta: 1.0 }] {
-        let (value, gradient) = told([f32::NAN, 0.0], Targets::Values(&[1.0, 0.0]), &kind);
+    for kind in [binary, LossFunction::Mse, LossFunction::Huber { delta: 1.0 }] {
+        let (value, gradient) = told([f32::NAN, 0.0], LossTargets::Values(&[1.0, 0.0]), &kind);
         assert!(value.is_nan() && gradient[0].is_nan(), "{kind:?}");
     }
 }
@@ -255,12 +259,12 @@ fn large_logits_do_not_overflow_and_bad_ones_show() {
 #[test]
 fn a_batch_of_ignored_samples_gives_nothing() {
     let outputs = random_var(&[3, 5], 1);
-    let kind = Loss::CrossEntropy {
+    let kind = LossFunction::CrossEntropy {
         label_smoothing: 0.1,
         class_weights: None,
         ignore_index: Some(9),
     };
-    let targets = Targets::Classes(&[9, 9, 9]);
+    let targets = LossTargets::Classes(&[9, 9, 9]);
     let weight = loss_weight(targets, &kind, 5);
     assert_eq!(weight, 0.0);
     for divisor in [weight, 4.0] {
@@ -287,7 +291,7 @@ fn threads_do_not_matter() {
 #[test]
 fn what_does_not_fit_is_told() {
     let outputs = Var::zeros((2, 3), DType::F32, &Device::Cpu).expect("valid");
-    let told = |targets: Targets<'_>, kind: &Loss| {
+    let told = |targets: LossTargets<'_>, kind: &LossFunction| {
         let error = loss(&outputs, targets, kind, 1.0)
             .expect_err("refused")
             .to_string();
@@ -295,21 +299,24 @@ fn what_does_not_fit_is_told() {
         assert_eq!(error, other.to_string());
         error
     };
-    let cross = |label_smoothing, class_weights, ignore_index| Loss::CrossEntropy {
+    let cross = |label_smoothing, class_weights, ignore_index| LossFunction::CrossEntropy {
         label_smoothing,
         class_weights,
         ignore_index,
     };
-    let classes = Targets::Classes(&[0, 1]);
-    let (ones, zeros) = (Targets::Probabilities(&[1.0; 6]), Targets::Values(&[0.0; 6]));
-    let binary = |pos_weight| Loss::BinaryCrossEntropy { pos_weight };
+    let classes = LossTargets::Classes(&[0, 1]);
+    let (ones, zeros) = (
+        LossTargets::Probabilities(&[1.0; 6]),
+        LossTargets::Values(&[0.0; 6]),
+    );
+    let binary = |pos_weight| LossFunction::BinaryCrossEntropy { pos_weight };
 
     assert!(
-        told(Targets::Classes(&[0, 3]), &PLAIN)
+        told(LossTargets::Classes(&[0, 3]), &PLAIN)
             .starts_with("sample 1 of the batch has label 3, but there are only 3 classes")
     );
     assert_eq!(
-        told(Targets::Classes(&[0]), &PLAIN),
+        told(LossTargets::Classes(&[0]), &PLAIN),
         "cross-entropy: 1 targets for outputs of shape [2, 3]"
     );
     for (targets, kind, expected) in [
@@ -328,7 +335,7 @@ fn what_does_not_fit_is_told() {
         (ones, cross(0.0, None, Some(1)), "`ignore_index` has no meaning"),
         (zeros, PLAIN, "compares with classes"),
         (
-            Targets::Probabilities(&[0.0, 0.5, 1.5, 0.0, 0.0, 0.0]),
+            LossTargets::Probabilities(&[0.0, 0.5, 1.5, 0.0, 0.0, 0.0]),
             PLAIN,
             "the target of sample 0 is 1.5",
         ),
@@ -339,17 +346,17 @@ fn what_does_not_fit_is_told() {
             "2 positive weights for 3 outputs",
         ),
         (
-            Targets::Values(&[0.0, 1.0, 1.0, 1.0, 2.0, 1.0]),
+            LossTargets::Values(&[0.0, 1.0, 1.0, 1.0, 2.0, 1.0]),
             binary(None),
             "the target of sample 1 is 2",
         ),
-        (classes, Loss::Mse, "compares with numbers"),
+        (classes, LossFunction::Mse, "compares with numbers"),
         (
-            Targets::Values(&[0.0, 1.0, f32::NAN, 1.0, 2.0, 1.0]),
-            Loss::Mse,
+            LossTargets::Values(&[0.0, 1.0, f32::NAN, 1.0, 2.0, 1.0]),
+            LossFunction::Mse,
             "the target of sample 0 is NaN",
         ),
-        (zeros, Loss::Huber { delta: 0.0 }, "delta 0"),
+        (zeros, LossFunction::Huber { delta: 0.0 }, "delta 0"),
     ] {
         let error = told(targets, &kind);
         assert!(error.contains(expected), "{error}");

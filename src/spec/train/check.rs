@@ -1,128 +1,92 @@
-//! What the types of a recipe cannot say about optimizer, schedule and loss.
+//! What the types of a recipe cannot say about optimizer and schedule.
 
-use miette::SourceSpan;
+use super::{Optimizer, Schedule, Train};
+use crate::spec::mistake::Mistake;
 
-use super::{Augment, Loss, Monitored, Optimizer, Schedule, Train};
-use crate::spec::diagnostic::Diagnostic;
-
-/// Options of optimizer, groups, schedule and loss that contradict each other. `place` gives the
-/// span of a path within the recipe.
-pub(in crate::spec) fn learning_mistakes(
-    train: &Train,
-    mistakes: &mut Vec<Diagnostic>,
-    place: &dyn Fn(&[&str]) -> SourceSpan,
-) {
-    optimizer_mistakes(train, mistakes, place);
-    schedule_mistakes(train, mistakes, place);
-    loss_mistakes(train, mistakes, place);
-}
-
-fn optimizer_mistakes(train: &Train, mistakes: &mut Vec<Diagnostic>, place: &dyn Fn(&[&str]) -> SourceSpan) {
+/// Options of the optimizer and of groups that contradict each other.
+pub(super) fn optimizer_mistakes(train: &Train) -> Vec<Mistake> {
+    let mut mistakes = Vec::new();
     if let Optimizer::Sgd(sgd) = &train.optimizer
         && sgd.nesterov
     {
-        let path = &["optimizer", "sgd", "nesterov"];
+        let path = ["optimizer", "sgd", "nesterov"];
         if sgd.momentum.get() == 0.0 {
             mistakes.push(
-                Diagnostic::new("`nesterov` needs a `momentum` over 0", place(path))
+                Mistake::new(path, "`nesterov` needs a `momentum` over 0")
                     .help("add `momentum: 0.9`, or leave `nesterov` out"),
             );
         }
         if sgd.dampening.get() > 0.0 {
             mistakes.push(
-                Diagnostic::new("`nesterov` and `dampening` exclude each other", place(path))
+                Mistake::new(path, "`nesterov` and `dampening` exclude each other")
                     .help("leave one of them out"),
             );
         }
     }
     for (index, group) in train.groups.iter().enumerate() {
         if group.parameters.is_empty() {
+            let path = ["groups", &index.to_string(), "parameters"];
             mistakes.push(
-                Diagnostic::new(
-                    "the group has no parameters",
-                    place(&["groups", &index.to_string(), "parameters"]),
-                )
-                .help("name them by patterns, such as `layer4.*`"),
+                Mistake::new(path, "the group has no parameters")
+                    .help("name them by patterns, such as `layer4.*`"),
             );
         }
     }
+    mistakes
 }
 
-fn schedule_mistakes(train: &Train, mistakes: &mut Vec<Diagnostic>, place: &dyn Fn(&[&str]) -> SourceSpan) {
+/// Options of the schedule that contradict each other or the epochs.
+pub(super) fn schedule_mistakes(train: &Train) -> Vec<Mistake> {
+    let mut mistakes = Vec::new();
+    if let Some(warmup) = &train.warmup
+        && warmup.epochs >= train.epochs
+    {
+        let message = format!("the warm-up takes {} epochs of {}", warmup.epochs, train.epochs);
+        mistakes.push(
+            Mistake::new(["warmup", "epochs"], message).help("leave at least one epoch for the schedule"),
+        );
+    }
     match &train.schedule {
         Schedule::Multistep(steps) => {
             let path = ["schedule", "multistep", "milestones"];
             if steps.milestones.is_empty() {
                 mistakes.push(
-                    Diagnostic::new("there are no milestones", place(&path))
+                    Mistake::new(path, "there are no milestones")
                         .help("list the epochs at which the learning rate changes"),
                 );
             }
             let falls = steps.milestones.windows(2).position(|pair| pair[0] >= pair[1]);
             if let Some(index) = falls {
                 let index = (index + 1).to_string();
+                let path = path.into_iter().chain([index.as_str()]);
                 mistakes.push(
-                    Diagnostic::new(
-                        "the milestones do not rise",
-                        place(&[&path[..], &[index.as_str()]].concat()),
-                    )
-                    .help("list each epoch once, the earliest first"),
+                    Mistake::new(path, "the milestones do not rise")
+                        .help("list each epoch once, the earliest first"),
                 );
             }
         }
-        Schedule::Plateau(_) => {
-            // Of use is a figure after the warm-up and before the last epoch.
-            let (Some(every), None) = (train.validate.epochs, train.validate.steps) else {
-                return;
-            };
-            let warm = train.warmup.as_ref().map_or(0, |warmup| warmup.epochs.get());
-            let first = (warm / every + 1).saturating_mul(every.get());
-            if every.get() > 1 && first >= train.epochs.get() {
-                mistakes.push(
-                    Diagnostic::new(
-                        format!(
-                            "`schedule: plateau` goes by validations, and the first that it could go by is after \
-                             epoch {first} of {}",
-                            train.epochs
-                        ),
-                        place(&["validate", "epochs"]),
-                    )
-                    .help("validate more often"),
-                );
-            }
-        }
+        Schedule::Plateau(_) => mistakes.extend(plateau_mistake(train)),
         _ => {}
     }
+    mistakes
 }
 
-fn loss_mistakes(train: &Train, mistakes: &mut Vec<Diagnostic>, place: &dyn Fn(&[&str]) -> SourceSpan) {
-    if let (Some(monitor), Some(loss)) = (train.monitor, &train.loss)
-        && !monitor.is_measured(loss.task())
-    {
-        mistakes.push(
-            Diagnostic::new(
-                format!("with this loss there is no `{}`", monitor.as_str()),
-                place(&["monitor"]),
-            )
-            .help(format!("monitor {}", Monitored::choices(loss.task()))),
+/// A plateau that no validation could be part of: of use is a figure after the warm-up and before the
+/// last epoch.
+fn plateau_mistake(train: &Train) -> Option<Mistake> {
+    let (Some(every), None) = (train.validate.epochs, train.validate.steps) else {
+        return None;
+    };
+    let warm = train.warmup.as_ref().map_or(0, |warmup| warmup.epochs.get());
+    let first = (warm / every + 1).saturating_mul(every.get());
+    (every.get() > 1 && first >= train.epochs.get()).then(|| {
+        let message = format!(
+            "`schedule: plateau` goes by validations, and the first that it could go by is after epoch {first} \
+             of {}",
+            train.epochs
         );
-    }
-    let mixes = train
-        .augment
-        .iter()
-        .any(|change| matches!(change, Augment::Mixup(_) | Augment::Cutmix(_)));
-    if let Some(Loss::CrossEntropy(loss)) = &train.loss
-        && loss.ignore_index.is_some()
-        && mixes
-    {
-        mistakes.push(
-            Diagnostic::new(
-                "`ignore_index` has no meaning for samples that are mixed",
-                place(&["loss", "cross_entropy", "ignore_index"]),
-            )
-            .help("leave it out, or mixup and cutmix"),
-        );
-    }
+        Mistake::new(["validate", "epochs"], message).help("validate more often")
+    })
 }
 
 #[cfg(test)]

@@ -5,7 +5,6 @@ use std::num::NonZeroU32;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::spec::preprocess::Task;
 use crate::spec::values::{NonNegative, Positive};
 
 /// When the validation split is judged. It is always judged after the last epoch. An epoch's row in
@@ -28,51 +27,6 @@ impl Validate {
             Some(epochs) => epochs.get() == 1,
             None => self.steps.is_none(),
         }
-    }
-}
-
-/// The figure that decides: on the best epoch, on stopping early, on a plateau.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Monitored {
-    /// The validation split's loss, without label smoothing and weights: less is better.
-    ValLoss,
-    /// The validation split's accuracy: more is better.
-    ValAccuracy,
-    /// The validation split's mean absolute error: less is better.
-    ValMae,
-}
-
-impl Monitored {
-    /// The name in the history.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::ValLoss => "val_loss",
-            Self::ValAccuracy => "val_accuracy",
-            Self::ValMae => "val_mae",
-        }
-    }
-
-    /// Whether it is measured where `task` is what is predicted.
-    pub fn is_measured(self, task: Task) -> bool {
-        match self {
-            Self::ValLoss => true,
-            Self::ValAccuracy => task != Task::Regression,
-            Self::ValMae => task == Task::Regression,
-        }
-    }
-
-    /// The names of those that are measured for `task`, in words.
-    pub fn choices(task: Task) -> &'static str {
-        match task {
-            Task::Regression => "val_loss or val_mae",
-            Task::Classification | Task::MultiLabel => "val_loss or val_accuracy",
-        }
-    }
-
-    /// Whether more is better.
-    pub fn is_maximized(self) -> bool {
-        self == Self::ValAccuracy
     }
 }
 

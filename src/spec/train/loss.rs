@@ -3,7 +3,6 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::spec::preprocess::Task;
 use crate::spec::values::{BelowOne, NonNegative, Positive};
 
 /// What is minimised. Validation and evaluation report it without label smoothing and weights.
@@ -31,21 +30,17 @@ impl Loss {
         }
     }
 
-    /// What it is for.
-    pub fn task(&self) -> Task {
+    /// The loss without what only shapes the training, smoothing and weights: what validation and
+    /// evaluation report.
+    #[must_use]
+    pub fn reported(&self) -> Self {
         match self {
-            Self::CrossEntropy(_) => Task::Classification,
-            Self::BinaryCrossEntropy(_) => Task::MultiLabel,
-            Self::Mse(_) | Self::Huber(_) => Task::Regression,
-        }
-    }
-
-    /// The names of the losses for `task`, in words.
-    pub fn choices(task: Task) -> &'static str {
-        match task {
-            Task::Classification => "cross_entropy",
-            Task::MultiLabel => "binary_cross_entropy",
-            Task::Regression => "mse or huber",
+            Self::CrossEntropy(given) => Self::CrossEntropy(CrossEntropy {
+                ignore_index: given.ignore_index,
+                ..CrossEntropy::default()
+            }),
+            Self::BinaryCrossEntropy(_) => Self::BinaryCrossEntropy(BinaryCrossEntropy::default()),
+            Self::Mse(_) | Self::Huber(_) => self.clone(),
         }
     }
 }

@@ -6,6 +6,7 @@ mod check;
 mod keeping;
 mod loss;
 mod optimizer;
+mod rules;
 mod schedule;
 
 use std::num::NonZeroU32;
@@ -23,10 +24,10 @@ pub use augment::{
     TrivialAugment,
 };
 pub use augment_check::{AugmentMistake, augment_mistakes};
-pub(super) use check::learning_mistakes;
-pub use keeping::{Checkpoint, EarlyStop, Monitored, Select, Validate};
+pub use keeping::{Checkpoint, EarlyStop, Select, Validate};
 pub use loss::{BinaryCrossEntropy, CrossEntropy, Huber, Loss, Mse};
 pub use optimizer::{Adam, AdamW, Clip, DecayOn, Ema, Lion, Optimizer, ParameterGroup, Sgd};
+pub use rules::{DataFacts, recipe_mistakes, shortened};
 pub use schedule::{
     Anneal, Constant, Cosine, CosineRestarts, Exponential, Multistep, OneCycle, Pace, Plateau, Polynomial,
     Schedule, Step, ThresholdMode, Warmup,
@@ -74,6 +75,10 @@ pub struct Train {
     /// The arithmetic of convolutions and matrix products; master weights are always f32.
     #[serde(default)]
     pub precision: Precision,
+    /// What is predicted. By default what the dataset has to predict: `classification`, `multi_label`
+    /// or `regression`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<String>,
     /// What is minimised. By default cross-entropy for classes, binary cross-entropy for several
     /// labels, the mean squared error for numbers.
     #[serde(default)]
@@ -98,10 +103,11 @@ pub struct Train {
     /// When the validation split is judged.
     #[serde(default)]
     pub validate: Validate,
-    /// The figure that decides on the best epoch, on stopping early and on a plateau: by default
-    /// `val_accuracy` for classes, else `val_loss`.
+    /// The figure that decides on the best epoch, on stopping early and on a plateau: `val_loss`,
+    /// `val_accuracy` (for classes and labels) or `val_mae` (for numbers). By default `val_accuracy`
+    /// for classes, else `val_loss`.
     #[serde(default)]
-    pub monitor: Option<Monitored>,
+    pub monitor: Option<String>,
     /// Stop before the last epoch when nothing is gained any more.
     #[serde(default)]
     pub early_stop: Option<EarlyStop>,
@@ -114,6 +120,19 @@ pub struct Train {
     /// Optimizer steps between two lines in the log; none by default. Does not change the result.
     #[serde(default)]
     pub log_every: Option<NonZeroU32>,
+}
+
+impl Train {
+    /// Micro-batches of an epoch over `samples` samples; the last may be smaller than the others.
+    pub fn batches(&self, samples: u64) -> u32 {
+        let size = u64::from(self.batch_size.get());
+        let batches = if self.drop_last {
+            samples / size
+        } else {
+            samples.div_ceil(size)
+        };
+        u32::try_from(batches).unwrap_or(u32::MAX)
+    }
 }
 
 /// The arithmetic of convolutions and matrix products.

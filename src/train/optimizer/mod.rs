@@ -135,7 +135,7 @@ impl Optimizer {
     ///
     /// Each gradient is multiplied by `gradient_factor` (one over the loss scale, times what the
     /// norm is clipped by) and then limited to `clip_value` in absolute value. Where both value and
-    /// norm are clipped, `Limits` gives the two numbers that belong
+    /// norm are clipped, `ClipLimits` gives the two numbers that belong
     /// together.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use super::kernel::CHUNK;
 use super::*;
 use crate::ops::testing::same_for_any_number_of_threads;
 use crate::train::ema::Ema;
-use crate::train::gradients::{Gradients, Limits};
+use crate::train::gradients::{ClipLimits, StepGradients};
 use crate::train::testing;
 
 mod pytorch;

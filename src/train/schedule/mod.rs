@@ -4,7 +4,8 @@ mod curves;
 mod plateau;
 
 use self::curves::{Place, factor};
-use crate::spec::{self, Monitored};
+use crate::metric::Direction;
+use crate::spec;
 
 /// The learning rate of every optimizer step: a schedule counted in epochs, after a linear warm-up
 /// counted in steps.
@@ -16,19 +17,20 @@ pub struct LearningRate {
     epochs: u32,
     schedule: spec::Schedule,
     warmup: Option<spec::Warmup>,
-    monitored: Monitored,
+    /// Which way the figure that a plateau is made of is better.
+    better: Direction,
 }
 
 impl LearningRate {
-    /// The learning rates that `recipe` asks for, where `monitored` is the figure that a plateau is
-    /// made of.
-    pub fn new(recipe: &spec::Train, monitored: Monitored) -> Self {
+    /// The learning rates that `recipe` asks for, where `better` is the way in which the figure is
+    /// better that a plateau is made of.
+    pub fn new(recipe: &spec::Train, better: Direction) -> Self {
         Self {
             base: recipe.optimizer.lr(),
             epochs: recipe.epochs.get(),
             schedule: recipe.schedule.clone(),
             warmup: recipe.warmup.clone(),
-            monitored,
+            better,
         }
     }
 
@@ -56,7 +58,7 @@ impl LearningRate {
         if let spec::Schedule::Plateau(plateau) = &self.schedule {
             let finished = judged.len().min(epoch as usize);
             let counted = judged.get(warm_epochs as usize..finished).unwrap_or_default();
-            return plateau::rate(plateau, self.monitored, self.base, counted);
+            return plateau::rate(plateau, self.better, self.base, counted);
         }
         let place = Place {
             epoch: epoch - warm_epochs,

@@ -10,7 +10,11 @@ fn rates(changes: Value) -> LearningRate {
         recipe[name] = value.clone();
     }
     let recipe: spec::Train = serde_json::from_value(recipe).unwrap();
-    LearningRate::new(&recipe, recipe.monitor.unwrap_or(Monitored::ValAccuracy))
+    let better = match recipe.monitor.as_deref() {
+        Some("val_loss") => Direction::Minimize,
+        _ => Direction::Maximize,
+    };
+    LearningRate::new(&recipe, better)
 }
 
 fn assert_close(actual: f64, expected: f64) {

@@ -19,8 +19,8 @@ pub struct Staged {
     pub inputs: Tensor,
     /// The inputs on the host, where they were kept.
     pub host: Option<Vec<f32>>,
-    /// N.
-    pub samples: usize,
+    /// The samples' indices in the split, `[N]`.
+    pub samples: Vec<u32>,
     /// What the samples are to be judged by.
     pub targets: Array,
 }
@@ -63,7 +63,7 @@ pub fn stage(
 struct Unpacked {
     inputs: Vec<f32>,
     dimensions: Vec<usize>,
-    samples: usize,
+    samples: Vec<u32>,
     targets: Array,
 }
 
@@ -81,7 +81,7 @@ fn unpack(mut batch: Batch, schema: &Schema) -> Result<Unpacked, TrainError> {
         ) => Ok(Unpacked {
             inputs,
             dimensions,
-            samples: batch.samples.len(),
+            samples: batch.samples,
             targets,
         }),
         _ => Err(DataError::Options("the batch lacks numbers to show the network, or targets".into()).into()),

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 
+mod outside_task;
 mod recipe;
 mod refused;
 mod reproducible;
@@ -51,7 +52,7 @@ fn demanding() -> Vec<(&'static str, Bench, Value)> {
     ]
 }
 
-fn val_accuracy(row: &EpochRow) -> f64 {
+fn val_accuracy(row: &EpochFigures) -> f64 {
     row.validation
         .as_ref()
         .map_or(f64::NAN, |judgement| judgement.score.0)
@@ -113,7 +114,7 @@ fn an_interruption_after_any_step_changes_no_bit() {
         let recipe = recipe(changes);
         let undisturbed = bench.train(&recipe).unwrap();
         let (resumed, interruptions) = bench.train_step_by_step(&recipe);
-        let steps = Steps::new(&recipe, 41).per_epoch() * recipe.epochs.get();
+        let steps = EpochSteps::new(&recipe, 41).per_epoch() * recipe.epochs.get();
         assert!(
             interruptions as u32 >= steps,
             "{name}: {interruptions} interruptions"

@@ -27,12 +27,20 @@ fn losses_and_figures_that_the_data_does_not_have() {
     assert_told(
         &bench,
         json!({"loss": {"mse": {}}}),
-        &["`loss: mse`", "cross_entropy"],
+        &[
+            "`train.loss`",
+            "`data` has classes to predict",
+            "use cross_entropy",
+        ],
     );
     assert_told(
         &bench,
         json!({"loss": {"cross_entropy": {"class_weights": [1.0, 2.0]}}}),
-        &["`class_weights`", "2 values", "has 3 (ant, bee, cat)"],
+        &[
+            "`train.loss.cross_entropy.class_weights`",
+            "2 values",
+            "has 3 (ant, bee, cat)",
+        ],
     );
     assert_told(
         &bench,
@@ -42,12 +50,12 @@ fn losses_and_figures_that_the_data_does_not_have() {
     assert_told(
         &bench,
         json!({"monitor": "val_mae"}),
-        &["val_mae", "val_accuracy"],
+        &["`train.monitor`", "use val_loss or val_accuracy"],
     );
     assert_told(
         &bench,
         json!({"standardize_targets": true}),
-        &["standardize_targets"],
+        &["`train.standardize_targets`", "classes"],
     );
 }
 

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::super::testing::{Bench, recipe};
+use super::super::testing::{Bench, difference, recipe};
 use super::assert_same;
 use crate::spec::SplitName::{Train, Val};
 
@@ -103,5 +103,30 @@ fn every_optimizer_on_any_number_of_threads_and_after_any_step() {
             assert_same(&whole, &bench.train(&recipe).unwrap());
         }
         assert_same(&whole, &bench.train_step_by_step(&recipe).0);
+    }
+}
+
+/// A sample's masks are its own: batches of 5 accumulated to 20 draw what batches of 20 draw.
+#[test]
+fn accumulation_drops_what_the_larger_batch_drops() {
+    let bench = Bench::images_of([1, 8, 8], &[(Train, 41)]);
+    for (model, certain) in [
+        (
+            json!({"mlp": {"hidden": [16], "dropout": 0.5}}),
+            json!({"mlp": {"hidden": [16]}}),
+        ),
+        (
+            json!({"vit": {"patch": 4, "width": 12, "depth": 2, "heads": 3, "dropout": 0.2, "attention_dropout": 0.3}}),
+            json!({"vit": {"patch": 4, "width": 12, "depth": 2, "heads": 3}}),
+        ),
+    ] {
+        let train = |model: &Value, batch_size: u32, accumulate: u32| {
+            let changes = json!({"model": model, "batch_size": batch_size, "accumulate": accumulate});
+            bench.train(&recipe(changes)).unwrap()
+        };
+        let large = train(&model, 20, 1);
+        let apart = difference(&large, &train(&model, 5, 4));
+        assert!(apart < 2e-5, "{model}: {apart}");
+        assert!(difference(&large, &train(&certain, 20, 1)) > 1e-3, "{model}");
     }
 }

@@ -6,7 +6,7 @@ use crate::event::PhaseSeconds;
 
 /// A part of an epoch.
 #[derive(Clone, Copy)]
-pub(super) enum Phase {
+pub(super) enum EpochPhase {
     /// Waiting for the loader.
     Data,
     /// From inputs to the loss.
@@ -37,16 +37,16 @@ impl Clock {
     }
 
     /// Counts the time since the last tick as `phase`.
-    pub fn tick(&mut self, phase: Phase) {
+    pub fn tick(&mut self, phase: EpochPhase) {
         let now = Instant::now();
         let passed = (now - self.last).as_secs_f64();
         self.last = now;
         *match phase {
-            Phase::Data => &mut self.seconds.data,
-            Phase::Forward => &mut self.seconds.forward,
-            Phase::Backward => &mut self.seconds.backward,
-            Phase::Step => &mut self.seconds.step,
-            Phase::Validation => &mut self.seconds.validation,
+            EpochPhase::Data => &mut self.seconds.data,
+            EpochPhase::Forward => &mut self.seconds.forward,
+            EpochPhase::Backward => &mut self.seconds.backward,
+            EpochPhase::Step => &mut self.seconds.step,
+            EpochPhase::Validation => &mut self.seconds.validation,
         } += passed;
     }
 

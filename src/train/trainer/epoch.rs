@@ -2,39 +2,44 @@
 
 use std::time::{Duration, Instant};
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 
 use super::Trainer;
-use super::clock::{Clock, Phase};
+use super::clock::{Clock, EpochPhase};
 use crate::event::Activity;
 use crate::models::Pass;
-use crate::ops::{self, Tape};
+use crate::ops::Tape;
 use crate::spec::Precision;
 use crate::train::error::TrainError;
-use crate::train::evaluate::wanted;
-use crate::train::gradients::{Gradients, Limits, all_finite};
-use crate::train::history::{EpochRow, Exact, Scaling};
-use crate::train::metrics::argmax;
+use crate::train::gradients::{ClipLimits, Gradients, all_finite};
+use crate::train::history::{EpochFigures, Exact, Scaling};
 use crate::train::staging::{Staged, stage};
 
 /// The shortest time between two reports on batches.
 const REPORT_EVERY: Duration = Duration::from_millis(100);
 
-/// The gradients of the optimizer step under way.
+/// The optimizer step under way.
 #[derive(Default)]
-struct Group {
+struct StepGroup {
     gradients: Gradients,
+    /// The figures of micro-batches that are still where they were computed.
+    pending: Vec<Pending>,
     /// In f16: a loss was not finite, so the gradients are of no use.
     overflown: bool,
 }
 
-/// The forward pass of a micro-batch.
-enum Forward {
-    /// What to go backward from, the batch's share of the step's mean loss, times the loss scale, and
-    /// the way.
-    Loss(Tensor, Tape),
-    /// In f16, the loss overflowed.
-    Overflow,
+/// A micro-batch's figures before the host has read them.
+struct Pending {
+    /// The micro-batch's index in the epoch.
+    batch: u32,
+    /// The batch's share in the step's mean loss, and the sum of its scores: f64 on the device.
+    figures: Tensor,
+    /// What the step's mean loss divides by.
+    divisor: f64,
+    /// What the batch adds to the divisor of the mean loss.
+    weight: f64,
+    /// What it adds to the divisor of the mean score.
+    scored: u64,
 }
 
 impl Trainer<'_> {
@@ -45,7 +50,7 @@ impl Trainer<'_> {
         let mut seen = 0u64;
         let (epoch, batches) = (self.progress.epoch, self.setup.steps.batches());
         let weights = self.step_weights(epoch);
-        let mut group = Group::default();
+        let mut group = StepGroup::default();
         // A validation may be due where an interruption left off.
         self.judge_within_epoch(&mut clock)?;
         if self.progress.batch < batches {
@@ -54,37 +59,25 @@ impl Trainer<'_> {
             let served = setup.loader.epoch(epoch, self.progress.batch as usize).take(left);
             for batch in stage(served, setup.loader.schema(), &self.task.device, false) {
                 let batch = batch?;
-                clock.tick(Phase::Data);
+                clock.tick(EpochPhase::Data);
                 let index = self.progress.batch;
                 let step = self.setup.steps.step_of(index);
-                seen += batch.samples as u64;
-                match self.forward(batch, weights[step as usize])? {
-                    Forward::Loss(loss, tape) => {
-                        clock.tick(Phase::Forward);
-                        let gradients = tape.backward(&loss)?;
-                        group.gradients.add(self.network.parameters(), gradients)?;
-                        clock.tick(Phase::Backward);
-                    }
-                    Forward::Overflow => {
-                        group.overflown = true;
-                        clock.tick(Phase::Forward);
-                    }
-                }
+                seen += batch.samples.len() as u64;
+                let (loss, tape) = self.forward(batch, weights[step as usize], &mut group)?;
+                clock.tick(EpochPhase::Forward);
+                let gradients = tape.backward(&loss)?;
+                let place = self.setup.steps.place_in_step(index);
+                group.gradients.add(place, self.network.parameters(), gradients)?;
+                clock.tick(EpochPhase::Backward);
                 self.progress.batch += 1;
-                let loss = self.progress.sums.mean_loss();
-                // In f16 there may be no finite loss yet.
-                if reported.elapsed() >= REPORT_EVERY && loss.is_finite() {
+                if reported.elapsed() >= REPORT_EVERY {
                     reported = Instant::now();
-                    self.monitor.emit(Activity::BatchFinished {
-                        epoch: epoch + 1,
-                        batch: self.progress.batch,
-                        loss,
-                        samples_per_second: seen as f64 / clock.training(),
-                    });
+                    self.read_figures(&mut group)?;
+                    self.report_batch(seen as f64 / clock.training());
                 }
                 if self.setup.steps.ends_with(index) {
                     self.step(std::mem::take(&mut group), step)?;
-                    clock.tick(Phase::Step);
+                    clock.tick(EpochPhase::Step);
                     self.log(seen as f64 / clock.training());
                     self.judge_within_epoch(&mut clock)?;
                     if self.monitor.stopped() {
@@ -102,134 +95,123 @@ impl Trainer<'_> {
         self.finish_epoch(clock, seen)
     }
 
-    /// What the mean loss of each step of `epoch` divides by.
+    /// What the mean loss of each step of `epoch` divides by: the weight of all its samples, whoever
+    /// computes their gradients.
     fn step_weights(&self, epoch: u32) -> Vec<f64> {
-        let (steps, loss) = (self.setup.steps, &self.setup.loss);
-        let outputs = self.setup.target.outputs();
-        let labels = match loss {
-            // Samples weigh differently, so what a step weighs depends on its samples.
-            ops::Loss::CrossEntropy {
-                class_weights,
-                ignore_index,
-                ..
-            } if (class_weights.is_some() || ignore_index.is_some()) && !self.setup.loader.mixes() => {
-                Some(self.setup.loader.labels(epoch))
-            }
-            _ => None,
-        };
+        let (steps, setup) = (self.setup.steps, self.setup);
+        let order = setup.loader.order(epoch);
         let weight = |step| {
             let range = steps.samples_of(step);
-            match &labels {
-                Some(labels) => {
-                    let labels = &labels[range.start as usize..range.end as usize];
-                    ops::loss_weight(ops::Targets::Classes(labels), loss, outputs)
-                }
-                None => {
-                    let samples = (range.end - range.start) as f64;
-                    match loss {
-                        ops::Loss::CrossEntropy { .. } => samples,
-                        _ => samples * outputs as f64,
-                    }
-                }
-            }
+            let samples = &order[range.start as usize..range.end as usize];
+            setup.criterion.weight_of(&setup.split, samples)
         };
         (0..steps.per_epoch()).map(weight).collect()
     }
 
-    /// The forward pass of a micro-batch of a step whose mean divides by `divisor`.
-    fn forward(&mut self, batch: Staged, divisor: f64) -> Result<Forward, TrainError> {
-        let Staged { inputs, targets, .. } = batch;
-        let (epoch, index) = (self.progress.epoch, self.progress.batch);
+    /// The forward pass of a micro-batch of a step whose mean divides by `divisor`: what to go backward
+    /// from, the batch's share of the step's mean loss, times the loss scale, and the way.
+    fn forward(
+        &mut self,
+        batch: Staged,
+        divisor: f64,
+        group: &mut StepGroup,
+    ) -> Result<(Tensor, Tape), TrainError> {
+        let Staged {
+            inputs,
+            targets,
+            samples,
+            ..
+        } = batch;
+        let criterion = &self.setup.criterion;
         let pass = Pass {
             train: true,
             precision: self.task.recipe.precision,
             seed: self.task.seed,
-            step: epoch.wrapping_mul(self.setup.steps.batches()).wrapping_add(index),
+            epoch: self.progress.epoch,
+            samples: &samples,
         };
-        let wanted = wanted(&targets, self.setup.target.task)?;
         let (forward, tape) = Tape::record(|| -> Result<_, TrainError> {
             let outputs = self.network.forward(&inputs, &pass)?;
-            let loss = ops::loss(&outputs, wanted, &self.setup.loss, divisor)?;
+            let loss = criterion.loss(&outputs, &targets, divisor)?;
             Ok((outputs, loss))
         });
         let (outputs, loss) = forward?;
-        let value = f64::from(loss.to_scalar::<f32>()?);
-        if !value.is_finite() {
-            if self.loss_scale.is_some() {
-                return Ok(Forward::Overflow);
-            }
-            return Err(TrainError::NonFiniteLoss {
-                epoch: epoch + 1,
-                batch: index + 1,
-                loss: value,
-                lr: self.learning_rate(self.setup.steps.step_of(index)),
-                precision_hint: self.precision_hint(),
-            });
-        }
-        let width = self.setup.target.outputs();
-        let sums = &mut self.progress.sums;
-        sums.loss = Exact(sums.loss.0 + value * divisor);
-        sums.weight = Exact(sums.weight.0 + ops::loss_weight(wanted, &self.setup.loss, width));
-        let (score, scored) = self.score(&outputs.flatten_all()?.to_vec1::<f32>()?, wanted);
-        let sums = &mut self.progress.sums;
-        sums.score = Exact(sums.score.0 + score);
-        sums.scored += scored;
+        let figures = [
+            loss.detach().to_dtype(DType::F64)?,
+            criterion.score(&outputs, &targets)?,
+        ];
+        group.pending.push(Pending {
+            batch: self.progress.batch,
+            figures: Tensor::stack(&figures, 0)?,
+            divisor,
+            weight: criterion.weight(&targets),
+            scored: criterion.scored(&targets),
+        });
         let loss = match &self.loss_scale {
             Some(scale) => loss.affine(scale.get(), 0.0)?,
             None => loss,
         };
-        Ok(Forward::Loss(loss, tape))
+        Ok((loss, tape))
     }
 
-    /// The sum of the scores of a micro-batch's samples, and what their mean divides by.
-    fn score(&self, outputs: &[f32], targets: ops::Targets<'_>) -> (f64, u64) {
-        let width = self.setup.target.outputs();
-        let rows = outputs.chunks_exact(width);
-        match targets {
-            ops::Targets::Classes(classes) => {
-                let counts = |class: u32| !self.ignores(class);
-                let right = rows
-                    .zip(classes)
-                    .filter(|&(row, &class)| counts(class) && argmax(row) == class as usize);
-                let scored = classes.iter().filter(|&&class| counts(class)).count();
-                (right.count() as f64, scored as u64)
-            }
-            ops::Targets::Probabilities(wanted) => {
-                let right = rows
-                    .zip(wanted.chunks_exact(width))
-                    .filter(|(row, wanted)| argmax(row) == argmax(wanted));
-                (right.count() as f64, (outputs.len() / width) as u64)
-            }
-            ops::Targets::Values(wanted) => match &self.setup.target.task {
-                crate::spec::Task::Regression => {
-                    let scale = self.setup.target.scale.as_ref();
-                    let error = |(index, (output, wanted)): (usize, (&f32, &f32))| {
-                        let unit = scale.map_or(1.0, |scale| f64::from(scale.std[index % width]));
-                        (f64::from(*output) - f64::from(*wanted)).abs() * unit
-                    };
-                    let errors = outputs.iter().zip(wanted).enumerate().map(error);
-                    (errors.sum(), wanted.len() as u64)
+    /// Reads the figures of the micro-batches since the last time, all at once, and adds them up in
+    /// their order.
+    fn read_figures(&mut self, group: &mut StepGroup) -> Result<(), TrainError> {
+        let pending = std::mem::take(&mut group.pending);
+        if pending.is_empty() {
+            return Ok(());
+        }
+        let figures: Vec<&Tensor> = pending.iter().map(|pending| &pending.figures).collect();
+        let figures = Tensor::stack(&figures, 0)?.to_vec2::<f64>()?;
+        for (pending, figures) in pending.iter().zip(figures) {
+            let (loss, score) = (figures[0], figures[1]);
+            if !loss.is_finite() {
+                if self.loss_scale.is_some() {
+                    group.overflown = true;
+                    continue;
                 }
-                _ => {
-                    let right = outputs
-                        .iter()
-                        .zip(wanted)
-                        .filter(|&(&output, &wanted)| (output >= 0.0) == (wanted >= 0.5));
-                    (right.count() as f64, wanted.len() as u64)
-                }
-            },
+                return Err(TrainError::NonFiniteLoss {
+                    epoch: self.progress.epoch + 1,
+                    batch: pending.batch + 1,
+                    loss,
+                    lr: self.learning_rate(self.setup.steps.step_of(pending.batch)),
+                    precision_hint: self.precision_hint(),
+                });
+            }
+            let sums = &mut self.progress.sums;
+            sums.loss = Exact(sums.loss.0 + loss * pending.divisor);
+            sums.weight = Exact(sums.weight.0 + pending.weight);
+            sums.score = Exact(sums.score.0 + score);
+            sums.scored += pending.scored;
+        }
+        Ok(())
+    }
+
+    fn report_batch(&self, samples_per_second: f64) {
+        let loss = self.progress.sums.mean_loss();
+        // In f16 there may be no finite loss yet.
+        if loss.is_finite() {
+            self.monitor.emit(Activity::BatchFinished {
+                epoch: self.progress.epoch + 1,
+                batch: self.progress.batch,
+                loss,
+                samples_per_second,
+            });
         }
     }
 
-    fn ignores(&self, class: u32) -> bool {
-        matches!(&self.setup.loss, ops::Loss::CrossEntropy { ignore_index: Some(index), .. } if *index == class)
-    }
-
     /// The optimizer's step `step` of the epoch, or in f16 its omission.
-    fn step(&mut self, group: Group, step: u32) -> Result<(), TrainError> {
+    fn step(&mut self, mut group: StepGroup, step: u32) -> Result<(), TrainError> {
+        self.read_figures(&mut group)?;
         let lr = self.learning_rate(step);
         self.progress.sums.lr = Exact(lr);
-        let Group { gradients, overflown } = group;
+        let StepGroup {
+            mut gradients,
+            overflown,
+            ..
+        } = group;
+        self.task.collective.sum(&mut gradients)?;
+        let gradients = gradients.total()?;
         let factor = self.loss_scale.map_or(1.0, |scale| (1.0 / scale.get()) as f32);
         let norm = gradients.norm(factor, None)?;
         if let Some(scale) = &mut self.loss_scale {
@@ -241,7 +223,7 @@ impl Trainer<'_> {
                 return Ok(());
             }
         }
-        let limits = Limits::new(&self.task.recipe.clip, &gradients, factor, norm)?;
+        let limits = ClipLimits::new(&self.task.recipe.clip, &gradients, factor, norm)?;
         let sums = &mut self.progress.sums;
         sums.gradient_norm = Exact(sums.gradient_norm.0 + norm);
         sums.stepped += 1;
@@ -276,10 +258,10 @@ impl Trainer<'_> {
             loss_scale: Exact(scale.get()),
             skipped_steps: sums.skipped,
         });
-        let row = EpochRow {
+        let row = EpochFigures {
             epoch,
             lr: sums.lr,
-            score: self.setup.target.score(),
+            score: self.setup.task.rules().score.to_owned(),
             train_loss: Exact(sums.mean_loss()),
             train_score: Exact(sums.mean_score()),
             validation: self
@@ -347,7 +329,7 @@ impl Trainer<'_> {
             self.progress.epoch + 1,
             steps.per_epoch(),
             sums.mean_loss(),
-            self.setup.target.score().as_str(),
+            self.setup.task.rules().score,
             sums.mean_score(),
             sums.lr.0,
             sums.mean_gradient_norm(),
@@ -357,7 +339,7 @@ impl Trainer<'_> {
 
     /// The learning rate of the optimizer step `step` of the epoch under way.
     fn learning_rate(&self, step: u32) -> f64 {
-        let monitored = self.setup.monitored;
+        let monitored = &self.setup.monitored;
         let judged: Vec<f64> = self
             .progress
             .history

@@ -1,11 +1,13 @@
 //! Judging the validation split, and what follows from it.
 
 use super::Trainer;
-use super::clock::{Clock, Phase};
-use crate::spec::{Monitored, Select};
+use super::clock::{Clock, EpochPhase};
+use crate::data::Split;
+use crate::metric::Direction;
+use crate::spec::Select;
 use crate::train::error::TrainError;
 use crate::train::evaluate::{Evaluation, evaluate};
-use crate::train::history::{Exact, Judgement};
+use crate::train::history::{Exact, Judgement, Monitored};
 use crate::train::tensor_file::to_host;
 
 impl Trainer<'_> {
@@ -43,12 +45,15 @@ impl Trainer<'_> {
 
     /// Validates after `step` optimizer steps, unless that has been done.
     fn judge(&mut self, step: u64, clock: &mut Clock) -> Result<(), TrainError> {
-        if self.setup.validation.is_none() || self.progress.judged_at(step).is_some() {
+        let Some(split) = &self.setup.validation else {
+            return Ok(());
+        };
+        if self.progress.judged_at(step).is_some() {
             return Ok(());
         }
-        clock.tick(Phase::Data);
+        clock.tick(EpochPhase::Data);
         self.exchange_averages()?;
-        let judged = self.measure(step);
+        let judged = self.measure(split, step);
         let state = match &judged {
             Ok(judgement) if self.task.recipe.select == Select::Best && self.is_best(judgement) => {
                 Some(to_host(&self.network.state()?)?)
@@ -70,7 +75,7 @@ impl Trainer<'_> {
         self.progress.judgements.push(judgement);
         // Once it has run out, later gains in the same epoch change nothing.
         self.progress.stopped_early |= self.has_run_out();
-        clock.tick(Phase::Validation);
+        clock.tick(EpochPhase::Validation);
         Ok(())
     }
 
@@ -82,21 +87,18 @@ impl Trainer<'_> {
         Ok(())
     }
 
-    fn measure(&self, step: u64) -> Result<Judgement, TrainError> {
-        let Some(split) = &self.setup.validation else {
-            return Err(TrainError::NoValidation {
-                asks: "`validate` judges the model",
-            });
-        };
+    fn measure(&self, split: &Split, step: u64) -> Result<Judgement, TrainError> {
+        let score = self.setup.task.rules().score;
         let options = Evaluation {
             precision: self.task.recipe.precision,
             normalization: self.setup.normalization.clone(),
             transforms: self.task.recipe.eval_transforms.clone(),
+            task: self.setup.task,
             target: self.setup.target.clone(),
-            loss: self.setup.judged_by.clone(),
+            loss: self.setup.reported_loss.clone(),
+            metrics: vec![score],
             batch_size: self.task.recipe.batch_size.get() as usize,
             test_time_flip: false,
-            keep_scores: false,
             device: self.task.device.clone(),
         };
         let tally = evaluate(&self.network, split, &options, self.monitor, |_, _| Ok(()))?;
@@ -104,12 +106,12 @@ impl Trainer<'_> {
             epoch: self.progress.epoch + 1,
             step,
             loss: Exact(tally.loss()),
-            score: Exact(tally.score()),
+            score: Exact(tally.figure(score).unwrap_or(f64::NAN)),
         })
     }
 
     fn is_best(&self, judgement: &Judgement) -> bool {
-        let monitored = self.setup.monitored;
+        let monitored = &self.setup.monitored;
         match &self.progress.best {
             None => true,
             Some(best) => gains(
@@ -124,7 +126,7 @@ impl Trainer<'_> {
     /// Tells that the training ends where nothing has been gained for long enough.
     pub(super) fn tell_early_stop(&self) {
         if self.progress.stopped_early && self.progress.epoch < self.task.recipe.epochs.get() {
-            let monitored = self.setup.monitored.as_str();
+            let monitored = &self.setup.monitored.name;
             let epoch = self.progress.epoch;
             self.monitor.info(format!(
                 "stops after epoch {epoch}: `{monitored}` has not got better for long enough (`early_stop`)"
@@ -137,7 +139,7 @@ impl Trainer<'_> {
         let Some(rule) = &self.task.recipe.early_stop else {
             return false;
         };
-        let monitored = self.setup.monitored;
+        let monitored = &self.setup.monitored;
         let mut best = None;
         let mut waited = 0;
         for judgement in &self.progress.judgements {
@@ -154,8 +156,8 @@ impl Trainer<'_> {
 }
 
 /// Whether `value` is better than `best` by more than `least`.
-fn gains(monitored: Monitored, value: f64, best: f64, least: f64) -> bool {
-    if monitored.is_maximized() {
+fn gains(monitored: &Monitored, value: f64, best: f64, least: f64) -> bool {
+    if monitored.better == Direction::Maximize {
         value > best + least
     } else {
         value < best - least

@@ -118,7 +118,7 @@ impl Trainer<'_> {
         let row = self.progress.history.iter().find(|row| row.epoch == epoch);
         let mut metrics = row
             .map(|row| {
-                let row = crate::train::history::EpochRow {
+                let row = crate::train::history::EpochFigures {
                     validation: judgement.cloned(),
                     ..row.clone()
                 };
@@ -129,11 +129,11 @@ impl Trainer<'_> {
         let card = Card {
             card_version: Card::VERSION,
             architecture: recipe.model.clone(),
-            input: setup.input(),
+            input: setup.input,
             target: setup.target.clone(),
             transforms: recipe.eval_transforms.clone(),
             normalization: setup.normalization.clone(),
-            reported_loss: setup.judged_by.clone(),
+            reported_loss: setup.reported_loss.clone(),
             precision: recipe.precision,
             batch_size: recipe.batch_size.get(),
             seed: self.task.seed,
@@ -154,6 +154,7 @@ impl Trainer<'_> {
         Ok(Trained {
             card,
             weights,
+            score: setup.task.rules().score,
             history: self.progress.history,
             validations,
         })

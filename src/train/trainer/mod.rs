@@ -15,26 +15,33 @@ use std::time::Instant;
 
 use candle_core::Device;
 
+use super::collective::Collective;
 use super::ema::Ema;
 use super::error::TrainError;
-use super::history::{EpochRow, Judgement};
+use super::history::{EpochFigures, Judgement};
 use super::loss_scale::LossScale;
 use super::model_file::Card;
 use super::optimizer::Optimizer;
-use super::progress::Progress;
+use super::progress::TrainingProgress;
 use super::schedule::LearningRate;
 use super::setup::Setup;
+use super::tasks::Tasks;
 use super::tensor_file::NamedTensors;
 use crate::data::Dataset;
 use crate::event::Monitor;
+use crate::metric::MetricTable;
 use crate::models::Network;
 use crate::spec;
 
 /// What is to be trained.
 #[derive(Clone)]
-pub struct Task<'a> {
+pub struct Training<'a> {
     /// How.
     pub recipe: &'a spec::Train,
+    /// The tasks that there are.
+    pub tasks: &'a Tasks,
+    /// What is known of metrics.
+    pub metrics: &'a MetricTable,
     /// On what.
     pub dataset: &'a Dataset,
     /// Weights to begin with: a safetensors file, or a folder that holds `model.safetensors`.
@@ -45,6 +52,8 @@ pub struct Task<'a> {
     pub identity: String,
     /// Where checkpoints are kept.
     pub scratch: &'a Path,
+    /// The workers that train together.
+    pub collective: &'a dyn Collective,
     /// How far to go for now; nothing means to the end.
     pub limits: Option<&'a spec::EpochLimits>,
     /// Where to compute.
@@ -58,8 +67,10 @@ pub struct Trained {
     pub card: Card,
     /// The selected weights and running statistics.
     pub weights: NamedTensors,
+    /// The name of the score, the metric that stands beside the loss.
+    pub score: &'static str,
     /// What each epoch gave.
-    pub history: Vec<EpochRow>,
+    pub history: Vec<EpochFigures>,
     /// The validations, where they were asked for within epochs.
     pub validations: Option<Vec<Judgement>>,
 }
@@ -73,8 +84,8 @@ pub struct Trained {
 /// [`TrainError::Interrupted`], with a checkpoint written, soon after the monitor asks to stop;
 /// [`TrainError::Paused`], likewise, after the epoch at which the task's limits end; the recipe does
 /// not fit the dataset; the training diverges; data cannot be read; a checkpoint cannot be written.
-pub fn train(task: &Task<'_>, monitor: &Monitor) -> Result<Trained, TrainError> {
-    let setup = Setup::new(task.recipe, task.dataset, task.seed)?;
+pub fn train(task: &Training<'_>, monitor: &Monitor) -> Result<Trained, TrainError> {
+    let setup = Setup::new(task.recipe, task.dataset, task.tasks, task.metrics, task.seed)?;
     let mut trainer = Trainer::start(task, &setup, monitor)?;
     trainer.announce();
     while trainer.goes_on() {
@@ -85,15 +96,15 @@ pub fn train(task: &Task<'_>, monitor: &Monitor) -> Result<Trained, TrainError> 
 }
 
 struct Trainer<'a> {
-    task: &'a Task<'a>,
-    setup: &'a Setup,
+    task: &'a Training<'a>,
+    setup: &'a Setup<'a>,
     monitor: &'a Monitor,
     rates: LearningRate,
     network: Network,
     optimizer: Optimizer,
     ema: Option<Ema>,
     loss_scale: Option<LossScale>,
-    progress: Progress,
+    progress: TrainingProgress,
     best: Option<NamedTensors>,
     /// Where the latest checkpoint stands: finished epochs, and batches within the next.
     saved: Option<(u32, u32)>,

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use candle_core::DType;
 
-use super::{Task, Trainer};
+use super::{Trainer, Training};
 use crate::event::{Activity, Monitor};
 use crate::models::{Network, Pass};
 use crate::spec::Precision;
@@ -16,7 +16,7 @@ use crate::train::gradients::all_finite;
 use crate::train::loss_scale::LossScale;
 use crate::train::model_file::{WEIGHTS_FILE, build};
 use crate::train::optimizer::{Optimizer, parameter_settings};
-use crate::train::progress::Progress;
+use crate::train::progress::TrainingProgress;
 use crate::train::schedule::LearningRate;
 use crate::train::setup::Setup;
 use crate::train::tensor_file::{decode, input_tensor, to_device};
@@ -24,8 +24,8 @@ use crate::train::tensor_file::{decode, input_tensor, to_device};
 impl<'a> Trainer<'a> {
     /// A training where its latest checkpoint left it, or at its start.
     pub(super) fn start(
-        task: &'a Task<'a>,
-        setup: &'a Setup,
+        task: &'a Training<'a>,
+        setup: &'a Setup<'a>,
         monitor: &'a Monitor,
     ) -> Result<Self, TrainError> {
         let new = || Self::new(task, setup, monitor);
@@ -50,7 +50,7 @@ impl<'a> Trainer<'a> {
         Ok(trainer)
     }
 
-    fn new(task: &'a Task<'a>, setup: &'a Setup, monitor: &'a Monitor) -> Result<Self, TrainError> {
+    fn new(task: &'a Training<'a>, setup: &'a Setup<'a>, monitor: &'a Monitor) -> Result<Self, TrainError> {
         let recipe = task.recipe;
         let mut network = network(task, setup)?;
         let settings = parameter_settings(recipe, network.parameters())?;
@@ -66,8 +66,8 @@ impl<'a> Trainer<'a> {
             optimizer: Optimizer::new(&recipe.optimizer, network.parameters(), &settings),
             ema: recipe.ema.as_ref().map(|ema| Ema::new(ema, network.parameters())),
             loss_scale: (recipe.precision == Precision::F16).then(LossScale::default),
-            rates: LearningRate::new(recipe, setup.monitored),
-            progress: Progress::default(),
+            rates: LearningRate::new(recipe, setup.monitored.better),
+            progress: TrainingProgress::default(),
             best: None,
             saved: None,
             saved_at: Instant::now(),
@@ -129,13 +129,14 @@ impl<'a> Trainer<'a> {
             return Ok(());
         }
         let trial = network(self.task, self.setup)?;
-        let shape = self.setup.input();
+        let shape = self.setup.input;
         let input = input_tensor(vec![0.0; shape.len()], 1, shape, &self.task.device)?;
         let pass = Pass {
             train: true,
             precision: self.task.recipe.precision,
             seed: self.task.seed,
-            step: 0,
+            epoch: 0,
+            samples: &[0],
         };
         trial.forward(&input, &pass)?;
         Ok(())
@@ -165,10 +166,10 @@ impl<'a> Trainer<'a> {
 }
 
 /// The network with its initial weights.
-fn network(task: &Task<'_>, setup: &Setup) -> Result<Network, TrainError> {
+fn network(task: &Training<'_>, setup: &Setup<'_>) -> Result<Network, TrainError> {
     build(
         &task.recipe.model,
-        setup.input(),
+        setup.input,
         setup.target.outputs(),
         task.seed,
         &task.device,

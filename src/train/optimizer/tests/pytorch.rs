@@ -64,10 +64,10 @@ fn follow(case: &Value, in_place: bool, scale: f64) {
                 *sum = None;
             }
         }
-        let gradients = Gradients::from(sums);
+        let gradients = StepGradients::from(sums);
         let unscale = (1.0 / scale) as f32;
         let norm = gradients.norm(unscale, None).unwrap();
-        let limits = Limits::new(&recipe.clip, &gradients, unscale, norm).unwrap();
+        let limits = ClipLimits::new(&recipe.clip, &gradients, unscale, norm).unwrap();
         let (factor, value) = (limits.gradient_factor, limits.clip_value);
         optimizer
             .step(&parameters, gradients.sums(), falling(step), factor, value)

@@ -1,0 +1,30 @@
+//! What an evaluation cannot measure, whenever it is looked at.
+
+use super::evaluate::Evaluate;
+use super::mistake::Mistake;
+use super::tasks::TaskRules;
+
+/// The mistakes of `evaluate`, whose paths begin at it, where the model predicts what `task` says and
+/// the samples are images or not.
+pub fn evaluate_mistakes(evaluate: &Evaluate, task: &TaskRules, images: bool) -> Vec<Mistake> {
+    let mut mistakes = Vec::new();
+    for (index, metric) in evaluate.metrics.iter().enumerate() {
+        if task.metric(metric.as_str()).is_none() {
+            let message = format!(
+                "`{}` is not defined: `{}` has {} to predict",
+                metric.as_str(),
+                evaluate.data,
+                task.predicts
+            );
+            mistakes.push(Mistake::new(["metrics", &index.to_string()], message).help("take it out"));
+        }
+    }
+    if evaluate.test_time_flip && !images {
+        let message = format!(
+            "`test_time_flip` mirrors images, and `{}` is a table",
+            evaluate.data
+        );
+        mistakes.push(Mistake::new(["test_time_flip"], message).help("leave it out"));
+    }
+    mistakes
+}

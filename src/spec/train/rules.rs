@@ -1,0 +1,290 @@
+//! What makes a recipe impossible.
+//!
+//! The rules are the same whenever they are looked at: when the file is read, with what the file alone
+//! tells of the data, and when the training begins, with what the dataset tells. A rule that needs a
+//! fact that is not known yet is silent.
+
+use super::check::{optimizer_mistakes, schedule_mistakes};
+use super::{Augment, Loss, Schedule, Select, Train};
+use crate::spec::mistake::Mistake;
+use crate::spec::tasks::TaskRules;
+
+/// What is known of the data that a recipe is for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DataFacts<'a> {
+    /// What is predicted, where the recipe does not choose otherwise.
+    pub task: Option<&'a TaskRules>,
+    /// Whether samples are images.
+    pub images: Option<bool>,
+    /// How many classes, labels or numbers there are to predict.
+    pub outputs: Option<usize>,
+    /// Their names, where those are known.
+    pub names: &'a [String],
+    /// How many samples there are to train on.
+    pub samples: Option<u64>,
+    /// Whether there are samples to validate on.
+    pub validated: Option<bool>,
+}
+
+/// The mistakes of `train`, whose paths begin at the recipe, for data of which `facts` is known, where
+/// `tasks` are those that there are.
+pub fn recipe_mistakes(train: &Train, facts: &DataFacts<'_>, tasks: &[&TaskRules]) -> Vec<Mistake> {
+    let mut mistakes = optimizer_mistakes(train);
+    mistakes.extend(schedule_mistakes(train));
+    let mut facts = *facts;
+    if let Some(name) = &train.task {
+        let chosen = tasks.iter().copied().find(|task| task.name == *name);
+        mistakes.extend(task_mistake(train, name, chosen, &facts, tasks));
+        facts.task = chosen;
+    }
+    mistakes.extend(loss_mistakes(train, &facts));
+    mistakes.extend(monitor_mistake(train, &facts, tasks));
+    mistakes.extend(data_mistakes(train, &facts));
+    mistakes.extend(validation_mistake(train, &facts));
+    mistakes.extend(step_mistakes(train, &facts));
+    mistakes
+}
+
+/// A task that is not there, or that the data is not for.
+fn task_mistake(
+    train: &Train,
+    name: &str,
+    chosen: Option<&TaskRules>,
+    facts: &DataFacts<'_>,
+    tasks: &[&TaskRules],
+) -> Option<Mistake> {
+    let Some(chosen) = chosen else {
+        let known: Vec<&str> = tasks.iter().map(|task| task.name).collect();
+        return Some(
+            Mistake::new(["task"], format!("there is no task `{name}`"))
+                .help(TaskRules::choose(name, &known)),
+        );
+    };
+    let held = facts.task.filter(|held| held.data != chosen.data)?;
+    let message = format!(
+        "the task `{name}` predicts {}, and `{}` has {}",
+        chosen.predicts, train.data, held.predicts
+    );
+    Some(Mistake::new(["task"], message).help("leave it out, or take other data"))
+}
+
+fn loss_mistakes(train: &Train, facts: &DataFacts<'_>) -> Vec<Mistake> {
+    let mut mistakes = Vec::new();
+    let Some(loss) = &train.loss else {
+        return mistakes;
+    };
+    if let Some(task) = facts.task
+        && !task.losses.contains(&loss.as_str())
+    {
+        let help = match task.losses {
+            [] => "leave `loss` out".to_owned(),
+            losses => format!("use {}, or leave `loss` out", losses.join(" or ")),
+        };
+        let message = format!(
+            "this loss does not fit: `{}` has {} to predict",
+            train.data, task.predicts
+        );
+        mistakes.push(Mistake::new(["loss"], message).help(help));
+        return mistakes;
+    }
+    let at = |option: &str| ["loss".to_owned(), loss.as_str().to_owned(), option.to_owned()];
+    let counted = |option: &str, given: usize| {
+        let outputs = facts.outputs.filter(|outputs| *outputs != given)?;
+        let names = match facts.names {
+            [] => String::new(),
+            names => format!(" ({})", shortened(names)),
+        };
+        let message = format!(
+            "`{option}` has {given} values, and `{}` has {outputs}{names}",
+            train.data
+        );
+        Some(Mistake::new(at(option), message).help("give one for each, in that order"))
+    };
+    match loss {
+        Loss::CrossEntropy(given) => {
+            if let Some(weights) = &given.class_weights {
+                mistakes.extend(counted("class_weights", weights.len()));
+                if weights.iter().all(|weight| weight.get() == 0.0) {
+                    let message = "every one of `class_weights` is 0";
+                    mistakes.push(
+                        Mistake::new(at("class_weights"), message)
+                            .help("give the classes that count more than 0"),
+                    );
+                }
+            }
+            if let Some(index) = given.ignore_index {
+                if train.augment.iter().any(Augment::mixes) {
+                    let message = "`ignore_index` has no meaning for samples that are mixed";
+                    mistakes.push(
+                        Mistake::new(at("ignore_index"), message).help("leave it out, or mixup and cutmix"),
+                    );
+                }
+                if let Some(outputs) = facts.outputs.filter(|outputs| index as usize >= *outputs) {
+                    let message = format!(
+                        "`ignore_index: {index}` is no class: `{}` has {outputs}",
+                        train.data
+                    );
+                    mistakes.push(Mistake::new(at("ignore_index"), message).help("count the classes from 0"));
+                }
+            }
+        }
+        Loss::BinaryCrossEntropy(given) => {
+            if let Some(weights) = &given.pos_weight {
+                mistakes.extend(counted("pos_weight", weights.len()));
+            }
+        }
+        Loss::Mse(_) | Loss::Huber(_) => {}
+    }
+    mistakes
+}
+
+/// A figure that is to decide and is not measured.
+fn monitor_mistake(train: &Train, facts: &DataFacts<'_>, tasks: &[&TaskRules]) -> Option<Mistake> {
+    let monitor = train.monitor.as_ref()?;
+    let fits = |task: &&TaskRules| {
+        let loss = train.loss.as_ref();
+        loss.is_none_or(|loss| task.losses.contains(&loss.as_str()))
+    };
+    // A loss that does not fit the data is told by itself.
+    let of_data = facts.task.filter(fits);
+    let possible: Vec<&TaskRules> = match of_data {
+        Some(task) => vec![task],
+        None => tasks.iter().copied().filter(fits).collect(),
+    };
+    let mut known: Vec<String> = Vec::new();
+    for name in possible.iter().flat_map(|task| task.monitors()) {
+        if !known.contains(&name) {
+            known.push(name);
+        }
+    }
+    if known.contains(monitor) {
+        return None;
+    }
+    let known: Vec<&str> = known.iter().map(String::as_str).collect();
+    let message = match (&train.loss, of_data) {
+        (Some(_), _) => format!("with this loss there is no `{monitor}`"),
+        (None, Some(task)) => format!(
+            "this figure is not measured: `{}` has {} to predict",
+            train.data, task.predicts
+        ),
+        (None, None) => format!("there is no figure `{monitor}`"),
+    };
+    let help = match train.loss {
+        Some(_) => format!("monitor {}", known.join(" or ")),
+        None => format!("use {}", known.join(" or ")),
+    };
+    Some(Mistake::new(["monitor"], message).help(help))
+}
+
+/// What the data has to be, and is not.
+fn data_mistakes(train: &Train, facts: &DataFacts<'_>) -> Vec<Mistake> {
+    let mut mistakes = Vec::new();
+    if let Some(task) = facts
+        .task
+        .filter(|task| train.standardize_targets && !task.standardizes)
+    {
+        let message = format!(
+            "`standardize_targets` is for numbers, and `{}` has {} to predict",
+            train.data, task.predicts
+        );
+        mistakes.push(Mistake::new(["standardize_targets"], message).help("leave it out"));
+    }
+    let sections = [
+        ("augment", train.augment.is_empty()),
+        ("eval_transforms", train.eval_transforms.is_empty()),
+    ];
+    for (section, empty) in sections {
+        if !empty && facts.images == Some(false) {
+            let message = format!("`{section}` changes images, and `{}` is a table", train.data);
+            mistakes.push(Mistake::new([section], message).help("leave it out"));
+        }
+    }
+    mistakes
+}
+
+/// What goes by a validation split that is not there.
+fn validation_mistake(train: &Train, facts: &DataFacts<'_>) -> Option<Mistake> {
+    if facts.validated != Some(false) {
+        return None;
+    }
+    let (path, asks) = if train.select == Select::Best {
+        ("select", "`select: best` chooses the weights")
+    } else if train.early_stop.is_some() {
+        ("early_stop", "`early_stop` ends the training")
+    } else if matches!(train.schedule, Schedule::Plateau(_)) {
+        ("schedule", "`schedule: plateau` lowers the learning rate")
+    } else {
+        return None;
+    };
+    let message = format!(
+        "{asks} by a figure of the validation split, but `{}` has no val split",
+        train.data
+    );
+    let help = "add `split: {val: 0.1}` to its preprocess stage, or leave the option out";
+    Some(Mistake::new([path], message).help(help))
+}
+
+/// What does not fit the number of optimizer steps.
+fn step_mistakes(train: &Train, facts: &DataFacts<'_>) -> Vec<Mistake> {
+    let mut mistakes = Vec::new();
+    let Some(samples) = facts.samples else {
+        return mistakes;
+    };
+    let batches = train.batches(samples);
+    if batches == 0 {
+        let message = format!(
+            "with `drop_last`, a `batch_size` of {} leaves none of the {samples} training samples",
+            train.batch_size
+        );
+        mistakes.push(Mistake::new(["batch_size"], message).help("make it smaller"));
+        return mistakes;
+    }
+    if train.accumulate.get() > batches {
+        let message = format!(
+            "`accumulate: {}` sums over more micro-batches than an epoch has: {samples} training samples make \
+             {batches} of `batch_size` {}",
+            train.accumulate, train.batch_size
+        );
+        mistakes.push(Mistake::new(["accumulate"], message).help("use a smaller one"));
+        return mistakes;
+    }
+    let steps = batches.div_ceil(train.accumulate.get());
+    let what = if matches!(train.schedule, Schedule::Plateau(_)) {
+        "`schedule: plateau`"
+    } else if train.early_stop.is_some() {
+        "`early_stop`"
+    } else {
+        return mistakes;
+    };
+    if !validates_before_the_last(train, steps) {
+        let message = format!(
+            "{what} goes by validations, and none falls before the last of {} epochs ({steps} steps each)",
+            train.epochs
+        );
+        mistakes.push(Mistake::new(["validate"], message).help("validate more often, or leave it out"));
+    }
+    mistakes
+}
+
+/// Whether a validation falls before the last epoch, of `steps` optimizer steps.
+fn validates_before_the_last(train: &Train, steps: u32) -> bool {
+    let (epochs, every) = (train.epochs.get(), &train.validate);
+    let by_epoch = match (every.epochs, every.steps) {
+        (Some(every), _) => every.get() < epochs,
+        (None, None) => epochs > 1,
+        (None, Some(_)) => false,
+    };
+    let before_the_last = u64::from(epochs - 1) * u64::from(steps);
+    let by_step = every
+        .steps
+        .is_some_and(|every| u64::from(every.get()) <= before_the_last);
+    by_epoch || by_step
+}
+
+/// The first of a list of names.
+pub fn shortened(names: &[String]) -> String {
+    const SHOWN: usize = 10;
+    let shown: Vec<&str> = names.iter().take(SHOWN).map(String::as_str).collect();
+    let more = if names.len() > SHOWN { ", ..." } else { "" };
+    format!("{}{more}", shown.join(", "))
+}

@@ -1,0 +1,47 @@
+//! The tasks that there are.
+
+use std::sync::Arc;
+
+use super::{Classification, MultiLabel, Regression, Task};
+use crate::data::Dataset;
+
+/// The tasks that there are, in order: without a choice, a dataset has the first that it holds the
+/// targets for.
+#[derive(Clone, Debug)]
+pub struct Tasks(Vec<Arc<dyn Task>>);
+
+impl Tasks {
+    /// What this crate brings.
+    pub fn built_in() -> Self {
+        Self(vec![
+            Arc::new(Classification),
+            Arc::new(MultiLabel),
+            Arc::new(Regression),
+        ])
+    }
+
+    /// With one more task, or another one of its name.
+    #[must_use]
+    pub fn with(mut self, task: impl Task + 'static) -> Self {
+        self.0.retain(|known| known.rules().name != task.rules().name);
+        self.0.push(Arc::new(task));
+        self
+    }
+
+    /// The task called `name`.
+    pub fn named(&self, name: &str) -> Option<&dyn Task> {
+        let named = self.0.iter().find(|task| task.rules().name == name);
+        named.map(Arc::as_ref)
+    }
+
+    /// The task of `dataset` where nothing else is asked for.
+    pub fn of(&self, dataset: &Dataset) -> Option<&dyn Task> {
+        let holds = self.0.iter().find(|task| task.outputs(dataset).is_some());
+        holds.map(Arc::as_ref)
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &dyn Task> {
+        self.0.iter().map(Arc::as_ref)
+    }
+}

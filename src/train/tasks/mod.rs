@@ -1,0 +1,157 @@
+//! What is predicted, one file a task.
+//!
+//! A [`Task`] is all that the training loop, evaluation and export know of what is predicted: what it
+//! needs of the data, how outputs are compared with targets ([`Criterion`]), what is counted over a
+//! split ([`TaskTally`]), which files an evaluation can write, and what an exported model says of its
+//! outputs. What can be said of it without tensors are its [`TaskRules`]. A program adds its own tasks
+//! to [`Tasks`].
+
+mod calibration;
+mod class_figures;
+mod classification;
+mod csv_file;
+mod list;
+mod losses;
+mod multi_label;
+mod ranking;
+mod regression;
+mod scores;
+mod tally;
+mod target;
+#[cfg(test)]
+mod tests;
+
+use std::fmt::Debug;
+use std::path::Path;
+
+use candle_core::Tensor;
+
+use super::error::TrainError;
+use crate::data::{Array, Dataset, Split};
+use crate::spec::{Loss, TaskRules};
+
+pub use class_figures::ClassFigures;
+pub use classification::Classification;
+pub use csv_file::CsvFile;
+pub use list::Tasks;
+pub use losses::{LossCriterion, target_values};
+pub use multi_label::MultiLabel;
+pub use regression::Regression;
+pub use scores::score_sum;
+pub use tally::SplitTally;
+pub use target::ModelTarget;
+
+/// What is predicted.
+pub trait Task: Debug + Send + Sync {
+    /// What a recipe may ask of it.
+    fn rules(&self) -> &'static TaskRules;
+
+    /// The names of the outputs that a model needs for `dataset`, such as its classes; nothing where
+    /// it does not hold what the task predicts.
+    fn outputs(&self, dataset: &Dataset) -> Option<Vec<String>>;
+
+    /// The loss where a recipe does not choose: the first of [`TaskRules::losses`], or nothing where the
+    /// task has one of its own.
+    fn default_loss(&self) -> Option<Loss>;
+
+    /// How outputs are compared with targets: by `loss`, one of [`TaskRules::losses`], or, where the
+    /// task has none of those, by one of its own. `mixed` tells that targets are those of samples that
+    /// were mixed.
+    ///
+    /// # Errors
+    /// The loss does not fit.
+    fn criterion(
+        &self,
+        target: &ModelTarget,
+        loss: Option<&Loss>,
+        mixed: bool,
+    ) -> Result<Box<dyn Criterion>, TrainError>;
+
+    /// Counts nothing yet, for samples of so many outputs. `asked` are the metrics that will be asked
+    /// for: what only others need is not kept.
+    fn tally(&self, outputs: usize, asked: &[&str]) -> Box<dyn TaskTally>;
+
+    /// The columns of `predictions.csv` after the sample's own.
+    fn prediction_columns(&self, names: &[String]) -> Vec<String>;
+
+    /// The cells under [`Task::prediction_columns`] for the sample `index` of `split`, whose outputs are
+    /// in the targets' own units.
+    ///
+    /// # Errors
+    /// The split does not hold what the task predicts.
+    fn prediction(
+        &self,
+        outputs: &[f32],
+        split: &Split,
+        index: usize,
+        names: &[String],
+    ) -> Result<Vec<String>, TrainError>;
+
+    /// What an exported model says of its outputs.
+    fn meaning(&self) -> OutputMeaning;
+}
+
+/// How outputs are compared with targets in training and evaluation.
+pub trait Criterion: Debug + Send + Sync {
+    /// The loss of `outputs`, `[N, outputs]`, summed over the batch and divided by `divisor`: a scalar
+    /// in the graph.
+    ///
+    /// # Errors
+    /// Outputs and targets do not fit each other.
+    fn loss(&self, outputs: &Tensor, targets: &Array, divisor: f64) -> Result<Tensor, TrainError>;
+
+    /// What a batch of such targets adds to the divisor of the mean loss.
+    fn weight(&self, targets: &Array) -> f64;
+
+    /// The same for `samples` of `split` before they are served: what the mean loss of an optimizer
+    /// step divides by, whoever serves its micro-batches.
+    fn weight_of(&self, split: &Split, samples: &[u32]) -> f64;
+
+    /// The sum of the samples' scores, an f64 where the outputs are. Nothing is copied to the host.
+    ///
+    /// # Errors
+    /// The arithmetic fails.
+    fn score(&self, outputs: &Tensor, targets: &Array) -> Result<Tensor, TrainError>;
+
+    /// What the mean of the scores divides by.
+    fn scored(&self, targets: &Array) -> u64;
+
+    /// The loss of each sample before any division, and what it adds to the divisor, for `outputs` on
+    /// the host, row by row.
+    ///
+    /// # Errors
+    /// As [`Criterion::loss`].
+    fn sample_losses(&self, outputs: &[f32], targets: &Array) -> Result<Vec<(f64, f64)>, TrainError>;
+}
+
+/// What a task counts over the samples of a split, in their order and in f64, so that its figures are
+/// the same bits whatever the batch size.
+pub trait TaskTally: Debug + Send {
+    /// Counts the sample `index` of `split`, whose outputs are finite and in the targets' own units.
+    ///
+    /// # Errors
+    /// The split does not hold what the task predicts.
+    fn add(&mut self, outputs: &[f32], split: &Split, index: usize) -> Result<(), TrainError>;
+
+    /// The figure `name` over the samples so far, at least one; nothing where it is not defined for
+    /// them.
+    fn figure(&self, name: &str) -> Option<f64>;
+
+    /// Writes the files of the metric `metric` into `folder`, where it has any. `names` are those of the
+    /// outputs.
+    ///
+    /// # Errors
+    /// A file cannot be written.
+    fn write(&self, metric: &str, names: &[String], folder: &Path) -> Result<(), TrainError>;
+}
+
+/// What an exported model says of its outputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutputMeaning {
+    /// Such as `N,classes`.
+    pub layout: &'static str,
+    /// Such as `logits: softmax gives probabilities`.
+    pub meaning: &'static str,
+    /// What the outputs' names are listed under, such as `classes`.
+    pub names: &'static str,
+}
