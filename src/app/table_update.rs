@@ -50,7 +50,7 @@ pub fn update_tables(
 
     let all: Vec<&Table> = tables.iter().map(|(_, table)| *table).collect();
     let own = match gather(session, &all, overrides, options)? {
-        Updated::Known(results) => results,
+        Updated::Known(results) => *results,
         Updated::Ended(status) => return Ok(BuiltTables::Ended(status)),
     };
     let mut known: IndexMap<&str, Results> = IndexMap::new();
@@ -61,7 +61,7 @@ pub fn update_tables(
             .filter(|table| table.pipelines.iter().any(|one| one == path))
             .collect();
         match gather(other, &interested, &[], options)? {
-            Updated::Known(results) => known.insert(path, results),
+            Updated::Known(results) => known.insert(path, *results),
             Updated::Ended(status) => return Ok(BuiltTables::Ended(status)),
         };
     }
@@ -118,7 +118,7 @@ fn gather(
     };
     match options {
         Some(options) => update_results(session, &request, options),
-        None => Ok(Updated::Known(known_results(session, &request)?)),
+        None => Ok(Updated::Known(Box::new(known_results(session, &request)?))),
     }
 }
 

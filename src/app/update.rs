@@ -14,7 +14,7 @@ use crate::report::Results;
 /// What came of bringing results up to date.
 pub enum Updated {
     /// All that was asked for is known.
-    Known(Results),
+    Known(Box<Results>),
     /// It is not: a stage failed, the run was interrupted, or a sweep's time is up.
     Ended(RunStatus),
 }
@@ -40,7 +40,7 @@ pub fn update_results(
             return Ok(Updated::Ended(status));
         }
     }
-    Ok(Updated::Known(results_of_plan(session, &plan)))
+    Ok(Updated::Known(Box::new(results_of_plan(session, &plan))))
 }
 
 fn update_sweep(
@@ -51,7 +51,7 @@ fn update_sweep(
     let setting = SweepSetting::load(session.file(), &request.overrides)?;
     let (results, complete) = known_trials(&setting, session)?;
     if complete {
-        return Ok(Updated::Known(results));
+        return Ok(Updated::Known(Box::new(results)));
     }
     let mut execution = Execution::start(session, options, true, None)?;
     let Swept {
@@ -61,7 +61,7 @@ fn update_sweep(
     } = carry_out(&setting, session, &mut execution, false)?;
     Ok(match execution.finish(&summary) {
         RunStatus::Done if late => Updated::Ended(RunStatus::Failed),
-        RunStatus::Done => Updated::Known(results),
+        RunStatus::Done => Updated::Known(Box::new(results)),
         ended => Updated::Ended(ended),
     })
 }
