@@ -1,4 +1,4 @@
-//! What there is for stages, what each takes of it, and what is in use.
+//! What there is for stages, and what each takes of it.
 
 use super::kinds::{is_heavy, uses_gpu};
 use crate::spec::{ByteSize, Kind, Stage};
@@ -72,20 +72,6 @@ pub struct Needs {
     pub gpus: Option<usize>,
 }
 
-/// What a stage got.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Grant {
-    needs: Needs,
-    gpus: Vec<String>,
-}
-
-impl Grant {
-    /// What the stage finds in `CUDA_VISIBLE_DEVICES`; nothing where it does not say what it needs.
-    pub fn visible_gpus(&self) -> Option<String> {
-        self.needs.gpus.map(|_| self.gpus.join(","))
-    }
-}
-
 impl Needs {
     /// What `stage` takes of `machine`: what it declares, at most what there is; by default one
     /// core, and all of them where the stage computes. A graphics processor is its own where it says so,
@@ -132,57 +118,6 @@ impl Needs {
     }
 }
 
-/// What is free.
-#[derive(Debug)]
-pub(super) struct Pool {
-    cpus: usize,
-    memory: u64,
-    slots: usize,
-    gpus: Vec<String>,
-}
-
-impl Pool {
-    pub fn new(machine: &Capacity, jobs: usize) -> Self {
-        Self {
-            cpus: machine.cpus,
-            memory: machine.memory.unwrap_or(u64::MAX),
-            slots: jobs.max(1),
-            gpus: machine.gpus.clone(),
-        }
-    }
-
-    /// Takes what `needs` says, if it is free.
-    pub fn take(&mut self, needs: Needs) -> Option<Grant> {
-        let free = self.slots > 0
-            && self.cpus >= needs.cpus
-            && self.memory >= needs.memory
-            && self.gpus.len() >= needs.gpus.unwrap_or(0);
-        free.then(|| {
-            self.slots -= 1;
-            self.cpus -= needs.cpus;
-            self.memory -= needs.memory;
-            Grant {
-                needs,
-                gpus: self.gpus.drain(..needs.gpus.unwrap_or(0)).collect(),
-            }
-        })
-    }
-
-    /// Gives back what was taken.
-    pub fn give(&mut self, grant: Grant) {
-        let Grant { needs, gpus } = grant;
-        self.gpus.extend(gpus);
-        self.slots += 1;
-        self.cpus += needs.cpus;
-        self.memory += needs.memory;
-    }
-
-    /// Whether nothing more can start, whatever it needs.
-    pub fn is_exhausted(&self) -> bool {
-        self.slots == 0 || self.cpus == 0
-    }
-}
-
 /// The threads that a stage of `kind` gets where it needs `needs`.
 pub(super) fn threads(kind: &Kind, needs: Needs) -> usize {
     if is_heavy(kind) { needs.cpus } else { 1 }
@@ -193,31 +128,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn gpus_are_handed_out_once_and_come_back() {
-        let machine = Capacity {
-            cpus: 8,
-            memory: None,
-            gpus: named_gpus("0, GPU-8932f937,3,-1,4"),
-        };
-        assert_eq!(machine.gpus, ["0", "GPU-8932f937", "3"]);
-        let mut pool = Pool::new(&machine, 8);
-        let needs = |gpus| Needs {
-            cpus: 1,
-            memory: 0,
-            gpus: Some(gpus),
-        };
-        let two = pool.take(needs(2)).unwrap();
-        assert_eq!(two.visible_gpus().unwrap(), "0,GPU-8932f937");
-        assert_eq!(pool.take(needs(2)), None);
-        // Who asked for none sees none; who did not say sees all.
-        assert_eq!(pool.take(needs(0)).unwrap().visible_gpus().unwrap(), "");
-        let silent = Needs {
-            gpus: None,
-            ..needs(0)
-        };
-        assert_eq!(pool.take(silent).unwrap().visible_gpus(), None);
-        assert_eq!(pool.take(needs(1)).unwrap().visible_gpus().unwrap(), "3");
-        pool.give(two);
-        assert!(pool.take(needs(2)).is_some());
+    fn gpus_are_named_as_cuda_reads_them() {
+        assert_eq!(named_gpus("0, GPU-8932f937,3,-1,4"), ["0", "GPU-8932f937", "3"]);
+        assert_eq!(named_gpus(""), [""; 0]);
     }
 }

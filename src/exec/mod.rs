@@ -1,10 +1,10 @@
 //! Runs a plan.
 //!
 //! In goes a [`Plan`](crate::plan::Plan); out come artifacts in the store and a stream of
-//! [`Event`](crate::event::Event)s. The dispatcher's thread owns the plan and decides what may
-//! start; each running stage has a thread of its own ([`stage_run`]) that leases the stage's
-//! fingerprint, lays out its inputs, has an [`Executor`] place it and commits its
-//! result.
+//! [`Event`](crate::event::Event)s. The [`scheduler`] decides, without any thread or clock, what starts when;
+//! the [`dispatcher`]'s thread owns the plan, hands the scheduler facts and does what it wants. Each running stage
+//! has a thread of its own ([`stage_run`]) that leases the stage's fingerprint, lays out its inputs, has an
+//! [`Executor`] place it and commits its result.
 
 mod capacity;
 mod dispatcher;
@@ -13,8 +13,7 @@ mod executor;
 mod feeder;
 mod kinds;
 mod log;
-mod nodes;
-mod queue;
+mod scheduler;
 mod stage_run;
 mod summary;
 mod unfinished;
