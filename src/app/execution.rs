@@ -13,7 +13,9 @@ use super::project::open_history;
 use super::quota::keep_to_quota;
 use super::session::Session;
 use crate::event::{Event, RunStatus, Sink};
-use crate::exec::{self, Capacity, Durations, Executor, Feeder, InProcessExecutor, Options, Summary};
+use crate::exec::{
+    self, Capacity, Completion, Durations, ExecutionOptions, Executor, Feeder, InProcessExecutor,
+};
 use crate::plan::Plan;
 use crate::progress::text::counted;
 use crate::record::{Recorder, RunInfo, git_commit};
@@ -82,7 +84,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A run in progress: who is told of it, and what can stop it.
 pub struct Execution {
-    options: Options,
+    options: ExecutionOptions,
     stop: Arc<AtomicBool>,
     /// The history first: what goes wrong with it is shown by the others.
     sinks: Vec<Box<dyn Sink>>,
@@ -112,7 +114,7 @@ impl Execution {
         let mut all: Vec<Box<dyn Sink>> = vec![Box::new(recorder)];
         all.extend(sinks);
         Ok(Self {
-            options: Options {
+            options: ExecutionOptions {
                 jobs: options.jobs.unwrap_or(cpus),
                 keep_going,
                 surroundings: Surroundings {
@@ -191,7 +193,7 @@ impl Execution {
     }
 
     /// Brings every stage of `plan` up to date, or what `feeder` asks for.
-    pub fn carry_out(&mut self, plan: &mut Plan, feeder: Option<&mut dyn Feeder>) -> Summary {
+    pub fn carry_out(&mut self, plan: &mut Plan, feeder: Option<&mut dyn Feeder>) -> Completion {
         self.report_remote();
         let Self {
             options,
@@ -208,7 +210,7 @@ impl Execution {
     }
 
     /// Ends the run: nothing is told after this. Says how it ended.
-    pub fn finish(mut self, summary: &Summary) -> RunStatus {
+    pub fn finish(mut self, summary: &Completion) -> RunStatus {
         self.finish_sending();
         let problems: Vec<String> = self
             .sinks

@@ -9,7 +9,7 @@ use super::sweep::run::{Swept, carry_out};
 use super::sweep::setting::SweepSetting;
 use super::tables::write_tables;
 use crate::event::RunStatus;
-use crate::exec::Summary;
+use crate::exec::Completion;
 use crate::plan::{Decision, Plan};
 use crate::report::Results;
 
@@ -85,7 +85,7 @@ fn write(session: &Session, results: &Results, execution: &mut Execution) -> Res
 /// Ends the run, whatever became of its tables.
 fn end(
     execution: Execution,
-    summary: &Summary,
+    summary: &Completion,
     written: Result<Vec<String>, AppError>,
 ) -> Result<RunOutcome, AppError> {
     let status = execution.finish(summary);

@@ -22,13 +22,13 @@ pub trait Feeder {
 }
 
 /// Nodes, and how far each is to go for now.
-pub type Wanted = Vec<(NodeIndex, Option<EpochLimits>)>;
+pub type WantedNodes = Vec<(NodeIndex, Option<EpochLimits>)>;
 
 /// What to do next.
 #[derive(Debug)]
 pub enum More {
     /// Bring these nodes up to date, with all that they need, as far as their limits allow.
-    Start(Wanted),
+    Start(WantedNodes),
     /// Nothing, until something ends.
     Wait,
     /// Nothing any more, once what runs has ended.

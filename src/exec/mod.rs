@@ -7,6 +7,7 @@
 //! [`Executor`] place it and commits its result.
 
 mod capacity;
+mod completion;
 mod dispatcher;
 mod durations;
 mod executor;
@@ -15,14 +16,13 @@ mod kinds;
 mod log;
 mod scheduler;
 mod stage_run;
-mod summary;
 mod unfinished;
 mod worker;
 
 pub use capacity::{Capacity, Needs};
-pub use dispatcher::{Options, execute};
+pub use completion::Completion;
+pub use dispatcher::{ExecutionOptions, execute};
 pub use durations::Durations;
 pub use executor::{Executor, InProcessExecutor, JobReport, ProcessExecutor, RunningJob};
-pub use feeder::{End, Feeder, More, Wanted};
-pub use summary::Summary;
+pub use feeder::{End, Feeder, More, WantedNodes};
 pub use worker::serve;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use crate::exec::{End, Wanted};
+use crate::exec::{End, WantedNodes};
 use crate::plan::NodeIndex;
 use crate::spec::EpochLimits;
 use crate::sweep::Job;
@@ -45,7 +45,7 @@ impl ActiveJob {
     }
 
     /// What is to be started when it begins.
-    pub fn starts(&self) -> Wanted {
+    pub fn starts(&self) -> WantedNodes {
         let limits = match self.phase {
             JobPhase::Judged => self.job.limits.clone(),
             JobPhase::Whole => None,
@@ -60,7 +60,7 @@ impl ActiveJob {
         node: NodeIndex,
         end: &End,
         whole: impl FnOnce() -> BTreeSet<NodeIndex>,
-        starts: &mut Wanted,
+        starts: &mut WantedNodes,
     ) -> Option<End> {
         if !self.open.remove(&node) {
             return None;

@@ -9,7 +9,7 @@ use super::outcome::{curve_of, means, objective_values, results};
 use super::setting::{Replicates, SweepSetting};
 use crate::app::error::AppError;
 use crate::event::{Event, TrialOutcome};
-use crate::exec::{End, Feeder, More, Wanted};
+use crate::exec::{End, Feeder, More, WantedNodes};
 use crate::plan::{Decision, NodeIndex, Plan};
 use crate::report::{Results, Summary};
 use crate::store::Store;
@@ -26,7 +26,7 @@ pub(super) struct Driver<'a> {
     /// The jobs that this process does.
     active: BTreeMap<u32, ActiveJob>,
     /// Known trials some of whose results have to be made again.
-    repairs: Option<Wanted>,
+    repairs: Option<WantedNodes>,
     /// How many trials this process runs at once.
     most: usize,
     /// After this moment no new trial starts.
@@ -122,7 +122,7 @@ impl<'a> Driver<'a> {
     }
 
     /// What is missing of the trials that are known to be done: results that were evicted since.
-    fn repairs(&mut self, plan: &mut Plan) -> Result<Wanted, AppError> {
+    fn repairs(&mut self, plan: &mut Plan) -> Result<WantedNodes, AppError> {
         self.complete(plan)?;
         let mut missing: Vec<NodeIndex> = self
             .nodes
@@ -137,7 +137,7 @@ impl<'a> Driver<'a> {
     }
 
     /// Takes note of how a node ended. Gives what is to be started then, and the jobs that ended.
-    fn note(&mut self, node: NodeIndex, end: &End) -> (Wanted, Vec<(u32, End)>) {
+    fn note(&mut self, node: NodeIndex, end: &End) -> (WantedNodes, Vec<(u32, End)>) {
         let (mut starts, mut ended) = (Vec::new(), Vec::new());
         for (number, active) in &mut self.active {
             let replicates = &self.nodes[&active.job.trial];
@@ -253,7 +253,12 @@ impl<'a> Driver<'a> {
     }
 
     /// Puts a job's trial into the plan; gives what is to be started for it.
-    fn begin(&mut self, plan: &mut Plan, job: Job, emit: &mut dyn FnMut(&Event)) -> Result<Wanted, AppError> {
+    fn begin(
+        &mut self,
+        plan: &mut Plan,
+        job: Job,
+        emit: &mut dyn FnMut(&Event),
+    ) -> Result<WantedNodes, AppError> {
         let trials = self.replay.study().trials();
         let known = trials.iter().find(|trial| trial.number == job.trial);
         let continued_from = known.map(TrialState::epochs).filter(|epochs| *epochs > 0);

@@ -7,7 +7,7 @@ use crate::app::execution::Execution;
 use crate::app::notice::Notice;
 use crate::app::session::Session;
 use crate::event::{Event, RunStatus, StageId};
-use crate::exec::Summary;
+use crate::exec::Completion;
 use crate::plan::Plan;
 use crate::report::Results;
 use crate::spec::Direction;
@@ -18,7 +18,7 @@ pub(in crate::app) struct Swept {
     /// What is known of its trials.
     pub results: Results,
     /// What the run came to.
-    pub summary: Summary,
+    pub summary: Completion,
     /// Whether time was up before the sweep's end.
     pub late: bool,
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Dispatcher, Report};
+use super::{Dispatcher, StageReport};
 use crate::event::Event;
 use crate::exec::feeder::End;
 use crate::exec::log::tail;
@@ -16,21 +16,21 @@ use crate::store::{Action, Lookup, StoreError};
 
 impl Dispatcher<'_> {
     /// Takes note of what a running stage reports; gives the fact that the scheduler is to be told.
-    pub(super) fn note_report(&mut self, index: NodeIndex, report: Report) -> Option<Fact> {
+    pub(super) fn note_report(&mut self, index: NodeIndex, report: StageReport) -> Option<Fact> {
         let stage = || self.plan.node(index).name().clone();
         match report {
-            Report::Activity(activity) => {
+            StageReport::Activity(activity) => {
                 let stage = stage();
                 self.tell(&Event::StageActivity { stage, activity });
                 None
             }
-            Report::Waiting => {
+            StageReport::Waiting => {
                 let stage = stage();
                 self.tell(&Event::StageWaiting { stage });
                 None
             }
-            Report::Leased => Some(Fact::Leased(index)),
-            Report::Ended(result) => {
+            StageReport::Leased => Some(Fact::Leased(index)),
+            StageReport::Ended(result) => {
                 let running = self.running.remove(&index);
                 let end = match *result {
                     Ok(done) => self.succeed(index, running.map(|running| running.key), done),

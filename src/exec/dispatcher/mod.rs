@@ -1,7 +1,7 @@
 //! Carries out what the [`Scheduler`] wants: its loop hands facts in and does what comes out.
 //!
 //! The calling thread owns the plan and the scheduler. It [settles and starts](starting) nodes, each running
-//! stage on a thread of its own, whose [reports](Report) come back through a channel, and
+//! stage on a thread of its own, whose [reports](StageReport) come back through a channel, and
 //! [tells](ending) what became of them.
 
 mod ending;
@@ -14,12 +14,12 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 use crate::event::{Activity, Event, Level, RunStatus};
+use crate::exec::completion::{Completion, StageCounts};
 use crate::exec::durations::Durations;
 use crate::exec::executor::Executor;
 use crate::exec::feeder::{End, Feeder, More};
-use crate::exec::scheduler::{Action, Fact, Policy, Scheduler};
+use crate::exec::scheduler::{Fact, Scheduler, SchedulerAction, TryPolicy};
 use crate::exec::stage_run::{Done, Failure};
-use crate::exec::summary::{Counts, Summary};
 use crate::fingerprint::Digest;
 use crate::plan::{NodeIndex, Plan, StageKey};
 use crate::spec::EpochLimits;
@@ -31,7 +31,7 @@ const LOOK: Duration = Duration::from_millis(50);
 
 /// How to run a plan.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub struct ExecutionOptions {
     /// The most stages at once.
     pub jobs: usize,
     /// Whether to go on with what does not depend on a failed stage.
@@ -48,16 +48,16 @@ pub struct Options {
 
 /// Brings every stage of `plan` up to date; with a `feeder`, only what it asks for, and it may add
 /// to the plan. Each fact is handed to `emit`, in order, on the calling thread (all but the last: see
-/// [`Summary::finished`]). Once `stop` is set nothing new starts, and running stages are asked to save
+/// [`Completion::finished`]). Once `stop` is set nothing new starts, and running stages are asked to save
 /// what they need for a resume.
 pub fn execute(
     plan: &mut Plan,
     feeder: Option<&mut dyn Feeder>,
     store: &Store,
-    options: &Options,
+    options: &ExecutionOptions,
     stop: &AtomicBool,
     emit: &mut dyn FnMut(&Event),
-) -> Summary {
+) -> Completion {
     let begun = Instant::now();
     let (sender, reports) = channel();
     let mut dispatcher = Dispatcher {
@@ -76,7 +76,7 @@ pub fn execute(
         is_broken: false,
         feeder: feeder.map(|feeder| feeder as &mut dyn Feeder),
         ended: Vec::new(),
-        counts: Counts::default(),
+        counts: StageCounts::default(),
         plan,
     };
     store.tidy();
@@ -85,7 +85,7 @@ pub fn execute(
 }
 
 /// What a running stage's thread tells.
-enum Report {
+enum StageReport {
     Activity(Activity),
     /// Another process holds the lease.
     Waiting,
@@ -95,7 +95,7 @@ enum Report {
 }
 
 /// A stage that runs.
-struct Running {
+struct RunningStage {
     key: StageKey,
     stop: Arc<AtomicBool>,
 }
@@ -104,10 +104,10 @@ struct Dispatcher<'a> {
     plan: &'a mut Plan,
     scheduler: Scheduler,
     store: &'a Store,
-    options: &'a Options,
+    options: &'a ExecutionOptions,
     emit: &'a mut dyn FnMut(&Event),
-    sender: Sender<(NodeIndex, Report)>,
-    running: HashMap<NodeIndex, Running>,
+    sender: Sender<(NodeIndex, StageReport)>,
+    running: HashMap<NodeIndex, RunningStage>,
     /// How far nodes go for now.
     limits: HashMap<NodeIndex, EpochLimits>,
     /// What went wrong with nodes, until the scheduler says what follows from that.
@@ -125,11 +125,11 @@ struct Dispatcher<'a> {
     is_broken: bool,
     /// What the feeder has not been told yet.
     ended: Vec<(NodeIndex, End)>,
-    counts: Counts,
+    counts: StageCounts,
 }
 
 impl Dispatcher<'_> {
-    fn run(&mut self, reports: &Receiver<(NodeIndex, Report)>, stop: &AtomicBool) {
+    fn run(&mut self, reports: &Receiver<(NodeIndex, StageReport)>, stop: &AtomicBool) {
         self.tell(&Event::RunStarted {
             pipeline: self.plan.pipeline().to_owned(),
             stages: self
@@ -177,7 +177,7 @@ impl Dispatcher<'_> {
         for number in self.scheduler.len()..self.plan.order().len() {
             let index = NodeIndex::new(number);
             let stage = &self.plan.node(index).stage;
-            let policy = Policy {
+            let policy = TryPolicy {
                 retries: stage.retries,
                 timeout: stage.timeout.map(|timeout| timeout.0),
             };
@@ -199,37 +199,37 @@ impl Dispatcher<'_> {
     }
 
     /// Does what the scheduler wants; gives what it is to be told of that.
-    fn carry_out(&mut self, action: Action) -> Option<Fact> {
+    fn carry_out(&mut self, action: SchedulerAction) -> Option<Fact> {
         match action {
-            Action::Settle(index) => return Some(Fact::Settled(index, self.settle(index))),
-            Action::Start {
+            SchedulerAction::Settle(index) => return Some(Fact::Settled(index, self.settle(index))),
+            SchedulerAction::Start {
                 node,
                 attempt,
                 needs,
                 gpus,
             } => self.start(node, attempt, needs, gpus),
-            Action::Stop(index) => {
+            SchedulerAction::Stop(index) => {
                 if let Some(running) = self.running.get(&index) {
                     running.stop.store(true, Ordering::Relaxed);
                 }
             }
-            Action::Done(index) => self.note_end(index, End::Done),
-            Action::Failed {
+            SchedulerAction::Done(index) => self.note_end(index, End::Done),
+            SchedulerAction::Failed {
                 node,
                 attempt,
                 retrying,
                 cause,
             } => self.tell_failed(node, attempt, retrying, cause),
-            Action::Interrupted(index) => self.tell_interrupted(index),
-            Action::Paused(index) => self.tell_paused(index),
-            Action::Skip { node, because } => self.skip(node, because),
-            Action::AwaitRemake {
+            SchedulerAction::Interrupted(index) => self.tell_interrupted(index),
+            SchedulerAction::Paused(index) => self.tell_paused(index),
+            SchedulerAction::Skip { node, because } => self.skip(node, because),
+            SchedulerAction::AwaitRemake {
                 node,
                 upstream,
                 attempt,
             } => self.await_remake(node, upstream, attempt),
-            Action::Reopen(index) => self.reopen(index),
-            Action::Reconsider(index) => self.plan.reconsider(index),
+            SchedulerAction::Reopen(index) => self.reopen(index),
+            SchedulerAction::Reconsider(index) => self.plan.reconsider(index),
         }
         None
     }
@@ -279,7 +279,7 @@ impl Dispatcher<'_> {
     }
 
     /// Skips what is left over; gives what the run came to.
-    fn finish(mut self, begun: Instant) -> Summary {
+    fn finish(mut self, begun: Instant) -> Completion {
         let left: Vec<NodeIndex> = self.scheduler.unfinished().collect();
         let first_failed = self.scheduler.failed().first().copied();
         for index in left {
@@ -296,7 +296,7 @@ impl Dispatcher<'_> {
         } else {
             RunStatus::Failed
         };
-        Summary {
+        Completion {
             status,
             counts: self.counts,
             failed,

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use super::{Dispatcher, Report, Running};
+use super::{Dispatcher, RunningStage, StageReport};
 use crate::event::{Event, Level, Monitor};
 use crate::exec::capacity::{Needs, threads};
 use crate::exec::durations::estimates;
 use crate::exec::scheduler::Verdict;
 use crate::exec::stage_run::{Failure, InputSource, StageRun};
-use crate::plan::{Decision, NodeIndex, PlanError, Reason, NodeSource};
+use crate::plan::{Decision, NodeIndex, NodeSource, PlanError, Reason};
 use crate::stages::{StageError, Surroundings};
 
 impl Dispatcher<'_> {
@@ -65,7 +65,10 @@ impl Dispatcher<'_> {
             let failure = Failure::from(StageError::failed(
                 "nothing is known of why it runs: a mistake of Erlen's; please report it",
             ));
-            drop(self.sender.send((index, Report::Ended(Box::new(Err(failure))))));
+            drop(
+                self.sender
+                    .send((index, StageReport::Ended(Box::new(Err(failure))))),
+            );
             return;
         };
         let (key, reason) = ((**key).clone(), (**reason).clone());
@@ -104,7 +107,7 @@ impl Dispatcher<'_> {
             stage,
         };
         let stop = Arc::new(AtomicBool::new(false));
-        let running = Running {
+        let running = RunningStage {
             key,
             stop: Arc::clone(&stop),
         };
@@ -121,21 +124,23 @@ impl Dispatcher<'_> {
             let report = |report| drop(sender.send((index, report)));
             let monitor = {
                 let sender = sender.clone();
-                let activity = move |activity| drop(sender.send((index, Report::Activity(activity))));
+                let activity = move |activity| drop(sender.send((index, StageReport::Activity(activity))));
                 Monitor::new(activity, stop)
             };
             let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-                run.run(&monitor, &|| report(Report::Waiting), &|| report(Report::Leased))
+                run.run(&monitor, &|| report(StageReport::Waiting), &|| {
+                    report(StageReport::Leased)
+                })
             }))
             .unwrap_or_else(|_| {
                 let error = StageError::failed("the stage panicked: a mistake of Erlen's; please report it");
                 Err(error.into())
             });
-            report(Report::Ended(Box::new(result)));
+            report(StageReport::Ended(Box::new(result)));
         });
         if let Err(error) = spawned {
             let error = StageError::failed(format!("no thread could be started: {error}"));
-            let report = Report::Ended(Box::new(Err(error.into())));
+            let report = StageReport::Ended(Box::new(Err(error.into())));
             drop(self.sender.send((index, report)));
         }
     }

@@ -73,18 +73,18 @@ impl Executor for ProcessExecutor {
         if !is_heavy(&job.kind) {
             return Ok(Box::new(JobHere(job)));
         }
-        Ok(Box::new(Worker {
+        Ok(Box::new(WorkerProcess {
             process: self.spawn(job, lease)?,
         }))
     }
 }
 
 /// A job's own process.
-struct Worker {
+struct WorkerProcess {
     process: Process,
 }
 
-impl RunningJob for Worker {
+impl RunningJob for WorkerProcess {
     fn wait(self: Box<Self>, monitor: &Monitor) -> Result<JobReport, StageError> {
         let mut process = self.process;
         let output = process.child().stdout.take();

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::nodes::NodePhase;
-use super::protocol::{Action, Cause, JobEnd};
+use super::protocol::{Cause, JobEnd, SchedulerAction};
 use super::{Scheduler, pause_after};
 use crate::plan::NodeIndex;
 
@@ -17,11 +17,11 @@ impl Scheduler {
             JobEnd::Stopped if timed_out => self.fail(node, Cause::TimedOut, now),
             JobEnd::Stopped if self.interrupted => {
                 self.nodes.set(node, NodePhase::Ended);
-                self.actions.push(Action::Interrupted(node));
+                self.actions.push(SchedulerAction::Interrupted(node));
             }
             JobEnd::Stopped => self.fail(node, Cause::StoppedByOthers, now),
             JobEnd::Paused => {
-                self.actions.push(Action::Paused(node));
+                self.actions.push(SchedulerAction::Paused(node));
                 if self.nodes.is_waited_for(node) {
                     self.nodes.set(node, NodePhase::Ready);
                     self.ready.push_back(node);
@@ -39,14 +39,14 @@ impl Scheduler {
         if changed {
             self.changed(node);
         }
-        self.actions.push(Action::Done(node));
+        self.actions.push(SchedulerAction::Done(node));
     }
 
     /// Takes note that a node failed: it is tried again, or all that waits for it ends with it.
     pub(super) fn fail(&mut self, node: NodeIndex, cause: Cause, now: Instant) {
         let attempt = self.nodes.tries(node) + 1;
         let retrying = attempt <= self.nodes.policy(node).retries && self.may_start();
-        self.actions.push(Action::Failed {
+        self.actions.push(SchedulerAction::Failed {
             node,
             attempt,
             retrying,
@@ -65,7 +65,7 @@ impl Scheduler {
     /// Ends a node, and all that waits for it, since `because` has no result.
     pub(super) fn end_with(&mut self, node: NodeIndex, because: NodeIndex) {
         for next in self.nodes.end(node) {
-            self.actions.push(Action::Skip { node: next, because });
+            self.actions.push(SchedulerAction::Skip { node: next, because });
         }
     }
 }

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use super::Scheduler;
 use super::nodes::{Held, NodePhase};
-use super::protocol::{Action, Cause};
+use super::protocol::{Cause, SchedulerAction};
 use crate::plan::NodeIndex;
 
 /// How often a stage may find that something it takes in is lost.
@@ -23,7 +23,7 @@ impl Scheduler {
             self.fail(node, Cause::Reported, now);
             return;
         }
-        self.actions.push(Action::AwaitRemake {
+        self.actions.push(SchedulerAction::AwaitRemake {
             node,
             upstream,
             attempt: self.nodes.tries(node) + 1,
@@ -36,7 +36,7 @@ impl Scheduler {
 
     /// Has a node that is done, or just ran, brought up to date again.
     pub(super) fn reopen(&mut self, node: NodeIndex) {
-        self.actions.push(Action::Reopen(node));
+        self.actions.push(SchedulerAction::Reopen(node));
         // How long the way to the end is has changed.
         self.remaining = None;
         self.nodes.reopen(node);
@@ -56,11 +56,11 @@ impl Scheduler {
                 NodePhase::Done => self.reopen(next),
                 NodePhase::Running => {}
                 NodePhase::Queued => {
-                    self.actions.push(Action::Reconsider(next));
+                    self.actions.push(SchedulerAction::Reconsider(next));
                     self.queue.remove(next);
                     self.hold_back(next);
                 }
-                _ => self.actions.push(Action::Reconsider(next)),
+                _ => self.actions.push(SchedulerAction::Reconsider(next)),
             }
         }
     }
@@ -71,7 +71,7 @@ impl Scheduler {
             Held::Waits => {}
             Held::Free => self.ready.push_back(node),
             Held::Never(upstream) => {
-                self.actions.push(Action::Skip {
+                self.actions.push(SchedulerAction::Skip {
                     node,
                     because: upstream,
                 });

@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 
 use nodes::{Asked, NodePhase, Nodes};
 use pool::{Grant, Pool};
-pub(super) use protocol::{Action, Cause, Fact, JobEnd, Policy, Verdict};
+pub(super) use protocol::{Cause, Fact, JobEnd, SchedulerAction, TryPolicy, Verdict};
 use queue::Queue;
 
 use crate::exec::capacity::Capacity;
@@ -52,7 +52,7 @@ pub(super) struct Scheduler {
     interrupted: bool,
     has_losses: bool,
     /// What is to be done about the facts so far.
-    actions: Vec<Action>,
+    actions: Vec<SchedulerAction>,
 }
 
 /// A node that runs.
@@ -90,7 +90,7 @@ impl Scheduler {
     }
 
     /// Adds the node whose number is [`len`](Self::len); it waits for `upstream`, which were added before.
-    pub fn add(&mut self, upstream: Vec<NodeIndex>, policy: Policy) {
+    pub fn add(&mut self, upstream: Vec<NodeIndex>, policy: TryPolicy) {
         self.nodes.add(upstream, policy);
         self.remaining = None;
     }
@@ -107,7 +107,7 @@ impl Scheduler {
 
     /// Takes note of `facts`, in their order, at the time `now`; gives what is to be done, in this order. Where
     /// that is to settle a node, its answer comes before any other fact.
-    pub fn handle(&mut self, facts: impl IntoIterator<Item = Fact>, now: Instant) -> Vec<Action> {
+    pub fn handle(&mut self, facts: impl IntoIterator<Item = Fact>, now: Instant) -> Vec<SchedulerAction> {
         for fact in facts {
             self.note(fact, now);
         }
@@ -121,7 +121,7 @@ impl Scheduler {
         match fact {
             Fact::Wanted(node) => {
                 if self.nodes.ask(node, &mut self.ready) == Asked::Done {
-                    self.actions.push(Action::Done(node));
+                    self.actions.push(SchedulerAction::Done(node));
                 }
             }
             Fact::Settled(node, verdict) => {
@@ -144,7 +144,7 @@ impl Scheduler {
                 if !self.interrupted {
                     self.interrupted = true;
                     self.actions
-                        .extend(self.running.keys().map(|&node| Action::Stop(node)));
+                        .extend(self.running.keys().map(|&node| SchedulerAction::Stop(node)));
                 }
             }
         }
@@ -170,7 +170,7 @@ impl Scheduler {
         for (&node, running) in &mut self.running {
             if !running.timed_out && running.deadline.is_some_and(|deadline| deadline <= now) {
                 running.timed_out = true;
-                self.actions.push(Action::Stop(node));
+                self.actions.push(SchedulerAction::Stop(node));
             }
         }
     }
@@ -193,12 +193,12 @@ impl Scheduler {
         if let Some(node) = self.ready.pop_front() {
             self.nodes.set(node, NodePhase::Settling);
             self.settling = Some(node);
-            self.actions.push(Action::Settle(node));
+            self.actions.push(SchedulerAction::Settle(node));
             return;
         }
         for (waiting, grant) in self.queue.start(&mut self.pool) {
             self.nodes.set(waiting.node, NodePhase::Running);
-            self.actions.push(Action::Start {
+            self.actions.push(SchedulerAction::Start {
                 node: waiting.node,
                 attempt: self.nodes.tries(waiting.node) + 1,
                 needs: waiting.needs,

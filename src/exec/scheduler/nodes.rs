@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::protocol::Policy;
+use super::protocol::TryPolicy;
 use crate::plan::NodeIndex;
 
 /// Where a node stands.
@@ -59,7 +59,7 @@ pub(super) enum Held {
 struct ScheduledNode {
     upstream: Vec<NodeIndex>,
     downstream: Vec<NodeIndex>,
-    policy: Policy,
+    policy: TryPolicy,
     phase: NodePhase,
     /// Tries that failed.
     tries: u32,
@@ -77,7 +77,7 @@ impl Nodes {
     }
 
     /// Adds a node that waits for `upstream`, which were added before.
-    pub fn add(&mut self, mut upstream: Vec<NodeIndex>, policy: Policy) {
+    pub fn add(&mut self, mut upstream: Vec<NodeIndex>, policy: TryPolicy) {
         upstream.sort_unstable();
         let node = NodeIndex::new(self.0.len());
         for other in &upstream {
@@ -101,7 +101,7 @@ impl Nodes {
         self.0[node.index()].phase = phase;
     }
 
-    pub fn policy(&self, node: NodeIndex) -> Policy {
+    pub fn policy(&self, node: NodeIndex) -> TryPolicy {
         self.0[node.index()].policy
     }
 

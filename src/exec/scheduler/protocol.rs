@@ -7,7 +7,7 @@ use crate::plan::NodeIndex;
 
 /// What a stage says of how it is to be run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Policy {
+pub struct TryPolicy {
     /// How often it is tried again.
     pub retries: u32,
     /// How long it may run.
@@ -66,7 +66,7 @@ pub enum JobEnd {
 
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Action {
+pub enum SchedulerAction {
     /// Find out what is to be done about the node, and tell: [`Fact::Settled`].
     Settle(NodeIndex),
     /// Start the node, and tell how it ends: [`Fact::Ended`].

@@ -1,90 +1,38 @@
-//! A made-up world that carries out what the scheduler wants, and looks whether that is allowed.
+//! A made-up world that carries out what the scheduler wants.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use super::super::queue::MOST_PASSES;
 use super::super::*;
-use crate::exec::capacity::Needs;
-
-/// What the tries of a node come to.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum ScriptedEnd {
-    Done,
-    /// Done, with another result than the last time.
-    DoneOtherwise,
-    Failed,
-    Paused,
-    StoppedByOthers,
-    /// It finds the result of the first node that it waits for lost.
-    InputLost,
-}
-
-/// A node, and what will become of it.
-#[derive(Clone, Debug)]
-pub(super) struct ScriptedNode {
-    /// Each counts modulo the node's number.
-    pub upstream: Vec<usize>,
-    pub needs: Needs,
-    pub policy: Policy,
-    pub seconds: u64,
-    /// Whether its result is known before.
-    pub known: bool,
-    /// How its tries end, in turn; all further ones are done.
-    pub ends: Vec<ScriptedEnd>,
-    /// How often it cannot be settled.
-    pub unsettled: u32,
-    /// When it is asked for, in seconds; it is added to the graph before that.
-    pub wanted: u64,
-}
-
-/// What happens in a run.
-#[derive(Clone, Debug)]
-pub(super) struct Scenario {
-    pub nodes: Vec<ScriptedNode>,
-    pub capacity: Capacity,
-    pub jobs: usize,
-    pub keep_going: bool,
-    pub interrupted: Option<u64>,
-}
-
-/// What became of a node in the end.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Fate {
-    Done,
-    Failed,
-    Skipped { because: usize },
-    Paused,
-    Interrupted,
-}
+use super::scenario::{Fate, Scenario};
 
 /// A running node.
-struct Job {
-    until: Instant,
-    end: JobEnd,
+pub(super) struct Job {
+    pub until: Instant,
+    pub end: JobEnd,
     /// The results that it took in.
-    inputs: Vec<u32>,
+    pub inputs: Vec<u32>,
 }
 
 pub(super) struct World {
-    scenario: Scenario,
-    upstream: Vec<Vec<usize>>,
+    pub scenario: Scenario,
+    pub upstream: Vec<Vec<usize>>,
     pub scheduler: Scheduler,
-    begun: Instant,
-    now: Instant,
-    running: BTreeMap<usize, Job>,
+    pub begun: Instant,
+    pub now: Instant,
+    pub running: BTreeMap<usize, Job>,
     /// What has to run and did not start yet, each with how many others started since.
-    queued: BTreeMap<usize, u32>,
+    pub queued: BTreeMap<usize, u32>,
     /// The result of each node, where that is known.
-    results: Vec<Option<u32>>,
+    pub results: Vec<Option<u32>>,
     /// The results that are kept, by node and what it took in.
-    kept: BTreeMap<(usize, Vec<u32>), u32>,
+    pub kept: BTreeMap<(usize, Vec<u32>), u32>,
     /// The results that were lost.
-    before: BTreeMap<usize, u32>,
+    pub before: BTreeMap<usize, u32>,
     /// A number for the next result.
-    next: u32,
-    tries: Vec<usize>,
-    unsettled: Vec<u32>,
+    pub next: u32,
+    pub tries: Vec<usize>,
+    pub unsettled: Vec<u32>,
     pub starts: Vec<u32>,
     pub fates: BTreeMap<usize, Fate>,
 }
@@ -215,10 +163,10 @@ impl World {
         self.check_that_nothing_idles();
     }
 
-    fn carry_out(&mut self, action: Action, facts: &mut Vec<Fact>) {
+    fn carry_out(&mut self, action: SchedulerAction, facts: &mut Vec<Fact>) {
         match action {
-            Action::Settle(node) => facts.push(Fact::Settled(node, self.settle(node.index()))),
-            Action::Start {
+            SchedulerAction::Settle(node) => facts.push(Fact::Settled(node, self.settle(node.index()))),
+            SchedulerAction::Start {
                 node,
                 attempt,
                 needs,
@@ -227,7 +175,7 @@ impl World {
                 self.start(node.index(), attempt, needs, gpus.as_deref());
                 facts.push(Fact::Leased(node));
             }
-            Action::Stop(node) => {
+            SchedulerAction::Stop(node) => {
                 let until = self.now + Duration::from_secs(1);
                 let job = self.running.get_mut(&node.index()).expect("what is stopped runs");
                 *job = Job {
@@ -236,11 +184,11 @@ impl World {
                     inputs: std::mem::take(&mut job.inputs),
                 };
             }
-            Action::Done(node) => {
+            SchedulerAction::Done(node) => {
                 assert!(self.results[node.index()].is_some());
                 self.fates.insert(node.index(), Fate::Done);
             }
-            Action::Failed {
+            SchedulerAction::Failed {
                 node,
                 attempt,
                 retrying,
@@ -252,12 +200,14 @@ impl World {
                     self.fates.insert(node.index(), Fate::Failed);
                 }
             }
-            Action::Interrupted(node) => {
+            SchedulerAction::Interrupted(node) => {
                 assert!(self.scheduler.is_interrupted());
                 self.fates.insert(node.index(), Fate::Interrupted);
             }
-            Action::Paused(node) => drop(self.fates.insert(node.index(), Fate::Paused)),
-            Action::Skip { node, because } => {
+            SchedulerAction::Paused(node) => {
+                self.fates.insert(node.index(), Fate::Paused);
+            }
+            SchedulerAction::Skip { node, because } => {
                 assert!(!self.running.contains_key(&node.index()));
                 self.fates.insert(
                     node.index(),
@@ -266,11 +216,11 @@ impl World {
                     },
                 );
             }
-            Action::AwaitRemake { node, upstream, .. } => {
+            SchedulerAction::AwaitRemake { node, upstream, .. } => {
                 assert!(self.upstream[node.index()].contains(&upstream.index()));
                 self.results[node.index()] = None;
             }
-            Action::Reopen(node) => {
+            SchedulerAction::Reopen(node) => {
                 let number = node.index();
                 self.fates.remove(&number);
                 if let Some(result) = self.results[number].take() {
@@ -286,7 +236,7 @@ impl World {
                     self.queued.remove(&next);
                 }
             }
-            Action::Reconsider(node) => {
+            SchedulerAction::Reconsider(node) => {
                 assert!(!self.running.contains_key(&node.index()));
                 self.results[node.index()] = None;
                 self.queued.remove(&node.index());
@@ -295,7 +245,7 @@ impl World {
     }
 
     /// The results that a node takes in, if all are known.
-    fn inputs(&self, number: usize) -> Option<Vec<u32>> {
+    pub(super) fn inputs(&self, number: usize) -> Option<Vec<u32>> {
         self.upstream[number]
             .iter()
             .map(|&other| self.results[other])
@@ -342,79 +292,6 @@ impl World {
         }
     }
 
-    /// What is free, as this side counts it.
-    fn free(&self) -> (usize, usize, u64, usize) {
-        let Scenario {
-            capacity,
-            jobs,
-            nodes,
-            ..
-        } = &self.scenario;
-        let mut free = (
-            *jobs,
-            capacity.cpus,
-            capacity.memory.unwrap(),
-            capacity.gpus.len(),
-        );
-        for number in self.running.keys() {
-            let needs = nodes[*number].needs;
-            let left = [
-                free.0.checked_sub(1).map(|left| free.0 = left),
-                free.1.checked_sub(needs.cpus).map(|left| free.1 = left),
-                free.2.checked_sub(needs.memory).map(|left| free.2 = left),
-                free.3
-                    .checked_sub(needs.gpus.unwrap_or(0))
-                    .map(|left| free.3 = left),
-            ];
-            assert!(left.iter().all(Option::is_some), "more is in use than there is");
-        }
-        free
-    }
-
-    fn start(&mut self, number: usize, attempt: u32, needs: Needs, gpus: Option<&str>) {
-        let node = self.scenario.nodes[number].clone();
-        assert!(self.scheduler.may_start());
-        assert!(!self.running.contains_key(&number), "{number} runs already");
-        assert!(
-            self.queued.remove(&number).is_some(),
-            "{number} does not have to run"
-        );
-        assert!(attempt <= node.policy.retries + 1);
-        assert_eq!(needs, node.needs);
-        assert_eq!(gpus.is_some(), needs.gpus.is_some());
-        if let (Some(gpus), Some(count)) = (gpus, needs.gpus) {
-            assert_eq!(gpus.split(',').filter(|gpu| !gpu.is_empty()).count(), count);
-        }
-        let inputs = self.inputs(number).expect("all that it waits for is done");
-        for passed in self.queued.values_mut() {
-            *passed += 1;
-        }
-        let end = node
-            .ends
-            .get(self.tries[number])
-            .copied()
-            .unwrap_or(ScriptedEnd::Done);
-        self.tries[number] += 1;
-        self.starts[number] += 1;
-        let end = match (end, self.upstream[number].first()) {
-            (ScriptedEnd::Failed, _) => JobEnd::Failed,
-            (ScriptedEnd::Paused, _) => JobEnd::Paused,
-            (ScriptedEnd::StoppedByOthers, _) => JobEnd::Stopped,
-            (ScriptedEnd::InputLost, Some(&other)) => JobEnd::InputLost(NodeIndex::new(other)),
-            (ScriptedEnd::DoneOtherwise, _) => JobEnd::Done {
-                changed: true,
-                outdated: false,
-            },
-            _ => JobEnd::Done {
-                changed: false,
-                outdated: false,
-            },
-        };
-        let until = self.now + Duration::from_secs(node.seconds);
-        self.running.insert(number, Job { until, end, inputs });
-        self.free();
-    }
-
     /// The fact that a job ended.
     fn end(&mut self, number: usize) -> Fact {
         let job = self.running.remove(&number).unwrap();
@@ -445,24 +322,6 @@ impl World {
         Fact::Ended(NodeIndex::new(number), end)
     }
 
-    /// Whatever has to run and fits runs, unless one that does not fit was passed over for too long.
-    fn check_that_nothing_idles(&self) {
-        let free = self.free();
-        let fits = |number: &usize| {
-            let needs = self.scenario.nodes[*number].needs;
-            free.0 >= 1 && free.1 >= needs.cpus && free.2 >= needs.memory && free.3 >= needs.gpus.unwrap_or(0)
-        };
-        let idle = self.queued.keys().find(|number| fits(number));
-        let impatient = self.queued.values().any(|passed| *passed >= MOST_PASSES);
-        // Where all cores are taken, nothing more starts.
-        if let Some(idle) = idle
-            && self.scheduler.may_start()
-            && !impatient
-        {
-            panic!("{idle} could run");
-        }
-    }
-
     /// Whether `node` needs `other`, directly or not.
     pub fn needs(&self, node: usize, other: usize) -> bool {
         self.upstream[node]
@@ -472,6 +331,6 @@ impl World {
 }
 
 /// The result that a node has the first time.
-fn first_result(number: usize) -> u32 {
+pub(super) fn first_result(number: usize) -> u32 {
     u32::try_from(number).unwrap()
 }

@@ -6,16 +6,16 @@ use crate::event::{Event, RunStatus};
 
 /// What a run came to.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Summary {
+pub struct Completion {
     /// How it ended.
     pub status: RunStatus,
-    pub(super) counts: Counts,
+    pub(super) counts: StageCounts,
     pub(super) failed: usize,
     pub(super) broken: bool,
     pub(super) begun: Instant,
 }
 
-impl Summary {
+impl Completion {
     /// Whether the run ended because what fed it could not go on.
     pub fn is_broken(&self) -> bool {
         self.broken
@@ -41,7 +41,7 @@ impl Summary {
 
 /// How many stages ended in which way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Counts {
+pub(super) struct StageCounts {
     pub ran: usize,
     pub reused: usize,
     pub skipped: usize,
