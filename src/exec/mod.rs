@@ -16,6 +16,8 @@ mod kinds;
 mod log;
 mod scheduler;
 mod stage_run;
+#[cfg(test)]
+mod tests;
 mod unfinished;
 mod worker;
 

@@ -324,9 +324,14 @@ impl World {
 
     /// Whether `node` needs `other`, directly or not.
     pub fn needs(&self, node: usize, other: usize) -> bool {
-        self.upstream[node]
-            .iter()
-            .any(|&upstream| upstream == other || self.needs(upstream, other))
+        let mut seen = BTreeSet::new();
+        let mut stack = vec![node];
+        while let Some(next) = stack.pop() {
+            if seen.insert(next) {
+                stack.extend(&self.upstream[next]);
+            }
+        }
+        node != other && seen.contains(&other)
     }
 }
 
