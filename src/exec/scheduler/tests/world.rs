@@ -177,12 +177,11 @@ impl World {
             }
             SchedulerAction::Stop(node) => {
                 let until = self.now + Duration::from_secs(1);
-                let job = self.running.get_mut(&node.index()).expect("what is stopped runs");
-                *job = Job {
-                    until,
-                    end: JobEnd::Stopped,
-                    inputs: std::mem::take(&mut job.inputs),
-                };
+                // It may have ended at the same moment.
+                if let Some(job) = self.running.get_mut(&node.index()) {
+                    job.until = until;
+                    job.end = JobEnd::Stopped;
+                }
             }
             SchedulerAction::Done(node) => {
                 assert!(self.results[node.index()].is_some());
