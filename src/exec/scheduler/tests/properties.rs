@@ -19,7 +19,7 @@ fn calm(mut scenario: Scenario) -> Scenario {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
 
     /// Never more in use than there is; nothing that could run idles; nothing starts before its time; it ends
     /// (all of these the world looks at); and then every node that was wanted has ended.
