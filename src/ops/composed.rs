@@ -4,9 +4,10 @@ use candle_core::{D, DType, Result, Tensor, bail};
 
 use crate::spec::Precision;
 
-/// `1 / (1 + exp(-x))`.
+/// `1 / (1 + exp(-x))`, by the hyperbolic tangent: where the exponential is infinite, the gradient of its
+/// reciprocal would be no number.
 pub(super) fn sigmoid(x: &Tensor) -> Result<Tensor> {
-    x.neg()?.exp()?.affine(1.0, 1.0)?.recip()
+    (x * 0.5)?.tanh()?.affine(0.5, 0.5)
 }
 
 /// What adds up to 1 along the last dimension, each value's logarithm as far from the others' as in `x`.
