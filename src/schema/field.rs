@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::dimensions::Dimensions;
 use super::input_shape::InputShape;
+use super::kinds::{ElementType, Encoding, FieldKind, FieldRole};
 
 /// A column of a dataset, or an array of a batch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -28,95 +29,6 @@ pub struct Field {
     /// or features in a row. Empty where they have none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub names: Vec<String>,
-}
-
-/// What a field is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FieldRole {
-    /// The network is shown it.
-    Input,
-    /// It is to be predicted.
-    Target,
-    /// How much the sample counts.
-    Weight,
-    /// Where the sample comes from, such as `digits.csv:12`.
-    Origin,
-}
-
-/// What a field's values mean, by which a transform knows what to do with them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FieldKind {
-    /// Pixels of an image, `[C, H, W]`: of a file, or as single precision once they are normalised.
-    Image,
-    /// For each pixel of the sample's image a class, `[1, H, W]`: moved as the image is, but never
-    /// blended.
-    Mask,
-    /// Boxes in the sample's image, `[n, 4]`: left, top, right, bottom, in pixels from the image's
-    /// corner.
-    Boxes,
-    /// Numbers: features, or what a regression predicts.
-    Numbers,
-    /// An index into the field's names, or one for each of several things.
-    Class,
-    /// For each of the field's names, the probability that the sample is of that class.
-    Probabilities,
-    /// For each of the field's names, 0 or 1 (or between, where samples were mixed).
-    Labels,
-    /// Indices into a vocabulary.
-    Tokens,
-    /// Text.
-    Text,
-}
-
-/// The type of a field's values.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ElementType {
-    /// 8 bits without a sign.
-    U8,
-    /// 16 bits without a sign.
-    U16,
-    /// 32 bits with a sign.
-    I32,
-    /// 32 bits without a sign.
-    U32,
-    /// 64 bits with a sign.
-    I64,
-    /// Single precision.
-    F32,
-}
-
-/// How a field's values are written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Encoding {
-    /// As they are, little-endian.
-    #[default]
-    Raw,
-    /// As the bytes of an image file (JPEG, PNG, ...), which the content tells.
-    ImageFile,
-    /// As text in UTF-8.
-    Utf8,
-}
-
-impl Encoding {
-    fn is_raw(&self) -> bool {
-        *self == Self::Raw
-    }
-}
-
-impl ElementType {
-    /// Bytes of one value.
-    pub fn bytes(self) -> usize {
-        match self {
-            Self::U8 => 1,
-            Self::U16 => 2,
-            Self::I32 | Self::U32 | Self::F32 => 4,
-            Self::I64 => 8,
-        }
-    }
 }
 
 impl Field {

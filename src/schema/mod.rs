@@ -7,12 +7,14 @@
 mod dimensions;
 mod field;
 mod input_shape;
+mod kinds;
 
 use serde::{Deserialize, Serialize};
 
 pub use dimensions::Dimensions;
-pub use field::{ElementType, Encoding, Field, FieldKind, FieldRole};
+pub use field::Field;
 pub use input_shape::InputShape;
+pub use kinds::{ElementType, Encoding, FieldKind, FieldRole};
 
 /// The fields of every sample, in order. Names differ, every field is sound by itself.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
