@@ -1,7 +1,7 @@
 //! Runs of the past.
 
 use super::error::AppError;
-use crate::record::{History, RunRow};
+use crate::record::{RunHistory, RunRow};
 
 /// Whether `text` names a run rather than a table.
 pub fn names_run(text: &str) -> bool {
@@ -14,7 +14,7 @@ const LATEST: &str = "latest";
 ///
 /// # Errors
 /// There is no such run, or the history cannot be read.
-pub fn find_run(history: &History, text: &str) -> Result<RunRow, AppError> {
+pub fn find_run(history: &RunHistory, text: &str) -> Result<RunRow, AppError> {
     let latest = history.runs(None, 1)?.pop();
     let Some(latest) = latest else {
         return Err(AppError::Request("nothing ran here yet".to_owned()));

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::error::AppError;
-use crate::record::History;
+use crate::record::RunHistory;
 use crate::spec::{Project, Remote};
 use crate::store::{RemoteOptions, Store};
 
@@ -67,8 +67,8 @@ pub fn history_file(project: &Project) -> PathBuf {
 ///
 /// # Errors
 /// It is damaged, or of a newer version.
-pub fn open_history(project: &Project) -> Result<History, AppError> {
-    Ok(History::open(&history_file(project))?)
+pub fn open_history(project: &Project) -> Result<RunHistory, AppError> {
+    Ok(RunHistory::open(&history_file(project))?)
 }
 
 /// What the store has to know of a remote.

@@ -7,7 +7,7 @@ use super::error::AppError;
 use super::project::{find_project, history_file, open_store};
 use super::request::PipelineRequest;
 use crate::plan::{Earlier, EarlierResults, Plan, PlanRequest};
-use crate::record::History;
+use crate::record::RunHistory;
 use crate::spec::{Pipeline, Project, suggest};
 use crate::store::Store;
 
@@ -67,12 +67,12 @@ impl Session {
     /// The nearest earlier result of each stage, as far as the history knows.
     pub fn earlier(&self) -> EarlierResults {
         let (path, pipeline) = (self.history(), self.pipeline.name.clone());
-        let history: Mutex<Option<Option<History>>> = Mutex::default();
+        let history: Mutex<Option<Option<RunHistory>>> = Mutex::default();
         EarlierResults::new(move |stage| {
             // Without history, reasons are less telling; nothing else changes.
             let mut history = history.lock().ok()?;
             let history = history
-                .get_or_insert_with(|| History::open(&path).ok())
+                .get_or_insert_with(|| RunHistory::open(&path).ok())
                 .as_ref()?;
             let last = history.last_result(&pipeline, stage).ok()??;
             Some(Earlier {

@@ -8,7 +8,7 @@ use crate::app::{AppError, PipelineRequest, current_project, open_history};
 use crate::event::Sink;
 use crate::plan::Selection;
 use crate::progress::{self, DisplayFormat};
-use crate::record::History;
+use crate::record::RunHistory;
 use crate::spec::{Override, Project};
 use crate::stages::DeviceChoice;
 
@@ -100,7 +100,7 @@ impl StoreArguments {
     }
 
     /// The project's history; empty where nothing ran.
-    pub fn history(&self) -> Result<History, AppError> {
+    pub fn history(&self) -> Result<RunHistory, AppError> {
         open_history(&self.project()?)
     }
 }

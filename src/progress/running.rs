@@ -47,11 +47,11 @@ pub(super) enum Doing {
         since: Instant,
     },
     /// The epochs of a training.
-    Training(TrainingProgress),
+    Training(ShownTraining),
 }
 
 /// How far a training is.
-pub(super) struct TrainingProgress {
+pub(super) struct ShownTraining {
     /// Epochs in all.
     pub epochs: u32,
     /// Micro-batches an epoch.
@@ -169,7 +169,7 @@ impl RunningStage {
                 ..
             } => {
                 let (epoch, batch) = resumed_from.unwrap_or((0, 0));
-                let mut training = TrainingProgress {
+                let mut training = ShownTraining {
                     epochs: *epochs,
                     batches: *batches,
                     epoch,
@@ -283,7 +283,7 @@ pub(super) fn spinner(since: Instant, now: Instant, palette: &Palette) -> String
     paint(palette.bar, frame)
 }
 
-impl TrainingProgress {
+impl ShownTraining {
     /// How much of the whole training is done, from 0 to 1.
     fn position(&self) -> f64 {
         let within = f64::from(self.batch) / f64::from(self.batches.max(1));

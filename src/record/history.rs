@@ -12,7 +12,7 @@ use crate::event::{Metrics, RunStatus};
 use crate::fingerprint::{Digest, Fingerprint};
 
 /// Past runs. Where there is no database yet, there are none.
-pub struct History {
+pub struct RunHistory {
     path: PathBuf,
     connection: Option<Connection>,
 }
@@ -104,7 +104,7 @@ pub struct RecordedEpoch {
 const RUN_COLUMNS: &str =
     "id, pipeline, file, started, finished, status, host, version, git_commit, params, command";
 
-impl History {
+impl RunHistory {
     /// Opens the history in the database `db`.
     ///
     /// # Errors

@@ -16,7 +16,7 @@ mod tests;
 mod writer;
 
 pub use git::commit as git_commit;
-pub use history::{History, LastResult, RecordedEpoch, RunRow, RunSummary, StageRow};
+pub use history::{LastResult, RecordedEpoch, RunHistory, RunRow, RunSummary, StageRow};
 pub use recorder::{Recorder, RunInfo};
 
 use std::path::PathBuf;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 use serde_json::json;
 
-use super::{History, Recorder, RunInfo, StageStatus};
+use super::{Recorder, RunHistory, RunInfo, StageStatus};
 use crate::event::{Activity, Event, Metrics, RunStatus, Sink};
 use crate::fingerprint::Digest;
 
@@ -82,7 +82,7 @@ fn record(db: &Path, pipeline: &str, events: &[Event]) {
 fn a_run_reads_back() {
     let folder = tempfile::tempdir().unwrap();
     let db = folder.path().join("store/erlen.db");
-    let empty = History::open(&db).unwrap();
+    let empty = RunHistory::open(&db).unwrap();
     assert!(empty.runs(None, 10).unwrap().is_empty() && !db.exists());
 
     let epoch = |epoch| Event::StageActivity {
@@ -128,7 +128,7 @@ fn a_run_reads_back() {
             over(RunStatus::Failed),
         ],
     );
-    let history = History::open(&db).unwrap();
+    let history = RunHistory::open(&db).unwrap();
     let run = history.run(1).unwrap().unwrap();
     assert_eq!(
         history.runs(None, 10).unwrap(),
@@ -202,7 +202,7 @@ fn the_last_result_is_the_latest_of_the_same_pipeline() {
         ],
     );
 
-    let history = History::open(&db).unwrap();
+    let history = RunHistory::open(&db).unwrap();
     let last = history.last_result("digits", "model").unwrap().unwrap();
     assert_eq!((last.run, last.fingerprint), (1, digest("key 1")));
     assert_eq!(last.key, json!({"kind": "train", "lr": 0.1}));
@@ -233,7 +233,7 @@ fn many_write_at_once() {
             });
         }
     });
-    let history = History::open(&db).unwrap();
+    let history = RunHistory::open(&db).unwrap();
     let summaries = history.runs(None, 100).unwrap();
     assert_eq!(summaries.len(), runs);
     for summary in summaries {
@@ -259,7 +259,7 @@ fn recording_never_waits_for_a_locked_database() {
     );
     blocker.execute_batch("COMMIT").unwrap();
     assert_eq!(recorder.close(RunStatus::Done), None);
-    let history = History::open(&db).unwrap();
+    let history = RunHistory::open(&db).unwrap();
     assert_eq!(history.run(2).unwrap().unwrap().stages.len(), 1000);
 }
 
@@ -279,7 +279,7 @@ fn a_broken_database_only_warns() {
         warning.starts_with("the history of this run is not kept: ") && warning.contains("not a database"),
         "{warning}"
     );
-    assert!(History::open(&db).is_err_and(|error| error.to_string().contains("move it away")));
+    assert!(RunHistory::open(&db).is_err_and(|error| error.to_string().contains("move it away")));
 }
 
 #[test]
@@ -309,5 +309,5 @@ fn a_newer_database_is_left_alone() {
         .close(RunStatus::Done)
         .unwrap();
     assert!(warning.contains("newer"), "{warning}");
-    assert!(History::open(&db).is_err());
+    assert!(RunHistory::open(&db).is_err());
 }
