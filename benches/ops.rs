@@ -21,7 +21,7 @@ use erlen::ops::{
 };
 use erlen::random::{Purpose, Stream};
 use erlen::spec::Precision;
-use erlen::train::{Optimizer, ParameterSettings};
+use erlen::train::{Optimizer, Optimizers, ParameterSettings};
 use serde_json::{from_value, json};
 
 #[global_allocator]
@@ -231,12 +231,13 @@ fn sgd(criterion: &mut Criterion) {
     }];
     let recipe = json!({"sgd": {"lr": 0.01, "momentum": 0.9}});
     let recipe = from_value(recipe).expect("as in a pipeline file");
+    let rule = Optimizers::built_in().rule(&recipe).expect("of this crate");
     let settings = ParameterSettings {
         frozen: false,
         lr_factor: 1.0,
         weight_decay: 5e-4,
     };
-    let mut optimizer = Optimizer::new(&recipe, &parameters, &[settings]);
+    let mut optimizer = Optimizer::new(rule, &parameters, &[settings]);
     group.throughput(Throughput::Elements(weight.elem_count() as u64));
     let gradients = [Some(gradient)];
     group.bench_function("momentum", |bencher| {

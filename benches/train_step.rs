@@ -21,7 +21,7 @@ use erlen::models::{InputShape, Network, Pass, build};
 use erlen::ops::{LossFunction, LossTargets, PackedWeights, Tape, loss};
 use erlen::random::{Purpose, Stream};
 use erlen::spec::{self, Model, Precision};
-use erlen::train::{Optimizer, ParameterSettings};
+use erlen::train::{Optimizer, Optimizers, ParameterSettings};
 use serde_json::{from_value, json};
 
 const CLASSES: u32 = 10;
@@ -159,13 +159,14 @@ fn measure(arguments: &Arguments) -> Result<Vec<Step>, Box<dyn Error + Send + Sy
     };
     let network = build(&arguments.model.model()?, input, CLASSES as usize, 0, &device)?;
     let recipe: spec::Optimizer = from_value(json!({"sgd": {"lr": 0.01, "momentum": 0.9}}))?;
+    let rule = Optimizers::built_in().rule(&recipe)?;
     let settings = ParameterSettings {
         lr_factor: 1.0,
         weight_decay: 5e-4,
         frozen: false,
     };
     let settings = vec![settings; network.parameters().len()];
-    let mut optimizer = Optimizer::new(&recipe, network.parameters(), &settings);
+    let mut optimizer = Optimizer::new(rule, network.parameters(), &settings);
     let mut stream = Stream::new(0, Purpose::Augment, 0, 0);
     let values: Vec<f32> = (0..batch * input.len()).map(|_| stream.normal() as f32).collect();
     let images = match input {

@@ -40,7 +40,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("ops", &["spec"]),
     ("models", &["ops", "spec"]),
     ("train", &["models", "data", "ops", "spec"]),
-    ("stages", &["spec", "data", "train"]),
+    ("stages", &["spec", "data", "train", "models"]),
     ("exec", &["spec", "plan", "stages", "store"]),
     ("sweep", &["spec"]),
     ("record", &[]),

@@ -19,8 +19,8 @@ use crate::exec::{
 use crate::plan::Plan;
 use crate::progress::text::counted;
 use crate::record::{Recorder, RunInfo, git_commit};
-use crate::spec::{Kind, Project, Stage};
-use crate::stages::{DeviceChoice, Surroundings, adopt_orphans, secret_problem};
+use crate::spec::{Project, StageSpec};
+use crate::stages::{DeviceChoice, Registry, Surroundings, adopt_orphans, secret_problem};
 use crate::store::Store;
 
 /// How stages are run.
@@ -44,7 +44,10 @@ impl<'a> RunOptions<'a> {
         Self {
             jobs: None,
             device: DeviceChoice::default(),
-            executor: Arc::new(InProcessExecutor::new(Capacity::of_this_machine())),
+            executor: Arc::new(InProcessExecutor::new(
+                Capacity::of_this_machine(),
+                Registry::built_in(),
+            )),
             command: std::env::args().collect(),
             front_end,
         }
@@ -241,11 +244,9 @@ fn emit_to(sinks: &mut [Box<dyn Sink>], event: &Event) {
 ///
 /// # Errors
 /// One is missing: which, and of which stage.
-pub fn check_secrets<'a>(stages: impl Iterator<Item = (&'a str, &'a Stage)>) -> Result<(), AppError> {
+pub fn check_secrets<'a>(stages: impl Iterator<Item = (&'a str, &'a StageSpec)>) -> Result<(), AppError> {
     for (name, stage) in stages {
-        if let Kind::Command(command) = &stage.kind
-            && let Some(problem) = secret_problem(command)
-        {
+        if let Some(problem) = secret_problem(&stage.kind) {
             return Err(AppError::Request(format!(
                 "the stage `{name}` cannot run: {problem}"
             )));
@@ -258,9 +259,7 @@ pub fn check_secrets<'a>(stages: impl Iterator<Item = (&'a str, &'a Stage)>) -> 
 fn secrets(session: &Session) -> Vec<String> {
     let mut names = Vec::new();
     for stage in session.pipeline.stages.values() {
-        if let Kind::Command(command) = &stage.kind {
-            names.extend(command.secrets().map(str::to_owned));
-        }
+        names.extend(stage.kind.secrets().into_iter().map(str::to_owned));
     }
     names.sort();
     names.dedup();

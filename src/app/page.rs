@@ -13,7 +13,7 @@ use crate::report::{
     GraphNode, NodeStatus, PageTable, ReportInput, Results, Trial, TrialFile, TrialStatus, html_table,
     shown_trial,
 };
-use crate::spec::Pipeline;
+use crate::spec::{ArtifactTable, EPOCH, Pipeline};
 use crate::store::{Store, StoreError};
 
 /// Everything that is known about the session's pipeline, for its page and plots.
@@ -70,7 +70,7 @@ pub fn report_input(session: &Session, request: &PipelineRequest) -> Result<Repo
     let tables = tables(session, &results, &mut notices)?;
     let mut files = Files::new(&session.store);
     let shown = shown_trial(&results);
-    let mut histories = files.of(&results, "train", "history.csv", |_| true)?;
+    let mut histories = files.of(&results, ArtifactTable::HISTORY, |_| true)?;
     histories.extend(
         results
             .trials
@@ -79,10 +79,8 @@ pub fn report_input(session: &Session, request: &PipelineRequest) -> Result<Repo
     );
     let mut input = ReportInput {
         histories,
-        confusions: files.of(&results, "evaluate", "confusion.csv", |trial| {
-            shown == Some(trial)
-        })?,
-        classes: files.of(&results, "evaluate", "classes.csv", |trial| shown == Some(trial))?,
+        confusions: files.of(&results, ArtifactTable::CONFUSION, |trial| shown == Some(trial))?,
+        classes: files.of(&results, ArtifactTable::CLASSES, |trial| shown == Some(trial))?,
         results,
         graph,
         tables,
@@ -97,7 +95,7 @@ fn curve_of(results: &Results, trial: &Trial) -> Option<TrialFile> {
     let judged = results.judged.as_ref()?;
     let is_pruned = matches!(trial.status, TrialStatus::Pruned { .. });
     (is_pruned && !trial.curve.is_empty()).then(|| {
-        let mut text = format!("epoch,{}\n", judged.metric);
+        let mut text = format!("{EPOCH},{}\n", judged.metric);
         for (epoch, value) in (1..).zip(&trial.curve) {
             text.push_str(&format!("{epoch},{value:?}\n"));
         }
@@ -200,19 +198,22 @@ impl<'a> Files<'a> {
         }
     }
 
-    /// The file `path` of every result of `kind` in the trials that are `wanted`, where it has one.
+    /// The `table` of every result in the trials that are `wanted`, where it has one.
     fn of(
         &mut self,
         results: &Results,
-        kind: &str,
-        path: &'static str,
+        table: ArtifactTable,
         wanted: impl Fn(u32) -> bool,
     ) -> Result<Vec<TrialFile>, AppError> {
         let mut files = Vec::new();
         for trial in results.trials.iter().filter(|trial| wanted(trial.number)) {
             for replicate in &trial.replicates {
-                for (stage, result) in replicate.stages.iter().filter(|(_, result)| result.kind == kind) {
-                    if let Some(text) = self.text(result.artifact, path)? {
+                for (stage, result) in replicate
+                    .stages
+                    .iter()
+                    .filter(|(_, result)| result.kind == table.kind)
+                {
+                    if let Some(text) = self.text(result.artifact, table.name)? {
                         files.push(TrialFile {
                             trial: trial.number,
                             seed: replicate.seed,

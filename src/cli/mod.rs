@@ -34,6 +34,7 @@ mod text;
 mod why;
 mod worker;
 
+use crate::stages::Registry;
 use clap::{Parser, Subcommand};
 
 use exit::{DONE, USAGE, code_of_error, print_error};
@@ -91,6 +92,17 @@ enum ProgramCommand {
 
 /// Runs the command that the program's arguments describe; gives the exit code.
 pub fn main() -> u8 {
+    run(&Registry::built_in())
+}
+
+/// The same with what another crate adds to Erlen: the pipelines that the command reads, plans and runs may
+/// choose anything in `registry`. The program's own `main` should do nothing else: it is started again
+/// as the worker of its stages.
+pub fn run(registry: &Registry) -> u8 {
+    registry.vocabulary().reading(|| run_command(registry))
+}
+
+fn run_command(registry: &Registry) -> u8 {
     let arguments = match ProgramArguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
@@ -100,11 +112,11 @@ pub fn main() -> u8 {
         }
     };
     let result = match arguments.command {
-        ProgramCommand::Run(arguments) => run::run(&arguments),
+        ProgramCommand::Run(arguments) => run::run(&arguments, registry),
         ProgramCommand::Plan(arguments) => plan::run(&arguments),
         ProgramCommand::Why(arguments) => why::run(&arguments),
-        ProgramCommand::Sweep(arguments) => sweep::run(&arguments),
-        ProgramCommand::Table(arguments) => table::run(&arguments),
+        ProgramCommand::Sweep(arguments) => sweep::run(&arguments, registry),
+        ProgramCommand::Table(arguments) => table::run(&arguments, registry),
         ProgramCommand::Runs(arguments) => runs::run(&arguments),
         ProgramCommand::Show(arguments) => show::run(&arguments),
         ProgramCommand::Replay(arguments) => replay::run(&arguments),
@@ -118,7 +130,7 @@ pub fn main() -> u8 {
         ProgramCommand::Push(arguments) => remote::push(&arguments),
         ProgramCommand::Pull(arguments) => remote::pull(&arguments),
         ProgramCommand::Schema(arguments) => schema::run(&arguments),
-        ProgramCommand::Worker(arguments) => worker::run(&arguments),
+        ProgramCommand::Worker(arguments) => worker::run(&arguments, registry),
     };
     match result {
         Ok(code) => code,

@@ -8,6 +8,7 @@ use super::plan_text::to_text;
 use super::terminal::TerminalFrontEnd;
 use super::text::print_notices;
 use crate::app::{self, AppError, Session, remote_notices};
+use crate::stages::Registry;
 
 #[derive(Debug, Args)]
 pub(super) struct RunArguments {
@@ -23,7 +24,7 @@ pub(super) struct RunArguments {
     execution: ExecutionArguments,
 }
 
-pub(super) fn run(arguments: &RunArguments) -> Result<u8, AppError> {
+pub(super) fn run(arguments: &RunArguments, registry: &Registry) -> Result<u8, AppError> {
     let request = arguments.pipeline.request();
     let session = Session::open(&request)?;
     let mut plan = session.plan(&request)?;
@@ -32,7 +33,7 @@ pub(super) fn run(arguments: &RunArguments) -> Result<u8, AppError> {
         anstream::print!("{}", to_text(&plan));
         return Ok(DONE);
     }
-    let front_end = TerminalFrontEnd::new(&arguments.execution);
+    let front_end = TerminalFrontEnd::new(&arguments.execution, registry);
     let with_tables = !request.selection.is_partial();
     let options = front_end.options()?;
     let outcome = app::run(&session, &mut plan, &options, arguments.keep_going, with_tables);

@@ -10,6 +10,7 @@ use super::exit::{DONE, code_of_run};
 use super::terminal::TerminalFrontEnd;
 use crate::app::{AppError, Session, SweepSetting, known_study, run_sweep};
 use crate::spec::{Direction, Domain, Override, Parameter};
+use crate::stages::Registry;
 use crate::sweep::State;
 
 #[derive(Debug, Args)]
@@ -34,14 +35,14 @@ pub(super) struct SweepArguments {
     execution: ExecutionArguments,
 }
 
-pub(super) fn run(arguments: &SweepArguments) -> Result<u8, AppError> {
+pub(super) fn run(arguments: &SweepArguments, registry: &Registry) -> Result<u8, AppError> {
     let setting = SweepSetting::load(&arguments.file, &arguments.overrides)?;
     let session = Session::with(setting.base.clone(), &arguments.file, arguments.store.as_deref())?;
     if arguments.dry_run {
         anstream::print!("{}", describe(&setting, &session)?);
         return Ok(DONE);
     }
-    let front_end = TerminalFrontEnd::new(&arguments.execution);
+    let front_end = TerminalFrontEnd::new(&arguments.execution, registry);
     let outcome = run_sweep(&session, &setting, &front_end.options()?, arguments.retry_failed)?;
     for table in outcome.tables {
         anstream::print!("{table}");

@@ -11,6 +11,7 @@ use super::terminal::TerminalFrontEnd;
 use crate::app::{AppError, BuiltTable, BuiltTables, PipelineRequest, Session, stale_files, update_tables};
 use crate::event::Event;
 use crate::spec::Override;
+use crate::stages::Registry;
 
 #[derive(Debug, Args)]
 pub(super) struct TableArguments {
@@ -36,13 +37,13 @@ pub(super) struct TableArguments {
     execution: ExecutionArguments,
 }
 
-pub(super) fn run(arguments: &TableArguments) -> Result<u8, AppError> {
+pub(super) fn run(arguments: &TableArguments, registry: &Registry) -> Result<u8, AppError> {
     let session = Session::open(&PipelineRequest {
         overrides: arguments.overrides.clone(),
         store: arguments.store.clone(),
         ..PipelineRequest::of(&arguments.file)
     })?;
-    let front_end = TerminalFrontEnd::new(&arguments.execution);
+    let front_end = TerminalFrontEnd::new(&arguments.execution, registry);
     let options = front_end.options()?;
     let options = (!arguments.no_run).then_some(&options);
     let built = match update_tables(&session, &arguments.tables, &arguments.overrides, options)? {

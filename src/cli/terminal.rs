@@ -14,19 +14,23 @@ use crate::event::Sink;
 use crate::exec::{Capacity, ProcessExecutor};
 use crate::plan::Plan;
 use crate::progress::JsonLines;
+use crate::stages::Registry;
 
 /// Whoever sits before a terminal, or reads what a command prints.
 pub(super) struct TerminalFrontEnd<'a> {
     arguments: &'a ExecutionArguments,
+    /// What stages are run with.
+    registry: &'a Registry,
     /// The file for events, once it is open: a command may run several pipelines.
     events: RefCell<Option<File>>,
 }
 
 impl<'a> TerminalFrontEnd<'a> {
     /// The front end that `arguments` ask for.
-    pub fn new(arguments: &'a ExecutionArguments) -> Self {
+    pub fn new(arguments: &'a ExecutionArguments, registry: &'a Registry) -> Self {
         Self {
             arguments,
+            registry,
             events: RefCell::default(),
         }
     }
@@ -37,10 +41,11 @@ impl<'a> TerminalFrontEnd<'a> {
     /// This program is not found.
     pub fn options(&self) -> Result<RunOptions<'_>, AppError> {
         let program = std::env::current_exe().map_err(AppError::io("finding this program"))?;
+        let executor = ProcessExecutor::new(program, Capacity::of_this_machine(), self.registry.clone());
         Ok(RunOptions {
             jobs: self.arguments.jobs.map(|jobs| jobs as usize),
             device: self.arguments.device,
-            executor: Arc::new(ProcessExecutor::new(program, Capacity::of_this_machine())),
+            executor: Arc::new(executor),
             command: std::env::args().collect(),
             front_end: self,
         })

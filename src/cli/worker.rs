@@ -9,6 +9,7 @@ use clap::Args;
 use super::exit::{DONE, FAILED};
 use crate::app::AppError;
 use crate::exec;
+use crate::stages::Registry;
 
 #[derive(Debug, Args)]
 pub(super) struct WorkerArguments {
@@ -16,7 +17,7 @@ pub(super) struct WorkerArguments {
     job: PathBuf,
 }
 
-pub(super) fn run(arguments: &WorkerArguments) -> Result<u8, AppError> {
+pub(super) fn run(arguments: &WorkerArguments, registry: &Registry) -> Result<u8, AppError> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [
         signal_hook::consts::SIGTERM,
@@ -25,6 +26,7 @@ pub(super) fn run(arguments: &WorkerArguments) -> Result<u8, AppError> {
     ] {
         signal_hook::flag::register(signal, Arc::clone(&stop)).map_err(AppError::io("signal handlers"))?;
     }
-    let done = exec::serve(&arguments.job, std::io::stdout(), &stop).map_err(AppError::io("the worker"))?;
+    let done = exec::serve(&arguments.job, std::io::stdout(), &stop, registry)
+        .map_err(AppError::io("the worker"))?;
     Ok(if done { DONE } else { FAILED })
 }

@@ -35,6 +35,15 @@ pub enum DataError {
         /// What is wrong there, and what to do.
         problem: String,
     },
+    /// A format that can be named but not read.
+    #[error(
+        "this program cannot read `{name}`: its options are known and its files are not; add it to the \
+         program's formats"
+    )]
+    UnknownFormat {
+        /// Its name.
+        name: &'static str,
+    },
     /// Options that do not fit the data.
     #[error("{0}")]
     Options(String),

@@ -23,7 +23,7 @@ const NAMED: u64 = 10;
 
 /// A sample of a format.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct IntakeSample<'a> {
+pub struct IntakeSample<'a> {
     /// The split that the files put it into.
     pub split: SplitName,
     /// Its class, which may still be renumbered by the classes at the end.
@@ -37,7 +37,7 @@ pub(super) struct IntakeSample<'a> {
 /// Takes the samples of a format, writes them, and remembers what the splits are decided by: 21
 /// bytes a sample, however large the samples are. That is at most 64 bytes a sample at any moment,
 /// as vectors grow by doubling, and samples' indices are sorted in the end.
-pub(super) struct Intake<'a> {
+pub struct Intake<'a> {
     folder: &'a Path,
     on_error: OnError,
     monitor: &'a Monitor,
@@ -53,7 +53,7 @@ pub(super) struct Intake<'a> {
 
 impl<'a> Intake<'a> {
     /// An intake that writes the dataset into `folder`.
-    pub fn new(folder: &'a Path, on_error: OnError, monitor: &'a Monitor) -> Self {
+    pub(super) fn new(folder: &'a Path, on_error: OnError, monitor: &'a Monitor) -> Self {
         Self {
             folder,
             on_error,
@@ -164,7 +164,11 @@ impl<'a> Intake<'a> {
 
     /// Decides the splits and completes the dataset. `classes` are given just where every sample came
     /// with a class.
-    pub fn finish(mut self, classes: Option<Classes>, split: &spec::Split) -> Result<Prepared, DataError> {
+    pub(super) fn finish(
+        mut self,
+        classes: Option<Classes>,
+        split: &spec::SplitOptions,
+    ) -> Result<Prepared, DataError> {
         self.tell();
         for (count, what) in [
             (self.skipped, "unreadable samples left out"),
@@ -233,7 +237,7 @@ impl<'a> Intake<'a> {
     }
 
     /// The shares of those splits that the files do not have.
-    fn shares(&self, split: &spec::Split) -> Shares {
+    fn shares(&self, split: &spec::SplitOptions) -> Shares {
         let share = |name: SplitName, share: Option<spec::Share>| {
             let share = share?.get();
             if self.splits.contains(&name) {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 /// The classes of a dataset, once every label has been seen.
 #[derive(Debug)]
-pub(super) struct Classes {
+pub struct Classes {
     /// The names, in the order of the final indices.
     pub names: Vec<String>,
     /// What each index that was handed out while reading became; nothing where all stayed the same.
@@ -23,7 +23,7 @@ impl Classes {
 
 /// Numbers labels in the order in which they turn up.
 #[derive(Default)]
-pub(super) struct LabelIndex {
+pub struct LabelIndex {
     indices: HashMap<String, u32>,
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::dataset::{Dataset, Split};
 use super::error::DataError;
-use super::formats;
+use super::formats::Formats;
 use super::intake::Intake;
 use crate::event::Monitor;
 use crate::schema::FieldKind;
@@ -25,7 +25,7 @@ pub struct Prepared {
     pub skipped: u64,
 }
 
-/// Reads `input` as `options` say and writes a dataset into `folder`. Images are decoded on the
+/// Reads `input` as `options` say, by one of `formats`, and writes a dataset into `folder`. Images are decoded on the
 /// current rayon pool.
 ///
 /// Memory does not grow with the samples' size: they are written as they are read. What does grow
@@ -36,12 +36,13 @@ pub struct Prepared {
 /// that are too small for the splits; reading or writing fails; `monitor` asks to stop.
 pub fn prepare(
     options: &Preprocess,
+    formats: &Formats,
     input: &Path,
     folder: &Path,
     monitor: &Monitor,
 ) -> Result<Prepared, DataError> {
     let mut intake = Intake::new(folder, options.on_error, monitor);
-    let classes = formats::read(&options.format, input, &mut intake)?;
+    let classes = formats.read(&options.format, input, &mut intake)?;
     let is_classification = classes.is_some();
     let mut prepared = intake.finish(classes, &options.split)?;
     if !is_classification {

@@ -12,15 +12,16 @@ use super::layout::FILE_NAME;
 use super::prepare::{Prepared, prepare};
 use super::value::FieldValue;
 use super::writer::DatasetWriter;
+use crate::data::formats::Formats;
 use crate::event::{Activity, Monitor};
 use crate::schema::{Dimensions, Field, Schema};
-use crate::spec::{Format, OnError, Preprocess, Reference, Share, Split, SplitName};
+use crate::spec::{Format, OnError, Preprocess, Reference, Share, SplitName, SplitOptions};
 
 /// A folder with an input to fill, and what came of it.
 pub struct Bench {
     pub folder: TempDir,
     pub on_error: OnError,
-    pub split: Split,
+    pub split: SplitOptions,
     pub notices: Arc<Mutex<Vec<String>>>,
 }
 
@@ -32,7 +33,7 @@ impl Bench {
         Self {
             folder,
             on_error: OnError::Fail,
-            split: Split::default(),
+            split: SplitOptions::default(),
             notices: Arc::default(),
         }
     }
@@ -74,6 +75,7 @@ impl Bench {
         );
         prepare(
             &self.options(format.clone()),
+            &Formats::built_in(),
             &self.input(),
             &self.output(),
             &monitor,
@@ -102,8 +104,8 @@ impl Bench {
     }
 }
 
-pub fn shares(val: f64, test: f64) -> Split {
-    Split {
+pub fn shares(val: f64, test: f64) -> SplitOptions {
+    SplitOptions {
         val: Share::new(val),
         test: Share::new(test),
     }

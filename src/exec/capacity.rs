@@ -1,7 +1,6 @@
 //! What there is for stages, and what each takes of it.
 
-use super::kinds::{is_heavy, uses_gpu};
-use crate::spec::{ByteSize, Kind, Stage};
+use crate::spec::{ByteSize, Kind, StageSpec};
 use crate::stages::DeviceChoice;
 
 /// The processor cores, memory and graphics processors that there are for stages.
@@ -76,9 +75,9 @@ impl Needs {
     /// What `stage` takes of `machine`: what it declares, at most what there is; by default one
     /// core, and all of them where the stage computes. A graphics processor is its own where it says so,
     /// or where there is one and it computes on `device`, which may be any.
-    pub(super) fn of(stage: &Stage, machine: &Capacity, device: DeviceChoice) -> Self {
-        let takes_any_gpu = uses_gpu(&stage.kind) && device.takes_any_gpu();
-        let default = if is_heavy(&stage.kind) { machine.cpus } else { 1 };
+    pub(super) fn of(stage: &StageSpec, machine: &Capacity, device: DeviceChoice) -> Self {
+        let takes_any_gpu = stage.kind.takes_gpu() && device.takes_any_gpu();
+        let default = if stage.kind.is_heavy() { machine.cpus } else { 1 };
         let cpus = stage.resources.cpus.map_or(default, |cpus| cpus.get() as usize);
         let memory = stage.resources.memory.map_or(0, |ByteSize(bytes)| bytes);
         Self {
@@ -92,7 +91,7 @@ impl Needs {
     }
 
     /// Whether `stage` asks for more than `machine` has; then it runs alone, and slower.
-    pub(super) fn exceed(stage: &Stage, machine: &Capacity) -> Option<String> {
+    pub(super) fn exceed(stage: &StageSpec, machine: &Capacity) -> Option<String> {
         let cpus = stage.resources.cpus.map_or(0, |cpus| cpus.get() as usize);
         if cpus > machine.cpus {
             return Some(format!(
@@ -120,7 +119,7 @@ impl Needs {
 
 /// The threads that a stage of `kind` gets where it needs `needs`.
 pub(super) fn threads(kind: &Kind, needs: Needs) -> usize {
-    if is_heavy(kind) { needs.cpus } else { 1 }
+    if kind.is_heavy() { needs.cpus } else { 1 }
 }
 
 #[cfg(test)]

@@ -12,7 +12,6 @@ mod dispatcher;
 mod durations;
 mod executor;
 mod feeder;
-mod kinds;
 mod log;
 mod scheduler;
 mod stage_run;

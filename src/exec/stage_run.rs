@@ -30,7 +30,7 @@ pub(super) enum InputSource {
 /// One stage to bring up to date.
 pub(super) struct StageRun {
     pub name: String,
-    pub stage: Arc<spec::Stage>,
+    pub stage: Arc<spec::StageSpec>,
     pub seed: u64,
     pub key: StageKey,
     pub forced: bool,

@@ -10,7 +10,6 @@ use serde_json::Value;
 
 use crate::event::value_text;
 use crate::plan::{Difference, differences};
-use crate::spec::Kind;
 use crate::stages::Job;
 
 /// The file beside a job's scratch folder that describes it.
@@ -19,9 +18,7 @@ pub(super) const JOB_FILE: &str = "job.json";
 /// One line for a training that starts while an unfinished one of the same stage, with another
 /// recipe, seed or data, waits for its own to be run again.
 pub(super) fn left_behind(job: &Job) -> Option<String> {
-    let Kind::Train(_) = &job.kind else {
-        return None;
-    };
+    job.kind.epochs()?;
     let own = job.scratch.parent()?;
     if has_checkpoint(own) {
         return None;

@@ -12,9 +12,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::kinds::runner_of;
 use crate::event::{Activity, Monitor};
-use crate::stages::{Job, Outcome, StageError};
+use crate::stages::{Job, Outcome, Registry, StageError};
 
 /// How long a worker may take to save what a resume needs.
 pub(super) const GRACE: Duration = Duration::from_secs(30);
@@ -41,13 +40,19 @@ pub(super) enum WorkerMessage {
     },
 }
 
-/// The worker's side: runs the job that `file` describes and tells about it on `output`. `stop` is
+/// The worker's side: runs the job that `file` describes with what `registry` holds, and tells about it on `output`. `stop` is
 /// set by the caller's signal handlers. Gives whether the job succeeded.
 ///
 /// # Errors
 /// The job file cannot be read, or the dispatcher no longer listens.
-pub fn serve(file: &Path, output: impl Write + Send + 'static, stop: &Arc<AtomicBool>) -> io::Result<bool> {
-    let job: Job = serde_json::from_slice(&fs::read(file)?)?;
+pub fn serve(
+    file: &Path,
+    output: impl Write + Send + 'static,
+    stop: &Arc<AtomicBool>,
+    registry: &Registry,
+) -> io::Result<bool> {
+    let bytes = fs::read(file)?;
+    let job: Job = registry.vocabulary().reading(|| serde_json::from_slice(&bytes))?;
     watch_dispatcher(Arc::clone(stop));
     let output = Arc::new(Mutex::new(output));
     let send = {
@@ -72,7 +77,7 @@ pub fn serve(file: &Path, output: impl Write + Send + 'static, stop: &Arc<Atomic
             Arc::clone(stop),
         )
     };
-    let result = runner_of(&job.kind).run(&job, &monitor);
+    let result = registry.run(&job, &monitor);
     let done = result.is_ok();
     send(&match result {
         Ok(outcome) => WorkerMessage::Done {

@@ -12,29 +12,35 @@ use crate::ops::{BatchNormOptions, ConvOptions, RunningStatistics};
 use crate::random::{Purpose, Stream};
 
 /// Hands out layers and keeps what they are made of, in definition order.
-pub(super) struct Builder<'a> {
+pub struct Builder<'a> {
     seed: u64,
     device: &'a Device,
-    pub parameters: Vec<Parameter>,
+    pub(super) parameters: Vec<Parameter>,
     /// For each parameter, the flag that its layer reads.
-    pub frozen: Vec<Arc<AtomicBool>>,
+    pub(super) frozen: Vec<Arc<AtomicBool>>,
     /// Running statistics by the name of their layer.
-    pub statistics: Vec<(String, Arc<Mutex<RunningStatistics>>)>,
+    pub(super) statistics: Vec<(String, Arc<Mutex<RunningStatistics>>)>,
 }
 
 /// The shape of a convolution with a square kernel.
 #[derive(Clone, Copy)]
-pub(super) struct Conv {
+pub struct Conv {
     /// Channels that go in.
     pub inputs: usize,
     /// Channels that come out.
     pub outputs: usize,
     /// Rows and columns of the kernel.
     pub size: usize,
+    /// Pixels from one window to the next.
+    /// Pixels from one window to the next.
     pub stride: usize,
+    /// Zeros on each side.
+    /// Zeros on each side.
     pub padding: usize,
     /// Groups of channels; they divide both numbers of channels.
     pub groups: usize,
+    /// Whether something is added to each channel.
+    /// Whether something is added to each channel.
     pub bias: bool,
 }
 
@@ -55,7 +61,7 @@ impl Conv {
 
 /// How a convolution's weight and bias are drawn.
 #[derive(Clone, Copy)]
-pub(super) enum ConvInit {
+pub enum ConvInit {
     /// As `torch.nn.Conv2d` does by default: both uniform within one over the root of the fan-in.
     Default,
     /// `kaiming_normal_(mode="fan_out")` and a bias of 0, as torchvision's convolutional networks do.
@@ -71,7 +77,8 @@ pub(super) enum ConvInit {
 
 /// How a parameter is drawn.
 #[derive(Clone, Copy)]
-pub(super) enum Init {
+pub enum Init {
+    /// The same everywhere.
     Constant(f32),
     /// Uniform in `[-bound, bound)`.
     Uniform(f64),
@@ -90,7 +97,7 @@ impl Init {
 }
 
 impl<'a> Builder<'a> {
-    pub fn new(seed: u64, device: &'a Device) -> Self {
+    pub(super) fn new(seed: u64, device: &'a Device) -> Self {
         Self {
             seed,
             device,

@@ -5,10 +5,11 @@ use candle_core::Tensor;
 use super::builder::{Builder, Conv, ConvInit};
 use super::error::ModelError;
 use super::layers::{BatchNorm, Conv2d, Dropout, Linear, conv_norm};
+use super::list::ModelBuilder;
 use super::network::{Architecture, Pass, check_weight};
 use crate::ops::{self, Epilogue, Window};
 use crate::schema::InputShape;
-use crate::spec;
+use crate::spec::ConvNetOptions;
 
 pub(super) struct ConvNet {
     blocks: Vec<(Conv2d, BatchNorm)>,
@@ -23,8 +24,8 @@ const POOL: Window = Window {
     padding: 0,
 };
 
-impl ConvNet {
-    pub fn check(spec: &spec::ConvNet, input: InputShape, outputs: usize) -> Result<(), ModelError> {
+impl ModelBuilder for ConvNetOptions {
+    fn check(&self, input: InputShape, outputs: usize) -> Result<(), ModelError> {
         let (channels, height, width) = match input {
             InputShape::Image {
                 channels,
@@ -38,7 +39,7 @@ impl ConvNet {
                 });
             }
         };
-        let blocks = spec.channels.len();
+        let blocks = self.channels.len();
         if blocks == 0 {
             return Err(ModelError::Empty {
                 what: "the number of blocks (`channels` of conv_net)",
@@ -55,19 +56,19 @@ impl ConvNet {
             });
         }
         let mut inputs = channels;
-        for block in &spec.channels {
+        for block in &self.channels {
             check_weight(inputs.saturating_mul(9), block.get() as usize)?;
             inputs = block.get() as usize;
         }
         check_weight(inputs, outputs)
     }
 
-    pub fn build(
-        spec: &spec::ConvNet,
+    fn build(
+        &self,
         input: InputShape,
         outputs: usize,
         builder: &mut Builder,
-    ) -> Result<Self, ModelError> {
+    ) -> Result<Box<dyn Architecture>, ModelError> {
         let mut inputs = match input {
             InputShape::Image { channels, .. } => channels,
             InputShape::Features { columns } => {
@@ -78,7 +79,7 @@ impl ConvNet {
             }
         };
         let mut blocks = Vec::new();
-        for (index, channels) in spec.channels.iter().enumerate() {
+        for (index, channels) in self.channels.iter().enumerate() {
             let channels = channels.get() as usize;
             let name = format!("blocks.{index}.conv");
             let conv = builder.conv(&name, Conv::new(inputs, channels, 3), ConvInit::Default)?;
@@ -89,14 +90,14 @@ impl ConvNet {
             inputs = channels;
         }
         let dropout = Dropout {
-            probability: spec.dropout.get(),
+            probability: self.dropout.get(),
             layer: 0,
         };
-        Ok(Self {
+        Ok(Box::new(ConvNet {
             blocks,
             dropout,
             head: builder.linear("head", inputs, outputs)?,
-        })
+        }))
     }
 }
 

@@ -6,10 +6,11 @@ use super::builder::{Builder, Conv, Init};
 use super::error::ModelError;
 use super::inverted::{Activation, BlockShape, ConvNorm, Family, Gate, InvertedResidual};
 use super::layers::{Dropout, Linear};
+use super::list::ModelBuilder;
 use super::network::{Architecture, Pass, check_weight, image_channels};
 use crate::ops::{self, BatchNormOptions};
 use crate::schema::InputShape;
-use crate::spec;
+use crate::spec::EfficientNetOptions;
 
 pub(super) struct EfficientNet {
     stem: ConvNorm,
@@ -20,7 +21,7 @@ pub(super) struct EfficientNet {
 }
 
 /// Equal blocks, one after another; the stride is the first one's.
-struct Stage {
+struct BlockStage {
     expansion: usize,
     size: usize,
     stride: usize,
@@ -29,9 +30,9 @@ struct Stage {
 }
 
 /// Table 1 of the paper.
-const STAGES: [Stage; 7] = {
-    const fn stage(expansion: usize, size: usize, stride: usize, outputs: usize, blocks: u32) -> Stage {
-        Stage {
+const STAGES: [BlockStage; 7] = {
+    const fn stage(expansion: usize, size: usize, stride: usize, outputs: usize, blocks: u32) -> BlockStage {
+        BlockStage {
             expansion,
             size,
             stride,
@@ -53,20 +54,20 @@ const STEM_CHANNELS: usize = 32;
 const LAST_CHANNELS: usize = 1280;
 const MODEL: &str = "efficientnet_b0";
 
-impl EfficientNet {
+impl ModelBuilder for EfficientNetOptions {
     /// Whether the network can be built; any image is large enough.
-    pub fn check(input: InputShape, outputs: usize) -> Result<(), ModelError> {
+    fn check(&self, input: InputShape, outputs: usize) -> Result<(), ModelError> {
         let channels = image_channels(MODEL, input)?;
         check_weight(channels.saturating_mul(9), STEM_CHANNELS)?;
         check_weight(LAST_CHANNELS, outputs)
     }
 
-    pub fn build(
-        spec: &spec::EfficientNet,
+    fn build(
+        &self,
         input: InputShape,
         outputs: usize,
         builder: &mut Builder,
-    ) -> Result<Self, ModelError> {
+    ) -> Result<Box<dyn Architecture>, ModelError> {
         let norm = BatchNormOptions::default();
         let family = Family {
             norm,
@@ -94,7 +95,7 @@ impl EfficientNet {
                     stride: if index == 0 { stage.stride } else { 1 },
                     squeezed: Some((inputs / 4).max(1)),
                     activation: Activation::Silu,
-                    stochastic_depth: (spec.stochastic_depth.get() * before / f64::from(all), layer),
+                    stochastic_depth: (self.stochastic_depth.get() * before / f64::from(all), layer),
                 };
                 let name = format!("features.{number}.{index}");
                 blocks.push(InvertedResidual::build(&name, shape, family, builder)?);
@@ -111,16 +112,16 @@ impl EfficientNet {
             Init::Uniform(bound),
             Some(Init::Constant(0.0)),
         )?;
-        Ok(Self {
+        Ok(Box::new(EfficientNet {
             stem,
             blocks,
             last,
             dropout: Dropout {
-                probability: spec.dropout.get(),
+                probability: self.dropout.get(),
                 layer: 0,
             },
             classifier,
-        })
+        }))
     }
 }
 

@@ -6,6 +6,15 @@ use crate::schema::InputShape;
 /// Why a network cannot be built, run or filled.
 #[derive(Debug, Error)]
 pub enum ModelError {
+    /// An architecture that can be named but not built.
+    #[error(
+        "this program cannot build `{model}`: its options are known and its layers are not; add it to the \
+         program's models"
+    )]
+    Unknown {
+        /// The architecture.
+        model: &'static str,
+    },
     /// A convolutional network was given columns.
     #[error(
         "{model} needs images, but the dataset has samples of {columns} columns; use `mlp`, or have \

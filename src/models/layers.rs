@@ -11,9 +11,10 @@ use crate::ops::{self, BatchNormOptions, ConvOptions, Epilogue, RunningStatistic
 
 /// A parameter as its layer holds it.
 #[derive(Clone)]
-pub(super) struct Weight {
+pub struct Weight {
     /// Its name in PyTorch.
     pub name: Arc<str>,
+    /// The value.
     pub var: Var,
     /// Whether it is a constant in training too. Shared with the network, which sets it.
     pub frozen: Arc<AtomicBool>,
@@ -34,9 +35,12 @@ impl Weight {
 }
 
 /// A convolution.
-pub(super) struct Conv2d {
+pub struct Conv2d {
+    /// `[outputs, inputs / groups, size, size]`.
     pub weight: Weight,
+    /// `[outputs]`.
     pub bias: Option<Weight>,
+    /// Stride, padding and groups.
     pub options: ConvOptions,
 }
 
@@ -55,12 +59,17 @@ impl Conv2d {
 }
 
 /// Batch normalisation and its running statistics.
-pub(super) struct BatchNorm {
+pub struct BatchNorm {
+    /// `[channels]`.
     pub weight: Weight,
+    /// `[channels]`.
     pub bias: Weight,
     /// The layer's name, and what it remembers of its batches.
     pub name: Arc<str>,
+    /// The running mean and variance.
+    /// The running mean and variance.
     pub statistics: Arc<Mutex<RunningStatistics>>,
+    /// How the statistics follow the batches.
     pub options: BatchNormOptions,
 }
 
@@ -125,9 +134,12 @@ pub(super) fn conv_norm(
 }
 
 /// Layer normalisation over the last dimension.
-pub(super) struct LayerNorm {
+pub struct LayerNorm {
+    /// `[columns]`.
     pub weight: Weight,
+    /// `[columns]`.
     pub bias: Weight,
+    /// Added to the variance.
     pub epsilon: f64,
 }
 
@@ -140,8 +152,10 @@ impl LayerNorm {
 }
 
 /// A fully connected layer.
-pub(super) struct Linear {
+pub struct Linear {
+    /// `[outputs, inputs]`.
     pub weight: Weight,
+    /// `[outputs]`.
     pub bias: Option<Weight>,
 }
 
@@ -155,7 +169,8 @@ impl Linear {
 }
 
 /// Dropout, in training only.
-pub(super) struct Dropout {
+pub struct Dropout {
+    /// Of dropping a value.
     pub probability: f64,
     /// The layer's number among the network's dropout layers.
     pub layer: u32,

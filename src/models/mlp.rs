@@ -5,10 +5,11 @@ use candle_core::Tensor;
 use super::builder::Builder;
 use super::error::ModelError;
 use super::layers::{Dropout, Linear};
+use super::list::ModelBuilder;
 use super::network::{Architecture, Pass, check_weight};
 use crate::ops;
 use crate::schema::InputShape;
-use crate::spec;
+use crate::spec::MlpOptions;
 
 pub(super) struct Mlp {
     hidden: Vec<(Linear, Dropout)>,
@@ -17,29 +18,29 @@ pub(super) struct Mlp {
     head: String,
 }
 
-impl Mlp {
-    pub fn check(spec: &spec::Mlp, input: InputShape, outputs: usize) -> Result<(), ModelError> {
-        widths(spec, input, outputs)
+impl ModelBuilder for MlpOptions {
+    fn check(&self, input: InputShape, outputs: usize) -> Result<(), ModelError> {
+        widths(self, input, outputs)
             .windows(2)
             .try_for_each(|pair| check_weight(pair[0], pair[1]))
     }
 
-    pub fn build(
-        spec: &spec::Mlp,
+    fn build(
+        &self,
         input: InputShape,
         outputs: usize,
         builder: &mut Builder,
-    ) -> Result<Self, ModelError> {
+    ) -> Result<Box<dyn Architecture>, ModelError> {
         let mut hidden = Vec::new();
         let mut inputs = input.len();
-        for (layer, width) in (0..).zip(&spec.hidden) {
+        for (layer, width) in (0..).zip(&self.hidden) {
             let width = width.get() as usize;
             // Linear, ReLU and dropout count as three modules of the Sequential.
             let linear = builder.linear(&(3 * layer).to_string(), inputs, width)?;
             hidden.push((
                 linear,
                 Dropout {
-                    probability: spec.dropout.get(),
+                    probability: self.dropout.get(),
                     layer,
                 },
             ));
@@ -47,11 +48,11 @@ impl Mlp {
         }
         let head = (3 * hidden.len()).to_string();
         let last = builder.linear(&head, inputs, outputs)?;
-        Ok(Self { hidden, last, head })
+        Ok(Box::new(Mlp { hidden, last, head }))
     }
 }
 
-fn widths(spec: &spec::Mlp, input: InputShape, outputs: usize) -> Vec<usize> {
+fn widths(spec: &MlpOptions, input: InputShape, outputs: usize) -> Vec<usize> {
     let hidden = spec.hidden.iter().map(|width| width.get() as usize);
     [input.len()].into_iter().chain(hidden).chain([outputs]).collect()
 }

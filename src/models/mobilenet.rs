@@ -6,10 +6,11 @@ use super::builder::{Builder, Conv, Init};
 use super::error::ModelError;
 use super::inverted::{Activation, BlockShape, ConvNorm, Family, Gate, InvertedResidual};
 use super::layers::{Dropout, Linear};
+use super::list::ModelBuilder;
 use super::network::{Architecture, Pass, check_weight, image_channels};
 use crate::ops::{self, BatchNormOptions};
 use crate::schema::InputShape;
-use crate::spec;
+use crate::spec::MobileNetOptions;
 
 pub(super) struct MobileNet {
     stem: ConvNorm,
@@ -21,7 +22,7 @@ pub(super) struct MobileNet {
 }
 
 /// A block of the table below.
-struct Block {
+struct BlockRow {
     size: usize,
     expanded: usize,
     outputs: usize,
@@ -31,9 +32,9 @@ struct Block {
 }
 
 /// Table 2 of the paper.
-const BLOCKS: [Block; 11] = {
-    const fn relu(size: usize, expanded: usize, outputs: usize, excitation: bool, stride: usize) -> Block {
-        Block {
+const BLOCKS: [BlockRow; 11] = {
+    const fn relu(size: usize, expanded: usize, outputs: usize, excitation: bool, stride: usize) -> BlockRow {
+        BlockRow {
             size,
             expanded,
             outputs,
@@ -42,8 +43,8 @@ const BLOCKS: [Block; 11] = {
             stride,
         }
     }
-    const fn hardswish(expanded: usize, outputs: usize, stride: usize) -> Block {
-        Block {
+    const fn hardswish(expanded: usize, outputs: usize, stride: usize) -> BlockRow {
+        BlockRow {
             size: 5,
             expanded,
             outputs,
@@ -76,20 +77,20 @@ const NORM: BatchNormOptions = BatchNormOptions {
     momentum: 0.01,
 };
 
-impl MobileNet {
+impl ModelBuilder for MobileNetOptions {
     /// Whether the network can be built; any image is large enough.
-    pub fn check(input: InputShape, outputs: usize) -> Result<(), ModelError> {
+    fn check(&self, input: InputShape, outputs: usize) -> Result<(), ModelError> {
         let channels = image_channels(MODEL, input)?;
         check_weight(channels.saturating_mul(9), STEM_CHANNELS)?;
         check_weight(HIDDEN, outputs)
     }
 
-    pub fn build(
-        spec: &spec::MobileNet,
+    fn build(
+        &self,
         input: InputShape,
         outputs: usize,
         builder: &mut Builder,
-    ) -> Result<Self, ModelError> {
+    ) -> Result<Box<dyn Architecture>, ModelError> {
         let family = Family {
             norm: NORM,
             gate: Gate::Hardsigmoid,
@@ -124,17 +125,17 @@ impl MobileNet {
             let (weight, bias) = (Init::Normal(0.01), Init::Constant(0.0));
             builder.linear_with(name, (inputs, outputs), weight, Some(bias))
         };
-        Ok(Self {
+        Ok(Box::new(MobileNet {
             stem,
             blocks,
             last,
             hidden: linear("classifier.0", LAST_CHANNELS, HIDDEN)?,
             dropout: Dropout {
-                probability: spec.dropout.get(),
+                probability: self.dropout.get(),
                 layer: 0,
             },
             classifier: linear("classifier.3", HIDDEN, outputs)?,
-        })
+        }))
     }
 }
 

@@ -25,6 +25,7 @@ mod efficientnet;
 mod error;
 mod inverted;
 mod layers;
+mod list;
 mod mlp;
 mod mobilenet;
 mod network;
@@ -33,5 +34,8 @@ mod sequential;
 mod vit;
 
 pub use crate::schema::InputShape;
+pub use builder::{Builder, Conv, ConvInit, Init};
 pub use error::ModelError;
-pub use network::{Network, Parameter, Pass, build, check};
+pub use layers::{BatchNorm, Conv2d, Dropout, LayerNorm, Linear, Weight};
+pub use list::{ModelBuilder, Models, build};
+pub use network::{Architecture, Network, Parameter, Pass};

@@ -10,17 +10,10 @@ use std::sync::{Arc, Mutex};
 use candle_core::{Device, Tensor, Var};
 
 use super::builder::Builder;
-use super::conv_net::ConvNet;
-use super::efficientnet::EfficientNet;
 use super::error::ModelError;
-use super::mlp::Mlp;
-use super::mobilenet::MobileNet;
-use super::resnet::{Form as ResNetForm, ResNet};
-use super::sequential::Sequential;
-use super::vit::VisionTransformer;
 use crate::ops::RunningStatistics;
 use crate::schema::InputShape;
-use crate::spec::{Model, Precision};
+use crate::spec::Precision;
 
 /// How a forward pass is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +59,7 @@ pub struct Parameter {
 }
 
 /// Layers in their order.
-pub(super) trait Architecture: Send + Sync {
+pub trait Architecture: Send + Sync {
     /// Logits `[N, outputs]` of a batch in the documented layout.
     fn forward(&self, input: &Tensor, pass: &Pass) -> Result<Tensor, ModelError>;
 
@@ -86,44 +79,6 @@ pub struct Network {
     statistics: Vec<(String, Arc<Mutex<RunningStatistics>>)>,
 }
 
-/// Whether `model` can be built for such samples and that many outputs. Allocates nothing.
-///
-/// # Errors
-/// What [`build`] would refuse.
-pub fn check(model: &Model, input: InputShape, outputs: usize) -> Result<(), ModelError> {
-    if outputs == 0 {
-        return Err(ModelError::Empty {
-            what: "the number of outputs (the dataset's classes)",
-        });
-    }
-    let dimensions = match input {
-        InputShape::Image {
-            channels,
-            height,
-            width,
-        } => vec![channels, height, width],
-        InputShape::Features { columns } => vec![columns],
-    };
-    if dimensions.contains(&0) {
-        return Err(ModelError::Empty {
-            what: "a dimension of the samples",
-        });
-    }
-    match model {
-        Model::Mlp(spec) => Mlp::check(spec, input, outputs),
-        Model::ConvNet(spec) => ConvNet::check(spec, input, outputs),
-        Model::Vit(spec) => VisionTransformer::check(spec, input, outputs),
-        Model::Sequential(spec) => Sequential::check(spec, input, outputs),
-        Model::EfficientnetB0(_) => EfficientNet::check(input, outputs),
-        Model::MobilenetV3Small(_) => MobileNet::check(input, outputs),
-        Model::ResNet18(spec) => ResNetForm::resnet18(spec).check(input, outputs),
-        Model::ResNet34(spec) => ResNetForm::resnet34(spec).check(input, outputs),
-        Model::ResNet50(spec) => ResNetForm::resnet50(spec).check(input, outputs),
-        Model::ResNet101(spec) => ResNetForm::resnet101(spec).check(input, outputs),
-        Model::WideResnet(spec) => ResNetForm::wide_resnet(spec).check(input, outputs),
-    }
-}
-
 /// Fails where a weight of `inputs` x `outputs` values is beyond reason.
 pub(super) fn check_weight(inputs: usize, outputs: usize) -> Result<(), ModelError> {
     const LIMIT: usize = 1 << 32;
@@ -141,52 +96,24 @@ pub(super) fn image_channels(model: &'static str, input: InputShape) -> Result<u
     }
 }
 
-/// Builds `model` with initial weights that `seed` decides, as PyTorch would draw them.
-///
-/// # Errors
-/// An architecture that does not fit the samples, or memory that the device does not have.
-pub fn build(
-    model: &Model,
-    input: InputShape,
-    outputs: usize,
-    seed: u64,
-    device: &Device,
-) -> Result<Network, ModelError> {
-    check(model, input, outputs)?;
-    let mut builder = Builder::new(seed, device);
-    let resnet = |form, builder: &mut Builder| -> Result<Box<dyn Architecture>, ModelError> {
-        Ok(Box::new(ResNet::build(form, input, outputs, builder)?))
-    };
-    let architecture: Box<dyn Architecture> = match model {
-        Model::Mlp(spec) => Box::new(Mlp::build(spec, input, outputs, &mut builder)?),
-        Model::ConvNet(spec) => Box::new(ConvNet::build(spec, input, outputs, &mut builder)?),
-        Model::Vit(spec) => Box::new(VisionTransformer::build(spec, input, outputs, &mut builder)?),
-        Model::Sequential(spec) => Box::new(Sequential::build(spec, input, outputs, &mut builder)?),
-        Model::EfficientnetB0(spec) => Box::new(EfficientNet::build(spec, input, outputs, &mut builder)?),
-        Model::MobilenetV3Small(spec) => Box::new(MobileNet::build(spec, input, outputs, &mut builder)?),
-        Model::ResNet18(spec) => resnet(ResNetForm::resnet18(spec), &mut builder)?,
-        Model::ResNet34(spec) => resnet(ResNetForm::resnet34(spec), &mut builder)?,
-        Model::ResNet50(spec) => resnet(ResNetForm::resnet50(spec), &mut builder)?,
-        Model::ResNet101(spec) => resnet(ResNetForm::resnet101(spec), &mut builder)?,
-        Model::WideResnet(spec) => resnet(ResNetForm::wide_resnet(spec), &mut builder)?,
-    };
-    let Builder {
-        parameters,
-        frozen,
-        statistics,
-        ..
-    } = builder;
-    Ok(Network {
-        architecture,
-        input,
-        outputs,
-        parameters,
-        frozen,
-        statistics,
-    })
-}
-
 impl Network {
+    /// The network of `architecture`, which was built with `builder`.
+    pub(super) fn new(
+        architecture: Box<dyn Architecture>,
+        input: InputShape,
+        outputs: usize,
+        builder: Builder<'_>,
+    ) -> Self {
+        Self {
+            architecture,
+            input,
+            outputs,
+            parameters: builder.parameters,
+            frozen: builder.frozen,
+            statistics: builder.statistics,
+        }
+    }
+
     /// The logits `[N, outputs]` of a batch `[N, C, H, W]` or `[N, F]` of f32.
     ///
     /// # Errors

@@ -8,15 +8,18 @@ use candle_core::Tensor;
 use super::builder::{Builder, Conv, ConvInit};
 use super::error::ModelError;
 use super::layers::{BatchNorm, Conv2d, Linear, conv_norm};
+use super::list::ModelBuilder;
 use super::network::{Architecture, Pass, check_weight, image_channels};
 use crate::ops::{self, Epilogue, Window};
 use crate::schema::InputShape;
-use crate::spec::{self, Stem};
-use block::{Block, Shape};
+use crate::spec::{
+    ResNet18Options, ResNet34Options, ResNet50Options, ResNet101Options, Stem, WideDepth, WideResNetOptions,
+};
+use block::{ResidualBlock, ResidualShape};
 
 /// What tells the members of the family apart.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Form {
+struct Form {
     /// The name, as a pipeline file spells it.
     model: &'static str,
     /// Blocks in each of the four layers.
@@ -30,28 +33,17 @@ pub(super) struct Form {
 const WIDTH: usize = 64;
 
 impl Form {
-    pub fn resnet18(spec: &spec::ResNet) -> Self {
-        Self::new("resnet18", [2, 2, 2, 2], None, spec.stem)
-    }
-
-    pub fn resnet34(spec: &spec::ResNet) -> Self {
-        Self::new("resnet34", [3, 4, 6, 3], None, spec.stem)
-    }
-
-    pub fn resnet50(spec: &spec::ResNet) -> Self {
-        Self::new("resnet50", [3, 4, 6, 3], Some(1), spec.stem)
-    }
-
-    pub fn resnet101(spec: &spec::ResNet) -> Self {
-        Self::new("resnet101", [3, 4, 23, 3], Some(1), spec.stem)
-    }
-
-    pub fn wide_resnet(spec: &spec::WideResNet) -> Self {
-        let depths = match spec.depth {
-            spec::WideDepth::D50 => [3, 4, 6, 3],
-            spec::WideDepth::D101 => [3, 4, 23, 3],
+    fn wide(options: &WideResNetOptions) -> Self {
+        let depths = match options.depth {
+            WideDepth::D50 => [3, 4, 6, 3],
+            WideDepth::D101 => [3, 4, 23, 3],
         };
-        Self::new("wide_resnet", depths, Some(spec.factor.get() as usize), spec.stem)
+        Self::new(
+            "wide_resnet",
+            depths,
+            Some(options.factor.get() as usize),
+            options.stem,
+        )
     }
 
     fn new(model: &'static str, depths: [usize; 4], bottleneck: Option<usize>, stem: Stem) -> Self {
@@ -64,15 +56,15 @@ impl Form {
     }
 
     /// The shape of layer `layer`'s blocks, from 0.
-    fn shape(&self, layer: usize) -> Shape {
+    fn shape(&self, layer: usize) -> ResidualShape {
         let width = WIDTH << layer;
         match self.bottleneck {
-            None => Shape {
+            None => ResidualShape {
                 width,
                 outputs: width,
                 bottleneck: false,
             },
-            Some(factor) => Shape {
+            Some(factor) => ResidualShape {
                 width: width.saturating_mul(factor),
                 outputs: 4 * width,
                 bottleneck: true,
@@ -81,7 +73,7 @@ impl Form {
     }
 
     /// Whether the network can be built; any image is large enough.
-    pub fn check(&self, input: InputShape, outputs: usize) -> Result<(), ModelError> {
+    fn check(&self, input: InputShape, outputs: usize) -> Result<(), ModelError> {
         let channels = image_channels(self.model, input)?;
         check_weight(channels.saturating_mul(49), WIDTH)?;
         let last = self.shape(3);
@@ -90,16 +82,46 @@ impl Form {
     }
 }
 
-pub(super) struct ResNet {
+/// Makes each of these options, by their [`Form`], those of a network.
+macro_rules! resnets {
+    ($($options:ty: |$own:ident| $form:expr;)*) => {$(
+        impl ModelBuilder for $options {
+            fn check(&self, input: InputShape, outputs: usize) -> Result<(), ModelError> {
+                let $own = self;
+                $form.check(input, outputs)
+            }
+
+            fn build(
+                &self,
+                input: InputShape,
+                outputs: usize,
+                builder: &mut Builder,
+            ) -> Result<Box<dyn Architecture>, ModelError> {
+                let $own = self;
+                Ok(Box::new(ResNet::build($form, input, outputs, builder)?))
+            }
+        }
+    )*};
+}
+
+resnets! {
+    ResNet18Options: |options| Form::new("resnet18", [2, 2, 2, 2], None, options.0.stem);
+    ResNet34Options: |options| Form::new("resnet34", [3, 4, 6, 3], None, options.0.stem);
+    ResNet50Options: |options| Form::new("resnet50", [3, 4, 6, 3], Some(1), options.0.stem);
+    ResNet101Options: |options| Form::new("resnet101", [3, 4, 23, 3], Some(1), options.0.stem);
+    WideResNetOptions: |options| Form::wide(options);
+}
+
+struct ResNet {
     conv1: Conv2d,
     bn1: BatchNorm,
     pool: Option<Window>,
-    blocks: Vec<Block>,
+    blocks: Vec<ResidualBlock>,
     fc: Linear,
 }
 
 impl ResNet {
-    pub fn build(
+    fn build(
         form: Form,
         input: InputShape,
         outputs: usize,
@@ -131,7 +153,7 @@ impl ResNet {
             for block in 0..depth {
                 let stride = if layer > 0 && block == 0 { 2 } else { 1 };
                 let name = format!("layer{}.{block}", layer + 1);
-                blocks.push(Block::build(&name, inputs, shape, stride, builder)?);
+                blocks.push(ResidualBlock::build(&name, inputs, shape, stride, builder)?);
                 inputs = shape.outputs;
             }
         }

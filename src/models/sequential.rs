@@ -7,20 +7,21 @@ use candle_core::Tensor;
 use super::builder::{Builder, Conv, ConvInit, Init};
 use super::error::ModelError;
 use super::layers::{BatchNorm, Conv2d, Dropout, LayerNorm, Linear};
+use super::list::ModelBuilder;
 use super::network::{Architecture, Pass};
 use crate::ops::{self, Epilogue, Window};
 use crate::schema::InputShape;
-use crate::spec::{self, Layer};
+use crate::spec::{Layer, SequentialOptions};
 use shapes::{linear_width, padding, pool_window};
 
 pub(super) struct Sequential {
-    steps: Vec<Step>,
+    steps: Vec<LayerStep>,
     /// The name of the last layer that has weights.
     head: String,
 }
 
 /// What is done to the activations: images are channels-last, rows `[N, F]`.
-enum Step {
+enum LayerStep {
     Conv(Conv2d),
     Linear(Linear),
     BatchNorm {
@@ -45,23 +46,23 @@ enum Step {
     Dropout(Dropout),
 }
 
-impl Sequential {
-    pub fn check(spec: &spec::Sequential, input: InputShape, outputs: usize) -> Result<(), ModelError> {
-        shapes::inputs(spec, input, outputs).map(drop)
+impl ModelBuilder for SequentialOptions {
+    fn check(&self, input: InputShape, outputs: usize) -> Result<(), ModelError> {
+        shapes::inputs(self, input, outputs).map(drop)
     }
 
-    pub fn build(
-        spec: &spec::Sequential,
+    fn build(
+        &self,
         input: InputShape,
         outputs: usize,
         builder: &mut Builder,
-    ) -> Result<Self, ModelError> {
-        let inputs = shapes::inputs(spec, input, outputs)?;
+    ) -> Result<Box<dyn Architecture>, ModelError> {
+        let inputs = shapes::inputs(self, input, outputs)?;
         let mut steps = Vec::new();
         let mut head = String::new();
         let mut dropouts = 0;
-        for (index, (layer, input)) in spec.layers.iter().zip(inputs).enumerate() {
-            if let (Layer::Relu(_), Some(Step::BatchNorm { relu, .. })) = (layer, steps.last_mut())
+        for (index, (layer, input)) in self.layers.iter().zip(inputs).enumerate() {
+            if let (Layer::Relu(_), Some(LayerStep::BatchNorm { relu, .. })) = (layer, steps.last_mut())
                 && !*relu
             {
                 *relu = true;
@@ -73,9 +74,9 @@ impl Sequential {
             }
             let dropout = dropouts;
             dropouts += u32::from(matches!(layer, Layer::Dropout(_)));
-            steps.push(Step::build(layer, &name, input, outputs, dropout, builder)?);
+            steps.push(LayerStep::build(layer, &name, input, outputs, dropout, builder)?);
         }
-        Ok(Self { steps, head })
+        Ok(Box::new(Sequential { steps, head }))
     }
 }
 
@@ -87,7 +88,7 @@ fn channels(input: InputShape) -> usize {
     }
 }
 
-impl Step {
+impl LayerStep {
     /// The step for a layer; `dropout` dropouts come before it.
     fn build(
         layer: &Layer,

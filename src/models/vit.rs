@@ -6,10 +6,11 @@ use candle_core::Tensor;
 use super::builder::{Builder, Conv, ConvInit, Init};
 use super::error::ModelError;
 use super::layers::{Conv2d, Dropout, LayerNorm, Linear, Weight};
+use super::list::ModelBuilder;
 use super::network::{Architecture, Pass, check_weight};
 use crate::ops;
 use crate::schema::InputShape;
-use crate::spec::{self, VitPreset};
+use crate::spec::VisionTransformerOptions;
 
 pub(super) struct VisionTransformer {
     patches: Conv2d,
@@ -42,7 +43,7 @@ const EPSILON: f64 = 1e-6;
 const DROPOUTS: u32 = 4;
 
 /// The sizes of a network, known to fit each other and the images.
-struct Sizes {
+struct VitSizes {
     channels: usize,
     patch: usize,
     /// Patches of an image, and the class token.
@@ -53,8 +54,8 @@ struct Sizes {
     mlp_width: usize,
 }
 
-impl Sizes {
-    fn of(spec: &spec::VisionTransformer, input: InputShape) -> Result<Self, ModelError> {
+impl VitSizes {
+    fn of(spec: &VisionTransformerOptions, input: InputShape) -> Result<Self, ModelError> {
         let (channels, height, width) = match input {
             InputShape::Image {
                 channels,
@@ -68,7 +69,7 @@ impl Sizes {
                 });
             }
         };
-        let patch = spec.patch.map_or(16, |patch| patch.get() as usize);
+        let patch = spec.patch();
         if !height.is_multiple_of(patch) || !width.is_multiple_of(patch) {
             let largest = (1..=patch.min(height).min(width))
                 .rev()
@@ -81,35 +82,25 @@ impl Sizes {
             });
         }
         let tokens = (height / patch) * (width / patch) + 1;
-        let (width, depth, heads) = match spec.preset {
-            VitPreset::Tiny => (192, 12, 3),
-            VitPreset::Small => (384, 12, 6),
-        };
-        let width = spec.width.map_or(width, |width| width.get() as usize);
-        let heads = spec.heads.map_or(heads, |heads| heads.get() as usize);
+        let (width, heads) = (spec.width(), spec.heads());
         if !width.is_multiple_of(heads) {
             return Err(ModelError::Heads { width, heads });
         }
-        let mlp_width = spec.mlp_width.map_or(4 * width, |width| width.get() as usize);
         Ok(Self {
             channels,
             patch,
             tokens,
             width,
-            depth: spec.depth.map_or(depth, |depth| depth.get() as usize),
+            depth: spec.depth(),
             heads,
-            mlp_width,
+            mlp_width: spec.mlp_width(),
         })
     }
 }
 
-impl VisionTransformer {
-    pub fn check(
-        spec: &spec::VisionTransformer,
-        input: InputShape,
-        outputs: usize,
-    ) -> Result<(), ModelError> {
-        let sizes = Sizes::of(spec, input)?;
+impl ModelBuilder for VisionTransformerOptions {
+    fn check(&self, input: InputShape, outputs: usize) -> Result<(), ModelError> {
+        let sizes = VitSizes::of(self, input)?;
         let width = sizes.width;
         check_weight(sizes.channels.saturating_mul(sizes.patch * sizes.patch), width)?;
         check_weight(sizes.tokens, width)?;
@@ -124,13 +115,13 @@ impl VisionTransformer {
         })
     }
 
-    pub fn build(
-        spec: &spec::VisionTransformer,
+    fn build(
+        &self,
         input: InputShape,
         outputs: usize,
         builder: &mut Builder,
-    ) -> Result<Self, ModelError> {
-        let sizes = Sizes::of(spec, input)?;
+    ) -> Result<Box<dyn Architecture>, ModelError> {
+        let sizes = VitSizes::of(self, input)?;
         let width = sizes.width;
         let zero = Init::Constant(0.0);
         let class_token = builder.parameter("class_token".to_string(), &[1, 1, width], zero)?;
@@ -153,27 +144,27 @@ impl VisionTransformer {
         )?;
         let mut layers = Vec::new();
         for index in 0..sizes.depth {
-            layers.push(EncoderLayer::build(spec, &sizes, index, builder)?);
+            layers.push(EncoderLayer::build(self, &sizes, index, builder)?);
         }
-        Ok(Self {
+        Ok(Box::new(VisionTransformer {
             patches,
             class_token,
             positions,
             dropout: Dropout {
-                probability: spec.dropout.get(),
+                probability: self.dropout.get(),
                 layer: 0,
             },
             layers,
             norm: builder.layer_norm("encoder.ln", width, EPSILON)?,
             head: builder.linear_with("heads.head", (width, outputs), zero, Some(zero))?,
-        })
+        }))
     }
 }
 
 impl EncoderLayer {
     fn build(
-        spec: &spec::VisionTransformer,
-        sizes: &Sizes,
+        spec: &VisionTransformerOptions,
+        sizes: &VitSizes,
         index: usize,
         builder: &mut Builder,
     ) -> Result<Self, ModelError> {

@@ -16,7 +16,7 @@ use super::settle::WORTH_SHARING;
 use crate::event::StageId;
 use crate::fingerprint::Digest;
 use crate::parallel;
-use crate::spec::{Kind, Pipeline, Reference, Resources, Stage, suggest};
+use crate::spec::{Pipeline, Reference, Resources, StageSpec, suggest};
 use crate::store::{Action, Store, StoreError};
 
 /// What is asked of a plan.
@@ -400,14 +400,11 @@ pub(super) fn unknown_stage(pipeline: &Pipeline, name: &str) -> PlanError {
 }
 
 /// What of a stage changes how it is run and not what comes out, as text.
-fn manner(stage: &Stage) -> String {
+fn manner(stage: &StageSpec) -> String {
     let usual = stage.resources == Resources::default() && stage.retries == 0 && stage.timeout.is_none();
-    if usual && !matches!(stage.kind, Kind::Download(_)) {
+    let sources = stage.kind.sources();
+    if usual && sources.is_empty() {
         return String::new();
     }
-    let places = match &stage.kind {
-        Kind::Download(download) => Some((&download.url, &download.mirrors)),
-        _ => None,
-    };
-    format!("{:?}", (stage.resources, stage.retries, stage.timeout, places))
+    format!("{:?}", (stage.resources, stage.retries, stage.timeout, sources))
 }

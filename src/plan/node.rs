@@ -18,7 +18,7 @@ pub struct PlanNode {
     /// The stages that it stands for: equal stages are one node.
     pub names: Vec<StageId>,
     /// What to do and how to run it.
-    pub stage: Arc<spec::Stage>,
+    pub stage: Arc<spec::StageSpec>,
     /// The seed.
     pub seed: u64,
     /// The digest of its recipe.

@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::spec::{self, Pipeline, Stage};
+use crate::spec::{self, Pipeline, StageSpec};
 
 /// A stage that is to be planned, with what it takes in.
 pub(super) struct WantedStage<'a> {
     pub name: &'a str,
-    pub stage: &'a Arc<Stage>,
+    pub stage: &'a Arc<StageSpec>,
     pub inputs: Vec<spec::Input>,
     /// The stages that it waits for, as places in the list that it stands in, in the order of their names.
     pub upstream: Vec<usize>,

@@ -3,10 +3,13 @@
 //! A serde deserializer over [`Node`]s: the types of the vocabulary derive `Deserialize`, and an
 //! error gets the span of the innermost value (or key) that it is about.
 
-use std::fmt::Display;
+use std::cell::RefCell;
+use std::fmt::{self, Display, Formatter};
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use miette::SourceSpan;
+use serde::Deserialize;
 use serde::de::value::StrDeserializer;
 use serde::de::{
     self, DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, Expected, IntoDeserializer, MapAccess,
@@ -21,16 +24,13 @@ use super::node::{Key, Node, Value};
 /// # Errors
 /// The first mistake found, at its place.
 pub fn decode<T: DeserializeOwned>(node: &Node) -> Result<T, Box<Diagnostic>> {
-    T::deserialize(At(node)).map_err(|error| {
-        let mut diagnostic = Diagnostic::new(error.message, error.span.unwrap_or(node.span));
-        diagnostic.help = error.help;
-        Box::new(diagnostic)
-    })
+    T::deserialize(At(node)).map_err(|error| Box::new(error.at(node).into_diagnostic()))
 }
 
+/// What a value is wrong about, and where, once that is known.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
-struct DecodeError {
+pub(super) struct DecodeError {
     message: String,
     help: Option<String>,
     span: Option<SourceSpan>,
@@ -38,7 +38,7 @@ struct DecodeError {
 
 impl DecodeError {
     /// Puts the error at `node` unless it is already placed deeper.
-    fn at(mut self, node: &Node) -> Self {
+    pub fn at(mut self, node: &Node) -> Self {
         if self.span.is_none() {
             self.span = Some(node.span);
             if let (Some(parameter), None) = (&node.parameter, &self.help) {
@@ -46,6 +46,14 @@ impl DecodeError {
             }
         }
         self
+    }
+
+    /// The error as it is told.
+    pub fn into_diagnostic(self) -> Diagnostic {
+        Diagnostic {
+            help: self.help,
+            ..Diagnostic::new(self.message, self.span)
+        }
     }
 
     fn at_key(mut self, key: &Key) -> Self {
@@ -92,11 +100,7 @@ impl de::Error for DecodeError {
     }
 
     fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
-        Self {
-            message: format!("`{variant}` is not known here"),
-            help: Some(suggest(variant, "known", expected.iter().copied())),
-            span: None,
-        }
+        unknown_name(variant, expected.iter().copied())
     }
 
     fn missing_field(field: &'static str) -> Self {
@@ -141,6 +145,54 @@ fn describe(found: Unexpected<'_>) -> String {
     }
 }
 
+/// The name of a newtype whose visitor wants the node itself.
+const WANTS_NODE: &str = "$erlen::Node";
+
+/// What a visitor that wants a node and [`At`] hand each other. serde lets a visitor see data and give
+/// an error of a type that it does not know; the node's place and the error's own have to go past it.
+enum Handed {
+    Node(Node),
+    Refused(DecodeError),
+}
+
+thread_local! {
+    static HANDED: RefCell<Option<Handed>> = const { RefCell::new(None) };
+}
+
+/// Reads by `read` what stands in `deserializer`: with its place if that is a node, else through JSON.
+pub(super) fn from_node<'de, T, D: Deserializer<'de>>(
+    deserializer: D,
+    read: fn(&Node) -> Result<T, DecodeError>,
+) -> Result<T, D::Error> {
+    deserializer.deserialize_newtype_struct(WANTS_NODE, NodeVisitor(read))
+}
+
+struct NodeVisitor<T>(fn(&Node) -> Result<T, DecodeError>);
+
+impl<'de, T> Visitor<'de> for NodeVisitor<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str("a name, or a mapping of it to its options")
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<T, E> {
+        let Some(Handed::Node(node)) = HANDED.take() else {
+            return Err(E::invalid_type(Unexpected::Unit, &self));
+        };
+        (self.0)(&node).map_err(|refused| {
+            let message = refused.message.clone();
+            HANDED.set(Some(Handed::Refused(refused)));
+            E::custom(message)
+        })
+    }
+
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<T, D::Error> {
+        let value = serde_json::Value::deserialize(deserializer)?;
+        (self.0)(&Node::from_json(&value, (0, 0).into())).map_err(de::Error::custom)
+    }
+}
+
 /// A value to be read.
 #[derive(Clone, Copy)]
 struct At<'a>(&'a Node);
@@ -176,9 +228,18 @@ impl<'de> Deserializer<'de> for At<'_> {
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(
         self,
-        _: &'static str,
+        name: &'static str,
         visitor: V,
     ) -> Result<V::Value, DecodeError> {
+        if name == WANTS_NODE {
+            HANDED.set(Some(Handed::Node(self.0.clone())));
+            return visitor
+                .visit_unit()
+                .map_err(|error: DecodeError| match HANDED.take() {
+                    Some(Handed::Refused(refused)) => refused.at(self.0),
+                    _ => error.at(self.0),
+                });
+        }
         visitor
             .visit_newtype_struct(self)
             .map_err(|error| error.at(self.0))
@@ -191,51 +252,22 @@ impl<'de> Deserializer<'de> for At<'_> {
         variants: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, DecodeError> {
-        let choice = match &self.0.value {
-            Value::Text(name) => Choice {
-                name,
-                key: None,
-                options: None,
-                at: self.0,
-            },
-            Value::Map(entries) if entries.len() == 1 => {
-                let (key, options) = &entries[0];
-                Choice {
-                    name: &key.name,
-                    key: Some(key),
-                    options: Some(options),
-                    at: self.0,
-                }
-            }
-            Value::Map(entries) if entries.len() > 1 => {
-                return Err(DecodeError {
-                    message: format!(
-                        "one choice is expected here, found {}: {}",
-                        entries.len(),
-                        entries
-                            .iter()
-                            .map(|(key, _)| key.name.as_str())
-                            .collect::<Vec<_>>()
-                            .join(", ")
-                    ),
-                    help: Some("write one of them with its options indented under it".to_owned()),
-                    span: Some(entries[1].0.span),
-                });
-            }
-            _ => {
-                return Err(DecodeError {
-                    message: format!(
-                        "expected one of {}, found {}",
-                        variants.join(", "),
-                        self.0.describe()
-                    ),
-                    help: None,
-                    span: None,
-                }
-                .at(self.0));
-            }
-        };
-        visitor.visit_enum(choice).map_err(|error| error.at(self.0))
+        let variant = Variant::of(self.0, variants.iter().copied())?;
+        visitor.visit_enum(variant).map_err(|error| error.at(self.0))
+    }
+
+    /// What has no options is as good as an empty mapping of them.
+    fn deserialize_unit_struct<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, DecodeError> {
+        match &self.0.value {
+            Value::Null => visitor.visit_unit(),
+            Value::Map(entries) if entries.is_empty() => visitor.visit_unit(),
+            _ => Err(de::Error::custom(format!("`{name}` has no options"))),
+        }
+        .map_err(|error: DecodeError| error.at(self.0))
     }
 
     fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
@@ -243,7 +275,7 @@ impl<'de> Deserializer<'de> for At<'_> {
     }
 
     serde::forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit
         seq tuple tuple_struct map struct identifier
     }
 }
@@ -308,29 +340,109 @@ impl<'de> MapAccess<'de> for Entries<'_> {
     }
 }
 
-/// One variant of an enum, by name, with or without options.
-struct Choice<'a> {
+/// One of several things by its name, with or without options: a variant of an enum, or an entry of a
+/// list.
+pub(super) struct Variant<'a> {
     name: &'a str,
     key: Option<&'a Key>,
     options: Option<&'a Node>,
     at: &'a Node,
 }
 
-impl<'a, 'de> EnumAccess<'de> for Choice<'a> {
+impl<'a> Variant<'a> {
+    /// What `node` names, which should be one of `known`.
+    pub fn of(node: &'a Node, known: impl Iterator<Item = &'static str>) -> Result<Self, DecodeError> {
+        match &node.value {
+            Value::Text(name) => Ok(Self {
+                name,
+                key: None,
+                options: None,
+                at: node,
+            }),
+            Value::Map(entries) if entries.len() == 1 => {
+                let (key, options) = &entries[0];
+                Ok(Self {
+                    name: &key.name,
+                    key: Some(key),
+                    options: Some(options),
+                    at: node,
+                })
+            }
+            Value::Map(entries) if entries.len() > 1 => {
+                let names: Vec<&str> = entries.iter().map(|(key, _)| key.name.as_str()).collect();
+                Err(DecodeError {
+                    message: format!(
+                        "one choice is expected here, found {}: {}",
+                        names.len(),
+                        names.join(", ")
+                    ),
+                    help: Some("write one of them with its options indented under it".to_owned()),
+                    span: Some(entries[1].0.span),
+                })
+            }
+            _ => {
+                let known: Vec<&str> = known.collect();
+                let (known, found) = (known.join(", "), node.describe());
+                let error: DecodeError = de::Error::custom(format!("expected one of {known}, found {found}"));
+                Err(error.at(node))
+            }
+        }
+    }
+
+    /// What `key` names, with what stands under it.
+    pub fn of_entry(key: &'a Key, options: &'a Node) -> Self {
+        Self {
+            name: &key.name,
+            key: Some(key),
+            options: Some(options),
+            at: options,
+        }
+    }
+
+    /// The name that is given.
+    pub fn name(&self) -> &'a str {
+        self.name
+    }
+
+    /// The options that are given. With a name alone, every option has its default, or the error says
+    /// which one is missing.
+    pub fn options<T: DeserializeOwned>(self) -> Result<T, DecodeError> {
+        self.newtype_variant_seed(PhantomData)
+    }
+
+    /// The error for a name that is none of `known`.
+    pub fn unknown(&self, known: impl Iterator<Item = &'static str> + Clone) -> DecodeError {
+        self.placed(unknown_name(self.name, known))
+    }
+
+    fn placed(&self, error: DecodeError) -> DecodeError {
+        match self.key {
+            Some(key) => error.at_key(key),
+            None => error.at(self.at),
+        }
+    }
+}
+
+fn unknown_name(name: &str, known: impl Iterator<Item = &'static str> + Clone) -> DecodeError {
+    DecodeError {
+        message: format!("`{name}` is not known here"),
+        help: Some(suggest(name, "known", known)),
+        span: None,
+    }
+}
+
+impl<'de> EnumAccess<'de> for Variant<'_> {
     type Error = DecodeError;
     type Variant = Self;
 
     fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self), DecodeError> {
         let name: StrDeserializer<'_, DecodeError> = self.name.into_deserializer();
-        let variant = seed.deserialize(name).map_err(|error| match self.key {
-            Some(key) => error.at_key(key),
-            None => error.at(self.at),
-        })?;
+        let variant = seed.deserialize(name).map_err(|error| self.placed(error))?;
         Ok((variant, self))
     }
 }
 
-impl<'de> VariantAccess<'de> for Choice<'_> {
+impl<'de> VariantAccess<'de> for Variant<'_> {
     type Error = DecodeError;
 
     fn unit_variant(self) -> Result<(), DecodeError> {
@@ -392,7 +504,7 @@ mod tests {
     use super::super::{Augment, Optimizer, Train};
     use super::*;
 
-    fn fails<T: DeserializeOwned + std::fmt::Debug>(source: &str) -> (String, String, Option<String>) {
+    fn fails<T: DeserializeOwned + fmt::Debug>(source: &str) -> (String, String, Option<String>) {
         let node = Node::parse(source).unwrap();
         let error = decode::<T>(&node).unwrap_err();
         let span = error.span.unwrap();

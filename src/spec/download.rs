@@ -4,7 +4,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::choice::Named;
+use super::kinds::{Accepts, Input, StageKind};
+use super::reference::Reference;
 use super::values::ByteSize;
+use crate::metric::MetricTable;
 
 /// Fetches one file, checks it and, where asked, unpacks it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -28,6 +32,47 @@ pub struct Download {
     /// Most bytes to accept, unpacked.
     #[serde(default = "default_max_unpacked")]
     pub max_unpacked: ByteSize,
+}
+
+impl Named for Download {
+    const NAME: &'static str = "download";
+}
+
+impl StageKind for Download {
+    fn inputs(&self) -> Vec<Input> {
+        match self.local_file() {
+            Some(path) if self.sha256.is_none() => vec![Input {
+                role: "file".to_owned(),
+                path: vec!["url".to_owned()],
+                reference: Reference::Project(path),
+            }],
+            _ => Vec::new(),
+        }
+    }
+
+    fn accepts(&self, _: &str) -> Accepts {
+        Accepts::ANY
+    }
+
+    fn unkeyed_fields(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    fn key_fields(&self) -> Value {
+        self.key()
+    }
+
+    fn is_heavy(&self) -> bool {
+        false
+    }
+
+    fn sources(&self) -> String {
+        format!("{:?}", (&self.url, &self.mirrors))
+    }
+
+    fn metrics(&self, _: &MetricTable) -> Option<Vec<String>> {
+        Some(Vec::new())
+    }
 }
 
 impl Download {
@@ -72,7 +117,7 @@ impl Download {
 
     /// What names the result: the checksum where there is one, else where the file comes from.
     /// A file of this machine without a checksum is an input, named by its content.
-    pub(super) fn key_fields(&self) -> Value {
+    fn key(&self) -> Value {
         let mut fields = Map::new();
         match &self.sha256 {
             Some(sha256) => fields.insert("sha256".to_owned(), sha256.as_str().into()),

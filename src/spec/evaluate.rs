@@ -1,9 +1,20 @@
 //! The `evaluate` kind: a model's figures on one split.
 
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+use miette::SourceSpan;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Train;
+use super::choice::Named;
+use super::diagnostic::Diagnostic;
+use super::kinds::{Accepts, Input, StageKind};
+use super::known_metrics::describe_loss;
+use super::pipeline::StageSpec;
 use super::reference::Reference;
+use super::task_check::evaluation_mistakes;
 use crate::metric::MetricTable;
 
 /// Measures a trained model on one split of a dataset.
@@ -24,6 +35,64 @@ pub struct Evaluate {
     /// Judge the mean of the outputs for each image and its mirror image. For images only.
     #[serde(default)]
     pub test_time_flip: bool,
+}
+
+impl Named for Evaluate {
+    const NAME: &'static str = "evaluate";
+}
+
+/// Version 2: sums in the order of the register tiles, 3x3 kernels by Winograd, and batch norm without
+/// rounding the convolution's result first.
+impl StageKind for Evaluate {
+    fn version(&self) -> u32 {
+        2
+    }
+
+    fn inputs(&self) -> Vec<Input> {
+        vec![
+            Input::field("model", &self.model),
+            Input::field("data", &self.data),
+        ]
+    }
+
+    fn accepts(&self, role: &str) -> Accepts {
+        match role {
+            "model" => Accepts::stages(&["train", "command"]),
+            _ => Accepts::stages(&["preprocess", "command"]),
+        }
+    }
+
+    fn unkeyed_fields(&self) -> &'static [&'static str] {
+        &["model", "data"]
+    }
+
+    fn takes_gpu(&self) -> bool {
+        true
+    }
+
+    fn metrics(&self, known: &MetricTable) -> Option<Vec<String>> {
+        Some(self.metric_names(known))
+    }
+
+    fn describe_metrics(
+        &self,
+        stage: &str,
+        stages: &IndexMap<String, Arc<StageSpec>>,
+        known: &mut MetricTable,
+    ) {
+        let model = self.model.stage().and_then(|model| stages.get(model));
+        if let Some(train) = model.and_then(|model| model.kind.options::<Train>()) {
+            describe_loss(stage, train, stages, known);
+        }
+    }
+
+    fn mistakes(
+        &self,
+        stages: &IndexMap<String, Arc<StageSpec>>,
+        place: &dyn Fn(&[&str]) -> SourceSpan,
+    ) -> Vec<Diagnostic> {
+        evaluation_mistakes(stages, self, place)
+    }
 }
 
 impl Evaluate {

@@ -3,7 +3,11 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::choice::Named;
+use super::export_formats::ExportFormat;
+use super::kinds::{Accepts, Input, StageKind};
 use super::reference::Reference;
+use crate::metric::MetricTable;
 
 /// Writes a trained model for use elsewhere.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -19,11 +23,34 @@ pub struct Export {
     pub format: ExportFormat,
 }
 
-/// The file format of an exported model.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum ExportFormat {
-    /// `model.safetensors` with PyTorch's names and layouts, and `model.json`, its card.
-    #[default]
-    Safetensors,
+impl Named for Export {
+    const NAME: &'static str = "export";
+}
+
+impl StageKind for Export {
+    fn inputs(&self) -> Vec<Input> {
+        let metrics = self.metrics.iter().enumerate().map(|(index, reference)| Input {
+            role: format!("metrics.{}", reference.to_string().replace('/', ".")),
+            path: vec!["metrics".to_owned(), index.to_string()],
+            reference: reference.clone(),
+        });
+        std::iter::once(Input::field("model", &self.model))
+            .chain(metrics)
+            .collect()
+    }
+
+    fn accepts(&self, role: &str) -> Accepts {
+        match role {
+            "model" => Accepts::stages(&["train", "command"]),
+            _ => Accepts::stages(&["evaluate", "train", "command"]),
+        }
+    }
+
+    fn unkeyed_fields(&self) -> &'static [&'static str] {
+        &["model", "metrics"]
+    }
+
+    fn metrics(&self, _: &MetricTable) -> Option<Vec<String>> {
+        Some(Vec::new())
+    }
 }

@@ -7,46 +7,41 @@ use indexmap::IndexMap;
 
 use super::preprocess::Task;
 use super::task_check::data_of;
-use super::tasks::TaskRules;
-use super::{Kind, Loss, Stage, Train};
+use super::vocabulary::Vocabulary;
+use super::{Loss, StageSpec, Train};
 use crate::metric::{MetricInfo, MetricTable};
 
 /// `metrics`, and what `stages` add to them.
-pub(super) fn known_metrics(stages: &IndexMap<String, Arc<Stage>>, mut metrics: MetricTable) -> MetricTable {
+pub(super) fn known_metrics(
+    stages: &IndexMap<String, Arc<StageSpec>>,
+    mut metrics: MetricTable,
+) -> MetricTable {
     for (name, stage) in stages {
-        let trained = match &stage.kind {
-            Kind::Command(command) => {
-                if let Some(command) = &command.metrics {
-                    command.describe(name, &mut metrics);
-                }
-                continue;
-            }
-            Kind::Train(train) => Some(&**train),
-            Kind::Evaluate(evaluate) => {
-                let model = evaluate.model.stage().and_then(|model| stages.get(model));
-                model.and_then(|model| match &model.kind {
-                    Kind::Train(train) => Some(&**train),
-                    _ => None,
-                })
-            }
-            _ => None,
-        };
-        let Some(train) = trained else { continue };
-        let loss = train.loss.clone().or_else(|| usual_loss(stages, train));
-        if let (Some(loss), Some(info)) = (loss, metrics.get(MetricInfo::LOSS)) {
-            let info = loss.describe(info, train.standardize_targets);
-            metrics.add_to(name, info);
-        }
+        stage.kind.describe_metrics(name, stages, &mut metrics);
     }
     metrics
 }
 
+/// Adds to `known` that the loss of `stage` is the one that `train` minimises.
+pub(super) fn describe_loss(
+    stage: &str,
+    train: &Train,
+    stages: &IndexMap<String, Arc<StageSpec>>,
+    known: &mut MetricTable,
+) {
+    let loss = train.loss.clone().or_else(|| usual_loss(stages, train));
+    if let (Some(loss), Some(info)) = (loss, known.get(MetricInfo::LOSS)) {
+        let info = loss.describe(info, train.standardize_targets);
+        known.add_to(stage, info);
+    }
+}
+
 /// The loss of a training that names none, where the file tells what is predicted.
-fn usual_loss(stages: &IndexMap<String, Arc<Stage>>, train: &Train) -> Option<Loss> {
+fn usual_loss(stages: &IndexMap<String, Arc<StageSpec>>, train: &Train) -> Option<Loss> {
     match &train.task {
         None => Some(Loss::usual(data_of(stages, &train.data).task?.data)),
         Some(name) => {
-            let chosen = TaskRules::BUILT_IN.into_iter().find(|task| task.name == *name)?;
+            let chosen = Vocabulary::current().task(name)?;
             Some(Loss::usual(chosen.data))
         }
     }

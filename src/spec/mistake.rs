@@ -1,5 +1,9 @@
 //! What is wrong with a field, told before it is known where the field stands.
 
+use miette::SourceSpan;
+
+use super::diagnostic::Diagnostic;
+
 /// What is wrong with a field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mistake {
@@ -27,4 +31,36 @@ impl Mistake {
         self.help = Some(help.into());
         self
     }
+}
+
+/// Mistakes in what stands at `under`, as they are told; `place` finds the place of a path.
+pub(super) fn placed(
+    under: &[&str],
+    mistakes: Vec<Mistake>,
+    place: &dyn Fn(&[&str]) -> SourceSpan,
+) -> Vec<Diagnostic> {
+    let diagnostic = |mistake: Mistake| {
+        let path = under
+            .iter()
+            .copied()
+            .chain(mistake.path.iter().map(String::as_str));
+        Diagnostic {
+            help: mistake.help,
+            ..Diagnostic::new(mistake.message, place(&path.collect::<Vec<_>>()))
+        }
+    };
+    mistakes.into_iter().map(diagnostic).collect()
+}
+
+/// Mistakes in what stands at `path`, seen from where the path begins.
+pub(super) fn under(path: [&str; 2], mistakes: Vec<Mistake>) -> Vec<Mistake> {
+    let deeper = |mistake: Mistake| Mistake {
+        path: path
+            .iter()
+            .map(|&part| part.to_owned())
+            .chain(mistake.path)
+            .collect(),
+        ..mistake
+    };
+    mistakes.into_iter().map(deeper).collect()
 }

@@ -4,6 +4,8 @@
 //! list of diagnostics with source spans. The types of this module are the vocabulary that the
 //! rest of the crate works with: plain data, without behaviour of their own.
 
+mod artifact_table;
+mod choice;
 mod command;
 mod command_metrics;
 mod decode;
@@ -12,16 +14,16 @@ mod download;
 mod evaluate;
 mod evaluate_rules;
 mod export;
+mod export_formats;
+mod formats;
 mod interpolate;
-mod kind;
+mod kinds;
 mod known_metrics;
 mod mistake;
-mod model;
-mod model_check;
+mod models;
 mod node;
 mod pipeline;
 mod preprocess;
-mod preprocess_check;
 mod project;
 mod read;
 mod reference;
@@ -37,26 +39,32 @@ mod template;
 mod train;
 mod validate;
 mod values;
+mod vocabulary;
 
+pub use artifact_table::{ArtifactTable, EPOCH, METRICS_FILE, Sheet, cell_number};
+pub use choice::{Choice, ChoiceFamily, ChoiceList, ChoiceOptions, ListedOptions, Named};
 pub use command::{Command, EnvEntry, EnvValue, Run, Secret};
 pub use command_metrics::{Better, CommandMetrics, MetricOptions};
 pub use diagnostic::{Diagnostic, SpecError, nearest, suggest};
 pub use download::{Download, Sha256};
 pub use evaluate::{Evaluate, Metric, SplitName};
 pub use evaluate_rules::evaluate_mistakes;
-pub use export::{Export, ExportFormat};
-pub use kind::{Input, Kind};
+pub use export::Export;
+pub use export_formats::{ExportFormat, ExportFormatOptions, SafetensorsOptions};
+pub use formats::{
+    Cifar10Options, Cifar100Labels, Cifar100Options, Color, CsvColumn, CsvImage, CsvOptions, Format,
+    FormatFacts, FormatOptions, IdxOptions, ImageFolderOptions, LabelColumns, StoredAs,
+};
+pub use kinds::{Accepts, Input, Kind, StageKind};
 pub use mistake::Mistake;
-pub use model::{
-    ConvLayer, ConvNet, DropoutLayer, EfficientNet, Layer, LeakyReluLayer, LinearLayer, Mlp, MobileNet,
-    Model, NoOptions, PoolLayer, ResNet, Sequential, Stem, VisionTransformer, VitPreset, WideDepth,
-    WideResNet,
+pub use models::{
+    ConvLayer, ConvNetOptions, DropoutLayer, EfficientNetOptions, Layer, LeakyReluLayer, LinearLayer,
+    MlpOptions, MobileNetOptions, Model, ModelOptions, NoOptions, PoolLayer, ResNet18Options,
+    ResNet34Options, ResNet50Options, ResNet101Options, ResNetOptions, SequentialOptions, Stem,
+    VisionTransformerOptions, VitPreset, WideDepth, WideResNetOptions,
 };
-pub use pipeline::{Override, Pipeline, Resources, Stage};
-pub use preprocess::{
-    Cifar10, Cifar100, Cifar100Labels, Color, Column, Columns, Csv, CsvImage, Format, Idx, ImageFolder,
-    OnError, Preprocess, Split, StoredAs, Task,
-};
+pub use pipeline::{Override, Pipeline, Resources, StageSpec};
+pub use preprocess::{OnError, Preprocess, SplitOptions, Task};
 pub use project::{Project, Remote};
 pub use reference::Reference;
 pub use schema::json_schema;
@@ -70,12 +78,16 @@ pub use table_rows::{Baseline, Filter, Group, Rows, SortKey, SortKeys, same_valu
 pub use tasks::{CLASSIFICATION, MULTI_LABEL, REGRESSION, TaskMetric, TaskRules};
 pub use template::Template;
 pub use train::{
-    Adam, AdamW, Anneal, Augment, BinaryCrossEntropy, CenterCrop, Checkpoint, Clip, ColorJitter, Constant,
-    Cosine, CosineRestarts, CrossEntropy, Cutmix, DecayOn, EarlyStop, Ema, EvalTransform, Exponential,
-    GaussianBlur, Huber, Init, Lion, Loss, Mixup, Mse, Multistep, Normalize, OneCycle, Optimizer, Pace,
-    ParameterGroup, Plateau, Polynomial, Precision, RandAugment, RandomAffine, RandomCrop, RandomErasing,
-    RandomFlip, RandomGrayscale, RandomResizedCrop, RandomRotation, Resize, Schedule, Select, Sgd, Size,
-    Step, ThresholdMode, Train, TrivialAugment, Validate, Warmup,
+    AdamOptions, AdamWOptions, Anneal, Augment, BinaryCrossEntropy, CenterCropOptions, CheckpointOptions,
+    Clip, ColorJitterOptions, ConstantOptions, CosineOptions, CosineRestartsOptions, CrossEntropy,
+    CutmixOptions, DecayOn, EarlyStop, EmaOptions, EvalTransform, ExponentialOptions, GaussianBlurOptions,
+    Huber, InitOptions, LionOptions, Loss, MixupOptions, Mse, MultistepOptions, Normalize, OneCycleOptions,
+    Optimizer, OptimizerOptions, Pace, ParameterGroup, PlateauOptions, PolynomialOptions, Precision,
+    RandAugmentOptions, RandomAffineOptions, RandomCropOptions, RandomErasingOptions, RandomFlipOptions,
+    RandomGrayscaleOptions, RandomResizedCropOptions, RandomRotationOptions, ResizeOptions, Schedule,
+    ScheduleMoment, ScheduleOptions, Select, SgdOptions, Size, StepOptions, ThresholdMode, Train,
+    TrivialAugmentOptions, Validate, Warmup,
 };
 pub use train::{AugmentMistake, DataFacts, augment_mistakes, recipe_mistakes, shortened};
 pub use values::{BelowOne, ByteSize, NonNegative, Positive, Probability, Share, Span};
+pub use vocabulary::Vocabulary;

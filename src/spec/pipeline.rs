@@ -25,7 +25,7 @@ pub struct Pipeline {
     /// The parameters' values, overrides included.
     pub params: IndexMap<String, serde_json::Value>,
     /// The stages, in the order of the file.
-    pub stages: IndexMap<String, Arc<Stage>>,
+    pub stages: IndexMap<String, Arc<StageSpec>>,
     /// What is swept, and how.
     pub sweep: Option<Sweep>,
     /// The tables, in the order of the file.
@@ -36,7 +36,7 @@ pub struct Pipeline {
 
 /// One named step of a pipeline.
 #[derive(Clone, Debug)]
-pub struct Stage {
+pub struct StageSpec {
     /// What it does.
     pub kind: Kind,
     /// Stages that must be done before it, beside those that it takes inputs from.
@@ -53,7 +53,7 @@ pub struct Stage {
     pub params: BTreeSet<String>,
 }
 
-impl Stage {
+impl StageSpec {
     /// The stages that must be done before this one.
     pub fn upstream(&self) -> Vec<String> {
         let mut stages: Vec<String> = self

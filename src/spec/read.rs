@@ -1,22 +1,24 @@
 //! From a file's text to a pipeline: parameters in their places, fields read, mistakes gathered.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use indexmap::IndexMap;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
+use serde_json::json;
 
-use super::decode::decode;
+use super::decode::{DecodeError, decode};
 use super::diagnostic::{Diagnostic, suggest};
 use super::interpolate::{interpolate, unescape_all};
 use super::known_metrics::known_metrics;
 use super::node::{Key, Node, Value};
-use super::pipeline::{Override, Pipeline, Resources, Stage};
+use super::pipeline::{Override, Pipeline, Resources, StageSpec};
 use super::values::Span;
-use super::{Command, Download, Evaluate, Export, Kind, Preprocess, Sweep, Table, Train, validate};
-use crate::metric::MetricTable;
+use super::vocabulary::Vocabulary;
+use super::{Kind, Sweep, Table, validate};
 use crate::parallel;
 
 /// So many stages are worth several threads.
@@ -70,7 +72,7 @@ pub(super) fn read(
         Err(mistake) => return Err(vec![*mistake]),
     };
     let stages = stages(&root, &original, &mut mistakes);
-    let metrics = known_metrics(&stages, MetricTable::built_in());
+    let metrics = known_metrics(&stages, Vocabulary::current().lists().metrics.clone());
     let sweep = sweep(&root, &mut mistakes);
     let tables = tables(&root, &mut mistakes);
     for change in overrides.iter().filter(|change| is_seed(change, &parameters)) {
@@ -106,23 +108,10 @@ pub(super) fn read(
     }
 }
 
-/// A stage as it is written: one kind, and how to run it.
+/// How a stage is run, as it is written beside its kind.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(rename = "Stage")]
-pub(super) struct StageFields {
-    #[serde(default)]
-    download: Option<Download>,
-    #[serde(default)]
-    preprocess: Option<Preprocess>,
-    #[serde(default)]
-    train: Option<Box<Train>>,
-    #[serde(default)]
-    evaluate: Option<Evaluate>,
-    #[serde(default)]
-    export: Option<Export>,
-    #[serde(default)]
-    command: Option<Command>,
+struct StageFields {
     /// Stages that must be done before this one, beside those that it takes inputs from.
     #[serde(default)]
     after: Vec<String>,
@@ -141,30 +130,46 @@ pub(super) struct StageFields {
 }
 
 impl StageFields {
-    fn into_stage(self) -> Result<Stage, Vec<&'static str>> {
-        let mut kinds: Vec<Kind> = [
-            self.download.map(Kind::Download),
-            self.preprocess.map(Kind::Preprocess),
-            self.train.map(Kind::Train),
-            self.evaluate.map(Kind::Evaluate),
-            self.export.map(Kind::Export),
-            self.command.map(Kind::Command),
-        ]
-        .into_iter()
-        .flatten()
-        .collect();
-        match (kinds.pop(), kinds.is_empty()) {
-            (Some(kind), true) => Ok(Stage {
-                kind,
-                after: self.after,
-                resources: self.resources,
-                retries: self.retries,
-                timeout: self.timeout,
-                description: self.description,
-                params: BTreeSet::new(),
-            }),
-            (last, _) => Err(kinds.iter().chain(&last).map(Kind::name).collect()),
+    const NAMES: [&str; 5] = ["after", "resources", "retries", "timeout", "description"];
+
+    fn stage(self, kind: Kind) -> StageSpec {
+        StageSpec {
+            kind,
+            after: self.after,
+            resources: self.resources,
+            retries: self.retries,
+            timeout: self.timeout,
+            description: self.description,
+            params: BTreeSet::new(),
         }
+    }
+}
+
+/// The schema of a whole stage: one kind, and [`StageFields`].
+struct StageSchema;
+
+impl JsonSchema for StageSchema {
+    fn schema_name() -> Cow<'static, str> {
+        "Stage".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let kinds = Vocabulary::current().lists().kinds.references(generator);
+        let kinds = kinds.into_iter().map(|(name, kind)| {
+            let kind = json!({"anyOf": [kind, {"type": "null"}], "default": null});
+            (name.to_owned(), kind)
+        });
+        let mut properties: serde_json::Map<String, serde_json::Value> = kinds.collect();
+        let mut schema = StageFields::json_schema(generator);
+        if let Some(serde_json::Value::Object(fields)) = schema.remove("properties") {
+            properties.extend(fields);
+        }
+        json_schema!({
+            "type": "object",
+            "properties": properties,
+            "additionalProperties": false,
+            "description": "A stage as it is written: one kind, and how to run it.",
+        })
     }
 }
 
@@ -191,7 +196,7 @@ pub(super) struct Document {
     )]
     params: Option<serde::de::IgnoredAny>,
     /// The steps, by name.
-    #[schemars(with = "IndexMap<String, StageFields>")]
+    #[schemars(with = "IndexMap<String, StageSchema>")]
     #[allow(
         dead_code,
         reason = "read from the tree, for its source spans; here for the schema"
@@ -316,7 +321,7 @@ fn contains_parameter(node: &Node) -> bool {
 }
 
 /// The stages; `original` is the tree before parameters were put in.
-fn stages(root: &Node, original: &Node, mistakes: &mut Vec<Diagnostic>) -> IndexMap<String, Arc<Stage>> {
+fn stages(root: &Node, original: &Node, mistakes: &mut Vec<Diagnostic>) -> IndexMap<String, Arc<StageSpec>> {
     let Some((key, node)) = root.entry("stages") else {
         return IndexMap::new();
     };
@@ -331,8 +336,10 @@ fn stages(root: &Node, original: &Node, mistakes: &mut Vec<Diagnostic>) -> Index
         Some(Value::Map(entries)) => entries,
         _ => &[],
     };
-    let read = |(index, (key, node)): (usize, &(Key, Node))| -> Result<Stage, Vec<Diagnostic>> {
-        let mut stage = stage(key, node)?;
+    // The threads that share the work choose among the same lists.
+    let vocabulary = Vocabulary::current();
+    let read = |(index, (key, node)): (usize, &(Key, Node))| -> Result<StageSpec, Vec<Diagnostic>> {
+        let mut stage = vocabulary.reading(|| stage(key, node))?;
         if let Some((_, written)) = written.get(index) {
             written.parameters(&mut stage.params);
         }
@@ -353,37 +360,71 @@ fn stages(root: &Node, original: &Node, mistakes: &mut Vec<Diagnostic>) -> Index
 }
 
 /// One stage, or all that is wrong with it.
-fn stage(key: &Key, node: &Node) -> Result<Stage, Vec<Diagnostic>> {
+fn stage(key: &Key, node: &Node) -> Result<StageSpec, Vec<Diagnostic>> {
     let mut mistakes = Vec::new();
     if !validate::is_name(&key.name) {
         mistakes.push(validate::bad_name("stage", key));
     }
-    let kinds = Kind::NAMES.join(", ");
-    if !matches!(node.value, Value::Map(_)) {
+    let vocabulary = Vocabulary::current();
+    let known = &vocabulary.lists().kinds;
+    let names = || known.names().collect::<Vec<_>>().join(", ");
+    let Value::Map(entries) = &node.value else {
         let message = format!("expected a stage's kind, found {}", node.describe());
-        mistakes.push(Diagnostic::new(message, key.span).help(format!("a stage holds one of {kinds}")));
+        mistakes.push(Diagnostic::new(message, key.span).help(format!("a stage holds one of {}", names())));
+        return Err(mistakes);
+    };
+    let is_kind = |(key, _): &&(Key, Node)| known.names().any(|kind| kind == key.name);
+    let (kinds, fields): (Vec<_>, Vec<_>) = entries.iter().partition(is_kind);
+    let unknown = fields
+        .iter()
+        .find(|(key, _)| !StageFields::NAMES.contains(&key.name.as_str()));
+    if let Some((unknown, _)) = unknown {
+        let known = known.names().chain(StageFields::NAMES);
+        let help = suggest(&unknown.name, "known fields", known);
+        let message = format!("unknown field `{}`", unknown.name);
+        mistakes.push(Diagnostic::new(message, unknown.span).help(help));
         return Err(mistakes);
     }
-    match decode::<StageFields>(node).map(StageFields::into_stage) {
-        Ok(Ok(stage)) if mistakes.is_empty() => return Ok(stage),
-        Ok(Ok(_)) => {}
-        Ok(Err(found)) if found.is_empty() => mistakes.push(
-            Diagnostic::new(format!("the stage `{}` has no kind", key.name), key.span)
-                .help(format!("it needs one of {kinds}")),
-        ),
-        Ok(Err(found)) => {
-            let (count, found) = (found.len(), found.join(", "));
-            let message = format!("the stage `{}` has {count} kinds: {found}", key.name);
-            mistakes
-                .push(Diagnostic::new(message, key.span).help("a stage has one kind; make a stage of each"));
+    let kinds: Vec<_> = kinds
+        .iter()
+        .filter(|(_, node)| node.value != Value::Null)
+        .collect();
+    let fields = Node::new(
+        Value::Map(Arc::new(fields.into_iter().cloned().collect())),
+        node.span,
+    );
+    let read = kinds
+        .iter()
+        .map(|(key, node)| known.read_entry(key, node).map_err(DecodeError::into_diagnostic))
+        .collect::<Result<Vec<Kind>, _>>();
+    let fields = decode::<StageFields>(&fields).map_err(|mistake| *mistake);
+    match (read, fields) {
+        (Ok(mut read), Ok(fields)) => match (read.pop(), read.is_empty()) {
+            (Some(kind), true) if mistakes.is_empty() => return Ok(fields.stage(kind)),
+            (Some(_), true) => {}
+            (None, _) => mistakes.push(
+                Diagnostic::new(format!("the stage `{}` has no kind", key.name), key.span)
+                    .help(format!("it needs one of {}", names())),
+            ),
+            (Some(_), false) => {
+                let found: Vec<&str> = kinds.iter().map(|(key, _)| key.name.as_str()).collect();
+                let (count, found) = (found.len(), found.join(", "));
+                let message = format!("the stage `{}` has {count} kinds: {found}", key.name);
+                mistakes.push(
+                    Diagnostic::new(message, key.span).help("a stage has one kind; make a stage of each"),
+                );
+            }
+        },
+        // Of two, the one that stands first.
+        (Err(one), Err(other)) => {
+            let begins = |mistake: &Diagnostic| mistake.span.map(|span| span.offset());
+            mistakes.push(if begins(&one) <= begins(&other) {
+                one
+            } else {
+                other
+            });
         }
-        Err(mistake) => mistakes.push(Diagnostic {
-            // What is wrong with all of it is best shown at its name.
-            span: mistake
-                .span
-                .map(|span| if span == node.span { key.span } else { span }),
-            ..*mistake
-        }),
+        (Err(mistake), Ok(_)) | (Ok(_), Err(mistake)) => mistakes.push(mistake),
     }
     Err(mistakes)
 }

@@ -7,39 +7,26 @@ use miette::SourceSpan;
 
 use super::diagnostic::Diagnostic;
 use super::evaluate_rules::evaluate_mistakes;
-use super::mistake::Mistake;
-use super::tasks::TaskRules;
+use super::mistake::placed;
 use super::train::{DataFacts, recipe_mistakes};
-use super::{Cifar100Labels, Evaluate, Format, Kind, Reference, Stage, Task, Train};
+use super::vocabulary::Vocabulary;
+use super::{Evaluate, Preprocess, Reference, StageSpec, Train};
 
 /// What is known of the dataset that `reference` names; nothing where a command makes it.
-pub(super) fn data_of(stages: &IndexMap<String, Arc<Stage>>, reference: &Reference) -> DataFacts<'static> {
+pub(super) fn data_of(
+    stages: &IndexMap<String, Arc<StageSpec>>,
+    reference: &Reference,
+) -> DataFacts<'static> {
     let stage = reference.stage().and_then(|stage| stages.get(stage));
-    let Some(Kind::Preprocess(preprocess)) = stage.map(|stage| &stage.kind) else {
+    let Some(preprocess) = stage.and_then(|stage| stage.kind.options::<Preprocess>()) else {
         return DataFacts::default();
     };
-    let (holds, images, outputs) = match &preprocess.format {
-        Format::Csv(csv) => {
-            let columns = csv.label.as_slice().len();
-            let outputs = (csv.task != Task::Classification).then_some(columns);
-            (csv.task, csv.image.is_some(), outputs)
-        }
-        Format::Cifar10(_) => (Task::Classification, true, Some(10)),
-        Format::Cifar100(options) => {
-            let classes = match options.labels {
-                Cifar100Labels::Fine => 100,
-                Cifar100Labels::Coarse => 20,
-            };
-            (Task::Classification, true, Some(classes))
-        }
-        Format::Idx(_) | Format::ImageFolder(_) => (Task::Classification, true, None),
-    };
-    // Folders of images may bring a val split of their own.
-    let brings_none = !matches!(preprocess.format, Format::ImageFolder(_)) && preprocess.split.val.is_none();
+    let facts = preprocess.format.facts();
+    let brings_none = !facts.brings_val && preprocess.split.val.is_none();
     DataFacts {
-        task: TaskRules::BUILT_IN.into_iter().find(|task| task.data == holds),
-        images: Some(images),
-        outputs,
+        task: Vocabulary::current().task_for(facts.task),
+        images: Some(facts.images),
+        outputs: facts.outputs,
         validated: brings_none.then_some(false),
         ..DataFacts::default()
     }
@@ -47,44 +34,31 @@ pub(super) fn data_of(stages: &IndexMap<String, Arc<Stage>>, reference: &Referen
 
 /// What makes a training impossible.
 pub(super) fn train_mistakes(
-    stages: &IndexMap<String, Arc<Stage>>,
+    stages: &IndexMap<String, Arc<StageSpec>>,
     train: &Train,
     place: &dyn Fn(&[&str]) -> SourceSpan,
 ) -> Vec<Diagnostic> {
+    let vocabulary = Vocabulary::current();
     let facts = data_of(stages, &train.data);
-    placed(recipe_mistakes(train, &facts, &TaskRules::BUILT_IN), place)
+    placed(&[], recipe_mistakes(train, &facts, vocabulary.tasks()), place)
 }
 
 /// What an evaluation measures that the data does not have.
 pub(super) fn evaluation_mistakes(
-    stages: &IndexMap<String, Arc<Stage>>,
+    stages: &IndexMap<String, Arc<StageSpec>>,
     evaluate: &Evaluate,
     place: &dyn Fn(&[&str]) -> SourceSpan,
 ) -> Vec<Diagnostic> {
     let model = evaluate.model.stage().and_then(|stage| stages.get(stage));
-    let chosen = match model.map(|stage| &stage.kind) {
-        Some(Kind::Train(train)) => train.task.as_deref(),
-        _ => None,
-    };
+    let trained = model.and_then(|stage| stage.kind.options::<Train>());
+    let chosen = trained.and_then(|train| train.task.as_deref());
     let facts = data_of(stages, &evaluate.data);
     let task = match chosen {
-        Some(name) => TaskRules::BUILT_IN.into_iter().find(|task| task.name == name),
+        Some(name) => Vocabulary::current().task(name),
         None => facts.task,
     };
     let (Some(task), Some(images)) = (task, facts.images) else {
         return Vec::new();
     };
-    placed(evaluate_mistakes(evaluate, task, images), place)
-}
-
-/// Mistakes with their places in the file.
-fn placed(mistakes: Vec<Mistake>, place: &dyn Fn(&[&str]) -> SourceSpan) -> Vec<Diagnostic> {
-    let diagnostic = |mistake: Mistake| {
-        let path: Vec<&str> = mistake.path.iter().map(String::as_str).collect();
-        Diagnostic {
-            help: mistake.help,
-            ..Diagnostic::new(mistake.message, place(&path))
-        }
-    };
-    mistakes.into_iter().map(diagnostic).collect()
+    placed(&[], evaluate_mistakes(evaluate, task, images), place)
 }

@@ -12,6 +12,7 @@ use super::pipeline::{Override, Pipeline};
 use super::read;
 use super::sweep::sweep_mistakes;
 use super::sweep::{Domain, Objectives, Parameter, Search, Sweep};
+use super::vocabulary::Vocabulary;
 
 /// A pipeline file's text as a tree, ready to be filled with parameters.
 #[derive(Clone, Debug)]
@@ -21,6 +22,8 @@ pub struct Template {
     root: Node,
     /// The tree without what a trial does not need.
     trial: Node,
+    /// What it chooses among.
+    vocabulary: Vocabulary,
 }
 
 impl Template {
@@ -45,7 +48,8 @@ impl Template {
         }
     }
 
-    /// Takes a pipeline file's text.
+    /// Takes a pipeline file's text. What it chooses by name is later looked for in the lists that are at
+    /// hand now: see [`Vocabulary::reading`].
     ///
     /// # Errors
     /// The text is not YAML.
@@ -60,6 +64,7 @@ impl Template {
             source: source.to_owned(),
             root,
             trial,
+            vocabulary: Vocabulary::current(),
         })
     }
 
@@ -193,7 +198,8 @@ impl Template {
         overrides: &[Override],
         values: &IndexMap<String, Value>,
     ) -> Result<Pipeline, SpecError> {
-        read::read(&self.path, root.clone(), overrides, values)
+        self.vocabulary
+            .reading(|| read::read(&self.path, root.clone(), overrides, values))
             .map_err(|mistakes| SpecError::new(&self.path, &self.source, mistakes))
     }
 

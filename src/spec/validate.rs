@@ -9,15 +9,10 @@ use petgraph::algo::tarjan_scc;
 use petgraph::graphmap::DiGraphMap;
 
 use super::diagnostic::{Diagnostic, suggest};
-use super::model_check::model_mistakes;
 use super::node::{Key, Node, Value};
-use super::preprocess_check::preprocess_mistakes;
 use super::sweep::sweep_mistakes;
 use super::table_check::table_mistakes;
-use super::task_check::{evaluation_mistakes, train_mistakes};
-use super::{
-    Augment, Command, EnvEntry, Kind, MetricPath, Pipeline, Reference, Secret, Stage, Train, augment_mistakes,
-};
+use super::{Augment, Kind, MetricPath, Pipeline, Reference, StageSpec, Train, augment_mistakes};
 use crate::metric::MetricTable;
 
 /// Whether `name` can name a stage, a table or a parameter: letters, digits, `_` and `-`, from a
@@ -63,29 +58,9 @@ pub(super) fn mistakes(pipeline: &Pipeline, root: &Node) -> Vec<Diagnostic> {
                 ));
             }
         }
-        match &stage.kind {
-            Kind::Command(command) => {
-                command_mistakes(command, &mut mistakes, |path| {
-                    place(&[&["command"], path].concat())
-                });
-            }
-            Kind::Train(train) => {
-                let place = |path: &[&str]| place(&[&["train"], path].concat());
-                image_mistakes(train, &mut mistakes, place);
-                model_mistakes(&train.model, &mut mistakes, &place);
-                mistakes.extend(train_mistakes(&pipeline.stages, train, &place));
-            }
-            Kind::Evaluate(evaluate) => {
-                let place = |path: &[&str]| place(&[&["evaluate"], path].concat());
-                mistakes.extend(evaluation_mistakes(&pipeline.stages, evaluate, &place));
-            }
-            Kind::Preprocess(preprocess) => {
-                preprocess_mistakes(preprocess, &mut mistakes, |path| {
-                    place(&[&["preprocess"], path].concat())
-                });
-            }
-            _ => {}
-        }
+        mistakes.extend(stage.kind.mistakes(&pipeline.stages, &|path| {
+            place(&[&[stage.kind.name()], path].concat())
+        }));
     }
     mistakes.extend(table_mistakes(pipeline, root));
     if let Some(sweep) = &pipeline.sweep {
@@ -104,7 +79,7 @@ pub(super) fn mistakes(pipeline: &Pipeline, root: &Node) -> Vec<Diagnostic> {
 }
 
 pub(super) fn unknown_stage(
-    stages: &IndexMap<String, Arc<Stage>>,
+    stages: &IndexMap<String, Arc<StageSpec>>,
     name: &str,
     span: miette::SourceSpan,
 ) -> Diagnostic {
@@ -122,19 +97,10 @@ fn reference_mistake(
     role: &str,
     reference: &Reference,
 ) -> Option<Diagnostic> {
-    // A command can make anything, so it may stand in for any other kind.
-    let wanted: &[&str] = match (kind, role) {
-        (Kind::Train(_) | Kind::Evaluate(_), "data") => &["preprocess", "command"],
-        (Kind::Train(_), "init") => &["train", "export", "download", "command"],
-        (Kind::Evaluate(_) | Kind::Export(_), "model") => &["train", "command"],
-        (Kind::Export(_), _) => &["evaluate", "train", "command"],
-        (Kind::Preprocess(_), _) => &["download", "command"],
-        _ => &Kind::NAMES,
-    };
+    let accepts = kind.accepts(role);
     let Some(stage) = reference.stage() else {
-        let takes_files =
-            matches!(kind, Kind::Preprocess(_) | Kind::Command(_) | Kind::Download(_)) || role == "init";
-        return (!takes_files).then(|| {
+        let wanted = accepts.kinds.unwrap_or_default();
+        return (!accepts.files).then(|| {
             Diagnostic::new(
                 format!("`{reference}` is a file of the project; a stage is expected here"),
                 None,
@@ -155,22 +121,28 @@ fn reference_mistake(
             }
             Some(mistake)
         }
-        Some(found) if !wanted.contains(&found.kind.name()) => Some(
-            Diagnostic::new(
-                format!(
-                    "`{role}` needs a stage of kind {}, and `{stage}` is a {} stage",
-                    wanted[..wanted.len() - usize::from(wanted.len() > 1)].join(" or "),
-                    found.kind.name()
-                ),
-                None,
+        Some(found) => {
+            let wanted = accepts.kinds.filter(|wanted| !makes(&found.kind, wanted))?;
+            // A command can make anything, which need not be told.
+            let named: Vec<&str> = wanted.iter().copied().filter(|kind| *kind != "command").collect();
+            let named = named.join(" or ");
+            let message = format!(
+                "`{role}` needs a stage of kind {named}, and `{stage}` is a {} stage",
+                found.kind.name()
+            );
+            Some(
+                Diagnostic::new(message, None).help(match fitting(pipeline, name, wanted) {
+                    names if names.is_empty() => format!("add a stage of kind {}", wanted[0]),
+                    names => format!("stages that fit: {}", names.join(", ")),
+                }),
             )
-            .help(match fitting(pipeline, name, wanted) {
-                names if names.is_empty() => format!("add a stage of kind {}", wanted[0]),
-                names => format!("stages that fit: {}", names.join(", ")),
-            }),
-        ),
-        Some(_) => None,
+        }
     }
+}
+
+/// Whether `kind` is one of `wanted`, or makes what one of them makes.
+fn makes(kind: &Kind, wanted: &[&str]) -> bool {
+    wanted.contains(&kind.name()) || kind.stands_in_for().iter().any(|other| wanted.contains(other))
 }
 
 /// The stages of such kinds, but for the stage `own` itself.
@@ -178,98 +150,8 @@ fn fitting<'a>(pipeline: &'a Pipeline, own: &str, kinds: &[&str]) -> Vec<&'a str
     let fits = pipeline
         .stages
         .iter()
-        .filter(|(name, stage)| *name != own && kinds.contains(&stage.kind.name()));
+        .filter(|(name, stage)| *name != own && makes(&stage.kind, kinds));
     fits.map(|(name, _)| name.as_str()).collect()
-}
-
-fn command_mistakes(
-    command: &Command,
-    mistakes: &mut Vec<Diagnostic>,
-    place: impl Fn(&[&str]) -> miette::SourceSpan,
-) {
-    if command.is_empty() {
-        mistakes.push(Diagnostic::new("there is nothing to run", place(&["run"])));
-    }
-    for (index, output) in command.outputs.iter().enumerate() {
-        // A place is looked for in the file only where there is something to tell.
-        let span = || place(&["outputs", &index.to_string()]);
-        if !is_inside(output) {
-            mistakes.push(
-                Diagnostic::new(
-                    format!("the output `{output}` is not a path inside the stage's folder"),
-                    span(),
-                )
-                .help("an output is a relative path without `..`"),
-            );
-        }
-        let overlaps = command.outputs[..index].iter().any(|other| {
-            let (left, right) = (std::path::Path::new(output), std::path::Path::new(other));
-            left.starts_with(right) || right.starts_with(left)
-        });
-        if overlaps {
-            mistakes.push(Diagnostic::new(
-                format!("the output `{output}` overlaps an earlier one"),
-                span(),
-            ));
-        }
-    }
-    if let Some(metrics) = &command.metrics {
-        let file = &metrics.file;
-        let declared = command
-            .outputs
-            .iter()
-            .any(|output| std::path::Path::new(file).starts_with(output));
-        if !declared {
-            mistakes.push(
-                Diagnostic::new(
-                    format!("`{file}` is not among the outputs"),
-                    // The long form has its file in a field.
-                    place(&["metrics", "file"]),
-                )
-                .help("add it to `outputs`"),
-            );
-        }
-    }
-    for (name, entry) in &command.env {
-        if let EnvEntry::Secret(Secret { secret }) = entry
-            && !is_variable(secret)
-        {
-            mistakes.push(
-                Diagnostic::new(
-                    format!("`{secret}` cannot name an environment variable"),
-                    place(&["env", name, "secret"]),
-                )
-                .help("name the variable that holds the secret, not the secret itself"),
-            );
-        }
-    }
-    for (section, names) in [
-        ("inputs", command.inputs.keys().collect::<Vec<_>>()),
-        ("env", command.env.keys().collect::<Vec<_>>()),
-    ] {
-        for name in names {
-            if !is_variable(name) {
-                mistakes.push(
-                    Diagnostic::new(
-                        format!("`{name}` cannot name an environment variable"),
-                        place(&[section, name]),
-                    )
-                    .help("letters, digits and `_`, not beginning with a digit"),
-                );
-            }
-            if section == "env" && command.inputs.contains_key(name) {
-                mistakes.push(Diagnostic::new(
-                    format!("`{name}` is both an input and a fixed value"),
-                    place(&[section, name]),
-                ));
-            }
-        }
-    }
-}
-
-fn is_variable(name: &str) -> bool {
-    name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
 /// Whether `path` is relative, not empty, and stays where it is.
@@ -280,7 +162,7 @@ pub(super) fn is_inside(path: &str) -> bool {
 }
 
 /// What is wrong with the changes to images and their normalisation.
-fn image_mistakes(
+pub(super) fn image_mistakes(
     train: &Train,
     mistakes: &mut Vec<Diagnostic>,
     place: impl Fn(&[&str]) -> miette::SourceSpan,
@@ -315,7 +197,7 @@ fn image_mistakes(
 
 /// What is wrong with a metric's path: no such stage, or one that reports no such metric.
 pub(super) fn metric_mistake(
-    stages: &IndexMap<String, Arc<Stage>>,
+    stages: &IndexMap<String, Arc<StageSpec>>,
     metrics: &MetricTable,
     path: &MetricPath,
     span: miette::SourceSpan,

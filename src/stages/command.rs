@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::capture::{Capture, hide};
 use super::orphans;
 use super::process::{Ended, Process};
-use super::{Job, Outcome, Stage, StageError};
+use super::{Job, Outcome, Registry, StageError, StageRunner};
 use crate::event::{Metrics, Monitor};
 use crate::spec::{self, CommandMetrics, EnvEntry, Kind, Run, Secret};
 
@@ -25,13 +25,9 @@ const GRACE: Duration = Duration::from_secs(5);
 const TRY: &str = "run-";
 
 /// Runs jobs of kind `command`.
-pub struct CommandStage;
-
-impl Stage for CommandStage {
-    fn run(&self, job: &Job, monitor: &Monitor) -> Result<Outcome, StageError> {
-        let Kind::Command(spec) = &job.kind else {
-            return Err(StageError::failed("not a command"));
-        };
+impl StageRunner for spec::Command {
+    fn run(&self, job: &Job, _: &Registry, monitor: &Monitor) -> Result<Outcome, StageError> {
+        let spec = self;
         clear_abandoned(job, monitor);
         // A folder of its own for each try: what an earlier, abandoned try may still write is not
         // mixed up with this one's.
@@ -190,8 +186,10 @@ fn value_of(variable: &str) -> Result<String, String> {
 }
 
 /// What is wrong with the secrets that a command needs, if anything is.
-pub fn secret_problem(command: &spec::Command) -> Option<String> {
-    command.secrets().find_map(|variable| value_of(variable).err())
+pub fn secret_problem(kind: &Kind) -> Option<String> {
+    kind.secrets()
+        .into_iter()
+        .find_map(|variable| value_of(variable).err())
 }
 
 /// Empties the folder for outputs: only what is declared is kept, wherever a program wrote.

@@ -1,4 +1,6 @@
-//! The `export` kind: [`ExportStage`].
+//! How the `export` kind runs.
+
+mod list;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,31 +13,26 @@ use serde::{Serialize, Serializer};
 use crate::data::Normalization;
 use crate::event::{Metrics, Monitor};
 use crate::schema::InputShape;
-use crate::spec::{EvalTransform, ExportFormat, Kind, Model, Precision};
+use crate::spec::{EvalTransform, Export, Model, Precision, SafetensorsOptions};
 use crate::train::{
-    self, CARD_FILE, Card, ModelTarget, OutputMeaning, Tasks, TrainError, TrainedModel, WEIGHTS_FILE,
-    on_threads, read_card,
+    self, CARD_FILE, Card, ModelTarget, OutputMeaning, TrainError, TrainedModel, WEIGHTS_FILE, on_threads,
+    read_card,
 };
 
-use super::{Job, Outcome, Stage, StageError};
+use super::{Job, Outcome, Registry, StageError, StageRunner};
 
-/// Writes the input `model` for other programs.
-///
-/// The artifact: `model.safetensors`, with PyTorch's names and layouts, and `model.json`, a card
-/// that says how to use it, what it reached (from the inputs `metrics.STAGE`) and what it was made
-/// from.
-pub struct ExportStage;
+pub use list::{ExportedModel, ModelWriter, ModelWriters};
 
 /// The inputs with this prefix hold other stages' figures.
 const METRICS_ROLE: &str = "metrics.";
 
-impl Stage for ExportStage {
-    fn run(&self, job: &Job, _: &Monitor) -> Result<Outcome, StageError> {
-        let Kind::Export(options) = &job.kind else {
-            return Err(StageError::failed(
-                "an export stage was handed a job of another kind",
-            ));
-        };
+/// Writes the input `model` for other programs.
+///
+/// The artifact, in the format `safetensors`: `model.safetensors`, with PyTorch's names and layouts, and
+/// `model.json`, a card that says how to use it, what it reached (from the inputs `metrics.STAGE`) and
+/// what it was made from.
+impl StageRunner for Export {
+    fn run(&self, job: &Job, registry: &Registry, _: &Monitor) -> Result<Outcome, StageError> {
         let folder = job.input("model")?;
         let mut metrics = BTreeMap::new();
         for (role, path) in &job.inputs {
@@ -45,17 +42,32 @@ impl Stage for ExportStage {
                 metrics.insert(stage.to_owned(), figures);
             }
         }
-        on_threads(job.surroundings.threads, || {
+        let written = on_threads(job.surroundings.threads, || {
             // Loading checks that the weights are whole and are those of the architecture.
-            let model = TrainedModel::load(folder, &Device::Cpu)?;
-            match options.format {
-                ExportFormat::Safetensors => {
-                    let meaning = model.task(&Tasks::built_in())?.meaning();
-                    write(&model.card, meaning, folder, metrics, job)
-                }
-            }
+            let model = TrainedModel::load(folder, &Device::Cpu, registry.training())?;
+            let exported = ExportedModel {
+                meaning: model.task(&registry.training().tasks)?.meaning(),
+                model: &model,
+                folder,
+                metrics,
+                job,
+            };
+            Ok(registry.model_writers().write(&self.format, &exported))
         })?;
+        written?;
         Ok(Outcome::default())
+    }
+}
+
+impl ModelWriter for SafetensorsOptions {
+    fn write(&self, exported: &ExportedModel<'_>) -> Result<(), TrainError> {
+        write(
+            &exported.model.card,
+            exported.meaning,
+            exported.folder,
+            exported.metrics.clone(),
+            exported.job,
+        )
     }
 }
 

@@ -1,5 +1,4 @@
-//! The stage kinds: each file adapts one kind of [`spec::Kind`](crate::spec::Kind) to the
-//! [`Stage`] trait.
+//! How the kinds of stages run: each file implements [`StageRunner`] for the options of one kind.
 //!
 //! In goes a [`Job`]: a self-contained description of one stage to run, with its inputs as paths.
 //! Out comes a filled output folder and an [`Outcome`], or a [`StageError`]. A stage does not know
@@ -13,18 +12,16 @@ mod export;
 mod orphans;
 mod preprocess;
 mod process;
+mod registry;
 mod surroundings;
 mod train;
 
-pub use command::{CommandStage, secret_problem};
-pub use download::DownloadStage;
-pub use evaluate::EvaluateStage;
-pub use export::ExportStage;
+pub use command::secret_problem;
+pub use export::{ExportedModel, ModelWriter, ModelWriters};
 pub use orphans::adopt as adopt_orphans;
-pub use preprocess::PreprocessStage;
 pub use process::{Ended, Process};
+pub use registry::Registry;
 pub use surroundings::Surroundings;
-pub use train::TrainStage;
 
 pub use crate::train::DeviceChoice;
 
@@ -35,7 +32,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::{Metrics, Monitor};
 use crate::fingerprint::Fingerprint;
-use crate::spec::{EpochLimits, Kind};
+use crate::spec::{EpochLimits, Kind, ListedOptions, StageKind};
 
 /// One stage to run, with all that it needs.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -140,12 +137,13 @@ impl StageError {
     }
 }
 
-/// Something that runs jobs of one kind.
-pub trait Stage {
-    /// Does the job: fills `job.output` and gives the metrics.
+/// Options of a kind that can be run.
+pub trait StageRunner: StageKind + ListedOptions {
+    /// Does the job, whose kind these are the options of: fills `job.output` and gives the metrics.
+    /// What else is chosen by name, such as architectures, is found in `registry`.
     ///
     /// # Errors
     /// [`StageError::Interrupted`] soon after `monitor.stopped()` becomes true; otherwise a failure
     /// whose message says what is wrong, where, and what to do.
-    fn run(&self, job: &Job, monitor: &Monitor) -> Result<Outcome, StageError>;
+    fn run(&self, job: &Job, registry: &Registry, monitor: &Monitor) -> Result<Outcome, StageError>;
 }

@@ -1,31 +1,27 @@
-//! The `preprocess` kind: files of a known format become a dataset.
+//! How the `preprocess` kind runs: files of a known format become a dataset.
 
 use rayon::ThreadPoolBuilder;
 
-use super::{Job, Outcome, Stage, StageError};
+use super::{Job, Outcome, Registry, StageError, StageRunner};
 use crate::data::{self, DataError};
 use crate::event::{Metrics, Monitor};
-use crate::spec::{Kind, SplitName};
+use crate::spec::{Preprocess, SplitName};
 
 /// Runs `preprocess` jobs: reads the input `input`, writes a dataset into the output folder.
 ///
 /// Metrics: the samples of each split there is (`train`, `val`, `test`), `classes` (of a multi-label
 /// dataset its labels, of a regression 0), and `skipped`, the samples left out because they could not
 /// be read.
-pub struct PreprocessStage;
-
-impl Stage for PreprocessStage {
-    fn run(&self, job: &Job, monitor: &Monitor) -> Result<Outcome, StageError> {
-        let Kind::Preprocess(options) = &job.kind else {
-            return Err(StageError::failed("this job is not a `preprocess` job"));
-        };
+impl StageRunner for Preprocess {
+    fn run(&self, job: &Job, registry: &Registry, monitor: &Monitor) -> Result<Outcome, StageError> {
+        let options = self;
         let input = job.input("input")?;
         let pool = ThreadPoolBuilder::new()
             .num_threads(job.surroundings.threads)
             .build();
         let pool = pool.map_err(|error| StageError::failed(format!("cannot start threads: {error}")))?;
         let prepared = pool
-            .install(|| data::prepare(options, input, &job.output, monitor))
+            .install(|| data::prepare(options, registry.formats(), input, &job.output, monitor))
             .map_err(|error| match error {
                 DataError::Stopped => StageError::Interrupted,
                 error => StageError::failed(error.to_string()),
@@ -82,7 +78,7 @@ mod tests {
     fn writes_a_dataset_and_counts() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("table.csv"), "1,a\n2,b\n3,a\n4,b\nx,a\n").unwrap();
-        let outcome = PreprocessStage
+        let outcome = Registry::built_in()
             .run(&job(folder.path(), KIND), &Monitor::silent())
             .unwrap();
         let metrics = [("classes", 2.0), ("skipped", 1.0), ("test", 2.0), ("train", 2.0)];
@@ -98,8 +94,11 @@ mod tests {
         fs::write(folder.path().join("table.csv"), "1,a\n2,b\n").unwrap();
         let job = job(folder.path(), KIND);
         let stopped = Monitor::new(|_| {}, Arc::new(AtomicBool::new(true)));
-        assert_eq!(PreprocessStage.run(&job, &stopped), Err(StageError::Interrupted));
-        let failed = PreprocessStage.run(&job, &Monitor::silent()).unwrap_err();
+        assert_eq!(
+            Registry::built_in().run(&job, &stopped),
+            Err(StageError::Interrupted)
+        );
+        let failed = Registry::built_in().run(&job, &Monitor::silent()).unwrap_err();
         assert!(
             failed.to_string().contains("class `a` has 1 training sample,"),
             "{failed}"

@@ -1,12 +1,11 @@
-//! The `train` kind: [`TrainStage`].
+//! How the `train` kind runs.
 
 use crate::data::Dataset;
 use crate::event::Monitor;
-use crate::metric::MetricTable;
-use crate::spec::Kind;
-use crate::train::{self, CARD_FILE, SingleWorker, Tasks, TrainError, Trained, Training, on_threads};
+use crate::spec::{ArtifactTable, Train};
+use crate::train::{self, CARD_FILE, SingleWorker, TrainError, Trained, Training, on_threads};
 
-use super::{Job, Outcome, Stage, StageError};
+use super::{Job, Outcome, Registry, StageError, StageRunner};
 
 /// Trains the model of a `train` job on its input `data`, from the weights of its input `init` where
 /// there is one.
@@ -15,23 +14,16 @@ use super::{Job, Outcome, Stage, StageError};
 /// (the card), `history.csv`, and `validations.csv` where validations within epochs were asked for.
 /// The metrics: the selected epoch's `train_loss` and `train_accuracy` (for numbers `train_mae`)
 /// and, with a val split, `val_loss` and `val_accuracy` (`val_mae`); `parameters` and `epochs`.
-pub struct TrainStage;
-
-impl Stage for TrainStage {
-    fn run(&self, job: &Job, monitor: &Monitor) -> Result<Outcome, StageError> {
-        let Kind::Train(recipe) = &job.kind else {
-            return Err(StageError::failed(
-                "a train stage was handed a job of another kind",
-            ));
-        };
+impl StageRunner for Train {
+    fn run(&self, job: &Job, registry: &Registry, monitor: &Monitor) -> Result<Outcome, StageError> {
+        let recipe = self;
         let data = job.input("data")?;
         let init = recipe.init.as_ref().map(|_| job.input("init")).transpose()?;
         let work = || {
             let dataset = Dataset::open(data)?;
             let task = Training {
                 recipe,
-                tasks: &Tasks::built_in(),
-                metrics: &MetricTable::built_in(),
+                metrics: registry.vocabulary().metrics(),
                 dataset: &dataset,
                 init,
                 seed: job.seed,
@@ -40,6 +32,7 @@ impl Stage for TrainStage {
                 collective: &SingleWorker,
                 limits: job.limits.as_ref(),
                 device: job.surroundings.device.open()?,
+                components: registry.training(),
             };
             let trained = train::train(&task, monitor)?;
             write(&trained, job)?;
@@ -56,10 +49,10 @@ impl Stage for TrainStage {
 fn write(trained: &Trained, job: &Job) -> Result<(), TrainError> {
     train::write_weights(&job.output, &trained.weights)?;
     train::write_json(&job.output.join(CARD_FILE), &trained.card)?;
-    train::write_history(&job.output.join("history.csv"), &trained.history)?;
+    train::write_history(&job.output.join(ArtifactTable::HISTORY.name), &trained.history)?;
     match &trained.validations {
         Some(validations) => {
-            let path = job.output.join("validations.csv");
+            let path = job.output.join(ArtifactTable::VALIDATIONS.name);
             train::write_validations(&path, trained.score, validations)
         }
         None => Ok(()),

@@ -32,7 +32,7 @@ struct Slot {
 
 impl Ema {
     /// No averages yet, of `parameters`.
-    pub fn new(recipe: &spec::Ema, parameters: &[Parameter]) -> Self {
+    pub fn new(recipe: &spec::EmaOptions, parameters: &[Parameter]) -> Self {
         Self {
             share: (1.0 - recipe.decay.get()) as f32,
             slots: parameters

@@ -20,6 +20,15 @@ pub enum TrainError {
         /// The judged figure of each epoch so far.
         curve: Vec<f64>,
     },
+    /// An optimizer that can be named but not followed.
+    #[error(
+        "this program cannot train with `{name}`: its options are known and its arithmetic is not; add it to \
+         the program's optimizers"
+    )]
+    UnknownOptimizer {
+        /// Its name.
+        name: &'static str,
+    },
     /// The loss is infinite or not a number.
     #[error(
         "the loss is {loss} in epoch {epoch}, batch {batch} (learning rate {lr:?}): the training has \

@@ -14,6 +14,7 @@
 
 mod checkpoint;
 mod collective;
+mod components;
 mod device;
 mod ema;
 mod error;
@@ -35,6 +36,7 @@ mod trainer;
 
 pub use checkpoint::Checkpoint;
 pub use collective::{Collective, SingleWorker};
+pub use components::Components;
 pub use device::DeviceChoice;
 pub use error::TrainError;
 pub use evaluate::{Evaluation, evaluate, filled_split};
@@ -42,7 +44,9 @@ pub use gradients::{Gradients, StepGradients};
 pub use history::{EpochFigures, Exact, Judgement, Monitored, Scaling, write_history, write_validations};
 pub use loss_scale::LossScale;
 pub use model_file::{CARD_FILE, Card, TrainedModel, WEIGHTS_FILE, read_card, write_json, write_weights};
-pub use optimizer::{Optimizer, OptimizerState, ParameterSettings};
+pub use optimizer::{
+    Chunk, Optimizer, OptimizerRule, OptimizerState, Optimizers, ParameterSettings, StepSettings, UpdateRule,
+};
 pub use progress::{EpochSteps, TrainingProgress};
 pub use schedule::LearningRate;
 pub use tasks::{

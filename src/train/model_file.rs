@@ -7,12 +7,13 @@ use std::path::Path;
 use candle_core::Device;
 use serde::{Deserialize, Serialize};
 
+use super::components::Components;
 use super::error::TrainError;
 use super::tasks::{ModelTarget, Task, Tasks};
 use super::tensor_file::{NamedTensors, encode, read_tensors, to_device, write_atomically};
 use crate::data::{Augmentation, Dataset, Normalization};
 use crate::event::Metrics;
-use crate::models::{self, Network};
+use crate::models::{Models, Network};
 use crate::schema::InputShape;
 use crate::spec::{self, shortened};
 
@@ -77,11 +78,14 @@ impl TrainedModel {
     ///
     /// # Errors
     /// A file is missing or damaged, or the weights are not exactly those of the architecture.
-    pub fn load(folder: &Path, device: &Device) -> Result<Self, TrainError> {
-        let card = read_card(&folder.join(CARD_FILE))?;
+    pub fn load(folder: &Path, device: &Device, components: &Components) -> Result<Self, TrainError> {
+        let card = components
+            .vocabulary
+            .reading(|| read_card(&folder.join(CARD_FILE)))?;
         let path = folder.join(WEIGHTS_FILE);
         let tensors = read_tensors(&path)?;
         let network = build(
+            &components.models,
             &card.architecture,
             card.input,
             card.target.outputs(),
@@ -147,13 +151,14 @@ impl TrainedModel {
 /// # Errors
 /// The architecture does not fit the shape.
 pub fn build(
+    models: &Models,
     architecture: &spec::Model,
     shape: InputShape,
     outputs: usize,
     seed: u64,
     device: &Device,
 ) -> Result<Network, TrainError> {
-    Ok(models::build(architecture, shape, outputs, seed, device)?)
+    Ok(models.build(architecture, shape, outputs, seed, device)?)
 }
 
 /// Reads a model's card.

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use candle_core::Device;
 use serde_json::{Value, json};
 
-use super::{SingleWorker, Tasks, TrainError, Trained, Training, on_threads, train};
-use crate::data::{Dataset, DatasetWriter, FieldValue, prepare};
+use super::{Components, SingleWorker, TrainError, Trained, Training, on_threads, train};
+use crate::data::{Dataset, DatasetWriter, FieldValue, Formats, prepare};
 use crate::event::{Activity, Monitor};
 use crate::metric::MetricTable;
 use crate::random::{Purpose, Stream};
@@ -67,7 +67,14 @@ impl Bench {
         let options = json!({"input": "raw", "format": {"csv": csv}, "split": split});
         let options = serde_json::from_value(options).unwrap();
         std::fs::create_dir_all(bench.data()).unwrap();
-        prepare(&options, &source, &bench.data(), &Monitor::silent()).unwrap();
+        prepare(
+            &options,
+            &Formats::built_in(),
+            &source,
+            &bench.data(),
+            &Monitor::silent(),
+        )
+        .unwrap();
         bench
     }
 
@@ -116,7 +123,6 @@ impl Bench {
         let scratch = self.scratch();
         let task = Training {
             recipe,
-            tasks: &Tasks::built_in(),
             metrics: &MetricTable::built_in(),
             dataset: &dataset,
             init: self.init.as_deref(),
@@ -126,6 +132,7 @@ impl Bench {
             scratch: &scratch,
             collective: &SingleWorker,
             limits,
+            components: &Components::built_in(),
         };
         on_threads(self.threads, || train(&task, monitor))
     }

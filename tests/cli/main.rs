@@ -6,6 +6,7 @@ mod check;
 mod command;
 mod denied;
 mod digits;
+mod extended;
 mod formats;
 mod history;
 mod project;

@@ -6,6 +6,7 @@ use super::setting::{Replicates, SweepSetting};
 use crate::app::results::stage_result;
 use crate::plan::{NodeIndex, Plan};
 use crate::report::{Replicate, Results, Summary, Trial, TrialStatus};
+use crate::spec::ArtifactTable;
 use crate::store::Store;
 use crate::sweep::{State, TrialState};
 
@@ -62,7 +63,9 @@ pub(super) fn curve_of(
         let judged = setting.judged.as_ref()?;
         let node = plan.node(replicates.first()?[&judged.stage]);
         let action = node.decision.action()?;
-        let bytes = store.read_file(&action.artifact, "history.csv").ok()?;
+        let bytes = store
+            .read_file(&action.artifact, ArtifactTable::HISTORY.name)
+            .ok()?;
         let mut rows = csv::Reader::from_reader(bytes.as_slice());
         let column = rows
             .headers()

@@ -8,7 +8,7 @@ use crate::app::error::AppError;
 use crate::event::StageId;
 use crate::fingerprint::Digest;
 use crate::plan::{EarlierResults, NodeIndex, Plan, PlanError};
-use crate::spec::{Kind, MetricPath, Override, Pipeline, Search, SpecError, Stage, Sweep, Template};
+use crate::spec::{MetricPath, Override, Pipeline, Search, SpecError, StageSpec, Sweep, Template};
 use crate::store::Store;
 use crate::sweep::{Definition, Values};
 
@@ -242,10 +242,7 @@ impl SweepSetting {
     /// The epochs of the judged training, if they are the same all over the space.
     fn max_epochs(&self) -> Option<u32> {
         let judged = self.judged.as_ref()?;
-        let epochs = |pipeline: &Pipeline| match &pipeline.stages.get(&judged.stage)?.kind {
-            Kind::Train(train) => Some(train.epochs.get()),
-            _ => None,
-        };
+        let epochs = |pipeline: &Pipeline| pipeline.stages.get(&judged.stage)?.kind.epochs();
         let own = epochs(&self.base)?;
         let same = self.sweep.params.iter().all(|(name, parameter)| {
             parameter.domain.probes().into_iter().all(|value| {
@@ -259,7 +256,7 @@ impl SweepSetting {
 }
 
 /// The stages that `holds` is true of, and all that depend on them.
-fn reached(pipeline: &Pipeline, holds: impl Fn(&Stage) -> bool) -> BTreeSet<String> {
+fn reached(pipeline: &Pipeline, holds: impl Fn(&StageSpec) -> bool) -> BTreeSet<String> {
     let mut reached: BTreeSet<String> = BTreeSet::new();
     loop {
         let more: Vec<String> = pipeline

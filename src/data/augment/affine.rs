@@ -10,7 +10,7 @@ pub(super) struct RandomRotation {
 }
 
 impl RandomRotation {
-    pub fn new(spec: &spec::RandomRotation) -> Self {
+    pub fn new(spec: &spec::RandomRotationOptions) -> Self {
         Self {
             degrees: spec.degrees.get(),
         }
@@ -32,7 +32,7 @@ pub(super) struct RandomAffine {
 }
 
 impl RandomAffine {
-    pub fn new(spec: &spec::RandomAffine) -> Self {
+    pub fn new(spec: &spec::RandomAffineOptions) -> Self {
         Self {
             degrees: spec.degrees.get(),
             translate: spec.translate.map(|shares| shares.map(spec::Probability::get)),

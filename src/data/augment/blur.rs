@@ -11,7 +11,7 @@ pub(super) struct GaussianBlur {
 }
 
 impl GaussianBlur {
-    pub fn new(spec: &spec::GaussianBlur) -> Self {
+    pub fn new(spec: &spec::GaussianBlurOptions) -> Self {
         Self {
             kernel_size: spec.kernel_size.get() as usize,
             sigma: spec.sigma.map(spec::Positive::get),

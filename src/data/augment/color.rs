@@ -11,7 +11,7 @@ pub(super) struct RandomGrayscale {
 }
 
 impl RandomGrayscale {
-    pub fn new(spec: &spec::RandomGrayscale) -> Self {
+    pub fn new(spec: &spec::RandomGrayscaleOptions) -> Self {
         Self { p: spec.p.get() }
     }
 }

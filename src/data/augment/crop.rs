@@ -12,7 +12,7 @@ pub(super) struct RandomCrop {
 }
 
 impl RandomCrop {
-    pub fn new(spec: &spec::RandomCrop) -> Self {
+    pub fn new(spec: &spec::RandomCropOptions) -> Self {
         Self {
             size: spec.size.map(both_sides),
             padding: spec.padding as usize,
@@ -64,7 +64,7 @@ pub(super) struct CenterCrop {
 }
 
 impl CenterCrop {
-    pub fn new(spec: &spec::CenterCrop) -> Self {
+    pub fn new(spec: &spec::CenterCropOptions) -> Self {
         Self {
             size: both_sides(spec.size),
         }

@@ -14,7 +14,7 @@ pub(super) struct RandomErasing {
 }
 
 impl RandomErasing {
-    pub fn new(spec: &spec::RandomErasing) -> Self {
+    pub fn new(spec: &spec::RandomErasingOptions) -> Self {
         Self {
             p: spec.p.get(),
             scale: spec.scale.map(spec::Positive::get),

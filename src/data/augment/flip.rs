@@ -10,7 +10,7 @@ pub(super) struct HorizontalFlip {
 }
 
 impl HorizontalFlip {
-    pub fn new(spec: &spec::RandomFlip) -> Self {
+    pub fn new(spec: &spec::RandomFlipOptions) -> Self {
         Self { p: spec.p.get() }
     }
 }
@@ -37,7 +37,7 @@ pub(super) struct VerticalFlip {
 }
 
 impl VerticalFlip {
-    pub fn new(spec: &spec::RandomFlip) -> Self {
+    pub fn new(spec: &spec::RandomFlipOptions) -> Self {
         Self { p: spec.p.get() }
     }
 }

@@ -23,7 +23,7 @@ const ADJUSTMENTS: [(Adjustment, f64); 4] = [
 ];
 
 impl ColorJitter {
-    pub fn new(spec: &spec::ColorJitter) -> Self {
+    pub fn new(spec: &spec::ColorJitterOptions) -> Self {
         Self {
             strengths: [spec.brightness, spec.contrast, spec.saturation, spec.hue]
                 .map(spec::NonNegative::get),

@@ -18,14 +18,14 @@ enum MixMethod {
 }
 
 impl Mixing {
-    pub fn mixup(spec: &spec::Mixup) -> Self {
+    pub fn mixup(spec: &spec::MixupOptions) -> Self {
         Self {
             method: MixMethod::Mixup,
             alpha: spec.alpha.get(),
         }
     }
 
-    pub fn cutmix(spec: &spec::Cutmix) -> Self {
+    pub fn cutmix(spec: &spec::CutmixOptions) -> Self {
         Self {
             method: MixMethod::Cutmix,
             alpha: spec.alpha.get(),

@@ -179,7 +179,7 @@ impl Augmentation {
     }
 
     /// The same with the channels' means over the dataset (of pixels scaled to `[0, 1]`, as
-    /// normalisation has them), which [`spec::RandomErasing`] fills its rectangles with. Before
+    /// normalisation has them), which [`spec::RandomErasingOptions`] fills its rectangles with. Before
     /// this it fills them with black.
     #[must_use]
     pub fn with_means(mut self, means: &[f32]) -> Self {

@@ -86,7 +86,7 @@ impl Policy {
     }
 
     /// As `torchvision.transforms.v2.RandAugment(num_ops, magnitude)`.
-    pub fn rand(spec: &spec::RandAugment) -> Self {
+    pub fn rand(spec: &spec::RandAugmentOptions) -> Self {
         Self {
             changes: spec.num_ops.get(),
             magnitude: Some(spec.magnitude.min(BINS - 1)),

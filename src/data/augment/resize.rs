@@ -10,7 +10,7 @@ pub(super) struct Resize {
 }
 
 impl Resize {
-    pub fn new(spec: &spec::Resize) -> Self {
+    pub fn new(spec: &spec::ResizeOptions) -> Self {
         Self { size: spec.size }
     }
 

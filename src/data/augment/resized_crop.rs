@@ -13,7 +13,7 @@ pub(super) struct RandomResizedCrop {
 }
 
 impl RandomResizedCrop {
-    pub fn new(spec: &spec::RandomResizedCrop) -> Self {
+    pub fn new(spec: &spec::RandomResizedCropOptions) -> Self {
         Self {
             size: both_sides(spec.size),
             scale: spec.scale.map(spec::Positive::get),

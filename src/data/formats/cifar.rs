@@ -7,12 +7,12 @@ use std::fs::{self, File};
 use std::io::BufReader;
 use std::path::Path;
 
-use super::{holding_folder, images_with_classes, read_full};
+use super::{FormatReader, holding_folder, images_with_classes, read_full};
 use crate::data::error::DataError;
 use crate::data::intake::{Intake, IntakeSample};
 use crate::data::labels::Classes;
 use crate::data::value::FieldValue;
-use crate::spec::{Cifar100, Cifar100Labels, SplitName};
+use crate::spec::{Cifar10Options, Cifar100Labels, Cifar100Options, SplitName};
 
 const SHAPE: [usize; 3] = [3, 32, 32];
 const PIXELS: usize = 3 * 32 * 32;
@@ -28,8 +28,14 @@ const CIFAR10_FILES: [(SplitName, &str); 6] = [
 const CIFAR100_FILES: [(SplitName, &str); 2] =
     [(SplitName::Train, "train.bin"), (SplitName::Test, "test.bin")];
 
+impl FormatReader for Cifar10Options {
+    fn read(&self, input: &Path, intake: &mut Intake<'_>) -> Result<Option<Classes>, DataError> {
+        read_cifar10(input, intake).map(Some)
+    }
+}
+
 /// Reads CIFAR-10's binary archive, unpacked.
-pub(super) fn read_cifar10(input: &Path, intake: &mut Intake<'_>) -> Result<Classes, DataError> {
+fn read_cifar10(input: &Path, intake: &mut Intake<'_>) -> Result<Classes, DataError> {
     let archive = Archive {
         files: &CIFAR10_FILES,
         names: "batches.meta.txt",
@@ -40,9 +46,15 @@ pub(super) fn read_cifar10(input: &Path, intake: &mut Intake<'_>) -> Result<Clas
     archive.read(input, intake)
 }
 
+impl FormatReader for Cifar100Options {
+    fn read(&self, input: &Path, intake: &mut Intake<'_>) -> Result<Option<Classes>, DataError> {
+        read_cifar100(self, input, intake).map(Some)
+    }
+}
+
 /// Reads CIFAR-100's binary archive, unpacked.
-pub(super) fn read_cifar100(
-    options: &Cifar100,
+fn read_cifar100(
+    options: &Cifar100Options,
     input: &Path,
     intake: &mut Intake<'_>,
 ) -> Result<Classes, DataError> {
@@ -158,9 +170,11 @@ impl Archive {
 mod tests {
     use super::*;
     use crate::data::testing::{Bench, label};
-    use crate::spec::{Cifar10, Format, OnError};
+    use crate::spec::{Format, OnError};
 
-    const CIFAR10: Format = Format::Cifar10(Cifar10 {});
+    fn format() -> Format {
+        Format::from(Cifar10Options {})
+    }
 
     fn records(labels: &[&[u8]], start: u8) -> Vec<u8> {
         let mut bytes = Vec::new();
@@ -192,7 +206,7 @@ mod tests {
     #[test]
     fn reads_cifar10() {
         let bench = cifar10();
-        let dataset = bench.dataset(&CIFAR10);
+        let dataset = bench.dataset(&format());
         assert_eq!(dataset.input().to_string(), "3x32x32");
         assert_eq!(dataset.target().names[3], "class 3");
         let train = dataset.split(SplitName::Train).unwrap();
@@ -225,7 +239,7 @@ mod tests {
         bench.file("test.bin", &records(&labels[90..], 9));
         for (labels, classes, expected) in [(Cifar100Labels::Fine, 100, 99), (Cifar100Labels::Coarse, 20, 19)]
         {
-            let dataset = bench.dataset(&Format::Cifar100(Cifar100 { labels }));
+            let dataset = bench.dataset(&Format::from(Cifar100Options { labels }));
             assert_eq!(dataset.target().names.len(), classes);
             let test = dataset.split(SplitName::Test).unwrap();
             assert_eq!(label(&test, 9), expected);
@@ -240,7 +254,7 @@ mod tests {
             &format!("{folder}/data_batch_4.bin"),
             &records(&[&[1], &[2]], 0)[1..],
         );
-        let error = bench.error(&CIFAR10);
+        let error = bench.error(&format());
         assert!(
             error.contains("data_batch_4.bin") && error.contains("6145 bytes"),
             "{error}"
@@ -248,27 +262,27 @@ mod tests {
 
         let mut bench = cifar10();
         bench.file(&format!("{folder}/test_batch.bin"), &records(&[&[0], &[10]], 0));
-        let error = bench.error(&CIFAR10);
+        let error = bench.error(&format());
         assert!(
             error.contains("record 1 (from 0) has label 10, and there are 10 classes"),
             "{error}"
         );
         bench.on_error = OnError::Skip;
-        assert_eq!(bench.prepare(&CIFAR10).unwrap().skipped, 1);
+        assert_eq!(bench.prepare(&format()).unwrap().skipped, 1);
 
         let bench = cifar10();
         bench.file(&format!("{folder}/batches.meta.txt"), b"cat\ndog\n");
         assert!(
             bench
-                .error(&CIFAR10)
+                .error(&format())
                 .contains("it names 2 classes, and there are 10")
         );
         fs::remove_file(bench.input().join(folder).join("batches.meta.txt")).unwrap();
-        assert!(bench.error(&CIFAR10).contains("cannot read"));
+        assert!(bench.error(&format()).contains("cannot read"));
         fs::remove_file(bench.input().join(folder).join("data_batch_1.bin")).unwrap();
         assert!(
             bench
-                .error(&CIFAR10)
+                .error(&format())
                 .contains("there is no `data_batch_1.bin` here or one folder down")
         );
     }

@@ -12,17 +12,23 @@ use std::path::Path;
 
 use csv::ByteRecord;
 
-use super::{name_of, open, single_file};
+use super::{FormatReader, name_of, open, single_file};
 use crate::data::error::DataError;
 use crate::data::intake::{Intake, IntakeSample};
 use crate::data::labels::{Classes, LabelIndex};
 use crate::data::value::FieldValue;
 use crate::schema::Dimensions;
-use crate::spec::{Csv, SplitName, Task};
+use crate::spec::{CsvOptions, SplitName, Task};
 use categories::Categories;
 use columns::CsvColumns;
 use precision::PrecisionWatch;
 use row::{CsvRow, RowReader};
+
+impl FormatReader for CsvOptions {
+    fn read(&self, input: &Path, intake: &mut Intake<'_>) -> Result<Option<Classes>, DataError> {
+        read(self, input, intake)
+    }
+}
 
 /// Reads a table, plain or gzipped; all rows are training samples. Gives the classes of a
 /// classification.
@@ -30,11 +36,7 @@ use row::{CsvRow, RowReader};
 /// A row that cannot be read (a wrong number of fields, an empty label or category, a feature or
 /// target that is no finite number) is a bad sample; columns that do not fit are an error in any
 /// case. Numbers become f32; a column whose numbers lose their differences by that is warned of. A table with categorical columns is read twice: first the categories are collected.
-pub(super) fn read(
-    options: &Csv,
-    input: &Path,
-    intake: &mut Intake<'_>,
-) -> Result<Option<Classes>, DataError> {
+fn read(options: &CsvOptions, input: &Path, intake: &mut Intake<'_>) -> Result<Option<Classes>, DataError> {
     let path = single_file(input)?;
     let mut table = CsvTable::open(options, &path)?;
     let columns = CsvColumns::new(options, &path, table.first())?;
@@ -91,7 +93,7 @@ pub(super) fn read(
 
 /// The categories of all rows that can be read. The others are told of when the table is read again.
 fn collect(
-    options: &Csv,
+    options: &CsvOptions,
     path: &Path,
     columns: &CsvColumns,
     intake: &mut Intake<'_>,
@@ -126,7 +128,7 @@ struct CsvTable<'a> {
 
 impl<'a> CsvTable<'a> {
     /// Reads as far as the first row.
-    fn open(options: &Csv, path: &'a Path) -> Result<Self, DataError> {
+    fn open(options: &CsvOptions, path: &'a Path) -> Result<Self, DataError> {
         let delimiter = options.delimiter_byte().ok_or_else(|| {
             DataError::Options(format!(
                 "`delimiter: {:?}` cannot separate fields: one ASCII character that neither ends lines nor quotes \

@@ -6,21 +6,27 @@
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
 
-use super::{at_end, entries, holding_folder, images_with_classes, name_of, open, read_full};
+use super::{FormatReader, at_end, entries, holding_folder, images_with_classes, name_of, open, read_full};
 use crate::data::decode::MOST_VALUES;
 use crate::data::error::DataError;
 use crate::data::intake::{Intake, IntakeSample};
 use crate::data::labels::{Classes, LabelIndex};
 use crate::data::value::FieldValue;
 use crate::schema::Dimensions;
-use crate::spec::SplitName;
+use crate::spec::{IdxOptions, SplitName};
 
 /// Each split, and what its files' names begin with.
 const SPLITS: [(SplitName, &str); 2] = [(SplitName::Train, "train"), (SplitName::Test, "t10k")];
 
+impl FormatReader for IdxOptions {
+    fn read(&self, input: &Path, intake: &mut Intake<'_>) -> Result<Option<Classes>, DataError> {
+        read(input, intake).map(Some)
+    }
+}
+
 /// Reads `train-images-idx3-ubyte`, `train-labels-idx1-ubyte` and their `t10k-` twins, plain or
 /// gzipped. The test files may both be absent. The classes are the labels that occur in training.
-pub(super) fn read(input: &Path, intake: &mut Intake<'_>) -> Result<Classes, DataError> {
+fn read(input: &Path, intake: &mut Intake<'_>) -> Result<Classes, DataError> {
     let folder = holding_folder(input, "`train-images-idx3-ubyte` (or `.gz`)", |folder| {
         Ok(find(folder, "train-images-idx3-ubyte")?.is_some())
     })?;
@@ -177,9 +183,11 @@ mod tests {
 
     use super::*;
     use crate::data::testing::{Bench, label};
-    use crate::spec::{Format, Idx as Options};
+    use crate::spec::Format;
 
-    const FORMAT: Format = Format::Idx(Options {});
+    fn format() -> Format {
+        Format::from(IdxOptions {})
+    }
 
     fn idx(dimensions: &[u32], values: &[u8]) -> Vec<u8> {
         let mut bytes = vec![0, 0, 8, dimensions.len() as u8];
@@ -212,7 +220,7 @@ mod tests {
             &gz(&idx(&[1, 2, 3], &[255; 6])),
         );
         bench.file("mnist/t10k-labels-idx1-ubyte", &idx(&[1], &[2]));
-        let dataset = bench.dataset(&FORMAT);
+        let dataset = bench.dataset(&format());
         assert_eq!(dataset.target().names, ["2", "7"]);
         let (train, test) = (
             dataset.split(SplitName::Train).unwrap(),
@@ -251,31 +259,31 @@ mod tests {
         ] {
             let bench = train();
             bench.file(file, &bytes);
-            let error = bench.error(&FORMAT);
+            let error = bench.error(&format());
             assert!(error.contains(expected), "{error}");
         }
         let bench = train();
         bench.file("mnist/t10k-images-idx3-ubyte", &idx(&[1, 2, 3], &[0; 6]));
         assert!(
             bench
-                .error(&FORMAT)
+                .error(&format())
                 .contains("`t10k-labels-idx1-ubyte` (or `.gz`) is missing")
         );
         bench.file("mnist/t10k-labels-idx1-ubyte", &idx(&[1], &[9]));
         assert!(
             bench
-                .error(&FORMAT)
+                .error(&format())
                 .contains("label 9, which no training sample has")
         );
         bench.file("mnist/t10k-images-idx3-ubyte", &idx(&[1, 3, 2], &[0; 6]));
         assert!(
             bench
-                .error(&FORMAT)
+                .error(&format())
                 .contains("shape 1x3x2, and earlier ones 1x2x3")
         );
         assert!(
             Bench::new()
-                .error(&FORMAT)
+                .error(&format())
                 .contains("there is no `train-images-idx3-ubyte`")
         );
     }

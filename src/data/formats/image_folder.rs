@@ -8,12 +8,18 @@ use std::path::{Path, PathBuf};
 
 use walkdir::WalkDir;
 
-use super::{entries, is_hidden, name_of};
+use super::{FormatReader, entries, is_hidden, name_of};
 use crate::data::decode::MOST_VALUES;
 use crate::data::error::DataError;
 use crate::data::intake::Intake;
 use crate::data::labels::Classes;
-use crate::spec::{ImageFolder, SplitName, StoredAs};
+use crate::spec::{ImageFolderOptions, SplitName, StoredAs};
+
+impl FormatReader for ImageFolderOptions {
+    fn read(&self, input: &Path, intake: &mut Intake<'_>) -> Result<Option<Classes>, DataError> {
+        read(self, input, intake).map(Some)
+    }
+}
 
 /// Reads a folder of jpg, jpeg and png images. Classes are sorted by name; an archive's single top
 /// folder is looked through; images may lie deeper than directly in their class's folder. As in
@@ -21,11 +27,7 @@ use crate::spec::{ImageFolder, SplitName, StoredAs};
 ///
 /// Every image is decoded, also where the dataset will hold the files: a bad one is found here and
 /// not in the middle of a training.
-pub(super) fn read(
-    options: &ImageFolder,
-    input: &Path,
-    intake: &mut Intake<'_>,
-) -> Result<Classes, DataError> {
+fn read(options: &ImageFolderOptions, input: &Path, intake: &mut Intake<'_>) -> Result<Classes, DataError> {
     check(options)?;
     let root = find_root(input)?;
     let mut splits = Vec::new();
@@ -63,7 +65,7 @@ pub(super) fn read(
 }
 
 /// Checks the options that no file is needed for.
-fn check(options: &ImageFolder) -> Result<(), DataError> {
+fn check(options: &ImageFolderOptions) -> Result<(), DataError> {
     let Some([height, width]) = options.size.map(|size| size.map(|side| side.get() as usize)) else {
         return Ok(());
     };

@@ -8,7 +8,9 @@ mod csv;
 mod idx;
 mod image_folder;
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
+use std::fmt::{self, Debug, Formatter};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -20,21 +22,63 @@ use super::field_names::{CLASS, IMAGE};
 use super::intake::Intake;
 use super::labels::Classes;
 use crate::schema::{Dimensions, Field, Schema};
-use crate::spec::Format;
+use crate::spec::{
+    Cifar10Options, Cifar100Options, CsvOptions, Format, FormatOptions, IdxOptions, ImageFolderOptions,
+    ListedOptions,
+};
 
-/// Hands every sample of `input` to `intake` and gives the classes, if classes are what is to be
-/// predicted.
-pub(super) fn read(
-    format: &Format,
-    input: &Path,
-    intake: &mut Intake<'_>,
-) -> Result<Option<Classes>, DataError> {
-    match format {
-        Format::Csv(options) => csv::read(options, input, intake),
-        Format::Idx(_) => idx::read(input, intake).map(Some),
-        Format::Cifar10(_) => cifar::read_cifar10(input, intake).map(Some),
-        Format::Cifar100(options) => cifar::read_cifar100(options, input, intake).map(Some),
-        Format::ImageFolder(options) => image_folder::read(options, input, intake).map(Some),
+/// Options of a format that can be read.
+pub trait FormatReader: FormatOptions + ListedOptions {
+    /// Hands every sample of `input` to `intake` and gives the classes, if classes are what is to be
+    /// predicted.
+    ///
+    /// # Errors
+    /// The input is not in the format, has a bad sample that is not to be skipped, or cannot be read.
+    fn read(&self, input: &Path, intake: &mut Intake<'_>) -> Result<Option<Classes>, DataError>;
+}
+
+/// The formats that can be read: those of this crate, and what a program adds.
+#[derive(Clone)]
+pub struct Formats(BTreeMap<&'static str, ReadFormat>);
+
+/// Reads by options that are known by their trait alone; nothing where they are of another type.
+type ReadFormat = fn(&Format, &Path, &mut Intake<'_>) -> Option<Result<Option<Classes>, DataError>>;
+
+impl Formats {
+    /// The formats of this crate.
+    pub fn built_in() -> Self {
+        Self(BTreeMap::new())
+            .with::<CsvOptions>()
+            .with::<IdxOptions>()
+            .with::<Cifar10Options>()
+            .with::<Cifar100Options>()
+            .with::<ImageFolderOptions>()
+    }
+
+    /// With one more format; one of the same name gives way.
+    #[must_use]
+    pub fn with<O: FormatReader>(mut self) -> Self {
+        let read: ReadFormat = |format, input, intake| Some(format.options::<O>()?.read(input, intake));
+        self.0.insert(O::NAME, read);
+        self
+    }
+
+    /// Reads `input` by `format`; see [`FormatReader::read`].
+    pub(super) fn read(
+        &self,
+        format: &Format,
+        input: &Path,
+        intake: &mut Intake<'_>,
+    ) -> Result<Option<Classes>, DataError> {
+        let read = self.0.get(format.name());
+        read.and_then(|read| read(format, input, intake))
+            .unwrap_or_else(|| Err(DataError::UnknownFormat { name: format.name() }))
+    }
+}
+
+impl Debug for Formats {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
     }
 }
 

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use super::*;
+use crate::data::formats::Formats;
 use crate::data::prepare::prepare;
 use crate::data::testing::{Bench, bytes_of, shares, with_classes};
-use crate::spec::{Cifar10, Format};
+use crate::spec::{Cifar10Options, CsvOptions, Format};
 
 /// Rows of one number, with classes.
 fn table() -> Schema {
@@ -69,7 +70,7 @@ fn equal_samples_in_two_splits_are_told() {
     intake
         .finish(
             Some(Classes::known(vec!["a".into(), "b".into()])),
-            &spec::Split::default(),
+            &spec::SplitOptions::default(),
         )
         .unwrap();
     assert_eq!(
@@ -84,13 +85,27 @@ fn a_stopped_monitor_ends_the_work() {
     let bench = Bench::new();
     bench.file("t.csv", b"1,2,a\n1,3,b\n");
     let text = r#"{"label": -1}"#;
-    let options = bench.options(Format::Csv(serde_json::from_str(text).unwrap()));
+    let options = bench.options(Format::from(serde_json::from_str::<CsvOptions>(text).unwrap()));
     let monitor = Monitor::new(|_| {}, Arc::new(AtomicBool::new(true)));
-    let error = prepare(&options, &bench.input(), &bench.output(), &monitor).unwrap_err();
+    let error = prepare(
+        &options,
+        &Formats::built_in(),
+        &bench.input(),
+        &bench.output(),
+        &monitor,
+    )
+    .unwrap_err();
     assert!(matches!(error, DataError::Stopped));
     let missing = bench.folder.path().join("nowhere");
-    let options = bench.options(Format::Cifar10(Cifar10 {}));
-    let error = prepare(&options, &missing, &bench.output(), &monitor).unwrap_err();
+    let options = bench.options(Format::from(Cifar10Options {}));
+    let error = prepare(
+        &options,
+        &Formats::built_in(),
+        &missing,
+        &bench.output(),
+        &monitor,
+    )
+    .unwrap_err();
     assert!(error.to_string().contains("nowhere"), "{error}");
 }
 
@@ -99,11 +114,17 @@ fn a_stopped_monitor_ends_the_work() {
 fn a_folder_that_cannot_be_written_is_named() {
     let bench = Bench::new();
     bench.file("t.csv", b"1,2,a\n1,3,b\n");
-    let options = bench.options(Format::Csv(serde_json::from_str("{}").unwrap()));
+    let options = bench.options(Format::from(serde_json::from_str::<CsvOptions>("{}").unwrap()));
     let output = bench.folder.path().join("absent");
-    let error = prepare(&options, &bench.input(), &output, &Monitor::silent())
-        .unwrap_err()
-        .to_string();
+    let error = prepare(
+        &options,
+        &Formats::built_in(),
+        &bench.input(),
+        &output,
+        &Monitor::silent(),
+    )
+    .unwrap_err()
+    .to_string();
     assert!(
         error.contains("cannot create") && error.contains("absent/dataset.bin"),
         "{error}"

@@ -14,11 +14,11 @@ use crate::schema::{Dimensions, Field, FieldKind};
 use crate::spec::SplitName;
 
 fn augment() -> Vec<spec::Augment> {
-    let crop = spec::RandomCrop {
+    let crop = spec::RandomCropOptions {
         size: None,
         padding: 2,
     };
-    let flip = spec::RandomFlip {
+    let flip = spec::RandomFlipOptions {
         p: spec::Probability::new(0.5).unwrap(),
     };
     vec![

@@ -13,10 +13,9 @@ use super::in_process::JobHere;
 use super::{Executor, JobReport, RunningJob};
 use crate::event::Monitor;
 use crate::exec::capacity::{Capacity, Needs};
-use crate::exec::kinds::is_heavy;
 use crate::exec::unfinished::JOB_FILE;
 use crate::exec::worker::{DISPATCHER, GRACE, WorkerMessage};
-use crate::stages::{Ended, Job, Process, StageError};
+use crate::stages::{Ended, Job, Process, Registry, StageError};
 use crate::store::Lease;
 
 /// Runs each job that computes in a process of its own, so that its threads, memory and devices are its own and
@@ -25,12 +24,18 @@ use crate::store::Lease;
 pub struct ProcessExecutor {
     program: PathBuf,
     capacity: Capacity,
+    registry: Registry,
 }
 
 impl ProcessExecutor {
-    /// Starts jobs as `program worker JOBFILE`, as far as `capacity` reaches.
-    pub fn new(program: PathBuf, capacity: Capacity) -> Self {
-        Self { program, capacity }
+    /// Starts jobs as `program worker JOBFILE`, as far as `capacity` reaches. Both this program and that one
+    /// know the kinds of `registry`.
+    pub fn new(program: PathBuf, capacity: Capacity, registry: Registry) -> Self {
+        Self {
+            program,
+            capacity,
+            registry,
+        }
     }
 
     fn spawn(&self, job: &Job, lease: &Lease) -> Result<Process, StageError> {
@@ -70,8 +75,9 @@ impl Executor for ProcessExecutor {
         _: Needs,
         lease: &Lease,
     ) -> Result<Box<dyn RunningJob + 'job>, StageError> {
-        if !is_heavy(&job.kind) {
-            return Ok(Box::new(JobHere(job)));
+        if !job.kind.is_heavy() {
+            let registry = self.registry.clone();
+            return Ok(Box::new(JobHere { job, registry }));
         }
         Ok(Box::new(WorkerProcess {
             process: self.spawn(job, lease)?,

@@ -4,9 +4,10 @@ use std::num::NonZeroU32;
 use candle_core::DType;
 
 use super::*;
+use crate::models::{Models, build};
 use crate::ops::testing::{assert_close, host, random, same_for_any_number_of_threads};
 use crate::ops::{LossFunction, LossTargets};
-use crate::spec;
+use crate::spec::{self, Model};
 
 mod draws;
 mod graph;
@@ -32,7 +33,7 @@ fn widths(widths: &[u32]) -> Vec<NonZeroU32> {
 
 fn mlp(hidden: &[u32], dropout: f64) -> Model {
     let dropout = spec::BelowOne::new(dropout).expect("in range");
-    Model::Mlp(spec::Mlp {
+    Model::from(spec::MlpOptions {
         hidden: widths(hidden),
         dropout,
     })
@@ -40,19 +41,19 @@ fn mlp(hidden: &[u32], dropout: f64) -> Model {
 
 fn conv_net(channels: &[u32], dropout: f64) -> Model {
     let dropout = spec::BelowOne::new(dropout).expect("in range");
-    Model::ConvNet(spec::ConvNet {
+    Model::from(spec::ConvNetOptions {
         channels: widths(channels),
         dropout,
     })
 }
 
 fn resnet18(stem: spec::Stem) -> Model {
-    Model::ResNet18(spec::ResNet { stem })
+    Model::from(spec::ResNet18Options(spec::ResNetOptions { stem }))
 }
 
 fn efficientnet(dropout: f64, stochastic_depth: f64) -> Model {
     let probability = |value| spec::BelowOne::new(value).expect("in range");
-    Model::EfficientnetB0(spec::EfficientNet {
+    Model::from(spec::EfficientNetOptions {
         dropout: probability(dropout),
         stochastic_depth: probability(stochastic_depth),
     })
@@ -60,11 +61,11 @@ fn efficientnet(dropout: f64, stochastic_depth: f64) -> Model {
 
 fn mobilenet(dropout: f64) -> Model {
     let dropout = spec::BelowOne::new(dropout).expect("in range");
-    Model::MobilenetV3Small(spec::MobileNet { dropout })
+    Model::from(spec::MobileNetOptions { dropout })
 }
 
 fn wide_resnet(factor: u32) -> Model {
-    Model::WideResnet(spec::WideResNet {
+    Model::from(spec::WideResNetOptions {
         depth: spec::WideDepth::D50,
         factor: NonZeroU32::new(factor).expect("positive"),
         stem: spec::Stem::Cifar,
@@ -77,6 +78,10 @@ fn image(channels: usize, height: usize, width: usize) -> InputShape {
         height,
         width,
     }
+}
+
+fn check(model: &Model, input: InputShape, outputs: usize) -> Result<(), ModelError> {
+    Models::built_in().check(model, input, outputs)
 }
 
 fn cpu(model: &Model, input: InputShape, outputs: usize) -> Network {

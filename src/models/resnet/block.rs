@@ -10,7 +10,7 @@ use crate::ops::Epilogue;
 
 /// The shape of a layer's blocks.
 #[derive(Clone, Copy)]
-pub(super) struct Shape {
+pub(super) struct ResidualShape {
     /// Channels between the convolutions.
     pub width: usize,
     /// Channels that come out.
@@ -21,22 +21,22 @@ pub(super) struct Shape {
 
 /// A residual block: batch norm follows every convolution, ReLU every batch norm, the last one's after
 /// the sum.
-pub(super) struct Block {
+pub(super) struct ResidualBlock {
     /// `conv1` and `bn1`, and so on.
     layers: Vec<(Conv2d, BatchNorm)>,
     downsample: Option<(Conv2d, BatchNorm)>,
 }
 
-impl Block {
+impl ResidualBlock {
     /// A block with `stride` in its first 3x3 convolution.
     pub fn build(
         name: &str,
         inputs: usize,
-        shape: Shape,
+        shape: ResidualShape,
         stride: usize,
         builder: &mut Builder,
     ) -> Result<Self, ModelError> {
-        let Shape { width, outputs, .. } = shape;
+        let ResidualShape { width, outputs, .. } = shape;
         let strided = |inputs, outputs, size| Conv {
             stride,
             ..Conv::new(inputs, outputs, size)

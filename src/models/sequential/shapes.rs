@@ -4,11 +4,11 @@ use crate::models::error::ModelError;
 use crate::models::network::check_weight;
 use crate::ops::Window;
 use crate::schema::InputShape;
-use crate::spec::{ConvLayer, Layer, LinearLayer, PoolLayer, Sequential};
+use crate::spec::{ConvLayer, Layer, LinearLayer, PoolLayer, SequentialOptions};
 
 /// What each layer is given, where the whole list fits the samples and the number of outputs.
 pub(super) fn inputs(
-    spec: &Sequential,
+    spec: &SequentialOptions,
     input: InputShape,
     outputs: usize,
 ) -> Result<Vec<InputShape>, ModelError> {
@@ -20,7 +20,7 @@ pub(super) fn inputs(
     let mut inputs = Vec::with_capacity(spec.layers.len());
     let mut shape = input;
     for (index, layer) in spec.layers.iter().enumerate() {
-        let place = Place {
+        let place = LayerPlace {
             index,
             layer,
             input: shape,
@@ -29,7 +29,7 @@ pub(super) fn inputs(
         inputs.push(shape);
         shape = place.output(outputs)?;
     }
-    let place = Place {
+    let place = LayerPlace {
         index: spec.layers.len() - 1,
         layer: last,
         input: shape,
@@ -77,7 +77,7 @@ pub(super) fn pool_window(layer: &PoolLayer) -> Window {
 }
 
 /// A layer of the list, and what it is given.
-struct Place<'a> {
+struct LayerPlace<'a> {
     index: usize,
     layer: &'a Layer,
     input: InputShape,
@@ -98,7 +98,7 @@ fn told(shape: InputShape) -> String {
     }
 }
 
-impl Place<'_> {
+impl LayerPlace<'_> {
     fn error(&self, problem: impl Into<String>) -> ModelError {
         ModelError::Layer {
             index: self.index,

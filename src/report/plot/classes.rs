@@ -6,9 +6,9 @@ use super::drawing::Mark;
 use super::figure::{Figure, Section, slug};
 use super::ink::Ink;
 use super::scale::Scale;
-use super::sheet::{Sheet, number};
 use super::view::{View, significant};
 use crate::report::TrialFile;
+use crate::spec::{Sheet, cell_number};
 
 /// With more classes than this, only the worst are shown, and so many of them.
 const MOST_CLASSES: usize = 50;
@@ -84,10 +84,10 @@ fn read(text: &str) -> Option<Vec<Class>> {
     let support = column("support");
     let rows = sheet.rows.iter().map(|row| Class {
         name: row[places.0].clone(),
-        precision: number(&row[places.1]),
-        recall: number(&row[places.2]),
-        f1: number(&row[places.3]),
-        support: support.map_or(f64::NAN, |place| number(&row[place])),
+        precision: cell_number(&row[places.1]),
+        recall: cell_number(&row[places.2]),
+        f1: cell_number(&row[places.3]),
+        support: support.map_or(f64::NAN, |place| cell_number(&row[place])),
     });
     Some(rows.collect())
 }

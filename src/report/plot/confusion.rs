@@ -4,10 +4,10 @@ use super::chart::{Axis, Chart, Frame, RampKey};
 use super::drawing::{Anchor, Label, Mark, Path};
 use super::figure::{Figure, Section, slug};
 use super::ink::Ink;
-use super::sheet::{Sheet, number};
 use super::text::width;
 use super::view::View;
 use crate::report::TrialFile;
+use crate::spec::{Sheet, cell_number};
 
 /// With more classes than this, only those that are confused most are shown.
 const MOST_CLASSES: usize = 100;
@@ -90,7 +90,7 @@ impl Matrix {
         let counts: Vec<Vec<f64>> = sheet
             .rows
             .iter()
-            .map(|row| row[1..].iter().map(|cell| number(cell)).collect())
+            .map(|row| row[1..].iter().map(|cell| cell_number(cell)).collect())
             .collect();
         let square = counts.len() == classes.len();
         let known = counts

@@ -394,13 +394,8 @@ mod tests {
             .iter()
             .map(|file| History {
                 file,
-                epochs: super::super::sheet::Sheet::read(&file.text)
-                    .unwrap()
-                    .into_columns()["epoch"]
-                    .clone(),
-                columns: super::super::sheet::Sheet::read(&file.text)
-                    .unwrap()
-                    .into_columns(),
+                epochs: crate::spec::Sheet::read(&file.text).unwrap().into_columns()["epoch"].clone(),
+                columns: crate::spec::Sheet::read(&file.text).unwrap().into_columns(),
             })
             .collect();
         let found = points("train_loss", histories.iter());

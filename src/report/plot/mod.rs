@@ -28,7 +28,6 @@ mod parameter;
 mod png;
 mod scale;
 mod search;
-mod sheet;
 #[cfg(test)]
 pub(in crate::report) mod testing;
 mod text;

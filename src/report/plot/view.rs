@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::sheet::Sheet;
 use crate::event::value_text;
 use crate::metric::dominates;
 use crate::report::{ReportInput, Trial, TrialFile, TrialStatus};
-use crate::spec::{MetricPath, Objective};
+use crate::spec::{EPOCH, MetricPath, Objective, Sheet};
 
 /// A [`ReportInput`] with what is derived from it.
 pub struct View<'a> {
@@ -199,7 +198,7 @@ impl<'a> History<'a> {
     fn read(file: &'a TrialFile) -> Option<Self> {
         let sheet = Sheet::read(&file.text)?;
         let mut columns = sheet.into_columns();
-        let epochs = columns.remove("epoch")?;
+        let epochs = columns.remove(EPOCH)?;
         Some(Self {
             file,
             epochs,

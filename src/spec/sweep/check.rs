@@ -13,11 +13,11 @@ use crate::metric::{Direction, EpochSplit, MetricTable};
 use crate::spec::diagnostic::{Diagnostic, suggest};
 use crate::spec::node::Node;
 use crate::spec::validate::metric_mistake;
-use crate::spec::{Kind, MetricPath, Stage};
+use crate::spec::{Command, MetricPath, StageSpec, Train};
 
 /// All mistakes of a sweep whose fields are right by themselves.
 pub(in crate::spec) fn sweep_mistakes(
-    stages: &IndexMap<String, Arc<Stage>>,
+    stages: &IndexMap<String, Arc<StageSpec>>,
     params: &IndexMap<String, Value>,
     sweep: &Sweep,
     metrics: &MetricTable,
@@ -75,15 +75,13 @@ pub(in crate::spec) fn sweep_mistakes(
 
 /// An objective that a command's own word on its metric contradicts.
 fn direction_mistake(
-    stages: &IndexMap<String, Arc<Stage>>,
+    stages: &IndexMap<String, Arc<StageSpec>>,
     metrics: &MetricTable,
     objective: &Objective,
     span: miette::SourceSpan,
 ) -> Option<Diagnostic> {
     let path = objective.path();
-    let Kind::Command(_) = stages.get(&path.stage)?.kind else {
-        return None;
-    };
+    stages.get(&path.stage)?.kind.options::<Command>()?;
     let better = metrics.of_stage(&path.stage, &path.metric)?.better?;
     let said = match better {
         Direction::Maximize => "larger",
@@ -247,7 +245,7 @@ fn search_mistake(sweep: &Sweep) -> Option<(String, String)> {
 }
 
 fn prune_mistake(
-    stages: &IndexMap<String, Arc<Stage>>,
+    stages: &IndexMap<String, Arc<StageSpec>>,
     sweep: &Sweep,
     metrics: &MetricTable,
     place: impl Fn(&[&str]) -> miette::SourceSpan,
@@ -267,10 +265,9 @@ fn prune_mistake(
     if let Some(mistake) = metric_mistake(stages, metrics, path, span) {
         return Some(mistake);
     }
-    let train = stages.get(&path.stage).and_then(|stage| match &stage.kind {
-        Kind::Train(train) => Some(train),
-        _ => None,
-    });
+    let train = stages
+        .get(&path.stage)
+        .and_then(|stage| stage.kind.options::<Train>());
     let described = metrics.describe(&path.stage, &path.metric);
     let split = described.and_then(|described| described.split);
     let (Some(train), Some(split)) = (train, split) else {

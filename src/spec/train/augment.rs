@@ -12,38 +12,38 @@ use crate::spec::values::{NonNegative, Positive, Probability};
 #[serde(rename_all = "snake_case")]
 pub enum Augment {
     /// Scale to a size.
-    Resize(Resize),
+    Resize(ResizeOptions),
     /// Take the middle.
-    CenterCrop(CenterCrop),
+    CenterCrop(CenterCropOptions),
     /// Pad with zeros and crop back at a random place.
-    RandomCrop(RandomCrop),
+    RandomCrop(RandomCropOptions),
     /// Crop a random share of the image, of random proportions, and scale it to a size.
-    RandomResizedCrop(RandomResizedCrop),
+    RandomResizedCrop(RandomResizedCropOptions),
     /// Mirror left and right.
-    RandomHorizontalFlip(RandomFlip),
+    RandomHorizontalFlip(RandomFlipOptions),
     /// Mirror top and bottom.
-    RandomVerticalFlip(RandomFlip),
+    RandomVerticalFlip(RandomFlipOptions),
     /// Rotate about the middle.
-    RandomRotation(RandomRotation),
+    RandomRotation(RandomRotationOptions),
     /// Rotate, shift, scale and shear about the middle.
-    RandomAffine(RandomAffine),
+    RandomAffine(RandomAffineOptions),
     /// Change brightness, contrast, saturation and hue, in random order.
-    ColorJitter(ColorJitter),
+    ColorJitter(ColorJitterOptions),
     /// Take the colours out.
-    RandomGrayscale(RandomGrayscale),
+    RandomGrayscale(RandomGrayscaleOptions),
     /// Blur with a Gaussian of random width.
-    GaussianBlur(GaussianBlur),
+    GaussianBlur(GaussianBlurOptions),
     /// Set a random rectangle to the channels' means.
-    RandomErasing(RandomErasing),
+    RandomErasing(RandomErasingOptions),
     /// One random change of random strength (Müller and Hutter, 2021).
-    TrivialAugment(TrivialAugment),
+    TrivialAugment(TrivialAugmentOptions),
     /// Some random changes of one strength (Cubuk et al., 2020).
-    RandAugment(RandAugment),
+    RandAugment(RandAugmentOptions),
     /// Mix pairs of samples and their targets (Zhang et al., 2018). The last of the list.
-    Mixup(Mixup),
+    Mixup(MixupOptions),
     /// Paste a rectangle of one sample into another (Yun et al., 2019). The last of the list; where
     /// mixup stands there too, each sample draws one of the two.
-    Cutmix(Cutmix),
+    Cutmix(CutmixOptions),
 }
 
 impl Augment {
@@ -80,9 +80,9 @@ impl Augment {
 #[serde(rename_all = "snake_case")]
 pub enum EvalTransform {
     /// Scale to a size.
-    Resize(Resize),
+    Resize(ResizeOptions),
     /// Take the middle.
-    CenterCrop(CenterCrop),
+    CenterCrop(CenterCropOptions),
 }
 
 impl From<&EvalTransform> for Augment {
@@ -107,7 +107,7 @@ pub enum Size {
 /// Scale to a size, bilinearly, averaging where the image shrinks (`antialias=True`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Resize {
+pub struct ResizeOptions {
     /// One number is the shorter side's; two are height and width.
     pub size: Size,
 }
@@ -115,7 +115,7 @@ pub struct Resize {
 /// Take the middle; what is smaller is padded with zeros.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct CenterCrop {
+pub struct CenterCropOptions {
     /// One number is both sides'; two are height and width.
     pub size: Size,
 }
@@ -124,7 +124,7 @@ pub struct CenterCrop {
 /// crop even so, they are padded further (`pad_if_needed=True`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct RandomCrop {
+pub struct RandomCropOptions {
     /// The size after the crop; by default the size before the padding.
     #[serde(default)]
     pub size: Option<Size>,
@@ -136,7 +136,7 @@ pub struct RandomCrop {
 /// Crop a random share, of random proportions, and scale it to a size.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct RandomResizedCrop {
+pub struct RandomResizedCropOptions {
     /// One number is both sides'; two are height and width.
     pub size: Size,
     /// The share of the image's area.
@@ -150,7 +150,7 @@ pub struct RandomResizedCrop {
 /// A random mirror image.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct RandomFlip {
+pub struct RandomFlipOptions {
     /// The probability.
     #[serde(default = "half")]
     pub p: Probability,
@@ -159,7 +159,7 @@ pub struct RandomFlip {
 /// A rotation; what comes into view is black.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct RandomRotation {
+pub struct RandomRotationOptions {
     /// The largest angle either way.
     pub degrees: NonNegative,
 }
@@ -167,7 +167,7 @@ pub struct RandomRotation {
 /// An affine map; what comes into view is black.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct RandomAffine {
+pub struct RandomAffineOptions {
     /// The largest rotation either way.
     pub degrees: NonNegative,
     /// The largest shift either way, as a share of width and of height.
@@ -184,7 +184,7 @@ pub struct RandomAffine {
 /// Random colours. A factor is drawn from `[max(0, 1 - x), 1 + x]`, the hue's shift from `[-x, x]`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct ColorJitter {
+pub struct ColorJitterOptions {
     /// Of all values.
     #[serde(default)]
     pub brightness: NonNegative,
@@ -202,7 +202,7 @@ pub struct ColorJitter {
 /// Grey in all channels.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct RandomGrayscale {
+pub struct RandomGrayscaleOptions {
     /// The probability.
     #[serde(default = "tenth")]
     pub p: Probability,
@@ -211,7 +211,7 @@ pub struct RandomGrayscale {
 /// A blur.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct GaussianBlur {
+pub struct GaussianBlurOptions {
     /// Pixels of the kernel's side: an odd number.
     pub kernel_size: NonZeroU32,
     /// The standard deviation in pixels, from and to.
@@ -222,7 +222,7 @@ pub struct GaussianBlur {
 /// A rectangle without content.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct RandomErasing {
+pub struct RandomErasingOptions {
     /// The probability.
     #[serde(default = "half")]
     pub p: Probability,
@@ -237,12 +237,12 @@ pub struct RandomErasing {
 /// TrivialAugment (wide) has no options.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct TrivialAugment {}
+pub struct TrivialAugmentOptions {}
 
 /// RandAugment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct RandAugment {
+pub struct RandAugmentOptions {
     /// Changes an image, up to 14.
     #[serde(default = "rand_ops")]
     pub num_ops: NonZeroU32,
@@ -254,7 +254,7 @@ pub struct RandAugment {
 /// Mixup.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Mixup {
+pub struct MixupOptions {
     /// Shares are drawn from Beta(alpha, alpha).
     #[serde(default = "unit")]
     pub alpha: Positive,
@@ -263,7 +263,7 @@ pub struct Mixup {
 /// CutMix.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Cutmix {
+pub struct CutmixOptions {
     /// Shares are drawn from Beta(alpha, alpha).
     #[serde(default = "unit")]
     pub alpha: Positive,

@@ -1,28 +1,11 @@
 //! What the types of a recipe cannot say about optimizer and schedule.
 
-use super::{Optimizer, Schedule, Train};
-use crate::spec::mistake::Mistake;
+use super::Train;
+use crate::spec::mistake::{Mistake, under};
 
 /// Options of the optimizer and of groups that contradict each other.
 pub(super) fn optimizer_mistakes(train: &Train) -> Vec<Mistake> {
-    let mut mistakes = Vec::new();
-    if let Optimizer::Sgd(sgd) = &train.optimizer
-        && sgd.nesterov
-    {
-        let path = ["optimizer", "sgd", "nesterov"];
-        if sgd.momentum.get() == 0.0 {
-            mistakes.push(
-                Mistake::new(path, "`nesterov` needs a `momentum` over 0")
-                    .help("add `momentum: 0.9`, or leave `nesterov` out"),
-            );
-        }
-        if sgd.dampening.get() > 0.0 {
-            mistakes.push(
-                Mistake::new(path, "`nesterov` and `dampening` exclude each other")
-                    .help("leave one of them out"),
-            );
-        }
-    }
+    let mut mistakes = under(["optimizer", train.optimizer.name()], train.optimizer.mistakes());
     for (index, group) in train.groups.iter().enumerate() {
         if group.parameters.is_empty() {
             let path = ["groups", &index.to_string(), "parameters"];
@@ -46,34 +29,19 @@ pub(super) fn schedule_mistakes(train: &Train) -> Vec<Mistake> {
             Mistake::new(["warmup", "epochs"], message).help("leave at least one epoch for the schedule"),
         );
     }
-    match &train.schedule {
-        Schedule::Multistep(steps) => {
-            let path = ["schedule", "multistep", "milestones"];
-            if steps.milestones.is_empty() {
-                mistakes.push(
-                    Mistake::new(path, "there are no milestones")
-                        .help("list the epochs at which the learning rate changes"),
-                );
-            }
-            let falls = steps.milestones.windows(2).position(|pair| pair[0] >= pair[1]);
-            if let Some(index) = falls {
-                let index = (index + 1).to_string();
-                let path = path.into_iter().chain([index.as_str()]);
-                mistakes.push(
-                    Mistake::new(path, "the milestones do not rise")
-                        .help("list each epoch once, the earliest first"),
-                );
-            }
-        }
-        Schedule::Plateau(_) => mistakes.extend(plateau_mistake(train)),
-        _ => {}
+    mistakes.extend(under(
+        ["schedule", train.schedule.name()],
+        train.schedule.mistakes(),
+    ));
+    if train.schedule.needs_validation() {
+        mistakes.extend(late_validation_mistake(train));
     }
     mistakes
 }
 
-/// A plateau that no validation could be part of: of use is a figure after the warm-up and before the
+/// A schedule that no validation could be part of: of use is a figure after the warm-up and before the
 /// last epoch.
-fn plateau_mistake(train: &Train) -> Option<Mistake> {
+fn late_validation_mistake(train: &Train) -> Option<Mistake> {
     let (Some(every), None) = (train.validate.epochs, train.validate.steps) else {
         return None;
     };
@@ -81,8 +49,8 @@ fn plateau_mistake(train: &Train) -> Option<Mistake> {
     let first = (warm / every + 1).saturating_mul(every.get());
     (every.get() > 1 && first >= train.epochs.get()).then(|| {
         let message = format!(
-            "`schedule: plateau` goes by validations, and the first that it could go by is after epoch {first} \
-             of {}",
+            "`schedule: {}` goes by validations, and the first that it could go by is after epoch {first} of {}",
+            train.schedule.name(),
             train.epochs
         );
         Mistake::new(["validate", "epochs"], message).help("validate more often")

@@ -56,7 +56,7 @@ pub enum Select {
 /// When to write what a resume needs. Does not change the result.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Checkpoint {
+pub struct CheckpointOptions {
     /// Epochs between two checkpoints.
     #[serde(default = "one")]
     pub every: NonZeroU32,
@@ -68,7 +68,7 @@ pub struct Checkpoint {
     pub keep: NonZeroU32,
 }
 
-impl Default for Checkpoint {
+impl Default for CheckpointOptions {
     fn default() -> Self {
         Self {
             every: one(),

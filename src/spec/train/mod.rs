@@ -5,33 +5,49 @@ mod augment_check;
 mod check;
 mod keeping;
 mod loss;
-mod optimizer;
+pub(super) mod optimizers;
 mod rules;
-mod schedule;
+pub(super) mod schedules;
+mod update;
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
 
+use indexmap::IndexMap;
+use miette::SourceSpan;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::model::Model;
+use super::choice::Named;
+use super::diagnostic::Diagnostic;
+use super::kinds::{Accepts, Input, StageKind};
+use super::known_metrics::describe_loss;
+use super::mistake::placed;
+use super::models::Model;
+use super::pipeline::StageSpec;
 use super::reference::Reference;
+use super::task_check::train_mistakes;
+use super::validate::image_mistakes;
 use super::values::Positive;
+use crate::metric::MetricTable;
 
 pub use augment::{
-    Augment, CenterCrop, ColorJitter, Cutmix, EvalTransform, GaussianBlur, Mixup, RandAugment, RandomAffine,
-    RandomCrop, RandomErasing, RandomFlip, RandomGrayscale, RandomResizedCrop, RandomRotation, Resize, Size,
-    TrivialAugment,
+    Augment, CenterCropOptions, ColorJitterOptions, CutmixOptions, EvalTransform, GaussianBlurOptions,
+    MixupOptions, RandAugmentOptions, RandomAffineOptions, RandomCropOptions, RandomErasingOptions,
+    RandomFlipOptions, RandomGrayscaleOptions, RandomResizedCropOptions, RandomRotationOptions,
+    ResizeOptions, Size, TrivialAugmentOptions,
 };
 pub use augment_check::{AugmentMistake, augment_mistakes};
-pub use keeping::{Checkpoint, EarlyStop, Select, Validate};
+pub use keeping::{CheckpointOptions, EarlyStop, Select, Validate};
 pub use loss::{BinaryCrossEntropy, CrossEntropy, Huber, Loss, Mse};
-pub use optimizer::{Adam, AdamW, Clip, DecayOn, Ema, Lion, Optimizer, ParameterGroup, Sgd};
+pub use optimizers::{AdamOptions, AdamWOptions, LionOptions, Optimizer, OptimizerOptions, SgdOptions};
 pub use rules::{DataFacts, recipe_mistakes, shortened};
-pub use schedule::{
-    Anneal, Constant, Cosine, CosineRestarts, Exponential, Multistep, OneCycle, Pace, Plateau, Polynomial,
-    Schedule, Step, ThresholdMode, Warmup,
+pub use schedules::{
+    Anneal, ConstantOptions, CosineOptions, CosineRestartsOptions, ExponentialOptions, MultistepOptions,
+    OneCycleOptions, Pace, PlateauOptions, PolynomialOptions, Schedule, ScheduleMoment, ScheduleOptions,
+    StepOptions, ThresholdMode, Warmup,
 };
+pub use update::{Clip, DecayOn, EmaOptions, ParameterGroup};
 
 /// Trains a model on a dataset's training split.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -43,7 +59,7 @@ pub struct Train {
     pub model: Model,
     /// Weights to begin with. Without it they are drawn.
     #[serde(default)]
-    pub init: Option<Init>,
+    pub init: Option<InitOptions>,
     /// Parameters that are frozen, or trained with a learning rate or weight decay of their own.
     #[serde(default)]
     pub groups: Vec<ParameterGroup>,
@@ -93,7 +109,7 @@ pub struct Train {
     pub clip: Clip,
     /// A moving average of the weights, which is then what is validated and written.
     #[serde(default)]
-    pub ema: Option<Ema>,
+    pub ema: Option<EmaOptions>,
     /// How the learning rate changes.
     #[serde(default)]
     pub schedule: Schedule,
@@ -116,10 +132,89 @@ pub struct Train {
     pub select: Select,
     /// When to write what a resume needs. Does not change the result.
     #[serde(default)]
-    pub checkpoint: Checkpoint,
+    pub checkpoint: CheckpointOptions,
     /// Optimizer steps between two lines in the log; none by default. Does not change the result.
     #[serde(default)]
     pub log_every: Option<NonZeroU32>,
+}
+
+impl Named for Train {
+    const NAME: &'static str = "train";
+}
+
+/// Version 2: sums in the order of the register tiles, 3x3 kernels by Winograd. Version 3: dropout,
+/// stochastic depth, mixup and CutMix are drawn by epoch and sample instead of by micro-batch, a sample is
+/// mixed with the next of the epoch instead of with one of its micro-batch, and the gradients of four and
+/// more micro-batches are summed pairwise.
+impl StageKind for Train {
+    fn version(&self) -> u32 {
+        3
+    }
+
+    fn inputs(&self) -> Vec<Input> {
+        let init = self.init.iter().map(|init| Input {
+            role: "init".to_owned(),
+            path: vec!["init".to_owned(), "from".to_owned()],
+            reference: init.from.clone(),
+        });
+        std::iter::once(Input::field("data", &self.data))
+            .chain(init)
+            .collect()
+    }
+
+    fn accepts(&self, role: &str) -> Accepts {
+        match role {
+            "init" => Accepts::stages_or_files(&["train", "export", "download", "command"]),
+            _ => Accepts::stages(&["preprocess", "command"]),
+        }
+    }
+
+    fn unkeyed_fields(&self) -> &'static [&'static str] {
+        &["data", "init", "checkpoint", "log_every"]
+    }
+
+    fn draws(&self) -> bool {
+        true
+    }
+
+    fn takes_gpu(&self) -> bool {
+        true
+    }
+
+    fn epochs(&self) -> Option<u32> {
+        Some(self.epochs.get())
+    }
+
+    fn metrics(&self, known: &MetricTable) -> Option<Vec<String>> {
+        let mut names = known.of_epochs();
+        names.extend(["parameters", "epochs"].map(str::to_owned));
+        Some(names)
+    }
+
+    fn describe_metrics(
+        &self,
+        stage: &str,
+        stages: &IndexMap<String, Arc<StageSpec>>,
+        known: &mut MetricTable,
+    ) {
+        describe_loss(stage, self, stages, known);
+    }
+
+    fn mistakes(
+        &self,
+        stages: &IndexMap<String, Arc<StageSpec>>,
+        place: &dyn Fn(&[&str]) -> SourceSpan,
+    ) -> Vec<Diagnostic> {
+        let mut mistakes = Vec::new();
+        image_mistakes(self, &mut mistakes, place);
+        mistakes.extend(placed(
+            &["model", self.model.name()],
+            self.model.mistakes(),
+            place,
+        ));
+        mistakes.extend(train_mistakes(stages, self, place));
+        mistakes
+    }
 }
 
 impl Train {
@@ -151,7 +246,7 @@ pub enum Precision {
 /// Weights to begin with.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Init {
+pub struct InitOptions {
     /// A safetensors file with PyTorch's names and shapes (`./weights.safetensors`), or a stage of
     /// kind `train` or `export`. A last layer of another size is drawn anew, which is told.
     pub from: Reference,

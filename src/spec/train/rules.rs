@@ -5,7 +5,7 @@
 //! fact that is not known yet is silent.
 
 use super::check::{optimizer_mistakes, schedule_mistakes};
-use super::{Augment, Loss, Schedule, Select, Train};
+use super::{Augment, Loss, Select, Train};
 use crate::spec::mistake::Mistake;
 use crate::spec::tasks::TaskRules;
 
@@ -211,7 +211,7 @@ fn validation_mistake(train: &Train, facts: &DataFacts<'_>) -> Option<Mistake> {
         ("select", "`select: best` chooses the weights")
     } else if train.early_stop.is_some() {
         ("early_stop", "`early_stop` ends the training")
-    } else if matches!(train.schedule, Schedule::Plateau(_)) {
+    } else if train.schedule.needs_validation() {
         ("schedule", "`schedule: plateau` lowers the learning rate")
     } else {
         return None;
@@ -249,7 +249,7 @@ fn step_mistakes(train: &Train, facts: &DataFacts<'_>) -> Vec<Mistake> {
         return mistakes;
     }
     let steps = batches.div_ceil(train.accumulate.get());
-    let what = if matches!(train.schedule, Schedule::Plateau(_)) {
+    let what = if train.schedule.needs_validation() {
         "`schedule: plateau`"
     } else if train.early_stop.is_some() {
         "`early_stop`"

@@ -22,13 +22,9 @@ use sha2::Digest as _;
 
 use self::http::Http;
 use self::source::DownloadSource;
-use super::{Job, Outcome, Stage, StageError};
+use super::{Job, Outcome, Registry, StageError, StageRunner};
 use crate::event::{Monitor, Unit};
-use crate::spec::{ByteSize, Download, Kind};
-
-/// Runs `download` stages.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct DownloadStage;
+use crate::spec::{ByteSize, Download};
 
 /// A packed file and whose it is.
 struct Packed {
@@ -37,20 +33,14 @@ struct Packed {
     ours: bool,
 }
 
-impl Stage for DownloadStage {
-    fn run(&self, job: &Job, monitor: &Monitor) -> Result<Outcome, StageError> {
-        download(job, monitor, &Http::default())
+impl StageRunner for Download {
+    fn run(&self, job: &Job, _: &Registry, monitor: &Monitor) -> Result<Outcome, StageError> {
+        download(self, job, monitor, &Http::default())
     }
 }
 
 /// Runs the job, as patiently as `http` says.
-fn download(job: &Job, monitor: &Monitor, http: &Http) -> Result<Outcome, StageError> {
-    let Kind::Download(spec) = &job.kind else {
-        return Err(StageError::failed(format!(
-            "the stage `{}` is no download",
-            job.stage
-        )));
-    };
+fn download(spec: &Download, job: &Job, monitor: &Monitor, http: &Http) -> Result<Outcome, StageError> {
     let packed = fetch(spec, job, monitor, http)?;
     let name = source::safe_name(&spec.file_name());
     if spec.unpack {

@@ -138,9 +138,10 @@ impl Test {
             redirects: 5,
             proxy: false,
         };
+        let options: Download = serde_json::from_value(self.spec.clone()).unwrap();
         let job = Job {
             stage: "raw".to_owned(),
-            kind: Kind::Download(serde_json::from_value(self.spec.clone()).unwrap()),
+            kind: options.clone().into(),
             seed: 0,
             fingerprint: Digest::of_bytes(b""),
             inputs: BTreeMap::new(),
@@ -154,7 +155,12 @@ impl Test {
                 ..Surroundings::of_project(self.path("project"))
             },
         };
-        download(&job, &Monitor::new(|_| {}, Arc::clone(&self.stop)), &http)
+        download(
+            &options,
+            &job,
+            &Monitor::new(|_| {}, Arc::clone(&self.stop)),
+            &http,
+        )
     }
 
     /// It worked, and gave the content.

@@ -1,4 +1,4 @@
-//! The `evaluate` kind: [`EvaluateStage`].
+//! How the `evaluate` kind runs.
 
 mod predictions;
 
@@ -8,10 +8,10 @@ use candle_core::Device;
 
 use crate::data::Dataset;
 use crate::event::{Metrics, Monitor, Unit};
-use crate::spec::{self, Evaluate, Kind, Metric, TaskRules};
+use crate::spec::{self, Evaluate, Metric, TaskRules};
 use crate::train::{self, Evaluation, SplitTally, Tasks, TrainError, TrainedModel, filled_split, on_threads};
 
-use super::{Job, Outcome, Stage, StageError};
+use super::{Job, Outcome, Registry, StageError, StageRunner};
 use predictions::Predictions;
 
 /// Samples between two reports.
@@ -21,19 +21,13 @@ const REPORT_EVERY: u64 = 256;
 ///
 /// The artifact: `metrics.json`, and where asked for `predictions.csv` and the files of the task, such
 /// as `confusion.csv` (rows are true classes) and `classes.csv`.
-pub struct EvaluateStage;
-
-impl Stage for EvaluateStage {
-    fn run(&self, job: &Job, monitor: &Monitor) -> Result<Outcome, StageError> {
-        let Kind::Evaluate(options) = &job.kind else {
-            return Err(StageError::failed(
-                "an evaluate stage was handed a job of another kind",
-            ));
-        };
+impl StageRunner for Evaluate {
+    fn run(&self, job: &Job, registry: &Registry, monitor: &Monitor) -> Result<Outcome, StageError> {
         let (model, data) = (job.input("model")?, job.input("data")?);
         let metrics = on_threads(job.surroundings.threads, || {
-            let model = TrainedModel::load(model, &job.surroundings.device.open()?)?;
-            run(options, &model, &Tasks::built_in(), data, &job.output, monitor)
+            let components = registry.training();
+            let model = TrainedModel::load(model, &job.surroundings.device.open()?, components)?;
+            run(self, &model, &components.tasks, data, &job.output, monitor)
         })?;
         Ok(Outcome { metrics })
     }

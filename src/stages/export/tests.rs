@@ -11,7 +11,7 @@ use crate::data::Dataset;
 use crate::fingerprint::Digest;
 use crate::schema::InputShape;
 use crate::spec::SplitName;
-use crate::stages::{EvaluateStage, Surroundings, TrainStage};
+use crate::stages::Surroundings;
 use crate::train::testing::{CLASSES, write_dataset};
 
 const IMAGES: InputShape = InputShape::Image {
@@ -85,7 +85,7 @@ impl Project {
             recipe[key] = value.clone();
         }
         let job = self.job(json!({"train": recipe}), &[("data", "data")], "model");
-        TrainStage.run(&job, &Monitor::silent())
+        Registry::built_in().run(&job, &Monitor::silent())
     }
 
     fn evaluate(&self, changes: Value) -> Result<Outcome, StageError> {
@@ -94,7 +94,7 @@ impl Project {
             options[key] = value.clone();
         }
         let inputs = [("model", "model"), ("data", "data")];
-        EvaluateStage.run(
+        Registry::built_in().run(
             &self.job(json!({"evaluate": options}), &inputs, "test"),
             &Monitor::silent(),
         )
@@ -102,7 +102,7 @@ impl Project {
 
     fn export(&self, inputs: &[(&str, &str)]) -> Result<Outcome, StageError> {
         let kind = json!({"export": {"model": "model", "metrics": ["test"]}});
-        ExportStage.run(&self.job(kind, inputs, "exported"), &Monitor::silent())
+        Registry::built_in().run(&self.job(kind, inputs, "exported"), &Monitor::silent())
     }
 }
 
@@ -229,9 +229,12 @@ fn a_stopped_training_is_interrupted_and_continues() {
     }});
     let job = project.job(kind, &[("data", "data")], "model");
     let stopped = Monitor::new(|_| {}, Arc::new(AtomicBool::new(true)));
-    assert_eq!(TrainStage.run(&job, &stopped), Err(StageError::Interrupted));
+    assert_eq!(
+        Registry::built_in().run(&job, &stopped),
+        Err(StageError::Interrupted)
+    );
     assert_eq!(fs::read_dir(&job.scratch).unwrap().count(), 1);
-    TrainStage.run(&job, &Monitor::silent()).unwrap();
+    Registry::built_in().run(&job, &Monitor::silent()).unwrap();
     assert!(fs::read(project.path("model/model.safetensors")).unwrap() == expected);
 }
 

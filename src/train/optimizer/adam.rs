@@ -3,12 +3,12 @@
 
 use candle_core::{Result, Tensor};
 
-use super::{Chunk, Rule, Settings};
-use crate::spec;
+use super::{Chunk, OptimizerRule, StepSettings, UpdateRule};
+use crate::spec::{AdamOptions, AdamWOptions};
 
 /// Running means of the gradient and of its square, both corrected for their start at zero. The
 /// decay is added to the gradient, or taken off the weights before the step.
-pub struct Adam {
+struct Adam {
     betas: [f64; 2],
     eps: f64,
     decoupled: bool,
@@ -29,7 +29,7 @@ struct Constants {
 
 impl Adam {
     /// With the decay in the gradient.
-    pub fn new(recipe: &spec::Adam) -> Self {
+    fn new(recipe: &AdamOptions) -> Self {
         Self {
             betas: recipe.betas.map(|beta| beta.get()),
             eps: recipe.eps.get(),
@@ -38,7 +38,7 @@ impl Adam {
     }
 
     /// With the decay taken off the weights.
-    pub fn decoupled(recipe: &spec::AdamW) -> Self {
+    fn decoupled(recipe: &AdamWOptions) -> Self {
         Self {
             betas: recipe.betas.map(|beta| beta.get()),
             eps: recipe.eps.get(),
@@ -46,7 +46,7 @@ impl Adam {
         }
     }
 
-    fn constants(&self, settings: &Settings) -> Constants {
+    fn constants(&self, settings: &StepSettings) -> Constants {
         let step = settings.step as f64;
         let [bias1, bias2] = self.betas.map(|beta| 1.0 - beta.powf(step));
         let (penalty, keep) = if self.decoupled {
@@ -66,12 +66,24 @@ impl Adam {
     }
 }
 
-impl Rule for Adam {
+impl OptimizerRule for AdamOptions {
+    fn rule(&self) -> Box<dyn UpdateRule> {
+        Box::new(Adam::new(self))
+    }
+}
+
+impl OptimizerRule for AdamWOptions {
+    fn rule(&self) -> Box<dyn UpdateRule> {
+        Box::new(Adam::decoupled(self))
+    }
+}
+
+impl UpdateRule for Adam {
     fn buffers(&self) -> &'static [&'static str] {
         &["exp_avg", "exp_avg_sq"]
     }
 
-    fn update(&self, settings: &Settings, chunk: &mut Chunk<'_>) {
+    fn update(&self, settings: &StepSettings, chunk: &mut Chunk<'_>) {
         let [mean, square] = chunk.buffers.as_mut_slice() else {
             return;
         };
@@ -90,7 +102,7 @@ impl Rule for Adam {
 
     fn update_tensors(
         &self,
-        settings: &Settings,
+        settings: &StepSettings,
         weight: &Tensor,
         gradient: &Tensor,
         buffers: &mut [Tensor],

@@ -5,22 +5,25 @@ use std::cell::RefCell;
 use candle_core::{CpuStorage, InplaceOp2, Layout, Result, Tensor, Var, bail};
 use rayon::prelude::*;
 
-use super::{Rule, Settings};
+use super::{StepSettings, UpdateRule};
 
 /// Elements that one thread updates at a time.
 pub(super) const CHUNK: usize = 1 << 14;
 
 /// A piece of one parameter with what belongs to it: slices of equal length.
-pub(super) struct Chunk<'a> {
+pub struct Chunk<'a> {
+    /// The weights.
     pub weights: &'a mut [f32],
+    /// Their gradient, neither multiplied nor limited yet.
     pub gradient: &'a [f32],
+    /// The rule's buffers.
     pub buffers: Vec<&'a mut [f32]>,
 }
 
 /// Lets `rule` update the parameter and its buffers, chunk by chunk.
 pub(super) fn update_in_place(
-    rule: &dyn Rule,
-    settings: &Settings,
+    rule: &dyn UpdateRule,
+    settings: &StepSettings,
     parameter: &Var,
     gradient: &Tensor,
     buffers: &mut [Vec<f32>],
@@ -34,8 +37,8 @@ pub(super) fn update_in_place(
 }
 
 struct Update<'a> {
-    rule: &'a dyn Rule,
-    settings: Settings,
+    rule: &'a dyn UpdateRule,
+    settings: StepSettings,
     buffers: RefCell<&'a mut [Vec<f32>]>,
 }
 

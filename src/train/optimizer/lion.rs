@@ -2,18 +2,18 @@
 
 use candle_core::{Result, Tensor};
 
-use super::{Chunk, Rule, Settings};
-use crate::spec;
+use super::{Chunk, OptimizerRule, StepSettings, UpdateRule};
+use crate::spec::LionOptions;
 
 /// The weights move by the sign of c = b1 m + (1 - b1) g, after the decay is taken off them; then
 /// m = b2 m + (1 - b2) g.
-pub struct Lion {
+struct Lion {
     betas: [f32; 2],
     rests: [f32; 2],
 }
 
 impl Lion {
-    pub fn new(recipe: &spec::Lion) -> Self {
+    fn new(recipe: &LionOptions) -> Self {
         let betas = recipe.betas.map(|beta| beta.get());
         Self {
             betas: betas.map(|beta| beta as f32),
@@ -22,12 +22,18 @@ impl Lion {
     }
 }
 
-impl Rule for Lion {
+impl OptimizerRule for LionOptions {
+    fn rule(&self) -> Box<dyn UpdateRule> {
+        Box::new(Lion::new(self))
+    }
+}
+
+impl UpdateRule for Lion {
     fn buffers(&self) -> &'static [&'static str] {
         &["exp_avg"]
     }
 
-    fn update(&self, settings: &Settings, chunk: &mut Chunk<'_>) {
+    fn update(&self, settings: &StepSettings, chunk: &mut Chunk<'_>) {
         let [mean] = chunk.buffers.as_mut_slice() else {
             return;
         };
@@ -43,7 +49,7 @@ impl Rule for Lion {
 
     fn update_tensors(
         &self,
-        settings: &Settings,
+        settings: &StepSettings,
         weight: &Tensor,
         gradient: &Tensor,
         buffers: &mut [Tensor],

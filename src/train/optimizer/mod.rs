@@ -1,6 +1,6 @@
 //! Optimizers: how gradients change the weights.
 //!
-//! A [`Rule`] is the arithmetic of one optimizer with the buffers it keeps beside a parameter
+//! A [`UpdateRule`] is the arithmetic of one optimizer with the buffers it keeps beside a parameter
 //! (momentum, moments): once over chunks of numbers on the CPU, once as tensor operations for other
 //! devices. [`Optimizer`] owns those buffers and walks over the parameters in their fixed order. On
 //! the CPU it hands out chunks to all threads: every element is updated by itself, so the result is
@@ -10,6 +10,7 @@
 mod adam;
 mod kernel;
 mod lion;
+mod list;
 mod sgd;
 mod slot;
 
@@ -17,57 +18,57 @@ use std::collections::BTreeMap;
 
 use candle_core::{Result, Tensor};
 
-use self::adam::Adam;
-use self::kernel::Chunk;
-use self::lion::Lion;
-use self::sgd::Sgd;
+pub use self::kernel::Chunk;
+pub use self::list::{OptimizerRule, Optimizers};
 use self::slot::Slot;
 use super::gradients::{limited, limited_tensor};
 pub use super::groups::{ParameterSettings, parameter_settings};
 use super::tensor_file::HostTensor;
 use crate::models::Parameter;
-use crate::spec;
 
 /// What one step means for one parameter.
 #[derive(Clone, Copy, Debug)]
-struct Settings {
+pub struct StepSettings {
     /// The learning rate.
-    lr: f64,
+    pub lr: f64,
     /// The weight decay.
-    weight_decay: f64,
+    pub weight_decay: f64,
     /// The gradient is multiplied by it first.
-    gradient_factor: f32,
+    pub gradient_factor: f32,
     /// Then it is limited to this absolute value, which may be infinite.
-    limit: f32,
+    pub limit: f32,
     /// This parameter's steps, this one included: from 1.
-    step: u64,
+    pub step: u64,
 }
 
-impl Settings {
+impl StepSettings {
     /// One element of the gradient that the rule takes. NaN stays NaN.
-    fn limited(&self, gradient: f32) -> f32 {
+    pub fn limited(&self, gradient: f32) -> f32 {
         limited(gradient, self.gradient_factor, self.limit)
     }
 
     /// The gradient that the rule takes.
-    fn limited_tensor(&self, gradient: &Tensor) -> Result<Tensor> {
+    ///
+    /// # Errors
+    /// The device fails.
+    pub fn limited_tensor(&self, gradient: &Tensor) -> Result<Tensor> {
         limited_tensor(gradient, self.gradient_factor, self.limit)
     }
 
     /// What a decoupled decay leaves of a weight.
-    fn kept(&self) -> f64 {
+    pub fn kept(&self) -> f64 {
         1.0 - self.lr * self.weight_decay
     }
 }
 
 /// The arithmetic of one optimizer.
-trait Rule: Send + Sync {
+pub trait UpdateRule: Send + Sync {
     /// The names of the buffers that it keeps for each parameter, as PyTorch names them. They are
     /// zeros before the first step.
     fn buffers(&self) -> &'static [&'static str];
 
     /// Updates the weights and the buffers.
-    fn update(&self, settings: &Settings, chunk: &mut Chunk<'_>);
+    fn update(&self, settings: &StepSettings, chunk: &mut Chunk<'_>);
 
     /// The same as tensor operations: gives the next weights and changes the buffers.
     ///
@@ -75,7 +76,7 @@ trait Rule: Send + Sync {
     /// The device fails.
     fn update_tensors(
         &self,
-        settings: &Settings,
+        settings: &StepSettings,
         weight: &Tensor,
         gradient: &Tensor,
         buffers: &mut [Tensor],
@@ -84,7 +85,7 @@ trait Rule: Send + Sync {
 
 /// An optimizer with its state.
 pub struct Optimizer {
-    rule: Box<dyn Rule>,
+    rule: Box<dyn UpdateRule>,
     slots: Vec<Slot>,
 }
 
@@ -98,27 +99,21 @@ pub struct OptimizerState {
 }
 
 impl Optimizer {
-    /// The optimizer that `recipe` asks for, with an empty state for each of `parameters`, whose
-    /// `settings` are in the same order.
+    /// An optimizer that follows `rule`, with an empty state for each of `parameters`, whose `settings`
+    /// are in the same order.
     ///
     /// On the CPU weights are updated in place, on other devices by tensor operations.
-    pub fn new(recipe: &spec::Optimizer, parameters: &[Parameter], settings: &[ParameterSettings]) -> Self {
+    pub fn new(rule: Box<dyn UpdateRule>, parameters: &[Parameter], settings: &[ParameterSettings]) -> Self {
         let in_place = parameters.iter().all(|parameter| parameter.var.device().is_cpu());
-        Self::with_kernels(recipe, parameters, settings, in_place)
+        Self::with_kernels(rule, parameters, settings, in_place)
     }
 
     fn with_kernels(
-        recipe: &spec::Optimizer,
+        rule: Box<dyn UpdateRule>,
         parameters: &[Parameter],
         settings: &[ParameterSettings],
         in_place: bool,
     ) -> Self {
-        let rule: Box<dyn Rule> = match recipe {
-            spec::Optimizer::Sgd(sgd) => Box::new(Sgd::new(sgd)),
-            spec::Optimizer::Adam(adam) => Box::new(Adam::new(adam)),
-            spec::Optimizer::AdamW(adamw) => Box::new(Adam::decoupled(adamw)),
-            spec::Optimizer::Lion(lion) => Box::new(Lion::new(lion)),
-        };
         let slots = parameters
             .iter()
             .zip(settings)
@@ -150,7 +145,7 @@ impl Optimizer {
     ) -> Result<()> {
         for ((slot, parameter), gradient) in self.slots.iter_mut().zip(parameters).zip(gradients) {
             if let (Some(gradient), false) = (gradient, slot.settings.frozen) {
-                let settings = Settings {
+                let settings = StepSettings {
                     lr: lr * slot.settings.lr_factor,
                     weight_decay: slot.settings.weight_decay,
                     gradient_factor,

@@ -2,12 +2,12 @@
 
 use candle_core::{Result, Tensor};
 
-use super::{Chunk, Rule, Settings};
-use crate::spec;
+use super::{Chunk, OptimizerRule, StepSettings, UpdateRule};
+use crate::spec::SgdOptions;
 
 /// With momentum m, dampening t and the L2 penalty d: g += d w; b = m b + (1 - t) g; the weights move
 /// by -lr b, or by -lr (g + m b) with Nesterov's momentum. The first step's b is g, undampened.
-pub struct Sgd {
+struct Sgd {
     momentum: f32,
     /// The share of the gradient that the momentum takes in.
     intake: f32,
@@ -15,7 +15,7 @@ pub struct Sgd {
 }
 
 impl Sgd {
-    pub fn new(recipe: &spec::Sgd) -> Self {
+    fn new(recipe: &SgdOptions) -> Self {
         Self {
             momentum: recipe.momentum.get() as f32,
             intake: (1.0 - recipe.dampening.get()) as f32,
@@ -23,12 +23,18 @@ impl Sgd {
         }
     }
 
-    fn intake(&self, settings: &Settings) -> f32 {
+    fn intake(&self, settings: &StepSettings) -> f32 {
         if settings.step == 1 { 1.0 } else { self.intake }
     }
 }
 
-impl Rule for Sgd {
+impl OptimizerRule for SgdOptions {
+    fn rule(&self) -> Box<dyn UpdateRule> {
+        Box::new(Sgd::new(self))
+    }
+}
+
+impl UpdateRule for Sgd {
     fn buffers(&self) -> &'static [&'static str] {
         if self.momentum > 0.0 {
             &["momentum_buffer"]
@@ -37,7 +43,7 @@ impl Rule for Sgd {
         }
     }
 
-    fn update(&self, settings: &Settings, chunk: &mut Chunk<'_>) {
+    fn update(&self, settings: &StepSettings, chunk: &mut Chunk<'_>) {
         let (lr, decay) = (settings.lr as f32, settings.weight_decay as f32);
         let pairs = chunk.weights.iter_mut().zip(chunk.gradient);
         let Some(buffer) = chunk.buffers.first_mut() else {
@@ -64,7 +70,7 @@ impl Rule for Sgd {
 
     fn update_tensors(
         &self,
-        settings: &Settings,
+        settings: &StepSettings,
         weight: &Tensor,
         gradient: &Tensor,
         buffers: &mut [Tensor],

@@ -3,7 +3,7 @@
 use candle_core::{Device, Result, Tensor, Var, bail};
 
 use super::kernel::update_in_place;
-use super::{Rule, Settings};
+use super::{StepSettings, UpdateRule};
 use crate::models::Parameter;
 use crate::train::groups::ParameterSettings;
 use crate::train::tensor_file::HostTensor;
@@ -45,8 +45,8 @@ impl Slot {
     /// Takes one step.
     pub fn step(
         &mut self,
-        rule: &dyn Rule,
-        settings: &Settings,
+        rule: &dyn UpdateRule,
+        settings: &StepSettings,
         parameter: &Var,
         gradient: &Tensor,
     ) -> Result<()> {

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use super::kernel::CHUNK;
 use super::*;
 use crate::ops::testing::same_for_any_number_of_threads;
+use crate::spec;
 use crate::train::ema::Ema;
 use crate::train::gradients::{ClipLimits, StepGradients};
 use crate::train::testing;
@@ -81,12 +82,16 @@ fn gradients_of(parameters: &[Parameter], step: usize, scale: f64) -> Vec<Option
     parameters.iter().map(&mut of).collect()
 }
 
+fn rule(recipe: &spec::Optimizer) -> Box<dyn UpdateRule> {
+    Optimizers::built_in().rule(recipe).unwrap()
+}
+
 fn optimizer(recipe: &spec::Optimizer, parameters: &[Parameter]) -> Optimizer {
     let settings = ParameterSettings {
         weight_decay: recipe.weight_decay(),
         ..PLAIN
     };
-    Optimizer::new(recipe, parameters, &vec![settings; parameters.len()])
+    Optimizer::new(rule(recipe), parameters, &vec![settings; parameters.len()])
 }
 
 fn run(recipe: &spec::Optimizer, length: usize) -> Vec<f32> {
@@ -120,11 +125,11 @@ fn tensor_operations_agree_with_the_kernels() {
         }];
         let run = |in_place| {
             let parameters = [parameter("weight", start(60))];
-            let mut optimizer = Optimizer::with_kernels(&recipe, &parameters, &settings, in_place);
+            let mut optimizer = Optimizer::with_kernels(rule(&recipe), &parameters, &settings, in_place);
             for step in 0..STEPS {
                 if step == 40 {
                     let state = optimizer.state().unwrap();
-                    optimizer = Optimizer::with_kernels(&recipe, &parameters, &settings, in_place);
+                    optimizer = Optimizer::with_kernels(rule(&recipe), &parameters, &settings, in_place);
                     optimizer.load_state(&state).unwrap();
                     assert_eq!(optimizer.state().unwrap(), state);
                 }
@@ -198,7 +203,7 @@ fn what_is_not_finite_shows_in_the_weights() {
         for in_place in [true, false] {
             let parameters = [parameter("weight", vec![1.0])];
             let settings = [PLAIN];
-            let mut optimizer = Optimizer::with_kernels(&recipe, &parameters, &settings, in_place);
+            let mut optimizer = Optimizer::with_kernels(rule(&recipe), &parameters, &settings, in_place);
             let gradients = [Some(Tensor::new(&[f32::NAN], &Device::Cpu).unwrap())];
             optimizer
                 .step(&parameters, &gradients, 0.1, 1.0, Some(1.0))
@@ -217,7 +222,7 @@ fn frozen_parameters_and_those_without_a_gradient_stay() {
         frozen: true,
         ..PLAIN
     };
-    let mut optimizer = Optimizer::new(&recipe, &parameters, &[PLAIN, PLAIN, frozen]);
+    let mut optimizer = Optimizer::new(rule(&recipe), &parameters, &[PLAIN, PLAIN, frozen]);
     let mut gradients = gradients_of(&parameters, 0, 1.0);
     gradients[1] = None;
     optimizer.step(&parameters, &gradients, 0.1, 1.0, None).unwrap();

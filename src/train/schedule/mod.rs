@@ -1,11 +1,7 @@
 //! The learning rate as a pure function of the recipe, the place in training, and the figures so far.
 
-mod curves;
-mod plateau;
-
-use self::curves::{Place, factor};
 use crate::metric::Direction;
-use crate::spec;
+use crate::spec::{self, ScheduleMoment};
 
 /// The learning rate of every optimizer step: a schedule counted in epochs, after a linear warm-up
 /// counted in steps.
@@ -55,18 +51,16 @@ impl LearningRate {
             let start = warmup.start.get();
             return self.base * (start + (1.0 - start) * share);
         }
-        if let spec::Schedule::Plateau(plateau) = &self.schedule {
-            let finished = judged.len().min(epoch as usize);
-            let counted = judged.get(warm_epochs as usize..finished).unwrap_or_default();
-            return plateau::rate(plateau, self.better, self.base, counted);
-        }
-        let place = Place {
+        let finished = judged.len().min(epoch as usize);
+        let moment = ScheduleMoment {
             epoch: epoch - warm_epochs,
             step,
             steps_per_epoch,
             epochs: self.epochs.saturating_sub(warm_epochs).max(1),
+            figures: judged.get(warm_epochs as usize..finished).unwrap_or_default(),
+            better: self.better,
         };
-        factor(&self.schedule, self.base, place)
+        self.schedule.rate(self.base, &moment)
     }
 }
 

@@ -55,7 +55,7 @@ fn judged(bench: &Bench, trained: &Trained) -> SplitTally {
     std::fs::create_dir_all(&folder).unwrap();
     write_weights(&folder, &trained.weights).unwrap();
     write_json(&folder.join(CARD_FILE), &trained.card).unwrap();
-    let model = TrainedModel::load(&folder, &Device::Cpu).unwrap();
+    let model = TrainedModel::load(&folder, &Device::Cpu, &Components::built_in()).unwrap();
     let dataset = Dataset::open(&bench.data()).unwrap();
     let tasks = Tasks::built_in();
     model.check_data(&dataset, &tasks).unwrap();

@@ -16,6 +16,7 @@ use std::time::Instant;
 use candle_core::Device;
 
 use super::collective::Collective;
+use super::components::Components;
 use super::ema::Ema;
 use super::error::TrainError;
 use super::history::{EpochFigures, Judgement};
@@ -25,7 +26,6 @@ use super::optimizer::Optimizer;
 use super::progress::TrainingProgress;
 use super::schedule::LearningRate;
 use super::setup::Setup;
-use super::tasks::Tasks;
 use super::tensor_file::NamedTensors;
 use crate::data::Dataset;
 use crate::event::Monitor;
@@ -38,8 +38,6 @@ use crate::spec;
 pub struct Training<'a> {
     /// How.
     pub recipe: &'a spec::Train,
-    /// The tasks that there are.
-    pub tasks: &'a Tasks,
     /// What is known of metrics.
     pub metrics: &'a MetricTable,
     /// On what.
@@ -58,6 +56,8 @@ pub struct Training<'a> {
     pub limits: Option<&'a spec::EpochLimits>,
     /// Where to compute.
     pub device: Device,
+    /// What the recipe chooses among.
+    pub components: &'a Components,
 }
 
 /// A training's result.
@@ -85,7 +85,13 @@ pub struct Trained {
 /// [`TrainError::Paused`], likewise, after the epoch at which the task's limits end; the recipe does
 /// not fit the dataset; the training diverges; data cannot be read; a checkpoint cannot be written.
 pub fn train(task: &Training<'_>, monitor: &Monitor) -> Result<Trained, TrainError> {
-    let setup = Setup::new(task.recipe, task.dataset, task.tasks, task.metrics, task.seed)?;
+    let setup = Setup::new(
+        task.recipe,
+        task.dataset,
+        &task.components.tasks,
+        task.metrics,
+        task.seed,
+    )?;
     let mut trainer = Trainer::start(task, &setup, monitor)?;
     trainer.announce();
     while trainer.goes_on() {

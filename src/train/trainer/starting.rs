@@ -63,7 +63,11 @@ impl<'a> Trainer<'a> {
             .collect();
         network.freeze(|name| frozen.iter().any(|frozen| frozen == name));
         Ok(Self {
-            optimizer: Optimizer::new(&recipe.optimizer, network.parameters(), &settings),
+            optimizer: Optimizer::new(
+                task.components.optimizers.rule(&recipe.optimizer)?,
+                network.parameters(),
+                &settings,
+            ),
             ema: recipe.ema.as_ref().map(|ema| Ema::new(ema, network.parameters())),
             loss_scale: (recipe.precision == Precision::F16).then(LossScale::default),
             rates: LearningRate::new(recipe, setup.monitored.better),
@@ -168,6 +172,7 @@ impl<'a> Trainer<'a> {
 /// The network with its initial weights.
 fn network(task: &Training<'_>, setup: &Setup<'_>) -> Result<Network, TrainError> {
     build(
+        &task.components.models,
         &task.recipe.model,
         setup.input,
         setup.target.outputs(),

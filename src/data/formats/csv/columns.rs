@@ -10,7 +10,7 @@ use crate::data::decode::MOST_VALUES;
 use crate::data::error::DataError;
 use crate::data::field_names::{CLASS, FEATURES, IMAGE, LABELS, TARGETS};
 use crate::schema::{Dimensions, Field, Schema};
-use crate::spec::{Column, Csv, CsvImage, Task, nearest};
+use crate::spec::{CsvColumn, CsvImage, CsvOptions, Task, nearest};
 
 /// What a column is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +43,7 @@ pub(super) struct CsvColumns<'a> {
 
 impl<'a> CsvColumns<'a> {
     /// Finds the columns that `options` name in a table with the first row `first`.
-    pub fn new(options: &Csv, path: &'a Path, first: &ByteRecord) -> Result<Self, DataError> {
+    pub fn new(options: &CsvOptions, path: &'a Path, first: &ByteRecord) -> Result<Self, DataError> {
         let count = first.len();
         if count < 2 {
             let problem = format!(
@@ -79,7 +79,12 @@ impl<'a> CsvColumns<'a> {
     }
 
     /// Finds the columns that the field `field` names and gives them their role.
-    fn claim(&mut self, field: &str, named: &[Column], options: &Csv) -> Result<Vec<usize>, DataError> {
+    fn claim(
+        &mut self,
+        field: &str,
+        named: &[CsvColumn],
+        options: &CsvOptions,
+    ) -> Result<Vec<usize>, DataError> {
         let mut found = Vec::new();
         for (place, column) in named.iter().enumerate() {
             let index = self.find(field, column, options)?;
@@ -109,10 +114,10 @@ impl<'a> CsvColumns<'a> {
         Ok(found)
     }
 
-    fn find(&self, field: &str, column: &Column, options: &Csv) -> Result<usize, DataError> {
+    fn find(&self, field: &str, column: &CsvColumn, options: &CsvOptions) -> Result<usize, DataError> {
         let count = self.roles.len();
         let problem = match column {
-            Column::Index(index) => {
+            CsvColumn::Index(index) => {
                 let wanted = i64::from(*index);
                 let wanted = if wanted < 0 {
                     i64::try_from(count).unwrap_or(i64::MAX) + wanted
@@ -124,11 +129,11 @@ impl<'a> CsvColumns<'a> {
                     None => format!("`{field}: {index}` is no column of its {count}"),
                 }
             }
-            Column::Name(name) if !options.header => format!(
+            CsvColumn::Name(name) if !options.header => format!(
                 "`{field}: {name}` names a column, and the table is read without a header: add `header: true`, \
                  or give the column's index"
             ),
-            Column::Name(name) => match self.header.iter().position(|other| other == name) {
+            CsvColumn::Name(name) => match self.header.iter().position(|other| other == name) {
                 Some(index) => return Ok(index),
                 None => format!(
                     "it has no column `{name}` (`{field}`); its columns are {}{}",
@@ -148,7 +153,7 @@ impl<'a> CsvColumns<'a> {
     }
 
     /// Checks that the columns fit the task and the image.
-    fn check(&self, options: &Csv) -> Result<(), DataError> {
+    fn check(&self, options: &CsvOptions) -> Result<(), DataError> {
         let problem = match (self.task, self.labels.len()) {
             (_, 0) => "`label` names no column: name at least one",
             (Task::Classification, 2..) => {

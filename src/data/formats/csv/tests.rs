@@ -4,19 +4,19 @@ use std::io::Write;
 
 use super::*;
 use crate::data::testing::{Bench, label, shares};
-use crate::spec::{Column, CsvImage, Format, OnError};
+use crate::spec::{CsvColumn, CsvImage, Format, OnError};
 
-fn options() -> Csv {
+fn options() -> CsvOptions {
     parsed("{}")
 }
 
 /// Options as a pipeline file spells them.
-fn parsed(json: &str) -> Csv {
+fn parsed(json: &str) -> CsvOptions {
     serde_json::from_str(json).unwrap()
 }
 
 fn format(json: &str) -> Format {
-    Format::Csv(parsed(json))
+    Format::from(parsed(json))
 }
 
 /// The rows of a split's samples, and what is to be predicted for them.
@@ -32,10 +32,10 @@ fn rows(split: &crate::data::Split) -> Vec<(Vec<f32>, Vec<f32>)> {
         .collect()
 }
 
-fn error(text: &str, options: Csv) -> String {
+fn error(text: &str, options: CsvOptions) -> String {
     Bench::new()
         .file("t.csv", text.as_bytes())
-        .error(&Format::Csv(options))
+        .error(&Format::from(options))
 }
 
 #[test]
@@ -77,12 +77,12 @@ fn reads_gzipped_images() {
         width: 2.try_into().unwrap(),
         max: 16.try_into().unwrap(),
     };
-    let with_image = Csv {
+    let with_image = CsvOptions {
         image: Some(image),
         ..options()
     };
     let train = bench
-        .dataset(&Format::Csv(with_image.clone()))
+        .dataset(&Format::from(with_image.clone()))
         .split(SplitName::Train)
         .unwrap();
     let mut pixels = Vec::new();
@@ -123,20 +123,20 @@ fn bad_tables_are_named() {
         let error = error(text, options());
         assert!(error.contains(expected), "{text:?}: {error}");
     }
-    let named = |label: Column, header| Csv {
-        label: crate::spec::Columns::One(label),
+    let named = |label: CsvColumn, header| CsvOptions {
+        label: crate::spec::LabelColumns::One(label),
         header,
         ..options()
     };
-    let kind = || Column::Name("kind".into());
+    let kind = || CsvColumn::Name("kind".into());
     assert!(error("a,b\n", named(kind(), false)).contains("add `header: true`"));
     assert!(
         error("a,b\n1,2\n", named(kind(), true)).contains("no column `kind` (`label`); its columns are a, b")
     );
     assert!(error("a,a\n1,2\n", named(kind(), true)).contains("two columns are named `a`"));
-    assert!(error("1,2\n", named(Column::Index(2), false)).contains("`label: 2` is no column of its 2"));
-    assert!(error("1,2\n", named(Column::Index(-3), false)).contains("`label: -3`"));
-    let delimiter = Csv {
+    assert!(error("1,2\n", named(CsvColumn::Index(2), false)).contains("`label: 2` is no column of its 2"));
+    assert!(error("1,2\n", named(CsvColumn::Index(-3), false)).contains("`label: -3`"));
+    let delimiter = CsvOptions {
         delimiter: 'é',
         ..options()
     };
@@ -149,7 +149,7 @@ fn bad_rows_can_be_left_out() {
     bench.on_error = OnError::Skip;
     let bad = "1,inf,a\n".repeat(12);
     bench.file("t.csv", format!("1,2,a\n{bad}3,4,b\n5,\u{e9},a\n").as_bytes());
-    let prepared = bench.prepare(&Format::Csv(options())).unwrap();
+    let prepared = bench.prepare(&Format::from(options())).unwrap();
     assert_eq!((prepared.skipped, prepared.splits[&SplitName::Train]), (13, 2));
     let notices = bench.notices.lock().unwrap();
     assert_eq!(
@@ -175,7 +175,7 @@ fn shuffled_rows_give_the_same_splits() {
         let mut bench = Bench::new();
         bench.split = shares(0.1, 0.2);
         bench.file(&format!("{seed}.csv"), rows.concat().as_bytes());
-        let dataset = bench.dataset(&Format::Csv(options()));
+        let dataset = bench.dataset(&Format::from(options()));
         let set = |name| {
             let split = dataset.split(name).unwrap();
             let mut set: Vec<String> = (0..split.len())
@@ -208,7 +208,7 @@ fn the_committed_digits_are_whole() {
         width: 8.try_into().unwrap(),
         max: 16.try_into().unwrap(),
     };
-    let format = Format::Csv(Csv {
+    let format = Format::from(CsvOptions {
         image: Some(image),
         ..options()
     });

@@ -14,7 +14,7 @@ use crate::data::formats::with_classes;
 use crate::data::intake::{Intake, IntakeSample};
 use crate::data::value::FieldValue;
 use crate::schema::{Dimensions, Field};
-use crate::spec::{ImageFolder, StoredAs};
+use crate::spec::{ImageFolderOptions, StoredAs};
 
 /// Bytes of image files, and of decoded images, that may wait to be written.
 const WAITING: u64 = 64 << 20;
@@ -37,7 +37,7 @@ struct Decoded {
 /// larger. The digest of an image is that of its pixels, so the splits are the same whatever the
 /// dataset holds.
 pub(super) fn read_files(
-    options: &ImageFolder,
+    options: &ImageFolderOptions,
     root: &Path,
     files: &[File],
     intake: &mut Intake<'_>,
@@ -89,7 +89,7 @@ fn group(lengths: impl Iterator<Item = u64>) -> usize {
 }
 
 /// The bytes that a file's image has to wait with.
-fn decoded_length(options: &ImageFolder, bytes: &[u8]) -> u64 {
+fn decoded_length(options: &ImageFolderOptions, bytes: &[u8]) -> u64 {
     let size = match (options.store, options.size) {
         (StoredAs::Files, _) => return 0,
         (StoredAs::Pixels, Some(size)) => Some(size.map(|side| side.get() as usize)),
@@ -102,7 +102,7 @@ fn decoded_length(options: &ImageFolder, bytes: &[u8]) -> u64 {
 
 /// Decodes `files`, which hold `read`, and takes them in.
 fn take_in(
-    options: &ImageFolder,
+    options: &ImageFolderOptions,
     root: &Path,
     files: &[File],
     read: &[Vec<u8>],
@@ -143,7 +143,7 @@ fn take_in(
 /// Tells what the samples will be: images of one size where they are resized, else images whose sizes
 /// are only known once all have been read.
 fn begin(
-    options: &ImageFolder,
+    options: &ImageFolderOptions,
     size: [usize; 2],
     path: &Path,
     intake: &mut Intake<'_>,
@@ -157,7 +157,7 @@ fn begin(
     intake.begin(with_classes(image)?, path)
 }
 
-fn decode_one(options: &ImageFolder, bytes: &[u8]) -> Result<Decoded, String> {
+fn decode_one(options: &ImageFolderOptions, bytes: &[u8]) -> Result<Decoded, String> {
     let mut pixels = Vec::new();
     let size = options.size.map(|size| size.map(std::num::NonZeroU32::get));
     let size = decode(bytes, options.color, size, &mut pixels)?;

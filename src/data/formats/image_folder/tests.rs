@@ -11,7 +11,7 @@ use crate::schema::Dimensions;
 use crate::spec::{Color, Format, OnError, StoredAs};
 
 fn format() -> Format {
-    Format::ImageFolder(ImageFolder::default())
+    Format::from(ImageFolderOptions::default())
 }
 
 fn encoded(width: u32, height: u32, shade: u8, format: ImageFormat) -> Vec<u8> {
@@ -140,30 +140,30 @@ fn classes_without_splits_and_a_class_called_train() {
 fn gray_and_resized() {
     let bench = folder();
     bench.file("pets/train/dog/large.png", &encoded(50, 40, 10, ImageFormat::Png));
-    let options = ImageFolder {
+    let options = ImageFolderOptions {
         size: Some([2, 3].map(|size: u32| size.try_into().unwrap())),
         color: Color::Gray,
-        ..ImageFolder::default()
+        ..ImageFolderOptions::default()
     };
-    let dataset = bench.dataset(&Format::ImageFolder(options));
+    let dataset = bench.dataset(&Format::from(options));
     let shape = Dimensions::image(1, Some([2, 3]));
     assert_eq!(dataset.input().dimensions, shape);
-    let huge = ImageFolder {
+    let huge = ImageFolderOptions {
         size: Some([100_000u32.try_into().unwrap(); 2]),
-        ..ImageFolder::default()
+        ..ImageFolderOptions::default()
     };
     let bench = folder();
     assert!(
         bench
-            .error(&Format::ImageFolder(huge))
+            .error(&Format::from(huge))
             .contains("`size: [100000, 100000]` is too large")
     );
 }
 
 fn stored_files() -> Format {
-    Format::ImageFolder(ImageFolder {
+    Format::from(ImageFolderOptions {
         store: StoredAs::Files,
-        ..ImageFolder::default()
+        ..ImageFolderOptions::default()
     })
 }
 
@@ -244,10 +244,10 @@ fn stored_files_are_checked_and_not_resized() {
     );
     bench.on_error = OnError::Skip;
     assert_eq!(bench.prepare(&stored_files()).unwrap().skipped, 1);
-    let resized = Format::ImageFolder(ImageFolder {
+    let resized = Format::from(ImageFolderOptions {
         size: Some([4u32, 5].map(|side| side.try_into().unwrap())),
         store: StoredAs::Files,
-        ..ImageFolder::default()
+        ..ImageFolderOptions::default()
     });
     let error = folder().error(&resized);
     assert!(

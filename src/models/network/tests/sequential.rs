@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::*;
 
 fn sequential(layers: Value) -> Model {
-    Model::Sequential(serde_json::from_value(json!({ "layers": layers })).expect("valid"))
+    serde_json::from_value(json!({"sequential": {"layers": layers}})).expect("valid")
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::*;
 
 fn vit(spec: serde_json::Value) -> Model {
-    Model::Vit(serde_json::from_value(spec).expect("valid"))
+    serde_json::from_value(serde_json::json!({"vit": spec})).expect("valid")
 }
 
 fn small() -> Model {

@@ -54,7 +54,7 @@ fn follow(case: &Value, in_place: bool, scale: f64) {
     let recipe = testing::recipe(case["recipe"].clone());
     let parameters = parameters();
     let settings = parameter_settings(&recipe, &parameters).unwrap();
-    let mut optimizer = Optimizer::with_kernels(&recipe.optimizer, &parameters, &settings, in_place);
+    let mut optimizer = Optimizer::with_kernels(rule(&recipe.optimizer), &parameters, &settings, in_place);
     let mut ema = recipe.ema.as_ref().map(|ema| Ema::new(ema, &parameters));
     let mut compared = 0;
     for step in 0..STEPS {

@@ -1,48 +1,7 @@
-//! What is wrong with an architecture whatever the data: told before any is touched.
+//! What is wrong with a list of layers whatever the data: told before any is touched.
 
-use std::num::NonZeroU32;
-
-use miette::SourceSpan;
-
-use super::diagnostic::Diagnostic;
-use super::{Layer, Model, PoolLayer, Sequential, VisionTransformer, VitPreset};
-
-/// The mistakes of `model`; `place` gives the span of a path within the recipe.
-pub(super) fn model_mistakes(
-    model: &Model,
-    mistakes: &mut Vec<Diagnostic>,
-    place: &dyn Fn(&[&str]) -> SourceSpan,
-) {
-    match model {
-        Model::ConvNet(net) if net.channels.is_empty() => mistakes.push(
-            Diagnostic::new(
-                "the network has no blocks",
-                place(&["model", "conv_net", "channels"]),
-            )
-            .help("give each block its number of channels, such as [32, 64]"),
-        ),
-        Model::Vit(vit) => mistakes.extend(heads_mistake(vit, place)),
-        Model::Sequential(net) => sequential_mistakes(net, mistakes, place),
-        _ => {}
-    }
-}
-
-fn heads_mistake(vit: &VisionTransformer, place: &dyn Fn(&[&str]) -> SourceSpan) -> Option<Diagnostic> {
-    let (width, heads) = match vit.preset {
-        VitPreset::Tiny => (192, 3),
-        VitPreset::Small => (384, 6),
-    };
-    let width = vit.width.map_or(width, NonZeroU32::get);
-    let heads = vit.heads.map_or(heads, NonZeroU32::get);
-    let field = if vit.heads.is_some() { "heads" } else { "width" };
-    (!width.is_multiple_of(heads)).then(|| {
-        Diagnostic::new(
-            format!("{heads} heads do not divide a width of {width}"),
-            place(&["model", "vit", field]),
-        )
-        .help("choose a width that is a multiple of the heads")
-    })
-}
+use super::{Layer, PoolLayer};
+use crate::spec::mistake::Mistake;
 
 /// What flows from layer to layer.
 #[derive(Clone, Copy, PartialEq)]
@@ -55,21 +14,18 @@ enum Flow {
     Row,
 }
 
-fn sequential_mistakes(
-    net: &Sequential,
-    mistakes: &mut Vec<Diagnostic>,
-    place: &dyn Fn(&[&str]) -> SourceSpan,
-) {
-    let path = ["model", "sequential", "layers"];
-    if net.layers.is_empty() {
-        mistakes.push(Diagnostic::new("the network has no layers", place(&path)).help("list them in order"));
-        return;
+/// The mistakes of `layers`, with paths from the options on.
+pub(super) fn mistakes(layers: &[Layer]) -> Vec<Mistake> {
+    let mut mistakes = Vec::new();
+    if layers.is_empty() {
+        return vec![Mistake::new(["layers"], "the network has no layers").help("list them in order")];
     }
     let mut flow = Flow::Unknown;
-    for (index, layer) in net.layers.iter().enumerate() {
-        let span = place(&[&path[..], &[index.to_string().as_str(), layer.name()]].concat());
-        let mut tell =
-            |message: String, help: &str| mistakes.push(Diagnostic::new(message, span).help(help.to_owned()));
+    for (index, layer) in layers.iter().enumerate() {
+        let mut tell = |message: String, help: &str| {
+            let path = ["layers", &index.to_string(), layer.name()];
+            mistakes.push(Mistake::new(path, message).help(help));
+        };
         let wants_image = matches!(
             layer,
             Layer::Conv(_) | Layer::MaxPool(_) | Layer::AvgPool(_) | Layer::GlobalAvgPool(_)
@@ -118,15 +74,16 @@ fn sequential_mistakes(
         };
     }
     if let Flow::Image(_) = flow {
-        let last = (net.layers.len() - 1).to_string();
+        let last = (layers.len() - 1).to_string();
         mistakes.push(
-            Diagnostic::new(
+            Mistake::new(
+                ["layers", &last],
                 "the network ends with an image, and must end with a row of outputs",
-                place(&[&path[..], &[last.as_str()]].concat()),
             )
             .help("end with `flatten` or `global_avg_pool`, and `linear`"),
         );
     }
+    mistakes
 }
 
 fn too_padded(pool: &PoolLayer) -> bool {

@@ -1,0 +1,151 @@
+//! The architectures that can be built, by the type of their options.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Debug, Formatter};
+
+use candle_core::Device;
+
+use super::builder::Builder;
+use super::error::ModelError;
+use super::network::{Architecture, Network};
+use crate::schema::InputShape;
+use crate::spec::{
+    ConvNetOptions, EfficientNetOptions, ListedOptions, MlpOptions, MobileNetOptions, Model, ModelOptions,
+    ResNet18Options, ResNet34Options, ResNet50Options, ResNet101Options, SequentialOptions,
+    VisionTransformerOptions, WideResNetOptions,
+};
+
+/// Options from which a network can be built.
+pub trait ModelBuilder: ModelOptions + ListedOptions {
+    /// Whether the network can be built for such samples and that many outputs. Allocates nothing.
+    ///
+    /// # Errors
+    /// What [`build`](Self::build) would refuse.
+    fn check(&self, input: InputShape, outputs: usize) -> Result<(), ModelError>;
+
+    /// The layers, whose parameters `builder` makes and names.
+    ///
+    /// # Errors
+    /// An architecture that does not fit the samples, or memory that the device does not have.
+    fn build(
+        &self,
+        input: InputShape,
+        outputs: usize,
+        builder: &mut Builder,
+    ) -> Result<Box<dyn Architecture>, ModelError>;
+}
+
+/// The architectures that can be built: those of this crate, and what a program adds.
+#[derive(Clone)]
+pub struct Models(BTreeMap<&'static str, Construction>);
+
+/// What is done with options that are known by their trait alone.
+#[derive(Clone, Copy)]
+struct Construction {
+    check: fn(&Model, InputShape, usize) -> Result<(), ModelError>,
+    build: fn(&Model, InputShape, usize, &mut Builder) -> Result<Box<dyn Architecture>, ModelError>,
+}
+
+impl Models {
+    /// The architectures of this crate.
+    pub fn built_in() -> Self {
+        Self(BTreeMap::new())
+            .with::<MlpOptions>()
+            .with::<ConvNetOptions>()
+            .with::<ResNet18Options>()
+            .with::<ResNet34Options>()
+            .with::<ResNet50Options>()
+            .with::<ResNet101Options>()
+            .with::<WideResNetOptions>()
+            .with::<EfficientNetOptions>()
+            .with::<MobileNetOptions>()
+            .with::<VisionTransformerOptions>()
+            .with::<SequentialOptions>()
+    }
+
+    /// With one more architecture; one of the same name gives way.
+    #[must_use]
+    pub fn with<O: ModelBuilder>(mut self) -> Self {
+        let construction = Construction {
+            check: |model, input, outputs| options::<O>(model)?.check(input, outputs),
+            build: |model, input, outputs, builder| options::<O>(model)?.build(input, outputs, builder),
+        };
+        self.0.insert(O::NAME, construction);
+        self
+    }
+
+    /// Whether `model` can be built for such samples and that many outputs. Allocates nothing.
+    ///
+    /// # Errors
+    /// What [`build`](Self::build) would refuse.
+    pub fn check(&self, model: &Model, input: InputShape, outputs: usize) -> Result<(), ModelError> {
+        if outputs == 0 {
+            return Err(ModelError::Empty {
+                what: "the number of outputs (the dataset's classes)",
+            });
+        }
+        let dimensions = match input {
+            InputShape::Image {
+                channels,
+                height,
+                width,
+            } => vec![channels, height, width],
+            InputShape::Features { columns } => vec![columns],
+        };
+        if dimensions.contains(&0) {
+            return Err(ModelError::Empty {
+                what: "a dimension of the samples",
+            });
+        }
+        (self.construction(model)?.check)(model, input, outputs)
+    }
+
+    /// Builds `model` with initial weights that `seed` decides, as PyTorch would draw them.
+    ///
+    /// # Errors
+    /// An architecture that does not fit the samples, or memory that the device does not have.
+    pub fn build(
+        &self,
+        model: &Model,
+        input: InputShape,
+        outputs: usize,
+        seed: u64,
+        device: &Device,
+    ) -> Result<Network, ModelError> {
+        self.check(model, input, outputs)?;
+        let mut builder = Builder::new(seed, device);
+        let architecture = (self.construction(model)?.build)(model, input, outputs, &mut builder)?;
+        Ok(Network::new(architecture, input, outputs, builder))
+    }
+
+    fn construction(&self, model: &Model) -> Result<Construction, ModelError> {
+        self.0
+            .get(model.name())
+            .copied()
+            .ok_or(ModelError::Unknown { model: model.name() })
+    }
+}
+
+impl Debug for Models {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+fn options<O: ModelBuilder>(model: &Model) -> Result<&O, ModelError> {
+    model.options().ok_or(ModelError::Unknown { model: model.name() })
+}
+
+/// Builds a `model` of this crate; see [`Models::build`].
+///
+/// # Errors
+/// Those of [`Models::build`].
+pub fn build(
+    model: &Model,
+    input: InputShape,
+    outputs: usize,
+    seed: u64,
+    device: &Device,
+) -> Result<Network, ModelError> {
+    Models::built_in().build(model, input, outputs, seed, device)
+}

@@ -1,0 +1,109 @@
+//! The tables that stages leave in their artifacts: who writes one and who reads it know it by the same
+//! definition.
+
+use std::collections::BTreeMap;
+
+use super::choice::Named;
+use super::{Evaluate, Train};
+
+/// A table in the artifacts of a kind: a CSV file with a line of titles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ArtifactTable {
+    /// The kind of the stages that write it.
+    pub kind: &'static str,
+    /// The file's name.
+    pub name: &'static str,
+}
+
+impl ArtifactTable {
+    /// What each epoch of a training gave: [`EPOCH`], and figures under their metrics' names.
+    pub const HISTORY: Self = Self {
+        kind: Train::NAME,
+        name: "history.csv",
+    };
+
+    /// The validations of a training, where they were asked for within epochs: [`EPOCH`], the optimizer
+    /// step, the loss and the score.
+    pub const VALIDATIONS: Self = Self {
+        kind: Train::NAME,
+        name: "validations.csv",
+    };
+
+    /// How often each class (a row) was taken for each class (a column).
+    pub const CONFUSION: Self = Self {
+        kind: Evaluate::NAME,
+        name: "confusion.csv",
+    };
+
+    /// The figures of each class or label.
+    pub const CLASSES: Self = Self {
+        kind: Evaluate::NAME,
+        name: "classes.csv",
+    };
+
+    /// What was predicted for each sample.
+    pub const PREDICTIONS: Self = Self {
+        kind: Evaluate::NAME,
+        name: "predictions.csv",
+    };
+}
+
+/// The column of the epochs, from 1.
+pub const EPOCH: &str = "epoch";
+
+/// The file with the metrics of an evaluation: one JSON object.
+pub const METRICS_FILE: &str = "metrics.json";
+
+/// What a table in an artifact holds.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Sheet {
+    /// The titles.
+    pub titles: Vec<String>,
+    /// The other lines, each as long as the titles.
+    pub rows: Vec<Vec<String>>,
+}
+
+impl Sheet {
+    /// Reads `text`; nothing where it is no table.
+    pub fn read(text: &str) -> Option<Self> {
+        let mut reader = csv::Reader::from_reader(text.as_bytes());
+        let titles = reader.headers().ok()?.iter().map(str::to_owned).collect();
+        let rows: Result<Vec<Vec<String>>, csv::Error> = reader
+            .records()
+            .map(|record| Ok(record?.iter().map(str::to_owned).collect()))
+            .collect();
+        Some(Self {
+            titles,
+            rows: rows.ok()?,
+        })
+    }
+
+    /// The columns by title; cells that are no numbers are NaN.
+    pub fn into_columns(self) -> BTreeMap<String, Vec<f64>> {
+        let columns = self.titles.into_iter().enumerate().map(|(index, title)| {
+            let cells = self.rows.iter().map(|row| cell_number(&row[index])).collect();
+            (title, cells)
+        });
+        columns.collect()
+    }
+}
+
+/// A cell's number; NaN where it is none.
+pub fn cell_number(cell: &str) -> f64 {
+    cell.trim().parse().unwrap_or(f64::NAN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_tables_and_nothing_else() {
+        let sheet = Sheet::read("epoch,\"a,b\"\n1,0.5\n2,\n").unwrap();
+        let columns = sheet.into_columns();
+        assert_eq!(columns["epoch"], [1.0, 2.0]);
+        assert!(columns["a,b"][0] == 0.5 && columns["a,b"][1].is_nan());
+        assert_eq!(Sheet::read("a,b\n1\n"), None);
+        assert!(Sheet::read("").unwrap().rows.is_empty());
+    }
+}

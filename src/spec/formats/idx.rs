@@ -1,0 +1,29 @@
+//! The options of `idx`.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{FormatFacts, FormatOptions};
+use crate::spec::choice::Named;
+use crate::spec::preprocess::Task;
+
+/// The MNIST family: IDX files of images and labels, plain or gzipped, named
+/// `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, `t10k-...`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct IdxOptions {}
+
+impl Named for IdxOptions {
+    const NAME: &'static str = "idx";
+}
+
+impl FormatOptions for IdxOptions {
+    fn facts(&self) -> FormatFacts {
+        FormatFacts {
+            task: Task::Classification,
+            images: true,
+            outputs: None,
+            brings_val: false,
+        }
+    }
+}

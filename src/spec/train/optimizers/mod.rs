@@ -1,0 +1,37 @@
+//! How the weights are updated: the options of each optimizer in a file of its own.
+
+mod adam;
+mod lion;
+mod sgd;
+
+use crate::spec::choice::{ChoiceList, ChoiceOptions, choice};
+use crate::spec::mistake::Mistake;
+
+pub use adam::{AdamOptions, AdamWOptions};
+pub use lion::LionOptions;
+pub use sgd::SgdOptions;
+
+/// The options of an optimizer.
+pub trait OptimizerOptions: ChoiceOptions {
+    /// The base learning rate.
+    fn lr(&self) -> f64;
+
+    /// The weight decay.
+    fn weight_decay(&self) -> f64;
+
+    /// What contradicts each other in them, with paths from the options on.
+    fn mistakes(&self) -> Vec<Mistake> {
+        Vec::new()
+    }
+}
+
+choice!("How the weights are updated.", Optimizer of OptimizerOptions in optimizers);
+
+/// The optimizers of this crate.
+pub(in crate::spec) fn built_in() -> ChoiceList<dyn OptimizerOptions> {
+    ChoiceList::<dyn OptimizerOptions>::new()
+        .with::<SgdOptions>()
+        .with::<AdamOptions>()
+        .with::<AdamWOptions>()
+        .with::<LionOptions>()
+}
