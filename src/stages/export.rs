@@ -13,7 +13,7 @@ use serde::{Serialize, Serializer};
 use crate::data::Normalization;
 use crate::event::{Metrics, Monitor};
 use crate::schema::InputShape;
-use crate::spec::{EvalTransform, Export, Model, Precision, SafetensorsOptions};
+use crate::spec::{EvalTransform, Export, METRICS_FILE, Model, Precision, SafetensorsOptions};
 use crate::train::{
     self, CARD_FILE, Card, ModelTarget, OutputMeaning, TrainError, TrainedModel, WEIGHTS_FILE, on_threads,
     read_card,
@@ -194,7 +194,7 @@ fn write(
 /// The figures in a stage's artifact: those in `metrics.json`, or those on a trained model's card.
 fn read_metrics(folder: &Path) -> Result<Metrics, String> {
     let path = if folder.is_dir() {
-        folder.join("metrics.json")
+        folder.join(METRICS_FILE)
     } else {
         folder.to_owned()
     };

@@ -8,7 +8,7 @@ use candle_core::Device;
 
 use crate::data::Dataset;
 use crate::event::{Metrics, Monitor, Unit};
-use crate::spec::{self, Evaluate, Metric, TaskRules};
+use crate::spec::{self, Evaluate, METRICS_FILE, Metric, TaskRules};
 use crate::train::{self, Evaluation, SplitTally, Tasks, TrainError, TrainedModel, filled_split, on_threads};
 
 use super::{Job, Outcome, Registry, StageError, StageRunner};
@@ -91,7 +91,7 @@ fn run(
         tally.write(metric, &card.target.names, output)?;
     }
     let metrics = figures(&tally, task.rules(), &asked, monitor);
-    train::write_json(&output.join("metrics.json"), &metrics)?;
+    train::write_json(&output.join(METRICS_FILE), &metrics)?;
     Ok(metrics)
 }
 

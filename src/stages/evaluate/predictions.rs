@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::data::Split;
+use crate::spec::ArtifactTable;
 use crate::train::{CsvFile, ModelTarget, Task, TrainError};
 
 /// `predictions.csv`: one row a sample, in the split's order.
@@ -14,7 +15,7 @@ pub(super) struct Predictions<'a> {
 
 impl<'a> Predictions<'a> {
     pub fn create(output: &Path, task: &'a dyn Task, target: &'a ModelTarget) -> Result<Self, TrainError> {
-        let mut file = CsvFile::create(output.join("predictions.csv"))?;
+        let mut file = CsvFile::create(output.join(ArtifactTable::PREDICTIONS.name))?;
         file.row(
             ["sample".to_owned()]
                 .into_iter()

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::CsvFile;
+use crate::spec::ArtifactTable;
 use crate::train::error::TrainError;
 
 /// How well one class or label is recognised.
@@ -58,7 +59,7 @@ pub(super) fn write_classes(
     figures: &[ClassFigures],
     names: &[String],
 ) -> Result<(), TrainError> {
-    let mut file = CsvFile::create(folder.join("classes.csv"))?;
+    let mut file = CsvFile::create(folder.join(ArtifactTable::CLASSES.name))?;
     file.row(["class", "precision", "recall", "f1", "support"])?;
     for (name, figures) in names.iter().zip(figures) {
         file.row([

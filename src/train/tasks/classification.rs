@@ -15,7 +15,7 @@ use super::{
 use crate::data::{Array, Dataset, Split};
 use crate::ops;
 use crate::schema::FieldKind;
-use crate::spec::{self, Loss, TaskRules};
+use crate::spec::{self, ArtifactTable, Loss, TaskRules};
 use crate::train::error::TrainError;
 
 /// With more classes than this, `predictions.csv` gives only the predicted class's probability.
@@ -294,7 +294,7 @@ impl ClassTally {
 
     /// Rows are true classes, columns predicted ones.
     fn write_confusion(&self, folder: &Path, classes: &[String]) -> Result<(), TrainError> {
-        let mut file = CsvFile::create(folder.join("confusion.csv"))?;
+        let mut file = CsvFile::create(folder.join(ArtifactTable::CONFUSION.name))?;
         file.row(std::iter::once("class").chain(classes.iter().map(String::as_str)))?;
         for (label, class) in classes.iter().enumerate() {
             let counts = (0..classes.len()).map(|predicted| self.confused(label, predicted).to_string());

@@ -151,7 +151,6 @@ fn train_with(bench: &Bench, tasks: &Tasks, recipe: &spec::Train) -> Result<Trai
     metrics.add(far_off.better(Direction::Minimize).every_epoch());
     let training = Training {
         recipe,
-        tasks,
         metrics: &metrics,
         dataset: &dataset,
         init: None,
@@ -161,6 +160,10 @@ fn train_with(bench: &Bench, tasks: &Tasks, recipe: &spec::Train) -> Result<Trai
         collective: &SingleWorker,
         limits: None,
         device: candle_core::Device::Cpu,
+        components: &Components {
+            tasks: tasks.clone(),
+            ..Components::built_in()
+        },
     };
     on_threads(2, || train(&training, &Monitor::silent()))
 }
