@@ -60,7 +60,7 @@ impl Raster {
         out.clear();
         match &self.values {
             RasterValues::Eight(values) => {
-                planes(values, self.channels, color, out, |value| value, 1.0 / 255.0)
+                planes(values, self.channels, color, out, |value| value, 1.0 / 255.0);
             }
             RasterValues::Sixteen(values) => {
                 let narrow = |value: u16| ((u32::from(value) + 128) / 257) as u8;

@@ -1,7 +1,7 @@
 //! Work that mostly waits, many at the same time.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use super::lock;
 
@@ -14,16 +14,17 @@ pub(super) fn map<T: Sync, R: Send, E: Send>(
 ) -> (Vec<R>, Option<E>) {
     let next = AtomicUsize::new(0);
     let failed = AtomicBool::new(false);
-    let made: Mutex<(Vec<(usize, R)>, Option<E>)> = Mutex::new((Vec::with_capacity(items.len()), None));
+    let results = Mutex::new(Vec::with_capacity(items.len()));
+    let error = Mutex::new(None);
     let run = || {
         while !failed.load(Ordering::Relaxed) {
             let index = next.fetch_add(1, Ordering::Relaxed);
             let Some(item) = items.get(index) else { break };
             match work(item) {
-                Ok(result) => lock(&made).0.push((index, result)),
-                Err(error) => {
+                Ok(result) => lock(&results).push((index, result)),
+                Err(problem) => {
                     failed.store(true, Ordering::Relaxed);
-                    lock(&made).1.get_or_insert(error);
+                    lock(&error).get_or_insert(problem);
                 }
             }
         }
@@ -38,11 +39,13 @@ pub(super) fn map<T: Sync, R: Send, E: Send>(
         }
         run();
     });
-    let (mut results, error) = made
-        .into_inner()
-        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut results: Vec<(usize, R)> = results.into_inner().unwrap_or_else(PoisonError::into_inner);
     results.sort_unstable_by_key(|(index, _)| *index);
-    (results.into_iter().map(|(_, result)| result).collect(), error)
+    let results = results.into_iter().map(|(_, result)| result).collect();
+    (
+        results,
+        error.into_inner().unwrap_or_else(PoisonError::into_inner),
+    )
 }
 
 #[cfg(test)]
