@@ -236,7 +236,8 @@ impl Dispatcher<'_> {
     /// Tells that a node's stages, from the number `first` of its names on, are skipped.
     pub(super) fn tell_skipped(&mut self, index: NodeIndex, because: NodeIndex, first: usize) {
         let because = self.plan.node(because).name().to_string();
-        for stage in self.plan.node(index).names[first..].to_vec() {
+        let names = self.plan.node(index).names.clone();
+        for stage in names.into_iter().skip(first) {
             self.counts.skipped += 1;
             self.tell(&Event::StageSkipped {
                 stage,

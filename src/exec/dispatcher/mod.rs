@@ -95,7 +95,7 @@ enum StageReport {
 }
 
 /// A stage that runs.
-struct RunningStage {
+struct StartedStage {
     key: StageKey,
     stop: Arc<AtomicBool>,
 }
@@ -107,7 +107,7 @@ struct Dispatcher<'a> {
     options: &'a ExecutionOptions,
     emit: &'a mut dyn FnMut(&Event),
     sender: Sender<(NodeIndex, StageReport)>,
-    running: HashMap<NodeIndex, RunningStage>,
+    running: HashMap<NodeIndex, StartedStage>,
     /// How far nodes go for now.
     limits: HashMap<NodeIndex, EpochLimits>,
     /// What went wrong with nodes, until the scheduler says what follows from that.

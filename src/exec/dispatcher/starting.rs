@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use super::{Dispatcher, RunningStage, StageReport};
+use super::{Dispatcher, StageReport, StartedStage};
 use crate::event::{Event, Level, Monitor};
 use crate::exec::capacity::{Needs, threads};
 use crate::exec::durations::estimates;
@@ -107,7 +107,7 @@ impl Dispatcher<'_> {
             stage,
         };
         let stop = Arc::new(AtomicBool::new(false));
-        let running = RunningStage {
+        let running = StartedStage {
             key,
             stop: Arc::clone(&stop),
         };
@@ -127,10 +127,10 @@ impl Dispatcher<'_> {
                 let activity = move |activity| drop(sender.send((index, StageReport::Activity(activity))));
                 Monitor::new(activity, stop)
             };
+            let waiting = || report(StageReport::Waiting);
+            let leased = || report(StageReport::Leased);
             let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-                run.run(&monitor, &|| report(StageReport::Waiting), &|| {
-                    report(StageReport::Leased)
-                })
+                run.run(&monitor, &waiting, &leased)
             }))
             .unwrap_or_else(|_| {
                 let error = StageError::failed("the stage panicked: a mistake of Erlen's; please report it");
