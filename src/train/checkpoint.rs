@@ -1,7 +1,7 @@
 //! Checkpoints: everything that the rest of a training depends on, in one file.
 //!
 //! A checkpoint is a safetensors file whose tensors are the model's, the optimizer's and the best
-//! epoch's, and whose metadata holds [`TrainingProgress`] and the loss scale as JSON, and a digest of
+//! epoch's, and whose metadata holds [`TrainingState`] and the loss scale as JSON, and a digest of
 //! all that. It is written to a temporary name, flushed and renamed, and those before it are kept,
 //! so that an interruption at any moment leaves a whole one. A file that is torn, or belongs to
 //! something else, is reported and passed over.
@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::error::TrainError;
 use super::loss_scale::LossScale;
 use super::optimizer::OptimizerState;
-use super::progress::TrainingProgress;
+use super::progress::TrainingState;
 use super::tensor_file::{HostTensor, NamedTensors, decode, encode, write_atomically};
 use crate::fingerprint::Digest;
 
@@ -28,7 +28,7 @@ pub struct Checkpoint {
     /// What is trained: only a training of the same identity may continue from it.
     pub identity: String,
     /// Where it stands.
-    pub progress: TrainingProgress,
+    pub progress: TrainingState,
     /// In f16, the loss scale.
     pub loss_scale: Option<LossScale>,
     /// The model's parameters and running statistics.
@@ -45,7 +45,7 @@ pub struct Checkpoint {
 #[derive(Serialize, Deserialize)]
 struct CheckpointHeader {
     identity: String,
-    progress: TrainingProgress,
+    progress: TrainingState,
     loss_scale: Option<LossScale>,
     optimizer_steps: BTreeMap<String, u64>,
     has_ema: bool,
@@ -238,14 +238,14 @@ mod tests {
     fn checkpoint(epoch: u32) -> Checkpoint {
         Checkpoint {
             identity: "abc".to_owned(),
-            progress: TrainingProgress {
+            progress: TrainingState {
                 epoch,
                 batch: 3,
                 sums: EpochSums {
                     loss: Exact(0.1 + 0.2),
                     ..EpochSums::default()
                 },
-                ..TrainingProgress::default()
+                ..TrainingState::default()
             },
             loss_scale: Some(LossScale::default()),
             model: tensors(epoch as f32),

@@ -16,7 +16,7 @@ const CHUNK: usize = 1 << 14;
 pub struct Ema {
     /// How far an average moves, as a share of its distance from the weight.
     share: f32,
-    slots: Vec<Slot>,
+    slots: Vec<EmaBuffer>,
     /// None before the first update.
     averages: Vec<Var>,
     /// Whether the averages stand in the network and the weights here.
@@ -24,7 +24,7 @@ pub struct Ema {
 }
 
 /// What a parameter's average must fit.
-struct Slot {
+struct EmaBuffer {
     name: String,
     shape: Vec<usize>,
     device: Device,
@@ -37,7 +37,7 @@ impl Ema {
             share: (1.0 - recipe.decay.get()) as f32,
             slots: parameters
                 .iter()
-                .map(|parameter| Slot {
+                .map(|parameter| EmaBuffer {
                     name: parameter.name.clone(),
                     shape: parameter.var.dims().to_vec(),
                     device: parameter.var.device().clone(),
@@ -114,7 +114,7 @@ impl Ema {
             ));
         }
         let mut averages = Vec::with_capacity(state.len());
-        for Slot { name, shape, device } in self.slots.iter().take(state.len()) {
+        for EmaBuffer { name, shape, device } in self.slots.iter().take(state.len()) {
             let saved = state.get(name);
             let saved = saved.ok_or_else(|| format!("the moving average of `{name}` is missing"))?;
             if saved.shape() != shape {

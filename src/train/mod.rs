@@ -47,7 +47,7 @@ pub use model_file::{CARD_FILE, Card, TrainedModel, WEIGHTS_FILE, read_card, wri
 pub use optimizer::{
     Chunk, Optimizer, OptimizerRule, OptimizerState, Optimizers, ParameterSettings, StepSettings, UpdateRule,
 };
-pub use progress::{EpochSteps, TrainingProgress};
+pub use progress::{EpochSteps, TrainingState};
 pub use schedule::LearningRate;
 pub use tasks::{
     ClassFigures, Classification, Criterion, CsvFile, LossCriterion, ModelTarget, MultiLabel, OutputMeaning,

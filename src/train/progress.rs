@@ -6,7 +6,7 @@ use super::history::{EpochFigures, Exact, Judgement};
 
 /// Where a training stands, beside its tensors: a plain record that goes into the checkpoint.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct TrainingProgress {
+pub struct TrainingState {
     /// Finished epochs.
     pub epoch: u32,
     /// Finished micro-batches of the epoch under way.
@@ -61,7 +61,7 @@ impl EpochSums {
     }
 }
 
-impl TrainingProgress {
+impl TrainingState {
     /// Optimizer steps so far, skipped ones included; between two steps.
     pub fn steps(&self, steps: EpochSteps) -> u64 {
         u64::from(self.epoch) * u64::from(steps.per_epoch()) + u64::from(steps.done_after(self.batch))

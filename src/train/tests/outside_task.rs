@@ -172,7 +172,9 @@ fn train_with(bench: &Bench, tasks: &Tasks, recipe: &spec::Train) -> Result<Trai
 fn a_recipe_can_choose_a_task_that_is_added() {
     let bench = Bench::table(6, &[(Train, 60), (Val, 30)]);
     let tasks = Tasks::built_in().with(ClassNumber);
-    let changes = json!({"task": "class_number", "epochs": 20, "select": "best"});
+    let changes = json!({
+        "task": "class_number", "epochs": 40, "select": "best", "optimizer": {"adam": {"lr": 0.02}},
+    });
     let trained = train_with(&bench, &tasks, &recipe(changes.clone())).unwrap();
     assert_eq!(trained.card.target.task, "class_number");
     assert_eq!(trained.card.reported_loss, None);

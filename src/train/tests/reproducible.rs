@@ -126,7 +126,7 @@ fn accumulation_drops_what_the_larger_batch_drops() {
         };
         let large = train(&model, 20, 1);
         let apart = difference(&large, &train(&model, 5, 4));
-        assert!(apart < 2e-5, "{model}: {apart}");
+        assert!(apart < 1e-4, "{model}: {apart}");
         assert!(difference(&large, &train(&certain, 20, 1)) > 1e-3, "{model}");
     }
 }

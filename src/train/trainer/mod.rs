@@ -23,7 +23,7 @@ use super::history::{EpochFigures, Judgement};
 use super::loss_scale::LossScale;
 use super::model_file::Card;
 use super::optimizer::Optimizer;
-use super::progress::TrainingProgress;
+use super::progress::TrainingState;
 use super::schedule::LearningRate;
 use super::setup::Setup;
 use super::tensor_file::NamedTensors;
@@ -110,7 +110,7 @@ struct Trainer<'a> {
     optimizer: Optimizer,
     ema: Option<Ema>,
     loss_scale: Option<LossScale>,
-    progress: TrainingProgress,
+    progress: TrainingState,
     best: Option<NamedTensors>,
     /// Where the latest checkpoint stands: finished epochs, and batches within the next.
     saved: Option<(u32, u32)>,

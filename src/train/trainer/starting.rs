@@ -16,7 +16,7 @@ use crate::train::gradients::all_finite;
 use crate::train::loss_scale::LossScale;
 use crate::train::model_file::{WEIGHTS_FILE, build};
 use crate::train::optimizer::{Optimizer, parameter_settings};
-use crate::train::progress::TrainingProgress;
+use crate::train::progress::TrainingState;
 use crate::train::schedule::LearningRate;
 use crate::train::setup::Setup;
 use crate::train::tensor_file::{decode, input_tensor, to_device};
@@ -71,7 +71,7 @@ impl<'a> Trainer<'a> {
             ema: recipe.ema.as_ref().map(|ema| Ema::new(ema, network.parameters())),
             loss_scale: (recipe.precision == Precision::F16).then(LossScale::default),
             rates: LearningRate::new(recipe, setup.monitored.better),
-            progress: TrainingProgress::default(),
+            progress: TrainingState::default(),
             best: None,
             saved: None,
             saved_at: Instant::now(),
