@@ -22,6 +22,7 @@ fn main() {
     let mut progress = for_terminal(DisplayOptions {
         format,
         longest_name: 12,
+        ..DisplayOptions::default()
     });
     match arguments.get(1).map(String::as_str) {
         Some("trouble") => trouble(progress.as_mut()),

@@ -1,11 +1,13 @@
 //! Arguments that several commands share, and the requests that they become.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 
 use crate::app::{AppError, PipelineRequest, current_project, open_history};
 use crate::event::Sink;
+use crate::metric::MetricTable;
 use crate::plan::Selection;
 use crate::progress::{self, DisplayFormat};
 use crate::record::RunHistory;
@@ -134,8 +136,9 @@ pub(super) enum LogFormat {
 }
 
 impl LogFormat {
-    /// What shows a run whose longest stage name has so many characters.
-    pub fn display(self, longest_name: usize) -> Box<dyn Sink> {
+    /// What shows a run whose longest stage name has so many characters, and of whose metrics `metrics`
+    /// is known.
+    pub fn display(self, longest_name: usize, metrics: Arc<MetricTable>) -> Box<dyn Sink> {
         progress::for_terminal(progress::DisplayOptions {
             format: match self {
                 Self::Auto => DisplayFormat::Auto,
@@ -143,6 +146,7 @@ impl LogFormat {
                 Self::Json => DisplayFormat::Json,
             },
             longest_name,
+            metrics,
         })
     }
 }

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
@@ -40,7 +41,7 @@ pub(super) fn run(arguments: &ReplayArguments) -> Result<u8, AppError> {
     } else {
         Box::new(File::open(&arguments.file).map_err(AppError::io(format!("reading {name}")))?)
     };
-    let mut shown = arguments.log_format.display(0);
+    let mut shown = arguments.log_format.display(0, Arc::default());
     let mut before: Option<Timestamp> = None;
     for (number, line) in BufReader::new(input).lines().enumerate() {
         let line = line.map_err(AppError::io(format!("reading {name}")))?;

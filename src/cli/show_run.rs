@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::arguments::StoreArguments;
 use super::text::{duration, mark, moment, status, value_text};
 use crate::app::{AppError, find_run};
+use crate::metric::MetricTable;
 use crate::progress::text;
 use crate::record::{RunRow, StageRow};
 
@@ -64,13 +65,14 @@ fn to_text(run: &RunRow) -> String {
     let width = |of: fn(&StageRow) -> usize| run.stages.iter().map(of).max().unwrap_or(0);
     let names = width(|stage| stage.stage.chars().count());
     let kinds = width(|stage| kind(stage).len());
+    let known = MetricTable::built_in();
     for stage in &run.stages {
         let (mark, style) = mark(stage.status);
         let took = stage.seconds.map_or_else(String::new, text::seconds);
         let memory = stage
             .peak_memory
             .map_or_else(String::new, |bytes| text::bytes(bytes as f64));
-        let metrics: Vec<String> = text::metrics(&stage.metrics)
+        let metrics: Vec<String> = text::metrics(&stage.stage, &stage.metrics, &known)
             .into_iter()
             .map(|(_, metric)| metric)
             .collect();

@@ -57,7 +57,9 @@ impl<'a> TerminalFrontEnd<'a> {
     /// The file for the events cannot be written.
     pub fn sinks(&self, session: &Session) -> Result<Vec<Box<dyn Sink>>, AppError> {
         let names = session.pipeline.stages.keys().map(String::len);
-        let display = self.arguments.log_format.display(names.max().unwrap_or(0));
+        let longest = names.max().unwrap_or(0);
+        let metrics = Arc::new(session.pipeline.metrics.clone());
+        let display = self.arguments.log_format.display(longest, metrics);
         let mut sinks = vec![display];
         sinks.extend(self.event_file()?);
         Ok(sinks)

@@ -129,6 +129,12 @@ impl EpochSplit {
         format!("{}{metric}", self.prefix())
     }
 
+    /// The split and the metric of a column that [`EpochSplit::column`] named.
+    pub fn of_column(column: &str) -> Option<(Self, &str)> {
+        let of = |split: Self| Some((split, column.strip_prefix(split.prefix())?));
+        Self::ALL.into_iter().find_map(of)
+    }
+
     /// In words, before the title of what is measured.
     pub fn title(self) -> &'static str {
         match self {
@@ -138,7 +144,7 @@ impl EpochSplit {
     }
 
     /// What stands before the name of what is measured.
-    pub(super) fn prefix(self) -> &'static str {
+    fn prefix(self) -> &'static str {
         match self {
             Self::Train => "train_",
             Self::Val => "val_",

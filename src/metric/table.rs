@@ -67,12 +67,11 @@ impl MetricTable {
         if let Some(info) = find(name) {
             return Some(Described { info, split: None });
         }
-        EpochSplit::ALL.into_iter().find_map(|split| {
-            let info = find(name.strip_prefix(split.prefix())?)?;
-            info.every_epoch.then_some(Described {
-                info,
-                split: Some(split),
-            })
+        let (split, metric) = EpochSplit::of_column(name)?;
+        let info = find(metric).filter(|info| info.every_epoch)?;
+        Some(Described {
+            info,
+            split: Some(split),
         })
     }
 

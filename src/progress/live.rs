@@ -1,5 +1,6 @@
 //! What is running now, as the rows of the display's live block.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::narrator::WIDEST_NAME;
@@ -8,6 +9,7 @@ use super::style::{Palette, paint};
 use super::sweep::SweepRows;
 use super::text;
 use crate::event::Event;
+use crate::metric::MetricTable;
 
 /// Most trials and stages shown at once; the rest is counted.
 const MOST_ROWS: usize = 8;
@@ -20,18 +22,20 @@ pub struct Live {
     done: usize,
     running: Stages,
     sweep: SweepRows,
+    metrics: Arc<MetricTable>,
 }
 
 impl Live {
     /// Nothing runs yet. Where there is room, names take `names` columns.
-    pub fn new(now: Instant, names: usize) -> Self {
+    pub fn new(now: Instant, names: usize, metrics: Arc<MetricTable>) -> Self {
         Self {
             started: now,
             names,
             total: 0,
             done: 0,
             running: Stages::default(),
-            sweep: SweepRows::default(),
+            sweep: SweepRows::new(Arc::clone(&metrics)),
+            metrics,
         }
     }
 
@@ -40,7 +44,7 @@ impl Live {
         if self.sweep.handle(event, now) {
             return;
         }
-        self.running.handle(event, now);
+        self.running.handle(event, now, &self.metrics);
         match event {
             Event::RunStarted { stages, .. } => self.total = *stages,
             Event::StageReused { .. }
@@ -160,7 +164,7 @@ mod tests {
 
     fn sample(now: Instant) -> Live {
         let at = |ms| now + Duration::from_millis(ms);
-        let mut live = Live::new(now, 12);
+        let mut live = Live::new(now, 12, Arc::default());
         live.handle(
             &Event::RunStarted {
                 pipeline: "p".into(),
@@ -236,7 +240,7 @@ mod tests {
     #[test]
     fn a_low_terminal_and_many_stages() {
         let now = Instant::now();
-        let mut live = Live::new(now, 12);
+        let mut live = Live::new(now, 12, Arc::default());
         live.handle(
             &Event::RunStarted {
                 pipeline: "p".into(),

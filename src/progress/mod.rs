@@ -29,17 +29,21 @@ pub use style::Palette;
 pub use terminal::Terminal;
 
 use std::io::IsTerminal;
+use std::sync::Arc;
 
 use crate::event::Sink;
+use crate::metric::MetricTable;
 
 /// How to show a run.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct DisplayOptions {
     /// The form.
     pub format: DisplayFormat,
     /// The length of the longest stage name, so that columns line up from the first line on; 0
     /// where it is not known.
     pub longest_name: usize,
+    /// What is known of the metrics that stages report.
+    pub metrics: Arc<MetricTable>,
 }
 
 /// The form in which a run is shown.
@@ -59,10 +63,15 @@ pub fn for_terminal(options: DisplayOptions) -> Box<dyn Sink> {
     let palette = Palette::for_stderr();
     match options.format {
         DisplayFormat::Json => Box::new(JsonLines::new(std::io::stderr())),
-        DisplayFormat::Auto if can_move_cursor() => Box::new(Terminal::new(palette, options.longest_name)),
-        DisplayFormat::Auto | DisplayFormat::Plain => {
-            Box::new(Plain::new(std::io::stderr(), palette, options.longest_name))
+        DisplayFormat::Auto if can_move_cursor() => {
+            Box::new(Terminal::new(palette, options.longest_name, options.metrics))
         }
+        DisplayFormat::Auto | DisplayFormat::Plain => Box::new(Plain::new(
+            std::io::stderr(),
+            palette,
+            options.longest_name,
+            options.metrics,
+        )),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Events as the lines that stay: shared by the terminal display and the plain log.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use anstyle::Style;
 
@@ -9,6 +10,7 @@ use super::style::{Palette, paint};
 use super::sweep::SweepLines;
 use super::text;
 use crate::event::{Activity, Event, Level, Metrics, RunStatus, StageId};
+use crate::metric::{EpochSplit, MetricInfo, MetricTable};
 
 /// From this many lines of one sort (reused, skipped) on, the rest is only counted.
 pub(super) const LISTED: usize = 30;
@@ -42,11 +44,12 @@ pub struct Narrator {
     /// Where the time of running trainings went.
     times: HashMap<StageId, PhaseTimes>,
     sweep: SweepLines,
+    metrics: Arc<MetricTable>,
 }
 
 impl Narrator {
     /// A narrator for `audience` that lines up names of up to `longest_name` characters.
-    pub fn new(palette: Palette, audience: Audience, longest_name: usize) -> Self {
+    pub fn new(palette: Palette, audience: Audience, longest_name: usize, metrics: Arc<MetricTable>) -> Self {
         Self {
             palette,
             audience,
@@ -56,6 +59,7 @@ impl Narrator {
             epochs: HashMap::new(),
             times: HashMap::new(),
             sweep: SweepLines::new(palette, matches!(audience, Audience::Terminal { .. })),
+            metrics,
         }
     }
 
@@ -88,7 +92,7 @@ impl Narrator {
             } => {
                 self.reused += 1;
                 if self.reused <= LISTED {
-                    let detail = detail(metrics, &artifact.short());
+                    let detail = self.detail(stage, metrics, &artifact.short());
                     lines.push(self.stage_line((palette.good, "✓"), stage, "reused", detail));
                 }
             }
@@ -139,7 +143,7 @@ impl Narrator {
                         lines.push(self.line_within(stage, parts));
                     }
                 }
-                let mut detail = detail(metrics, &artifact.short());
+                let mut detail = self.detail(stage, metrics, &artifact.short());
                 if *unchanged {
                     detail.push((9, "same result as before".to_owned()));
                 }
@@ -274,7 +278,9 @@ impl Narrator {
                 times.add(*phases, *seconds, *samples_per_second);
                 let epochs = self.epochs.get(stage).copied().unwrap_or(*epoch);
                 if self.shows_epoch(*epoch, epochs) {
-                    let parts = epoch_parts(*epoch, epochs, metrics, *samples_per_second, *seconds);
+                    let mut parts = self.epoch_parts(stage, (*epoch, epochs), metrics);
+                    parts.push((6, format!("{}/s", text::rate(*samples_per_second))));
+                    parts.push((5, text::seconds(*seconds)));
                     lines.push(self.line_within(stage, parts));
                 }
             }
@@ -406,34 +412,43 @@ impl Narrator {
             Audience::Log => None,
         }
     }
-}
 
-/// What is worth telling about a result: its metrics, or else its name.
-fn detail(metrics: &Metrics, artifact: &str) -> Vec<(u8, String)> {
-    if metrics.is_empty() {
-        vec![(0, artifact.to_owned())]
-    } else {
-        text::metrics(metrics)
-    }
-}
-
-fn epoch_parts(epoch: u32, epochs: u32, metrics: &Metrics, speed: f64, seconds: f64) -> Vec<(u8, String)> {
-    let digits = epochs.to_string().len();
-    let mut parts = vec![(0, format!("epoch {epoch:>digits$}/{epochs}"))];
-    let columns = [
-        (2, "train_loss", "loss"),
-        (4, "train_accuracy", "accuracy"),
-        (3, "val_loss", "val_loss"),
-        (1, "val_accuracy", "val_accuracy"),
-        (4, "train_mae", "mae"),
-        (1, "val_mae", "val_mae"),
-    ];
-    for (rank, metric, title) in columns {
-        if let Some(value) = metrics.get(metric) {
-            parts.push((rank, format!("{title} {value:.4}")));
+    /// What is worth telling about a result: its metrics, or else its name.
+    fn detail(&self, stage: &StageId, metrics: &Metrics, artifact: &str) -> Vec<(u8, String)> {
+        if metrics.is_empty() {
+            vec![(0, artifact.to_owned())]
+        } else {
+            text::metrics(stage.stage(), metrics, &self.metrics)
         }
     }
-    parts.push((6, format!("{}/s", text::rate(speed))));
-    parts.push((5, text::seconds(seconds)));
-    parts
+
+    /// An epoch and its figures: of the training samples, then of the validation split. What a model
+    /// is judged by stays longest where there is little room, then the loss that it is trained with.
+    fn epoch_parts(
+        &self,
+        stage: &StageId,
+        (epoch, epochs): (u32, u32),
+        metrics: &Metrics,
+    ) -> Vec<(u8, String)> {
+        let mut figures: Vec<_> = metrics
+            .iter()
+            .filter_map(|(name, value)| {
+                let described = self.metrics.describe(stage.stage(), name)?;
+                Some((described.split?, described.info, name, *value))
+            })
+            .collect();
+        figures.sort_by_key(|(split, info, ..)| (*split, info.name != MetricInfo::LOSS, info.rank));
+        let digits = epochs.to_string().len();
+        let mut parts = vec![(0, format!("epoch {epoch:>digits$}/{epochs}"))];
+        for (split, info, name, value) in figures {
+            let (rank, title) = match (split, info.name == MetricInfo::LOSS) {
+                (EpochSplit::Val, false) => (1, name.as_str()),
+                (EpochSplit::Train, true) => (2, info.name.as_ref()),
+                (EpochSplit::Val, true) => (3, name.as_str()),
+                (EpochSplit::Train, false) => (4, info.name.as_ref()),
+            };
+            parts.push((rank, format!("{} {value:.4}", text::printable(title))));
+        }
+        parts
+    }
 }

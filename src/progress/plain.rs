@@ -1,10 +1,12 @@
 //! Plain log lines: for files, pipes and terminals that cannot move their cursor.
 
 use std::io::Write;
+use std::sync::Arc;
 
 use super::Palette;
 use super::narrator::{Audience, Narrator};
 use crate::event::{Event, Sink};
+use crate::metric::MetricTable;
 
 /// Writes one line a fact; nothing that a pipe could not hold.
 pub struct Plain<W> {
@@ -14,11 +16,11 @@ pub struct Plain<W> {
 }
 
 impl<W: Write + Send> Plain<W> {
-    /// Writes to `out`, with names of up to `longest_name` characters lined up.
-    pub fn new(out: W, palette: Palette, longest_name: usize) -> Self {
+    /// Writes to `out`, with names of up to `longest_name` characters lined up, and figures as `metrics` knows them.
+    pub fn new(out: W, palette: Palette, longest_name: usize, metrics: Arc<MetricTable>) -> Self {
         Self {
             out,
-            narrator: Narrator::new(palette, Audience::Log, longest_name),
+            narrator: Narrator::new(palette, Audience::Log, longest_name, metrics),
             lines: Vec::new(),
         }
     }

@@ -6,6 +6,7 @@ use super::row::{RowPart, compose};
 use super::style::{Palette, paint};
 use super::text;
 use crate::event::{Activity, Event, Metrics, StageId, Unit};
+use crate::metric::{EpochSplit, MetricInfo, MetricTable};
 
 /// The stages that run, in the order of their starts.
 #[derive(Default)]
@@ -63,13 +64,14 @@ pub(super) struct ShownTraining {
     since: Instant,
     /// The latest loss.
     pub loss: Option<f64>,
-    accuracy: Option<f64>,
+    /// The latest figure that says most beside the loss, and its name.
+    score: Option<(String, f64)>,
     speed: f64,
 }
 
 impl Stages {
     /// Takes note of what `event` tells about a stage; other events change nothing.
-    pub fn handle(&mut self, event: &Event, now: Instant) {
+    pub fn handle(&mut self, event: &Event, now: Instant, known: &MetricTable) {
         match event {
             Event::StageStarted {
                 stage, kind, reason, ..
@@ -82,7 +84,7 @@ impl Stages {
                 };
             }
             Event::StageWaiting { stage } => self.running(stage, now).doing = Doing::Waiting,
-            Event::StageActivity { stage, activity } => self.running(stage, now).handle(activity, now),
+            Event::StageActivity { stage, activity } => self.running(stage, now).handle(activity, now, known),
             Event::StageReused { stage, .. }
             | Event::StageFinished { stage, .. }
             | Event::StageFailed { stage, .. }
@@ -131,7 +133,7 @@ impl RunningStage {
         text::printable(&self.stage.to_string())
     }
 
-    fn handle(&mut self, activity: &Activity, now: Instant) {
+    fn handle(&mut self, activity: &Activity, now: Instant, known: &MetricTable) {
         match activity {
             Activity::Progress {
                 task,
@@ -177,7 +179,7 @@ impl RunningStage {
                     first: 0.0,
                     since: now,
                     loss: None,
-                    accuracy: None,
+                    score: None,
                     speed: 0.0,
                 };
                 training.first = training.position();
@@ -205,8 +207,9 @@ impl RunningStage {
                 if let Doing::Training(training) = &mut self.doing {
                     training.epoch = *epoch;
                     training.batch = 0;
-                    training.loss = metrics.get("train_loss").copied().or(training.loss);
-                    training.accuracy = accuracy(metrics);
+                    let loss = EpochSplit::Train.column(MetricInfo::LOSS);
+                    training.loss = metrics.get(&loss).copied().or(training.loss);
+                    training.score = score(self.stage.stage(), metrics, known);
                     training.speed = *samples_per_second;
                 }
             }
@@ -303,16 +306,15 @@ impl ShownTraining {
         let left = (position > self.first && elapsed >= 0.5)
             .then(|| elapsed * (1.0 - position) / (position - self.first));
         let batches = self.batches.to_string().len();
-        let labelled = |label: &str, value: Option<f64>| match value {
-            Some(value) => format!("{label} {value:.4}"),
-            None => String::new(),
-        };
+        let labelled = |label: &str, value: f64| format!("{} {value:.4}", text::printable(label));
+        let loss = self.loss.map(|loss| labelled(MetricInfo::LOSS, loss));
+        let score = self.score.as_ref().map(|(name, value)| labelled(name, *value));
         vec![
             RowPart::text(0, self.epoch_text()),
             RowPart::bar(4, Some(position)),
             RowPart::text(6, format!("{:>batches$}/{}", self.batch, self.batches)),
-            RowPart::text(1, labelled("loss", self.loss)),
-            RowPart::text(3, labelled("accuracy", self.accuracy)),
+            RowPart::text(1, loss.unwrap_or_default()),
+            RowPart::text(3, score.unwrap_or_default()),
             RowPart::text(
                 5,
                 if self.speed > 0.0 {
@@ -326,11 +328,14 @@ impl ShownTraining {
     }
 }
 
-fn accuracy(metrics: &Metrics) -> Option<f64> {
-    metrics
-        .get("val_accuracy")
-        .or_else(|| metrics.get("train_accuracy"))
-        .copied()
+/// What says most of an epoch beside the loss, by the metric's name.
+fn score(stage: &str, metrics: &Metrics, known: &MetricTable) -> Option<(String, f64)> {
+    let names = known.most_telling(stage, metrics.keys().map(String::as_str));
+    names.into_iter().find_map(|name| {
+        let described = known.describe(stage, name)?;
+        let is_score = described.split.is_some() && described.info.name != MetricInfo::LOSS;
+        is_score.then(|| (described.info.name.to_string(), metrics[name]))
+    })
 }
 
 /// `12 s left`.

@@ -3,9 +3,7 @@
 use std::collections::HashMap;
 
 use crate::event::Metrics;
-
-/// The figures of an epoch that a curve is made of, the most telling first.
-const TELLING: [&str; 3] = ["val_accuracy", "val_loss", "train_loss"];
+use crate::metric::{Direction, MetricTable};
 
 const LEVELS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
@@ -16,19 +14,35 @@ const MOST: usize = 1000;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Curve {
     metric: String,
+    /// Whether the figure is better when smaller.
+    is_minimized: bool,
     points: Vec<(u32, f64)>,
 }
 
 impl Curve {
-    /// Takes note of an epoch (from 1) and its figures: of `preferred`, where the epoch has it.
-    pub fn push(&mut self, epoch: u32, metrics: &Metrics, preferred: Option<&str>) {
-        let names = preferred.into_iter().chain(TELLING);
-        let Some((name, value)) = names.into_iter().find_map(|name| metrics.get_key_value(name)) else {
+    /// Takes note of an epoch (from 1) of `stage` and its figures: of `preferred`, where the epoch has
+    /// it, else of the most telling one.
+    pub fn push(
+        &mut self,
+        stage: &str,
+        epoch: u32,
+        metrics: &Metrics,
+        preferred: Option<&str>,
+        known: &MetricTable,
+    ) {
+        let measured = |name: &&str| {
+            let described = known.describe(stage, name);
+            described.is_some_and(|described| described.split.is_some())
+        };
+        let telling = known.most_telling(stage, metrics.keys().map(String::as_str).filter(measured));
+        let mut names = preferred.into_iter().chain(telling);
+        let Some((name, value)) = names.find_map(|name| metrics.get_key_value(name)) else {
             return;
         };
         if *name != self.metric {
             *self = Self {
                 metric: name.clone(),
+                is_minimized: known.better(stage, name) == Some(Direction::Minimize),
                 points: Vec::new(),
             };
         }
@@ -83,6 +97,7 @@ pub struct Scales(HashMap<String, CurveScale>);
 struct CurveScale {
     low: f64,
     high: f64,
+    is_minimized: bool,
     firsts: Vec<f64>,
 }
 
@@ -95,6 +110,7 @@ impl Scales {
         let scale = self.0.entry(metric.to_owned()).or_insert_with(|| CurveScale {
             low: value,
             high: value,
+            is_minimized: curve.is_minimized,
             firsts: Vec::new(),
         });
         scale.low = scale.low.min(value);
@@ -105,14 +121,14 @@ impl Scales {
         }
     }
 
-    /// The values of the lowest and the highest bar. A loss that diverges must not flatten all
-    /// others: the highest is at most twice what trainings begin with.
+    /// The values of the lowest and the highest bar. A loss or an error that diverges must not
+    /// flatten all others: the highest is at most twice what trainings begin with.
     fn range(&self, metric: &str) -> (f64, f64) {
         let Some(scale) = self.0.get(metric) else {
             return (0.0, 0.0);
         };
         let usual = scale.firsts.get(scale.firsts.len() / 2);
-        match usual.filter(|usual| metric.ends_with("loss") && **usual > 0.0) {
+        match usual.filter(|usual| scale.is_minimized && **usual > 0.0) {
             Some(usual) => (scale.low, scale.high.min(2.0 * usual)),
             None => (scale.low, scale.high),
         }
@@ -126,7 +142,8 @@ mod tests {
     fn curve(scales: &mut Scales, metric: &str, values: &[f64]) -> Curve {
         let mut curve = Curve::default();
         for (epoch, value) in (1..).zip(values) {
-            curve.push(epoch, &[(metric.to_owned(), *value)].into(), None);
+            let metrics = [(metric.to_owned(), *value)].into();
+            curve.push("m", epoch, &metrics, None, &MetricTable::built_in());
             scales.take(&curve);
         }
         curve
@@ -155,8 +172,8 @@ mod tests {
     #[test]
     fn a_diverging_loss_leaves_the_others_their_shape() {
         let mut scales = Scales::default();
-        let usual = curve(&mut scales, "val_loss", &[2.0, 1.0, 0.0]);
-        let wild = curve(&mut scales, "val_loss", &[2.0, 1e9, f64::NAN]);
+        let usual = curve(&mut scales, "val_mae", &[2.0, 1.0, 0.0]);
+        let wild = curve(&mut scales, "val_mae", &[2.0, 1e9, f64::NAN]);
         assert_eq!(usual.draw(3, 8, &scales), "▅▃▁");
         assert_eq!(wild.draw(3, 8, &scales), "▅█×");
     }
@@ -170,11 +187,11 @@ mod tests {
         ]
         .into();
         let mut curve = Curve::default();
-        curve.push(1, &metrics, None);
+        curve.push("m", 1, &metrics, None, &MetricTable::built_in());
         assert_eq!(curve.last(), Some(("val_accuracy", 0.5)));
-        curve.push(1, &metrics, Some("val_loss"));
+        curve.push("m", 1, &metrics, Some("val_loss"), &MetricTable::built_in());
         assert_eq!(curve.last(), Some(("val_loss", 2.0)));
-        curve.push(1, &metrics, Some("size"));
+        curve.push("m", 1, &metrics, Some("size"), &MetricTable::built_in());
         assert_eq!(curve.last(), Some(("val_accuracy", 0.5)));
     }
 
@@ -183,7 +200,8 @@ mod tests {
         let mut scales = Scales::default();
         let mut curve = curve(&mut scales, "val_accuracy", &[0.5]);
         assert_eq!(curve.draw(3, 3, &scales), "▅  ");
-        curve.push(1, &[("val_accuracy".to_owned(), 0.5)].into(), None);
+        let metrics = [("val_accuracy".to_owned(), 0.5)].into();
+        curve.push("m", 1, &metrics, None, &MetricTable::built_in());
         assert_eq!(curve.draw(3, 3, &scales), "▅  ");
         assert_eq!(Curve::default().draw(3, 3, &scales), "   ");
     }

@@ -11,6 +11,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::narrator::{Audience, Narrator};
 use super::{Live, Palette};
 use crate::event::{Event, Sink};
+use crate::metric::MetricTable;
 
 /// How often the display moves when nothing happens.
 const TICK: Duration = Duration::from_millis(100);
@@ -37,18 +38,23 @@ struct Screen {
 }
 
 impl Terminal {
-    /// A display with names of up to `longest_name` characters lined up.
-    pub fn new(palette: Palette, longest_name: usize) -> Self {
+    /// A display with names of up to `longest_name` characters lined up, and figures as `metrics` knows them.
+    pub fn new(palette: Palette, longest_name: usize, metrics: Arc<MetricTable>) -> Self {
         let term = Term::stderr();
         let width = width_of(&term);
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
         if let Ok(style) = ProgressStyle::with_template("{msg}") {
             bar.set_style(style);
         }
-        let narrator = Narrator::new(palette, Audience::Terminal { width }, longest_name);
+        let narrator = Narrator::new(
+            palette,
+            Audience::Terminal { width },
+            longest_name,
+            Arc::clone(&metrics),
+        );
         let screen = Arc::new(Mutex::new(Screen {
             palette,
-            live: Live::new(Instant::now(), narrator.name_width()),
+            live: Live::new(Instant::now(), narrator.name_width(), metrics),
             narrator,
             pending: Vec::new(),
             term,

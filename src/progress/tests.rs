@@ -1,6 +1,7 @@
 //! What a whole run looks like, at several widths.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::narrator::{Audience, Narrator};
 use super::{Palette, Plain};
@@ -168,7 +169,7 @@ fn everything() -> Vec<Event> {
 }
 
 fn on_terminal(events: &[Event], width: usize) -> String {
-    let mut narrator = Narrator::new(Palette::plain(), Audience::Terminal { width }, 8);
+    let mut narrator = Narrator::new(Palette::plain(), Audience::Terminal { width }, 8, Arc::default());
     let mut lines = Vec::new();
     events
         .iter()
@@ -178,7 +179,7 @@ fn on_terminal(events: &[Event], width: usize) -> String {
 
 fn in_log(events: &[Event]) -> String {
     let mut bytes = Vec::new();
-    let mut plain = Plain::new(&mut bytes, Palette::plain(), 8);
+    let mut plain = Plain::new(&mut bytes, Palette::plain(), 8, Arc::default());
     events.iter().for_each(|event| plain.event(event));
     String::from_utf8(bytes).unwrap()
 }
@@ -249,7 +250,12 @@ fn a_long_training_stays_readable_on_a_terminal_and_whole_in_a_log() {
 
 #[test]
 fn colours_are_closed_again() {
-    let mut narrator = Narrator::new(Palette::coloured(), Audience::Terminal { width: 40 }, 8);
+    let mut narrator = Narrator::new(
+        Palette::coloured(),
+        Audience::Terminal { width: 40 },
+        8,
+        Arc::default(),
+    );
     let mut lines = Vec::new();
     everything()
         .iter()

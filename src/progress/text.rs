@@ -1,22 +1,7 @@
 //! Numbers as people read them, and text that fits its line.
 
 use crate::event::Metrics;
-
-/// Metrics that say most about a result, most telling first; others follow by name.
-const TELLING: [&str; 12] = [
-    "val_accuracy",
-    "accuracy",
-    "val_loss",
-    "loss",
-    "val_mae",
-    "rmse",
-    "mae",
-    "r2",
-    "top3",
-    "top5",
-    "train_accuracy",
-    "train_loss",
-];
+use crate::metric::MetricTable;
 
 /// How many metrics a stage's line shows.
 const SHOWN_METRICS: usize = 3;
@@ -157,17 +142,13 @@ pub fn padded(text: &str, width: usize) -> String {
     format!("{text}{}", " ".repeat(missing))
 }
 
-/// The most telling metrics, each as one part for [`fitting`]: `val_accuracy 0.985`, `val_loss 0.06`.
-pub fn metrics(metrics: &Metrics) -> Vec<(u8, String)> {
-    let telling = TELLING.iter().filter_map(|name| metrics.get_key_value(*name));
-    let others = metrics
-        .iter()
-        .filter(|(name, _)| !TELLING.contains(&name.as_str()));
-    telling
-        .chain(others)
-        .take(SHOWN_METRICS)
-        .zip(0..)
-        .map(|((name, value), rank)| (rank, format!("{} {}", printable(name), metric(*value))))
+/// The most telling of a stage's metrics, each as one part for [`fitting`]: `val_accuracy 0.985`,
+/// `val_loss 0.06`.
+pub fn metrics(stage: &str, metrics: &Metrics, known: &MetricTable) -> Vec<(u8, String)> {
+    let names = known.most_telling(stage, metrics.keys().map(String::as_str));
+    let shown = names.into_iter().take(SHOWN_METRICS).zip(0..);
+    shown
+        .map(|(name, rank)| (rank, format!("{} {}", printable(name), metric(metrics[name]))))
         .collect()
 }
 
@@ -329,7 +310,7 @@ mod tests {
             ("val_accuracy", 0.985),
         ];
         let figures = figures.map(|(name, value)| (name.to_owned(), value)).into();
-        let parts = metrics(&figures);
+        let parts = metrics("model", &figures, &MetricTable::built_in());
         assert_eq!(
             fitting(parts.clone(), None),
             "val_accuracy 0.985  val_loss 0.06  a 1"

@@ -1,12 +1,14 @@
 //! A sweep in the live block: how far it is, the best trial so far, and the trials that run.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use indexmap::IndexMap;
 
 use super::{BestTrial, SweepTally, TrialColumns, TrialValues, ranks, trial_of};
 use crate::event::{Activity, Event, StageId, TrialOutcome};
+use crate::metric::{MetricInfo, MetricTable};
 use crate::progress::row::{RowPart, compose};
 use crate::progress::running::{Doing, RunningStage, Stages, spinner, time_left};
 use crate::progress::sparkline::{Curve, Scales};
@@ -28,6 +30,7 @@ pub struct SweepRows {
     seconds: f64,
     timed: usize,
     scales: Scales,
+    metrics: Arc<MetricTable>,
 }
 
 /// The curves of a trial's stages.
@@ -43,6 +46,14 @@ struct RunningTrial {
 }
 
 impl SweepRows {
+    /// No sweep yet; figures are what `metrics` says.
+    pub fn new(metrics: Arc<MetricTable>) -> Self {
+        Self {
+            metrics,
+            ..Self::default()
+        }
+    }
+
     /// Takes note of `event`, which happened at `now`; says whether it is about the sweep alone.
     pub fn handle(&mut self, event: &Event, now: Instant) -> bool {
         self.tally.handle(event);
@@ -99,7 +110,7 @@ impl SweepRows {
         let Some(trial) = self.trials.get_mut(&number) else {
             return true;
         };
-        trial.stages.handle(event, now);
+        trial.stages.handle(event, now, &self.metrics);
         match event {
             Event::StageStarted { .. } => trial.paused = false,
             Event::StagePaused { .. } => trial.paused = trial.stages.as_slice().is_empty(),
@@ -110,7 +121,7 @@ impl SweepRows {
                 let mut objectives = self.tally.labels();
                 let preferred = objectives.find(|label| metrics.contains_key(*label));
                 let curve = trial.curves.entry(stage.clone()).or_default();
-                curve.push(*epoch, metrics, preferred);
+                curve.push(stage.stage(), *epoch, metrics, preferred, &self.metrics);
                 self.scales.take(curve);
             }
             _ => {}
@@ -312,7 +323,7 @@ impl SweepRows {
             }
             None => {
                 if let Some(loss) = training.loss {
-                    parts.push(self.figure("loss", loss, width, palette));
+                    parts.push(self.figure(MetricInfo::LOSS, loss, width, palette));
                 }
             }
         }

@@ -1,5 +1,6 @@
 //! What a sweep looks like, at several widths.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -216,7 +217,7 @@ fn everything() -> Vec<Event> {
 }
 
 fn lines(events: &[Event], audience: Audience, palette: Palette) -> Vec<String> {
-    let mut narrator = Narrator::new(palette, audience, 8);
+    let mut narrator = Narrator::new(palette, audience, 8, Arc::default());
     let mut lines = Vec::new();
     events
         .iter()
@@ -233,7 +234,7 @@ fn in_log(events: &[Event]) -> Vec<String> {
 }
 
 fn live(events: &[Event], start: Instant) -> Live {
-    let mut live = Live::new(start, 8);
+    let mut live = Live::new(start, 8, Arc::default());
     events.iter().for_each(|event| live.handle(event, start));
     live
 }

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::{Trained, Trainer};
 use crate::event::Activity;
+use crate::metric::EpochSplit;
 use crate::train::checkpoint::Checkpoint;
 use crate::train::ema::Ema;
 use crate::train::error::TrainError;
@@ -125,7 +126,7 @@ impl Trainer<'_> {
                 row.metrics()
             })
             .unwrap_or_default();
-        metrics.retain(|name, _| name.starts_with("train_") || name.starts_with("val_"));
+        metrics.retain(|name, _| EpochSplit::of_column(name).is_some());
         let card = Card {
             card_version: Card::VERSION,
             architecture: recipe.model.clone(),
