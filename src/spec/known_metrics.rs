@@ -88,12 +88,12 @@ mod tests {
         let axis = |task: &str, train: &str, stage: &str| {
             let source = format!(
                 "stages:
-  data: {{preprocess: {{input: ./t.csv, format: {{csv: {{label: [a, b], task: {task}}}}}, split: {{test: 0.2}}}}}}
+  data: {{preprocess: {{input: ./t.csv, format: {{csv: {{label: [-1, -2], task: {task}}}}}, split: {{test: 0.2}}}}}}
   model: {{train: {{data: data, model: {{mlp: {{hidden: [4]}}}}, epochs: 1, batch_size: 2, optimizer: {{sgd: {{lr: 0.1}}}}{train}}}}}
   test: {{evaluate: {{model: model, data: data}}}}
 "
             );
-            let source = source.replace("[a, b], task: classification", "a");
+            let source = source.replace("[-1, -2], task: classification", "-1");
             let pipeline = Pipeline::parse(Path::new("p.yaml"), &source, &[]).unwrap();
             pipeline.metrics.axis(stage, "val_loss")
         };
