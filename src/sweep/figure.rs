@@ -4,12 +4,12 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
-enum Figure {
+enum ExactFigure {
     Finite(f64),
     Other(String),
 }
 
-impl From<f64> for Figure {
+impl From<f64> for ExactFigure {
     fn from(value: f64) -> Self {
         if value.is_finite() {
             Self::Finite(value)
@@ -22,13 +22,13 @@ impl From<f64> for Figure {
     }
 }
 
-impl TryFrom<Figure> for f64 {
+impl TryFrom<ExactFigure> for f64 {
     type Error = String;
 
-    fn try_from(figure: Figure) -> Result<Self, String> {
+    fn try_from(figure: ExactFigure) -> Result<Self, String> {
         match figure {
-            Figure::Finite(value) => Ok(value),
-            Figure::Other(text) => match text.strip_prefix("NaN:") {
+            ExactFigure::Finite(value) => Ok(value),
+            ExactFigure::Other(text) => match text.strip_prefix("NaN:") {
                 Some(bits) => u64::from_str_radix(bits, 16)
                     .map(f64::from_bits)
                     .map_err(|error| format!("`{text}` is no figure: {error}")),
@@ -41,11 +41,11 @@ impl TryFrom<Figure> for f64 {
 }
 
 pub(super) fn serialize<S: Serializer>(values: &[f64], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_seq(values.iter().map(|value| Figure::from(*value)))
+    serializer.collect_seq(values.iter().map(|value| ExactFigure::from(*value)))
 }
 
 pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<f64>, D::Error> {
-    Vec::<Figure>::deserialize(deserializer)?
+    Vec::<ExactFigure>::deserialize(deserializer)?
         .into_iter()
         .map(|figure| f64::try_from(figure).map_err(de::Error::custom))
         .collect()

@@ -20,7 +20,7 @@ pub(super) type Taken = HashSet<PointKey>;
 /// The parameters, their conditions and the constraints between them.
 #[derive(Clone, Debug)]
 pub(super) struct Space {
-    pub(super) parameters: Vec<Parameter>,
+    pub(super) parameters: Vec<SpaceParameter>,
     /// The parameters' indices; what a condition is about comes before what it decides.
     order: Vec<usize>,
     constraints: Vec<Constraint>,
@@ -30,7 +30,7 @@ pub(super) struct Space {
 
 /// One swept parameter.
 #[derive(Clone, Debug)]
-pub(super) struct Parameter {
+pub(super) struct SpaceParameter {
     pub(super) name: String,
     pub(super) scale: Scale,
     /// Parameters, and the values that they must have for this one to be used.
@@ -52,7 +52,7 @@ impl Space {
                 let index = sweep.params.get_index_of(on).ok_or_else(condition)?;
                 when.push((index, values.0.clone()));
             }
-            parameters.push(Parameter {
+            parameters.push(SpaceParameter {
                 name: name.clone(),
                 scale: Scale::new(&parameter.domain)
                     .ok_or_else(|| SweepError::LongRange { name: name.clone() })?,
@@ -160,7 +160,7 @@ impl Space {
 
     /// What equal points share.
     pub(super) fn key(&self, point: &Point) -> PointKey {
-        let snapped = |(parameter, coordinate): (&Parameter, &Option<f64>)| match coordinate {
+        let snapped = |(parameter, coordinate): (&SpaceParameter, &Option<f64>)| match coordinate {
             Some(at) => {
                 let value = parameter.scale.value(*at);
                 parameter.scale.coordinate(&value).unwrap_or(*at).to_bits()
@@ -171,7 +171,7 @@ impl Space {
     }
 }
 
-impl Parameter {
+impl SpaceParameter {
     /// Parameters by index, and the values that they must have for this one to be used.
     pub(super) fn conditions(&self) -> &[(usize, Vec<Value>)] {
         &self.when
@@ -179,7 +179,7 @@ impl Parameter {
 }
 
 /// The parameters' indices, in their own order as far as conditions allow.
-fn order(parameters: &[Parameter]) -> Result<Vec<usize>, SweepError> {
+fn order(parameters: &[SpaceParameter]) -> Result<Vec<usize>, SweepError> {
     let mut order: Vec<usize> = Vec::new();
     while order.len() < parameters.len() {
         let waiting = |index: usize| parameters[index].when.iter().find(|(on, _)| !order.contains(on));

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use crate::report::plot::escape;
 
 /// A table that is filled row by row. Cells are HTML already.
-pub struct Table {
+pub struct HtmlTable {
     titles: Vec<String>,
     /// Whether a column holds a number, and whether it holds anything else but gaps.
     content: Vec<(bool, bool)>,
@@ -13,7 +13,7 @@ pub struct Table {
     rows: String,
 }
 
-impl Table {
+impl HtmlTable {
     /// A table with these titles, which are plain text.
     pub fn new<T: AsRef<str>>(titles: &[T]) -> Self {
         Self {
@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn numbers_stand_to_the_right() {
-        let mut table = Table::new(&["<a>", "b"]);
+        let mut table = HtmlTable::new(&["<a>", "b"]);
         table.row(["-0.5".to_owned(), "-".to_owned()]);
         let html = table.html("t");
         assert!(html.contains("<th scope=\"col\" class=\"n\">&lt;a&gt;</th><th scope=\"col\">b</th>"));

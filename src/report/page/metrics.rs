@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::html::Table;
+use super::html::HtmlTable;
 use crate::report::number;
 use crate::report::plot::{View, escape};
 
@@ -35,7 +35,7 @@ pub fn html(view: &View) -> String {
     if several {
         titles.extend(["standard deviation", "smallest", "largest", "seeds"]);
     }
-    let mut table = Table::new(&titles);
+    let mut table = HtmlTable::new(&titles);
     for ((stage, metric), values) in rows {
         let count = values.len() as f64;
         let mean = values.iter().sum::<f64>() / count;

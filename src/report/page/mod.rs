@@ -17,7 +17,7 @@ use std::fmt::Write as _;
 
 use super::ReportInput;
 use super::plot::{Figure, Ink, Section, Setting, View, duration, escape, figures_of, timings};
-use html::{Table, scroll};
+use html::{HtmlTable, scroll};
 
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("script.js");
@@ -135,7 +135,7 @@ fn figure_html(figure: &Figure) -> String {
 }
 
 fn pipeline_html(view: &View, figures: &[Figure]) -> String {
-    let mut table = Table::new(&["stage", "kind", "takes in", "state"]);
+    let mut table = HtmlTable::new(&["stage", "kind", "takes in", "state"]);
     for node in &view.input.graph {
         let name = match &node.description {
             Some(description) => format!("{}<br><small>{}</small>", escape(&node.name), escape(description)),
@@ -164,7 +164,7 @@ fn timings_html(view: &View, figures: &[Figure]) -> String {
     if timings.is_empty() {
         return pictures;
     }
-    let mut table = Table::new(&[
+    let mut table = HtmlTable::new(&[
         "stage",
         "results",
         "median",

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use super::html::{Table, bytes, counted};
+use super::html::{HtmlTable, bytes, counted};
 use crate::fingerprint::Fingerprint;
 use crate::report::number;
 use crate::report::plot::{View, duration, escape};
@@ -105,7 +105,7 @@ impl Shared<'_> {
             let _ = write!(html, " <small>{}</small>", self.whose());
         }
         html.push_str("</summary>\n");
-        let mut table = Table::new(&["", ""]);
+        let mut table = HtmlTable::new(&["", ""]);
         let mut line = |name: &str, value: String| table.row([escape(name), value]);
         line("fingerprint", format!("<code>{}</code>", result.fingerprint));
         line("artifact", format!("<code>{}</code>", result.artifact));

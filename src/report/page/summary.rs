@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::html::{Table, counted};
+use super::html::{HtmlTable, counted};
 use crate::event::value_text;
 use crate::report::plot::{View, escape, path_of, short_value, significant};
 use crate::report::{NodeStatus, TrialStatus};
@@ -155,7 +155,7 @@ fn parameters(view: &View) -> String {
         return String::new();
     };
     let swept = &view.input.results.swept;
-    let mut table = Table::new(&["parameter", "value"]);
+    let mut table = HtmlTable::new(&["parameter", "value"]);
     let mut any = false;
     for (name, value) in &view.trials()[trial].parameters {
         if !swept.contains(name) {

@@ -1,6 +1,6 @@
 //! Every trial of a sweep: its parameters, what became of it, and by what its result is known.
 
-use super::html::Table;
+use super::html::HtmlTable;
 use crate::report::plot::{View, duration, escape, path_of, short_value, significant};
 use crate::report::{Trial, TrialStatus};
 
@@ -17,7 +17,7 @@ pub fn html(view: &View) -> String {
     titles.extend(results.objectives.iter().map(path_of));
     titles.extend(results.swept.iter().cloned());
     titles.extend(["seeds", "time", "results"].map(str::to_owned));
-    let mut table = Table::new(&titles).sortable();
+    let mut table = HtmlTable::new(&titles).sortable();
     let ranked = view.ranking.iter().copied();
     let others = (0..view.trials().len()).filter(|place| !view.ranking.contains(place));
     for place in ranked.chain(others) {

@@ -2,7 +2,7 @@
 
 use super::drawing::{Anchor, Drawing, Label, Mark, SIZE};
 use super::ink::Ink;
-use super::scale::{Scale, Tick};
+use super::scale::{AxisScale, Tick};
 use super::text::{shortened, width};
 
 /// What a chart is to have.
@@ -15,7 +15,7 @@ pub struct Frame {
     /// The vertical axis.
     pub y: Axis,
     /// What the marks mean; shown where there is more than one.
-    pub keys: Vec<Key>,
+    pub keys: Vec<LegendKey>,
     /// What the ramp's colours mean.
     pub ramp: Option<RampKey>,
     /// The size of the whole.
@@ -35,16 +35,16 @@ pub struct Axis {
 #[derive(Clone, Debug)]
 pub enum Along {
     /// Numbers.
-    Numbers(Scale),
+    Numbers(AxisScale),
     /// Whole numbers.
-    Counts(Scale),
+    Counts(AxisScale),
     /// Names, each in the middle of a slot; on a vertical axis from the top.
     Names(Vec<String>),
 }
 
 /// An entry of the legend.
 #[derive(Clone, Debug)]
-pub struct Key {
+pub struct LegendKey {
     /// What the mark stands for.
     pub label: String,
     /// What it looks like.
@@ -113,7 +113,7 @@ const MOST_FOR_NAMES: f64 = 0.36;
 
 impl Axis {
     /// An axis of numbers.
-    pub fn numbers(title: impl Into<String>, scale: Scale) -> Self {
+    pub fn numbers(title: impl Into<String>, scale: AxisScale) -> Self {
         Self {
             title: title.into(),
             along: Along::Numbers(scale),
@@ -121,7 +121,7 @@ impl Axis {
     }
 
     /// An axis of whole numbers.
-    pub fn counts(title: impl Into<String>, scale: Scale) -> Self {
+    pub fn counts(title: impl Into<String>, scale: AxisScale) -> Self {
         Self {
             title: title.into(),
             along: Along::Counts(scale),
@@ -372,7 +372,7 @@ pub fn title(drawing: &mut Drawing, text: &str) {
 }
 
 /// Draws a legend from `place` on, in as many lines as it needs; gives the place below it.
-pub fn legend(drawing: &mut Drawing, keys: &[Key], (left, top): (f64, f64), room: f64) -> f64 {
+pub fn legend(drawing: &mut Drawing, keys: &[LegendKey], (left, top): (f64, f64), room: f64) -> f64 {
     const LINE: f64 = 18.0;
     const SWATCH: f64 = 18.0;
     let (mut x, mut y) = (left, top + 6.0);
@@ -455,7 +455,7 @@ mod tests {
     #[test]
     fn points_lie_inside() {
         let values = [-5.0, 12.0, 100.0];
-        let scale = Scale::linear(values);
+        let scale = AxisScale::linear(values);
         let chart = Chart::new(frame(Along::Numbers(scale), Along::Numbers(scale)));
         for value in values {
             let (x, y) = chart.at(value, value);
@@ -489,7 +489,7 @@ mod tests {
             assert!(!below.is_empty());
         }
         for high in [1.0, 1e4, 123_456.0, 1e9] {
-            let scale = Scale::linear([0.0, high]);
+            let scale = AxisScale::linear([0.0, high]);
             let chart = Chart::new(frame(Along::Numbers(scale), Along::Numbers(scale)));
             assert!(chart.numbers_below().len() >= 2);
         }

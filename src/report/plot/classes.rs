@@ -1,11 +1,11 @@
 //! Precision, recall and F1 of each class.
 
-use super::chart::{Axis, Chart, Frame, Key, Sample};
+use super::chart::{Axis, Chart, Frame, LegendKey, Sample};
 use super::confusion::by_stage;
 use super::drawing::Mark;
 use super::figure::{Figure, Section, slug};
 use super::ink::Ink;
-use super::scale::Scale;
+use super::scale::AxisScale;
 use super::view::{View, significant};
 use crate::report::TrialFile;
 use crate::spec::{Sheet, cell_number};
@@ -16,7 +16,7 @@ const SHOWN: usize = 40;
 
 /// A class's figures: means over the replicates.
 #[derive(Clone, Debug, PartialEq)]
-struct Class {
+struct ClassRow {
     name: String,
     precision: f64,
     recall: f64,
@@ -46,8 +46,8 @@ pub fn figures(view: &View) -> Vec<Figure> {
         .collect()
 }
 
-fn mean(files: &[&TrialFile]) -> Option<Vec<Class>> {
-    let mut sum: Vec<Class> = Vec::new();
+fn mean(files: &[&TrialFile]) -> Option<Vec<ClassRow>> {
+    let mut sum: Vec<ClassRow> = Vec::new();
     for (index, file) in files.iter().enumerate() {
         let classes = read(&file.text)?;
         if index == 0 {
@@ -72,7 +72,7 @@ fn mean(files: &[&TrialFile]) -> Option<Vec<Class>> {
     Some(sum)
 }
 
-fn read(text: &str) -> Option<Vec<Class>> {
+fn read(text: &str) -> Option<Vec<ClassRow>> {
     let sheet = Sheet::read(text)?;
     let column = |name: &str| sheet.titles.iter().position(|title| title == name);
     let places = (
@@ -82,7 +82,7 @@ fn read(text: &str) -> Option<Vec<Class>> {
         column("f1")?,
     );
     let support = column("support");
-    let rows = sheet.rows.iter().map(|row| Class {
+    let rows = sheet.rows.iter().map(|row| ClassRow {
         name: row[places.0].clone(),
         precision: cell_number(&row[places.1]),
         recall: cell_number(&row[places.2]),
@@ -92,7 +92,7 @@ fn read(text: &str) -> Option<Vec<Class>> {
     Some(rows.collect())
 }
 
-fn figure(id: String, title: String, whose: &str, mut classes: Vec<Class>) -> Figure {
+fn figure(id: String, title: String, whose: &str, mut classes: Vec<ClassRow>) -> Figure {
     let mut note = if whose.is_empty() {
         String::new()
     } else {
@@ -108,7 +108,7 @@ fn figure(id: String, title: String, whose: &str, mut classes: Vec<Class>) -> Fi
     }
     let mut chart = Chart::new(Frame {
         title: title.clone(),
-        x: Axis::numbers("share (0 to 1)", Scale::Linear { low: 0.0, high: 1.0 }),
+        x: Axis::numbers("share (0 to 1)", AxisScale::Linear { low: 0.0, high: 1.0 }),
         y: Axis::names("", classes.iter().map(|class| class.name.clone()).collect()),
         keys: vec![
             key("F1", Sample::Bar(Ink::Series(0))),
@@ -151,8 +151,8 @@ fn figure(id: String, title: String, whose: &str, mut classes: Vec<Class>) -> Fi
     Figure::new(id, Section::Evaluation, title, chart.drawing).with_note(note.trim_end())
 }
 
-fn key(label: &str, sample: Sample) -> Key {
-    Key {
+fn key(label: &str, sample: Sample) -> LegendKey {
+    LegendKey {
         label: label.to_owned(),
         sample,
     }

@@ -6,13 +6,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::chart::{Axis, Chart, Frame, Key, Sample, USUAL};
+use super::chart::{Axis, Chart, Frame, LegendKey, Sample, USUAL};
 use super::drawing::{Mark, Path};
 use super::figure::{Figure, Section, slug};
 use super::ink::Ink;
 use super::losses::axis;
-use super::scale::Scale;
-use super::view::{History, View};
+use super::scale::AxisScale;
+use super::view::{TrainingHistory, View};
 use crate::metric::EpochSplit;
 use crate::report::TrialStatus;
 
@@ -28,7 +28,7 @@ const LOG_FROM: f64 = 30.0;
 
 /// What an epoch's figures are over some histories.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Point {
+struct CurvePoint {
     epoch: f64,
     mean: f64,
     low: f64,
@@ -44,7 +44,7 @@ pub fn figures(view: &View) -> Vec<Figure> {
         .collect();
     let mut figures = Vec::new();
     for stage in stages {
-        let histories: Vec<&History> = view
+        let histories: Vec<&TrainingHistory> = view
             .histories
             .iter()
             .filter(|history| history.file.stage == stage && !history.epochs.is_empty())
@@ -65,16 +65,16 @@ pub fn figures(view: &View) -> Vec<Figure> {
 }
 
 /// Columns that measure the same: `train_loss` and `val_loss`.
-struct Family {
+struct CurveFamily {
     /// The metric's name.
     name: String,
     /// Its title.
     title: String,
-    columns: Vec<Column>,
+    columns: Vec<HistoryColumn>,
 }
 
 /// A column of a history.
-struct Column {
+struct HistoryColumn {
     name: String,
     /// In words.
     title: String,
@@ -83,17 +83,17 @@ struct Column {
 }
 
 /// The columns of the histories of `stage` by what they measure, the most telling first.
-fn families(view: &View, stage: &str, histories: &[&History]) -> Vec<Family> {
+fn families(view: &View, stage: &str, histories: &[&TrainingHistory]) -> Vec<CurveFamily> {
     let metrics = &view.input.results.metrics;
     let columns: BTreeSet<&str> = histories
         .iter()
         .flat_map(|history| history.columns.keys().map(String::as_str))
         .collect();
-    let mut families: BTreeMap<String, Vec<Column>> = BTreeMap::new();
+    let mut families: BTreeMap<String, Vec<HistoryColumn>> = BTreeMap::new();
     for column in columns {
         let described = metrics.describe(stage, column);
         let family = described.map_or_else(|| column.to_owned(), |described| described.info.name.to_string());
-        families.entry(family).or_default().push(Column {
+        families.entry(family).or_default().push(HistoryColumn {
             name: column.to_owned(),
             title: metrics.title(stage, column),
             split: described.and_then(|described| described.split),
@@ -105,12 +105,12 @@ fn families(view: &View, stage: &str, histories: &[&History]) -> Vec<Family> {
         let mut columns = families.remove(&name)?;
         columns.sort_by_key(|column| column.split);
         let title = metrics.title(stage, &name);
-        Some(Family { name, title, columns })
+        Some(CurveFamily { name, title, columns })
     };
     order.into_iter().filter_map(family).collect()
 }
 
-fn figure(view: &View, stage: &str, family: &Family, histories: &[&History]) -> Figure {
+fn figure(view: &View, stage: &str, family: &CurveFamily, histories: &[&TrainingHistory]) -> Figure {
     let lines = if view.is_sweep() {
         let mut columns = family.columns.iter();
         let judged = columns.find(|column| column.split == Some(EpochSplit::Val));
@@ -132,8 +132,11 @@ fn figure(view: &View, stage: &str, family: &Family, histories: &[&History]) -> 
     }
     let mut chart = Chart::new(Frame {
         title: title.clone(),
-        x: Axis::counts("epoch", Scale::linear(epochs)),
-        y: Axis::numbers(axis(view, stage, &family.name), Scale::fitting(&values, LOG_FROM)),
+        x: Axis::counts("epoch", AxisScale::linear(epochs)),
+        y: Axis::numbers(
+            axis(view, stage, &family.name),
+            AxisScale::fitting(&values, LOG_FROM),
+        ),
         keys: keys(view, &lines),
         ramp: None,
         size: USUAL,
@@ -153,7 +156,7 @@ struct Line {
     label: String,
     tip: String,
     trial: Option<u32>,
-    points: Vec<Point>,
+    points: Vec<CurvePoint>,
     role: Role,
 }
 
@@ -178,7 +181,7 @@ impl Line {
         if !matches!(self.role, Role::Series(_)) {
             points = thinned(points);
         }
-        let at = |value: fn(&Point) -> f64| -> Vec<(f64, f64)> {
+        let at = |value: fn(&CurvePoint) -> f64| -> Vec<(f64, f64)> {
             points
                 .iter()
                 .map(|point| chart.at(point.epoch, value(point)))
@@ -231,7 +234,7 @@ fn band(upper: &[(f64, f64)], lower: &[(f64, f64)]) -> Path {
     Path::between(&pick(upper), &pick(lower))
 }
 
-fn single(columns: &[Column], histories: &[&History]) -> Vec<Line> {
+fn single(columns: &[HistoryColumn], histories: &[&TrainingHistory]) -> Vec<Line> {
     let lines = columns.iter().enumerate().map(|(index, column)| Line {
         measure: column.title.clone(),
         label: column.title.clone(),
@@ -244,9 +247,9 @@ fn single(columns: &[Column], histories: &[&History]) -> Vec<Line> {
 }
 
 /// The lines of a sweep, those in front last.
-fn sweep(view: &View, column: &Column, histories: &[&History]) -> Vec<Line> {
+fn sweep(view: &View, column: &HistoryColumn, histories: &[&TrainingHistory]) -> Vec<Line> {
     let trials = view.trials();
-    let mut by_trial: BTreeMap<u32, Vec<&History>> = BTreeMap::new();
+    let mut by_trial: BTreeMap<u32, Vec<&TrainingHistory>> = BTreeMap::new();
     for history in histories {
         by_trial.entry(history.file.trial).or_default().push(history);
     }
@@ -289,7 +292,7 @@ fn sweep(view: &View, column: &Column, histories: &[&History]) -> Vec<Line> {
 }
 
 /// Mean, smallest and largest value of each epoch over the histories that have it.
-fn points<'a>(column: &str, histories: impl Iterator<Item = &'a History<'a>>) -> Vec<Point> {
+fn points<'a>(column: &str, histories: impl Iterator<Item = &'a TrainingHistory<'a>>) -> Vec<CurvePoint> {
     let mut by_epoch: BTreeMap<u64, Vec<f64>> = BTreeMap::new();
     for history in histories {
         let Some(values) = history.columns.get(column) else {
@@ -301,7 +304,7 @@ fn points<'a>(column: &str, histories: impl Iterator<Item = &'a History<'a>>) ->
             }
         }
     }
-    let points = by_epoch.into_iter().map(|(epoch, values)| Point {
+    let points = by_epoch.into_iter().map(|(epoch, values)| CurvePoint {
         epoch: epoch as f64,
         mean: values.iter().sum::<f64>() / values.len() as f64,
         low: values.iter().copied().fold(f64::INFINITY, f64::min),
@@ -311,7 +314,7 @@ fn points<'a>(column: &str, histories: impl Iterator<Item = &'a History<'a>>) ->
 }
 
 /// Some of the points, the last one among them.
-fn thinned(points: Vec<Point>) -> Vec<Point> {
+fn thinned(points: Vec<CurvePoint>) -> Vec<CurvePoint> {
     let step = points.len().div_ceil(MOST_POINTS).max(1);
     let last = points.len().saturating_sub(1);
     let kept = points.into_iter().enumerate();
@@ -320,24 +323,24 @@ fn thinned(points: Vec<Point>) -> Vec<Point> {
         .collect()
 }
 
-fn keys(view: &View, lines: &[Line]) -> Vec<Key> {
+fn keys(view: &View, lines: &[Line]) -> Vec<LegendKey> {
     let mut keys = Vec::new();
     for line in lines {
         if let Role::Series(series) = line.role {
-            keys.push(Key {
+            keys.push(LegendKey {
                 label: line.label.clone(),
                 sample: Sample::Line(Ink::Series(series)),
             });
         }
     }
     if view.is_sweep() && lines.iter().any(|line| line.role == Role::Background) {
-        keys.push(Key {
+        keys.push(LegendKey {
             label: "other trials".to_owned(),
             sample: Sample::Faint(Ink::Muted),
         });
     }
     if lines.iter().any(|line| line.role == Role::Pruned) {
-        keys.push(Key {
+        keys.push(LegendKey {
             label: "pruned".to_owned(),
             sample: Sample::Ring(Ink::Muted),
         });
@@ -345,7 +348,7 @@ fn keys(view: &View, lines: &[Line]) -> Vec<Key> {
     keys
 }
 
-fn note(view: &View, lines: &[Line], histories: &[&History]) -> String {
+fn note(view: &View, lines: &[Line], histories: &[&TrainingHistory]) -> String {
     let seeds: BTreeSet<u64> = histories.iter().map(|history| history.file.seed).collect();
     let mut note = match (seeds.len(), view.is_sweep()) {
         (0 | 1, _) => String::new(),
@@ -390,9 +393,9 @@ mod tests {
             history(1, 0, "1,3,2,0.5\n2,2,1,0.6\n"),
             history(1, 1, "1,5,NaN,0.7\n"),
         ];
-        let histories: Vec<History> = files
+        let histories: Vec<TrainingHistory> = files
             .iter()
-            .map(|file| History {
+            .map(|file| TrainingHistory {
                 file,
                 epochs: crate::spec::Sheet::read(&file.text).unwrap().into_columns()["epoch"].clone(),
                 columns: crate::spec::Sheet::read(&file.text).unwrap().into_columns(),
@@ -402,13 +405,13 @@ mod tests {
         assert_eq!(
             found,
             [
-                Point {
+                CurvePoint {
                     epoch: 1.0,
                     mean: 4.0,
                     low: 3.0,
                     high: 5.0
                 },
-                Point {
+                CurvePoint {
                     epoch: 2.0,
                     mean: 2.0,
                     low: 2.0,

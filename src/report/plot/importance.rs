@@ -5,8 +5,8 @@ use super::drawing::{Label, Mark};
 use super::figure::{Figure, Section};
 use super::forest::{Feature, main_effects};
 use super::ink::Ink;
-use super::parameter::Parameter;
-use super::scale::Scale;
+use super::parameter::ParameterAxis;
+use super::scale::AxisScale;
 use super::view::{View, path_of};
 
 /// With fewer trials than this nothing can be said.
@@ -41,7 +41,7 @@ pub fn importance(view: &View, objective: usize) -> Option<Importance> {
     let swept = &view.input.results.swept;
     let mut features = Vec::new();
     for name in swept {
-        let parameter = Parameter::of(name, known.iter().map(|(place, _)| &trials[*place]))?;
+        let parameter = ParameterAxis::of(name, known.iter().map(|(place, _)| &trials[*place]))?;
         let places: Option<Vec<f64>> = known
             .iter()
             .map(|(place, _)| parameter.value(trials[*place].parameters.get(name)?))
@@ -108,7 +108,7 @@ fn figure(id: String, title: String, found: &Importance) -> Figure {
         title: title.clone(),
         x: Axis::numbers(
             "share of the variance (0 to 1)",
-            Scale::Linear { low: 0.0, high: 1.0 },
+            AxisScale::Linear { low: 0.0, high: 1.0 },
         ),
         y: Axis::names("", rows.iter().map(|(name, ..)| name.clone()).collect()),
         keys: Vec::new(),

@@ -2,12 +2,12 @@
 
 use serde_json::Value;
 
-use super::chart::{Along, Key, RampKey, Sample, legend, ramp_legend, title};
+use super::chart::{Along, LegendKey, RampKey, Sample, legend, ramp_legend, title};
 use super::drawing::{Anchor, Drawing, Label, Mark, Path};
 use super::figure::{Figure, Section};
 use super::ink::Ink;
-use super::parameter::Parameter;
-use super::scale::{Scale, Tick};
+use super::parameter::ParameterAxis;
+use super::scale::{AxisScale, Tick};
 use super::search::NO_TRIAL;
 use super::text::{shortened, width};
 use super::view::{View, path_of};
@@ -20,7 +20,7 @@ const FEW_AXES: usize = 4;
 const SMALL: f64 = 11.0;
 
 /// A vertical axis.
-struct Axis {
+struct ParallelAxis {
     title: String,
     along: Along,
     /// Where each trial lies on it, in shares of its length from below.
@@ -42,16 +42,16 @@ pub fn figures(view: &View) -> Vec<Figure> {
     }
 }
 
-fn axes(view: &View) -> Option<Vec<Axis>> {
+fn axes(view: &View) -> Option<Vec<ParallelAxis>> {
     if view.ranking.is_empty() {
         return None;
     }
     let trials = view.trials();
     let mut axes = Vec::new();
     for name in &view.input.results.swept {
-        let parameter = Parameter::of(name, trials.iter())?;
+        let parameter = ParameterAxis::of(name, trials.iter())?;
         let place = |value: &Value| Some(share(&parameter.along, parameter.value(value)?));
-        axes.push(Axis {
+        axes.push(ParallelAxis {
             title: name.clone(),
             places: trials
                 .iter()
@@ -66,8 +66,8 @@ fn axes(view: &View) -> Option<Vec<Axis>> {
             _ => None,
         };
         let values: Vec<f64> = (0..trials.len()).filter_map(value).collect();
-        let along = Along::Numbers(Scale::fitting(&values, 100.0));
-        axes.push(Axis {
+        let along = Along::Numbers(AxisScale::fitting(&values, 100.0));
+        axes.push(ParallelAxis {
             title: path_of(objective),
             places: (0..trials.len())
                 .map(|place| value(place).map(|value| share(&along, value)))
@@ -85,11 +85,11 @@ fn share(along: &Along, value: f64) -> f64 {
     }
 }
 
-fn draw(view: &View, id: String, heading: String, axes: &[Axis]) -> Figure {
+fn draw(view: &View, id: String, heading: String, axes: &[ParallelAxis]) -> Figure {
     let room = if axes.len() > FEW_AXES { 820.0 } else { 370.0 };
     let gap = GAP.max(room / axes.len().saturating_sub(1).max(1) as f64);
     // Half of the outer titles is beyond their axes.
-    let half = |axis: Option<&Axis>| {
+    let half = |axis: Option<&ParallelAxis>| {
         let half = axis.map_or(0.0, |axis| width(&axis.title, SMALL) * 0.53);
         half.min(gap / 2.0) + 6.0
     };
@@ -109,7 +109,7 @@ fn draw(view: &View, id: String, heading: String, axes: &[Axis]) -> Figure {
         .filter(|place| matches!(view.trials()[*place].status, TrialStatus::Pruned { .. }))
         .collect();
     if !others.is_empty() {
-        let keys = [Key {
+        let keys = [LegendKey {
             label: "pruned (without a result)".to_owned(),
             sample: Sample::Dashes(Ink::Muted),
         }];

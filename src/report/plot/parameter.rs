@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::chart::Along;
-use super::scale::Scale;
+use super::scale::AxisScale;
 use super::view::short_value;
 use crate::report::Trial;
 
@@ -15,13 +15,13 @@ const OFTEN: usize = 3;
 
 /// A parameter as an axis.
 #[derive(Clone, Debug)]
-pub struct Parameter {
+pub struct ParameterAxis {
     /// What lies along it.
     pub along: Along,
     names: Vec<String>,
 }
 
-impl Parameter {
+impl ParameterAxis {
     /// What the trials' values of `name` are; nothing without a trial.
     pub fn of<'a>(name: &str, trials: impl Iterator<Item = &'a Trial>) -> Option<Self> {
         let values: Vec<&Value> = trials
@@ -36,11 +36,11 @@ impl Parameter {
         different.dedup();
         let few = different.len() <= 2 || different.len() <= FEW && numbers.len() >= OFTEN * different.len();
         if numbers.len() == values.len() && !few {
-            let scale = Scale::fitting(&numbers, LOG_FROM);
+            let scale = AxisScale::fitting(&numbers, LOG_FROM);
             let whole = values.iter().all(|value| value.is_i64() || value.is_u64());
             return Some(Self {
                 along: match scale {
-                    Scale::Linear { .. } if whole => Along::Counts(scale),
+                    AxisScale::Linear { .. } if whole => Along::Counts(scale),
                     _ => Along::Numbers(scale),
                 },
                 names: Vec::new(),
@@ -86,7 +86,7 @@ mod tests {
 
     use super::*;
 
-    fn parameter(values: &[Value]) -> Parameter {
+    fn parameter(values: &[Value]) -> ParameterAxis {
         let trials: Vec<Trial> = values
             .iter()
             .map(|value| Trial {
@@ -94,13 +94,13 @@ mod tests {
                 ..Trial::default()
             })
             .collect();
-        Parameter::of("p", trials.iter()).unwrap()
+        ParameterAxis::of("p", trials.iter()).unwrap()
     }
 
     #[test]
     fn numbers_and_names() {
         let lr = parameter(&[json!(0.001), json!(0.01), json!(1.0)]);
-        assert!(matches!(lr.along, Along::Numbers(Scale::Log { .. })));
+        assert!(matches!(lr.along, Along::Numbers(AxisScale::Log { .. })));
         let width = parameter(&[json!(16), json!(20), json!(32)]);
         assert!(matches!(width.along, Along::Counts(_)));
         let mixed = parameter(&[json!("sgd"), json!(2), json!("adam"), json!("sgd"), json!(null)]);
@@ -109,6 +109,6 @@ mod tests {
         assert_eq!(mixed.value(&json!("lion")), None);
         assert_eq!(parameter(&[json!(true), json!(false)]).categories(), Some(2));
         assert_eq!(parameter(&[json!(1), json!(2)]).categories(), Some(2));
-        assert!(Parameter::of("p", std::iter::empty()).is_none());
+        assert!(ParameterAxis::of("p", std::iter::empty()).is_none());
     }
 }

@@ -2,7 +2,7 @@
 
 /// How values lie along an axis.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Scale {
+pub enum AxisScale {
     /// Evenly.
     Linear {
         /// The value at its beginning.
@@ -31,7 +31,7 @@ pub struct Tick {
 /// The share of its length by which an axis goes beyond its values.
 const PADDING: f64 = 0.04;
 
-impl Scale {
+impl AxisScale {
     /// A linear scale with all of `values` inside; what is no number is passed over.
     pub fn linear(values: impl IntoIterator<Item = f64>) -> Self {
         let (low, high) = match ends(values, f64::NEG_INFINITY) {
@@ -101,7 +101,7 @@ impl Scale {
         }
     }
 
-    /// As [`Scale::ticks`], whole numbers only.
+    /// As [`AxisScale::ticks`], whole numbers only.
     pub fn whole_ticks(&self, most: usize) -> Vec<Tick> {
         match *self {
             Self::Linear { low, high } => linear_ticks(low, high, most.max(2), 1.0),
@@ -207,7 +207,7 @@ fn label(value: f64, step: f64) -> String {
 mod tests {
     use super::*;
 
-    fn labels(scale: Scale, most: usize) -> String {
+    fn labels(scale: AxisScale, most: usize) -> String {
         let ticks = scale.ticks(most);
         ticks
             .iter()
@@ -218,17 +218,26 @@ mod tests {
 
     #[test]
     fn ticks_are_round_and_inside() {
-        assert_eq!(labels(Scale::linear([0.0, 1.0]), 6), "0 0.2 0.4 0.6 0.8 1.0");
-        assert_eq!(labels(Scale::linear([1.0, 100.0]), 6), "0 20 40 60 80 100");
-        assert_eq!(labels(Scale::linear([-3.0, 3.0]), 4), "−2 0 2");
-        assert_eq!(labels(Scale::linear([0.912, 0.9134]), 4), "0.9120 0.9125 0.9130");
-        assert_eq!(labels(Scale::linear([0.0, 3e7]), 4), "0 1e7 2e7 3e7");
-        assert_eq!(labels(Scale::linear([0.0, 2e-5]), 5), "0 5e−6 1e−5 1.5e−5 2e−5");
-        assert_eq!(labels(Scale::log([1e-4, 1.0]), 6), "1e−4 0.001 0.01 0.1 1");
-        assert_eq!(labels(Scale::log([0.01, 0.3]), 6), "0.01 0.02 0.05 0.1 0.2");
-        assert_eq!(labels(Scale::log([0.2, 0.3]), 6), "0.20 0.22 0.24 0.26 0.28 0.30");
-        assert_eq!(labels(Scale::log([1e-12, 1e12]), 5), "1e−12 1e−6 1 1e6 1e12");
-        let whole = Scale::linear([1.0, 3.0]).whole_ticks(9);
+        assert_eq!(labels(AxisScale::linear([0.0, 1.0]), 6), "0 0.2 0.4 0.6 0.8 1.0");
+        assert_eq!(labels(AxisScale::linear([1.0, 100.0]), 6), "0 20 40 60 80 100");
+        assert_eq!(labels(AxisScale::linear([-3.0, 3.0]), 4), "−2 0 2");
+        assert_eq!(
+            labels(AxisScale::linear([0.912, 0.9134]), 4),
+            "0.9120 0.9125 0.9130"
+        );
+        assert_eq!(labels(AxisScale::linear([0.0, 3e7]), 4), "0 1e7 2e7 3e7");
+        assert_eq!(
+            labels(AxisScale::linear([0.0, 2e-5]), 5),
+            "0 5e−6 1e−5 1.5e−5 2e−5"
+        );
+        assert_eq!(labels(AxisScale::log([1e-4, 1.0]), 6), "1e−4 0.001 0.01 0.1 1");
+        assert_eq!(labels(AxisScale::log([0.01, 0.3]), 6), "0.01 0.02 0.05 0.1 0.2");
+        assert_eq!(
+            labels(AxisScale::log([0.2, 0.3]), 6),
+            "0.20 0.22 0.24 0.26 0.28 0.30"
+        );
+        assert_eq!(labels(AxisScale::log([1e-12, 1e12]), 5), "1e−12 1e−6 1 1e6 1e12");
+        let whole = AxisScale::linear([1.0, 3.0]).whole_ticks(9);
         assert_eq!(
             whole.iter().map(|tick| tick.label.as_str()).collect::<String>(),
             "123"
@@ -246,7 +255,7 @@ mod tests {
             vec![1e-300, 1e300],
             vec![1e15, 1e15 + 1.0],
         ] {
-            for scale in [Scale::linear(values.clone()), Scale::log(values.clone())] {
+            for scale in [AxisScale::linear(values.clone()), AxisScale::log(values.clone())] {
                 let ticks = scale.ticks(5);
                 assert!((1..=8).contains(&ticks.len()), "{values:?}: {ticks:?}");
                 for tick in &ticks {
@@ -261,19 +270,22 @@ mod tests {
                 assert_eq!(labels.len(), ticks.len(), "{values:?}: {ticks:?}");
             }
         }
-        assert!(Scale::log([1.0, 2.0]).place(-1.0).is_nan());
+        assert!(AxisScale::log([1.0, 2.0]).place(-1.0).is_nan());
     }
 
     #[test]
     fn places_go_from_end_to_end() {
-        let linear = Scale::Linear { low: 2.0, high: 4.0 };
+        let linear = AxisScale::Linear { low: 2.0, high: 4.0 };
         assert_eq!([2.0, 3.0, 4.0].map(|value| linear.place(value)), [0.0, 0.5, 1.0]);
-        let log = Scale::Log { low: 0.01, high: 1.0 };
+        let log = AxisScale::Log { low: 0.01, high: 1.0 };
         assert!((log.place(0.1) - 0.5).abs() < 1e-12);
-        assert!(matches!(Scale::fitting(&[0.001, 0.5], 50.0), Scale::Log { .. }));
         assert!(matches!(
-            Scale::fitting(&[-0.001, 0.5], 50.0),
-            Scale::Linear { .. }
+            AxisScale::fitting(&[0.001, 0.5], 50.0),
+            AxisScale::Log { .. }
+        ));
+        assert!(matches!(
+            AxisScale::fitting(&[-0.001, 0.5], 50.0),
+            AxisScale::Linear { .. }
         ));
     }
 }

@@ -2,12 +2,12 @@
 
 use serde_json::Value;
 
-use super::chart::{Along, Axis, Chart, Frame, Key, RampKey, Sample, USUAL};
+use super::chart::{Along, Axis, Chart, Frame, LegendKey, RampKey, Sample, USUAL};
 use super::drawing::{Mark, Path};
 use super::figure::{Figure, Section, slug};
 use super::ink::Ink;
-use super::parameter::Parameter;
-use super::scale::Scale;
+use super::parameter::ParameterAxis;
+use super::scale::AxisScale;
 use super::view::{View, path_of};
 use crate::report::{Trial, TrialStatus};
 
@@ -50,9 +50,9 @@ pub fn course(view: &View) -> Vec<Figure> {
             title: title.clone(),
             x: Axis::counts(
                 "trial (number)",
-                Scale::linear(trials.iter().map(|trial| f64::from(trial.number))),
+                AxisScale::linear(trials.iter().map(|trial| f64::from(trial.number))),
             ),
-            y: Axis::numbers(objective_title(view, index), Scale::fitting(&all, LOG_FROM)),
+            y: Axis::numbers(objective_title(view, index), AxisScale::fitting(&all, LOG_FROM)),
             keys,
             ramp: None,
             size: USUAL,
@@ -132,7 +132,7 @@ pub fn slices(view: &View) -> Vec<Figure> {
             .filter_map(|place| Some((*place, view.judged[*place].values[0]?)))
             .collect();
         let trials = view.trials();
-        let parameter = Parameter::of(name, known.iter().map(|(place, _)| &trials[*place]));
+        let parameter = ParameterAxis::of(name, known.iter().map(|(place, _)| &trials[*place]));
         let Some(parameter) = parameter else {
             return Figure::empty(id, Section::Sweep, title, NO_TRIAL);
         };
@@ -144,7 +144,7 @@ pub fn slices(view: &View) -> Vec<Figure> {
                 title: name.clone(),
                 along: parameter.along.clone(),
             },
-            y: Axis::numbers(objective_title(view, 0), Scale::fitting(&values, LOG_FROM)),
+            y: Axis::numbers(objective_title(view, 0), AxisScale::fitting(&values, LOG_FROM)),
             keys: Vec::new(),
             ramp: Some(RampKey {
                 title: "trial".to_owned(),
@@ -213,8 +213,8 @@ fn pair(view: &View, id: String, first: usize, second: usize) -> Figure {
     let (xs, ys): (Vec<f64>, Vec<f64>) = points.iter().map(|(_, point)| *point).unzip();
     let mut chart = Chart::new(Frame {
         title: title.clone(),
-        x: Axis::numbers(objective_title(view, first), Scale::fitting(&xs, LOG_FROM)),
-        y: Axis::numbers(objective_title(view, second), Scale::fitting(&ys, LOG_FROM)),
+        x: Axis::numbers(objective_title(view, first), AxisScale::fitting(&xs, LOG_FROM)),
+        y: Axis::numbers(objective_title(view, second), AxisScale::fitting(&ys, LOG_FROM)),
         keys: vec![
             key("on the front", Sample::Dot(Ink::Series(1))),
             key("beaten by another", Sample::Dot(Ink::Series(0))),
@@ -320,8 +320,8 @@ fn numbered(id: &str, index: usize, count: usize) -> String {
     }
 }
 
-fn key(label: &str, sample: Sample) -> Key {
-    Key {
+fn key(label: &str, sample: Sample) -> LegendKey {
+    LegendKey {
         label: label.to_owned(),
         sample,
     }

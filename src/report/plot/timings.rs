@@ -6,7 +6,7 @@ use super::chart::{Axis, Chart, Frame};
 use super::drawing::Mark;
 use super::figure::{Figure, Section};
 use super::ink::Ink;
-use super::scale::Scale;
+use super::scale::AxisScale;
 use super::view::{View, significant};
 
 /// How long the results of a stage took to make.
@@ -94,7 +94,7 @@ pub fn figures(view: &View) -> Vec<Figure> {
         title: title.clone(),
         x: Axis::numbers(
             format!("{what} ({unit})"),
-            Scale::linear([0.0, longest / seconds]).and_zero(),
+            AxisScale::linear([0.0, longest / seconds]).and_zero(),
         ),
         y: Axis::names("", timings.iter().map(|timing| timing.stage.clone()).collect()),
         keys: Vec::new(),

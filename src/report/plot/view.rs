@@ -16,7 +16,7 @@ pub struct View<'a> {
     /// What each trial gave, in the order of the trials.
     pub judged: Vec<Judged>,
     /// The histories that could be read.
-    pub histories: Vec<History<'a>>,
+    pub histories: Vec<TrainingHistory<'a>>,
     /// The finished trials' places in the results, the best first by the first objective.
     pub ranking: Vec<usize>,
     /// The places of the trials that no other trial beats in every objective, where there are
@@ -35,7 +35,7 @@ pub struct Judged {
 
 /// A training's figures by epoch.
 #[derive(Clone, Debug)]
-pub struct History<'a> {
+pub struct TrainingHistory<'a> {
     /// Where it comes from.
     pub file: &'a TrialFile,
     /// The epochs.
@@ -47,7 +47,8 @@ pub struct History<'a> {
 impl<'a> View<'a> {
     /// Derives what the figures need.
     pub fn new(input: &'a ReportInput) -> Self {
-        let histories: Vec<History> = input.histories.iter().filter_map(History::read).collect();
+        let histories: Vec<TrainingHistory> =
+            input.histories.iter().filter_map(TrainingHistory::read).collect();
         let results = &input.results;
         let judge = |trial: &Trial| Judged::new(trial, &results.objectives, &histories);
         let judged: Vec<Judged> = results.trials.iter().map(judge).collect();
@@ -123,7 +124,7 @@ impl<'a> View<'a> {
 }
 
 impl Judged {
-    fn new(trial: &Trial, objectives: &[Objective], histories: &[History]) -> Self {
+    fn new(trial: &Trial, objectives: &[Objective], histories: &[TrainingHistory]) -> Self {
         let mut judged = Self::default();
         for objective in objectives {
             let mut values = metric_values(trial, objective.path());
@@ -152,7 +153,7 @@ pub fn metric_values(trial: &Trial, path: &MetricPath) -> Vec<f64> {
     values.filter(|value| value.is_finite()).collect()
 }
 
-fn last_values(trial: &Trial, path: &MetricPath, histories: &[History]) -> Vec<f64> {
+fn last_values(trial: &Trial, path: &MetricPath, histories: &[TrainingHistory]) -> Vec<f64> {
     let own = histories
         .iter()
         .filter(|history| history.file.trial == trial.number && history.file.stage == path.stage);
@@ -194,7 +195,7 @@ fn front(places: &[usize], objectives: &[Objective], judged: &[Judged]) -> Vec<u
     best.map(|(place, _)| *place).collect()
 }
 
-impl<'a> History<'a> {
+impl<'a> TrainingHistory<'a> {
     fn read(file: &'a TrialFile) -> Option<Self> {
         let sheet = Sheet::read(&file.text)?;
         let mut columns = sheet.into_columns();

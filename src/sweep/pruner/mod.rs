@@ -13,7 +13,7 @@ use crate::spec::{EpochLimits, Median, Prune};
 
 /// A rule, and what it judges by.
 pub(super) struct Pruner {
-    rule: Rule,
+    rule: PruningRule,
     /// The figure of the epochs that is judged.
     metric: String,
     direction: Direction,
@@ -21,7 +21,7 @@ pub(super) struct Pruner {
     max_epochs: Option<u32>,
 }
 
-enum Rule {
+enum PruningRule {
     Never,
     Asha(Ladder),
     Median(Median),
@@ -33,10 +33,10 @@ impl Pruner {
         let max_epochs = definition.max_epochs;
         let prune = &definition.sweep.prune;
         let rule = match prune {
-            None => Rule::Never,
-            Some(Prune::Asha(options)) => Rule::Asha(Ladder::new(options, max_epochs)),
-            Some(Prune::Median(options)) => Rule::Median(options.clone()),
-            Some(Prune::Patience(options)) => Rule::Patience(options.epochs.get()),
+            None => PruningRule::Never,
+            Some(Prune::Asha(options)) => PruningRule::Asha(Ladder::new(options, max_epochs)),
+            Some(Prune::Median(options)) => PruningRule::Median(options.clone()),
+            Some(Prune::Patience(options)) => PruningRule::Patience(options.epochs.get()),
         };
         let judged = definition.judged();
         if judged.is_none() && prune.is_some() {
@@ -61,7 +61,7 @@ impl Pruner {
 
     /// Whether no outcome changes what it says.
     pub(super) fn is_blind(&self) -> bool {
-        matches!(self.rule, Rule::Never | Rule::Patience(_))
+        matches!(self.rule, PruningRule::Never | PruningRule::Patience(_))
     }
 
     /// How far a trial with so many epochs goes now; none where it goes to its end.
@@ -74,15 +74,15 @@ impl Pruner {
             patience: None,
         };
         match &self.rule {
-            Rule::Never => return None,
-            Rule::Asha(ladder) => limits.until = Some(ladder.after(epochs)?),
-            Rule::Median(options) => {
+            PruningRule::Never => return None,
+            PruningRule::Asha(ladder) => limits.until = Some(ladder.after(epochs)?),
+            PruningRule::Median(options) => {
                 limits.worse_than = median::limits(options, self.direction, self.max_epochs, known);
                 if limits.worse_than.is_empty() {
                     return None;
                 }
             }
-            Rule::Patience(epochs) => limits.patience = Some(*epochs),
+            PruningRule::Patience(epochs) => limits.patience = Some(*epochs),
         }
         Some(limits)
     }
@@ -91,10 +91,10 @@ impl Pruner {
     pub(super) fn next(&self, known: &[Known]) -> Option<usize> {
         let paused = |trial: &Known| trial.standing == Standing::Paused;
         match &self.rule {
-            Rule::Never => known.iter().position(paused),
-            Rule::Asha(ladder) => ladder.promote(self.direction, known),
+            PruningRule::Never => known.iter().position(paused),
+            PruningRule::Asha(ladder) => ladder.promote(self.direction, known),
             // What an earlier definition stopped may be good enough for this one.
-            Rule::Median(_) | Rule::Patience(_) => known.iter().position(|trial| {
+            PruningRule::Median(_) | PruningRule::Patience(_) => known.iter().position(|trial| {
                 let goes_on = || {
                     let limits = self.limits(trial.curve.len(), known);
                     limits.is_none_or(|limits| !limits.pause(trial.curve))
@@ -107,7 +107,7 @@ impl Pruner {
     /// The index of a paused trial that goes on when nothing else is left to do.
     pub(super) fn last(&self, known: &[Known]) -> Option<usize> {
         match &self.rule {
-            Rule::Asha(ladder) => ladder.last(self.direction, known),
+            PruningRule::Asha(ladder) => ladder.last(self.direction, known),
             _ => None,
         }
     }

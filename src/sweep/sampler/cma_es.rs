@@ -25,11 +25,11 @@ const REDRAWS: u32 = 100;
 const LEAST_STEP: f64 = 0.3;
 
 /// The strategy, and what was worked out for earlier trials.
-pub(super) struct CmaEs {
+pub(super) struct CmaEsSampler {
     rates: Rates,
     sigma: f64,
     /// For each generation that has ended its trials' indices, the best first, and what follows.
-    generations: Vec<(Vec<usize>, State)>,
+    generations: Vec<(Vec<usize>, Distribution)>,
 }
 
 /// What the number of parameters and the population decide.
@@ -50,7 +50,7 @@ struct Rates {
 
 /// The distribution that a generation is drawn from.
 #[derive(Clone)]
-struct State {
+struct Distribution {
     mean: Vec<f64>,
     sigma: f64,
     covariance: Vec<Vec<f64>>,
@@ -60,10 +60,10 @@ struct State {
     axes: (Vec<f64>, Vec<Vec<f64>>),
 }
 
-impl CmaEs {
+impl CmaEsSampler {
     pub(super) fn new(options: &spec::CmaEs, space: &Space) -> Result<Self, SweepError> {
         use super::super::scale::Scale;
-        let unfit = |parameter: &&super::super::space::Parameter| {
+        let unfit = |parameter: &&super::super::space::SpaceParameter| {
             matches!(parameter.scale, Scale::Categories(_)) || !parameter.conditions().is_empty()
         };
         if let Some(parameter) = space.parameters.iter().find(unfit) {
@@ -118,8 +118,8 @@ impl CmaEs {
     }
 
     /// The distribution after the generations of `known`.
-    fn state(&mut self, request: &Request, start: Option<&Point>, known: &[Known]) -> State {
-        let mut state = State::new(self.rates.size, self.sigma, start);
+    fn state(&mut self, request: &Request, start: Option<&Point>, known: &[Known]) -> Distribution {
+        let mut state = Distribution::new(self.rates.size, self.sigma, start);
         for (generation, trials) in known.chunks_exact(self.rates.population).enumerate() {
             let order = rank::best_first(trials, request.goal);
             match self.generations.get(generation) {
@@ -201,7 +201,7 @@ impl Rates {
     }
 }
 
-impl State {
+impl Distribution {
     fn new(size: usize, sigma: f64, start: Option<&Point>) -> Self {
         let identity: Vec<Vec<f64>> = (0..size)
             .map(|row| {

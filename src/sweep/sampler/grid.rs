@@ -5,11 +5,11 @@ use super::{Draw, Request};
 
 /// Remembers how far the grid was gone through: everything before was taken.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Grid {
+pub(super) struct GridSampler {
     next: u64,
 }
 
-impl Grid {
+impl GridSampler {
     pub(super) fn draw(&mut self, points: &Points, request: &Request) -> Draw {
         while self.next < points.len() {
             let point = points.get(request.space, self.next);

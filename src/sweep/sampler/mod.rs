@@ -13,11 +13,11 @@ mod sobol;
 mod sobol_table;
 mod tpe;
 
-use self::cma_es::CmaEs;
-use self::grid::Grid;
+use self::cma_es::CmaEsSampler;
+use self::grid::GridSampler;
 use self::random::Random;
 use self::sobol::Sobol;
-use self::tpe::Tpe;
+use self::tpe::TpeSampler;
 use super::SweepError;
 use super::known::{Goal, Known};
 use super::points::Points;
@@ -82,11 +82,11 @@ pub(super) struct Sampler {
 }
 
 enum Method {
-    Grid(Grid),
+    Grid(GridSampler),
     Random(Random),
     Sobol(Sobol),
-    Tpe(Tpe),
-    CmaEs(CmaEs),
+    Tpe(TpeSampler),
+    CmaEs(CmaEsSampler),
 }
 
 impl Sampler {
@@ -98,13 +98,13 @@ impl Sampler {
             given: objectives,
         };
         let method = match search {
-            Search::Grid(_) => Method::Grid(Grid::default()),
+            Search::Grid(_) => Method::Grid(GridSampler::default()),
             Search::Random(_) => Method::Random(Random),
             Search::Sobol(_) => Method::Sobol(Sobol::new(space, seed)),
             Search::Tpe(_) if objectives == 0 => return Err(fails("an objective")),
-            Search::Tpe(options) => Method::Tpe(Tpe::new(options, space, seed)),
+            Search::Tpe(options) => Method::Tpe(TpeSampler::new(options, space, seed)),
             Search::CmaEs(_) if objectives != 1 => return Err(fails("one objective")),
-            Search::CmaEs(options) => Method::CmaEs(CmaEs::new(options, space)?),
+            Search::CmaEs(options) => Method::CmaEs(CmaEsSampler::new(options, space)?),
         };
         let points = match &method {
             Method::Grid(_) => Some(Points::new(space, None).ok_or(SweepError::EndlessGrid)?),

@@ -34,10 +34,10 @@ pub(super) struct Parzen<'a> {
 struct Kernel {
     ln_weight: f64,
     /// Along each parameter that its point uses.
-    along: Vec<Option<Along>>,
+    along: Vec<Option<KernelAlong>>,
 }
 
-enum Along {
+enum KernelAlong {
     /// A normal density, cut off at the ends of the scale.
     Number {
         middle: f64,
@@ -121,14 +121,14 @@ impl<'a> Parzen<'a> {
             let uniform = stream.uniform();
             match kernel.and_then(|kernel| kernel.along[index].as_ref()) {
                 None => uniform,
-                Some(Along::Number {
+                Some(KernelAlong::Number {
                     middle,
                     width,
                     before,
                     inside,
                     ..
                 }) => (middle + width * normal::quantile(before + uniform * inside)).clamp(0.0, 1.0),
-                Some(Along::Category { own, ln_own, .. }) => {
+                Some(KernelAlong::Category { own, ln_own, .. }) => {
                     let size = self.space.parameters[index].scale.size().unwrap_or(1) as f64;
                     let stays = ln_own.exp();
                     if uniform < stays {
@@ -211,7 +211,7 @@ impl Neighbours {
 
 /// The density around one coordinate: so wide along a number, and with the probability `other` for
 /// each other member of a choice.
-fn along(scale: &Scale, middle: f64, width: f64, other: f64) -> Along {
+fn along(scale: &Scale, middle: f64, width: f64, other: f64) -> KernelAlong {
     if let Scale::Categories(members) = scale {
         let size = members.len() as f64;
         let own = ((middle * size) as usize).min(members.len() - 1);
@@ -220,7 +220,7 @@ fn along(scale: &Scale, middle: f64, width: f64, other: f64) -> Along {
         } else {
             0.0
         };
-        return Along::Category {
+        return KernelAlong::Category {
             own,
             ln_own: (1.0 - other * (size - 1.0)).ln(),
             ln_other: other.ln(),
@@ -231,7 +231,7 @@ fn along(scale: &Scale, middle: f64, width: f64, other: f64) -> Along {
     let width = width.max(0.5 * cell);
     let before = normal::below(-middle / width);
     let inside = normal::below((1.0 - middle) / width) - before;
-    Along::Number {
+    KernelAlong::Number {
         middle,
         width,
         before,
@@ -240,7 +240,7 @@ fn along(scale: &Scale, middle: f64, width: f64, other: f64) -> Along {
     }
 }
 
-impl Along {
+impl KernelAlong {
     fn ln_density(&self, Spot { at, cell }: Spot) -> f64 {
         /// Of cells that are so much narrower than the kernel, the middle tells enough.
         const NARROW: f64 = 0.1;

@@ -27,13 +27,13 @@ const MOST_GOOD: usize = 25;
 const FALL: f64 = 0.9;
 
 /// The estimators' options, and the sequence that the first trials are taken from.
-pub(super) struct Tpe {
+pub(super) struct TpeSampler {
     startup: usize,
     candidates: usize,
     first: Sobol,
 }
 
-impl Tpe {
+impl TpeSampler {
     pub(super) fn new(options: &spec::Tpe, space: &Space, seed: u64) -> Self {
         Self {
             // Of no trials at all nothing can be estimated.
