@@ -89,7 +89,18 @@ fn cpu(model: &Model, input: InputShape, outputs: usize) -> Network {
 }
 
 fn loss(network: &Network, input: &Tensor, labels: &[u32], pass: &Pass) -> Tensor {
-    mean_cross_entropy(&network.forward(input, pass).expect("fits"), labels, 0.1)
+    mean_cross_entropy(&learn(network, input, pass), labels, 0.1)
+}
+
+/// The outputs in training of samples that `pass` names, or the split's first where it names none.
+fn learn(network: &Network, input: &Tensor, pass: &Pass) -> Tensor {
+    let first: Vec<u32> = (0..input.dims()[0] as u32).collect();
+    let samples = if pass.samples.is_empty() {
+        &first
+    } else {
+        pass.samples
+    };
+    network.forward(input, &Pass { samples, ..*pass }).expect("fits")
 }
 
 fn mean_cross_entropy(logits: &Tensor, labels: &[u32], label_smoothing: f64) -> Tensor {
@@ -294,7 +305,7 @@ fn evaluation_keeps_no_graph_and_changes_nothing() {
         [0.0; 4]
     );
 
-    let logits = network.forward(&input, &TRAIN).expect("fits");
+    let logits = learn(&network, &input, &TRAIN);
     assert!(logits.track_op());
     let state = network.state().expect("readable");
     assert_ne!(host(&state["blocks.0.norm.running_mean"]), [0.0; 4]);
@@ -312,7 +323,7 @@ fn state_is_a_copy_that_another_network_takes_over() {
     let model = conv_net(&[4, 4], 0.0);
     let network = cpu(&model, image(1, 4, 4), 2);
     let input = random(&[3, 1, 4, 4], 1);
-    network.forward(&input, &TRAIN).expect("fits");
+    learn(&network, &input, &TRAIN);
     let state = network.state().expect("readable");
     let other = build(&model, image(1, 4, 4), 2, 99, &Device::Cpu).expect("fits");
     let evaluate = |network: &Network| {
@@ -331,7 +342,7 @@ fn state_is_a_copy_that_another_network_takes_over() {
     weight
         .set(&weight.zeros_like().expect("valid"))
         .expect("settable");
-    network.forward(&input, &TRAIN).expect("fits");
+    learn(&network, &input, &TRAIN);
     assert_eq!(host(&state["head.weight"]), before);
     assert_eq!(evaluate(&other).len(), 6);
 }

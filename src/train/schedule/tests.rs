@@ -11,7 +11,7 @@ fn rates(changes: Value) -> LearningRate {
     }
     let recipe: spec::Train = serde_json::from_value(recipe).unwrap();
     let better = match recipe.monitor.as_deref() {
-        Some("val_loss") => Direction::Minimize,
+        Some("val_loss" | "val_mae") => Direction::Minimize,
         _ => Direction::Maximize,
     };
     LearningRate::new(&recipe, better)

@@ -6,7 +6,7 @@ use super::*;
 fn pretrained(model: &Model) -> (Network, BTreeMap<String, Tensor>) {
     let input = image(1, 8, 8);
     let other = build(model, input, 4, 99, &Device::Cpu).expect("fits");
-    other.forward(&random(&[3, 1, 8, 8], 1), &TRAIN).expect("fits");
+    learn(&other, &random(&[3, 1, 8, 8], 1), &TRAIN);
     (cpu(model, input, 2), other.state().expect("readable"))
 }
 
@@ -122,5 +122,5 @@ fn statistics_of_frozen_layers_follow_the_batches() {
     let state = network.state().expect("readable");
     assert_ne!(host(&state["blocks.0.norm.running_mean"]), [0.0; 4]);
     network.freeze(|_| true);
-    assert!(!network.forward(&input, &TRAIN).expect("fits").track_op());
+    assert!(!learn(&network, &input, &TRAIN).track_op());
 }

@@ -87,13 +87,8 @@ fn networks() -> Vec<(&'static str, Network)> {
                     var.set(&values).expect("the same shape");
                 }
             }
-            let train = Pass {
-                samples: &[0, 1, 2, 3],
-                ..TRAIN
-            };
-            network
-                .forward(&batch(input, 4, 7), &train)
-                .expect("running statistics follow");
+            // Running statistics follow.
+            learn(&network, &batch(input, 4, 7), &TRAIN);
             (name, network)
         })
         .collect()
