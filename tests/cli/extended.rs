@@ -1,4 +1,4 @@
-//! A program of another crate adds words of its own: `examples/extended.rs`.
+//! A program of another crate adds words of its own: `examples/extended/`.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -40,9 +40,12 @@ stages:
   model:
     train: {data: data, model: {tanh_net: {width: 8}}, epochs: 3, batch_size: 8, optimizer: {sgd: {lr: 0.1}}}
   result: {evaluate: {model: model, data: data}}
+  counted:
+    train: {data: data, model: {tanh_net: {width: 8}}, task: class_number, epochs: 3, batch_size: 8, optimizer: {sgd: {lr: 0.1}}}
+  distance: {evaluate: {model: counted, data: data}}
   shipped: {export: {model: model, metrics: [result]}}
 tables:
-  text: {rows: [words], columns: [words.words]}
+  found: {columns: {words: words.words, distance: distance.far_off}}
 ";
 
 fn project() -> Project {
@@ -72,7 +75,7 @@ fn words_from_outside_run_and_are_known_again() {
     plan.assert_code(0);
     let plan: Value = serde_json::from_str(&plan.stdout).expect("a plan is JSON");
     let stages = plan["stages"].as_array().expect("stages");
-    assert_eq!(stages.len(), 5);
+    assert_eq!(stages.len(), 7);
     for stage in stages {
         assert_eq!(stage["decision"], "reuse", "{stage}");
     }

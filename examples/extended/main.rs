@@ -1,5 +1,5 @@
 //! A program of its own around Erlen's library: it knows all that `erlen` does, and adds a kind of stages, an
-//! architecture and a metric. Each is a type with derived traits and the methods that it cannot do
+//! architecture, a task and metrics. Each is a type with derived traits and the methods that it cannot do
 //! without; names, schema, messages, keys and the worker process follow.
 //!
 //! `cargo run --example extended -- run pipeline.yaml` runs a pipeline such as
@@ -13,6 +13,8 @@
 //!
 //! and `cargo run --example extended -- schema` describes the new words beside the old ones.
 
+mod class_number;
+
 use std::fs;
 use std::num::NonZeroU32;
 use std::process::ExitCode;
@@ -20,7 +22,7 @@ use std::process::ExitCode;
 use candle_core::Tensor;
 use erlen::cli;
 use erlen::event::{Metrics, Monitor};
-use erlen::metric::{MetricInfo, MetricTable};
+use erlen::metric::{Direction, MetricInfo, MetricTable};
 use erlen::models::{Architecture, Builder, InputShape, Linear, ModelBuilder, ModelError, Pass};
 use erlen::ops;
 use erlen::spec::{Accepts, Input, ModelOptions, Named, Reference, StageKind};
@@ -28,11 +30,19 @@ use erlen::stages::{Job, Outcome, Registry, StageError, StageRunner};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use class_number::ClassNumber;
+
 fn main() -> ExitCode {
     let registry = Registry::built_in()
         .with_kind::<CountWords>()
         .with_model::<TanhNet>()
-        .with_metric(MetricInfo::new("words", "words").unit("count"));
+        .with_task(ClassNumber)
+        .with_metric(MetricInfo::new("words", "words").unit("count"))
+        .with_metric(
+            MetricInfo::new("far_off", "mean distance of classes")
+                .better(Direction::Minimize)
+                .every_epoch(),
+        );
     ExitCode::from(cli::run(&registry))
 }
 
