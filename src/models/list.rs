@@ -39,11 +39,13 @@ pub trait ModelBuilder: ModelOptions + ListedOptions {
 #[derive(Clone)]
 pub struct Models(BTreeMap<&'static str, Construction>);
 
+type Built = Result<Box<dyn Architecture>, ModelError>;
+
 /// What is done with options that are known by their trait alone.
 #[derive(Clone, Copy)]
 struct Construction {
     check: fn(&Model, InputShape, usize) -> Result<(), ModelError>,
-    build: fn(&Model, InputShape, usize, &mut Builder) -> Result<Box<dyn Architecture>, ModelError>,
+    build: fn(&Model, InputShape, usize, &mut Builder) -> Built,
 }
 
 impl Models {

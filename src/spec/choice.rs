@@ -154,9 +154,12 @@ impl<T: ChoiceFamily + ?Sized> JsonSchema for Choice<T> {
 /// The entries of a list, in the order in which they are told to users.
 pub struct ChoiceList<T: ?Sized>(Vec<ListEntry<T>>);
 
+/// Reads an entry's options.
+type ReadOptions<T> = dyn Fn(Variant<'_>) -> Result<Arc<T>, DecodeError> + Send + Sync;
+
 struct ListEntry<T: ?Sized> {
     name: &'static str,
-    read: Arc<dyn Fn(Variant<'_>) -> Result<Arc<T>, DecodeError> + Send + Sync>,
+    read: Arc<ReadOptions<T>>,
     /// The schema of the options, as a reference where it has a name.
     reference: fn(&mut SchemaGenerator) -> Schema,
     /// The schema of the options itself.
