@@ -18,7 +18,7 @@ use std::f64::consts::PI;
 use std::time::Instant;
 
 use erlen::spec::Sweep;
-use erlen::sweep::{Definition, Outcome, Proposal, State, Study, Values};
+use erlen::sweep::{Definition, JobOutcome, Proposal, Study, TrialPhase, Values};
 use serde_json::{Value, json};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -84,7 +84,7 @@ fn best(function: &str, search: &str, seed: u64, trials: u32) -> Result<f64> {
                 best = best.min(value);
                 let number = job.number;
                 study.start(job);
-                let outcome = Outcome::Done {
+                let outcome = JobOutcome::Done {
                     objectives: vec![value],
                     curve: Vec::new(),
                 };
@@ -318,10 +318,10 @@ fn pruned(curves: &[Vec<f64>], prune: &str, seed: u64, trials: u32) -> Result<St
                 let stop = (known + 1..curve.len())
                     .find(|epochs| limits.is_some_and(|limits| limits.pause(&curve[..*epochs])));
                 let outcome = match stop {
-                    Some(epochs) => Outcome::Paused {
+                    Some(epochs) => JobOutcome::Paused {
                         curve: curve[..epochs].to_vec(),
                     },
-                    None => Outcome::Done {
+                    None => JobOutcome::Done {
                         objectives: vec![curve[curve.len() - 1]],
                         curve: curve.clone(),
                     },
@@ -335,7 +335,7 @@ fn pruned(curves: &[Vec<f64>], prune: &str, seed: u64, trials: u32) -> Result<St
         }
     }
     let done = study.trials().iter().filter_map(|trial| match &trial.state {
-        State::Done { objectives } => objectives.first(),
+        TrialPhase::Done { objectives } => objectives.first(),
         _ => None,
     });
     let best = done.copied().fold(f64::NEG_INFINITY, f64::max);
@@ -363,7 +363,7 @@ fn seconds(search: &str, trials: u32) -> Result<f64> {
         while let Proposal::Run(job) = study.propose()? {
             let number = job.number;
             study.start(job);
-            let outcome = Outcome::Done {
+            let outcome = JobOutcome::Done {
                 objectives: Vec::new(),
                 curve: Vec::new(),
             };

@@ -9,9 +9,9 @@ use super::arguments::ExecutionArguments;
 use super::exit::{DONE, code_of_run};
 use super::terminal::TerminalFrontEnd;
 use crate::app::{AppError, Session, SweepSetting, known_study, run_sweep};
-use crate::spec::{Direction, Domain, Override, Parameter};
+use crate::spec::{Direction, Domain, Override, SweptParameter};
 use crate::stages::Registry;
-use crate::sweep::State;
+use crate::sweep::TrialPhase;
 
 #[derive(Debug, Args)]
 pub(super) struct SweepArguments {
@@ -81,18 +81,19 @@ fn describe(setting: &SweepSetting, session: &Session) -> Result<String, AppErro
         };
         let _ = writeln!(text, "  {direction} {}", String::from(objective.path().clone()));
     }
-    let count = |holds: fn(&State) -> bool| study.trials().iter().filter(|trial| holds(&trial.state)).count();
+    let count =
+        |holds: fn(&TrialPhase) -> bool| study.trials().iter().filter(|trial| holds(&trial.state)).count();
     let _ = writeln!(
         text,
         "known: {} done, {} pruned, {} failed",
-        count(|state| matches!(state, State::Done { .. })),
-        count(|state| matches!(state, State::Paused)),
-        count(|state| matches!(state, State::Failed { .. })),
+        count(|state| matches!(state, TrialPhase::Done { .. })),
+        count(|state| matches!(state, TrialPhase::Paused)),
+        count(|state| matches!(state, TrialPhase::Failed { .. })),
     );
     Ok(text)
 }
 
-fn domain_text(parameter: &Parameter) -> String {
+fn domain_text(parameter: &SweptParameter) -> String {
     let mut text = match &parameter.domain {
         Domain::Choice(values) => {
             let values: Vec<String> = values.iter().map(ToString::to_string).collect();

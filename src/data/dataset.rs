@@ -18,7 +18,7 @@ use super::layout::FILE_NAME;
 use super::pixels::decode_value;
 use super::value::{FieldValue, read_f32s};
 use crate::schema::{Dimensions, Field, FieldKind, Schema};
-use crate::spec::{SplitName, Task};
+use crate::spec::{SplitName, TargetKind};
 use bytes::read_u32;
 use contents::Contents;
 
@@ -54,11 +54,13 @@ impl DatasetMap {
         &self.contents.schema.fields()[self.contents.target]
     }
 
-    fn task(&self) -> Result<Task, DataError> {
+    fn task(&self) -> Result<TargetKind, DataError> {
         match self.target().kind {
-            FieldKind::Class if self.target().dimensions == Dimensions::SCALAR => Ok(Task::Classification),
-            FieldKind::Labels => Ok(Task::MultiLabel),
-            FieldKind::Numbers => Ok(Task::Regression),
+            FieldKind::Class if self.target().dimensions == Dimensions::SCALAR => {
+                Ok(TargetKind::Classification)
+            }
+            FieldKind::Labels => Ok(TargetKind::MultiLabel),
+            FieldKind::Numbers => Ok(TargetKind::Regression),
             _ => Err(DataError::Options(format!(
                 "no task predicts what `{}` holds",
                 self.target().name
@@ -105,7 +107,7 @@ impl Dataset {
     ///
     /// # Errors
     /// It is something that no task predicts yet.
-    pub fn task(&self) -> Result<Task, DataError> {
+    pub fn task(&self) -> Result<TargetKind, DataError> {
         self.inner.task()
     }
 
@@ -166,7 +168,7 @@ impl Split {
     ///
     /// # Errors
     /// It is something that no task predicts yet.
-    pub fn task(&self) -> Result<Task, DataError> {
+    pub fn task(&self) -> Result<TargetKind, DataError> {
         self.inner.task()
     }
 

@@ -9,7 +9,7 @@ use super::formats::Formats;
 use super::intake::Intake;
 use crate::event::Monitor;
 use crate::schema::FieldKind;
-use crate::spec::{Preprocess, SplitName, Task};
+use crate::spec::{Preprocess, SplitName, TargetKind};
 
 /// How many labels or targets are named in a notice.
 const NAMED: usize = 10;
@@ -48,8 +48,8 @@ pub fn prepare(
     if !is_classification {
         let dataset = Dataset::open(folder)?;
         prepared.classes = match dataset.task()? {
-            Task::Classification | Task::MultiLabel => dataset.target().names.len(),
-            Task::Regression => 0,
+            TargetKind::Classification | TargetKind::MultiLabel => dataset.target().names.len(),
+            TargetKind::Regression => 0,
         };
         for split in dataset.splits().filter_map(|name| dataset.split(name)) {
             tell_constants(&split, monitor)?;

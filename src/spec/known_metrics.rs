@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
-use super::preprocess::Task;
+use super::preprocess::TargetKind;
 use super::task_check::data_of;
 use super::vocabulary::Vocabulary;
 use super::{Loss, StageSpec, Train};
@@ -49,11 +49,11 @@ fn usual_loss(stages: &IndexMap<String, Arc<StageSpec>>, train: &Train) -> Optio
 
 impl Loss {
     /// The loss where a pipeline names none.
-    pub fn usual(task: Task) -> Self {
+    pub fn usual(task: TargetKind) -> Self {
         match task {
-            Task::Classification => Self::CrossEntropy(Default::default()),
-            Task::MultiLabel => Self::BinaryCrossEntropy(Default::default()),
-            Task::Regression => Self::Mse(Default::default()),
+            TargetKind::Classification => Self::CrossEntropy(Default::default()),
+            TargetKind::MultiLabel => Self::BinaryCrossEntropy(Default::default()),
+            TargetKind::Regression => Self::Mse(Default::default()),
         }
     }
 

@@ -64,13 +64,13 @@ pub use models::{
     VisionTransformerOptions, VitPreset, WideDepth, WideResNetOptions,
 };
 pub use pipeline::{Override, Pipeline, Resources, StageSpec};
-pub use preprocess::{OnError, Preprocess, SplitOptions, Task};
+pub use preprocess::{OnError, Preprocess, SplitOptions, TargetKind};
 pub use project::{Project, Remote};
 pub use reference::Reference;
 pub use schema::json_schema;
 pub use sweep::{
     Asha, CmaEs, Constraint, Direction, Domain, EpochLimits, Grid, Median, Objective, Objectives, OneOrMany,
-    Operand, Parameter, Patience, Prune, Search, Sweep, Tpe, Trials,
+    Operand, Patience, Prune, Search, Sweep, SweptParameter, Tpe, Trials,
 };
 pub use table::{MetricPath, Round, Table, TableFormat};
 pub use table_column::{Best, NumberFormat, Show, TableColumn};

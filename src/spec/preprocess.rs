@@ -108,7 +108,7 @@ pub enum OnError {
 /// What is to be predicted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Task {
+pub enum TargetKind {
     /// One of some classes.
     #[default]
     Classification,
@@ -118,7 +118,7 @@ pub enum Task {
     Regression,
 }
 
-impl Task {
+impl TargetKind {
     /// What a model for it predicts, in words.
     pub fn predicts(self) -> &'static str {
         match self {

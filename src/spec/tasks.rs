@@ -1,7 +1,7 @@
 //! What a recipe may ask of each task: all that can be said of a task without tensors.
 
 use super::diagnostic::nearest;
-use super::preprocess::Task;
+use super::preprocess::TargetKind;
 
 /// What a recipe may ask of a task.
 #[derive(Debug, PartialEq, Eq)]
@@ -9,7 +9,7 @@ pub struct TaskRules {
     /// The name, as `task` of a recipe chooses it and a model's card keeps it.
     pub name: &'static str,
     /// What the data has to hold.
-    pub data: Task,
+    pub data: TargetKind,
     /// What a model for it predicts, such as `classes`.
     pub predicts: &'static str,
     /// What the outputs are, such as `the classes`.
@@ -41,7 +41,7 @@ pub struct TaskMetric {
 /// One of some classes.
 pub static CLASSIFICATION: TaskRules = TaskRules {
     name: "classification",
-    data: Task::Classification,
+    data: TargetKind::Classification,
     predicts: "classes",
     outputs: "the classes",
     losses: &["cross_entropy"],
@@ -62,7 +62,7 @@ pub static CLASSIFICATION: TaskRules = TaskRules {
 /// For each of some labels, whether it applies.
 pub static MULTI_LABEL: TaskRules = TaskRules {
     name: "multi_label",
-    data: Task::MultiLabel,
+    data: TargetKind::MultiLabel,
     predicts: "several labels",
     outputs: "the labels",
     losses: &["binary_cross_entropy"],
@@ -80,7 +80,7 @@ pub static MULTI_LABEL: TaskRules = TaskRules {
 /// One or more numbers.
 pub static REGRESSION: TaskRules = TaskRules {
     name: "regression",
-    data: Task::Regression,
+    data: TargetKind::Regression,
     predicts: "numbers",
     outputs: "the numbers to predict",
     losses: &["mse", "huber"],

@@ -11,7 +11,7 @@ use super::node::{Node, Value as NodeValue};
 use super::pipeline::{Override, Pipeline};
 use super::read;
 use super::sweep::sweep_mistakes;
-use super::sweep::{Domain, Objectives, Parameter, Search, Sweep};
+use super::sweep::{Domain, Objectives, Search, Sweep, SweptParameter};
 use super::vocabulary::Vocabulary;
 
 /// A pipeline file's text as a tree, ready to be filled with parameters.
@@ -146,7 +146,7 @@ impl Template {
                 return Err(fail(message, &help));
             }
             let value = several(&change.value).unwrap_or_default();
-            let parameter = Parameter::from_json(&value).map_err(|problem| {
+            let parameter = SweptParameter::from_json(&value).map_err(|problem| {
                 fail(
                     format!("--set {}={}: {problem}", change.name, change.value),
                     "several values are written a,b,c",
@@ -156,7 +156,7 @@ impl Template {
         }
         let counted = params
             .values()
-            .all(|parameter: &Parameter| parameter.domain.size().is_some());
+            .all(|parameter: &SweptParameter| parameter.domain.size().is_some());
         let own = pipeline.sweep.clone();
         let sweep = Sweep {
             params,

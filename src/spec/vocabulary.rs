@@ -8,7 +8,7 @@ use super::export_formats::{self, ExportFormatOptions};
 use super::formats::{self, FormatOptions};
 use super::kinds::{self, StageKind};
 use super::models::{self, ModelOptions};
-use super::preprocess::Task;
+use super::preprocess::TargetKind;
 use super::tasks::TaskRules;
 use super::train::optimizers::{self, OptimizerOptions};
 use super::train::schedules::{self, ScheduleOptions};
@@ -128,7 +128,7 @@ impl Vocabulary {
     }
 
     /// The task of data that holds `held`, where nothing else is asked for.
-    pub(super) fn task_for(&self, held: Task) -> Option<&'static TaskRules> {
+    pub(super) fn task_for(&self, held: TargetKind) -> Option<&'static TaskRules> {
         self.0.tasks.iter().copied().find(|task| task.data == held)
     }
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::error::reading;
-use super::object::{State, Trust, read_small};
+use super::object::{ObjectState, Trust, read_small};
 use super::{JsonText, Manifest, Store, StoreError, boot};
 use crate::event::Metrics;
 use crate::fingerprint::{Digest, Fingerprint};
@@ -136,12 +136,12 @@ impl Store {
         let check = |entry: &super::Entry| {
             let name = || format!("`{}` of the artifact {}", entry.path, artifact.short());
             match self.check_object(&entry.digest, Some(entry.size), trust)? {
-                State::Sound => Ok(()),
-                State::Missing if elsewhere && self.remote_is_readable() => Ok(()),
-                State::Missing => Err(StoreError::Evicted {
+                ObjectState::Sound => Ok(()),
+                ObjectState::Missing if elsewhere && self.remote_is_readable() => Ok(()),
+                ObjectState::Missing => Err(StoreError::Evicted {
                     what: format!("{} (object {})", name(), entry.digest.short()),
                 }),
-                State::Damaged(why) => Err(StoreError::Corrupt {
+                ObjectState::Damaged(why) => Err(StoreError::Corrupt {
                     what: format!("{} (object {}) is damaged: {why}", name(), entry.digest.short()),
                 }),
             }
@@ -244,7 +244,7 @@ mod figures {
 
     #[derive(serde::Serialize, Deserialize)]
     #[serde(untagged)]
-    enum Figure {
+    enum StoredFigure {
         Finite(f64),
         Other(String),
     }
@@ -252,19 +252,19 @@ mod figures {
     pub(super) fn serialize<S: Serializer>(metrics: &Metrics, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(metrics.iter().map(|(name, value)| {
             let figure = if value.is_finite() {
-                Figure::Finite(*value)
+                StoredFigure::Finite(*value)
             } else {
-                Figure::Other(value.to_string())
+                StoredFigure::Other(value.to_string())
             };
             (name, figure)
         }))
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Metrics, D::Error> {
-        let figures = BTreeMap::<String, Figure>::deserialize(deserializer)?;
+        let figures = BTreeMap::<String, StoredFigure>::deserialize(deserializer)?;
         let read = |(name, figure)| match figure {
-            Figure::Finite(value) => Ok((name, value)),
-            Figure::Other(text) => text.parse().map(|value| (name, value)).map_err(de::Error::custom),
+            StoredFigure::Finite(value) => Ok((name, value)),
+            StoredFigure::Other(text) => text.parse().map(|value| (name, value)).map_err(de::Error::custom),
         };
         figures.into_iter().map(read).collect()
     }

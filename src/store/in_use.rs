@@ -20,11 +20,11 @@ use crate::fingerprint::Fingerprint;
 /// What this process relies on.
 #[derive(Debug, Default)]
 pub(super) struct InUse {
-    state: Mutex<State>,
+    state: Mutex<UseState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct UseState {
     /// Locked for as long as the store is open.
     file: Option<(PathBuf, File)>,
     noted: HashSet<Fingerprint>,
@@ -42,7 +42,7 @@ pub struct Hold<'a> {
 }
 
 impl InUse {
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, UseState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -121,7 +121,7 @@ impl Drop for Hold<'_> {
         if state.holders > 0 {
             return;
         }
-        let State { file, unwritten, .. } = &mut *state;
+        let UseState { file, unwritten, .. } = &mut *state;
         if let Some((_, file)) = file
             && !unwritten.is_empty()
         {

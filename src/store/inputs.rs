@@ -20,7 +20,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::error::reading;
 use super::manifest::{Entry, Manifest};
 use super::object::times;
-use super::tree::{self, Found, Links};
+use super::tree::{self, Found, LinkReach};
 use super::{Store, StoreError};
 use crate::fingerprint::Digest;
 
@@ -67,7 +67,7 @@ impl Store {
             let metadata = fs::metadata(&real).map_err(reading("look at", path))?;
             let start = files.len();
             if metadata.is_dir() {
-                let tree = tree::list(&real, Links::Anywhere)?;
+                let tree = tree::list(&real, LinkReach::Anywhere)?;
                 files.extend(tree.files);
                 parts.push((start..files.len(), Some(tree.empty_folders)));
             } else if metadata.is_file() {

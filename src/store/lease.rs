@@ -14,7 +14,7 @@ use super::error::{reading, writing, writing_bytes};
 use super::manifest::{Entry, Manifest};
 use super::object::{is_named, rename_making_folders, times};
 use super::spare::is_empty_folder;
-use super::tree::{self, Found, Links};
+use super::tree::{self, Found, LinkReach};
 use super::{Store, StoreError, boot};
 use crate::fingerprint::{Digest, Fingerprint};
 
@@ -339,7 +339,7 @@ impl Lease {
                 why,
             });
         }
-        let tree = tree::list(&self.output, Links::Inside)?;
+        let tree = tree::list(&self.output, LinkReach::Inside)?;
         // Everything is hashed before anything moves: through links, two paths may share a file.
         let hashed = each(&tree.files, |file| {
             let digest = Digest::of_file(&file.real).map_err(reading("read", &file.real))?;

@@ -17,7 +17,7 @@ use crate::fingerprint::Digest;
 
 /// Which ways of sharing a file's bytes turned out not to work here.
 #[derive(Debug, Default)]
-pub(super) struct Links {
+pub(super) struct LinkSupport {
     no_reflink: AtomicBool,
 }
 

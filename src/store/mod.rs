@@ -105,7 +105,7 @@ pub struct Store {
 struct Inner {
     root: PathBuf,
     cache: inputs::StatCache,
-    links: materialise::Links,
+    links: materialise::LinkSupport,
     spares: spare::Spares,
     in_use: in_use::InUse,
     remote: OnceLock<remote::RemoteStore>,
@@ -143,7 +143,7 @@ impl Store {
             inner: Arc::new(Inner {
                 root,
                 cache,
-                links: materialise::Links::default(),
+                links: materialise::LinkSupport::default(),
                 spares: spare::Spares::default(),
                 in_use: in_use::InUse::default(),
                 remote: OnceLock::new(),

@@ -15,7 +15,7 @@ use crate::fingerprint::Digest;
 
 /// What is known about an object.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum State {
+pub(super) enum ObjectState {
     /// It is there, and as it should be.
     Sound,
     /// It is not there.
@@ -40,28 +40,28 @@ impl Store {
         digest: &Digest,
         size: Option<u64>,
         trust: Trust,
-    ) -> Result<State, StoreError> {
+    ) -> Result<ObjectState, StoreError> {
         let path = self.object_path(digest);
         let metadata = match fs::symlink_metadata(&path) {
             Ok(metadata) => metadata,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(State::Missing),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(ObjectState::Missing),
             Err(error) => return Err(reading("look at", &path)(error)),
         };
         if let Some(why) = wrong_shape(&metadata, size) {
             self.quarantine(&path);
-            return Ok(State::Damaged(why));
+            return Ok(ObjectState::Damaged(why));
         }
         if trust == Trust::Times && has_verified_time(&metadata, digest) {
-            return Ok(State::Sound);
+            return Ok(ObjectState::Sound);
         }
         let found = match Digest::of_file(&path) {
             Ok(found) => found,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(State::Missing),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(ObjectState::Missing),
             Err(error) => return Err(reading("read", &path)(error)),
         };
         if found != *digest {
             self.quarantine(&path);
-            return Ok(State::Damaged(format!(
+            return Ok(ObjectState::Damaged(format!(
                 "its content has the digest {}",
                 found.short()
             )));
@@ -73,7 +73,7 @@ impl Store {
         {
             let _ = set_verified_time(&path, digest);
         }
-        Ok(State::Sound)
+        Ok(ObjectState::Sound)
     }
 
     /// As [`Store::check_object`], with anything but soundness an error that speaks of `what`.
@@ -85,10 +85,10 @@ impl Store {
     ) -> Result<(), StoreError> {
         let name = format!("{what} (object {})", digest.short());
         match self.check_object(digest, size, Trust::Times)? {
-            State::Sound => Ok(()),
-            State::Missing if self.fetch(digest, size)? => Ok(()),
-            State::Missing => Err(StoreError::Evicted { what: name }),
-            State::Damaged(why) => Err(StoreError::Corrupt {
+            ObjectState::Sound => Ok(()),
+            ObjectState::Missing if self.fetch(digest, size)? => Ok(()),
+            ObjectState::Missing => Err(StoreError::Evicted { what: name }),
+            ObjectState::Damaged(why) => Err(StoreError::Corrupt {
                 what: format!("{name} is damaged: {why}"),
             }),
         }
@@ -159,7 +159,7 @@ impl Store {
     ///
     /// Where a sound object is there already, the file is left as it is.
     pub(super) fn adopt(&self, path: &Path, digest: &Digest, metadata: &Metadata) -> Result<(), StoreError> {
-        if self.check_object(digest, Some(metadata.len()), Trust::Times)? == State::Sound {
+        if self.check_object(digest, Some(metadata.len()), Trust::Times)? == ObjectState::Sound {
             return Ok(());
         }
         let object = self.object_path(digest);
@@ -175,7 +175,7 @@ impl Store {
     /// Writes `bytes` as an object, through the temporary file `temporary`.
     pub(super) fn put(&self, bytes: &[u8], temporary: &Path) -> Result<Digest, StoreError> {
         let digest = Digest::of_bytes(bytes);
-        if self.check_object(&digest, Some(bytes.len() as u64), Trust::Times)? == State::Sound {
+        if self.check_object(&digest, Some(bytes.len() as u64), Trust::Times)? == ObjectState::Sound {
             return Ok(digest);
         }
         let object = self.object_path(&digest);

@@ -8,7 +8,7 @@ use super::error::{StoreError, reading};
 
 /// How far symbolic links may lead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Links {
+pub(super) enum LinkReach {
     /// Within the tree: an artifact must be complete by itself.
     Inside,
     /// Anywhere: an input counts by its content, wherever that lies.
@@ -49,8 +49,8 @@ const MOST_FILES: usize = 20_000_000;
 ///
 /// # Errors
 /// A folder cannot be read, a name is not UTF-8, a link is broken, circular or leads outside
-/// (under [`Links::Inside`]), or something is neither file nor folder.
-pub(super) fn list(root: &Path, links: Links) -> Result<Tree, StoreError> {
+/// (under [`LinkReach::Inside`]), or something is neither file nor folder.
+pub(super) fn list(root: &Path, links: LinkReach) -> Result<Tree, StoreError> {
     let mut walk = Walk {
         links,
         root: None,
@@ -63,7 +63,7 @@ pub(super) fn list(root: &Path, links: Links) -> Result<Tree, StoreError> {
 }
 
 struct Walk<'a> {
-    links: Links,
+    links: LinkReach,
     /// `top` with links resolved, once that is needed.
     root: Option<PathBuf>,
     top: &'a Path,
@@ -143,7 +143,7 @@ impl Walk<'_> {
                 &format!("it is a symbolic link that leads nowhere ({error}); remove it"),
             )
         })?;
-        if self.links == Links::Inside {
+        if self.links == LinkReach::Inside {
             if self.root.is_none() {
                 self.root = Some(fs::canonicalize(self.top).map_err(reading("resolve", self.top))?);
             }
@@ -220,7 +220,7 @@ mod tests {
         fs::write(root.join("v1/x"), "x").unwrap();
         symlink("v1", root.join("latest")).unwrap();
         symlink("latest/x", root.join("y")).unwrap();
-        let tree = list(root, Links::Inside).unwrap();
+        let tree = list(root, LinkReach::Inside).unwrap();
         assert_eq!(paths(&tree), ["latest/x", "v1/x", "y"]);
         assert_eq!(tree.empty_folders.len(), 2);
     }
@@ -237,17 +237,17 @@ mod tests {
         fs::write(folder.path().join("secret"), "").unwrap();
         symlink("../secret", root.join("x")).unwrap();
         assert!(
-            list(&root, Links::Inside)
+            list(&root, LinkReach::Inside)
                 .unwrap_err()
                 .to_string()
                 .contains("leads outside")
         );
-        assert_eq!(paths(&list(&root, Links::Anywhere).unwrap()), ["x"]);
+        assert_eq!(paths(&list(&root, LinkReach::Anywhere).unwrap()), ["x"]);
 
         let root = case("circle");
         symlink(".", root.join("x")).unwrap();
         assert!(
-            list(&root, Links::Inside)
+            list(&root, LinkReach::Inside)
                 .unwrap_err()
                 .to_string()
                 .contains("leads back")
@@ -256,7 +256,7 @@ mod tests {
         let root = case("broken");
         symlink("nowhere", root.join("x")).unwrap();
         assert!(
-            list(&root, Links::Anywhere)
+            list(&root, LinkReach::Anywhere)
                 .unwrap_err()
                 .to_string()
                 .contains("leads nowhere")
@@ -269,7 +269,7 @@ mod tests {
             .unwrap();
         assert!(made.success());
         assert!(
-            list(&root, Links::Inside)
+            list(&root, LinkReach::Inside)
                 .unwrap_err()
                 .to_string()
                 .contains("a pipe")
@@ -284,7 +284,7 @@ mod tests {
         )
         .unwrap();
         assert!(
-            list(&root, Links::Inside)
+            list(&root, LinkReach::Inside)
                 .unwrap_err()
                 .to_string()
                 .contains("UTF-8")

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use super::error::reading;
-use super::object::{State, Trust};
+use super::object::{ObjectState, Trust};
 use super::{Action, Store, StoreError};
 use crate::fingerprint::Digest;
 
@@ -105,9 +105,9 @@ impl Store {
             };
         };
         match self.check_object(&digest, None, Trust::Nothing) {
-            Ok(State::Sound) => Ok(fs::metadata(path).map_or(0, |metadata| metadata.len())),
-            Ok(State::Missing) => Err(None),
-            Ok(State::Damaged(why)) => Err(Some(format!("{why}; moved to quarantine"))),
+            Ok(ObjectState::Sound) => Ok(fs::metadata(path).map_or(0, |metadata| metadata.len())),
+            Ok(ObjectState::Missing) => Err(None),
+            Ok(ObjectState::Damaged(why)) => Err(Some(format!("{why}; moved to quarantine"))),
             Err(error) => Err(Some(error.to_string())),
         }
     }

@@ -9,7 +9,7 @@ use crate::spec::EpochLimits;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Proposal {
     /// Run this.
-    Run(Job),
+    Run(TrialJob),
     /// What comes next depends on how jobs that were started end.
     Wait,
     /// Every job has ended, and none follows.
@@ -18,7 +18,7 @@ pub enum Proposal {
 
 /// A trial to run, or to go on with.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Job {
+pub struct TrialJob {
     /// Its number among the jobs of the study, from 1.
     pub number: u32,
     /// The trial's number, from 1.
@@ -33,7 +33,7 @@ pub struct Job {
 /// How a job ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
-pub enum Outcome {
+pub enum JobOutcome {
     /// The trial came to its end.
     Done {
         /// Each objective's mean over the replicates, in the order of the definition.
@@ -77,12 +77,12 @@ mod tests {
             0.1 + 0.2,
             5e-324,
         ];
-        let outcome = Outcome::Done {
+        let outcome = JobOutcome::Done {
             objectives: odd.to_vec(),
             curve: odd.to_vec(),
         };
         let text = serde_json::to_string(&outcome).unwrap();
-        let Outcome::Done { objectives, curve } = serde_json::from_str(&text).unwrap() else {
+        let JobOutcome::Done { objectives, curve } = serde_json::from_str(&text).unwrap() else {
             panic!("{text} reads as something else");
         };
         let bits = |values: &[f64]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn jobs_read_back() {
-        let job = Job {
+        let job = TrialJob {
             number: 3,
             trial: 2,
             values: [("lr".to_owned(), json!(0.1)), ("net".to_owned(), json!("mlp"))].into(),
@@ -105,11 +105,11 @@ mod tests {
             }),
         };
         let text = serde_json::to_string(&job).unwrap();
-        assert_eq!(serde_json::from_str::<Job>(&text).unwrap(), job, "{text}");
+        assert_eq!(serde_json::from_str::<TrialJob>(&text).unwrap(), job, "{text}");
         let paused = json!({"outcome": "paused", "curve": [0.5, "NaN"]});
         assert!(matches!(
             serde_json::from_value(paused).unwrap(),
-            Outcome::Paused { curve } if curve.len() == 2 && curve[1].is_nan()
+            JobOutcome::Paused { curve } if curve.len() == 2 && curve[1].is_nan()
         ));
     }
 }

@@ -16,12 +16,12 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::replay::Definition;
-use super::{Job, Outcome};
+use super::{JobOutcome, TrialJob};
 
 /// A fact about a sweep.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "entry", rename_all = "snake_case")]
-pub enum Entry {
+pub enum JournalEntry {
     /// What follows was decided under this definition.
     Defined {
         /// The definition.
@@ -30,7 +30,7 @@ pub enum Entry {
     /// A job was handed out.
     Started {
         /// The job.
-        job: Job,
+        job: TrialJob,
         /// The process that does it.
         worker: String,
     },
@@ -39,7 +39,7 @@ pub enum Entry {
         /// The job's number.
         job: u32,
         /// What came of it.
-        outcome: Outcome,
+        outcome: JobOutcome,
     },
     /// A failed trial is to be run again.
     Retried {
@@ -88,7 +88,7 @@ impl Journal {
     ///
     /// # Errors
     /// The journal cannot be read, or is damaged.
-    pub fn peek(folder: &Path) -> io::Result<Vec<Entry>> {
+    pub fn peek(folder: &Path) -> io::Result<Vec<JournalEntry>> {
         let path = folder.join("journal.jsonl");
         match fs::read(&path) {
             Ok(bytes) => Ok(parse(&path, whole_lines(&bytes))?),
@@ -114,7 +114,7 @@ impl Journal {
     /// The journal cannot be read or written, or is damaged; what `decide` gives.
     pub fn turn<T, E: From<io::Error>>(
         &mut self,
-        decide: impl FnOnce(Vec<Entry>, &Worker) -> Result<(T, Vec<Entry>), E>,
+        decide: impl FnOnce(Vec<JournalEntry>, &Worker) -> Result<(T, Vec<JournalEntry>), E>,
     ) -> Result<T, E> {
         self.file.lock().map_err(|error| unusable(&self.path, &error))?;
         let result = self.locked_turn(decide);
@@ -124,7 +124,7 @@ impl Journal {
 
     fn locked_turn<T, E: From<io::Error>>(
         &mut self,
-        decide: impl FnOnce(Vec<Entry>, &Worker) -> Result<(T, Vec<Entry>), E>,
+        decide: impl FnOnce(Vec<JournalEntry>, &Worker) -> Result<(T, Vec<JournalEntry>), E>,
     ) -> Result<T, E> {
         let new = self.read_new()?;
         let (result, entries) = decide(new, &self.worker)?;
@@ -140,7 +140,7 @@ impl Journal {
         Ok(result)
     }
 
-    fn read_new(&mut self) -> io::Result<Vec<Entry>> {
+    fn read_new(&mut self) -> io::Result<Vec<JournalEntry>> {
         let length = self.file.metadata()?.len();
         if length == self.read {
             return Ok(Vec::new());
@@ -168,7 +168,7 @@ fn whole_lines(bytes: &[u8]) -> &[u8] {
     &bytes[..end.map_or(0, |end| end + 1)]
 }
 
-fn parse(path: &Path, bytes: &[u8]) -> io::Result<Vec<Entry>> {
+fn parse(path: &Path, bytes: &[u8]) -> io::Result<Vec<JournalEntry>> {
     let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
     lines
         .map(|line| serde_json::from_slice(line).map_err(|error| damaged(path, &error.to_string())))
@@ -258,11 +258,11 @@ impl Drop for Worker {
 mod tests {
     use super::*;
 
-    fn entry(trial: u32) -> Entry {
-        Entry::Retried { trial }
+    fn entry(trial: u32) -> JournalEntry {
+        JournalEntry::Retried { trial }
     }
 
-    fn turn(journal: &mut Journal, add: Vec<Entry>) -> Vec<Entry> {
+    fn turn(journal: &mut Journal, add: Vec<JournalEntry>) -> Vec<JournalEntry> {
         journal.turn(|new, _| Ok::<_, io::Error>((new, add))).unwrap()
     }
 
@@ -305,29 +305,29 @@ mod tests {
             max_epochs: Some(9),
             judged: None,
         };
-        let job = Job {
+        let job = TrialJob {
             number: 1,
             trial: 1,
             values: [("lr".to_owned(), serde_json::json!(0.25))].into(),
             limits: Some(limits),
         };
-        let ended = |outcome| Entry::Ended { job: 1, outcome };
+        let ended = |outcome| JournalEntry::Ended { job: 1, outcome };
         let entries = vec![
-            Entry::Defined {
+            JournalEntry::Defined {
                 definition: Box::new(definition),
             },
-            Entry::Started {
+            JournalEntry::Started {
                 job,
                 worker: "w".into(),
             },
-            ended(Outcome::Paused {
+            ended(JobOutcome::Paused {
                 curve: vec![0.5, 1.0 / 3.0],
             }),
-            ended(Outcome::Done {
+            ended(JobOutcome::Done {
                 objectives: vec![f64::NEG_INFINITY],
                 curve: vec![],
             }),
-            ended(Outcome::Failed { error: "no".into() }),
+            ended(JobOutcome::Failed { error: "no".into() }),
             entry(4),
         ];
         let folder = tempfile::tempdir().unwrap();
@@ -396,7 +396,7 @@ mod tests {
             .unwrap()
             .into_iter()
             .map(|entry| match entry {
-                Entry::Retried { trial } => trial,
+                JournalEntry::Retried { trial } => trial,
                 other => panic!("{other:?}"),
             })
             .collect();

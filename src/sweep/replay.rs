@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Entry, Job, Outcome, State, Study, SweepError, TrialState, Values};
+use super::{JobOutcome, JournalEntry, Study, SweepError, TrialJob, TrialPhase, TrialState, Values};
 use crate::metric::MetricTable;
 use crate::spec::{Objective, Search, Sweep, same_value};
 
@@ -58,7 +58,7 @@ impl Definition {
 pub struct Replay {
     definition: Definition,
     study: Study,
-    running: BTreeMap<u32, (Job, String)>,
+    running: BTreeMap<u32, (TrialJob, String)>,
     change: Option<Change>,
 }
 
@@ -93,12 +93,15 @@ impl Replay {
     ///
     /// # Errors
     /// There is no point in the space.
-    pub fn of(entries: Vec<Entry>, current: &Definition) -> Result<(Self, Option<Entry>), SweepError> {
+    pub fn of(
+        entries: Vec<JournalEntry>,
+        current: &Definition,
+    ) -> Result<(Self, Option<JournalEntry>), SweepError> {
         // The latest definition stands last.
         let mut studies: Vec<Self> = Vec::new();
         for entry in entries {
             match entry {
-                Entry::Defined { definition } => take_up(&mut studies, *definition)?,
+                JournalEntry::Defined { definition } => take_up(&mut studies, *definition)?,
                 entry => {
                     if let Some(study) = studies.last_mut() {
                         study.apply(entry);
@@ -118,29 +121,29 @@ impl Replay {
         if is_known {
             replay.change = None;
         }
-        let entry = (!goes_on).then(|| Entry::Defined {
+        let entry = (!goes_on).then(|| JournalEntry::Defined {
             definition: Box::new(current.clone()),
         });
         Ok((replay, entry))
     }
 
     /// Takes note of an entry that is no definition.
-    pub fn apply(&mut self, entry: Entry) {
+    pub fn apply(&mut self, entry: JournalEntry) {
         match entry {
-            Entry::Defined { .. } => {}
-            Entry::Started { job, worker } => {
+            JournalEntry::Defined { .. } => {}
+            JournalEntry::Started { job, worker } => {
                 // A job that is taken over stands in the journal once more.
                 let known = self.running.contains_key(&job.number);
                 if known || self.study.start(job.clone()) {
                     self.running.insert(job.number, (job, worker));
                 }
             }
-            Entry::Ended { job, outcome } => {
+            JournalEntry::Ended { job, outcome } => {
                 if self.running.remove(&job).is_some() {
                     self.study.end(job, outcome);
                 }
             }
-            Entry::Retried { trial } => self.study.retry(trial),
+            JournalEntry::Retried { trial } => self.study.retry(trial),
         }
     }
 
@@ -150,7 +153,7 @@ impl Replay {
     }
 
     /// The jobs that were handed out and have not ended, with who does them.
-    pub fn running(&self) -> impl Iterator<Item = (&Job, &str)> {
+    pub fn running(&self) -> impl Iterator<Item = (&TrialJob, &str)> {
         self.running.values().map(|(job, worker)| (job, worker.as_str()))
     }
 
@@ -201,7 +204,7 @@ impl Replay {
 
     /// What stands of a trial's outcome. Where objectives, replicates or what is judged changed, the
     /// trial is run again, and what the store knows of it is reused.
-    fn outcome_under(&self, definition: &Definition, trial: &TrialState) -> Option<Outcome> {
+    fn outcome_under(&self, definition: &Definition, trial: &TrialState) -> Option<JobOutcome> {
         let (then, now) = (&self.definition.sweep, &definition.sweep);
         let same = then.objective == now.objective
             && then.replicates == now.replicates
@@ -209,12 +212,12 @@ impl Replay {
             && self.definition.max_epochs == definition.max_epochs;
         let curve = trial.curve.clone();
         match &trial.state {
-            State::Failed { error } => Some(Outcome::Failed { error: error.clone() }),
-            State::Done { objectives } if same => Some(Outcome::Done {
+            TrialPhase::Failed { error } => Some(JobOutcome::Failed { error: error.clone() }),
+            TrialPhase::Done { objectives } if same => Some(JobOutcome::Done {
                 objectives: objectives.clone(),
                 curve,
             }),
-            State::Paused if same => Some(Outcome::Paused { curve }),
+            TrialPhase::Paused if same => Some(JobOutcome::Paused { curve }),
             _ => None,
         }
     }

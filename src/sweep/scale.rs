@@ -184,10 +184,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::spec::Parameter;
+    use crate::spec::SweptParameter;
 
     fn scale(domain: Value) -> Scale {
-        Scale::new(&Parameter::from_json(&domain).unwrap().domain).unwrap()
+        Scale::new(&SweptParameter::from_json(&domain).unwrap().domain).unwrap()
     }
 
     fn examples() -> Vec<Scale> {

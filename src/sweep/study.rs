@@ -2,19 +2,19 @@
 
 use std::collections::BTreeSet;
 
-use super::job::{Job, Outcome, Proposal};
+use super::job::{JobOutcome, Proposal, TrialJob};
 use super::known::{Goal, Known, Standing};
 use super::pruner::Pruner;
 use super::rank;
 use super::sampler::{Draw, Request, Sampler};
 use super::space::{Point, Space, Taken};
-use super::trial::{State, TrialState};
+use super::trial::{TrialPhase, TrialState};
 use super::{Definition, SweepError, Values};
 use crate::spec::{Objective, Sweep};
 
 /// The pure, deterministic brain of a sweep: it is told what starts and ends, and says what to run.
 ///
-/// Job `j` depends on the outcomes of the jobs up to `j - parallel`, and on which jobs were started
+/// TrialJob `j` depends on the outcomes of the jobs up to `j - parallel`, and on which jobs were started
 /// before it: others count as under way even where their outcome is known. So the jobs are the same
 /// whichever of those that run at once ends first. Only where that leaves nothing to do, the next
 /// outcomes are taken into account one after the other.
@@ -34,7 +34,7 @@ pub struct Study {
     /// Trials that are to be run although they are no new ones.
     waiting: BTreeSet<usize>,
     /// Every job that was started, by number, and whether it has ended.
-    jobs: Vec<(Job, bool)>,
+    jobs: Vec<(TrialJob, bool)>,
     /// So many of the first jobs have ended.
     ended: usize,
 }
@@ -105,7 +105,7 @@ impl Study {
 
     /// A job was handed out, by this process or another. Whether it is the one that comes next; if
     /// not, nothing changes.
-    pub fn start(&mut self, job: Job) -> bool {
+    pub fn start(&mut self, job: TrialJob) -> bool {
         if job.number as usize != self.jobs.len() + 1 {
             return false;
         }
@@ -122,7 +122,7 @@ impl Study {
         };
         self.waiting.remove(&index);
         let (trial, record) = (&mut self.trials[index], &mut self.records[index]);
-        trial.state = State::Running;
+        trial.state = TrialPhase::Running;
         record.before.clone_from(&trial.curve);
         record.last = job.number as usize;
         record.jobs += 1;
@@ -131,7 +131,7 @@ impl Study {
     }
 
     /// A job ended. One that was not started, or has ended before, changes nothing.
-    pub fn end(&mut self, job: u32, outcome: Outcome) {
+    pub fn end(&mut self, job: u32, outcome: JobOutcome) {
         let number = job as usize;
         match number.checked_sub(1).and_then(|index| self.jobs.get_mut(index)) {
             Some((job, ended @ false)) => {
@@ -148,7 +148,7 @@ impl Study {
     /// Takes over a trial of an earlier definition, before anything is started. It is kept if its
     /// values are (still) a point of the space, and counts as one of the trials that are wanted.
     /// Without an outcome it is run. Whether it was kept.
-    pub fn adopt(&mut self, values: Values, outcome: Option<Outcome>) -> bool {
+    pub fn adopt(&mut self, values: Values, outcome: Option<JobOutcome>) -> bool {
         let Some(point) = self.space.point(&values) else {
             return false;
         };
@@ -178,9 +178,9 @@ impl Study {
             return;
         };
         if let Some(trial) = self.trials.get_mut(index)
-            && matches!(trial.state, State::Failed { .. })
+            && matches!(trial.state, TrialPhase::Failed { .. })
         {
-            trial.state = State::Waiting;
+            trial.state = TrialPhase::Waiting;
             self.waiting.insert(index);
         }
     }
@@ -203,7 +203,7 @@ impl Study {
     }
 
     /// The jobs that were started and have not ended.
-    pub fn running(&self) -> impl Iterator<Item = &Job> {
+    pub fn running(&self) -> impl Iterator<Item = &TrialJob> {
         self.jobs[self.ended..]
             .iter()
             .filter(|(_, ended)| !ended)
@@ -217,7 +217,7 @@ impl Study {
             .trials
             .iter()
             .filter_map(|trial| match &trial.state {
-                State::Done { objectives } => Some((trial.number, self.goal.losses(objectives))),
+                TrialPhase::Done { objectives } => Some((trial.number, self.goal.losses(objectives))),
                 _ => None,
             })
             .collect();
@@ -245,7 +245,7 @@ impl Study {
         self.trials.push(TrialState {
             number: self.trials.len() as u32 + 1,
             values,
-            state: State::Waiting,
+            state: TrialPhase::Waiting,
             curve: Vec::new(),
         });
         self.records.push(Record {
@@ -258,7 +258,7 @@ impl Study {
 
     /// The next job, where the outcomes of the first `visible` jobs are known, and of the first
     /// `trials` trials.
-    fn decide(&mut self, visible: usize, trials: usize) -> Result<Option<Job>, SweepError> {
+    fn decide(&mut self, visible: usize, trials: usize) -> Result<Option<TrialJob>, SweepError> {
         let known = known(&self.trials, &self.records, self.adopted, visible, trials);
         let again = self.waiting.first().copied();
         if let Some(index) = again.or_else(|| self.pruner.next(&known)) {
@@ -279,7 +279,7 @@ impl Study {
             };
             match self.sampler.draw(&request)? {
                 Draw::Point(point) => {
-                    return Ok(Some(Job {
+                    return Ok(Some(TrialJob {
                         number: self.jobs.len() as u32 + 1,
                         trial: request.trial,
                         values: self.space.values(&point),
@@ -295,9 +295,9 @@ impl Study {
         Ok(last.map(|index| self.again(index, &known)))
     }
 
-    fn again(&self, index: usize, known: &[Known]) -> Job {
+    fn again(&self, index: usize, known: &[Known]) -> TrialJob {
         let trial = &self.trials[index];
-        Job {
+        TrialJob {
             number: self.jobs.len() as u32 + 1,
             trial: trial.number,
             values: trial.values.clone(),
@@ -324,12 +324,12 @@ fn known<'a>(
         .enumerate()
         .map(|(index, (trial, record))| {
             let (standing, curve) = match &trial.state {
-                State::Waiting => (Standing::Open, &trial.curve),
-                State::Running => (Standing::Open, &record.before),
+                TrialPhase::Waiting => (Standing::Open, &trial.curve),
+                TrialPhase::Running => (Standing::Open, &record.before),
                 _ if record.last > visible => (Standing::Open, &record.before),
-                State::Paused => (Standing::Paused, &trial.curve),
-                State::Failed { .. } => (Standing::Failed, &trial.curve),
-                State::Done { objectives } => (Standing::Done { objectives }, &trial.curve),
+                TrialPhase::Paused => (Standing::Paused, &trial.curve),
+                TrialPhase::Failed { .. } => (Standing::Failed, &trial.curve),
+                TrialPhase::Done { objectives } => (Standing::Done { objectives }, &trial.curve),
             };
             Known {
                 point: &record.point,
@@ -343,11 +343,11 @@ fn known<'a>(
 }
 
 /// Brings a trial's state up to date.
-fn take(trial: &mut TrialState, outcome: Outcome) {
+fn take(trial: &mut TrialState, outcome: JobOutcome) {
     let (state, curve) = match outcome {
-        Outcome::Done { objectives, curve } => (State::Done { objectives }, curve),
-        Outcome::Paused { curve } => (State::Paused, curve),
-        Outcome::Failed { error } => (State::Failed { error }, Vec::new()),
+        JobOutcome::Done { objectives, curve } => (TrialPhase::Done { objectives }, curve),
+        JobOutcome::Paused { curve } => (TrialPhase::Paused, curve),
+        JobOutcome::Failed { error } => (TrialPhase::Failed { error }, Vec::new()),
     };
     trial.state = state;
     // A failure takes nothing away of what is known.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{Definition, Job, Outcome, Proposal, State, Study, SweepError, Values};
+use super::{Definition, JobOutcome, Proposal, Study, SweepError, TrialJob, TrialPhase, Values};
 use crate::spec::{Direction, EpochLimits, Sweep};
 
 fn sweep(definition: Value) -> Sweep {
@@ -34,7 +34,7 @@ fn try_study(definition: &Value, own: Value, seed: u64) -> Result<Study, SweepEr
     })
 }
 
-fn run(study: &mut Study) -> Option<Job> {
+fn run(study: &mut Study) -> Option<TrialJob> {
     match study.propose().unwrap() {
         Proposal::Run(job) => {
             assert_eq!(
@@ -50,15 +50,15 @@ fn run(study: &mut Study) -> Option<Job> {
     }
 }
 
-fn done(objective: f64) -> Outcome {
-    Outcome::Done {
+fn done(objective: f64) -> JobOutcome {
+    JobOutcome::Done {
         objectives: vec![objective],
         curve: Vec::new(),
     }
 }
 
 /// Runs everything one after the other.
-fn run_all(study: &mut Study, mut outcome: impl FnMut(&Job) -> Outcome) -> Vec<Job> {
+fn run_all(study: &mut Study, mut outcome: impl FnMut(&TrialJob) -> JobOutcome) -> Vec<TrialJob> {
     let mut jobs = Vec::new();
     while let Some(job) = run(study) {
         study.end(job.number, outcome(&job));
@@ -108,7 +108,7 @@ fn points(definition: &Value, seed: u64, trials: u32) -> Vec<Values> {
         options["trials"] = trials.into();
     }
     let mut study = try_study(&definition, json!({}), seed).unwrap();
-    let loss = |job: &Job| done(bowl(&job.values));
+    let loss = |job: &TrialJob| done(bowl(&job.values));
     run_all(&mut study, loss)
         .into_iter()
         .map(|job| job.values)
@@ -376,14 +376,14 @@ fn a_generation_waits_for_the_one_before_and_for_nothing_else() {
     });
     let mut study = study(&definition, json!({}));
     for generation in 0..3 {
-        let jobs: Vec<Job> = std::iter::from_fn(|| run(&mut study)).collect();
+        let jobs: Vec<TrialJob> = std::iter::from_fn(|| run(&mut study)).collect();
         assert_eq!(jobs.len(), 6, "generation {generation}");
         assert_eq!(study.propose().unwrap(), Proposal::Wait);
         for job in jobs.iter().rev() {
             study.end(
                 job.number,
                 if job.trial % 3 == 0 {
-                    Outcome::Failed {
+                    JobOutcome::Failed {
                         error: "out of memory".into(),
                     }
                 } else {
@@ -396,14 +396,14 @@ fn a_generation_waits_for_the_one_before_and_for_nothing_else() {
 }
 
 /// A trial with these figures, under limits.
-fn train(curve: &[f64], limits: Option<&EpochLimits>, known: usize) -> Outcome {
+fn train(curve: &[f64], limits: Option<&EpochLimits>, known: usize) -> JobOutcome {
     let stop =
         (known + 1..curve.len()).find(|epochs| limits.is_some_and(|limits| limits.pause(&curve[..*epochs])));
     match stop {
-        Some(epochs) => Outcome::Paused {
+        Some(epochs) => JobOutcome::Paused {
             curve: curve[..epochs].to_vec(),
         },
-        None => Outcome::Done {
+        None => JobOutcome::Done {
             objectives: vec![curve[curve.len() - 1]],
             curve: curve.to_vec(),
         },
@@ -411,11 +411,11 @@ fn train(curve: &[f64], limits: Option<&EpochLimits>, known: usize) -> Outcome {
 }
 
 /// A trial's curve that is its value `q` from the first epoch on.
-fn flat(job: &Job, epochs: usize) -> Vec<f64> {
+fn flat(job: &TrialJob, epochs: usize) -> Vec<f64> {
     vec![number(&job.values, "q"); epochs]
 }
 
-fn known_epochs(study: &Study, job: &Job) -> usize {
+fn known_epochs(study: &Study, job: &TrialJob) -> usize {
     study.trials()[job.trial as usize - 1].curve.len()
 }
 
@@ -427,7 +427,7 @@ fn asha(qualities: &[f64]) -> Value {
     })
 }
 
-fn until(job: &Job) -> Option<u32> {
+fn until(job: &TrialJob) -> Option<u32> {
     job.limits.as_ref().and_then(|limits| limits.until)
 }
 
@@ -514,7 +514,7 @@ fn the_median_rule_stops_what_is_worse_than_most() {
     });
     let mut study = study(&definition, json!({}));
     // Every curve rises by 0.01 an epoch, with a dip at the third.
-    let curve = |job: &Job| -> Vec<f64> {
+    let curve = |job: &TrialJob| -> Vec<f64> {
         let q = number(&job.values, "q");
         let at = |epoch: i32| {
             if epoch == 2 {
@@ -532,7 +532,7 @@ fn the_median_rule_stops_what_is_worse_than_most() {
     assert!(limits.keys().copied().eq(2..27), "{limits:?}");
     assert_eq!(limits[&2], 0.61, "the median of 0.51, 0.61 and 0.71");
     assert_eq!(limits[&3], 0.61, "the best so far, not the dip");
-    assert_eq!(study.trials()[3].state, State::Paused);
+    assert_eq!(study.trials()[3].state, TrialPhase::Paused);
     assert_eq!(study.trials()[3].epochs(), 2);
     let limits = &jobs[4].limits.as_ref().unwrap().worse_than;
     assert_eq!(
@@ -543,7 +543,7 @@ fn the_median_rule_stops_what_is_worse_than_most() {
     assert_eq!(limits[&4], 0.6 + 0.03, "and no further");
     assert_eq!(
         study.trials()[4].state,
-        State::Done {
+        TrialPhase::Done {
             objectives: vec![0.9 + 0.26]
         }
     );
@@ -587,7 +587,10 @@ fn trials_of_an_earlier_definition_are_kept_where_they_still_belong() {
         assert!(!study.adopt(values(gone), Some(done(0.9))), "{why}");
     }
     let curve = vec![0.4, 0.5];
-    assert!(study.adopt(values(json!({"q": 4, "p": 0})), Some(Outcome::Paused { curve })));
+    assert!(study.adopt(
+        values(json!({"q": 4, "p": 0})),
+        Some(JobOutcome::Paused { curve })
+    ));
     let jobs = run_all(&mut study, |job| done(number(&job.values, "q")));
     let order: Vec<(u32, f64)> = jobs
         .iter()
@@ -610,7 +613,7 @@ fn trials_of_an_earlier_definition_are_kept_where_they_still_belong() {
 fn failed_trials_stop_nothing_and_can_be_retried() {
     let definition = bowl_of(json!({"tpe": {"trials": 25}}));
     let mut study = study(&definition, json!({}));
-    let fails = || Outcome::Failed {
+    let fails = || JobOutcome::Failed {
         error: "diverged".into(),
     };
     let jobs = run_all(&mut study, |job| {
@@ -623,7 +626,7 @@ fn failed_trials_stop_nothing_and_can_be_retried() {
     assert_eq!(jobs.len(), 25);
     study.retry(4);
     study.retry(5);
-    assert_eq!(study.trials()[3].state, State::Waiting);
+    assert_eq!(study.trials()[3].state, TrialPhase::Waiting);
     let again = run(&mut study).unwrap();
     assert_eq!((again.trial, again.number), (4, 26));
     assert_eq!(again.values, jobs[3].values);
@@ -660,7 +663,7 @@ fn several_objectives_give_a_front_and_a_search_finds_it() {
         let jobs = run_all(&mut study, |job| {
             let [x, y, z] = ["x", "y", "z"].map(|name| number(&job.values, name));
             let aside = y * y + z * z;
-            Outcome::Done {
+            JobOutcome::Done {
                 objectives: vec![x * x + aside, -((x - 1.0) * (x - 1.0) + aside)],
                 curve: Vec::new(),
             }
@@ -682,9 +685,9 @@ fn several_objectives_give_a_front_and_a_search_finds_it() {
 
 /// Runs a study of four at once, where of those that run the one ends next that `order` says; the
 /// jobs in the order of their numbers.
-fn jobs_in_any_order(definition: &Value, order: &[usize]) -> Vec<Job> {
+fn jobs_in_any_order(definition: &Value, order: &[usize]) -> Vec<TrialJob> {
     let mut study = study(definition, json!({}));
-    let (mut jobs, mut running) = (Vec::<Job>::new(), Vec::<Job>::new());
+    let (mut jobs, mut running) = (Vec::<TrialJob>::new(), Vec::<TrialJob>::new());
     let mut order = order.iter().cycle();
     loop {
         if running.len() < 4
@@ -704,7 +707,7 @@ fn jobs_in_any_order(definition: &Value, order: &[usize]) -> Vec<Job> {
             .map(|epoch| -bowl(&job.values) + 0.01 * f64::from(epoch))
             .collect();
         let outcome = if job.trial % 7 == 3 {
-            Outcome::Failed {
+            JobOutcome::Failed {
                 error: "no memory".into(),
             }
         } else {
@@ -754,14 +757,14 @@ proptest! {
 fn a_study_is_built_again_from_what_was_started_and_ended() {
     let mut definition = bowl_of(json!({"tpe": {"trials": 30, "startup": 5}}));
     definition["prune"] = json!({"asha": {"metric": "m.val_loss"}});
-    let curve = |job: &Job| vec![bowl(&job.values); 27];
+    let curve = |job: &TrialJob| vec![bowl(&job.values); 27];
     let mut first = study(&definition, json!({}));
     let jobs = run_all(&mut first, |job| train(&curve(job), job.limits.as_ref(), 0));
     for cut in [0, 1, 7, 20, jobs.len() - 1] {
         let mut again = study(&definition, json!({}));
         for job in &jobs[..cut] {
             let text = serde_json::to_string(job).unwrap();
-            let job: Job = serde_json::from_str(&text).unwrap();
+            let job: TrialJob = serde_json::from_str(&text).unwrap();
             let outcome = train(&curve(&job), job.limits.as_ref(), 0);
             let number = job.number;
             assert!(again.start(job));

@@ -10,7 +10,7 @@ pub struct TrialState {
     /// The swept parameters' values.
     pub values: Values,
     /// What became of it.
-    pub state: State,
+    pub state: TrialPhase,
     /// The judged figure of the first replicate by epoch, as far as it is known.
     pub curve: Vec<f64>,
 }
@@ -24,7 +24,7 @@ impl TrialState {
 
 /// What became of a trial.
 #[derive(Clone, Debug, PartialEq)]
-pub enum State {
+pub enum TrialPhase {
     /// It is to be run, or run again.
     Waiting,
     /// A job of it was started and has not ended.

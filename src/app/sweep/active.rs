@@ -6,11 +6,11 @@ use std::time::Instant;
 use crate::exec::{End, WantedNodes};
 use crate::plan::NodeIndex;
 use crate::spec::EpochLimits;
-use crate::sweep::Job;
+use crate::sweep::TrialJob;
 
 /// A job that this process does.
 pub(super) struct ActiveJob {
-    pub job: Job,
+    pub job: TrialJob,
     pub begun: Instant,
     phase: JobPhase,
     /// What has not ended yet.
@@ -30,7 +30,7 @@ enum JobPhase {
 impl ActiveJob {
     /// A job that begins: with the `judged` training, if the job has limits, or else with all that its
     /// trial needs.
-    pub fn new(job: Job, judged: Option<NodeIndex>, whole: BTreeSet<NodeIndex>) -> Self {
+    pub fn new(job: TrialJob, judged: Option<NodeIndex>, whole: BTreeSet<NodeIndex>) -> Self {
         let (phase, open) = match judged.filter(|_| job.limits.is_some()) {
             Some(judged) => (JobPhase::Judged, BTreeSet::from([judged])),
             None => (JobPhase::Whole, whole),

@@ -13,7 +13,7 @@ use crate::exec::{End, Feeder, More, WantedNodes};
 use crate::plan::{Decision, NodeIndex, Plan};
 use crate::report::{Results, Summary};
 use crate::store::Store;
-use crate::sweep::{Entry, Job, Journal, Outcome, Proposal, Replay, State, TrialState};
+use crate::sweep::{JobOutcome, Journal, JournalEntry, Proposal, Replay, TrialJob, TrialPhase, TrialState};
 
 /// A sweep that is being carried out.
 pub(super) struct Driver<'a> {
@@ -50,18 +50,18 @@ impl<'a> Driver<'a> {
         let definition = setting.definition();
         let replay = journal.turn(|entries, _| {
             let (mut replay, defined) = Replay::of(entries, &definition)?;
-            let mut added: Vec<Entry> = defined.into_iter().collect();
+            let mut added: Vec<JournalEntry> = defined.into_iter().collect();
             if retry_failed {
                 let failed: Vec<u32> = replay
                     .study()
                     .trials()
                     .iter()
-                    .filter(|trial| matches!(trial.state, State::Failed { .. }))
+                    .filter(|trial| matches!(trial.state, TrialPhase::Failed { .. }))
                     .map(|trial| trial.number)
                     .collect();
                 for trial in failed {
-                    replay.apply(Entry::Retried { trial });
-                    added.push(Entry::Retried { trial });
+                    replay.apply(JournalEntry::Retried { trial });
+                    added.push(JournalEntry::Retried { trial });
                 }
             }
             Ok::<_, AppError>((replay, added))
@@ -100,7 +100,7 @@ impl<'a> Driver<'a> {
     /// As for [`SweepSetting::plan`].
     pub fn complete(&mut self, plan: &mut Plan) -> Result<&HashMap<u32, Replicates>, AppError> {
         for trial in self.replay.study().trials() {
-            if matches!(trial.state, State::Done { .. }) && !self.nodes.contains_key(&trial.number) {
+            if matches!(trial.state, TrialPhase::Done { .. }) && !self.nodes.contains_key(&trial.number) {
                 // A trial that cannot be planned any more (a file is gone) is one that is missing.
                 if let Ok(replicates) = self.setting.plan(plan, trial.number, &trial.values)? {
                     self.nodes.insert(trial.number, replicates);
@@ -162,21 +162,21 @@ impl<'a> Driver<'a> {
         let trial = active.job.trial;
         let mut deviations = Vec::new();
         let outcome = match end {
-            End::Paused(curve) => Outcome::Paused { curve },
-            End::Failed { error, .. } => Outcome::Failed { error },
+            End::Paused(curve) => JobOutcome::Paused { curve },
+            End::Failed { error, .. } => JobOutcome::Failed { error },
             End::Done => match objective_values(self.setting, plan, &self.nodes[&trial]) {
-                Err(error) => Outcome::Failed { error },
+                Err(error) => JobOutcome::Failed { error },
                 Ok(values) => {
                     let summaries = values.iter().filter_map(|values| Summary::of(values));
                     deviations = summaries.map(|summary| summary.std).collect();
-                    Outcome::Done {
+                    JobOutcome::Done {
                         objectives: means(&values),
                         curve: curve_of(self.setting, plan, self.store, &self.nodes[&trial]),
                     }
                 }
             },
         };
-        let entry = Entry::Ended {
+        let entry = JournalEntry::Ended {
             job: number,
             outcome: outcome.clone(),
         };
@@ -190,15 +190,15 @@ impl<'a> Driver<'a> {
             trial,
             values: active.job.values.clone(),
             outcome: match outcome {
-                Outcome::Done { objectives, .. } => TrialOutcome::Done {
+                JobOutcome::Done { objectives, .. } => TrialOutcome::Done {
                     objectives,
                     deviations,
                 },
-                Outcome::Paused { curve } => TrialOutcome::Pruned {
+                JobOutcome::Paused { curve } => TrialOutcome::Pruned {
                     epoch: u32::try_from(curve.len()).unwrap_or(u32::MAX),
                     value: curve.last().copied().unwrap_or(f64::NAN),
                 },
-                Outcome::Failed { error } => TrialOutcome::Failed { error },
+                JobOutcome::Failed { error } => TrialOutcome::Failed { error },
             },
             best: self.replay.study().best().contains(&trial),
             seconds: active.begun.elapsed().as_secs_f64(),
@@ -237,7 +237,7 @@ impl<'a> Driver<'a> {
                     (Proposal::Finished, Vec::new())
                 }
                 Proposal::Run(job) => {
-                    let entry = Entry::Started {
+                    let entry = JournalEntry::Started {
                         job: job.clone(),
                         worker: worker.name().to_owned(),
                     };
@@ -256,7 +256,7 @@ impl<'a> Driver<'a> {
     fn begin(
         &mut self,
         plan: &mut Plan,
-        job: Job,
+        job: TrialJob,
         emit: &mut dyn FnMut(&Event),
     ) -> Result<WantedNodes, AppError> {
         let trials = self.replay.study().trials();
@@ -348,9 +348,9 @@ impl Feeder for Driver<'_> {
 }
 
 /// Takes note of what other processes wrote.
-fn follow(replay: &mut Replay, entries: Vec<Entry>) -> Result<(), AppError> {
+fn follow(replay: &mut Replay, entries: Vec<JournalEntry>) -> Result<(), AppError> {
     for entry in entries {
-        if let Entry::Defined { definition } = &entry
+        if let JournalEntry::Defined { definition } = &entry
             && !replay.definition().continues(definition)
         {
             return Err(AppError::Stopped(

@@ -8,7 +8,7 @@ use crate::app::error::AppError;
 use crate::app::session::Session;
 use crate::plan::{Decision, EarlierResults, Plan};
 use crate::report::{Results, TrialStatus};
-use crate::sweep::{Entry, Job, Journal, Outcome, Proposal, Replay, State};
+use crate::sweep::{JobOutcome, Journal, JournalEntry, Proposal, Replay, TrialJob, TrialPhase};
 
 /// How many trials are looked for at most.
 const MOST_TRIALS: usize = 20_000;
@@ -38,13 +38,13 @@ pub fn known_trials(setting: &SweepSetting, session: &Session) -> Result<(Result
     );
     let mut nodes: HashMap<u32, Replicates> = HashMap::new();
     for trial in replay.study().trials() {
-        if matches!(trial.state, State::Done { .. })
+        if matches!(trial.state, TrialPhase::Done { .. })
             && let Ok(replicates) = setting.plan(&mut plan, trial.number, &trial.values)?
         {
             nodes.insert(trial.number, replicates);
         }
     }
-    let under_way: Vec<Job> = replay.running().map(|(job, _)| job.clone()).collect();
+    let under_way: Vec<TrialJob> = replay.running().map(|(job, _)| job.clone()).collect();
     for job in under_way {
         look_up(setting, session, &mut replay, &mut plan, &mut nodes, &job)?;
     }
@@ -55,7 +55,7 @@ pub fn known_trials(setting: &SweepSetting, session: &Session) -> Result<(Result
         }
         match replay.study().propose()? {
             Proposal::Run(job) => {
-                replay.apply(Entry::Started {
+                replay.apply(JournalEntry::Started {
                     job: job.clone(),
                     worker: String::new(),
                 });
@@ -82,7 +82,7 @@ fn look_up(
     replay: &mut Replay,
     plan: &mut Plan,
     nodes: &mut HashMap<u32, Replicates>,
-    job: &Job,
+    job: &TrialJob,
 ) -> Result<(), AppError> {
     let Ok(replicates) = setting.plan(plan, job.trial, &job.values)? else {
         return Ok(());
@@ -92,9 +92,9 @@ fn look_up(
         wanted.all(|index| matches!(plan.node(index).decision, Decision::Reuse(..)))
     });
     if is_known && let Ok(values) = objective_values(setting, plan, &replicates) {
-        replay.apply(Entry::Ended {
+        replay.apply(JournalEntry::Ended {
             job: job.number,
-            outcome: Outcome::Done {
+            outcome: JobOutcome::Done {
                 objectives: means(&values),
                 curve: curve_of(setting, plan, &session.store, &replicates),
             },

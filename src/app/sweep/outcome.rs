@@ -8,7 +8,7 @@ use crate::plan::{NodeIndex, Plan};
 use crate::report::{Replicate, Results, Summary, Trial, TrialStatus};
 use crate::spec::ArtifactTable;
 use crate::store::Store;
-use crate::sweep::{State, TrialState};
+use crate::sweep::{TrialPhase, TrialState};
 
 /// Each objective's value in every replicate.
 ///
@@ -130,14 +130,14 @@ pub(super) fn results(
             parameters: setting.parameters(&trial.values),
             curve: trial.curve.clone(),
             status: match &trial.state {
-                State::Failed { error } => TrialStatus::Failed { error: error.clone() },
-                State::Paused => TrialStatus::Pruned {
+                TrialPhase::Failed { error } => TrialStatus::Failed { error: error.clone() },
+                TrialPhase::Paused => TrialStatus::Pruned {
                     epoch: trial.epochs(),
                 },
-                State::Done { .. } if replicates.iter().all(whole) && !replicates.is_empty() => {
+                TrialPhase::Done { .. } if replicates.iter().all(whole) && !replicates.is_empty() => {
                     TrialStatus::Done
                 }
-                State::Done { .. } | State::Waiting | State::Running => TrialStatus::Missing,
+                TrialPhase::Done { .. } | TrialPhase::Waiting | TrialPhase::Running => TrialStatus::Missing,
             },
             replicates,
         }

@@ -11,7 +11,7 @@ use crate::exec::Completion;
 use crate::plan::Plan;
 use crate::report::Results;
 use crate::spec::Direction;
-use crate::sweep::{Journal, State, Study};
+use crate::sweep::{Journal, Study, TrialPhase};
 
 /// What came of carrying a sweep out.
 pub(in crate::app) struct Swept {
@@ -58,10 +58,10 @@ pub(in crate::app) fn carry_out(
     driver.complete(&mut plan)?;
     let results = driver.results(session.file_in_project(), &plan);
     let trials = driver.replay().study().trials();
-    let count = |holds: fn(&State) -> bool| trials.iter().filter(|trial| holds(&trial.state)).count();
-    let done = count(|state| matches!(state, State::Done { .. }));
-    let failed = count(|state| matches!(state, State::Failed { .. }));
-    let pruned = count(|state| matches!(state, State::Paused));
+    let count = |holds: fn(&TrialPhase) -> bool| trials.iter().filter(|trial| holds(&trial.state)).count();
+    let done = count(|state| matches!(state, TrialPhase::Done { .. }));
+    let failed = count(|state| matches!(state, TrialPhase::Failed { .. }));
+    let pruned = count(|state| matches!(state, TrialPhase::Paused));
     if summary.status != RunStatus::Interrupted && !summary.is_broken() {
         // What fails in one trial stops no other.
         summary.status = if done == 0 && failed > 0 {
@@ -71,7 +71,7 @@ pub(in crate::app) fn carry_out(
         };
     }
     let first_error = trials.iter().find_map(|trial| match &trial.state {
-        State::Failed { error } => Some(error.clone()),
+        TrialPhase::Failed { error } => Some(error.clone()),
         _ => None,
     });
     let best = driver.replay().study().best();
@@ -105,7 +105,7 @@ pub(in crate::app) fn carry_out(
 }
 
 fn started(setting: &SweepSetting, study: &Study) -> Event {
-    let ended = |state: &State| !matches!(state, State::Waiting | State::Running);
+    let ended = |state: &TrialPhase| !matches!(state, TrialPhase::Waiting | TrialPhase::Running);
     Event::SweepStarted {
         pipeline: setting.base.name.clone(),
         search: setting.sweep.search.name().to_owned(),

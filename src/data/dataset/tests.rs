@@ -32,7 +32,7 @@ fn read_all(dataset: &Dataset) -> Result<(), DataError> {
                 }
             }
             match split.task() {
-                Ok(Task::Classification) => assert!((label(&split, index) as usize) < values.len()),
+                Ok(TargetKind::Classification) => assert!((label(&split, index) as usize) < values.len()),
                 Ok(_) => split.target_values(index, &mut values)?,
                 Err(_) => {}
             }
@@ -314,7 +314,7 @@ proptest! {
         prop_assert_eq!(dataset.input().dimensions, Dimensions::row(columns));
         prop_assert_eq!(&dataset.input().names, &names_of_columns);
         prop_assert_eq!(&dataset.target().names, &names(3));
-        prop_assert_eq!(dataset.task().unwrap(), Task::Classification);
+        prop_assert_eq!(dataset.task().unwrap(), TargetKind::Classification);
         for name in SplitName::ALL {
             let members: Vec<usize> = (0..samples.len()).filter(|index| splits[*index] == name).collect();
             let split = dataset.split(name);
@@ -365,7 +365,7 @@ fn images_of_various_sizes_and_labels() {
     let dataset = Dataset::open(folder.path()).unwrap();
     assert_eq!(dataset.input().dimensions, Dimensions::image(3, None));
     assert_eq!(dataset.input().to_string(), "3 channels of various sizes");
-    assert_eq!(dataset.task().unwrap(), Task::MultiLabel);
+    assert_eq!(dataset.task().unwrap(), TargetKind::MultiLabel);
     assert_eq!(dataset.target().names, names(3));
     let train = dataset.split(SplitName::Train).unwrap();
     assert_eq!(train.class(0), None);
@@ -467,7 +467,7 @@ fn numbers_to_be_predicted_and_their_moments() {
     let folder = tempfile::tempdir().unwrap();
     write_kind(folder.path(), 3);
     let dataset = Dataset::open(folder.path()).unwrap();
-    assert_eq!(dataset.task().unwrap(), Task::Regression);
+    assert_eq!(dataset.task().unwrap(), TargetKind::Regression);
     assert_eq!(dataset.target().names, ["y", "z"]);
     let train = dataset.split(SplitName::Train).unwrap();
     let mut values = [0f32; 2];

@@ -18,7 +18,7 @@ use crate::data::intake::{Intake, IntakeSample};
 use crate::data::labels::{Classes, LabelIndex};
 use crate::data::value::FieldValue;
 use crate::schema::Dimensions;
-use crate::spec::{CsvOptions, SplitName, Task};
+use crate::spec::{CsvOptions, SplitName, TargetKind};
 use categories::Categories;
 use columns::CsvColumns;
 use precision::PrecisionWatch;
@@ -59,8 +59,8 @@ fn read(options: &CsvOptions, input: &Path, intake: &mut Intake<'_>) -> Result<O
             Ok(label) => {
                 precision.watch(&row.numbers);
                 let class = match options.task {
-                    Task::Classification => Some(labels.index(label)),
-                    Task::MultiLabel | Task::Regression => None,
+                    TargetKind::Classification => Some(labels.index(label)),
+                    TargetKind::MultiLabel | TargetKind::Regression => None,
                 };
                 row.encode(options.task);
                 let input = FieldValue {
@@ -88,7 +88,7 @@ fn read(options: &CsvOptions, input: &Path, intake: &mut Intake<'_>) -> Result<O
         }
     }
     precision.tell(&columns, intake);
-    Ok((options.task == Task::Classification).then(|| labels.classes()))
+    Ok((options.task == TargetKind::Classification).then(|| labels.classes()))
 }
 
 /// The categories of all rows that can be read. The others are told of when the table is read again.

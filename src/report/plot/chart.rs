@@ -48,12 +48,12 @@ pub struct LegendKey {
     /// What the mark stands for.
     pub label: String,
     /// What it looks like.
-    pub sample: Sample,
+    pub sample: LegendMark,
 }
 
 /// What the marks of a legend's entry look like.
 #[derive(Clone, Copy, Debug)]
-pub enum Sample {
+pub enum LegendMark {
     /// A line.
     Line(Ink),
     /// A broken line.
@@ -385,13 +385,13 @@ pub fn legend(drawing: &mut Drawing, keys: &[LegendKey], (left, top): (f64, f64)
         let middle = (x + SWATCH / 2.0, y - 4.0);
         let line = || Mark::line((x, y - 4.0), (x + SWATCH, y - 4.0));
         drawing.mark(match key.sample {
-            Sample::Line(ink) => line().stroke(ink, 2.0),
-            Sample::Dashes(ink) => line().stroke(ink, 2.0).dashed("4 3"),
-            Sample::Faint(ink) => line().stroke(ink, 1.2).opacity(0.5),
-            Sample::Dot(ink) => Mark::circle(middle, 4.0).fill(ink),
-            Sample::Ring(ink) => Mark::circle(middle, 3.5).stroke(ink, 1.5),
-            Sample::Cross(ink) => Mark::cross(middle, 3.5).stroke(ink, 1.8),
-            Sample::Bar(ink) => Mark::rectangle((x + 2.0, y - 9.0), SWATCH - 4.0, 10.0)
+            LegendMark::Line(ink) => line().stroke(ink, 2.0),
+            LegendMark::Dashes(ink) => line().stroke(ink, 2.0).dashed("4 3"),
+            LegendMark::Faint(ink) => line().stroke(ink, 1.2).opacity(0.5),
+            LegendMark::Dot(ink) => Mark::circle(middle, 4.0).fill(ink),
+            LegendMark::Ring(ink) => Mark::circle(middle, 3.5).stroke(ink, 1.5),
+            LegendMark::Cross(ink) => Mark::cross(middle, 3.5).stroke(ink, 1.8),
+            LegendMark::Bar(ink) => Mark::rectangle((x + 2.0, y - 9.0), SWATCH - 4.0, 10.0)
                 .fill(ink)
                 .rounded(2.0),
         });

@@ -1,6 +1,6 @@
 //! Precision, recall and F1 of each class.
 
-use super::chart::{Axis, Chart, Frame, LegendKey, Sample};
+use super::chart::{Axis, Chart, Frame, LegendKey, LegendMark};
 use super::confusion::by_stage;
 use super::drawing::Mark;
 use super::figure::{Figure, Section, slug};
@@ -111,9 +111,9 @@ fn figure(id: String, title: String, whose: &str, mut classes: Vec<ClassRow>) ->
         x: Axis::numbers("share (0 to 1)", AxisScale::Linear { low: 0.0, high: 1.0 }),
         y: Axis::names("", classes.iter().map(|class| class.name.clone()).collect()),
         keys: vec![
-            key("F1", Sample::Bar(Ink::Series(0))),
-            key("precision", Sample::Dot(Ink::Series(1))),
-            key("recall", Sample::Ring(Ink::Text)),
+            key("F1", LegendMark::Bar(Ink::Series(0))),
+            key("precision", LegendMark::Dot(Ink::Series(1))),
+            key("recall", LegendMark::Ring(Ink::Text)),
         ],
         ramp: None,
         size: (480.0, (112.0 + 19.0 * classes.len() as f64).max(170.0)),
@@ -151,7 +151,7 @@ fn figure(id: String, title: String, whose: &str, mut classes: Vec<ClassRow>) ->
     Figure::new(id, Section::Evaluation, title, chart.drawing).with_note(note.trim_end())
 }
 
-fn key(label: &str, sample: Sample) -> LegendKey {
+fn key(label: &str, sample: LegendMark) -> LegendKey {
     LegendKey {
         label: label.to_owned(),
         sample,

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::chart::{Axis, Chart, Frame, LegendKey, Sample, USUAL};
+use super::chart::{Axis, Chart, Frame, LegendKey, LegendMark, USUAL};
 use super::drawing::{Mark, Path};
 use super::figure::{Figure, Section, slug};
 use super::ink::Ink;
@@ -329,20 +329,20 @@ fn keys(view: &View, lines: &[Line]) -> Vec<LegendKey> {
         if let Role::Series(series) = line.role {
             keys.push(LegendKey {
                 label: line.label.clone(),
-                sample: Sample::Line(Ink::Series(series)),
+                sample: LegendMark::Line(Ink::Series(series)),
             });
         }
     }
     if view.is_sweep() && lines.iter().any(|line| line.role == Role::Background) {
         keys.push(LegendKey {
             label: "other trials".to_owned(),
-            sample: Sample::Faint(Ink::Muted),
+            sample: LegendMark::Faint(Ink::Muted),
         });
     }
     if lines.iter().any(|line| line.role == Role::Pruned) {
         keys.push(LegendKey {
             label: "pruned".to_owned(),
-            sample: Sample::Ring(Ink::Muted),
+            sample: LegendMark::Ring(Ink::Muted),
         });
     }
     keys

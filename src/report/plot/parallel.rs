@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::chart::{Along, LegendKey, RampKey, Sample, legend, ramp_legend, title};
+use super::chart::{Along, LegendKey, LegendMark, RampKey, legend, ramp_legend, title};
 use super::drawing::{Anchor, Drawing, Label, Mark, Path};
 use super::figure::{Figure, Section};
 use super::ink::Ink;
@@ -111,7 +111,7 @@ fn draw(view: &View, id: String, heading: String, axes: &[ParallelAxis]) -> Figu
     if !others.is_empty() {
         let keys = [LegendKey {
             label: "pruned (without a result)".to_owned(),
-            sample: Sample::Dashes(Ink::Muted),
+            sample: LegendMark::Dashes(Ink::Muted),
         }];
         let room = drawing.width - 24.0;
         top = legend(&mut drawing, &keys, (12.0, top + 4.0), room);

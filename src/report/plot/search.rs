@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::chart::{Along, Axis, Chart, Frame, LegendKey, RampKey, Sample, USUAL};
+use super::chart::{Along, Axis, Chart, Frame, LegendKey, LegendMark, RampKey, USUAL};
 use super::drawing::{Mark, Path};
 use super::figure::{Figure, Section, slug};
 use super::ink::Ink;
@@ -36,15 +36,15 @@ pub fn course(view: &View) -> Vec<Figure> {
         let spans = view.judged.iter().filter_map(|judged| judged.spans[index]);
         let all: Vec<f64> = spans.flat_map(|(low, high)| [low, high]).chain(values).collect();
         let mut keys = vec![
-            key("finished", Sample::Dot(Ink::Series(0))),
-            key("best so far", Sample::Line(Ink::Series(1))),
+            key("finished", LegendMark::Dot(Ink::Series(0))),
+            key("best so far", LegendMark::Line(Ink::Series(1))),
         ];
         let any = |wanted: fn(&TrialStatus) -> bool| trials.iter().any(|trial| wanted(&trial.status));
         if any(|status| matches!(status, TrialStatus::Pruned { .. })) {
-            keys.push(key("pruned", Sample::Ring(Ink::Muted)));
+            keys.push(key("pruned", LegendMark::Ring(Ink::Muted)));
         }
         if any(|status| matches!(status, TrialStatus::Failed { .. })) {
-            keys.push(key("failed", Sample::Cross(Ink::Bad)));
+            keys.push(key("failed", LegendMark::Cross(Ink::Bad)));
         }
         let mut chart = Chart::new(Frame {
             title: title.clone(),
@@ -216,8 +216,8 @@ fn pair(view: &View, id: String, first: usize, second: usize) -> Figure {
         x: Axis::numbers(objective_title(view, first), AxisScale::fitting(&xs, LOG_FROM)),
         y: Axis::numbers(objective_title(view, second), AxisScale::fitting(&ys, LOG_FROM)),
         keys: vec![
-            key("on the front", Sample::Dot(Ink::Series(1))),
-            key("beaten by another", Sample::Dot(Ink::Series(0))),
+            key("on the front", LegendMark::Dot(Ink::Series(1))),
+            key("beaten by another", LegendMark::Dot(Ink::Series(0))),
         ],
         ramp: None,
         size: USUAL,
@@ -320,7 +320,7 @@ fn numbered(id: &str, index: usize, count: usize) -> String {
     }
 }
 
-fn key(label: &str, sample: Sample) -> LegendKey {
+fn key(label: &str, sample: LegendMark) -> LegendKey {
     LegendKey {
         label: label.to_owned(),
         sample,

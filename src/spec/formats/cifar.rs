@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{FormatFacts, FormatOptions};
 use crate::spec::choice::Named;
-use crate::spec::preprocess::Task;
+use crate::spec::preprocess::TargetKind;
 
 /// CIFAR-10's binary archive.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -19,7 +19,7 @@ impl Named for Cifar10Options {
 impl FormatOptions for Cifar10Options {
     fn facts(&self) -> FormatFacts {
         FormatFacts {
-            task: Task::Classification,
+            task: TargetKind::Classification,
             images: true,
             outputs: Some(10),
             brings_val: false,
@@ -43,7 +43,7 @@ impl Named for Cifar100Options {
 impl FormatOptions for Cifar100Options {
     fn facts(&self) -> FormatFacts {
         FormatFacts {
-            task: Task::Classification,
+            task: TargetKind::Classification,
             images: true,
             outputs: match self.labels {
                 Cifar100Labels::Fine => Some(100),

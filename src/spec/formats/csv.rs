@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{FormatFacts, FormatOptions};
 use crate::spec::choice::Named;
 use crate::spec::mistake::Mistake;
-use crate::spec::preprocess::Task;
+use crate::spec::preprocess::TargetKind;
 
 /// A table with one sample a row. Every column that is neither a label nor ignored is a feature.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -20,7 +20,7 @@ pub struct CsvOptions {
     pub label: LabelColumns,
     /// What the label is.
     #[serde(default)]
-    pub task: Task,
+    pub task: TargetKind,
     /// Columns of texts, each of which becomes a column of 0 and 1 for every text that occurs.
     #[serde(default)]
     pub categorical: Vec<CsvColumn>,
@@ -48,7 +48,7 @@ impl FormatOptions for CsvOptions {
         FormatFacts {
             task: self.task,
             images: self.image.is_some(),
-            outputs: (self.task != Task::Classification).then_some(columns),
+            outputs: (self.task != TargetKind::Classification).then_some(columns),
             brings_val: false,
         }
     }
@@ -60,7 +60,7 @@ impl FormatOptions for CsvOptions {
             let mistake = Mistake::new(["label"], "there is nothing to be predicted");
             mistakes.push(mistake.help("name at least one column"));
         }
-        if labels.len() > 1 && self.task == Task::Classification {
+        if labels.len() > 1 && self.task == TargetKind::Classification {
             mistakes.push(
                 Mistake::new(["label"], "several label columns, and a classification has one")
                     .help("for columns of 0 and 1 add `task: multi_label`, for numbers `task: regression`"),

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{FormatFacts, FormatOptions};
 use crate::spec::choice::Named;
-use crate::spec::preprocess::Task;
+use crate::spec::preprocess::TargetKind;
 
 /// The MNIST family: IDX files of images and labels, plain or gzipped, named
 /// `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, `t10k-...`.
@@ -20,7 +20,7 @@ impl Named for IdxOptions {
 impl FormatOptions for IdxOptions {
     fn facts(&self) -> FormatFacts {
         FormatFacts {
-            task: Task::Classification,
+            task: TargetKind::Classification,
             images: true,
             outputs: None,
             brings_val: false,

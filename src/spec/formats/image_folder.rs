@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{FormatFacts, FormatOptions};
 use crate::spec::choice::Named;
 use crate::spec::mistake::Mistake;
-use crate::spec::preprocess::Task;
+use crate::spec::preprocess::TargetKind;
 
 /// `SPLIT/CLASS/*.jpg|jpeg|png`, or `CLASS/*` where there are no split folders.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -32,7 +32,7 @@ impl Named for ImageFolderOptions {
 impl FormatOptions for ImageFolderOptions {
     fn facts(&self) -> FormatFacts {
         FormatFacts {
-            task: Task::Classification,
+            task: TargetKind::Classification,
             images: true,
             outputs: None,
             brings_val: true,

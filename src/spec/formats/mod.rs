@@ -7,7 +7,7 @@ mod image_folder;
 
 use super::choice::{ChoiceList, ChoiceOptions, choice};
 use super::mistake::Mistake;
-use super::preprocess::Task;
+use super::preprocess::TargetKind;
 
 pub use cifar::{Cifar10Options, Cifar100Labels, Cifar100Options};
 pub use csv::{CsvColumn, CsvImage, CsvOptions, LabelColumns};
@@ -31,7 +31,7 @@ choice!("How the input files are laid out.", Format of FormatOptions in formats)
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FormatFacts {
     /// What there is to predict.
-    pub task: Task,
+    pub task: TargetKind,
     /// Whether samples are images.
     pub images: bool,
     /// How many classes, labels or numbers there are to predict, where that is known.

@@ -14,7 +14,7 @@ use crate::spec::table_rows::same_value;
 
 /// A swept parameter: its domain, and the condition under which it is used.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Parameter {
+pub struct SweptParameter {
     /// The values that it may take.
     pub domain: Domain,
     /// The values that other swept parameters must have for this one to be used. Where they have
@@ -184,7 +184,7 @@ struct ParameterFields {
 }
 
 impl ParameterFields {
-    fn into_parameter(self) -> Result<Parameter, String> {
+    fn into_parameter(self) -> Result<SweptParameter, String> {
         let mut domains: Vec<Result<Domain, String>> = Vec::new();
         domains.extend(self.choice.map(choice));
         domains.extend(self.range.map(range));
@@ -206,7 +206,7 @@ impl ParameterFields {
             }),
         );
         match (domains.pop(), domains.is_empty()) {
-            (Some(domain), true) => Ok(Parameter {
+            (Some(domain), true) => Ok(SweptParameter {
                 domain: domain?,
                 when: self.when,
             }),
@@ -261,7 +261,7 @@ fn bounds(low: f64, high: f64, over: f64) -> Result<(), String> {
     Ok(())
 }
 
-impl Parameter {
+impl SweptParameter {
     /// Reads a parameter as it is written in a file.
     ///
     /// # Errors
@@ -271,7 +271,7 @@ impl Parameter {
     }
 }
 
-impl Serialize for Parameter {
+impl Serialize for SweptParameter {
     /// As it is written in a file.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
@@ -292,29 +292,29 @@ impl Serialize for Parameter {
     }
 }
 
-impl<'de> Deserialize<'de> for Parameter {
+impl<'de> Deserialize<'de> for SweptParameter {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct ParameterVisitor;
 
         impl<'de> Visitor<'de> for ParameterVisitor {
-            type Value = Parameter;
+            type Value = SweptParameter;
 
             fn expecting(&self, f: &mut Formatter<'_>) -> fmt::Result {
                 f.write_str("a list of values, or a domain such as {log_uniform: [0.001, 1]}")
             }
 
-            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Parameter, A::Error> {
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<SweptParameter, A::Error> {
                 let mut values = Vec::new();
                 while let Some(value) = items.next_element()? {
                     values.push(value);
                 }
-                Ok(Parameter {
+                Ok(SweptParameter {
                     domain: choice(values).map_err(de::Error::custom)?,
                     when: IndexMap::new(),
                 })
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Parameter, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<SweptParameter, A::Error> {
                 let fields = ParameterFields::deserialize(de::value::MapAccessDeserializer::new(map))?;
                 fields.into_parameter().map_err(de::Error::custom)
             }
@@ -324,7 +324,7 @@ impl<'de> Deserialize<'de> for Parameter {
     }
 }
 
-impl JsonSchema for Parameter {
+impl JsonSchema for SweptParameter {
     fn schema_name() -> std::borrow::Cow<'static, str> {
         "Parameter".into()
     }
@@ -345,7 +345,7 @@ mod tests {
     use super::*;
 
     fn domain(value: Value) -> Result<Domain, String> {
-        Parameter::from_json(&value).map(|parameter| parameter.domain)
+        SweptParameter::from_json(&value).map(|parameter| parameter.domain)
     }
 
     #[test]
@@ -386,7 +386,7 @@ mod tests {
             json!({"log_uniform": [0.01, 1.0]}),
             json!({"int": [1, 8]}),
         ] {
-            let parameter = Parameter::from_json(&text).unwrap();
+            let parameter = SweptParameter::from_json(&text).unwrap();
             assert_eq!(serde_json::to_value(&parameter).unwrap(), text);
         }
     }

@@ -9,7 +9,7 @@ mod search;
 
 pub(super) use check::sweep_mistakes;
 pub use constraint::{Constraint, OneOrMany, Operand};
-pub use domain::{Domain, Parameter};
+pub use domain::{Domain, SweptParameter};
 pub use objective::{Objective, Objectives};
 pub use prune::{Asha, EpochLimits, Median, Patience, Prune};
 pub use search::{CmaEs, Grid, Search, Tpe, Trials};
@@ -29,7 +29,7 @@ use crate::metric::MetricTable;
 #[serde(deny_unknown_fields)]
 pub struct Sweep {
     /// The swept parameters and the values that each may take. A list means one of its members.
-    pub params: IndexMap<String, Parameter>,
+    pub params: IndexMap<String, SweptParameter>,
     /// What every trial's values must fulfil.
     #[serde(default)]
     pub constraints: Vec<Constraint>,

@@ -10,7 +10,7 @@ use crate::fingerprint::{Digest, Fingerprint};
 use crate::store::action::{Action, decode, encode};
 use crate::store::error::{reading, writing, writing_bytes};
 use crate::store::manifest::{Entry, Manifest};
-use crate::store::object::{State, Trust, rename_making_folders, seal};
+use crate::store::object::{ObjectState, Trust, rename_making_folders, seal};
 use crate::store::{Amount, Lookup, Store, StoreError};
 
 /// Requests at the same time.
@@ -206,7 +206,7 @@ impl Store {
         }
         self.fetch_all(&manifest.entries)?;
         for (digest, size) in &sizes {
-            if self.check_object(digest, Some(*size), Trust::Times)? != State::Sound {
+            if self.check_object(digest, Some(*size), Trust::Times)? != ObjectState::Sound {
                 return Ok(None);
             }
         }

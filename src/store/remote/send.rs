@@ -6,7 +6,7 @@ use super::connection::Connection;
 use super::{RemoteStore, TransferError, action_name, lock, object_name, threads};
 use crate::fingerprint::{Digest, Fingerprint};
 use crate::store::action::{Action, encode};
-use crate::store::object::{State, Trust};
+use crate::store::object::{ObjectState, Trust};
 use crate::store::{Store, StoreError};
 
 /// Files at the same time.
@@ -104,7 +104,7 @@ impl Store {
             return Ok(None);
         }
         // What is damaged here must not spread.
-        if self.check_object(&digest, Some(size), Trust::Times)? != State::Sound {
+        if self.check_object(&digest, Some(size), Trust::Times)? != ObjectState::Sound {
             let what = format!("the object {}", digest.short());
             return Err(StoreError::Evicted { what }.into());
         }

@@ -20,7 +20,7 @@ struct ClassNumber;
 
 static RULES: TaskRules = TaskRules {
     name: "class_number",
-    data: spec::Task::Classification,
+    data: spec::TargetKind::Classification,
     predicts: "the numbers of classes",
     outputs: "the number",
     losses: &[],

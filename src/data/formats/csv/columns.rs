@@ -10,7 +10,7 @@ use crate::data::decode::MOST_VALUES;
 use crate::data::error::DataError;
 use crate::data::field_names::{CLASS, FEATURES, IMAGE, LABELS, TARGETS};
 use crate::schema::{Dimensions, Field, Schema};
-use crate::spec::{CsvColumn, CsvImage, CsvOptions, Task, nearest};
+use crate::spec::{CsvColumn, CsvImage, CsvOptions, TargetKind, nearest};
 
 /// What a column is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +38,7 @@ pub(super) struct CsvColumns<'a> {
     /// The image that the features are.
     pub image: Option<CsvImage>,
     /// What the labels are.
-    pub task: Task,
+    pub task: TargetKind,
 }
 
 impl<'a> CsvColumns<'a> {
@@ -156,7 +156,7 @@ impl<'a> CsvColumns<'a> {
     fn check(&self, options: &CsvOptions) -> Result<(), DataError> {
         let problem = match (self.task, self.labels.len()) {
             (_, 0) => "`label` names no column: name at least one",
-            (Task::Classification, 2..) => {
+            (TargetKind::Classification, 2..) => {
                 "`label` names several columns, and a classification has one: for columns of 0 and 1 add `task: \
                  multi_label`, for numbers `task: regression`"
             }
@@ -200,9 +200,9 @@ impl<'a> CsvColumns<'a> {
     pub fn schema(&self, categories: &Categories) -> Result<Schema, DataError> {
         let names = self.labels.iter().map(|index| self.name(*index)).collect();
         let target = match self.task {
-            Task::Classification => Field::class(CLASS, Vec::new()),
-            Task::MultiLabel => Field::labels(LABELS, names),
-            Task::Regression => Field::numbers(TARGETS, names),
+            TargetKind::Classification => Field::class(CLASS, Vec::new()),
+            TargetKind::MultiLabel => Field::labels(LABELS, names),
+            TargetKind::Regression => Field::numbers(TARGETS, names),
         };
         Schema::new(vec![self.features(categories)?, target]).map_err(DataError::Options)
     }

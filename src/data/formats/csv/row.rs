@@ -9,7 +9,7 @@ use super::columns::{ColumnUse, CsvColumns};
 use crate::data::digest::RowDigest;
 use crate::data::error::DataError;
 use crate::data::value::write_f32s;
-use crate::spec::Task;
+use crate::spec::TargetKind;
 
 /// One row's values.
 #[derive(Default)]
@@ -34,16 +34,18 @@ pub(super) struct CsvRow {
 
 impl CsvRow {
     /// Writes the row's values as a dataset holds them.
-    pub fn encode(&mut self, task: Task) {
+    pub fn encode(&mut self, task: TargetKind) {
         self.input.clear();
         self.input.extend_from_slice(&self.pixels);
         write_f32s(&self.features, &mut self.input);
         self.target.clear();
         match task {
-            Task::MultiLabel => self
+            TargetKind::MultiLabel => self
                 .target
                 .extend(self.targets.iter().map(|label| u8::from(*label == 1.0))),
-            Task::Classification | Task::Regression => write_f32s(&self.targets, &mut self.target),
+            TargetKind::Classification | TargetKind::Regression => {
+                write_f32s(&self.targets, &mut self.target);
+            }
         }
     }
 }
@@ -95,9 +97,9 @@ impl<'a> RowReader<'a> {
                 ColumnUse::Ignored => {}
                 ColumnUse::Label(_) if text.is_empty() => return Err(wrong("the label is empty".into())),
                 ColumnUse::Label(label) => match self.columns.task {
-                    Task::Classification => class = text,
-                    Task::MultiLabel => row.targets[*label] = flag(text).map_err(wrong)?,
-                    Task::Regression => {
+                    TargetKind::Classification => class = text,
+                    TargetKind::MultiLabel => row.targets[*label] = flag(text).map_err(wrong)?,
+                    TargetKind::Regression => {
                         let number = target(text).map_err(wrong)?;
                         row.numbers.push((index, number));
                         row.targets[*label] = as_f32(number);

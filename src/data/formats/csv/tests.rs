@@ -227,7 +227,7 @@ fn several_numbers_are_predicted() {
     bench.file("t.csv", b"y,id,x,z\n1.5,a1,10,-0\n-2,a2,20,3e1\n1.5,a3,30,0\n");
     let options = r#"{"label": ["z", "y"], "task": "regression", "ignore": ["id"], "header": true}"#;
     let dataset = bench.dataset(&format(options));
-    assert_eq!(dataset.task().unwrap(), Task::Regression);
+    assert_eq!(dataset.task().unwrap(), TargetKind::Regression);
     assert_eq!(dataset.target().names, ["z", "y"]);
     assert_eq!(dataset.input().names, ["x"]);
     let train = dataset.split(SplitName::Train).unwrap();
@@ -245,7 +245,7 @@ fn several_labels_are_predicted() {
     let bench = Bench::new();
     bench.file("t.csv", b"5,1,0\n6,0,1.0\n7,0,0\n");
     let dataset = bench.dataset(&format(r#"{"label": [1, -1], "task": "multi_label"}"#));
-    assert_eq!(dataset.task().unwrap(), Task::MultiLabel);
+    assert_eq!(dataset.task().unwrap(), TargetKind::MultiLabel);
     assert_eq!(dataset.target().names, ["column_1", "column_2"]);
     let train = dataset.split(SplitName::Train).unwrap();
     let expected = [
