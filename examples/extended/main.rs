@@ -41,6 +41,7 @@ fn main() -> ExitCode {
         .with_metric(
             MetricInfo::new("far_off", "mean distance of classes")
                 .better(Direction::Minimize)
+                .tasks(&["class_number"])
                 .every_epoch(),
         );
     ExitCode::from(cli::run(&registry))
