@@ -169,10 +169,7 @@ fn measure(arguments: &Arguments) -> Result<Vec<Step>, Box<dyn Error + Send + Sy
     let mut optimizer = Optimizer::new(rule, network.parameters(), &settings);
     let mut stream = Stream::new(0, Purpose::Augment, 0, 0);
     let values: Vec<f32> = (0..batch * input.len()).map(|_| stream.normal() as f32).collect();
-    let images = match input {
-        InputShape::Image { .. } => Tensor::from_vec(values, (batch, 3, size, size), &device)?,
-        InputShape::Features { columns } => Tensor::from_vec(values, (batch, columns), &device)?,
-    };
+    let images = Tensor::from_vec(values, input.of_batch(batch), &device)?;
     let samples: Vec<u32> = (0..batch as u32).collect();
     let labels: Vec<u32> = (0..batch).map(|_| stream.below(CLASSES)).collect();
 

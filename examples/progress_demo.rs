@@ -2,11 +2,10 @@
 //!
 //! `cargo run --example progress_demo -- [auto|plain|json] [trouble|many|sweep]`
 
-use std::collections::BTreeMap;
 use std::thread::sleep;
 use std::time::Duration;
 
-use erlen::event::{Activity, Event, Level, RunStatus, Sink, StageId, TrialOutcome, Unit};
+use erlen::event::{Activity, Event, Level, Metrics, RunStatus, Sink, StageId, TrialOutcome, Unit};
 use erlen::fingerprint::Digest;
 use erlen::progress::{DisplayFormat, DisplayOptions, for_terminal};
 use indexmap::IndexMap;
@@ -55,7 +54,7 @@ fn reused(stage: impl Into<StageId>) -> Event {
         stage,
         fingerprint: digest,
         artifact: digest,
-        metrics: BTreeMap::new(),
+        metrics: Metrics::new(),
         key: None,
     }
 }

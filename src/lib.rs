@@ -13,10 +13,14 @@
 //! [`app`] is all of that for whoever asks, and [`cli`] asks for whoever sits before a terminal.
 //!
 //! The computing lies in [`data`] (formats, the dataset file, the loader), [`ops`] (tensor
-//! operations), [`models`] (architectures) and [`train`] (the training loop). [`fingerprint`],
+//! operations), [`models`] (architectures), [`train`] (the training loop) and [`tokenizer`] (texts and tokens). [`fingerprint`],
 //! [`metric`], [`random`], [`schema`], `parallel` and `http` are leaves that everything may use; [`memory`] is the
 //! program's allocator.
 //! What stands left never imports what stands right.
+
+// What `examples/` has for programs outside is tested here too.
+#[cfg(test)]
+extern crate self as erlen;
 
 pub mod app;
 pub mod cli;
@@ -40,4 +44,5 @@ pub mod spec;
 pub mod stages;
 pub mod store;
 pub mod sweep;
+pub mod tokenizer;
 pub mod train;

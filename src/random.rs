@@ -73,6 +73,34 @@ impl Stream {
         self.block[self.used - 1]
     }
 
+    /// As many draws of 32 uniform bits as there is room for: those that [`Stream::next_u32`] would give.
+    #[inline(always)]
+    pub fn fill(&mut self, bits: &mut [u32]) {
+        /// Blocks of four that are computed side by side.
+        const SIDE: usize = 16;
+        let (aligned, rest) = match self.used {
+            4 => bits.split_at_mut(bits.len() / (4 * SIDE) * (4 * SIDE)),
+            _ => bits.split_at_mut(0),
+        };
+        for bits in aligned.chunks_exact_mut(4 * SIDE) {
+            let mut counters = [[0u32; SIDE]; 4];
+            for (index, counter) in counters.iter_mut().enumerate() {
+                *counter = [self.counter[index]; SIDE];
+            }
+            for (block, counter) in (0u32..).zip(&mut counters[0]) {
+                *counter = counter.wrapping_add(block);
+            }
+            philox_side_by_side(&mut counters, self.key);
+            for (block, bits) in bits.chunks_exact_mut(4).enumerate() {
+                for (bits, counter) in bits.iter_mut().zip(&counters) {
+                    *bits = counter[block];
+                }
+            }
+            self.counter[0] = self.counter[0].wrapping_add(SIDE as u32);
+        }
+        rest.iter_mut().for_each(|bits| *bits = self.next_u32());
+    }
+
     /// 64 uniform bits.
     pub fn next_u64(&mut self) -> u64 {
         u64::from(self.next_u32()) | (u64::from(self.next_u32()) << 32)
@@ -121,6 +149,24 @@ impl Stream {
     }
 }
 
+/// [`philox4x32_10`] of several counters.
+#[inline(always)]
+fn philox_side_by_side<const SIDE: usize>(counters: &mut [[u32; SIDE]; 4], mut key: [u32; 2]) {
+    for round in 0..10 {
+        if round > 0 {
+            key[0] = key[0].wrapping_add(0x9E37_79B9);
+            key[1] = key[1].wrapping_add(0xBB67_AE85);
+        }
+        let [a, b, c, d] = counters;
+        for (((a, b), c), d) in a.iter_mut().zip(b).zip(c).zip(d) {
+            let first = u64::from(*a) * 0xD251_1F53;
+            let second = u64::from(*c) * 0xCD9E_8D57;
+            (*a, *b) = ((second >> 32) as u32 ^ *b ^ key[0], second as u32);
+            (*c, *d) = ((first >> 32) as u32 ^ *d ^ key[1], first as u32);
+        }
+    }
+}
+
 fn philox4x32_10(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
     for round in 0..10 {
         if round > 0 {
@@ -142,6 +188,24 @@ fn philox4x32_10(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn many_draws_at_once_are_those_of_one_after_another() {
+        for (skipped, len) in [(0, 0), (0, 63), (0, 64), (0, 200), (1, 150), (4, 150)] {
+            let mut one = Stream::new(7, Purpose::Dropout, 1, 2);
+            let mut many = one.clone();
+            for _ in 0..skipped {
+                assert_eq!(one.next_u32(), many.next_u32());
+            }
+            let mut bits = vec![0; len];
+            many.fill(&mut bits);
+            assert!(
+                bits.iter().all(|bits| *bits == one.next_u32()),
+                "{skipped}, {len}"
+            );
+            assert_eq!(one.next_u32(), many.next_u32());
+        }
+    }
 
     /// Known answers of the authors' Random123 library.
     #[test]

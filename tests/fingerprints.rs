@@ -24,7 +24,7 @@ fn keys(files: &[PathBuf]) -> String {
             panic!("{}", reports.join("\n"))
         });
         for (name, stage) in &pipeline.stages {
-            let key = StageKey::new(&stage.kind, pipeline.seed, BTreeMap::new());
+            let key = StageKey::new(stage, pipeline.seed, BTreeMap::new());
             let roles: Vec<String> = stage
                 .kind
                 .inputs()

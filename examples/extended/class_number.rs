@@ -21,7 +21,12 @@ static RULES: TaskRules = TaskRules {
     score: "far_off",
     monitor: "val_far_off",
     standardizes: false,
-    metrics: &[TaskMetric::always("far_off", &["far_off"])],
+    metrics: &[TaskMetric {
+        name: "far_off",
+        about: "The mean distance between the numbers.",
+        figures: &["far_off"],
+        always: true,
+    }],
 };
 
 impl Task for ClassNumber {

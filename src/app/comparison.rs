@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::event::Metrics;
+use crate::event::{MetricValue, Metrics};
 use crate::plan::{Difference, StageKey, differences};
 use crate::record::{RunRow, StageRow};
 
@@ -35,7 +35,7 @@ pub struct StageComparison {
     /// Differing inputs.
     pub inputs: Vec<Difference>,
     /// Differing figures, old and new.
-    pub metrics: BTreeMap<String, [Option<f64>; 2]>,
+    pub metrics: BTreeMap<String, [Option<MetricValue>; 2]>,
     /// Whether the results' bytes differ, where both are known.
     pub artifact: Option<bool>,
     /// Wall time in seconds, old and new, where it ran.
@@ -108,10 +108,10 @@ impl StageComparison {
     }
 }
 
-fn changed_metrics(old: &Metrics, new: &Metrics) -> BTreeMap<String, [Option<f64>; 2]> {
-    let names = old.keys().chain(new.keys());
+fn changed_metrics(old: &Metrics, new: &Metrics) -> BTreeMap<String, [Option<MetricValue>; 2]> {
+    let names = old.names().chain(new.names());
     names
-        .map(|name| (name.clone(), [old.get(name).copied(), new.get(name).copied()]))
-        .filter(|(_, [old, new])| old.map(f64::to_bits) != new.map(f64::to_bits))
+        .map(|name| (name.to_owned(), [old.get(name), new.get(name)]))
+        .filter(|(_, [old, new])| old != new)
         .collect()
 }

@@ -1,14 +1,16 @@
 //! A stage's result as files of one's own.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use tempfile::TempDir;
 use walkdir::WalkDir;
 
 use super::error::AppError;
 use super::request::PipelineRequest;
 use super::session::Session;
 use crate::plan::Decision;
+use crate::store::Action;
 
 /// Copies the known result of `stage`, or what lies at the path `inside` of it, to `target`, where nothing
 /// may be yet.
@@ -22,20 +24,47 @@ pub fn copy_result(
     inside: Option<&str>,
     target: &Path,
 ) -> Result<(), AppError> {
-    session.check_stage(stage)?;
-    let plan = session.plan(&request.for_stages(vec![stage.to_owned()]))?;
-    let Some(Decision::Reuse(action)) = plan.find(stage).map(|node| &node.decision) else {
-        return Err(AppError::Stopped(format!(
-            "the result of `{stage}` is not known yet: `erlen run {} {stage}` makes it",
-            session.file().display()
-        )));
-    };
+    let action = known_action(session, request, stage)?;
     if target.symlink_metadata().is_ok() {
         return Err(AppError::Request(format!(
             "`{}` is there already: remove it, or name another place with --output",
             target.display()
         )));
     }
+    let (_shared, laid_out) = lay_out(session, &action, inside)?;
+    copy(&laid_out, target).map_err(AppError::io(format!("writing `{}`", target.display())))
+}
+
+/// The known result of `stage`.
+///
+/// # Errors
+/// There is no such stage, or its result is not known.
+pub(super) fn known_action(
+    session: &Session,
+    request: &PipelineRequest,
+    stage: &str,
+) -> Result<Action, AppError> {
+    session.check_stage(stage)?;
+    let plan = session.plan(&request.for_stages(vec![stage.to_owned()]))?;
+    match plan.find(stage).map(|node| &node.decision) {
+        Some(Decision::Reuse(action)) => Ok(Action::clone(action)),
+        _ => Err(AppError::Stopped(format!(
+            "the result of `{stage}` is not known yet: `erlen run {} {stage}` makes it",
+            session.file().display()
+        ))),
+    }
+}
+
+/// Lays a result out, or what lies at the path `inside` of it: a folder that holds it for as long as it is kept, and
+/// the path.
+///
+/// # Errors
+/// The store cannot lay it out.
+pub(super) fn lay_out(
+    session: &Session,
+    action: &Action,
+    inside: Option<&str>,
+) -> Result<(TempDir, PathBuf), AppError> {
     // The store shares its bytes with what it lays out, so that is copied before anyone may write. One that
     // cannot be written is read all the same.
     let shared = tempfile::tempdir_in(&session.project.store)
@@ -48,7 +77,7 @@ pub fn copy_result(
         }
         return Err(error.into());
     }
-    copy(&laid_out, target).map_err(AppError::io(format!("writing `{}`", target.display())))
+    Ok((shared, laid_out))
 }
 
 /// Copies a file or a folder, readable and writable as new files are.

@@ -17,8 +17,13 @@ pub enum AppError {
     #[error(transparent)]
     Spec(#[from] SpecError),
     /// No plan could be made.
-    #[error(transparent)]
-    Plan(#[from] PlanError),
+    #[error("{problem}")]
+    Plan {
+        /// Why.
+        problem: Box<PlanError>,
+        /// The same at its place in the pipeline's file, where it has one.
+        place: Option<Box<SpecError>>,
+    },
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -43,6 +48,9 @@ pub enum AppError {
     /// What was begun cannot go on.
     #[error("{0}")]
     Stopped(String),
+    /// It was asked to stop.
+    #[error("interrupted")]
+    Interrupted,
     /// Something around the run failed.
     #[error("{what}: {source}")]
     Io {
@@ -51,6 +59,15 @@ pub enum AppError {
         /// Why it failed.
         source: io::Error,
     },
+}
+
+impl From<PlanError> for AppError {
+    fn from(problem: PlanError) -> Self {
+        Self::Plan {
+            problem: Box::new(problem),
+            place: None,
+        }
+    }
 }
 
 impl AppError {

@@ -1,6 +1,7 @@
 //! Carrying a plan out: who is told, what is kept, what is sent on.
 
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -16,11 +17,14 @@ use crate::event::{Event, RunStatus, Sink};
 use crate::exec::{
     self, Capacity, Completion, Durations, ExecutionOptions, Executor, Feeder, InProcessExecutor,
 };
+use crate::http;
 use crate::plan::Plan;
 use crate::progress::text::counted;
 use crate::record::{Recorder, RunInfo, git_commit};
-use crate::spec::{Project, StageSpec};
-use crate::stages::{DeviceChoice, Registry, Surroundings, adopt_orphans, secret_problem};
+use crate::spec::{Pipeline, Project, StageSpec};
+use crate::stages::{
+    DeviceChoice, Registry, Surroundings, adopt_orphans, environment_problem, secret_problem,
+};
 use crate::store::Store;
 
 /// How stages are run.
@@ -129,6 +133,7 @@ impl Execution {
                 },
                 executor: Arc::clone(&options.executor),
                 durations: durations(session),
+                source: session.pipeline.source.clone(),
             },
             stop,
             sinks: all,
@@ -255,6 +260,30 @@ pub fn check_secrets<'a>(stages: impl Iterator<Item = (&'a str, &'a StageSpec)>)
     Ok(())
 }
 
+/// Looks for the environments that commands declare before any of them runs.
+///
+/// # Errors
+/// One is not there: which, and of which stage.
+pub fn check_environments<'a>(
+    mut stages: impl Iterator<Item = (&'a str, &'a StageSpec)>,
+    project: &Path,
+) -> Result<(), AppError> {
+    let problem = stages.find_map(|(name, stage)| missing_environment(name, stage, project));
+    problem.map_or(Ok(()), |problem| Err(AppError::Request(problem)))
+}
+
+/// Warnings of the environments that stages declare and that are not there.
+pub fn missing_environments(pipeline: &Pipeline, project: &Path) -> Vec<Notice> {
+    let stages = pipeline.stages.iter();
+    let problems = stages.filter_map(|(name, stage)| missing_environment(name, stage, project));
+    problems.map(Notice::warning).collect()
+}
+
+fn missing_environment(name: &str, stage: &StageSpec, project: &Path) -> Option<String> {
+    let problem = environment_problem(&stage.kind, project)?;
+    Some(format!("the stage `{name}` cannot run: {problem}"))
+}
+
 /// The environment variables that hold secrets of the session's pipeline.
 fn secrets(session: &Session) -> Vec<String> {
     let mut names = Vec::new();
@@ -288,7 +317,44 @@ fn run_info(session: &Session, command: &[String]) -> RunInfo {
             .map(|(name, value)| (name.clone(), value.clone()))
             .collect::<serde_json::Map<String, Value>>()
             .into(),
-        command: command.to_vec(),
+        command: command
+            .iter()
+            .map(|word| without_secrets(word, &session.pipeline.secret_params))
+            .collect(),
         git_commit: git_commit(&session.project.root),
+    }
+}
+
+/// A word of the command line as it may be kept: without the values of parameters that are secrets, and
+/// without those in web addresses.
+fn without_secrets(word: &str, secret_params: &BTreeSet<String>) -> String {
+    let setting = word.strip_prefix("--set=").unwrap_or(word);
+    let secret = setting
+        .split_once('=')
+        .is_some_and(|(name, _)| secret_params.contains(name.trim()));
+    if secret {
+        let value = setting.find('=').map_or(setting.len(), |at| at + 1);
+        let kept = word.len() - setting.len() + value;
+        return format!("{}***", &word[..kept]);
+    }
+    http::without_secrets(word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_of_the_command_line_are_not_kept() {
+        let secret = BTreeSet::from(["tok".to_owned()]);
+        for (word, kept) in [
+            ("tok=hush", "tok=***"),
+            ("--set=tok=hush=a", "--set=tok=***"),
+            ("lr=0.1", "lr=0.1"),
+            ("base=http://me:hush@a.b", "base=http://***@a.b"),
+            ("--set", "--set"),
+        ] {
+            assert_eq!(without_secrets(word, &secret), kept);
+        }
     }
 }

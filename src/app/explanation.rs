@@ -48,7 +48,7 @@ impl<'a> Explanation<'a> {
         }
         let key = match &node.decision {
             Decision::Run(key, _) => (**key).clone(),
-            _ => StageKey::new(&node.stage.kind, node.seed, plan.contents(node)?.0),
+            _ => StageKey::new(&node.stage, node.seed, plan.contents(node)?.0),
         };
         Ok(Self {
             node,

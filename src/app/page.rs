@@ -24,7 +24,7 @@ pub fn report_input(session: &Session, request: &PipelineRequest) -> Result<Repo
     let mut notices = Vec::new();
     // Where an input is missing, what is known is still shown.
     let mut known = |problem: AppError| match problem {
-        AppError::Plan(problem) => {
+        AppError::Plan { problem, .. } => {
             let problem = problem.to_string();
             if !notices.contains(&problem) {
                 notices.push(problem);

@@ -33,7 +33,7 @@ pub struct Unplanned {
     /// Its file.
     pub file: PathBuf,
     /// What is missing.
-    pub problem: PlanError,
+    pub problem: Box<PlanError>,
 }
 
 /// What has to stay: what the pipelines `files` would reuse, what is behind committed tables, and what was
@@ -59,7 +59,7 @@ pub fn retention_rules(
         })?;
         match reused(&session) {
             Ok(results) => needed.extend(results),
-            Err(AppError::Plan(problem)) => {
+            Err(AppError::Plan { problem, .. }) => {
                 needed.extend(history.results_of(&session.pipeline.name)?);
                 unplanned.push(Unplanned {
                     file: file.clone(),

@@ -1,13 +1,15 @@
 //! Running a pipeline or a sweep, and writing its tables.
 
 use super::error::AppError;
-use super::execution::{Execution, RunOptions, check_secrets};
+use super::execution::{Execution, RunOptions, check_environments, check_secrets};
 use super::notice::Notice;
 use super::results::results_of_plan;
 use super::session::Session;
 use super::sweep::run::{Swept, carry_out};
 use super::sweep::setting::SweepSetting;
+use super::table_output::TableOutput;
 use super::tables::write_tables;
+use super::warnings::{described_in_vain, unused_parameters};
 use crate::event::RunStatus;
 use crate::exec::Completion;
 use crate::plan::{Decision, Plan};
@@ -22,7 +24,7 @@ pub struct RunOutcome {
     pub tables: Vec<String>,
 }
 
-/// Brings every stage of `plan` up to date, and then the pipeline's tables if `with_tables`. With
+/// Brings every stage of `plan` up to date, and then the pipeline's `tables` where it is said. With
 /// `keep_going`, what does not depend on a failed stage is run all the same.
 ///
 /// # Errors
@@ -33,14 +35,30 @@ pub fn run(
     plan: &mut Plan,
     options: &RunOptions<'_>,
     keep_going: bool,
-    with_tables: bool,
+    tables: Option<&TableOutput>,
 ) -> Result<RunOutcome, AppError> {
+    if let Some(tables) = tables {
+        tables.check(session)?;
+    }
     let nodes = plan.order().iter().map(|&index| plan.node(index));
     let may_run = nodes.filter(|node| !matches!(node.decision, Decision::Reuse(_)));
-    check_secrets(may_run.map(|node| (node.name().stage(), &*node.stage)))?;
+    let may_run = may_run.map(|node| (node.name().stage(), &*node.stage));
+    check_secrets(may_run.clone())?;
+    check_environments(may_run, &session.project.root)?;
     let mut execution = Execution::start(session, options, keep_going, Some(plan))?;
+    warn(session, &mut execution);
     let summary = execution.carry_out(plan, None);
-    if summary.status != RunStatus::Done || !with_tables || session.pipeline.tables.is_empty() {
+    if summary.status != RunStatus::Done {
+        return end(execution, &summary, Ok(Vec::new()));
+    }
+    let results = results_of_plan(session, plan);
+    for notice in described_in_vain(&session.pipeline, &results) {
+        execution.notice(notice);
+    }
+    let Some(tables) = tables else {
+        return end(execution, &summary, Ok(Vec::new()));
+    };
+    if session.pipeline.tables.is_empty() {
         return end(execution, &summary, Ok(Vec::new()));
     }
     if session.pipeline.sweep.is_some() {
@@ -50,36 +68,67 @@ pub fn run(
         )));
         return end(execution, &summary, Ok(Vec::new()));
     }
-    let results = results_of_plan(session, plan);
-    let written = write(session, &results, &mut execution);
+    let written = write(session, &results, tables, &mut execution);
     end(execution, &summary, written)
 }
 
-/// Runs the trials of a sweep, or goes on with them, and writes the pipeline's tables. With
+/// Runs the trials of a sweep, or goes on with them, and brings the pipeline's `tables` up to date. With
 /// `retry_failed`, trials are run again that failed.
 ///
 /// # Errors
-/// As for [`run`], or the journal cannot be read or written. That trials fail is no error.
+/// As for [`run`], or the journal cannot be read or written. That trials fail is no error, but how the run
+/// ended: the tables show the others all the same.
 pub fn run_sweep(
     session: &Session,
     setting: &SweepSetting,
     options: &RunOptions<'_>,
     retry_failed: bool,
+    tables: &TableOutput,
 ) -> Result<RunOutcome, AppError> {
+    tables.check(session)?;
     let stages = session.pipeline.stages.iter();
     check_secrets(stages.map(|(name, stage)| (name.as_str(), &**stage)))?;
     let mut execution = Execution::start(session, options, true, None)?;
-    let Swept { results, summary, .. } = carry_out(setting, session, &mut execution, retry_failed)?;
+    warn(session, &mut execution);
+    let Swept {
+        results,
+        mut summary,
+        failed,
+        ..
+    } = carry_out(setting, session, &mut execution, retry_failed)?;
     let written = if summary.status == RunStatus::Done {
-        write(session, &results, &mut execution)
+        for notice in described_in_vain(&session.pipeline, &results) {
+            execution.notice(notice);
+        }
+        write(session, &results, tables, &mut execution)
     } else {
         Ok(Vec::new())
     };
+    if summary.status == RunStatus::Done && failed > 0 {
+        summary.status = RunStatus::Failed;
+    }
     end(execution, &summary, written)
 }
 
-fn write(session: &Session, results: &Results, execution: &mut Execution) -> Result<Vec<String>, AppError> {
-    write_tables(session, results, &mut |event| execution.emit(event))
+fn warn(session: &Session, execution: &mut Execution) {
+    for notice in unused_parameters(&session.pipeline) {
+        execution.notice(notice);
+    }
+}
+
+fn write(
+    session: &Session,
+    results: &Results,
+    tables: &TableOutput,
+    execution: &mut Execution,
+) -> Result<Vec<String>, AppError> {
+    if let (TableOutput::Text, false) = (tables, session.pipeline.tables.is_empty()) {
+        execution.notice(Notice::info(
+            "the tables are of other values than the file's, so they are shown and not written; `--tables FOLDER` \
+             writes them there",
+        ));
+    }
+    write_tables(session, results, tables, &mut |event| execution.emit(event))
 }
 
 /// Ends the run, whatever became of its tables.

@@ -6,9 +6,9 @@ use std::sync::Mutex;
 use super::error::AppError;
 use super::project::{find_project, history_file, open_store};
 use super::request::PipelineRequest;
-use crate::plan::{Earlier, EarlierResults, Plan, PlanRequest};
+use crate::plan::{Earlier, EarlierResults, Plan, PlanError, PlanRequest};
 use crate::record::RunHistory;
-use crate::spec::{Pipeline, Project, suggest};
+use crate::spec::{Pipeline, Project, Template, suggest};
 use crate::store::Store;
 
 /// A pipeline in its project, with the store.
@@ -56,12 +56,26 @@ impl Session {
             selection: request.selection.clone(),
             earlier: self.earlier(),
         };
-        Ok(Plan::new(
-            &self.pipeline,
-            &self.project.root,
-            &self.store,
-            request,
-        )?)
+        let places = self.project.places();
+        let plan = Plan::new(&self.pipeline, &places, &self.store, request);
+        plan.map_err(|error| self.placed(error))
+    }
+
+    /// The same error, with the place in the file where it is about one.
+    fn placed(&self, error: PlanError) -> AppError {
+        let (PlanError::Unreadable { stage, reference, .. }
+        | PlanError::UnknownRoot { stage, reference, .. }) = &error
+        else {
+            return error.into();
+        };
+        let Ok(template) = Template::load(&self.file) else {
+            return error.into();
+        };
+        let place = template.input_error(&self.pipeline, stage, reference, error.to_string());
+        AppError::Plan {
+            problem: Box::new(error),
+            place: Some(Box::new(place)),
+        }
     }
 
     /// The nearest earlier result of each stage, as far as the history knows.

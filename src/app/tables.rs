@@ -1,12 +1,11 @@
 //! From results to the files of tables.
 
-use std::path::PathBuf;
-
 use super::error::AppError;
 use super::known::known_results;
 use super::notice::Notice;
 use super::request::PipelineRequest;
 use super::session::Session;
+use super::table_output::TableOutput;
 use crate::event::Event;
 use crate::report::{
     Provenance, Replicate, ReportError, Results, TableData, TrialStatus, render, write_if_changed,
@@ -82,16 +81,24 @@ impl BuiltTable {
         format!("{}{}", if another { "\n" } else { "" }, self.text)
     }
 
-    /// Writes the files whose bytes differ from what stands there.
+    /// Writes the files whose bytes differ from what stands there, as `output` says.
     ///
     /// # Errors
     /// One cannot be written.
-    pub fn write(&self, session: &Session, emit: &mut dyn FnMut(&Event)) -> Result<(), AppError> {
+    pub fn write(
+        &self,
+        session: &Session,
+        output: &TableOutput,
+        emit: &mut dyn FnMut(&Event),
+    ) -> Result<(), AppError> {
         for (path, bytes) in &self.files {
-            let changed = write_if_changed(&session.project.root.join(path), bytes)?;
+            let Some((place, shown)) = output.place(session, path) else {
+                continue;
+            };
+            let changed = write_if_changed(&place, bytes)?;
             emit(&Event::TableWritten {
                 table: self.name.clone(),
-                path: PathBuf::from(path),
+                path: shown,
                 changed,
             });
         }
@@ -99,14 +106,15 @@ impl BuiltTable {
     }
 }
 
-/// Writes every table of the pipeline whose bytes differ from what stands there. Gives them as
-/// Markdown. A table that needs results of other files which are not there yet is left as it is.
+/// Writes every table of the pipeline whose bytes differ from what stands there, as `output` says. Gives them
+/// as Markdown. A table that needs results of other files which are not there yet is left as it is.
 ///
 /// # Errors
 /// A file has mistakes, or cannot be written.
 pub(super) fn write_tables(
     session: &Session,
     results: &Results,
+    output: &TableOutput,
     emit: &mut dyn FnMut(&Event),
 ) -> Result<Vec<String>, AppError> {
     let mut texts = Vec::new();
@@ -121,7 +129,7 @@ pub(super) fn write_tables(
         let mut sources = vec![(&session.pipeline, results)];
         sources.extend(others.iter().map(|(other, results)| (&other.pipeline, results)));
         let built = build_table(name, table, &sources)?;
-        built.write(session, emit)?;
+        built.write(session, output, emit)?;
         texts.push(built.text_after(!texts.is_empty()));
     }
     Ok(texts)

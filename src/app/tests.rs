@@ -101,7 +101,14 @@ fn a_model_is_trained_and_its_results_are_read() {
     let session = Session::open(&request).unwrap();
     let mut plan = session.plan(&request).unwrap();
     let listener = Listener::default();
-    let outcome = run(&session, &mut plan, &RunOptions::here(&listener), false, true).unwrap();
+    let outcome = run(
+        &session,
+        &mut plan,
+        &RunOptions::here(&listener),
+        false,
+        Some(&TableOutput::Project),
+    )
+    .unwrap();
     assert_eq!(outcome.status, RunStatus::Done, "{:?}", listener.told());
     assert!(outcome.tables[0].contains("accuracy"), "{:?}", outcome.tables);
 
@@ -135,7 +142,14 @@ fn a_model_is_trained_and_its_results_are_read() {
     // Nothing runs twice, and the table stays as it is.
     let mut plan = session.plan(&request).unwrap();
     assert!(plan.is_up_to_date());
-    run(&session, &mut plan, &RunOptions::here(&listener), false, true).unwrap();
+    run(
+        &session,
+        &mut plan,
+        &RunOptions::here(&listener),
+        false,
+        Some(&TableOutput::Project),
+    )
+    .unwrap();
     let told = listener.told();
     assert!(matches!(
         told.last(),
@@ -162,9 +176,17 @@ fn a_small_sweep_runs_and_its_trials_are_told_apart_by_type() {
     let setting = SweepSetting::load(&request.file, &[]).unwrap();
     let session = Session::open(&request).unwrap();
     let listener = Listener::default();
-    let outcome = run_sweep(&session, &setting, &RunOptions::here(&listener), false).unwrap();
+    let outcome = run_sweep(
+        &session,
+        &setting,
+        &RunOptions::here(&listener),
+        false,
+        &TableOutput::Project,
+    )
+    .unwrap();
     let told = listener.told();
-    assert_eq!(outcome.status, RunStatus::Done, "{told:?}");
+    // One trial fails; the others are whole.
+    assert_eq!(outcome.status, RunStatus::Failed, "{told:?}");
 
     let mut ended: Vec<StageId> = told
         .iter()
@@ -220,7 +242,9 @@ fn tables_are_built_written_and_compared() {
     let tables = built(Some(&options));
     let files = ["results/sums.csv", "results/sums.provenance.json"];
     assert_eq!(stale(&tables), files);
-    tables[0].write(&session, &mut |_| {}).unwrap();
+    tables[0]
+        .write(&session, &TableOutput::Project, &mut |_| {})
+        .unwrap();
     assert_eq!(stale(&tables), [""; 0]);
     std::fs::write(folder.path().join(files[0]), "x,loss\n1,9\n").unwrap();
     assert_eq!(stale(&built(None)), files[..1]);
@@ -246,7 +270,7 @@ fn a_failed_stage_is_how_a_run_ended_and_an_impossible_request_an_error() {
     let unattended = Unattended;
     let options = RunOptions::here(&unattended);
     let mut plan = session.plan(&request).unwrap();
-    let outcome = run(&session, &mut plan, &options, false, true).unwrap();
+    let outcome = run(&session, &mut plan, &options, false, Some(&TableOutput::Project)).unwrap();
     assert_eq!((outcome.status, outcome.tables.len()), (RunStatus::Failed, 0));
     assert!(matches!(
         update_results(&session, &request, &options),
@@ -254,7 +278,7 @@ fn a_failed_stage_is_how_a_run_ended_and_an_impossible_request_an_error() {
     ));
 
     let unknown = session.plan(&request.for_stages(vec!["scores".to_owned()]));
-    assert!(matches!(unknown, Err(AppError::Plan(_))));
+    assert!(matches!(unknown, Err(AppError::Plan { .. })));
     let target = folder.path().join("copy");
     let copied = |stage| copy_result(&session, &request, stage, None, &target);
     assert!(matches!(copied("scores"), Err(AppError::Request(_))));
@@ -274,10 +298,24 @@ fn a_run_that_is_stopped_goes_on_later() {
     let listener = Listener::default();
     listener.stop.store(true, Ordering::Relaxed);
     let mut plan = session.plan(&request).unwrap();
-    let stopped = run(&session, &mut plan, &RunOptions::here(&listener), false, true).unwrap();
+    let stopped = run(
+        &session,
+        &mut plan,
+        &RunOptions::here(&listener),
+        false,
+        Some(&TableOutput::Project),
+    )
+    .unwrap();
     assert_eq!(stopped.status, RunStatus::Interrupted);
     listener.stop.store(false, Ordering::Relaxed);
-    let outcome = run(&session, &mut plan, &RunOptions::here(&listener), false, true).unwrap();
+    let outcome = run(
+        &session,
+        &mut plan,
+        &RunOptions::here(&listener),
+        false,
+        Some(&TableOutput::Project),
+    )
+    .unwrap();
     assert_eq!((outcome.status, outcome.tables.len()), (RunStatus::Done, 1));
 }
 
@@ -286,7 +324,7 @@ fn why_a_stage_would_run_is_told_from_its_last_result() {
     let (_folder, request) = project(SUMS);
     let session = Session::open(&request).unwrap();
     let mut plan = session.plan(&request).unwrap();
-    run(&session, &mut plan, &RunOptions::here(&Unattended), false, false).unwrap();
+    run(&session, &mut plan, &RunOptions::here(&Unattended), false, None).unwrap();
 
     let changed = PipelineRequest {
         overrides: vec!["x=2".parse().unwrap()],
@@ -314,7 +352,7 @@ fn what_no_pipeline_needs_is_known() {
         };
         let session = Session::open(&request).unwrap();
         let mut plan = session.plan(&request).unwrap();
-        run(&session, &mut plan, &RunOptions::here(&Unattended), false, false).unwrap();
+        run(&session, &mut plan, &RunOptions::here(&Unattended), false, None).unwrap();
     }
     let files = [folder.path().join("p.yaml")];
     let rules = retention_rules(&session.project, &files, "0s".parse().unwrap(), None).unwrap();

@@ -10,7 +10,7 @@ use super::project::{current_project, open_store};
 use super::request::PipelineRequest;
 use super::session::Session;
 use crate::fingerprint::Fingerprint;
-use crate::plan::Decision;
+use crate::plan::{Decision, StageKey};
 use crate::spec::Project;
 use crate::store::{Amount, Lookup, Store};
 
@@ -50,8 +50,10 @@ pub struct Transferred {
 /// There is no remote, or the store fails. That single results cannot be sent is among the problems.
 pub fn push(request: &TransferRequest) -> Result<Transferred, AppError> {
     let (store, wanted) = open(request, |store| {
-        let all = store.actions()?;
-        Ok(all.into_iter().map(|action| action.fingerprint).collect())
+        let all = store.actions()?.into_iter();
+        // A checkpoint serves who has made it.
+        let results = all.filter(|action| action.key.value()["kind"] != StageKey::CHECKPOINT);
+        Ok(results.map(|action| action.fingerprint).collect())
     })?;
     let mut moved = Transferred::default();
     for fingerprint in wanted {
@@ -145,6 +147,6 @@ fn finish(store: &Store, mut moved: Transferred) -> Transferred {
     let report = store.remote_report();
     moved.problems.extend(report.refused);
     moved.problems.extend(report.off);
-    moved.url = store.remote_url().unwrap_or_default().to_string();
+    moved.url = store.remote_url().unwrap_or_default();
     moved
 }

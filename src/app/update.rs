@@ -58,6 +58,7 @@ fn update_sweep(
         results,
         summary,
         late,
+        failed: _,
     } = carry_out(&setting, session, &mut execution, false)?;
     Ok(match execution.finish(&summary) {
         RunStatus::Done if late => Updated::Ended(RunStatus::Failed),

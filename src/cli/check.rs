@@ -5,8 +5,11 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::exit::{DONE, USAGE, print_error};
-use crate::app::AppError;
-use crate::spec::{Override, Pipeline};
+use super::text::print_notices;
+use crate::app::{AppError, check, find_project, input_problems, missing_environments, warnings};
+use crate::exec::Capacity;
+use crate::spec::Override;
+use crate::stages::Registry;
 
 #[derive(Debug, Args)]
 pub(super) struct CheckArguments {
@@ -18,11 +21,22 @@ pub(super) struct CheckArguments {
     overrides: Vec<Override>,
 }
 
-pub(super) fn run(arguments: &CheckArguments) -> Result<u8, AppError> {
+pub(super) fn run(arguments: &CheckArguments, registry: &Registry) -> Result<u8, AppError> {
     let mut mistakes = 0;
+    let capacity = Capacity::of_this_machine();
     for file in &arguments.files {
-        match Pipeline::load(file, &arguments.overrides) {
+        match check(file, &arguments.overrides, registry) {
             Ok(pipeline) => {
+                let project = find_project(file, None)?;
+                let places = project.places();
+                let problems = input_problems(file, &pipeline, &places)?;
+                mistakes += problems.unknown_roots.len();
+                if !problems.unknown_roots.is_empty() {
+                    for error in problems.unknown_roots {
+                        print_error(&error.into());
+                    }
+                    continue;
+                }
                 let (stages, tables) = (pipeline.stages.len(), pipeline.tables.len());
                 anstream::println!(
                     "{}: right: {stages} stage{}, {tables} table{}",
@@ -30,11 +44,17 @@ pub(super) fn run(arguments: &CheckArguments) -> Result<u8, AppError> {
                     if stages == 1 { "" } else { "s" },
                     if tables == 1 { "" } else { "s" },
                 );
+                print_notices(&warnings(&pipeline, &capacity));
+                print_notices(&missing_environments(&pipeline, &project.root));
+                for error in problems.missing {
+                    anstream::eprintln!("{error}");
+                }
             }
-            Err(error) => {
+            Err(AppError::Spec(error)) => {
                 mistakes += error.mistakes.len();
                 print_error(&error.into());
             }
+            Err(other) => return Err(other),
         }
     }
     if mistakes == 0 {

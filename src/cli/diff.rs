@@ -9,6 +9,7 @@ use super::arguments::StoreArguments;
 use super::exit::DONE;
 use super::text::{moment, value_text};
 use crate::app::{AppError, RunComparison, find_run};
+use crate::event::MetricValue;
 use crate::plan::Difference;
 use crate::progress::text;
 use crate::record::RunRow;
@@ -88,8 +89,8 @@ fn to_text(comparison: &RunComparison, old: &RunRow, new: &RunRow) -> String {
             .max()
             .unwrap_or(0);
         for (name, values) in &stage.metrics {
-            let [old, new] = values.map(|value| value.map_or_else(|| "-".to_owned(), text::metric));
-            let change = match values {
+            let [old, new] = values.map(|value| value.map_or_else(|| "-".to_owned(), text::metric_value));
+            let change = match values.map(|value| value.and_then(MetricValue::number)) {
                 [Some(old), Some(new)] => {
                     let sign = if new >= old { "+" } else { "" };
                     format!("  {dim}{sign}{}{dim:#}", text::metric(new - old))

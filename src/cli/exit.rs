@@ -4,6 +4,7 @@ use crate::app::AppError;
 use crate::event::RunStatus;
 use crate::plan::PlanError;
 use crate::report::plot::PngError;
+use crate::spec::SpecError;
 
 /// Everything went well.
 pub(super) const DONE: u8 = 0;
@@ -29,26 +30,34 @@ pub(super) fn code_of_error(error: &AppError) -> u8 {
         AppError::Spec(_)
         | AppError::Sweep(_)
         | AppError::Request(_)
-        | AppError::Png(PngError::TooLarge { .. })
-        | AppError::Plan(
+        | AppError::Png(PngError::TooLarge { .. }) => USAGE,
+        AppError::Plan { problem, .. } => match **problem {
             PlanError::UnknownStage { .. }
             | PlanError::UntilNotNeeded { .. }
             | PlanError::Unreadable { .. }
-            | PlanError::NoSuchPath { .. },
-        ) => USAGE,
+            | PlanError::UnknownRoot { .. }
+            | PlanError::NoSuchPath { .. } => USAGE,
+            _ => FAILED,
+        },
         AppError::Report(error) if error.is_mistake() => USAGE,
+        AppError::Interrupted => INTERRUPTED,
         _ => FAILED,
+    }
+}
+
+fn print_mistakes(error: &SpecError) {
+    for report in error.reports() {
+        anstream::eprintln!("{report:?}");
     }
 }
 
 /// Tells on standard error why a command ended early.
 pub(super) fn print_error(error: &AppError) {
     match error {
-        AppError::Spec(error) => {
-            for report in error.reports() {
-                anstream::eprintln!("{report:?}");
-            }
-        }
+        AppError::Spec(error) => print_mistakes(error),
+        AppError::Plan {
+            place: Some(place), ..
+        } => print_mistakes(place),
         other => {
             let bold = anstyle::Style::new()
                 .bold()

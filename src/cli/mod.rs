@@ -18,6 +18,7 @@ mod graph;
 mod plan;
 mod plan_text;
 mod plot;
+mod predict;
 mod remote;
 mod replay;
 mod report;
@@ -25,6 +26,7 @@ mod run;
 mod runs;
 mod schema;
 mod show;
+mod show_examples;
 mod show_run;
 mod store;
 mod sweep;
@@ -69,6 +71,8 @@ enum ProgramCommand {
     Diff(diff::DiffArguments),
     /// Copy a stage's result out of the store
     Get(get::GetArguments),
+    /// Ask a trained model about new images or tables
+    Predict(predict::PredictArguments),
     /// Write a page with everything that is known: results, plots, where they come from
     Report(report::ReportArguments),
     /// Write the plots of the page as files of their own
@@ -122,10 +126,11 @@ fn run_command(registry: &Registry) -> u8 {
         ProgramCommand::Replay(arguments) => replay::run(&arguments),
         ProgramCommand::Diff(arguments) => diff::run(&arguments),
         ProgramCommand::Get(arguments) => get::run(&arguments),
+        ProgramCommand::Predict(arguments) => predict::run(&arguments, registry),
         ProgramCommand::Report(arguments) => report::run(&arguments),
         ProgramCommand::Plot(arguments) => plot::run(&arguments),
         ProgramCommand::Graph(arguments) => graph::run(&arguments),
-        ProgramCommand::Check(arguments) => check::run(&arguments),
+        ProgramCommand::Check(arguments) => check::run(&arguments, registry),
         ProgramCommand::Store(arguments) => store::run(&arguments),
         ProgramCommand::Push(arguments) => remote::push(&arguments),
         ProgramCommand::Pull(arguments) => remote::pull(&arguments),

@@ -1,5 +1,7 @@
 //! `erlen run`: brings stages and tables up to date.
 
+use std::path::PathBuf;
+
 use clap::Args;
 
 use super::arguments::{ExecutionArguments, PipelineArguments};
@@ -7,7 +9,7 @@ use super::exit::{DONE, code_of_run};
 use super::plan_text::to_text;
 use super::terminal::TerminalFrontEnd;
 use super::text::print_notices;
-use crate::app::{self, AppError, Session, remote_notices};
+use crate::app::{self, AppError, Session, TableOutput, check_files, remote_notices};
 use crate::stages::Registry;
 
 #[derive(Debug, Args)]
@@ -20,6 +22,9 @@ pub(super) struct RunArguments {
     /// Go on with what does not depend on a failed stage
     #[arg(short, long)]
     keep_going: bool,
+    /// Write the tables into this folder; by default to where the file says, or with --set nowhere
+    #[arg(long, value_name = "FOLDER")]
+    tables: Option<PathBuf>,
     #[command(flatten)]
     execution: ExecutionArguments,
 }
@@ -33,10 +38,12 @@ pub(super) fn run(arguments: &RunArguments, registry: &Registry) -> Result<u8, A
         anstream::print!("{}", to_text(&plan));
         return Ok(DONE);
     }
+    check_files(&session, &plan, registry)?;
     let front_end = TerminalFrontEnd::new(&arguments.execution, registry);
-    let with_tables = !request.selection.is_partial();
+    let output = TableOutput::of(arguments.tables.as_deref(), !request.overrides.is_empty());
+    let tables = (!request.selection.is_partial()).then_some(&output);
     let options = front_end.options()?;
-    let outcome = app::run(&session, &mut plan, &options, arguments.keep_going, with_tables);
+    let outcome = app::run(&session, &mut plan, &options, arguments.keep_going, tables);
     plan.leave();
     session.leave();
     let outcome = outcome?;

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::arguments::StoreArguments;
 use super::exit::DONE;
-use super::show_run;
+use super::{show_examples, show_run};
 use crate::app::{AppError, find_cell, labels_text, made_from, names_run, provenance_of};
 use crate::fingerprint::Fingerprint;
 use crate::report::{CellOrigin, Provenance, ProvenanceRow, StageOrigin, Summary, ValueOrigin};
@@ -18,9 +18,14 @@ use crate::store::{Lookup, Store};
 pub(super) struct ShowArguments {
     /// A run's number, or `latest`; or a table's name (or the path of one of its files) and a cell:
     /// the row's number or values, and the column's title, such as models:2.accuracy or
-    /// models:lr=0.1,accuracy; without a cell, the rows and columns that there are
-    #[arg(value_name = "RUN|TABLE:CELL")]
+    /// models:lr=0.1,accuracy; without a cell, the rows and columns that there are; or a pipeline file
+    /// and a stage that made a dataset of texts, such as pipelines/sotu-gpt.yaml:text, for a look at
+    /// its tokens
+    #[arg(value_name = "RUN|TABLE:CELL|FILE:STAGE")]
     cell: String,
+    /// Print what a run's stages printed, or what one of them did
+    #[arg(long, value_name = "STAGE", num_args = 0..=1, default_missing_value = "")]
+    log: Option<String>,
     /// Print it as JSON
     #[arg(long)]
     json: bool,
@@ -30,7 +35,19 @@ pub(super) struct ShowArguments {
 
 pub(super) fn run(arguments: &ShowArguments) -> Result<u8, AppError> {
     if names_run(&arguments.cell) {
-        show_run::show(&arguments.cell, &arguments.store, arguments.json)?;
+        match &arguments.log {
+            Some(stage) => show_run::show_log(&arguments.cell, stage, &arguments.store)?,
+            None => show_run::show(&arguments.cell, &arguments.store, arguments.json)?,
+        }
+        return Ok(DONE);
+    }
+    if arguments.log.is_some() {
+        return Err(AppError::Request(
+            "--log is about a run: give its number, as `erlen runs` lists it, or latest".to_owned(),
+        ));
+    }
+    if let Some((file, stage)) = show_examples::stage_of(&arguments.cell) {
+        show_examples::show(file, &stage, &arguments.store, arguments.json)?;
         return Ok(DONE);
     }
     let project = arguments.store.project()?;

@@ -10,6 +10,7 @@ use crate::app::{AppError, find_run};
 use crate::metric::MetricTable;
 use crate::progress::text;
 use crate::record::{RunRow, StageRow};
+use crate::spec::suggest;
 
 pub(super) fn show(name: &str, store: &StoreArguments, json: bool) -> Result<(), AppError> {
     let run = find_run(&store.history()?, name)?;
@@ -20,6 +21,49 @@ pub(super) fn show(name: &str, store: &StoreArguments, json: bool) -> Result<(),
         anstream::print!("{}", to_text(&run));
     }
     Ok(())
+}
+
+/// Prints what the stages of a run printed; with a `stage` that is named, what that one did.
+pub(super) fn show_log(name: &str, stage: &str, store: &StoreArguments) -> Result<(), AppError> {
+    let run = find_run(&store.history()?, name)?;
+    let mut stages = run.stages.iter();
+    let id = run.summary.id;
+    if stage.is_empty() {
+        let printed: Vec<&StageRow> = stages.filter(|stage| stage.printed.is_some()).collect();
+        if printed.is_empty() {
+            return Err(AppError::Request(format!(
+                "no stage of run {id} printed anything"
+            )));
+        }
+        let (bold, many) = (anstyle::Style::new().bold(), printed.len() > 1);
+        for stage in printed {
+            if many {
+                anstream::println!("{bold}{}{bold:#}", text::printable(&stage.stage));
+            }
+            print_log(stage);
+        }
+        return Ok(());
+    }
+    let Some(found) = stages.find(|row| row.stage == stage) else {
+        let names = run.stages.iter().map(|stage| stage.stage.as_str());
+        let help = suggest(stage, "stages", names);
+        return Err(AppError::Request(format!(
+            "run {id} has no stage `{stage}`: {help}"
+        )));
+    };
+    if found.printed.is_none() {
+        return Err(AppError::Request(format!(
+            "the stage `{stage}` of run {id} printed nothing"
+        )));
+    }
+    print_log(found);
+    Ok(())
+}
+
+fn print_log(stage: &StageRow) {
+    for line in stage.printed.iter().flat_map(|printed| printed.lines()) {
+        anstream::println!("{}", text::printable(line));
+    }
 }
 
 fn to_text(run: &RunRow) -> String {
@@ -87,6 +131,14 @@ fn to_text(run: &RunRow) -> String {
         out.push('\n');
         for line in stage.error.iter().flat_map(|error| error.lines()) {
             let _ = writeln!(out, "      {}", text::printable(line));
+        }
+        if let Some(printed) = &stage.printed {
+            let lines = text::counted(printed.lines().count(), "line");
+            let (id, name) = (summary.id, text::printable(&stage.stage));
+            let _ = writeln!(
+                out,
+                "      {dim}printed {lines}: erlen show {id} --log {name}{dim:#}"
+            );
         }
     }
     out

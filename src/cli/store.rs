@@ -23,9 +23,9 @@ pub(super) struct StoreCommandArguments {
 
 #[derive(Debug, Subcommand)]
 enum StoreCommand {
-    /// StoreQuery what the store holds and how much room that takes
+    /// Show what the store holds and how much room that takes
     Du(StoreQuery),
-    /// StoreQuery which results no pipeline of the project needs; with --delete, remove them
+    /// Show which results no pipeline of the project needs; with --delete, remove them
     Gc(GcArguments),
     /// Hash every file and read every result; what is damaged is named, and is made again when needed
     Verify(StoreQuery),

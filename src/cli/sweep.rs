@@ -8,7 +8,7 @@ use clap::Args;
 use super::arguments::ExecutionArguments;
 use super::exit::{DONE, code_of_run};
 use super::terminal::TerminalFrontEnd;
-use crate::app::{AppError, Session, SweepSetting, known_study, run_sweep};
+use crate::app::{AppError, Session, SweepSetting, TableOutput, known_study, run_sweep};
 use crate::spec::{Direction, Domain, Override, SweptParameter};
 use crate::stages::Registry;
 use crate::sweep::TrialPhase;
@@ -28,6 +28,9 @@ pub(super) struct SweepArguments {
     /// Run trials again that failed
     #[arg(long)]
     retry_failed: bool,
+    /// Write the tables into this folder; by default to where the file says, or with --set nowhere
+    #[arg(long, value_name = "FOLDER")]
+    tables: Option<PathBuf>,
     /// Where results are kept, instead of .erlen in the project's root
     #[arg(long, env = "ERLEN_STORE", value_name = "FOLDER", hide_env_values = true)]
     store: Option<PathBuf>,
@@ -43,7 +46,9 @@ pub(super) fn run(arguments: &SweepArguments, registry: &Registry) -> Result<u8,
         return Ok(DONE);
     }
     let front_end = TerminalFrontEnd::new(&arguments.execution, registry);
-    let outcome = run_sweep(&session, &setting, &front_end.options()?, arguments.retry_failed)?;
+    let tables = TableOutput::of(arguments.tables.as_deref(), !arguments.overrides.is_empty());
+    let options = front_end.options()?;
+    let outcome = run_sweep(&session, &setting, &options, arguments.retry_failed, &tables)?;
     for table in outcome.tables {
         anstream::print!("{table}");
     }

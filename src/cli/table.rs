@@ -8,7 +8,9 @@ use similar::TextDiff;
 use super::arguments::ExecutionArguments;
 use super::exit::{DONE, FAILED, code_of_run};
 use super::terminal::TerminalFrontEnd;
-use crate::app::{AppError, BuiltTable, BuiltTables, PipelineRequest, Session, stale_files, update_tables};
+use crate::app::{
+    AppError, BuiltTable, BuiltTables, PipelineRequest, Session, TableOutput, stale_files, update_tables,
+};
 use crate::event::Event;
 use crate::spec::Override;
 use crate::stages::Registry;
@@ -21,6 +23,9 @@ pub(super) struct TableArguments {
     /// Tables of the file; by default all
     #[arg(value_name = "TABLE")]
     tables: Vec<String>,
+    /// Write the tables into this folder; by default to where the file says, or with --set nowhere
+    #[arg(long = "tables", value_name = "FOLDER")]
+    folder: Option<PathBuf>,
     /// Write nothing; show what differs from the files that are there, and exit with 1 where any does
     #[arg(long)]
     check: bool,
@@ -43,6 +48,8 @@ pub(super) fn run(arguments: &TableArguments, registry: &Registry) -> Result<u8,
         store: arguments.store.clone(),
         ..PipelineRequest::of(&arguments.file)
     })?;
+    let output = TableOutput::of(arguments.folder.as_deref(), !arguments.overrides.is_empty());
+    output.check(&session)?;
     let front_end = TerminalFrontEnd::new(&arguments.execution, registry);
     let options = front_end.options()?;
     let options = (!arguments.no_run).then_some(&options);
@@ -55,7 +62,7 @@ pub(super) fn run(arguments: &TableArguments, registry: &Registry) -> Result<u8,
     }
     let mut sinks = front_end.sinks(&session)?;
     for table in &built {
-        table.write(&session, &mut |event: &Event| {
+        table.write(&session, &output, &mut |event: &Event| {
             sinks.iter_mut().for_each(|sink| sink.event(event));
         })?;
     }

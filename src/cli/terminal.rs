@@ -117,7 +117,7 @@ fn announce(plan: &Plan) {
 }
 
 /// A flag that the first SIGINT, SIGTERM or SIGHUP sets; the second one ends the program.
-fn stop_on_signals() -> Result<Arc<AtomicBool>, AppError> {
+pub(super) fn stop_on_signals() -> Result<Arc<AtomicBool>, AppError> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [
         signal_hook::consts::SIGINT,

@@ -3,9 +3,11 @@
 mod bytes;
 mod column;
 mod contents;
+mod rearranged;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -21,6 +23,8 @@ use crate::schema::{Dimensions, Field, FieldKind, Schema};
 use crate::spec::{SplitName, TargetKind};
 use bytes::read_u32;
 use contents::Contents;
+
+pub use rearranged::Rearrangement;
 
 /// A prepared dataset, mapped into memory: its samples, field by field, and its splits. Clones share the map.
 ///
@@ -40,9 +44,11 @@ pub struct Split {
 
 #[derive(Debug)]
 struct DatasetMap {
-    map: Mmap,
+    map: Arc<Mmap>,
     path: PathBuf,
     contents: Contents,
+    /// The columns that lie elsewhere, by the index of their field.
+    replaced: BTreeMap<usize, Arc<Mmap>>,
 }
 
 impl DatasetMap {
@@ -54,6 +60,12 @@ impl DatasetMap {
         &self.contents.schema.fields()[self.contents.target]
     }
 
+    /// What the sample at `position` among all samples holds of the field `field`.
+    fn value(&self, field: usize, position: usize) -> FieldValue<'_> {
+        let map = self.replaced.get(&field).unwrap_or(&self.map);
+        self.contents.columns[field].value(map, position)
+    }
+
     fn task(&self) -> Result<TargetKind, DataError> {
         match self.target().kind {
             FieldKind::Class if self.target().dimensions == Dimensions::SCALAR => {
@@ -61,6 +73,8 @@ impl DatasetMap {
             }
             FieldKind::Labels => Ok(TargetKind::MultiLabel),
             FieldKind::Numbers => Ok(TargetKind::Regression),
+            FieldKind::Tokens => Ok(TargetKind::NextToken),
+            FieldKind::Class => Ok(TargetKind::TokenClasses),
             _ => Err(DataError::Options(format!(
                 "no task predicts what `{}` holds",
                 self.target().name
@@ -82,7 +96,12 @@ impl Dataset {
         let map = unsafe { Mmap::map(&file) }.map_err(DataError::io("map", &path))?;
         match Contents::parse(&map) {
             Ok(contents) => Ok(Self {
-                inner: Arc::new(DatasetMap { map, path, contents }),
+                inner: Arc::new(DatasetMap {
+                    map: Arc::new(map),
+                    path,
+                    contents,
+                    replaced: BTreeMap::new(),
+                }),
             }),
             Err(problem) => Err(DataError::Dataset { path, problem }),
         }
@@ -98,7 +117,7 @@ impl Dataset {
         self.inner.input()
     }
 
-    /// What is to be predicted: the first target.
+    /// What is to be predicted: the first target, or the tokens of the input where there is none.
     pub fn target(&self) -> &Field {
         self.inner.target()
     }
@@ -175,8 +194,7 @@ impl Split {
     /// What sample `index` holds of the schema's field `field`, as it lies in the file. Panics unless
     /// there are such a field and sample.
     pub fn value(&self, field: usize, index: usize) -> FieldValue<'_> {
-        let inner = &*self.inner;
-        inner.contents.columns[field].value(&inner.map, self.position(index))
+        self.inner.value(field, self.position(index))
     }
 
     /// What a network is shown of sample `index`, as it lies in the file. Panics unless there is such a
@@ -267,6 +285,7 @@ impl Split {
         let value = self.input_value(index);
         out.resize(value.bytes.len() / input.element.bytes(), 0.0);
         value.copy_f32(input.element, out)?;
+        input.fill_missing(out);
         Ok(value.dimensions)
     }
 

@@ -28,6 +28,11 @@ impl RowDigest {
         self.hasher.update(&number.to_le_bytes());
     }
 
+    /// Takes a cell that holds nothing.
+    pub fn nothing(&mut self) {
+        self.hasher.update(&f32::NAN.to_bits().to_le_bytes());
+    }
+
     /// Takes a category.
     pub fn text(&mut self, text: &str) {
         // With its length, so that it does not matter what the next field begins with.

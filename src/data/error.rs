@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::tokenizer::TokenizerError;
+
 /// What can go wrong while data is read, prepared or served.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
@@ -47,6 +49,9 @@ pub enum DataError {
     /// Options that do not fit the data.
     #[error("{0}")]
     Options(String),
+    /// A tokenizer that cannot be used, or a text that it cannot encode.
+    #[error(transparent)]
+    Tokenizer(#[from] TokenizerError),
     /// The work was asked to stop.
     #[error("interrupted")]
     Stopped,

@@ -1,12 +1,13 @@
 //! A sample from outside a dataset: a file, a request.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::decode::decode;
 use super::error::DataError;
 use super::pixels::color_of;
 use super::value::{FieldValue, OwnedValue, write_f32s};
-use crate::schema::{Dimensions, ElementType, Field, Schema};
+use crate::schema::{Dimensions, ElementType, Field, ImagePreparation, Schema};
 
 /// A sample from outside a dataset, field by field.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -18,7 +19,9 @@ pub struct Example {
 #[derive(Clone, Debug, PartialEq)]
 enum ExampleValue {
     /// An image file's bytes, to be decoded.
-    ImageFile(Vec<u8>),
+    ImageFile(Arc<[u8]>),
+    /// The same, to be brought to the field's size.
+    ScaledImageFile(Arc<[u8]>),
     /// Pixels and their `[C, H, W]`.
     Pixels(Vec<u8>, [usize; 3]),
     /// Numbers, labels or boxes in the field's order.
@@ -33,8 +36,15 @@ enum ExampleValue {
 impl Example {
     /// The example with an image file's bytes as its field `name`.
     #[must_use]
-    pub fn with_image_file(self, name: &str, bytes: Vec<u8>) -> Self {
-        self.with(name, ExampleValue::ImageFile(bytes))
+    pub fn with_image_file(self, name: &str, bytes: impl Into<Arc<[u8]>>) -> Self {
+        self.with(name, ExampleValue::ImageFile(bytes.into()))
+    }
+
+    /// The example with an image file's bytes as its field `name`. Where the field holds pixels of one size,
+    /// the image is brought to it as a folder of images is by its option `size`.
+    #[must_use]
+    pub fn with_scaled_image_file(self, name: &str, bytes: impl Into<Arc<[u8]>>) -> Self {
+        self.with(name, ExampleValue::ScaledImageFile(bytes.into()))
     }
 
     /// The example with `pixels` in `[C, H, W]` order as its field `name`.
@@ -106,12 +116,23 @@ impl ExampleValue {
     fn resolve(&self, field: &Field) -> Result<OwnedValue, String> {
         let mut bytes = Vec::new();
         let dimensions = match self {
-            Self::ImageFile(file) if field.is_encoded() => {
-                bytes.clone_from(file);
+            Self::ImageFile(file) | Self::ScaledImageFile(file) if field.is_encoded() => {
+                bytes.extend_from_slice(file);
                 field.dimensions
             }
             Self::ImageFile(file) => {
-                let size = decode(file, color_of(field), None, &mut bytes)?;
+                let preparation = field.preparation.unwrap_or_default();
+                let size = decode(file, color_of(field), &preparation, &mut bytes)?;
+                Dimensions::image(field.channels(), Some(size))
+            }
+            Self::ScaledImageFile(file) => {
+                // Sides are held in 32 bits.
+                let size = field.dimensions.size().map(|size| size.map(|side| side as u32));
+                let preparation = ImagePreparation {
+                    size,
+                    ..field.preparation.unwrap_or_default()
+                };
+                let size = decode(file, color_of(field), &preparation, &mut bytes)?;
                 Dimensions::image(field.channels(), Some(size))
             }
             Self::Pixels(pixels, [channels, height, width]) => {

@@ -12,5 +12,26 @@ pub const CLASS: &str = "class";
 /// Several labels.
 pub const LABELS: &str = "labels";
 
+/// A text's tokens.
+pub const TOKENS: &str = "tokens";
+
+/// Which of two texts each token is of.
+pub const SEGMENTS: &str = "segments";
+
+/// Which tokens are to be predicted.
+pub const LOSS_MASK: &str = "loss_mask";
+
+/// What each token is classified as.
+pub const TAGS: &str = "tags";
+
+/// The word that each token is of.
+pub const WORDS: &str = "words";
+
+/// A text's length in bytes.
+pub const BYTES: &str = "bytes";
+
+/// The document that a sample is of, counted from 0.
+pub const DOCUMENT: &str = "document";
+
 /// Numbers to be predicted.
 pub const TARGETS: &str = "targets";

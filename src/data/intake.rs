@@ -4,22 +4,28 @@
 mod tests;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::digest::{ContentDigest, digest_bytes};
 use super::error::DataError;
-use super::labels::Classes;
-use super::prepare::Prepared;
-use super::split::{Shares, carve_all, carve_classes};
+use super::fills::ColumnFill;
+use super::labels::{Classes, MergedClasses};
+use super::prepare::{Prepared, TOKENIZER_FOLDER};
+use super::split::{Shares, SplitSamples, decide_splits};
 use super::value::FieldValue;
 use super::writer::DatasetWriter;
-use crate::event::{Monitor, Unit};
+use crate::event::{Losses, Monitor, Unit};
 use crate::schema::{Field, Schema};
-use crate::spec::{self, OnError, SplitName};
+use crate::spec::{OnError, Share, SplitName, SplitOptions};
+use crate::tokenizer::TokenizerFolder;
 
 /// How many bad samples or ignored files are named; the rest is counted.
 const NAMED: u64 = 10;
+
+/// Fewer classes than this may have a sample or two each.
+const MANY_CLASSES: usize = 20;
 
 /// A sample of a format.
 #[derive(Clone, Copy, Debug)]
@@ -34,39 +40,163 @@ pub struct IntakeSample<'a> {
     pub origin: &'a str,
 }
 
+/// What of a sample decides its split, beside its content.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct SplitPlace {
+    /// What it belongs to, where that is asked for.
+    pub group: Option<ContentDigest>,
+    /// Where in the order it stands, where that is asked for.
+    pub order: Option<f64>,
+    /// The number of what it is a part of, such as a document, counted from 0; without one it is counted itself.
+    pub unit: Option<u32>,
+}
+
 /// Takes the samples of a format, writes them, and remembers what the splits are decided by: 21
 /// bytes a sample, however large the samples are. That is at most 64 bytes a sample at any moment,
 /// as vectors grow by doubling, and samples' indices are sorted in the end.
 pub struct Intake<'a> {
     folder: &'a Path,
     on_error: OnError,
+    split: &'a SplitOptions,
     monitor: &'a Monitor,
     writer: Option<DatasetWriter>,
+    /// The split of all samples that are being read, where the input says it.
+    given: Option<SplitName>,
     labels: Vec<u32>,
     splits: Vec<SplitName>,
     digests: Vec<ContentDigest>,
+    groups: Vec<ContentDigest>,
+    orders: Vec<f64>,
+    /// The number of what each sample is a part of, where splits are decided by it.
+    units: Vec<u32>,
+    /// What is taken in beside the files, by role.
+    others: &'a BTreeMap<String, PathBuf>,
+    /// What the samples' tokens are of; written beside the dataset.
+    tokenizer: Option<TokenizerFolder>,
+    tokens: u64,
+    documents: u32,
+    /// The columns whose empty cells are to be filled.
+    fills: Vec<ColumnFill>,
     total: Option<u64>,
     skipped: u64,
+    /// How often samples were left out, several of them at once counted once.
+    told_skips: u64,
     ignored: u64,
     told: Instant,
 }
 
 impl<'a> Intake<'a> {
     /// An intake that writes the dataset into `folder`.
-    pub(super) fn new(folder: &'a Path, on_error: OnError, monitor: &'a Monitor) -> Self {
+    pub(super) fn new(
+        folder: &'a Path,
+        on_error: OnError,
+        split: &'a SplitOptions,
+        others: &'a BTreeMap<String, PathBuf>,
+        monitor: &'a Monitor,
+    ) -> Self {
         Self {
             folder,
             on_error,
+            split,
             monitor,
             writer: None,
+            given: None,
             labels: Vec::new(),
             splits: Vec::new(),
             digests: Vec::new(),
+            groups: Vec::new(),
+            orders: Vec::new(),
+            units: Vec::new(),
+            others,
+            tokenizer: None,
+            tokens: 0,
+            documents: 0,
+            fills: Vec::new(),
             total: None,
             skipped: 0,
+            told_skips: 0,
             ignored: 0,
             told: Instant::now(),
         }
+    }
+
+    /// How the samples will be divided.
+    pub(super) fn split(&self) -> &'a SplitOptions {
+        self.split
+    }
+
+    /// What is taken in as `role` beside the files.
+    ///
+    /// # Errors
+    /// It was not handed in: a mistake of whoever asks for the preparation.
+    pub fn other(&self, role: &str) -> Result<&'a Path, DataError> {
+        let path = self.others.get(role);
+        path.map(PathBuf::as_path)
+            .ok_or_else(|| DataError::Options(format!("the input `{role}` was not handed in")))
+    }
+
+    /// A document begins: its number, counted from 0 over all inputs.
+    pub fn begin_document(&mut self) -> u32 {
+        let number = self.documents;
+        self.documents = self.documents.saturating_add(1);
+        number
+    }
+
+    /// What is to be predicted, once the schema is known.
+    pub fn target(&self) -> Option<&Field> {
+        self.writer.as_ref()?.schema().target()
+    }
+
+    /// The samples hold so many more tokens.
+    pub fn count_tokens(&mut self, tokens: usize) {
+        self.tokens += tokens as u64;
+    }
+
+    /// The samples' tokens are those of this tokenizer, which is to be written beside them.
+    pub fn keep_tokenizer(&mut self, tokenizer: TokenizerFolder) {
+        self.tokenizer = Some(tokenizer);
+    }
+
+    /// The tokenizer beside the samples has this chat template.
+    pub fn keep_chat_template(&mut self, template: String) {
+        if let Some(tokenizer) = &mut self.tokenizer {
+            tokenizer.set_chat_template(template);
+        }
+    }
+
+    /// Empty cells, which are NaN, are to be filled by these rules.
+    pub(super) fn fill_cells(&mut self, fills: Vec<ColumnFill>) {
+        self.fills = fills;
+    }
+
+    /// Whether a bad sample ends the work.
+    pub(super) fn fails(&self) -> bool {
+        self.on_error == OnError::Fail
+    }
+
+    /// A sample is left out as was asked for; it is counted.
+    pub(super) fn leave_out(&mut self) -> Result<(), DataError> {
+        self.skipped += 1;
+        self.tick()
+    }
+
+    /// From now on samples are those of the split `given`, whatever the files say.
+    pub(super) fn begin_input(&mut self, given: Option<SplitName>) {
+        self.given = given;
+    }
+
+    /// What was read since the samples before the `first` has `classes` of its own: they get the numbers
+    /// that all inputs have in common.
+    pub(super) fn merge_classes(&mut self, first: usize, classes: &Classes, merged: &mut MergedClasses) {
+        let numbers = merged.add(classes);
+        for label in &mut self.labels[first..] {
+            *label = numbers[*label as usize];
+        }
+    }
+
+    /// The number of samples with a class so far.
+    pub(super) fn labelled(&self) -> usize {
+        self.labels.len()
     }
 
     /// Tells how many samples there are, for the progress display.
@@ -108,35 +238,61 @@ impl<'a> Intake<'a> {
         sample: IntakeSample<'_>,
         digest: ContentDigest,
     ) -> Result<(), DataError> {
+        self.push_placed(sample, digest, SplitPlace::default())
+    }
+
+    /// Takes a sample whose split depends on `place` too.
+    pub(super) fn push_placed(
+        &mut self,
+        sample: IntakeSample<'_>,
+        digest: ContentDigest,
+        place: SplitPlace,
+    ) -> Result<(), DataError> {
         let writer = self.writer.as_mut();
         let writer = writer.ok_or_else(|| DataError::Options("no schema is known yet".into()))?;
         writer.push(sample.values, sample.origin)?;
         self.labels.extend(sample.class);
-        self.splits.push(sample.split);
+        self.splits.push(self.given.unwrap_or(sample.split));
         self.digests.push(digest);
+        self.groups.extend(place.group);
+        self.orders.extend(place.order);
+        if self.split.every.is_some() {
+            let counted = self.units.last().map_or(0, |unit| unit.saturating_add(1));
+            self.units.push(place.unit.unwrap_or(counted));
+        }
         self.tick()
     }
 
     /// A sample cannot be read: `error` ends the work, or is told and counted.
     pub fn reject(&mut self, error: DataError) -> Result<(), DataError> {
+        self.reject_rows(error, 1)
+    }
+
+    /// What cannot be read stands for `lost` samples: `error` ends the work, or is told and they are
+    /// counted.
+    pub(super) fn reject_rows(&mut self, error: DataError, lost: u64) -> Result<(), DataError> {
         if self.on_error == OnError::Fail {
             return Err(error);
         }
-        self.skipped += 1;
-        if self.skipped <= NAMED {
-            self.monitor.warn(format!("left out: {error}"));
+        self.skipped += lost;
+        self.told_skips += 1;
+        if self.told_skips <= NAMED {
+            let lines = if lost > 1 {
+                format!(" ({lost} lines)")
+            } else {
+                String::new()
+            };
+            self.monitor.warn(format!("left out{lines}: {error}"));
         }
         self.tick()
     }
 
-    /// A file that is not part of the format.
-    pub fn ignore(&mut self, path: &Path) {
+    /// A file or folder that is left out, and why.
+    pub fn ignore(&mut self, path: &Path, why: &str) {
         self.ignored += 1;
         if self.ignored <= NAMED {
-            self.monitor.warn(format!(
-                "`{}` is not a jpg, jpeg or png image: ignored",
-                path.display()
-            ));
+            self.monitor
+                .warn(format!("`{}` is left out: {why}", path.display()));
         }
     }
 
@@ -164,40 +320,95 @@ impl<'a> Intake<'a> {
 
     /// Decides the splits and completes the dataset. `classes` are given just where every sample came
     /// with a class.
-    pub(super) fn finish(
-        mut self,
-        classes: Option<Classes>,
-        split: &spec::SplitOptions,
-    ) -> Result<Prepared, DataError> {
+    pub(super) fn finish(mut self, classes: Option<Classes>) -> Result<Prepared, DataError> {
         self.tell();
-        for (count, what) in [
-            (self.skipped, "unreadable samples left out"),
-            (self.ignored, "other files ignored"),
+        for (times, count, what) in [
+            (self.told_skips, self.skipped, "unreadable samples left out"),
+            (self.ignored, self.ignored, "other files and folders left out"),
         ] {
-            if count > NAMED {
+            if times > NAMED {
                 self.monitor
                     .warn(format!("{count} {what}, the first {NAMED} of them named above"));
             }
         }
-        let shares = self.shares(split);
+        self.tell_losses();
+        if let Some(classes) = &classes {
+            self.tell_alike(classes);
+            self.tell_doubtful(classes);
+        }
+        let shares = self.shares();
         let counts = match &classes {
             Some(classes) => self.split_classes(shares, classes)?,
             None => self.split_values(shares)?,
         };
         self.tell_leaks();
-        let Some(writer) = self.writer.take() else {
+        let Some(mut writer) = self.writer.take() else {
             return Err(DataError::Options("the input has no readable sample".into()));
         };
+        if !self.fills.is_empty() {
+            writer.find_fills(&self.fills, &self.splits)?;
+        }
         let prepared = Prepared {
             splits: counts,
             classes: classes.as_ref().map_or(0, |classes| classes.names.len()),
             skipped: self.skipped,
+            tokens: self.tokens,
         };
         match classes {
             Some(classes) => writer.finish_with_classes(classes.names, &self.labels, &self.splits)?,
             None => writer.finish(&self.splits)?,
         }
+        if let Some(tokenizer) = &self.tokenizer {
+            let folder = self.folder.join(TOKENIZER_FOLDER);
+            fs::create_dir_all(&folder).map_err(DataError::io("make", &folder))?;
+            tokenizer.write(&folder)?;
+        }
         Ok(prepared)
+    }
+
+    /// Warns where so many samples were left out that the rest may be others than was meant.
+    fn tell_losses(&self) {
+        let all = self.splits.len() as u64 + self.skipped;
+        if let Some(losses) = Losses::large(self.skipped as f64, all as f64) {
+            self.warn(format!(
+                "{} of {all} samples ({:.1} %) are left out: look whether those that are left are what you mean to \
+                 train and test on",
+                self.skipped,
+                losses.percent()
+            ));
+        }
+    }
+
+    /// Warns of classes that are probably meant to be one.
+    fn tell_alike(&self, classes: &Classes) {
+        let told = classes.alike();
+        for message in told.iter().take(NAMED as usize) {
+            self.warn(message.clone());
+        }
+        if told.len() > NAMED as usize {
+            self.warn(format!(
+                "{} more classes are the same as others but for such differences",
+                told.len() - NAMED as usize
+            ));
+        }
+    }
+
+    /// Warns of classes that are probably none.
+    fn tell_doubtful(&self, classes: &Classes) {
+        for name in classes.nothings() {
+            self.warn(format!(
+                "`{name}` is taken for a class, and often stands for a label that is missing: if it does, leave those \
+                 samples out"
+            ));
+        }
+        let samples = self.splits.len();
+        if classes.names.len() > MANY_CLASSES && classes.names.len() * 2 > samples {
+            self.warn(format!(
+                "there are {} classes and {samples} samples: is the label a name, a number or a text that is different \
+                 nearly everywhere? Numbers to be predicted need `task: regression`",
+                classes.names.len()
+            ));
+        }
     }
 
     /// Gives labels their final numbers and decides the splits. The number of samples in each.
@@ -211,13 +422,7 @@ impl<'a> Intake<'a> {
                 .iter_mut()
                 .for_each(|label| *label = renumbered[*label as usize]);
         }
-        carve_classes(
-            shares,
-            &classes.names,
-            &self.labels,
-            &self.digests,
-            &mut self.splits,
-        )?;
+        self.decide(shares, Some(&classes.names))?;
         self.counts(classes)
     }
 
@@ -228,7 +433,7 @@ impl<'a> Intake<'a> {
                 "the input has no readable training sample".into(),
             ));
         }
-        carve_all(shares, &self.digests, &mut self.splits)?;
+        self.decide(shares, None)?;
         let mut counts = BTreeMap::new();
         for split in &self.splits {
             *counts.entry(*split).or_default() += 1;
@@ -236,9 +441,32 @@ impl<'a> Intake<'a> {
         Ok(counts)
     }
 
+    /// Decides the splits of the training samples.
+    fn decide(&mut self, shares: Shares, classes: Option<&[String]>) -> Result<(), DataError> {
+        let all = self.splits.len();
+        for (asked, found, field) in [
+            (self.split.group.is_some(), self.groups.len(), "group"),
+            (self.split.order.is_some(), self.orders.len(), "order"),
+        ] {
+            if asked && found != all {
+                return Err(DataError::Options(format!(
+                    "`split.{field}` names a column, and the format has none: remove it"
+                )));
+            }
+        }
+        let samples = SplitSamples {
+            classes: classes.map(|names| (names, &self.labels[..])),
+            digests: &self.digests,
+            groups: self.split.group.as_ref().map(|_| &self.groups[..]),
+            orders: self.split.order.as_ref().map(|_| &self.orders[..]),
+            units: self.split.every.map(|_| &self.units[..]),
+        };
+        decide_splits(self.split, shares, &samples, &mut self.splits)
+    }
+
     /// The shares of those splits that the files do not have.
-    fn shares(&self, split: &spec::SplitOptions) -> Shares {
-        let share = |name: SplitName, share: Option<spec::Share>| {
+    fn shares(&self) -> Shares {
+        let share = |name: SplitName, share: Option<Share>| {
             let share = share?.get();
             if self.splits.contains(&name) {
                 let name = name.as_str();
@@ -250,8 +478,8 @@ impl<'a> Intake<'a> {
             Some(share)
         };
         Shares {
-            val: share(SplitName::Val, split.val),
-            test: share(SplitName::Test, split.test),
+            val: share(SplitName::Val, self.split.val),
+            test: share(SplitName::Test, self.split.test),
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! 0    magic, 8 bytes            "ERLENDAT"
-//! 8    version, u32              3
+//! 8    version, u32              4 or 5
 //! 12   zero, u32
 //! 16   header's offset, u64
 //! 24   header's length, u64
@@ -29,7 +29,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::schema::Field;
+use crate::schema::{Field, FieldKind, FieldRole};
 use crate::spec::SplitName;
 
 /// The file's name within its folder.
@@ -38,12 +38,17 @@ pub const FILE_NAME: &str = "dataset.bin";
 /// The first bytes of every dataset file.
 pub(super) const MAGIC: [u8; 8] = *b"ERLENDAT";
 
-/// The layout's version, which is written. The version before it is read as well.
+/// The layout's newest version. All from 2 on are read; what is written is the oldest that holds the fields.
 ///
 /// - 1: samples of one shape with class labels.
 /// - 2: images of various sizes, encoded images, several labels, numbers to be predicted.
 /// - 3: named fields of any kind, column by column.
-pub(super) const VERSION: u32 = 3;
+/// - 4: a row of features tells the columns of the table that it is made from.
+/// - 5: tokens with their vocabulary, masks and counts; what is to be predicted may be the tokens themselves.
+pub(super) const VERSION: u32 = 5;
+
+/// The version that is written where a sample has no tokens.
+pub(super) const VERSION_4: u32 = 4;
 
 /// Sections start at multiples of this, for vector instructions and direct copies to devices.
 pub(super) const ALIGNMENT: u64 = 64;
@@ -67,6 +72,25 @@ pub(super) struct DatasetHeader {
     pub count: u64,
     pub columns: Vec<ColumnSections>,
     pub splits: BTreeMap<SplitName, FileSection>,
+}
+
+impl DatasetHeader {
+    /// The oldest version of the layout that holds such fields.
+    pub fn version(&self) -> u32 {
+        let is_new = |column: &ColumnSections| {
+            let field = &column.field;
+            let is_new_kind = matches!(field.kind, FieldKind::TokenMask | FieldKind::Counts);
+            is_new_kind || field.vocabulary.is_some() || field.role == FieldRole::Detail
+        };
+        let has_target = self
+            .columns
+            .iter()
+            .any(|column| column.field.role == FieldRole::Target);
+        match self.columns.iter().any(is_new) || !has_target {
+            true => VERSION,
+            false => VERSION_4,
+        }
+    }
 }
 
 /// A field, and where its values lie.

@@ -11,15 +11,19 @@
 //! The same input files give the same dataset file, byte for byte; the same seed, epoch and index
 //! give the same batch, whatever the number of threads.
 
+mod alignment;
 mod augment;
 mod batch;
 mod collate;
 mod dataset;
+mod decimal;
 mod decode;
 mod digest;
+mod documents;
 mod error;
 mod example;
 mod field_names;
+mod fills;
 mod formats;
 mod intake;
 mod labels;
@@ -27,30 +31,39 @@ mod layout;
 mod layout_2;
 mod loader;
 mod normalization;
+mod packing;
 mod pipeline;
 mod pixels;
 mod prepare;
+mod record_targets;
+mod records;
 mod split;
 mod target_scale;
 #[cfg(test)]
 mod testing;
+mod unlabelled;
+mod untrained;
 mod value;
 mod writer;
 
+pub use alignment::{Alignment, UnknownFeature, match_classes};
 pub use augment::Augmentation;
 pub use batch::{Array, ArrayValues, Batch};
 pub use collate::Collation;
-pub use dataset::{Dataset, Split};
+pub use dataset::{Dataset, Rearrangement, Split};
+pub use documents::{DocumentContent, DocumentSource, FoundDocument};
 pub use error::DataError;
 pub use example::Example;
-pub use formats::{FormatReader, Formats};
+pub use formats::{FormatReader, Formats, SplitInput};
 pub use intake::{Intake, IntakeSample};
 pub use labels::{Classes, LabelIndex};
 pub use layout::FILE_NAME;
 pub use loader::{EpochBatches, Loader, LoaderConfig};
 pub use normalization::Normalization;
+pub use packing::Packing;
 pub use pipeline::{PipelineOptions, SamplePipeline};
-pub use prepare::{Prepared, prepare};
+pub use prepare::{Prepared, TOKENIZER_FOLDER, prepare, prepare_with};
 pub use target_scale::TargetScale;
+pub use unlabelled::{UnlabelledInputs, UnlabelledSample, UnlabelledSource};
 pub use value::FieldValue;
 pub use writer::DatasetWriter;

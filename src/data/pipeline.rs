@@ -4,6 +4,7 @@ mod fill;
 
 use indexmap::IndexMap;
 use rayon::ThreadPool;
+use rayon::prelude::*;
 
 use super::augment::{Augmentation, blend};
 use super::batch::{Array, ArrayValues, Batch};
@@ -137,22 +138,28 @@ impl SamplePipeline {
     }
 
     /// The batch of samples from outside a dataset: bit for bit the one that a loader gives of the same
-    /// samples, without shuffling. Changes that draw do so as in epoch 0 under seed 0.
+    /// samples, without shuffling. Changes that draw do so as in epoch 0 under seed 0. The work is shared by the
+    /// threads of the current pool.
     ///
     /// # Errors
     /// A sample lacks a field, has another value than the schema says, or cannot be decoded or changed.
     pub fn batch(&self, examples: &[Example]) -> Result<Batch, DataError> {
-        let resolved: Result<Vec<Vec<OwnedValue>>, DataError> = examples
-            .iter()
-            .enumerate()
-            .map(|(index, example)| example.resolve(&self.stored, index))
-            .collect();
+        let resolve = |(index, example): (usize, &Example)| example.resolve(&self.stored, index);
+        let threads = if self.is_small(examples.len()) {
+            FillThreads::Caller
+        } else {
+            FillThreads::CurrentPool
+        };
+        let resolved: Result<Vec<Vec<OwnedValue>>, DataError> = match threads {
+            FillThreads::CurrentPool => examples.par_iter().enumerate().map(resolve).collect(),
+            _ => examples.iter().enumerate().map(resolve).collect(),
+        };
         // A request has fewer than 2^32 samples.
         let samples: Vec<u32> = (0..examples.len() as u32).collect();
         let draws = Draws { seed: 0, epoch: 0 };
         Ok(Batch {
             index: 0,
-            fields: self.arrays(&RequestSamples(resolved?), &samples, draws, None)?,
+            fields: self.arrays(&RequestSamples(resolved?), &samples, draws, threads)?,
             samples,
         })
     }
@@ -183,9 +190,9 @@ impl SamplePipeline {
         source: &impl SampleSource,
         samples: &[u32],
         draws: Draws,
-        pool: Option<&ThreadPool>,
+        threads: FillThreads<'_>,
     ) -> Result<IndexMap<String, Array>, DataError> {
-        let mut arrays = self.arrays(source, samples, draws, pool)?;
+        let mut arrays = self.arrays(source, samples, draws, threads)?;
         let count = samples.len().saturating_sub(1);
         let input = &self.stored.fields()[self.input].name;
         let (
@@ -223,13 +230,13 @@ impl SamplePipeline {
         Ok(arrays)
     }
 
-    /// The arrays of `samples`. The work is shared by the threads of `pool`.
+    /// The arrays of `samples`.
     pub(super) fn arrays(
         &self,
         source: &impl SampleSource,
         samples: &[u32],
         draws: Draws,
-        pool: Option<&ThreadPool>,
+        threads: FillThreads<'_>,
     ) -> Result<IndexMap<String, Array>, DataError> {
         let len = self.shape.map_or(0, |shape| shape.len());
         let mut inputs = vec![0f32; samples.len() * len];
@@ -241,9 +248,12 @@ impl SamplePipeline {
                 source,
                 draws,
             };
-            match pool {
-                Some(pool) => pool.install(|| work.in_parallel(samples, &mut inputs, &mut riding)),
-                None => work.one_by_one(samples, &mut inputs, &mut riding),
+            match threads {
+                FillThreads::Caller => work.one_by_one(samples, &mut inputs, &mut riding),
+                FillThreads::CurrentPool => work.in_parallel(samples, &mut inputs, &mut riding),
+                FillThreads::Pool(pool) => {
+                    pool.install(|| work.in_parallel(samples, &mut inputs, &mut riding))
+                }
             }?;
         }
         let mut inputs = Some(inputs);
@@ -297,6 +307,17 @@ impl SamplePipeline {
             }
         }
     }
+}
+
+/// Who fills in what a network is shown.
+#[derive(Clone, Copy)]
+pub(super) enum FillThreads<'a> {
+    /// Whoever asks.
+    Caller,
+    /// The threads of the current pool.
+    CurrentPool,
+    /// These threads.
+    Pool(&'a ThreadPool),
 }
 
 /// What the draws of samples depend on beside the samples' indices.

@@ -19,7 +19,8 @@ pub(super) fn decode_value(
         pixels.extend_from_slice(value.bytes);
         return value.dimensions.size().ok_or_else(|| "it has no size".into());
     }
-    let size = decode(value.bytes, color_of(field), None, pixels)?;
+    let preparation = field.preparation.unwrap_or_default();
+    let size = decode(value.bytes, color_of(field), &preparation, pixels)?;
     let dimensions = Dimensions::image(field.channels(), Some(size));
     if dimensions.fits(&field.dimensions) {
         return Ok(size);

@@ -1,18 +1,22 @@
 //! From input files to a dataset.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::dataset::{Dataset, Split};
 use super::error::DataError;
-use super::formats::Formats;
+use super::formats::{Formats, SplitInput};
 use super::intake::Intake;
+use super::untrained::tell_untrained;
 use crate::event::Monitor;
 use crate::schema::FieldKind;
 use crate::spec::{Preprocess, SplitName, TargetKind};
 
 /// How many labels or targets are named in a notice.
 const NAMED: usize = 10;
+
+/// The folder beside a dataset of texts with the tokenizer that its tokens are of.
+pub const TOKENIZER_FOLDER: &str = "tokenizer";
 
 /// What a prepared dataset holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,9 +27,11 @@ pub struct Prepared {
     pub classes: usize,
     /// Samples left out because they could not be read.
     pub skipped: u64,
+    /// The tokens of all samples.
+    pub tokens: u64,
 }
 
-/// Reads `input` as `options` say, by one of `formats`, and writes a dataset into `folder`. Images are decoded on the
+/// Reads `inputs` as `options` say, by one of `formats`, and writes a dataset into `folder`. Images are decoded on the
 /// current rayon pool.
 ///
 /// Memory does not grow with the samples' size: they are written as they are read. What does grow
@@ -37,22 +43,42 @@ pub struct Prepared {
 pub fn prepare(
     options: &Preprocess,
     formats: &Formats,
-    input: &Path,
+    inputs: &[SplitInput<'_>],
     folder: &Path,
     monitor: &Monitor,
 ) -> Result<Prepared, DataError> {
-    let mut intake = Intake::new(folder, options.on_error, monitor);
-    let classes = formats.read(&options.format, input, &mut intake)?;
+    prepare_with(options, formats, inputs, &BTreeMap::new(), folder, monitor)
+}
+
+/// [`prepare`] for formats that take in more than the files: `others`, by role.
+///
+/// # Errors
+/// As there.
+pub fn prepare_with(
+    options: &Preprocess,
+    formats: &Formats,
+    inputs: &[SplitInput<'_>],
+    others: &BTreeMap<String, PathBuf>,
+    folder: &Path,
+    monitor: &Monitor,
+) -> Result<Prepared, DataError> {
+    let mut intake = Intake::new(folder, options.on_error, &options.split, others, monitor);
+    let classes = formats.read(&options.format, inputs, &mut intake)?;
     let is_classification = classes.is_some();
-    let mut prepared = intake.finish(classes, &options.split)?;
+    let mut prepared = intake.finish(classes)?;
+    let dataset = Dataset::open(folder)?;
+    tell_untrained(&dataset, monitor)?;
     if !is_classification {
-        let dataset = Dataset::open(folder)?;
         prepared.classes = match dataset.task()? {
-            TargetKind::Classification | TargetKind::MultiLabel => dataset.target().names.len(),
-            TargetKind::Regression => 0,
+            TargetKind::Classification | TargetKind::MultiLabel | TargetKind::TokenClasses => {
+                dataset.target().names.len()
+            }
+            TargetKind::Regression | TargetKind::NextToken => 0,
         };
-        for split in dataset.splits().filter_map(|name| dataset.split(name)) {
-            tell_constants(&split, monitor)?;
+        if matches!(dataset.target().kind, FieldKind::Labels | FieldKind::Numbers) {
+            for split in dataset.splits().filter_map(|name| dataset.split(name)) {
+                tell_constants(&split, monitor)?;
+            }
         }
     }
     Ok(prepared)

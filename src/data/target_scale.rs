@@ -15,7 +15,7 @@ pub struct TargetScale {
 
 impl TargetScale {
     /// Scales the targets of one sample in place.
-    pub(super) fn apply(&self, targets: &mut [f32]) {
+    pub fn apply(&self, targets: &mut [f32]) {
         for ((target, mean), std) in targets.iter_mut().zip(&self.mean).zip(&self.std) {
             *target = (*target - mean) / std;
         }

@@ -12,16 +12,19 @@ use super::layout::FILE_NAME;
 use super::prepare::{Prepared, prepare};
 use super::value::FieldValue;
 use super::writer::DatasetWriter;
-use crate::data::formats::Formats;
+use crate::data::formats::{Formats, SplitInput};
 use crate::event::{Activity, Monitor};
 use crate::schema::{Dimensions, Field, Schema};
-use crate::spec::{Format, OnError, Preprocess, Reference, Share, SplitName, SplitOptions};
+use crate::spec::{Format, OnError, Preprocess, Reference, Share, SplitInputs, SplitName, SplitOptions};
 
 /// A folder with an input to fill, and what came of it.
 pub struct Bench {
     pub folder: TempDir,
     pub on_error: OnError,
     pub split: SplitOptions,
+    /// The splits that have a folder of their own in the input, which is read for them; none where the
+    /// input is read as a whole.
+    pub split_folders: Vec<SplitName>,
     pub notices: Arc<Mutex<Vec<String>>>,
 }
 
@@ -34,6 +37,7 @@ impl Bench {
             folder,
             on_error: OnError::Fail,
             split: SplitOptions::default(),
+            split_folders: Vec::new(),
             notices: Arc::default(),
         }
     }
@@ -56,9 +60,9 @@ impl Bench {
 
     pub fn options(&self, format: Format) -> Preprocess {
         Preprocess {
-            input: Reference::parse("raw").unwrap(),
+            input: SplitInputs::One(Reference::parse("raw").unwrap()),
             format,
-            split: self.split,
+            split: self.split.clone(),
             on_error: self.on_error,
         }
     }
@@ -73,10 +77,21 @@ impl Bench {
             },
             Arc::default(),
         );
+        let folders = self.split_folders.iter();
+        let folders: Vec<(Option<SplitName>, PathBuf)> = match folders.len() {
+            0 => vec![(None, self.input())],
+            _ => folders
+                .map(|split| (Some(*split), self.input().join(split.as_str())))
+                .collect(),
+        };
+        let inputs: Vec<SplitInput> = folders
+            .iter()
+            .map(|(split, path)| SplitInput { split: *split, path })
+            .collect();
         prepare(
             &self.options(format.clone()),
             &Formats::built_in(),
-            &self.input(),
+            &inputs,
             &self.output(),
             &monitor,
         )
@@ -108,6 +123,7 @@ pub fn shares(val: f64, test: f64) -> SplitOptions {
     SplitOptions {
         val: Share::new(val),
         test: Share::new(test),
+        ..SplitOptions::default()
     }
 }
 

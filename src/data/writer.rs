@@ -11,8 +11,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::error::DataError;
+use super::fills::{ColumnFill, find_fills};
 use super::layout::DatasetHeader;
-use super::value::FieldValue;
+use super::value::{FieldValue, read_f32s};
 use crate::schema::{Field, FieldKind, FieldRole, Schema};
 use crate::spec::SplitName;
 use column::ColumnWriter;
@@ -46,9 +47,13 @@ impl DatasetWriter {
     /// the end, or the file cannot be made.
     pub fn create(folder: &Path, schema: Schema) -> Result<Self, DataError> {
         let unfit = |problem: &str| Err(DataError::Options(format!("a dataset cannot be made: {problem}")));
-        let (Some(input), Some(_)) = (schema.input(), schema.target()) else {
-            return unfit("it needs something to show a network, and something to predict");
+        let Some(input) = schema.input() else {
+            return unfit("it needs something to show a network");
         };
+        // Tokens predict each other.
+        if schema.target().is_none() && input.kind != FieldKind::Tokens {
+            return unfit("it needs something to predict");
+        }
         if schema.with_role(FieldRole::Origin).next().is_some() {
             return unfit("where samples come from is told with each, not as a field");
         }
@@ -111,6 +116,28 @@ impl DatasetWriter {
         self.origins.push(FieldValue::text(origin), &mut self.output)?;
         self.count += 1;
         Ok(())
+    }
+
+    /// Finds what the empty cells of the first input are filled with, in the samples that are in the
+    /// training split.
+    ///
+    /// # Errors
+    /// A column holds nothing in all of them, or the file cannot be read again.
+    pub(super) fn find_fills(&mut self, fills: &[ColumnFill], splits: &[SplitName]) -> Result<(), DataError> {
+        let output = &mut self.output;
+        let mut main = self.columns.iter_mut().filter_map(ColumnWriter::main_rows);
+        let Some((columns, length, row)) = main.next() else {
+            return Err(DataError::Options("nothing is there to be filled".into()));
+        };
+        let mut numbers = vec![0f32; row / size_of::<f32>()];
+        find_fills(fills, columns, splits, &mut |take| {
+            let mut sample = 0;
+            output.read_first(length, row, |bytes| {
+                read_f32s(bytes, &mut numbers);
+                take(sample, &numbers);
+                sample += 1;
+            })
+        })
     }
 
     /// Writes what stands behind the first input, and gives the file its name. `splits[i]` is the split

@@ -71,6 +71,17 @@ pub enum Activity {
         /// Finished micro-batches within the next epoch.
         batch: u32,
     },
+    /// The program that a stage runs printed a line. Of a flood, only some are told; the log has all.
+    Printed {
+        /// The line, without its end.
+        line: String,
+        /// How many lines before it are not told.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        left_out: u64,
+        /// Whether it is about to be written over, as a progress bar is.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        passing: bool,
+    },
     /// Something worth knowing.
     Notice {
         /// How grave it is.
@@ -78,6 +89,11 @@ pub enum Activity {
         /// One line.
         message: String,
     },
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// Where an epoch's time went, in seconds.

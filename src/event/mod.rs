@@ -5,11 +5,13 @@
 //! that shows or records a run (terminal, log lines, JSON lines, history) consumes that one stream.
 
 mod activity;
+pub mod figure;
+mod losses;
+mod metrics;
 mod sink;
 mod stage;
 mod value;
 
-use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,14 +21,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use activity::{Activity, Monitor, PhaseSeconds, Unit};
+pub use losses::Losses;
+pub use metrics::{MetricValue, Metrics};
 pub use sink::Sink;
 pub use stage::StageId;
 pub use value::value_text;
 
 use crate::fingerprint::{Digest, Fingerprint};
-
-/// A stage's figures, by name.
-pub type Metrics = BTreeMap<String, f64>;
 
 /// A fact about a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -85,6 +86,14 @@ pub enum Event {
         /// What it tells.
         activity: Activity,
     },
+    /// What a stage that is about to end has printed.
+    StagePrinted {
+        /// The stage.
+        #[serde(flatten)]
+        stage: StageId,
+        /// All of it, or its beginning and its end.
+        text: String,
+    },
     /// A stage is done and its result kept.
     StageFinished {
         /// The stage.
@@ -119,11 +128,14 @@ pub enum Event {
         /// Whether it will be tried again.
         retrying: bool,
     },
-    /// A stage stopped because the run was interrupted; what it had done is kept for a resume.
+    /// A stage stopped because the run was interrupted.
     StageInterrupted {
         /// The stage.
         #[serde(flatten)]
         stage: StageId,
+        /// Whether what it had done is kept, and the next try goes on from there.
+        #[serde(default)]
+        kept: bool,
     },
     /// A stage was not run because another did not succeed.
     StageSkipped {
@@ -230,9 +242,10 @@ impl Event {
             | Self::StageStarted { stage, .. }
             | Self::StageWaiting { stage }
             | Self::StageActivity { stage, .. }
+            | Self::StagePrinted { stage, .. }
             | Self::StageFinished { stage, .. }
             | Self::StageFailed { stage, .. }
-            | Self::StageInterrupted { stage }
+            | Self::StageInterrupted { stage, .. }
             | Self::StageSkipped { stage, .. }
             | Self::StagePaused { stage, .. } => Some(stage),
             Self::RunStarted { .. }
@@ -254,6 +267,8 @@ pub enum TrialOutcome {
     /// It came to its end.
     Done {
         /// Each objective's mean over the replicates.
+        #[serde(with = "figure::list")]
+        #[schemars(with = "Vec<figure::ExactFigure>")]
         objectives: Vec<f64>,
         /// Each objective's standard deviation over the replicates, where there are several.
         deviations: Vec<Option<f64>>,

@@ -90,30 +90,24 @@ impl Needs {
         }
     }
 
-    /// Whether `stage` asks for more than `machine` has; then it runs alone, and slower.
-    pub(super) fn exceed(stage: &StageSpec, machine: &Capacity) -> Option<String> {
+    /// All that `stage` asks for and `machine` does not have, in words; the stage runs alone then, and slower.
+    pub fn exceeding(stage: &StageSpec, machine: &Capacity) -> Option<String> {
+        let mut missing = Vec::new();
         let cpus = stage.resources.cpus.map_or(0, |cpus| cpus.get() as usize);
         if cpus > machine.cpus {
-            return Some(format!(
-                "it asks for {cpus} cpus and the machine has {}",
-                machine.cpus
-            ));
+            missing.push(format!("{cpus} cpus of {}", machine.cpus));
         }
         let gpus = stage.resources.gpus.unwrap_or(0) as usize;
         if gpus > machine.gpus.len() {
-            return Some(format!(
-                "it asks for {gpus} gpus and the machine has {}",
-                machine.gpus.len()
-            ));
+            missing.push(format!("{gpus} gpus of {}", machine.gpus.len()));
         }
-        let (ByteSize(asked), total) = (stage.resources.memory?, machine.memory?);
-        (asked > total).then(|| {
-            format!(
-                "it asks for {} of memory and the machine has {}",
-                ByteSize(asked),
-                ByteSize(total)
-            )
-        })
+        if let (Some(ByteSize(asked)), Some(total)) = (stage.resources.memory, machine.memory)
+            && asked > total
+        {
+            missing.push(format!("{} of memory of {}", ByteSize(asked), ByteSize(total)));
+        }
+        (!missing.is_empty())
+            .then(|| format!("it asks for more than the machine has: {}", missing.join(", ")))
     }
 }
 

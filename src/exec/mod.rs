@@ -12,7 +12,7 @@ mod dispatcher;
 mod durations;
 mod executor;
 mod feeder;
-mod log;
+mod lineage;
 mod scheduler;
 mod stage_run;
 #[cfg(test)]

@@ -10,13 +10,14 @@ use serde_json::json;
 
 use super::capacity::Needs;
 use super::executor::{Executor, JobReport};
+use super::lineage::Lineage;
 use super::unfinished::left_behind;
-use crate::event::{Metrics, Monitor};
+use crate::event::Monitor;
 use crate::fingerprint::Digest;
-use crate::plan::StageKey;
+use crate::plan::{Reason, StageKey};
 use crate::spec::{self, EpochLimits};
-use crate::stages::{Job, StageError, Surroundings};
-use crate::store::{Action, Commit, LaidOut, Lease, Leased, Store, StoreError};
+use crate::stages::{Job, StageError, Surroundings, kept_log};
+use crate::store::{Action, Commit, GivenInput, InputChanges, LaidOut, Lease, Leased, Store, StoreError};
 
 /// An input as the dispatcher knows it.
 #[derive(Clone, Debug)]
@@ -36,6 +37,8 @@ pub(super) struct StageRun {
     pub forced: bool,
     pub inputs: BTreeMap<String, InputSource>,
     pub limits: Option<EpochLimits>,
+    /// Why it runs.
+    pub reason: Reason,
     pub needs: Needs,
     pub surroundings: Surroundings,
     pub executor: Arc<dyn Executor>,
@@ -49,6 +52,8 @@ pub(super) struct Done {
     pub reused: bool,
     pub seconds: f64,
     pub peak_memory: Option<u64>,
+    /// What is kept of what it printed.
+    pub printed: Option<String>,
 }
 
 /// Why there is no result.
@@ -120,6 +125,7 @@ impl StageRun {
                 reused: true,
                 seconds: 0.0,
                 peak_memory: None,
+                printed: None,
             }),
             Leased::Lease(lease) => {
                 leased();
@@ -133,8 +139,8 @@ impl StageRun {
     fn produce(&self, lease: Lease, monitor: &Monitor) -> Result<Done, Failure> {
         let begun = Instant::now();
         let started = jiff::Timestamp::now();
-        let mut laid_out = Vec::new();
-        let job = self.job(&lease, &mut laid_out)?;
+        let mut handed = HandedInputs::default();
+        let mut job = self.job(&lease, &mut handed)?;
         // A log tells of one try.
         let log = fs::OpenOptions::new().write(true).truncate(true).open(&job.log);
         if let Err(error) = log
@@ -142,13 +148,28 @@ impl StageRun {
         {
             return Err(StageError::failed(format!("{}: {error}", job.log.display())).into());
         }
-        if let Some(notice) = left_behind(&job) {
+        if let Some(notice) = left_behind(&job, self.executor.registry().vocabulary()) {
             monitor.info(notice);
+        }
+        let lineage = Lineage::of(&self.stage.kind, &self.key);
+        if let Some(lineage) = lineage.as_ref().filter(|_| !self.forced) {
+            job.shorter = lineage
+                .shorter(&self.store, lease.inputs())
+                .unwrap_or_else(|error| {
+                    monitor.warn(format!(
+                        "what is kept of a training of fewer epochs cannot be had: {error}"
+                    ));
+                    None
+                });
+            if job.shorter.is_none()
+                && let Some(why) = lineage.why_anew(&self.reason)
+            {
+                monitor.info(why);
+            }
         }
         let running = self.executor.start(&job, self.needs, &lease)?;
         let JobReport { outcome, peak_memory } = running.wait(monitor)?;
-        check_finite(&outcome.metrics)?;
-        self.check_inputs(&laid_out)?;
+        self.check_inputs(&handed, monitor)?;
         let seconds = begun.elapsed().as_secs_f64();
         let commit = Commit {
             key: serde_json::to_value(&self.key).map_err(|error| StageError::failed(error.to_string()))?,
@@ -164,26 +185,49 @@ impl StageRun {
                 "peak_memory": peak_memory,
             }),
         };
+        if let Some(lineage) = lineage
+            && let Err(error) = lineage.keep(&lease, &self.store, &self.name)
+        {
+            monitor.warn(format!(
+                "its last checkpoint cannot be kept for a training of more epochs: {error}"
+            ));
+        }
+        // A commit clears the log away.
+        let printed = kept_log(&job.log);
         let action = lease.commit(commit)?;
         Ok(Done {
             action,
             reused: false,
             seconds,
             peak_memory,
+            printed,
         })
     }
 
-    /// Lays out the inputs, which are added to `laid_out`, and describes the job.
-    fn job(&self, lease: &Lease, laid_out: &mut Vec<(String, LaidOut)>) -> Result<Job, Failure> {
+    /// Lays out the inputs, which are added to `handed`, and describes the job.
+    fn job(&self, lease: &Lease, handed: &mut HandedInputs) -> Result<Job, Failure> {
         let mut inputs = BTreeMap::new();
         for (role, input) in &self.inputs {
             let path = match input {
+                InputSource::Project { path, digest } if self.stage.kind.lays_out_files() => {
+                    let target = lease.inputs().join(role).join(own_name(path));
+                    let Some(given) = self.store.give_input(path, digest, &target)? else {
+                        return Err(StageError::failed(format!(
+                            "the input `{role}` ({}) changed before the stage began; run it again",
+                            path.display()
+                        ))
+                        .into());
+                    };
+                    let path = given.path.clone();
+                    handed.given.push((role.clone(), given));
+                    path
+                }
                 InputSource::Project { path, .. } => path.clone(),
                 InputSource::Artifact { artifact, path } => {
                     let target = lease.inputs().join(input_name(role, path.as_deref()));
                     let input = self.store.materialise(artifact, path.as_deref(), &target);
                     let input = input.map_err(|error| Failure::of_input(role, error))?;
-                    laid_out.push((role.clone(), input));
+                    handed.laid_out.push((role.clone(), input));
                     target
                 }
             };
@@ -193,6 +237,7 @@ impl StageRun {
             stage: self.name.clone(),
             kind: self.stage.kind.clone(),
             seed: self.seed,
+            draws: self.stage.draws(),
             fingerprint: self.key.fingerprint(),
             inputs,
             provenance: self
@@ -205,14 +250,19 @@ impl StageRun {
             output: lease.output().to_owned(),
             log: lease.log(),
             limits: self.limits.clone(),
+            shorter: None,
             surroundings: self.surroundings.clone(),
         })
     }
 
-    /// A result is only worth its key if the inputs stayed what they were.
-    fn check_inputs(&self, laid_out: &[(String, LaidOut)]) -> Result<(), Failure> {
+    /// A result is only worth its key if it was made from inputs that stayed what they were.
+    fn check_inputs(&self, handed: &HandedInputs, monitor: &Monitor) -> Result<(), Failure> {
+        for (role, given) in &handed.given {
+            self.check_given(role, given, monitor)?;
+        }
         for (role, input) in &self.inputs {
             if let InputSource::Project { path, digest } = input
+                && !handed.given.iter().any(|(given, _)| given == role)
                 && self.store.input_digest(path)? != *digest
             {
                 return Err(StageError::failed(format!(
@@ -222,23 +272,104 @@ impl StageRun {
                 .into());
             }
         }
-        for (role, input) in laid_out {
+        for (role, input) in &handed.laid_out {
             let changed = self.store.changed_inputs(input)?;
-            if let Some(first) = changed.first() {
+            let Some(first) = changed.first() else {
+                continue;
+            };
+            let place = if first.path.is_empty() {
+                String::new()
+            } else {
+                format!(", in {}", first.path)
+            };
+            if changed.iter().any(|change| change.reached_store) {
                 return Err(StageError::failed(format!(
-                    "the stage changed its own input `{role}`{} ({} in all); copy what is to be changed first",
-                    if first.path.is_empty() {
-                        String::new()
-                    } else {
-                        format!(", in {}", first.path)
-                    },
+                    "the stage changed its own input `{role}`{place} ({} in all); copy what is to be changed first",
                     changed.len()
                 ))
                 .into());
             }
+            monitor.warn(format!(
+                "it changed its input `{role}`{place}, which was a copy: what made it has it as it was"
+            ));
         }
         Ok(())
     }
+
+    /// What became of a file or folder of the project that a program had.
+    fn check_given(&self, role: &str, given: &GivenInput, monitor: &Monitor) -> Result<(), Failure> {
+        let InputChanges { changed, added } = self.store.changes_of(given)?;
+        let whole = given.path.display();
+        match (given.is_copy, changed.is_empty()) {
+            (_, true) => {}
+            (true, false) => monitor.warn(format!(
+                "it changed its input `{role}`{}, which was a copy: the project's own is as it was",
+                within(&changed)
+            )),
+            (false, false) => {
+                return Err(StageError::failed(format!(
+                    "the input `{role}` ({whole}) changed while the stage ran{}; run it again, and if the stage itself \
+                     changes it, let it change a copy",
+                    within(&changed)
+                ))
+                .into());
+            }
+        }
+        if !added.is_empty() {
+            let names = listed(&added);
+            monitor.warn(if given.is_copy {
+                format!(
+                    "it left {names} beside its input `{role}`, in a copy that is gone now; what is to stay is one of \
+                     `outputs`"
+                )
+            } else {
+                format!(
+                    "{names} came to the input `{role}` ({whole}) while the stage ran; its result is kept for the input \
+                     as it was, and what stays there counts from now on"
+                )
+            });
+        }
+        Ok(())
+    }
+}
+
+/// The inputs that were put where the stage finds them.
+#[derive(Default)]
+struct HandedInputs {
+    /// What other stages made.
+    laid_out: Vec<(String, LaidOut)>,
+    /// What the project has, for a foreign program.
+    given: Vec<(String, GivenInput)>,
+}
+
+/// `, in a, b and 3 more`; nothing for a file that is the whole input.
+fn within(paths: &[String]) -> String {
+    if paths.iter().any(String::is_empty) {
+        return String::new();
+    }
+    format!(", in {}", listed(paths))
+}
+
+/// The first few of them.
+fn listed(paths: &[String]) -> String {
+    const SHOWN: usize = 3;
+    let shown = paths
+        .iter()
+        .take(SHOWN)
+        .map(String::as_str)
+        .collect::<Vec<_>>()
+        .join(", ");
+    match paths.len().saturating_sub(SHOWN) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
+/// The last part of a project file's path.
+fn own_name(path: &Path) -> PathBuf {
+    let real = || path.canonicalize().ok()?.file_name().map(PathBuf::from);
+    let own = path.file_name().map(PathBuf::from);
+    own.or_else(real).unwrap_or_else(|| PathBuf::from("input"))
 }
 
 /// The name under which an input is laid out: the role, and for a single file its own name below
@@ -247,13 +378,6 @@ fn input_name(role: &str, path: Option<&str>) -> PathBuf {
     match path.and_then(|path| Path::new(path).file_name()) {
         Some(name) => Path::new(role).join(name),
         None => PathBuf::from(role),
-    }
-}
-
-fn check_finite(metrics: &Metrics) -> Result<(), StageError> {
-    match metrics.iter().find(|(_, value)| !value.is_finite()) {
-        None => Ok(()),
-        Some((name, value)) => Err(StageError::failed(format!("the metric `{name}` is {value}"))),
     }
 }
 

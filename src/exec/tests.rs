@@ -7,14 +7,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use indexmap::IndexMap;
 use serde_json::Value;
 use tempfile::TempDir;
 
 use super::*;
 use crate::event::{Event, Monitor, RunStatus};
 use crate::plan::{Plan, PlanRequest};
-use crate::spec::Pipeline;
-use crate::stages::{Job, StageError, Surroundings};
+use crate::spec::{FilePlaces, Pipeline};
+use crate::stages::{Job, Registry, StageError, Surroundings};
 use crate::store::{Lease, Store};
 
 /// What happens to a job there.
@@ -31,12 +32,17 @@ enum Elsewhere {
 #[derive(Debug)]
 struct FarExecutor {
     capacity: Capacity,
+    registry: Registry,
     elsewhere: Elsewhere,
 }
 
 impl Executor for FarExecutor {
     fn capacity(&self) -> &Capacity {
         &self.capacity
+    }
+
+    fn registry(&self) -> &Registry {
+        &self.registry
     }
 
     fn start<'job>(
@@ -103,7 +109,13 @@ fn run(project: &TempDir, elsewhere: Elsewhere, stops: bool) -> (Completion, Vec
     let root = project.path();
     let pipeline = Pipeline::parse(&root.join("p.yaml"), CHAIN, &[]).unwrap();
     let store = Store::open(&root.join("store")).unwrap();
-    let mut plan = Plan::new(&pipeline, root, &store, PlanRequest::default()).unwrap();
+    let mut plan = Plan::new(
+        &pipeline,
+        &FilePlaces::new(root, IndexMap::new()),
+        &store,
+        PlanRequest::default(),
+    )
+    .unwrap();
     let capacity = Capacity {
         cpus: 2,
         memory: None,
@@ -112,9 +124,14 @@ fn run(project: &TempDir, elsewhere: Elsewhere, stops: bool) -> (Completion, Vec
     let options = ExecutionOptions {
         jobs: 2,
         keep_going: false,
-        executor: Arc::new(FarExecutor { capacity, elsewhere }),
+        executor: Arc::new(FarExecutor {
+            capacity,
+            registry: Registry::built_in(),
+            elsewhere,
+        }),
         surroundings: Surroundings::of_project(root),
         durations: Durations::default(),
+        source: pipeline.source.clone(),
     };
     let stop = AtomicBool::new(false);
     let mut events = Vec::new();

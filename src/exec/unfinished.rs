@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::event::value_text;
 use crate::plan::{Difference, differences};
+use crate::spec::Vocabulary;
 use crate::stages::Job;
 
 /// The file beside a job's scratch folder that describes it.
@@ -17,7 +18,9 @@ pub(super) const JOB_FILE: &str = "job.json";
 
 /// One line for a training that starts while an unfinished one of the same stage, with another
 /// recipe, seed or data, waits for its own to be run again.
-pub(super) fn left_behind(job: &Job) -> Option<String> {
+///
+/// What the other one chooses by name is looked for in `vocabulary`.
+pub(super) fn left_behind(job: &Job, vocabulary: &Vocabulary) -> Option<String> {
     job.kind.epochs()?;
     let own = job.scratch.parent()?;
     if has_checkpoint(own) {
@@ -26,7 +29,8 @@ pub(super) fn left_behind(job: &Job) -> Option<String> {
     let others = fs::read_dir(own.parent()?).ok()?.filter_map(Result::ok);
     let mut left = others.map(|entry| entry.path()).filter(|path| path != own);
     left.find_map(|work| {
-        let other: Job = serde_json::from_slice(&fs::read(work.join(JOB_FILE)).ok()?).ok()?;
+        let text = fs::read(work.join(JOB_FILE)).ok()?;
+        let other: Job = vocabulary.reading(|| serde_json::from_slice(&text)).ok()?;
         let same = other.stage == job.stage && other.surroundings.project == job.surroundings.project;
         if !same || !has_checkpoint(&work) || is_running(&work) {
             return None;

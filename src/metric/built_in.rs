@@ -44,5 +44,10 @@ pub(super) fn metrics() -> Vec<MetricInfo> {
         metric("test", "test samples").unit("count"),
         metric("classes", "classes").unit("count"),
         metric("skipped", "skipped samples").unit("count"),
+        // Of tokenizers and texts.
+        metric("vocabulary", "tokens in the vocabulary").unit("count"),
+        metric("tokens", "tokens").unit("count"),
+        metric("bytes_per_token", "bytes a token"),
+        metric("unknown", "unknown tokens").unit("share of tokens"),
     ]
 }

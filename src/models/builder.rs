@@ -15,6 +15,8 @@ use crate::random::{Purpose, Stream};
 pub struct Builder<'a> {
     seed: u64,
     device: &'a Device,
+    /// The names and shapes of the parameters, where nothing but these is wanted: then they have no values.
+    pub(super) outline: Option<Vec<(String, Vec<usize>)>>,
     pub(super) parameters: Vec<Parameter>,
     /// For each parameter, the flag that its layer reads.
     pub(super) frozen: Vec<Arc<AtomicBool>>,
@@ -32,14 +34,11 @@ pub struct Conv {
     /// Rows and columns of the kernel.
     pub size: usize,
     /// Pixels from one window to the next.
-    /// Pixels from one window to the next.
     pub stride: usize,
-    /// Zeros on each side.
     /// Zeros on each side.
     pub padding: usize,
     /// Groups of channels; they divide both numbers of channels.
     pub groups: usize,
-    /// Whether something is added to each channel.
     /// Whether something is added to each channel.
     pub bias: bool,
 }
@@ -86,6 +85,13 @@ pub enum Init {
     Normal(f64),
     /// The same, with draws outside of `[-2, 2]` drawn again: `torch.nn.init.trunc_normal_`.
     TruncatedNormal(f64),
+    /// Normal with mean 0 and `deviation`, but for a row of 0.
+    NormalButRow {
+        /// The standard deviation.
+        deviation: f64,
+        /// The row of a matrix that is 0.
+        row: usize,
+    },
 }
 
 impl Init {
@@ -101,9 +107,18 @@ impl<'a> Builder<'a> {
         Self {
             seed,
             device,
+            outline: None,
             parameters: Vec::new(),
             frozen: Vec::new(),
             statistics: Vec::new(),
+        }
+    }
+
+    /// One that takes note of names and shapes, and makes no values.
+    pub(super) fn of_outline(device: &'a Device) -> Self {
+        Self {
+            outline: Some(Vec::new()),
+            ..Self::new(0, device)
         }
     }
 
@@ -200,13 +215,28 @@ impl<'a> Builder<'a> {
     pub fn parameter(&mut self, name: String, shape: &[usize], init: Init) -> Result<Weight, ModelError> {
         let index = u32::try_from(self.parameters.len()).unwrap_or(u32::MAX);
         let mut stream = Stream::new(self.seed, Purpose::Init, 0, index);
-        let len = shape.iter().product();
+        let filled: &[usize] = match &mut self.outline {
+            Some(outline) => {
+                outline.push((name.clone(), shape.to_vec()));
+                &[0]
+            }
+            None => shape,
+        };
+        let len = filled.iter().product();
         let values: Vec<f32> = match init {
             Init::Constant(value) => vec![value; len],
             Init::Uniform(bound) => (0..len)
                 .map(|_| stream.uniform_in(-bound, bound) as f32)
                 .collect(),
             Init::Normal(deviation) => (0..len).map(|_| (deviation * stream.normal()) as f32).collect(),
+            Init::NormalButRow { deviation, row } => {
+                let mut values: Vec<f32> = (0..len).map(|_| (deviation * stream.normal()) as f32).collect();
+                let width: usize = shape[1..].iter().product();
+                if let Some(zeros) = values.get_mut(row * width..(row + 1) * width) {
+                    zeros.fill(0.0);
+                }
+                values
+            }
             Init::TruncatedNormal(deviation) => (0..len)
                 .map(|_| {
                     loop {
@@ -218,7 +248,7 @@ impl<'a> Builder<'a> {
                 })
                 .collect(),
         };
-        let var = Var::from_tensor(&Tensor::from_vec(values, shape, self.device)?)?;
+        let var = Var::from_tensor(&Tensor::from_vec(values, filled, self.device)?)?;
         let frozen = Arc::new(AtomicBool::new(false));
         let weight = Weight {
             name: name.as_str().into(),

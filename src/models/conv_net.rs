@@ -6,7 +6,7 @@ use super::builder::{Builder, Conv, ConvInit};
 use super::error::ModelError;
 use super::layers::{BatchNorm, Conv2d, Dropout, Linear, conv_norm};
 use super::list::ModelBuilder;
-use super::network::{Architecture, Pass, check_weight};
+use super::network::{Architecture, Pass, check_weight, not_images};
 use crate::ops::{self, Epilogue, Window};
 use crate::schema::InputShape;
 use crate::spec::ConvNetOptions;
@@ -32,12 +32,7 @@ impl ModelBuilder for ConvNetOptions {
                 height,
                 width,
             } => (channels, height, width),
-            InputShape::Features { columns } => {
-                return Err(ModelError::NotImages {
-                    model: "conv_net",
-                    columns,
-                });
-            }
+            _ => return Err(not_images("conv_net", input)),
         };
         let blocks = self.channels.len();
         if blocks == 0 {
@@ -71,12 +66,7 @@ impl ModelBuilder for ConvNetOptions {
     ) -> Result<Box<dyn Architecture>, ModelError> {
         let mut inputs = match input {
             InputShape::Image { channels, .. } => channels,
-            InputShape::Features { columns } => {
-                return Err(ModelError::NotImages {
-                    model: "conv_net",
-                    columns,
-                });
-            }
+            _ => return Err(not_images("conv_net", input)),
         };
         let mut blocks = Vec::new();
         for (index, channels) in self.channels.iter().enumerate() {

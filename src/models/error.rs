@@ -26,6 +26,57 @@ pub enum ModelError {
         /// Columns of a sample.
         columns: usize,
     },
+    /// An architecture was given samples that it is not for.
+    #[error("{model} needs {needs}, but the dataset has samples of {samples}; use another model")]
+    WrongSamples {
+        /// The architecture.
+        model: &'static str,
+        /// What it is for.
+        needs: &'static str,
+        /// What a sample is instead, in words.
+        samples: Box<str>,
+    },
+    /// Samples of more tokens than there are positions.
+    #[error(
+        "a sample has {longest} tokens, and the model has {context} positions; make `context` larger or the \
+         samples shorter"
+    )]
+    TooLong {
+        /// Tokens of the longest sample.
+        longest: usize,
+        /// Positions of the model.
+        context: usize,
+    },
+    /// An embedding that does not have a row for each token.
+    #[error(
+        "an embedding of {rows} rows is too small for {tokens} tokens; make `vocabulary` larger or leave it out"
+    )]
+    Vocabulary {
+        /// Rows of the embedding.
+        rows: usize,
+        /// Tokens that there are.
+        tokens: usize,
+    },
+    /// A head whose outputs are decided already.
+    #[error(
+        "the head `{head}` gives {wanted} outputs, {what}, and {outputs} are wanted; choose another `head`"
+    )]
+    HeadOutputs {
+        /// The head, as a pipeline file spells it.
+        head: &'static str,
+        /// What decides its outputs.
+        what: &'static str,
+        /// How many those are.
+        wanted: usize,
+        /// How many are asked for.
+        outputs: usize,
+    },
+    /// Tokens that make no batch.
+    #[error("tokens: {problem}")]
+    Tokens {
+        /// What is wrong.
+        problem: String,
+    },
     /// The images shrink to nothing on their way.
     #[error(
         "images of {height}x{width} are too small for a conv_net of {blocks} blocks, which needs at least \

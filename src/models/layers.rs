@@ -67,7 +67,6 @@ pub struct BatchNorm {
     /// The layer's name, and what it remembers of its batches.
     pub name: Arc<str>,
     /// The running mean and variance.
-    /// The running mean and variance.
     pub statistics: Arc<Mutex<RunningStatistics>>,
     /// How the statistics follow the batches.
     pub options: BatchNormOptions,

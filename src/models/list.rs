@@ -7,16 +7,17 @@ use candle_core::Device;
 
 use super::builder::Builder;
 use super::error::ModelError;
-use super::network::{Architecture, Network};
+use super::network::{Architecture, Network, NetworkLayout};
 use crate::schema::InputShape;
-use crate::spec::{
-    ConvNetOptions, EfficientNetOptions, ListedOptions, MlpOptions, MobileNetOptions, Model, ModelOptions,
-    ResNet18Options, ResNet34Options, ResNet50Options, ResNet101Options, SequentialOptions,
-    VisionTransformerOptions, WideResNetOptions,
-};
+use crate::spec::{ListedOptions, Model, ModelOptions, built_in_models};
 
 /// Options from which a network can be built.
 pub trait ModelBuilder: ModelOptions + ListedOptions {
+    /// Whether it is for tokens.
+    fn reads_tokens(&self) -> bool {
+        false
+    }
+
     /// Whether the network can be built for such samples and that many outputs. Allocates nothing.
     ///
     /// # Errors
@@ -44,6 +45,7 @@ type Built = Result<Box<dyn Architecture>, ModelError>;
 /// What is done with options that are known by their trait alone.
 #[derive(Clone, Copy)]
 struct Construction {
+    reads_tokens: fn(&Model) -> Result<bool, ModelError>,
     check: fn(&Model, InputShape, usize) -> Result<(), ModelError>,
     build: fn(&Model, InputShape, usize, &mut Builder) -> Built,
 }
@@ -51,24 +53,17 @@ struct Construction {
 impl Models {
     /// The architectures of this crate.
     pub fn built_in() -> Self {
-        Self(BTreeMap::new())
-            .with::<MlpOptions>()
-            .with::<ConvNetOptions>()
-            .with::<ResNet18Options>()
-            .with::<ResNet34Options>()
-            .with::<ResNet50Options>()
-            .with::<ResNet101Options>()
-            .with::<WideResNetOptions>()
-            .with::<EfficientNetOptions>()
-            .with::<MobileNetOptions>()
-            .with::<VisionTransformerOptions>()
-            .with::<SequentialOptions>()
+        macro_rules! listed {
+            ($($entry:path,)*) => { Self(BTreeMap::new())$(.with::<$entry>())* };
+        }
+        built_in_models!(listed)
     }
 
     /// With one more architecture; one of the same name gives way.
     #[must_use]
     pub fn with<O: ModelBuilder>(mut self) -> Self {
         let construction = Construction {
+            reads_tokens: |model| Ok(options::<O>(model)?.reads_tokens()),
             check: |model, input, outputs| options::<O>(model)?.check(input, outputs),
             build: |model, input, outputs, builder| options::<O>(model)?.build(input, outputs, builder),
         };
@@ -93,13 +88,22 @@ impl Models {
                 width,
             } => vec![channels, height, width],
             InputShape::Features { columns } => vec![columns],
+            InputShape::Tokens { vocabulary, length } => vec![vocabulary, length],
         };
         if dimensions.contains(&0) {
             return Err(ModelError::Empty {
                 what: "a dimension of the samples",
             });
         }
-        (self.construction(model)?.check)(model, input, outputs)
+        let construction = self.construction(model)?;
+        if matches!(input, InputShape::Tokens { .. }) && !(construction.reads_tokens)(model)? {
+            return Err(ModelError::WrongSamples {
+                model: model.name(),
+                needs: "images or rows of numbers",
+                samples: input.of_sample().into(),
+            });
+        }
+        (construction.check)(model, input, outputs)
     }
 
     /// Builds `model` with initial weights that `seed` decides, as PyTorch would draw them.
@@ -118,6 +122,27 @@ impl Models {
         let mut builder = Builder::new(seed, device);
         let architecture = (self.construction(model)?.build)(model, input, outputs, &mut builder)?;
         Ok(Network::new(architecture, input, outputs, builder))
+    }
+
+    /// The tensors of the network that [`build`](Self::build) would give, without making it.
+    ///
+    /// # Errors
+    /// An architecture that does not fit the samples.
+    pub fn outline(
+        &self,
+        model: &Model,
+        input: InputShape,
+        outputs: usize,
+    ) -> Result<NetworkLayout, ModelError> {
+        self.check(model, input, outputs)?;
+        let mut builder = Builder::of_outline(&Device::Cpu);
+        let architecture = (self.construction(model)?.build)(model, input, outputs, &mut builder)?;
+        let parameters = builder.outline.take().unwrap_or_default();
+        Ok(NetworkLayout::new(
+            architecture.head(),
+            parameters,
+            &builder.statistics,
+        ))
     }
 
     fn construction(&self, model: &Model) -> Result<Construction, ModelError> {

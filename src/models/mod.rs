@@ -14,6 +14,8 @@
 //! - `efficientnet_b0`, `mobilenet_v3_small`: torchvision's networks of these names.
 //! - `vit`: `torchvision.models.VisionTransformer`.
 //! - `sequential`: a `torch.nn.Sequential` of the same layers, each named by its place in the list.
+//! - `gpt2`, `bert`, `llama`: Hugging Face's models of these families, with the names of the class that
+//!   has the same head. Their batches are a [`TokenBatch`].
 //!
 //! The output layer, whose shape follows the dataset, is the last one of `mlp`, `head` in `conv_net`,
 //! `fc` in ResNets, `classifier.1` in `efficientnet_b0`, `classifier.3` in `mobilenet_v3_small`,
@@ -31,6 +33,7 @@ mod mobilenet;
 mod network;
 mod resnet;
 mod sequential;
+mod text;
 mod vit;
 
 pub use crate::schema::InputShape;
@@ -38,4 +41,5 @@ pub use builder::{Builder, Conv, ConvInit, Init};
 pub use error::ModelError;
 pub use layers::{BatchNorm, Conv2d, Dropout, LayerNorm, Linear, Weight};
 pub use list::{ModelBuilder, Models, build};
-pub use network::{Architecture, Network, Parameter, Pass};
+pub use network::{Architecture, Network, NetworkLayout, Parameter, Pass, TensorLayout};
+pub use text::{TextOutput, TokenBatch};

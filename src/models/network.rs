@@ -3,6 +3,8 @@
 mod graph;
 mod state;
 
+pub use state::{NetworkLayout, TensorLayout};
+
 use std::fmt::{self, Debug, Formatter};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -11,6 +13,7 @@ use candle_core::{Device, Tensor, Var};
 
 use super::builder::Builder;
 use super::error::ModelError;
+use super::text::{TextOutput, TokenBatch};
 use crate::ops::RunningStatistics;
 use crate::schema::InputShape;
 use crate::spec::Precision;
@@ -63,6 +66,16 @@ pub trait Architecture: Send + Sync {
     /// Logits `[N, outputs]` of a batch in the documented layout.
     fn forward(&self, input: &Tensor, pass: &Pass) -> Result<Tensor, ModelError>;
 
+    /// The outputs of a batch of tokens, from an architecture that is for these.
+    ///
+    /// # Errors
+    /// A batch that does not fit, or an architecture that is not for tokens.
+    fn forward_tokens(&self, batch: &TokenBatch, pass: &Pass) -> Result<TextOutput, ModelError> {
+        let _ = (batch, pass);
+        let problem = "the network is not for them".to_owned();
+        Err(ModelError::Tokens { problem })
+    }
+
     /// The name of the layer that gives the logits, such as `fc` where its weight is `fc.weight`. Its
     /// shape follows the number of outputs, so weights of another task have another one.
     fn head(&self) -> &str;
@@ -92,7 +105,19 @@ pub(super) fn check_weight(inputs: usize, outputs: usize) -> Result<(), ModelErr
 pub(super) fn image_channels(model: &'static str, input: InputShape) -> Result<usize, ModelError> {
     match input {
         InputShape::Image { channels, .. } => Ok(channels),
-        InputShape::Features { columns } => Err(ModelError::NotImages { model, columns }),
+        _ => Err(not_images(model, input)),
+    }
+}
+
+/// What is told where `model` is for images and `input` is none.
+pub(super) fn not_images(model: &'static str, input: InputShape) -> ModelError {
+    match input {
+        InputShape::Features { columns } => ModelError::NotImages { model, columns },
+        _ => ModelError::WrongSamples {
+            model,
+            needs: "images",
+            samples: input.of_sample().into(),
+        },
     }
 }
 
@@ -114,7 +139,16 @@ impl Network {
         }
     }
 
-    /// The logits `[N, outputs]` of a batch `[N, C, H, W]` or `[N, F]` of f32.
+    /// The outputs of a batch of tokens.
+    ///
+    /// # Errors
+    /// A network that is not for tokens, samples that are too long, or a token that is not in the vocabulary.
+    pub fn forward_tokens(&self, batch: &TokenBatch, pass: &Pass) -> Result<TextOutput, ModelError> {
+        self.architecture.forward_tokens(batch, pass)
+    }
+
+    /// The logits `[N, outputs]` of a batch `[N, C, H, W]` or `[N, F]` of f32; of tokens `[N, T]` of u32 the
+    /// outputs, which may be one row a token, `[N, T, outputs]`.
     ///
     /// # Errors
     /// A batch of another shape than the network was built for.
@@ -129,6 +163,8 @@ impl Network {
                 &[_, c, h, w],
             ) => (channels, height, width) == (c, h, w),
             (InputShape::Features { columns }, &[_, given]) => columns == given,
+            // Samples of one length, which may be shorter than the longest.
+            (InputShape::Tokens { .. }, &[_, _]) => true,
             _ => false,
         };
         if !fits {

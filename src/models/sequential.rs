@@ -85,6 +85,7 @@ fn channels(input: InputShape) -> usize {
     match input {
         InputShape::Image { channels, .. } => channels,
         InputShape::Features { columns } => columns,
+        InputShape::Tokens { length, .. } => length,
     }
 }
 

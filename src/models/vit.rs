@@ -7,7 +7,7 @@ use super::builder::{Builder, Conv, ConvInit, Init};
 use super::error::ModelError;
 use super::layers::{Conv2d, Dropout, LayerNorm, Linear, Weight};
 use super::list::ModelBuilder;
-use super::network::{Architecture, Pass, check_weight};
+use super::network::{Architecture, Pass, check_weight, not_images};
 use crate::ops;
 use crate::schema::InputShape;
 use crate::spec::VisionTransformerOptions;
@@ -62,12 +62,7 @@ impl VitSizes {
                 height,
                 width,
             } => (channels, height, width),
-            InputShape::Features { columns } => {
-                return Err(ModelError::NotImages {
-                    model: "vit",
-                    columns,
-                });
-            }
+            _ => return Err(not_images("vit", input)),
         };
         let patch = spec.patch();
         if !height.is_multiple_of(patch) || !width.is_multiple_of(patch) {
@@ -222,7 +217,11 @@ impl EncoderLayer {
     fn forward(&self, x: &Tensor, pass: &Pass) -> Result<Tensor, ModelError> {
         let y = self.norm_1.forward(x, pass)?;
         let y = self.in_projection.forward(&y, pass)?;
-        let y = ops::attention(&y, self.heads, self.attention_dropout.of(pass), pass.precision)?;
+        let options = ops::AttentionOptions {
+            dropout: self.attention_dropout.of(pass),
+            ..ops::AttentionOptions::full(self.heads, pass.precision)
+        };
+        let y = ops::attention(ops::AttentionOperands::SideBySide(&y), &options)?;
         let y = self.out_projection.forward(&y, pass)?;
         let x = ops::add(x, &self.dropout.forward(y, pass)?)?;
 

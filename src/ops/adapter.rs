@@ -45,6 +45,7 @@ impl Adapter {
                 let (own, others) = values.split_at(shape.elem_count());
                 unpacked.push(ArrayView {
                     values: own,
+                    indices: &[],
                     dims: shape.dims(),
                 });
                 values = others;
@@ -56,12 +57,7 @@ impl Adapter {
     fn forward(&self, operands: &[(&CpuStorage, &Layout)]) -> Result<(CpuStorage, Shape)> {
         let operands = operands
             .iter()
-            .map(|(storage, layout)| {
-                Ok(ArrayView {
-                    values: tensor::values(storage, layout)?,
-                    dims: layout.dims(),
-                })
-            })
+            .map(|(storage, layout)| tensor::view(storage, layout))
             .collect::<Result<Vec<_>>>()?;
         let (values, shape) = self.kernel.forward(&self.unpack(&operands));
         Ok((CpuStorage::F32(values), shape))

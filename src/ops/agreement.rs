@@ -42,6 +42,7 @@ fn cases() -> Vec<Case> {
     cases.extend(norms());
     cases.extend(pools());
     cases.extend(tokens_and_shapes());
+    cases.extend(texts());
     cases.extend(losses());
     cases
 }
@@ -191,8 +192,35 @@ fn pools() -> Vec<Case> {
 fn tokens_and_shapes() -> Vec<Case> {
     const IMAGES: &[usize] = &[3, 4, 5, 6];
     let attend = |dropout| {
-        case("SelfAttention", &[&[2, 7, 24]], move |x, precision| {
-            attention(x[0], 2, dropout, precision)
+        case("Attention", &[&[2, 7, 24]], move |x, precision| {
+            let options = AttentionOptions {
+                dropout,
+                ..AttentionOptions::full(2, precision)
+            };
+            attention(AttentionOperands::SideBySide(x[0]), &options)
+        })
+    };
+    let attend_apart = |window, dropout| {
+        let shapes: [&[usize]; 3] = [&[17, 12], &[17, 6], &[17, 6]];
+        case("Attention", &shapes, move |x, precision| {
+            let sequences = Sequences::from_offsets(&[0, 6, 17])?;
+            let options = AttentionOptions {
+                key_value_heads: 2,
+                causal: true,
+                window,
+                sequences: Some(&sequences),
+                dropout,
+                ..AttentionOptions::full(4, precision)
+            };
+            let [queries, keys, values] = [x[0], x[1], x[2]];
+            attention(
+                AttentionOperands::Apart {
+                    queries,
+                    keys,
+                    values,
+                },
+                &options,
+            )
         })
     };
     let key = DropoutKey {
@@ -205,6 +233,8 @@ fn tokens_and_shapes() -> Vec<Case> {
     vec![
         attend(None),
         attend(Some((0.3, key))),
+        attend_apart(None, None),
+        attend_apart(Some(4), Some((0.3, key))),
         case("TokenEmbedding", &tokens, |x, _| embed_tokens(x[0], x[1], x[2])),
         case("Transposition", &[IMAGES], |x, _| to_channels_last(x[0])),
         case("Transposition", &[IMAGES], |x, _| to_channels_first(x[0])),
@@ -212,6 +242,78 @@ fn tokens_and_shapes() -> Vec<Case> {
         case("ShapeChange", &[IMAGES], |x, _| unsqueeze(x[0], &[1, 2])),
         case("ShapeChange", &[&[3, 1, 4, 1]], |x, _| squeeze(x[0], &[1, 3])),
         case("ShapeChange", &[IMAGES], |x, _| select(x[0], 2, 3)),
+    ]
+}
+
+/// What networks of text are made of beside attention.
+fn texts() -> Vec<Case> {
+    let key = DropoutKey {
+        seed: 3,
+        epoch: 4,
+        samples: first_samples(2),
+        layer: 5,
+    };
+    let look_up = |padding| {
+        case("Embedding", &[&[9, 5]], move |x, _| {
+            let ids = Tensor::from_slice(&[3u32, 0, 8, 3, 3, 1], (2, 3), x[0].device())?;
+            embedding(&ids, x[0], padding)
+        })
+    };
+    let turn = |positions: Option<&'static [u32]>| {
+        let shape: &[usize] = if positions.is_some() {
+            &[6, 12]
+        } else {
+            &[2, 3, 12]
+        };
+        case("Rotation", &[shape], move |x, _| {
+            rotate(x[0], &RotaryTable::new(4, 100.0, 9), positions)
+        })
+    };
+    let predict = |shapes: &[&[usize]]| {
+        case("VocabularyLoss", shapes, move |x, precision| {
+            let targets = [Some(2), None, Some(8), Some(0), None];
+            vocabulary_loss(x[0], x[1], x.get(2).copied(), &targets, 3.0, precision)
+        })
+    };
+    let vocabulary: [&[usize]; 3] = [&[5, 6], &[9, 6], &[9]];
+    vec![
+        look_up(None),
+        look_up(Some(3)),
+        case("RowAddition", &[&[2, 3, 5], &[4, 5]], |x, _| {
+            add_rows(x[0], x[1], TableRows::Counted { first: 1 })
+        }),
+        case("RowAddition", &[&[3, 5], &[4, 5]], |x, _| {
+            add_rows(x[0], x[1], TableRows::Given([2, 0, 2].into()))
+        }),
+        case("SequenceMean", &[&[2, 3, 5]], |x, _| sequence_mean(x[0], None)),
+        case("SequenceMean", &[&[7, 5]], |x, _| {
+            sequence_mean(x[0], Some(&Sequences::padded(&[3, 2], 3)?))
+        }),
+        turn(None),
+        turn(Some(&[0, 8, 2, 2, 5, 1])),
+        predict(&vocabulary[..2]),
+        predict(&vocabulary),
+        case("RmsNormalization", &[&[4, 3, 8], &[8]], |x, _| {
+            rms_norm(x[0], x[1], 1e-3)
+        }),
+        case("RmsNormalization", &[&[5, 12], &[4]], |x, _| {
+            rms_norm(x[0], x[1], 1e-3)
+        }),
+        case("GatedUnit", &[&[5, 7], &[5, 7]], |x, precision| {
+            swiglu(x[0], x[1], precision)
+        }),
+        case("ElementwiseFunction", &[&[5, 7, 9]], |x, precision| {
+            gelu_tanh(x[0], precision)
+        }),
+        case("LinearMap", &[&[5, 3, 8], &[8, 6]], |x, precision| {
+            linear_transposed(x[0], x[1], None, precision)
+        }),
+        case("LinearMap", &[&[5, 8], &[8, 6], &[6]], |x, precision| {
+            linear_transposed(x[0], x[1], Some(x[2]), precision)
+        }),
+        case("Dropping", &[&[7, 5]], move |x, _| {
+            dropout_rows(x[0], 0.4, key, &Sequences::padded(&[3, 2], 3)?)
+        }),
     ]
 }
 

@@ -1,6 +1,6 @@
 //! What the compositions of candle's operations share.
 
-use candle_core::{D, DType, Result, Tensor, bail};
+use candle_core::{DType, Result, Tensor, bail};
 
 use crate::spec::Precision;
 
@@ -8,12 +8,6 @@ use crate::spec::Precision;
 /// reciprocal would be no number.
 pub(super) fn sigmoid(x: &Tensor) -> Result<Tensor> {
     (x * 0.5)?.tanh()?.affine(0.5, 0.5)
-}
-
-/// What adds up to 1 along the last dimension, each value's logarithm as far from the others' as in `x`.
-pub(super) fn softmax(x: &Tensor) -> Result<Tensor> {
-    let powers = x.broadcast_sub(&x.max_keepdim(D::Minus1)?.detach())?.exp()?;
-    powers.broadcast_div(&powers.sum_keepdim(D::Minus1)?)
 }
 
 /// Rounds values, and in the backward pass gradients, to the format.

@@ -87,7 +87,7 @@ impl Operation for Transposition {
 
 impl CpuKernel for Transposition {
     fn forward(&self, operands: &[ArrayView]) -> (Vec<f32>, Shape) {
-        let ArrayView { values, dims } = operands[0];
+        let ArrayView { values, dims, .. } = operands[0];
         let y = exchanged(values, self.matrix(dims));
         (y, self.order().map(|dimension| dims[dimension]).to_vec().into())
     }

@@ -25,6 +25,7 @@ mod channel_scale;
 mod composed;
 mod conv;
 mod dropout;
+mod embedding;
 mod error;
 mod fill;
 mod graph;
@@ -32,45 +33,70 @@ mod layer_norm;
 mod layout;
 mod linear;
 mod loss;
-mod matmul;
 mod microkernel;
 mod operation;
 mod pool;
+mod rms_norm;
+mod rotary;
 mod round;
 mod scratch;
+mod sequence_mean;
+mod sequences;
 mod shape;
 mod stochastic_depth;
+mod swiglu;
+mod table_rows;
 mod tape;
 mod tensor;
 #[cfg(test)]
 pub(crate) mod testing;
 mod tokens;
 mod vectors;
+mod vocabulary_loss;
 
-pub use activation::{gelu, hardsigmoid, hardswish, leaky_relu, relu, sigmoid, silu, tanh};
+use microkernel::{Kernels, WordFormat};
+
+use crate::spec::Precision;
+
+pub use activation::{gelu, gelu_tanh, hardsigmoid, hardswish, leaky_relu, relu, sigmoid, silu, tanh};
 pub use add::add;
-pub use attention::attention;
+pub use attention::{AttentionOperands, AttentionOptions, attention};
 pub use attributes::{Attribute, Attributes};
 pub use batch_norm::{BatchNormOptions, Epilogue, RunningStatistics, Statistics, batch_norm};
 pub use channel_scale::scale_channels;
 pub use conv::{ConvOptions, ConvolutionOperands, NormOperands, PackedWeights, Window, conv2d, conv2d_norm};
-pub use dropout::{DropoutKey, dropout};
+pub use dropout::{DropoutKey, dropout, dropout_rows};
+pub use embedding::embedding;
 pub use error::OpError;
 pub use graph::{Graph, GraphValue, OperationNode, declare_constant, name_weight};
 pub use layer_norm::layer_norm;
 pub use layout::{to_channels_first, to_channels_last};
-pub use linear::linear;
+pub use linear::{linear, linear_transposed};
 pub use loss::{LossFunction, LossTargets, loss, loss_per_sample, loss_weight};
 pub use operation::Operation;
 pub use pool::{avg_pool2d, global_average_pool, max_pool2d};
+pub use rms_norm::rms_norm;
+pub use rotary::{RotaryTable, rotate};
+pub use sequence_mean::sequence_mean;
+pub use sequences::{SequenceSpan, Sequences};
 pub use shape::{flatten, select, squeeze, unsqueeze};
 pub use stochastic_depth::stochastic_depth;
+pub use swiglu::swiglu;
+pub use table_rows::{TableRows, add_rows};
 pub use tape::{Tape, VariableGradients};
 pub use tokens::embed_tokens;
+pub use vocabulary_loss::{vocabulary_loss, vocabulary_loss_per_row};
 
 /// The instruction sets that this processor's kernels are made for, the fastest first.
 pub fn instruction_sets() -> impl Iterator<Item = &'static str> {
-    microkernel::Kernels::available()
-        .iter()
-        .map(|kernels| kernels.name)
+    Kernels::available().iter().map(|kernels| kernels.name)
+}
+
+/// Whether this processor multiplies values of `precision` as they are; else they are widened to f32 first.
+pub fn has_own_kernels(precision: Precision) -> bool {
+    match precision {
+        Precision::F32 => true,
+        Precision::Bf16 => Kernels::best(precision).format == WordFormat::Bf16Pair,
+        Precision::F16 => false,
+    }
 }

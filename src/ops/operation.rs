@@ -52,7 +52,10 @@ pub(super) trait CpuKernel: Operation {
 /// The values of a tensor, in order, and its dimensions.
 #[derive(Clone, Copy)]
 pub(super) struct ArrayView<'a> {
+    /// Those of a tensor of f32.
     pub values: &'a [f32],
+    /// Those of a tensor of u32: tokens, and rows of another tensor.
+    pub indices: &'a [u32],
     pub dims: &'a [usize],
 }
 

@@ -1,8 +1,11 @@
 //! Rounding of f32 values to those that a narrower format can hold, to nearest, ties to even.
 
+use std::borrow::Cow;
+
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 
+use super::fill::changed;
 use super::scratch::with_scratch;
 use crate::spec::Precision;
 
@@ -36,6 +39,15 @@ pub(super) fn copy_rounded(source: &[f32], target: &mut [f32], precision: Precis
             round_in_place(target, precision);
         }
     }
+}
+
+/// `values` rounded to the format, by all threads; as they are in f32.
+pub(super) fn rounded_copy(values: &[f32], precision: Precision) -> Cow<'_, [f32]> {
+    const BLOCK: usize = 1 << 14;
+    if precision == Precision::F32 {
+        return values.into();
+    }
+    changed(values, BLOCK, |_, values| round_in_place(values, precision)).into()
 }
 
 /// Calls `body` with `values` rounded to the format.

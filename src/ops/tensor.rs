@@ -7,13 +7,37 @@ use super::operation::ArrayView;
 
 /// The values of a contiguous f32 operand of a custom op.
 pub(super) fn values<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
-    let (start, end) = layout
-        .contiguous_offsets()
-        .ok_or_else(|| Error::Msg("this operation needs contiguous operands".to_string()))?;
+    let (start, end) = contiguous(layout)?;
     Ok(&storage.as_slice::<f32>()?[start..end])
 }
 
-/// Calls `body` with the values of CPU tensors of f32, made contiguous if need be.
+/// A contiguous operand of f32 or u32.
+pub(super) fn view<'a>(storage: &'a CpuStorage, layout: &'a Layout) -> Result<ArrayView<'a>> {
+    let dims = layout.dims();
+    Ok(match storage {
+        CpuStorage::U32(indices) => {
+            let (start, end) = contiguous(layout)?;
+            ArrayView {
+                values: &[],
+                indices: &indices[start..end],
+                dims,
+            }
+        }
+        _ => ArrayView {
+            values: values(storage, layout)?,
+            indices: &[],
+            dims,
+        },
+    })
+}
+
+fn contiguous(layout: &Layout) -> Result<(usize, usize)> {
+    layout
+        .contiguous_offsets()
+        .ok_or_else(|| Error::Msg("this operation needs contiguous operands".to_string()))
+}
+
+/// Calls `body` with the values of CPU tensors of f32 or u32, made contiguous if need be.
 pub(super) fn with_arrays<'a, T>(
     tensors: impl IntoIterator<Item = &'a Tensor>,
     body: impl FnOnce(&[ArrayView]) -> T,
@@ -26,10 +50,7 @@ pub(super) fn with_arrays<'a, T>(
     let arrays = storages
         .iter()
         .map(|(storage, layout)| match &**storage {
-            Storage::Cpu(storage) => Ok(ArrayView {
-                values: values(storage, layout)?,
-                dims: layout.dims(),
-            }),
+            Storage::Cpu(storage) => view(storage, layout),
             _ => Err(Error::Msg("this kernel runs on the CPU only".to_string())),
         })
         .collect::<Result<Vec<_>>>()?;

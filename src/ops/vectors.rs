@@ -48,9 +48,55 @@ pub(super) fn sum(len: usize, term: impl Fn(usize) -> f64) -> f64 {
     lanes.iter().sum()
 }
 
+/// Lanes of f32 that run side by side.
+const NARROW_LANES: usize = 16;
+
+/// The largest value; NaNs are passed over, and of nothing it is minus infinity.
+#[inline(always)]
+pub(super) fn largest_of(values: &[f32]) -> f32 {
+    let mut lanes = [f32::NEG_INFINITY; NARROW_LANES];
+    let (whole, rest) = values.as_chunks::<NARROW_LANES>();
+    for chunk in whole {
+        for (lane, &value) in lanes.iter_mut().zip(chunk) {
+            *lane = if value > *lane { value } else { *lane };
+        }
+    }
+    for (lane, &value) in lanes.iter_mut().zip(rest) {
+        *lane = if value > *lane { value } else { *lane };
+    }
+    lanes.into_iter().fold(f32::NEG_INFINITY, f32::max)
+}
+
+/// The sum in f32: sixteen sums run side by side and are combined in order.
+#[inline(always)]
+pub(super) fn sum_f32(values: &[f32]) -> f32 {
+    let mut lanes = [0.0f32; NARROW_LANES];
+    let (whole, rest) = values.as_chunks::<NARROW_LANES>();
+    for chunk in whole {
+        for (lane, &value) in lanes.iter_mut().zip(chunk) {
+            *lane += value;
+        }
+    }
+    for (lane, &value) in lanes.iter_mut().zip(rest) {
+        *lane += value;
+    }
+    lanes.iter().sum()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lanes_of_f32_leave_nothing_out() {
+        for len in [0usize, 1, 15, 16, 17, 40] {
+            let values: Vec<f32> = (0..len).map(|index| (index * 7 % 11) as f32 - 5.0).collect();
+            let expected = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            assert_eq!(largest_of(&values), expected);
+            assert_eq!(sum_f32(&values), values.iter().sum::<f32>());
+        }
+        assert_eq!(largest_of(&[f32::NAN, 2.0]), 2.0);
+    }
 
     #[test]
     fn every_term_is_added_once() {

@@ -16,7 +16,7 @@ use super::settle::WORTH_SHARING;
 use crate::event::StageId;
 use crate::fingerprint::Digest;
 use crate::parallel;
-use crate::spec::{Pipeline, Reference, Resources, StageSpec, suggest};
+use crate::spec::{FilePlaces, Pipeline, Reference, Resources, StageSpec, UnknownRoot, suggest};
 use crate::store::{Action, Store, StoreError};
 
 /// What is asked of a plan.
@@ -45,15 +45,25 @@ pub enum PlanError {
         /// The stage.
         stage: String,
     },
-    /// A project file that a stage reads is not there.
-    #[error("the stage `{stage}` reads {path}, which cannot be read: {source}")]
+    /// A file that a stage reads is not there.
+    #[error("the stage `{stage}` reads `{reference}`, which cannot be read: {source}")]
     Unreadable {
         /// The stage.
         stage: String,
-        /// The file.
-        path: PathBuf,
+        /// The file, as the stage names it.
+        reference: Box<Reference>,
         /// Why.
         source: StoreError,
+    },
+    /// A stage reads from a root that is not defined.
+    #[error("the stage `{stage}` reads `{reference}`, and {source}")]
+    UnknownRoot {
+        /// The stage.
+        stage: String,
+        /// What it reads.
+        reference: Box<Reference>,
+        /// What to do.
+        source: UnknownRoot,
     },
     /// A reference into an artifact leads nowhere.
     #[error("the stage `{stage}` takes `{reference}`, and there is no such path in it; it holds: {holds}")]
@@ -88,42 +98,42 @@ pub enum PlanError {
 /// is equal to a stage that is there already is that stage.
 pub struct Plan {
     pipeline: String,
-    project: PathBuf,
+    places: FilePlaces,
     pub(super) graph: DiGraph<PlanNode, ()>,
     order: Vec<NodeIndex>,
     by_name: HashMap<StageId, NodeIndex>,
     /// What is to be made in which manner, and by which node.
     by_recipe: HashMap<(Digest, String), NodeIndex>,
-    /// The absolute path and content of every project file that stages read.
-    inputs: HashMap<String, (PathBuf, Digest)>,
+    /// The absolute path and content of every file that stages read and no stage makes.
+    inputs: HashMap<Reference, (PathBuf, Digest)>,
     pub(super) store: Store,
     pub(super) forced: BTreeSet<String>,
     earlier: EarlierResults,
 }
 
 impl Plan {
-    /// Plans what `request` asks of `pipeline`, whose project files lie in `project`.
+    /// Plans what `request` asks of `pipeline`, whose files lie where `places` says.
     ///
     /// # Errors
-    /// A name that no stage has, a project file that is not there, or a store that fails.
+    /// A name that no stage has, a file that is not there, or a store that fails.
     pub fn new(
         pipeline: &Pipeline,
-        project: &Path,
+        places: &FilePlaces,
         store: &Store,
         request: PlanRequest,
     ) -> Result<Self, PlanError> {
         let (targets, forced) = request.selection.resolve(pipeline)?;
-        let mut plan = Self::empty(&pipeline.name, project, store, request.earlier);
+        let mut plan = Self::empty(&pipeline.name, places, store, request.earlier);
         plan.forced = forced;
         plan.grow(pipeline, &targets, &StageId::shared)?;
         Ok(plan)
     }
 
     /// A plan without stages, to be grown. `earlier` has results of earlier runs, by stage.
-    pub fn empty(pipeline: &str, project: &Path, store: &Store, earlier: EarlierResults) -> Self {
+    pub fn empty(pipeline: &str, places: &FilePlaces, store: &Store, earlier: EarlierResults) -> Self {
         Self {
             pipeline: pipeline.to_owned(),
-            project: project.to_owned(),
+            places: places.clone(),
             graph: DiGraph::new(),
             order: Vec::new(),
             by_name: HashMap::new(),
@@ -153,7 +163,7 @@ impl Plan {
         self.read_inputs(&wanted)?;
         let seed = pipeline.seed;
         let keys = parallel::map(wanted.iter().collect(), WORTH_SHARING, |stage| {
-            StageKey::new(&stage.stage.kind, seed, BTreeMap::new())
+            StageKey::new(stage.stage, seed, BTreeMap::new())
         });
         let mut growth = Growth {
             nodes: Vec::with_capacity(wanted.len()),
@@ -205,8 +215,8 @@ impl Plan {
                         RecipeInput::Stage { recipe, path },
                     )
                 }
-                Reference::Project(path) => {
-                    let (path, digest) = self.inputs[path].clone();
+                file => {
+                    let (path, digest) = self.inputs[file].clone();
                     (NodeSource::Project { path, digest }, RecipeInput::File(digest))
                 }
             };
@@ -261,37 +271,46 @@ impl Plan {
         index
     }
 
-    /// Finds out the content of every project file that the wanted stages read.
+    /// Finds out the content of every file that the wanted stages read.
     fn read_inputs(&mut self, wanted: &[WantedStage<'_>]) -> Result<(), PlanError> {
-        let mut readers: BTreeMap<&str, &str> = BTreeMap::new();
+        let mut readers: BTreeMap<&Reference, &str> = BTreeMap::new();
         for stage in wanted {
             for input in &stage.inputs {
-                if let Reference::Project(path) = &input.reference
-                    && !self.inputs.contains_key(path)
-                {
-                    readers.entry(path).or_insert(stage.name);
+                if input.reference.stage().is_none() && !self.inputs.contains_key(&input.reference) {
+                    readers.entry(&input.reference).or_insert(stage.name);
                 }
             }
         }
-        let paths: Vec<PathBuf> = readers.keys().map(|path| self.project.join(path)).collect();
+        let mut paths: Vec<PathBuf> = Vec::with_capacity(readers.len());
+        for (reference, reader) in &readers {
+            let path = self
+                .places
+                .find(reference)
+                .map_err(|source| PlanError::UnknownRoot {
+                    stage: (*reader).to_owned(),
+                    reference: Box::new((*reference).clone()),
+                    source,
+                })?;
+            paths.extend(path);
+        }
         let together: Vec<&Path> = paths.iter().map(PathBuf::as_path).collect();
         let digests = match self.store.input_digests(&together) {
             Ok(digests) => digests,
             // One by one, to name the stage that reads what cannot be read.
             Err(_) => {
-                let one_by_one = paths.iter().zip(readers.values()).map(|(path, reader)| {
+                let one_by_one = paths.iter().zip(&readers).map(|(path, (reference, reader))| {
                     let digest = self.store.input_digest(path);
                     digest.map_err(|source| PlanError::Unreadable {
                         stage: (*reader).to_owned(),
-                        path: path.clone(),
+                        reference: Box::new((*reference).clone()),
                         source,
                     })
                 });
                 one_by_one.collect::<Result<_, _>>()?
             }
         };
-        for ((name, path), digest) in readers.into_keys().zip(paths).zip(digests) {
-            self.inputs.insert(name.to_owned(), (path, digest));
+        for ((reference, path), digest) in readers.into_keys().zip(paths).zip(digests) {
+            self.inputs.insert(reference.clone(), (path, digest));
         }
         Ok(())
     }

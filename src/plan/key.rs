@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::fingerprint::{Digest, Fingerprint, canonical_json, write_canonical, write_text};
-use crate::spec::Kind;
+use crate::spec::{Kind, StageSpec};
 
 /// All that a stage's result depends on. Two stages with equal keys have equal results.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -18,22 +18,38 @@ pub struct StageKey {
     pub version: u32,
     /// The fields that affect the output, with parameters and defaults filled in.
     pub fields: Value,
-    /// The seed, where the kind draws random numbers.
+    /// The seed, where the stage draws random numbers or its fields speak of it.
     pub seed: Option<u64>,
     /// The digest of every input's content, by role.
     pub inputs: BTreeMap<String, Digest>,
 }
 
 impl StageKey {
-    /// The key of a stage of `kind` over inputs with the given contents.
-    pub fn new(kind: &Kind, seed: u64, inputs: BTreeMap<String, Digest>) -> Self {
+    /// The key of `stage` over inputs with the given contents.
+    pub fn new(stage: &StageSpec, seed: u64, inputs: BTreeMap<String, Digest>) -> Self {
+        let kind = &stage.kind;
         Self {
             kind: kind.name().to_owned(),
             version: kind.version(),
             fields: kind.key_fields(),
-            seed: kind.draws().then_some(seed),
+            seed: stage.draws().then_some(seed),
             inputs,
         }
+    }
+
+    /// What keys of kept checkpoints name as their kind.
+    pub const CHECKPOINT: &str = "checkpoint";
+
+    /// The key under which the last checkpoint of a stage of `kind` is kept, which stages share that are equal
+    /// but for the number of their epochs; or why such stages do not go on from each other. Nothing for kinds
+    /// that go through no epochs.
+    pub fn of_any_length(&self, kind: &Kind) -> Option<Result<Self, String>> {
+        let key = |fields| Self {
+            kind: Self::CHECKPOINT.to_owned(),
+            fields: serde_json::json!({ &self.kind: fields }),
+            ..self.clone()
+        };
+        Some(kind.fields_of_any_length()?.map(key))
     }
 
     /// The digest under which the result is kept.
@@ -96,7 +112,7 @@ mod tests {
     fn key(yaml: &str, seed: u64) -> StageKey {
         let source = format!("stages:\n  d:\n    preprocess: {{input: ./x, format: csv}}\n  s:\n{yaml}\n");
         let pipeline = Pipeline::parse(Path::new("p.yaml"), &source, &[]).unwrap();
-        StageKey::new(&pipeline.stages["s"].kind, seed, BTreeMap::new())
+        StageKey::new(&pipeline.stages["s"], seed, BTreeMap::new())
     }
 
     const TRAIN: &str =
@@ -124,6 +140,15 @@ mod tests {
     fn the_seed_matters_only_where_it_is_used() {
         let command = "    command: {run: echo}";
         assert_eq!(key(command, 0).fingerprint(), key(command, 1).fingerprint());
+        let draws = "    command: {run: echo, draws: true}";
+        assert_ne!(key(draws, 0).fingerprint(), key(draws, 1).fingerprint());
+        assert_ne!(key(draws, 0).fingerprint(), key(command, 0).fingerprint());
+        // Written out, the seed is only a number: no variable tells it.
+        let (named, written) = (
+            "    command: {run: 'echo ${seed}'}",
+            "    command: {run: 'echo 0'}",
+        );
+        assert_ne!(key(named, 0).fingerprint(), key(written, 0).fingerprint());
     }
 
     proptest! {

@@ -79,7 +79,7 @@ pub enum NodeSource {
         /// A path inside its artifact.
         path: Option<String>,
     },
-    /// A file or folder of the project.
+    /// A file or folder that no stage makes, of the project or from elsewhere.
     Project {
         /// Its absolute path.
         path: PathBuf,

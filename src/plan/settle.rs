@@ -104,7 +104,7 @@ impl Plan {
     /// A reference into an artifact that leads nowhere, or a store that fails.
     pub fn settle(&mut self, index: NodeIndex) -> Result<(), PlanError> {
         let node = &self.graph[index];
-        let key = StageKey::new(&node.stage.kind, node.seed, BTreeMap::new());
+        let key = StageKey::new(&node.stage, node.seed, BTreeMap::new());
         let settled = self.decision(index, key)?;
         self.take(index, settled);
         Ok(())

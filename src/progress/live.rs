@@ -262,7 +262,13 @@ mod tests {
         let now = Instant::now();
         let mut live = sample(now);
         for stage in ["model", "raw", "lint", "shared"] {
-            live.handle(&Event::StageInterrupted { stage: stage.into() }, now);
+            live.handle(
+                &Event::StageInterrupted {
+                    stage: stage.into(),
+                    kept: true,
+                },
+                now,
+            );
         }
         assert_eq!(
             live.rows(now, 80, 30, &Palette::plain()),

@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use anstyle::Style;
+use indexmap::IndexMap;
 
 use super::phase_times::PhaseTimes;
 use super::style::{Palette, paint};
 use super::sweep::SweepLines;
 use super::text;
-use crate::event::{Activity, Event, Level, Metrics, RunStatus, StageId};
+use crate::event::{Activity, Event, Level, Losses, Metrics, RunStatus, StageId};
 use crate::metric::{EpochSplit, MetricInfo, MetricTable};
 
 /// From this many lines of one sort (reused, skipped) on, the rest is only counted.
@@ -43,6 +44,8 @@ pub struct Narrator {
     epochs: HashMap<StageId, u32>,
     /// Where the time of running trainings went.
     times: HashMap<StageId, PhaseTimes>,
+    /// Of stages that left out many samples, told again where the run ends.
+    losses: IndexMap<String, Losses>,
     sweep: SweepLines,
     metrics: Arc<MetricTable>,
 }
@@ -58,6 +61,7 @@ impl Narrator {
             skipped: 0,
             epochs: HashMap::new(),
             times: HashMap::new(),
+            losses: IndexMap::new(),
             sweep: SweepLines::new(palette, matches!(audience, Audience::Terminal { .. })),
             metrics,
         }
@@ -78,12 +82,19 @@ impl Narrator {
     /// Adds the lines that tell `event`, if any, to `lines`.
     pub fn narrate(&mut self, event: &Event, lines: &mut Vec<String>) {
         let palette = self.palette;
+        if let Event::StageReused { stage, metrics, .. } | Event::StageFinished { stage, metrics, .. } = event
+            && let Some(losses) = Losses::of(metrics)
+        {
+            self.losses.insert(stage.stage().to_owned(), losses);
+        }
         if self.sweep.hides(event) {
             return;
         }
         match event {
             // What is to be done has been said by whoever made the plan.
             Event::RunStarted { .. } => {}
+            // That was told line by line.
+            Event::StagePrinted { .. } => {}
             Event::StageReused {
                 stage,
                 artifact,
@@ -177,8 +188,11 @@ impl Narrator {
                     lines.push(self.fit(&format!("    {bar} {}", text::printable(line))));
                 }
             }
-            Event::StageInterrupted { stage } => {
-                let detail = "what it had done is kept";
+            Event::StageInterrupted { stage, kept } => {
+                let detail = match kept {
+                    true => "what it had done is kept",
+                    false => "nothing of it is kept: it begins anew next time",
+                };
                 lines.push(self.stage_line(
                     (palette.warning, "!"),
                     stage,
@@ -219,6 +233,7 @@ impl Narrator {
                 seconds,
             } => {
                 self.count_the_rest(lines);
+                self.tell_losses(lines);
                 let (style, verb) = match status {
                     RunStatus::Done => (palette.good, "done in"),
                     RunStatus::Failed => (palette.bad, "failed after"),
@@ -285,6 +300,22 @@ impl Narrator {
                 }
             }
             Activity::Notice { level, message } => self.notice(Some(stage), *level, message, lines),
+            Activity::Printed { passing: true, .. } => {}
+            Activity::Printed {
+                line,
+                left_out,
+                passing: false,
+            } => {
+                if *left_out > 0 {
+                    let lines_left = text::counted(usize::try_from(*left_out).unwrap_or(usize::MAX), "line");
+                    lines.push(
+                        self.printed_line(stage, &format!("[... {lines_left} more, which the log has ...]")),
+                    );
+                }
+                if !line.is_empty() || *left_out == 0 {
+                    lines.push(self.printed_line(stage, line));
+                }
+            }
             Activity::Progress { .. }
             | Activity::BatchFinished { .. }
             | Activity::CheckpointWritten { .. } => {}
@@ -313,6 +344,19 @@ impl Narrator {
                 lines.push(format!("{} {more} more {what}", paint(style, mark)));
                 *number = 0;
             }
+        }
+    }
+
+    /// Lines for stages that left out many samples: what was told when it happened is far above by now.
+    fn tell_losses(&self, lines: &mut Vec<String>) {
+        for (stage, losses) in &self.losses {
+            let message = format!(
+                "{stage} left out {} of {} samples ({:.1} %)",
+                text::count(losses.skipped as u64),
+                text::count(losses.all as u64),
+                losses.percent()
+            );
+            self.notice(None, Level::Warning, &message, lines);
         }
     }
 
@@ -388,6 +432,13 @@ impl Narrator {
         self.fit(&format!("{head}{}", paint(self.palette.dim, parts)))
     }
 
+    /// A line that the stage's program printed.
+    fn printed_line(&self, stage: &StageId, line: &str) -> String {
+        let bar = paint(self.palette.dim, "│");
+        let line = text::printable(line);
+        self.fit(format!("  {}  {bar} {line}", self.name(stage)).trim_end())
+    }
+
     /// A stage's name, as wide as the column.
     fn name(&self, stage: &StageId) -> String {
         let stage = text::printable(&stage.to_string());
@@ -434,7 +485,7 @@ impl Narrator {
             .iter()
             .filter_map(|(name, value)| {
                 let described = self.metrics.describe(stage.stage(), name)?;
-                Some((described.split?, described.info, name, *value))
+                Some((described.split?, described.info, name, value))
             })
             .collect();
         figures.sort_by_key(|(split, info, ..)| (*split, info.name != MetricInfo::LOSS, info.rank));
@@ -442,12 +493,16 @@ impl Narrator {
         let mut parts = vec![(0, format!("epoch {epoch:>digits$}/{epochs}"))];
         for (split, info, name, value) in figures {
             let (rank, title) = match (split, info.name == MetricInfo::LOSS) {
-                (EpochSplit::Val, false) => (1, name.as_str()),
+                (EpochSplit::Val, false) => (1, name),
                 (EpochSplit::Train, true) => (2, info.name.as_ref()),
-                (EpochSplit::Val, true) => (3, name.as_str()),
+                (EpochSplit::Val, true) => (3, name),
                 (EpochSplit::Train, false) => (4, info.name.as_ref()),
             };
-            parts.push((rank, format!("{} {value:.4}", text::printable(title))));
+            let value = match value.number() {
+                Some(value) => format!("{value:.4}"),
+                None => value.to_string(),
+            };
+            parts.push((rank, format!("{} {value}", text::printable(title))));
         }
         parts
     }

@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::row::{RowPart, compose};
 use super::style::{Palette, paint};
 use super::text;
-use crate::event::{Activity, Event, Metrics, StageId, Unit};
+use crate::event::{Activity, Event, MetricValue, Metrics, StageId, Unit};
 use crate::metric::{EpochSplit, MetricInfo, MetricTable};
 
 /// The stages that run, in the order of their starts.
@@ -27,7 +27,7 @@ pub(super) enum Doing {
     Starting {
         /// The stage's kind.
         kind: String,
-        /// Why it runs.
+        /// Why it runs, or what its program printed last.
         reason: String,
     },
     /// Another process makes the same result.
@@ -62,10 +62,11 @@ pub(super) struct ShownTraining {
     pub batch: u32,
     first: f64,
     since: Instant,
-    /// The latest loss.
+    /// The mean training loss of the epoch under way, or of the one that has just ended.
     pub loss: Option<f64>,
-    /// The latest figure that says most beside the loss, and its name.
-    score: Option<(String, f64)>,
+    /// The figure of the epoch that ended last which says most beside the loss: its own name, its value,
+    /// and the epoch.
+    score: Option<(String, MetricValue, u32)>,
     speed: f64,
 }
 
@@ -88,12 +89,13 @@ impl Stages {
             Event::StageReused { stage, .. }
             | Event::StageFinished { stage, .. }
             | Event::StageFailed { stage, .. }
-            | Event::StageInterrupted { stage }
+            | Event::StageInterrupted { stage, .. }
             | Event::StageSkipped { stage, .. }
             | Event::StagePaused { stage, .. } => {
                 self.0.retain(|running| running.stage != *stage);
             }
-            Event::RunStarted { .. }
+            Event::StagePrinted { .. }
+            | Event::RunStarted { .. }
             | Event::SweepStarted { .. }
             | Event::TrialStarted { .. }
             | Event::TrialFinished { .. }
@@ -208,9 +210,17 @@ impl RunningStage {
                     training.epoch = *epoch;
                     training.batch = 0;
                     let loss = EpochSplit::Train.column(MetricInfo::LOSS);
-                    training.loss = metrics.get(&loss).copied().or(training.loss);
-                    training.score = score(self.stage.stage(), metrics, known);
+                    training.loss = metrics.number(&loss).or(training.loss);
+                    let score = score(self.stage.stage(), metrics, known);
+                    training.score = score.map(|(name, value)| (name, value, *epoch));
                     training.speed = *samples_per_second;
+                }
+            }
+            Activity::Printed { line, .. } => {
+                if let Doing::Starting { reason, .. } = &mut self.doing
+                    && !line.trim().is_empty()
+                {
+                    *reason = text::printable(line.trim());
                 }
             }
             Activity::CheckpointWritten { .. } | Activity::Notice { .. } => {}
@@ -306,9 +316,15 @@ impl ShownTraining {
         let left = (position > self.first && elapsed >= 0.5)
             .then(|| elapsed * (1.0 - position) / (position - self.first));
         let batches = self.batches.to_string().len();
-        let labelled = |label: &str, value: f64| format!("{} {value:.4}", text::printable(label));
-        let loss = self.loss.map(|loss| labelled(MetricInfo::LOSS, loss));
-        let score = self.score.as_ref().map(|(name, value)| labelled(name, *value));
+        // Between two epochs, figures are those of the one that ended: beside the number of the next they say so.
+        let ended = (self.batch == 0 && self.epoch < self.epochs).then_some(self.epoch);
+        let loss = self
+            .loss
+            .map(|loss| labelled(MetricInfo::LOSS, loss.into(), ended));
+        let score = self.score.as_ref().map(|(name, value, epoch)| {
+            let told = (*epoch < self.epochs).then_some(*epoch);
+            labelled(name, *value, told)
+        });
         vec![
             RowPart::text(0, self.epoch_text()),
             RowPart::bar(4, Some(position)),
@@ -328,13 +344,27 @@ impl ShownTraining {
     }
 }
 
-/// What says most of an epoch beside the loss, by the metric's name.
-fn score(stage: &str, metrics: &Metrics, known: &MetricTable) -> Option<(String, f64)> {
-    let names = known.most_telling(stage, metrics.keys().map(String::as_str));
+/// `val_accuracy 0.9125`, and of which epoch it is where that is not the one that is shown.
+fn labelled(name: &str, value: MetricValue, epoch: Option<u32>) -> String {
+    let name = text::printable(name);
+    let value = match value.number() {
+        Some(value) => format!("{value:.4}"),
+        None => value.to_string(),
+    };
+    match epoch {
+        Some(epoch) => format!("{name} {value} (epoch {epoch})"),
+        None => format!("{name} {value}"),
+    }
+}
+
+/// What says most of an epoch beside the loss, under its own name: `val_accuracy`.
+fn score(stage: &str, metrics: &Metrics, known: &MetricTable) -> Option<(String, MetricValue)> {
+    let names = known.most_telling(stage, metrics.names());
     names.into_iter().find_map(|name| {
         let described = known.describe(stage, name)?;
         let is_score = described.split.is_some() && described.info.name != MetricInfo::LOSS;
-        is_score.then(|| (described.info.name.to_string(), metrics[name]))
+        let value = metrics.get(name)?;
+        is_score.then(|| (name.to_owned(), value))
     })
 }
 

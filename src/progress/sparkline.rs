@@ -34,14 +34,14 @@ impl Curve {
             let described = known.describe(stage, name);
             described.is_some_and(|described| described.split.is_some())
         };
-        let telling = known.most_telling(stage, metrics.keys().map(String::as_str).filter(measured));
+        let telling = known.most_telling(stage, metrics.names().filter(measured));
         let mut names = preferred.into_iter().chain(telling);
-        let Some((name, value)) = names.find_map(|name| metrics.get_key_value(name)) else {
+        let Some((name, value)) = names.find_map(|name| Some((name, metrics.get(name)?))) else {
             return;
         };
         if *name != self.metric {
             *self = Self {
-                metric: name.clone(),
+                metric: name.to_owned(),
                 is_minimized: known.better(stage, name) == Some(Direction::Minimize),
                 points: Vec::new(),
             };
@@ -49,7 +49,7 @@ impl Curve {
         // A training that is tried again goes through its epochs again.
         let kept = self.points.partition_point(|(earlier, _)| *earlier < epoch);
         self.points.truncate(kept);
-        self.points.push((epoch, *value));
+        self.points.push((epoch, value.number().unwrap_or(f64::NAN)));
     }
 
     /// The figure and its latest value.

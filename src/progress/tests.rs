@@ -1,6 +1,5 @@
 //! What a whole run looks like, at several widths.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::narrator::{Audience, Narrator};
@@ -21,7 +20,7 @@ fn reused(stage: &str) -> Event {
         stage: stage.into(),
         fingerprint: digest,
         artifact: digest,
-        metrics: BTreeMap::new(),
+        metrics: Metrics::new(),
         key: None,
     }
 }
@@ -150,7 +149,10 @@ fn everything() -> Vec<Event> {
         ),
         failure(1, true),
         failure(2, false),
-        Event::StageInterrupted { stage: "test".into() },
+        Event::StageInterrupted {
+            stage: "test".into(),
+            kept: true,
+        },
         skipped("card"),
         Event::TableWritten {
             table: "digits".into(),

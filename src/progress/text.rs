@@ -1,6 +1,6 @@
 //! Numbers as people read them, and text that fits its line.
 
-use crate::event::Metrics;
+use crate::event::{MetricValue, Metrics};
 use crate::metric::MetricTable;
 
 /// How many metrics a stage's line shows.
@@ -145,11 +145,19 @@ pub fn padded(text: &str, width: usize) -> String {
 /// The most telling of a stage's metrics, each as one part for [`fitting`]: `val_accuracy 0.985`,
 /// `val_loss 0.06`.
 pub fn metrics(stage: &str, metrics: &Metrics, known: &MetricTable) -> Vec<(u8, String)> {
-    let names = known.most_telling(stage, metrics.keys().map(String::as_str));
+    let names = known.most_telling(stage, metrics.names());
     let shown = names.into_iter().take(SHOWN_METRICS).zip(0..);
     shown
-        .map(|(name, rank)| (rank, format!("{} {}", printable(name), metric(metrics[name]))))
+        .filter_map(|(name, rank)| {
+            let value = metric_value(metrics.get(name)?);
+            Some((rank, format!("{} {value}", printable(name))))
+        })
         .collect()
+}
+
+/// A figure with few digits, or why there is no number.
+pub fn metric_value(value: MetricValue) -> String {
+    value.number().map_or_else(|| value.to_string(), metric)
 }
 
 /// As many of the parts as `room` columns hold, two spaces apart; those of the highest rank leave

@@ -90,6 +90,9 @@ pub struct StageRow {
     pub error: Option<String>,
     /// Its epochs, where it trained.
     pub epochs: Vec<RecordedEpoch>,
+    /// What it printed: all of it, or its beginning and its end. Where its result served again, what was printed
+    /// when that was made.
+    pub printed: Option<String>,
 }
 
 /// An epoch of training.
@@ -222,8 +225,10 @@ impl RunHistory {
             return Ok(None);
         };
         let mut epochs = self.epochs(id)?;
+        let mut printed = self.printed(id)?;
         let mut stages = self.stages(id)?;
         for stage in &mut stages {
+            stage.printed = printed.remove(&stage.stage);
             stage.epochs = epochs.remove(&stage.stage).unwrap_or_default();
         }
         Ok(Some(RunRow { summary, stages }))
@@ -286,6 +291,7 @@ impl RunHistory {
                 key: Value::Null,
                 error: row.get(9)?,
                 epochs: Vec::new(),
+                printed: None,
             };
             let digests: [Option<[u8; 32]>; 2] = [row.get(2)?, row.get(3)?];
             let texts: [Option<String>; 3] = [row.get(4)?, row.get(7)?, row.get(8)?];
@@ -305,6 +311,22 @@ impl RunHistory {
                 })
             })
             .collect()
+    }
+
+    /// What the stages of a run printed, by their names.
+    fn printed(&self, run: i64) -> Result<BTreeMap<String, String>, RecordError> {
+        // A database that nothing was written into since it was of an older format.
+        let tables = "SELECT name FROM sqlite_master WHERE type = 'table' AND name = 'printed'";
+        if self.rows(tables, [], |_| Ok(()))?.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let sql = "SELECT stages.stage, coalesce(
+                       (SELECT text FROM printed WHERE printed.run = ?1 AND printed.stage = stages.stage),
+                       (SELECT text FROM printed WHERE status = 'reused' AND printed.fingerprint = stages.fingerprint
+                        ORDER BY printed.run DESC LIMIT 1)) AS text
+                   FROM stages WHERE run = ?1 AND text IS NOT NULL";
+        let rows = self.rows(sql, [run], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(rows.into_iter().collect())
     }
 
     fn epochs(&self, run: i64) -> Result<BTreeMap<String, Vec<RecordedEpoch>>, RecordError> {
@@ -346,11 +368,7 @@ impl RunHistory {
     }
 
     fn metrics(&self, text: Option<String>) -> Result<Metrics, RecordError> {
-        let values: BTreeMap<String, Option<f64>> = self.typed(self.json(text)?)?;
-        Ok(values
-            .into_iter()
-            .map(|(name, value)| (name, value.unwrap_or(f64::NAN)))
-            .collect())
+        self.typed(self.json(text)?)
     }
 
     fn json(&self, text: Option<String>) -> Result<Value, RecordError> {

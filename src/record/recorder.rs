@@ -132,6 +132,11 @@ impl Sink for Recorder {
                     ..StageOutcome::new(stage, StageStatus::Ran)
                 }));
             }
+            Event::StagePrinted { stage, text } => self.writer.send(HistoryRow::Printed {
+                stage: stage.to_string(),
+                fingerprint: self.running.get(stage).map(|(_, fingerprint)| *fingerprint),
+                text: text.clone(),
+            }),
             Event::StageFailed {
                 stage,
                 error,
@@ -141,7 +146,7 @@ impl Sink for Recorder {
                 self.ended(stage, StageStatus::Failed, Some(error.clone()));
             }
             Event::StagePaused { stage, .. } => self.ended(stage, StageStatus::Paused, None),
-            Event::StageInterrupted { stage } => self.ended(stage, StageStatus::Interrupted, None),
+            Event::StageInterrupted { stage, .. } => self.ended(stage, StageStatus::Interrupted, None),
             Event::StageSkipped { stage, because } => {
                 self.ended(stage, StageStatus::Skipped, Some(format!("because of {because}")));
             }

@@ -8,7 +8,7 @@ use rusqlite::{Connection, TransactionBehavior};
 ///    maps are JSON. A stage's key is kept once a fingerprint, however many runs reuse it. A run
 ///    without a status has not finished, or was killed.
 /// 2. Without the index of stages by name: every run would rewrite most of its pages.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     "
     CREATE TABLE runs (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -50,6 +50,15 @@ const MIGRATIONS: [&str; 2] = [
     ) STRICT, WITHOUT ROWID;
 ",
     "DROP INDEX stages_by_name",
+    "CREATE TABLE printed (
+        run INTEGER NOT NULL REFERENCES runs(id),
+        stage TEXT NOT NULL,
+        fingerprint BLOB,
+        text TEXT NOT NULL,
+        PRIMARY KEY (run, stage)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX printed_by_fingerprint ON printed (fingerprint, run);
+",
 ];
 
 /// The newest format.

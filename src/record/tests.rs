@@ -124,7 +124,10 @@ fn a_run_reads_back() {
                 stage: "onnx".into(),
                 because: "test".into(),
             },
-            Event::StageInterrupted { stage: "card".into() },
+            Event::StageInterrupted {
+                stage: "card".into(),
+                kept: true,
+            },
             over(RunStatus::Failed),
         ],
     );
@@ -198,6 +201,7 @@ fn the_last_result_is_the_latest_of_the_same_pipeline() {
             started("model", "key 2"),
             Event::StageInterrupted {
                 stage: "model".into(),
+                kept: true,
             },
         ],
     );

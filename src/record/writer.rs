@@ -33,6 +33,12 @@ pub(super) enum HistoryRow {
         epoch: u32,
         metrics: Metrics,
     },
+    /// What a stage printed.
+    Printed {
+        stage: String,
+        fingerprint: Option<Fingerprint>,
+        text: String,
+    },
     /// The run is over.
     Finished(RunStatus),
 }
@@ -44,7 +50,8 @@ impl HistoryRow {
             Self::Key { fingerprint, .. } => (0, fingerprint.as_bytes()),
             Self::Stage(result) => (1, result.stage.as_bytes()),
             Self::Epoch { stage, .. } => (2, stage.as_bytes()),
-            Self::Finished(_) => (3, &[]),
+            Self::Printed { stage, .. } => (3, stage.as_bytes()),
+            Self::Finished(_) => (4, &[]),
         }
     }
 }
@@ -234,6 +241,20 @@ fn write_row(transaction: &Transaction<'_>, run: i64, row: HistoryRow) -> rusqli
                 "INSERT OR REPLACE INTO epochs (run, stage, epoch, metrics) VALUES (?1, ?2, ?3, ?4)",
             )?
             .execute(params![run, stage, epoch, metrics_json(&metrics)]),
+        HistoryRow::Printed {
+            stage,
+            fingerprint,
+            text,
+        } => transaction
+            .prepare_cached(
+                "INSERT OR REPLACE INTO printed (run, stage, fingerprint, text) VALUES (?1, ?2, ?3, ?4)",
+            )?
+            .execute(params![
+                run,
+                stage,
+                fingerprint.as_ref().map(Digest::as_bytes),
+                text
+            ]),
         HistoryRow::Finished(status) => transaction.execute(
             "UPDATE runs SET finished = ?2, status = ?3 WHERE id = ?1",
             params![run, Timestamp::now().as_millisecond(), status.to_string()],
@@ -242,11 +263,7 @@ fn write_row(transaction: &Transaction<'_>, run: i64, row: HistoryRow) -> rusqli
     Ok(())
 }
 
-/// Metrics as a JSON object; those that are no finite number, which JSON lacks, as `null`.
+/// Metrics as a JSON object.
 fn metrics_json(metrics: &Metrics) -> String {
-    let object: serde_json::Map<_, _> = metrics
-        .iter()
-        .map(|(name, value)| (name.clone(), (*value).into()))
-        .collect();
-    serde_json::Value::Object(object).to_string()
+    serde_json::json!(metrics).to_string()
 }

@@ -8,6 +8,7 @@ use super::ReportError;
 use super::compare::compare_rows;
 use super::results::{Results, Trial, TrialStatus};
 use super::table::{Cell, Column, Row, Sample, TableData};
+use crate::event::MetricValue;
 use crate::spec::{Filter, Group, MetricPath, Show, Table, TableColumn};
 
 pub(super) use check::listed;
@@ -33,9 +34,10 @@ impl TableData {
         let mut chosen_among = 0;
         for group in assembly.groups(&candidates) {
             let members = assembly.members(&group)?;
-            if members.len() < group.len() {
-                let done = group.iter().filter(|one| one.trial.status == TrialStatus::Done);
-                chosen_among = chosen_among.max(done.count());
+            let done = group.iter().filter(|one| one.trial.status == TrialStatus::Done);
+            let done = done.count();
+            if members.len() < done {
+                chosen_among = chosen_among.max(done);
             }
             rows.extend(assembly.rows(&group, &members));
         }
@@ -64,7 +66,7 @@ struct Candidate<'a> {
 }
 
 impl Candidate<'_> {
-    /// The values of a metric, one a seed.
+    /// The values of a metric where it is defined, one a seed.
     fn samples(&self, path: &MetricPath) -> impl Iterator<Item = Sample> {
         self.trial.replicates.iter().filter_map(|replicate| {
             let result = replicate.stages.get(&path.stage)?;
@@ -72,10 +74,24 @@ impl Candidate<'_> {
                 source: self.source,
                 trial: self.trial.number,
                 seed: replicate.seed,
-                value: *result.metrics.get(&path.metric)?,
+                value: result.metrics.get(&path.metric)?.defined()?,
                 fingerprint: result.fingerprint,
             })
         })
+    }
+
+    /// For how many seeds a metric is not defined.
+    fn undefined(&self, path: &MetricPath) -> usize {
+        let values = self.trial.replicates.iter().filter_map(|replicate| {
+            let stage = replicate.stages.get(&path.stage)?;
+            stage.metrics.get(&path.metric)
+        });
+        values.filter(|value| *value == MetricValue::Undefined).count()
+    }
+
+    /// Whether a result says something of a metric.
+    fn tells(&self, path: &MetricPath) -> bool {
+        self.samples(path).next().is_some() || self.undefined(path) > 0
     }
 
     /// The mean of a metric over the seeds; none where it is missing.
@@ -268,7 +284,11 @@ impl<'a> Assembly<'a> {
             let cells = columns.filter_map(|column| {
                 let path = path(&column.metric)?;
                 let samples = members.iter().flat_map(|one| one.samples(&path)).collect();
-                Some(Cell::new(path, samples, expected))
+                let undefined = members.iter().map(|one| one.undefined(&path)).sum();
+                Some(Cell {
+                    undefined,
+                    ..Cell::new(path, samples, expected)
+                })
             });
             Row {
                 labels,
@@ -293,8 +313,8 @@ impl<'a> Assembly<'a> {
             .flat_map(|results| results.objectives.iter().cloned())
             .collect();
         let direction = |column: &TableColumn| {
-            let mut known = self.results.iter().map(|results| &results.metrics);
-            known.find_map(|known| self.table.direction(column, &objectives, known))
+            let known = self.with_figures(column).into_iter();
+            agreed(known.map(|results| self.table.direction(column, &objectives, &results.metrics)))
         };
         let columns = self.table.columns.iter();
         columns
@@ -314,12 +334,35 @@ impl<'a> Assembly<'a> {
         if column.show == Show::Count {
             return None;
         }
-        self.table.metrics(column).iter().find_map(|path| {
-            let mut known = self.results.iter().map(|results| &results.metrics);
-            let info = known.find_map(|known| known.of_stage(&path.stage, &path.metric))?;
+        let metrics = self.table.metrics(column);
+        let results = self.with_figures(column);
+        let places = results
+            .iter()
+            .flat_map(|results| metrics.iter().map(move |path| (results, path)));
+        agreed(places.map(|(results, path)| {
+            let info = results.metrics.of_stage(&path.stage, &path.metric)?;
             let unit = info.unit.as_ref().filter(|_| info.from_file)?;
             Some(unit.to_string())
-        })
+        }))
+    }
+
+    /// The results in which a stage of the column's has any.
+    fn with_figures(&self, column: &TableColumn) -> Vec<&Results> {
+        let metrics = self.table.metrics(column);
+        let has = |results: &&&Results| {
+            let mut replicates = results.trials.iter().flat_map(|trial| &trial.replicates);
+            replicates.any(|replicate| {
+                metrics
+                    .iter()
+                    .any(|path| replicate.stages.contains_key(&path.stage))
+            })
+        };
+        let with: Vec<&Results> = self.results.iter().filter(has).copied().collect();
+        if with.is_empty() {
+            self.results.to_vec()
+        } else {
+            with
+        }
     }
 
     fn notes(&self, candidates: &[Candidate<'_>], chosen_among: usize) -> Vec<String> {
@@ -353,5 +396,15 @@ impl<'a> Assembly<'a> {
             });
         }
         notes
+    }
+}
+
+/// What all say, where they say the same.
+fn agreed<T: PartialEq>(mut said: impl Iterator<Item = Option<T>>) -> Option<T> {
+    let first = said.next()?;
+    if said.all(|other| other == first) {
+        first
+    } else {
+        None
     }
 }

@@ -56,7 +56,7 @@ pub(super) fn compare_rows(
     Ok(())
 }
 
-/// Marks the best figures of a column, and numbers all of them.
+/// Marks the best figures of a column, and numbers all that are finite: others are never the best.
 fn rank(data: &mut TableData, index: usize) {
     let column = &data.columns[index];
     let Some(direction) = column.direction else { return };
@@ -64,7 +64,9 @@ fn rank(data: &mut TableData, index: usize) {
         .rows
         .iter()
         .map(|row| {
-            let figure = row.cells[index].figure(column).filter(|figure| !figure.is_nan());
+            let figure = row.cells[index]
+                .figure(column)
+                .filter(|figure| figure.is_finite());
             figure.map(|figure| direction.loss(figure))
         })
         .collect();

@@ -82,6 +82,9 @@ fn cell_json(column: &Column, cell: &Cell) -> Value {
             json!({"p": comparison.p, "paired": comparison.paired, "resamples": RESAMPLES}),
         );
     }
+    if cell.undefined > 0 {
+        fields.insert("undefined".to_owned(), cell.undefined.into());
+    }
     let values: Vec<Value> = cell
         .samples
         .iter()

@@ -70,20 +70,18 @@ impl Style {
         if !value.is_finite() {
             return value.to_string();
         }
-        match self.digits {
+        let text = match self.digits {
             Digits::All => full(value),
             Digits::Exponent(digits) => format!("{value:.digits$e}"),
-            Digits::Decimals(decimals) => {
-                let text = match usize::try_from(decimals) {
-                    Ok(decimals) => format!("{value:.decimals$}"),
-                    Err(_) => {
-                        let unit = 10f64.powi(-decimals);
-                        format!("{:.0}", (value / unit).round() * unit)
-                    }
-                };
-                unsigned_zero(text)
-            }
-        }
+            Digits::Decimals(decimals) => match usize::try_from(decimals) {
+                Ok(decimals) => format!("{value:.decimals$}"),
+                Err(_) => {
+                    let unit = 10f64.powi(-decimals);
+                    format!("{:.0}", (value / unit).round() * unit)
+                }
+            },
+        };
+        unsigned_zero(text)
     }
 
     /// `value` with its sign, even where that is plus.

@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use super::results::{Replicate, Results, StageResult};
 use super::table::{Cell, TableData};
+use crate::event::figure;
 use crate::fingerprint::{Digest, Fingerprint};
 use crate::spec::{Pipeline, Show};
 
@@ -76,6 +77,7 @@ pub struct ValueOrigin {
     /// The seed.
     pub seed: u64,
     /// The value.
+    #[serde(with = "figure::one")]
     pub value: f64,
     /// The stage that gave it.
     pub fingerprint: Fingerprint,

@@ -231,11 +231,12 @@ fn nothing() -> ShownCell {
     number_cell(String::new())
 }
 
-/// A cell without a figure: what became of the trial, where that is why.
+/// A cell without a figure: that the metric is not defined, or what became of the trial, where that is why.
 fn missing(row: &Row, cell: &Cell) -> ShownCell {
     let text = match row.status {
         // A deviation of one value is not missing: there is none.
         _ if cell.summary.is_some() => MISSING,
+        _ if cell.undefined > 0 => "undefined",
         TrialStatus::Pruned { .. } => "pruned",
         TrialStatus::Failed { .. } => "failed",
         TrialStatus::Missing => "missing",

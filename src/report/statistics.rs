@@ -12,7 +12,7 @@ pub struct Summary {
     pub mean: f64,
     /// The sample standard deviation (n - 1), where there are several.
     pub std: Option<f64>,
-    /// The smallest.
+    /// The smallest; not a number where one of them is none, as the largest and the middle one.
     pub min: f64,
     /// The largest.
     pub max: f64,
@@ -31,6 +31,10 @@ impl Summary {
         let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
         let mut sorted = values.to_vec();
         sorted.sort_by(f64::total_cmp);
+        // What is not a number would stand at an end, and be left out without a word.
+        if values.iter().any(|value| value.is_nan()) {
+            sorted.fill(f64::NAN);
+        }
         let median = if count % 2 == 1 {
             sorted[count / 2]
         } else {
@@ -102,6 +106,20 @@ mod tests {
             // Quantiles are rounded to nine digits.
             close("low", summary.mean - half, 1e-8);
             close("high", summary.mean + half, 1e-8);
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_number_is_left_out_of_nothing() {
+        for values in [
+            [0.85, f64::NAN, 0.85],
+            [f64::NAN, 0.3, 0.5],
+            [0.3, 0.5, -f64::NAN],
+        ] {
+            let summary = Summary::of(&values).unwrap();
+            let figures = [summary.mean, summary.min, summary.max, summary.median];
+            assert!(figures.iter().all(|figure| figure.is_nan()), "{summary:?}");
+            assert_eq!(summary.count, 3);
         }
     }
 

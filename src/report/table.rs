@@ -56,6 +56,8 @@ pub struct Cell {
     pub metric: MetricPath,
     /// Its values: one a seed, none where the result is missing.
     pub samples: Vec<Sample>,
+    /// How many results say that the metric is not defined for them.
+    pub undefined: usize,
     /// How many values there would be if no result were missing.
     pub expected: usize,
     /// What the values come to.
@@ -98,12 +100,18 @@ impl Cell {
             metric,
             summary: Summary::of(&values),
             samples,
+            undefined: 0,
             expected,
             best: false,
             rank: None,
             delta: None,
             comparison: None,
         }
+    }
+
+    /// Whether any result says something of the metric.
+    pub fn is_told(&self) -> bool {
+        !self.samples.is_empty() || self.undefined > 0
     }
 
     /// The figure that the column shows; none where there is no value.

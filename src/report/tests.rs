@@ -160,6 +160,11 @@ fn all_trials_may_stand_for_their_row() {
         &sweep(),
     );
     assert_eq!(figures(&data)[0], ("0.1".to_owned(), Some(10.0)));
+    assert_eq!(
+        data.notes,
+        ["2 of 6 trials were stopped early or failed, and do not count."],
+        "nothing was chosen"
+    );
 }
 
 #[test]
@@ -265,6 +270,19 @@ fn ranks_and_best_figures() {
     assert_eq!(loss, ranked, "the smaller a loss, the better");
     let same = cells(json!({"metric": "test.samples", "best": "max"}));
     assert!(same.iter().all(|cell| *cell == (Some(1), false)), "{same:?}");
+}
+
+#[test]
+fn what_is_not_finite_is_never_the_best() {
+    let accuracies = [0.9, f64::INFINITY, f64::NAN, 0.8];
+    let trials = (1..).zip(accuracies);
+    let trials = trials.map(|(number, accuracy)| trial(number, json!({"n": number}), &[accuracy]));
+    let data = data(
+        json!({"rows": ["n"], "columns": {"x": "test.accuracy"}}),
+        &results(trials.collect()),
+    );
+    let best: Vec<bool> = data.rows.iter().map(|row| row.cells[0].best).collect();
+    assert_eq!(best, [true, false, false, false]);
 }
 
 #[test]

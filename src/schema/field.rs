@@ -5,8 +5,12 @@ use std::fmt::{self, Display, Formatter};
 use serde::{Deserialize, Serialize};
 
 use super::dimensions::Dimensions;
+use super::feature_column::FeatureColumn;
 use super::input_shape::InputShape;
 use super::kinds::{ElementType, Encoding, FieldKind, FieldRole};
+use super::preparation::ImagePreparation;
+use super::table_reading::TableReading;
+use super::vocabulary::TokenVocabulary;
 
 /// A column of a dataset, or an array of a batch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -29,6 +33,20 @@ pub struct Field {
     /// or features in a row. Empty where they have none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub names: Vec<String>,
+    /// The columns of a table that a row of features is made from, in order; their features bear the
+    /// names. Empty where nobody tells.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub columns: Vec<FeatureColumn>,
+    /// How image files became its pixels, or become them where they are decoded later; nothing where its pixels were
+    /// no image files, or nobody knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preparation: Option<ImagePreparation>,
+    /// How the table was read that its features are made from, where that is not as most are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reading: Option<Box<TableReading>>,
+    /// The vocabulary that its tokens are indices into; nothing where they are no tokens, or nobody knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vocabulary: Option<TokenVocabulary>,
 }
 
 impl Field {
@@ -47,6 +65,10 @@ impl Field {
             dimensions,
             encoding: Encoding::Raw,
             names: Vec::new(),
+            columns: Vec::new(),
+            preparation: None,
+            reading: None,
+            vocabulary: None,
         }
     }
 
@@ -74,6 +96,15 @@ impl Field {
         Self {
             role: FieldRole::Input,
             ..Self::numbers(name, names)
+        }
+    }
+
+    /// The features that `columns` of a table become, an input.
+    pub fn of_columns(name: &str, columns: Vec<FeatureColumn>) -> Self {
+        let names = columns.iter().flat_map(FeatureColumn::features).collect();
+        Self {
+            columns,
+            ..Self::features(name, names)
         }
     }
 
@@ -159,6 +190,59 @@ impl Field {
         Self::new(name, FieldRole::Input, FieldKind::Tokens, element, dimensions)
     }
 
+    /// Any number of tokens of `vocabulary`, an input, in the smaller of 16 and 32 bits that holds them.
+    pub fn tokens_of(name: &str, vocabulary: TokenVocabulary) -> Self {
+        let element = match vocabulary.size {
+            0..=0x1_0000 => ElementType::U16,
+            _ => ElementType::U32,
+        };
+        Self {
+            vocabulary: Some(vocabulary),
+            ..Self::tokens(name, element)
+        }
+    }
+
+    /// One of `classes` for each token, a target; [`super::NO_CLASS`] where none is to be predicted.
+    pub fn token_classes(name: &str, classes: Vec<String>) -> Self {
+        Self::class(name, classes).with_dimensions(Dimensions::ragged())
+    }
+
+    /// For each token, whether it is to be predicted.
+    pub fn token_mask(name: &str) -> Self {
+        let dimensions = Dimensions::ragged();
+        Self::new(
+            name,
+            FieldRole::Weight,
+            FieldKind::TokenMask,
+            ElementType::U8,
+            dimensions,
+        )
+    }
+
+    /// A whole number that is neither shown nor predicted.
+    pub fn count(name: &str) -> Self {
+        let scalar = Dimensions::SCALAR;
+        Self::new(
+            name,
+            FieldRole::Detail,
+            FieldKind::Counts,
+            ElementType::U32,
+            scalar,
+        )
+    }
+
+    /// A whole number for each token, neither shown nor predicted.
+    pub fn token_counts(name: &str) -> Self {
+        Self::count(name).with_dimensions(Dimensions::ragged())
+    }
+
+    /// For each token 0 or 1, by the text that it is of, an input.
+    pub fn segments(name: &str) -> Self {
+        Self::token_counts(name)
+            .with_role(FieldRole::Input)
+            .with_element(ElementType::U8)
+    }
+
     /// A text, an input.
     pub fn text(name: &str) -> Self {
         Self {
@@ -199,6 +283,20 @@ impl Field {
         Self { role, ..self }
     }
 
+    /// The same with a word on how image files become its pixels.
+    #[must_use]
+    pub fn with_preparation(self, preparation: ImagePreparation) -> Self {
+        let preparation = Some(preparation);
+        Self { preparation, ..self }
+    }
+
+    /// The same with a word on how the table was read that its features are made from.
+    #[must_use]
+    pub fn with_reading(self, reading: TableReading) -> Self {
+        let reading = (reading != TableReading::default()).then(|| Box::new(reading));
+        Self { reading, ..self }
+    }
+
     /// The same with values of another type.
     #[must_use]
     pub fn with_element(self, element: ElementType) -> Self {
@@ -209,6 +307,18 @@ impl Field {
     #[must_use]
     pub fn with_dimensions(self, dimensions: Dimensions) -> Self {
         Self { dimensions, ..self }
+    }
+
+    /// Fills in the cells of `row`, the features of a sample, that held nothing.
+    pub fn fill_missing(&self, row: &mut [f32]) {
+        let mut place = 0;
+        for column in &self.columns {
+            let end = place + column.width();
+            if let Some(cell) = row.get_mut(place..end) {
+                column.fill(cell);
+            }
+            place = end;
+        }
     }
 
     /// Whether it holds images, of one size or of many.
@@ -291,12 +401,20 @@ impl Field {
                 let fits = matches!(element, U16 | I32 | U32 | I64) && rank == 1;
                 (Encoding::Raw, fits)
             }
+            FieldKind::TokenMask => (Encoding::Raw, element == U8 && rank == 1 && self.names.is_empty()),
+            FieldKind::Counts => {
+                let fits = matches!(element, U8 | U16 | U32) && rank <= 1;
+                (Encoding::Raw, fits && self.names.is_empty())
+            }
             FieldKind::Text => {
                 let fits = element == U8 && rank == 1 && dimensions.ragged_sides() == 1;
                 (Encoding::Utf8, fits)
             }
         };
-        let is_sound = fits && encoding == self.encoding && !dimensions.is_empty();
+        let told = self.columns.iter().flat_map(FeatureColumn::features);
+        let worded = self.vocabulary.is_none() || self.kind == FieldKind::Tokens;
+        let columned = self.columns.is_empty() || (self.is_row() && told.eq(self.names.iter().cloned()));
+        let is_sound = fits && columned && worded && encoding == self.encoding && !dimensions.is_empty();
         if is_sound && dimensions.fixed_len().is_some() && !self.name.is_empty() {
             return Ok(());
         }

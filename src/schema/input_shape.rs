@@ -22,10 +22,17 @@ pub enum InputShape {
         /// Numbers in the row.
         columns: usize,
     },
+    /// Tokens; a batch is `[N, length]` where all samples have one length, else rows of all of them.
+    Tokens {
+        /// How many tokens there are to choose from: all are below.
+        vocabulary: usize,
+        /// Tokens of the longest sample.
+        length: usize,
+    },
 }
 
 impl InputShape {
-    /// Numbers in one sample.
+    /// Numbers in one sample; of tokens those of the longest.
     pub fn len(&self) -> usize {
         match *self {
             Self::Image {
@@ -34,6 +41,7 @@ impl InputShape {
                 width,
             } => channels * height * width,
             Self::Features { columns } => columns,
+            Self::Tokens { length, .. } => length,
         }
     }
 
@@ -47,7 +55,7 @@ impl InputShape {
         matches!(self, Self::Image { .. })
     }
 
-    /// The sides of a batch of `samples`: `[N, C, H, W]` or `[N, F]`.
+    /// The sides of a batch of `samples`: `[N, C, H, W]`, `[N, F]` or `[N, T]`.
     pub fn of_batch(&self, samples: usize) -> Vec<usize> {
         match *self {
             Self::Image {
@@ -56,6 +64,7 @@ impl InputShape {
                 width,
             } => vec![samples, channels, height, width],
             Self::Features { columns } => vec![samples, columns],
+            Self::Tokens { length, .. } => vec![samples, length],
         }
     }
 
@@ -68,6 +77,7 @@ impl InputShape {
                 width,
             } => format!("{channels}x{height}x{width}"),
             Self::Features { columns } => format!("{columns} columns"),
+            Self::Tokens { length, .. } => format!("{length} tokens"),
         }
     }
 }
@@ -83,6 +93,12 @@ impl Display for InputShape {
                 write!(f, "images of shape [N, {channels}, {height}, {width}]")
             }
             Self::Features { columns } => write!(f, "rows of shape [N, {columns}]"),
+            Self::Tokens { vocabulary, length } => {
+                write!(
+                    f,
+                    "up to {length} tokens a sample, of a vocabulary of {vocabulary}"
+                )
+            }
         }
     }
 }

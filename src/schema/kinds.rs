@@ -12,6 +12,8 @@ pub enum FieldRole {
     Target,
     /// How much the sample counts.
     Weight,
+    /// Neither shown nor predicted: what figures and predictions are made from, such as a text's length in bytes.
+    Detail,
     /// Where the sample comes from, such as `digits.csv:12`.
     Origin,
 }
@@ -38,6 +40,10 @@ pub enum FieldKind {
     Labels,
     /// Indices into a vocabulary.
     Tokens,
+    /// For each token, whether it is to be predicted: 0 or 1.
+    TokenMask,
+    /// Whole numbers that are no classes: lengths, positions, segments.
+    Counts,
     /// Text.
     Text,
 }
@@ -59,6 +65,9 @@ pub enum ElementType {
     /// Single precision.
     F32,
 }
+
+/// Stands in the place of a class, or of a position, where there is none: for tokens that are not to be predicted.
+pub const NO_CLASS: u32 = u32::MAX;
 
 /// How a field's values are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,16 +5,24 @@
 //! networks speak of data in these words; nothing here reads or computes anything.
 
 mod dimensions;
+mod feature_column;
 mod field;
 mod input_shape;
 mod kinds;
+mod preparation;
+mod table_reading;
+mod vocabulary;
 
 use serde::{Deserialize, Serialize};
 
 pub use dimensions::Dimensions;
+pub use feature_column::{CellFill, ColumnContent, FeatureColumn, MissingCell, UnknownCategory};
 pub use field::Field;
 pub use input_shape::InputShape;
-pub use kinds::{ElementType, Encoding, FieldKind, FieldRole};
+pub use kinds::{ElementType, Encoding, FieldKind, FieldRole, NO_CLASS};
+pub use preparation::ImagePreparation;
+pub use table_reading::{DateReading, TableReading};
+pub use vocabulary::{TokenRoles, TokenVocabulary};
 
 /// The fields of every sample, in order. Names differ, every field is sound by itself.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

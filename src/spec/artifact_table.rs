@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::choice::Named;
-use super::{Evaluate, Train};
+use super::{Evaluate, Predict, Train};
 
 /// A table in the artifacts of a kind: a CSV file with a line of titles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -13,38 +13,53 @@ pub struct ArtifactTable {
     pub kind: &'static str,
     /// The file's name.
     pub name: &'static str,
+    /// The titles of its first columns, which every such table has. What further columns are called, the
+    /// metrics, classes or targets at hand decide.
+    pub titles: &'static [&'static str],
 }
 
 impl ArtifactTable {
-    /// What each epoch of a training gave: [`EPOCH`], and figures under their metrics' names.
+    /// What each epoch of a training gave, with figures under their metrics' names.
     pub const HISTORY: Self = Self {
         kind: Train::NAME,
         name: "history.csv",
+        titles: &[EPOCH],
     };
 
-    /// The validations of a training, where they were asked for within epochs: [`EPOCH`], the optimizer
-    /// step, the loss and the score.
+    /// The validations of a training, where they were asked for within epochs; `step` counts the optimizer's.
+    /// The score follows under its metric's name.
     pub const VALIDATIONS: Self = Self {
         kind: Train::NAME,
         name: "validations.csv",
+        titles: &[EPOCH, "step", "val_loss"],
     };
 
-    /// How often each class (a row) was taken for each class (a column).
+    /// How often each class (a row) was taken for each class (a column, under its name).
     pub const CONFUSION: Self = Self {
         kind: Evaluate::NAME,
         name: "confusion.csv",
+        titles: &["class"],
     };
 
     /// The figures of each class or label.
     pub const CLASSES: Self = Self {
         kind: Evaluate::NAME,
         name: "classes.csv",
+        titles: &["class", "precision", "recall", "f1", "support"],
     };
 
-    /// What was predicted for each sample.
+    /// What was predicted for each sample, in columns that its task names.
     pub const PREDICTIONS: Self = Self {
         kind: Evaluate::NAME,
         name: "predictions.csv",
+        titles: &["sample"],
+    };
+
+    /// What could not be predicted for, and why.
+    pub const SKIPPED: Self = Self {
+        kind: Predict::NAME,
+        name: "skipped.csv",
+        titles: &["sample", "problem"],
     };
 }
 
@@ -78,6 +93,14 @@ impl Sheet {
         })
     }
 
+    /// Reads `text` as a table of the form of `table`; nothing where it is none.
+    pub fn of(table: ArtifactTable, text: &str) -> Option<Self> {
+        let sheet = Self::read(text)?;
+        let first = sheet.titles.iter().map(String::as_str);
+        let fits = first.take(table.titles.len()).eq(table.titles.iter().copied());
+        fits.then_some(sheet)
+    }
+
     /// The columns by title; cells that are no numbers are NaN.
     pub fn into_columns(self) -> BTreeMap<String, Vec<f64>> {
         let columns = self.titles.into_iter().enumerate().map(|(index, title)| {
@@ -96,6 +119,13 @@ pub fn cell_number(cell: &str) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn knows_its_tables_by_their_first_titles() {
+        assert!(Sheet::of(ArtifactTable::HISTORY, "epoch,lr\n1,0.1\n").is_some());
+        assert_eq!(Sheet::of(ArtifactTable::HISTORY, "lr,epoch\n0.1,1\n"), None);
+        assert_eq!(Sheet::of(ArtifactTable::CLASSES, "class,precision\na,1\n"), None);
+    }
 
     #[test]
     fn reads_tables_and_nothing_else() {

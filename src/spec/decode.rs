@@ -136,7 +136,8 @@ fn describe(found: Unexpected<'_>) -> String {
         Unexpected::Bool(value) => format!("`{value}`"),
         Unexpected::Unsigned(value) => format!("the number {value}"),
         Unexpected::Signed(value) => format!("the number {value}"),
-        Unexpected::Float(value) => format!("the number {value}"),
+        // With its point: `2.0` where no number may stand is not the number 2.
+        Unexpected::Float(value) => format!("the number {value:?}"),
         Unexpected::Str(value) => format!("the text `{value}`"),
         Unexpected::Seq => "a list".to_owned(),
         Unexpected::Map => "a mapping".to_owned(),
@@ -197,8 +198,53 @@ impl<'de, T> Visitor<'de> for NodeVisitor<T> {
 #[derive(Clone, Copy)]
 struct At<'a>(&'a Node);
 
+/// The largest whole number up to which a number that is written with a point or an exponent is exact.
+const EXACT: f64 = 9_007_199_254_740_992.0;
+
+impl At<'_> {
+    /// What stands for a whole number, which `2.0` and `1e3` are too.
+    fn whole_number<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
+        let Value::Float(value) = self.0.value else {
+            return self.deserialize_any(visitor);
+        };
+        if value.fract() != 0.0 || !value.is_finite() {
+            return self.deserialize_any(visitor);
+        }
+        if value.abs() > EXACT {
+            let message = format!("expected {}, found the number {value:?}", plain(&visitor));
+            let error = DecodeError {
+                help: Some(format!(
+                    "the largest whole number that can be read is {}",
+                    i64::MAX
+                )),
+                ..de::Error::custom(message)
+            };
+            return Err(error.at(self.0));
+        }
+        match value < 0.0 {
+            true => visitor.visit_i64(value as i64),
+            false => visitor.visit_u64(value as u64),
+        }
+        .map_err(|error: DecodeError| error.at(self.0))
+    }
+}
+
+/// Whole numbers of every width.
+macro_rules! whole_numbers {
+    ($($method:ident)*) => {
+        $(fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
+            self.whole_number(visitor)
+        })*
+    };
+}
+
 impl<'de> Deserializer<'de> for At<'_> {
     type Error = DecodeError;
+
+    whole_numbers! {
+        deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64
+        deserialize_u8 deserialize_u16 deserialize_u32 deserialize_u64
+    }
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
         match &self.0.value {
@@ -245,6 +291,21 @@ impl<'de> Deserializer<'de> for At<'_> {
             .map_err(|error| error.at(self.0))
     }
 
+    /// Fields have names: a list would be taken by position, and mean something else once a field moves.
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, DecodeError> {
+        match &self.0.value {
+            Value::List(_) => {
+                Err(<DecodeError as de::Error>::invalid_type(Unexpected::Seq, &visitor).at(self.0))
+            }
+            _ => self.deserialize_any(visitor),
+        }
+    }
+
     /// A name alone, or a mapping of the name to its options.
     fn deserialize_enum<V: Visitor<'de>>(
         self,
@@ -275,8 +336,8 @@ impl<'de> Deserializer<'de> for At<'_> {
     }
 
     serde::forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit
-        seq tuple tuple_struct map struct identifier
+        bool i128 u128 f32 f64 char str string bytes byte_buf unit
+        seq tuple tuple_struct map identifier
     }
 }
 
@@ -531,6 +592,43 @@ mod tests {
     }
 
     #[test]
+    fn whole_numbers_may_have_a_point_or_an_exponent() {
+        let read = |source: &str| decode::<Vec<u32>>(&Node::parse(source).unwrap());
+        assert_eq!(read("[2, 2.0, 1e1, -0.0]").unwrap(), [2, 2, 10, 0]);
+        for (source, message) in [
+            (
+                "[32.5]",
+                "expected a whole number, 0 or more, found the number 32.5",
+            ),
+            (
+                "[-2.0]",
+                "expected a whole number, 0 or more, found the number -2",
+            ),
+            (
+                "[1e300]",
+                "expected a whole number, 0 or more, found the number 1e300",
+            ),
+            (
+                "[99999999999]",
+                "expected a whole number, 0 or more, found the number 99999999999",
+            ),
+        ] {
+            assert_eq!(read(source).unwrap_err().message, message, "{source}");
+        }
+        let (message, _, help) = fails::<Vec<u64>>("[18446744073709551615]");
+        assert!(
+            message.starts_with("expected a whole number, 0 or more"),
+            "{message}"
+        );
+        assert_eq!(
+            help.as_deref(),
+            Some("the largest whole number that can be read is 9223372036854775807")
+        );
+        let text = decode::<String>(&Node::parse("2.0").unwrap()).unwrap_err();
+        assert_eq!(text.message, "expected a text, found the number 2.0");
+    }
+
+    #[test]
     fn mistakes_are_placed() {
         let (message, place, help) = fails::<Optimizer>("sgd: {lr: 0.1, momentun: 0.9}");
         assert_eq!(message, "unknown field `momentun`");
@@ -540,13 +638,17 @@ mod tests {
         let (message, place, _) = fails::<Optimizer>("sgd: {lr: -0.1}");
         assert_eq!(
             (message.as_str(), place.as_str()),
-            ("-0.1 is not a number over 0", "-0.1")
+            ("-0.1 is not 0 or more", "-0.1")
         );
 
         let (message, place, help) = fails::<Optimizer>("sgd:\n  lr: '0.1'\n");
         assert_eq!(message, "expected a number, found the text `0.1`");
         assert_eq!(place, "'0.1'");
         assert_eq!(help.as_deref(), Some("without quotes, 0.1 is a number"));
+
+        let (message, place, _) = fails::<Optimizer>("sgd: [0.1, 0.9]");
+        assert_eq!(message, "expected a mapping of fields, found a list");
+        assert_eq!(place, "sgd");
 
         let (message, place, help) = fails::<Optimizer>("adamx: {lr: 0.1}");
         assert_eq!(

@@ -67,13 +67,43 @@ impl SpecError {
         }
     }
 
+    /// With a word on what to do about what is wrong first.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        if let Some(first) = self.mistakes.first_mut() {
+            first.help = Some(help.into());
+        }
+        self
+    }
+
     /// Each mistake with the text that it stands in, ready to be shown.
     pub fn reports(&self) -> impl Iterator<Item = miette::Report> {
         let name = self.path.display().to_string();
         self.mistakes.iter().map(move |mistake| {
+            let mistake = self.without_long_line(mistake);
             let source = NamedSource::new(&name, self.source.clone()).with_language("yaml");
-            miette::Report::new(mistake.clone()).with_source_code(source)
+            miette::Report::new(mistake).with_source_code(source)
         })
+    }
+
+    /// The mistake; where its line is too long to be shown, with its place in words.
+    fn without_long_line(&self, mistake: &Diagnostic) -> Diagnostic {
+        /// In bytes. What is drawn holds columns in 16 bits.
+        const LONGEST: usize = 2000;
+        let mut mistake = mistake.clone();
+        let Some(span) = mistake.span else {
+            return mistake;
+        };
+        let (before, after) = self.source.split_at(span.offset().min(self.source.len()));
+        let line_before = before.rsplit('\n').next().unwrap_or_default();
+        let line_after = after.lines().next().unwrap_or_default();
+        if line_before.len() + line_after.len() > LONGEST {
+            let line = before.matches('\n').count() + 1;
+            let column = line_before.chars().count() + 1;
+            mistake.message = format!("{}:{line}:{column}: {}", self.path.display(), mistake.message);
+            mistake.span = None;
+        }
+        mistake
     }
 }
 
@@ -85,9 +115,7 @@ impl Display for SpecError {
             }
             write!(f, "{}", self.path.display())?;
             if let Some(span) = mistake.span {
-                let before = &self.source[..span.offset().min(self.source.len())];
-                let line = before.matches('\n').count() + 1;
-                let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+                let (line, column) = position(&self.source, span);
                 write!(f, ":{line}:{column}")?;
             }
             write!(f, ": {mistake}")?;
@@ -97,6 +125,14 @@ impl Display for SpecError {
 }
 
 impl std::error::Error for SpecError {}
+
+/// The line and the column, each from 1, at which `span` begins in `text`.
+pub(super) fn position(text: &str, span: SourceSpan) -> (usize, usize) {
+    let before = &text[..span.offset().min(text.len())];
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    (line, column)
+}
 
 /// The member of `known` that `name` was probably meant to be.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {

@@ -3,6 +3,7 @@
 use super::evaluate::Evaluate;
 use super::mistake::Mistake;
 use super::tasks::TaskRules;
+use super::vocabulary::Vocabulary;
 
 /// The mistakes of `evaluate`, whose paths begin at it, where the model predicts what `task` says and
 /// the samples are images or not.
@@ -16,7 +17,16 @@ pub fn evaluate_mistakes(evaluate: &Evaluate, task: &TaskRules, images: bool) ->
                 evaluate.data,
                 task.predicts
             );
-            mistakes.push(Mistake::new(["metrics", &index.to_string()], message).help("take it out"));
+            let vocabulary = Vocabulary::current();
+            let other = vocabulary
+                .tasks()
+                .iter()
+                .find(|other| other.metric(metric.as_str()).is_some());
+            let help = match other {
+                Some(other) => format!("take it out, or read the data with `task: {}`", other.name),
+                None => "take it out".to_owned(),
+            };
+            mistakes.push(Mistake::new(["metrics", &index.to_string()], message).help(help));
         }
     }
     if evaluate.test_time_flip && !images {

@@ -27,7 +27,12 @@ impl Named for Export {
     const NAME: &'static str = "export";
 }
 
+/// Version 2: the card tells the inputs by name, the task, the loss and the batch size.
 impl StageKind for Export {
+    fn version(&self) -> u32 {
+        2
+    }
+
     fn inputs(&self) -> Vec<Input> {
         let metrics = self.metrics.iter().enumerate().map(|(index, reference)| Input {
             role: format!("metrics.{}", reference.to_string().replace('/', ".")),

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::choice::{ChoiceList, ChoiceOptions, choice};
 use super::diagnostic::Diagnostic;
-use super::{Command, Download, Evaluate, Export, Preprocess, Reference, StageSpec, Train};
+use super::{Reference, StageSpec};
 use crate::metric::MetricTable;
 
 /// What a stage does: the options of a kind.
@@ -62,8 +62,26 @@ pub trait StageKind: ChoiceOptions {
         false
     }
 
+    /// Whether what a try had done by the time it was interrupted is of use to the next one.
+    fn keeps_unfinished(&self) -> bool {
+        self.epochs().is_some()
+    }
+
+    /// Whether it runs a foreign program, which may write beside its inputs: then the project's own files are laid
+    /// out as copies, as far as they are small.
+    fn lays_out_files(&self) -> bool {
+        false
+    }
+
     /// The epochs that it goes through, where it can pause after each of them and go on later.
     fn epochs(&self) -> Option<u32> {
+        None
+    }
+
+    /// The fields that the output depends on but for the number of epochs, where what more epochs give
+    /// begins, bit for bit, with what fewer give, so that the one can go on where the other ended; else why
+    /// it does not. Nothing for kinds that go through no epochs.
+    fn fields_of_any_length(&self) -> Option<Result<Value, String>> {
         None
     }
 
@@ -170,13 +188,29 @@ impl Accepts {
     }
 }
 
-/// The kinds of this crate.
+/// The kinds of this crate, in the order in which users are told of them. `$each` is a macro that is handed their
+/// types: whatever is done with all of them follows from this list.
+macro_rules! built_in_kinds {
+    ($each:ident) => {
+        $each! {
+            $crate::spec::Download,
+            $crate::spec::Tokenizer,
+            $crate::spec::Preprocess,
+            $crate::spec::Train,
+            $crate::spec::Evaluate,
+            $crate::spec::Predict,
+            $crate::spec::Export,
+            $crate::spec::Command,
+        }
+    };
+}
+
+pub(crate) use built_in_kinds;
+
+/// The list of them.
 pub(super) fn built_in() -> ChoiceList<dyn StageKind> {
-    ChoiceList::<dyn StageKind>::new()
-        .with::<Download>()
-        .with::<Preprocess>()
-        .with::<Train>()
-        .with::<Evaluate>()
-        .with::<Export>()
-        .with::<Command>()
+    macro_rules! listed {
+        ($($entry:path,)*) => { ChoiceList::<dyn StageKind>::new()$(.with::<$entry>())* };
+    }
+    built_in_kinds!(listed)
 }

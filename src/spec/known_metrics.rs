@@ -31,7 +31,7 @@ pub(super) fn describe_loss(
 ) {
     let loss = train.loss.clone().or_else(|| usual_loss(stages, train));
     if let (Some(loss), Some(info)) = (loss, known.get(MetricInfo::LOSS)) {
-        let info = loss.describe(info, train.standardize_targets);
+        let info = loss.describe(info, train.standardize_targets.unwrap_or(true));
         known.add_to(stage, info);
     }
 }
@@ -51,7 +51,9 @@ impl Loss {
     /// The loss where a pipeline names none.
     pub fn usual(task: TargetKind) -> Self {
         match task {
-            TargetKind::Classification => Self::CrossEntropy(Default::default()),
+            TargetKind::Classification | TargetKind::NextToken | TargetKind::TokenClasses => {
+                Self::CrossEntropy(Default::default())
+            }
             TargetKind::MultiLabel => Self::BinaryCrossEntropy(Default::default()),
             TargetKind::Regression => Self::Mse(Default::default()),
         }
@@ -102,18 +104,18 @@ mod tests {
             ("multi_label", "", "binary cross-entropy (nats per label)"),
             (
                 "regression",
-                "",
+                ", standardize_targets: false",
                 "mean squared error (squared units of the target)",
             ),
             (
                 "regression",
-                ", loss: mse, standardize_targets: true",
+                ", loss: mse",
                 "mean squared error (of standardised targets)",
             ),
             (
                 "regression",
-                ", loss: {huber: {delta: 0.5}}",
-                "Huber loss (squared units of the target)",
+                ", loss: {huber: {delta: 0.5}}, standardize_targets: true",
+                "Huber loss (of standardised targets)",
             ),
         ] {
             assert_eq!(axis(task, train, "model"), expected);

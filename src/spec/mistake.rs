@@ -1,11 +1,12 @@
 //! What is wrong with a field, told before it is known where the field stands.
 
 use miette::SourceSpan;
+use serde::{Deserialize, Serialize};
 
 use super::diagnostic::Diagnostic;
 
 /// What is wrong with a field.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mistake {
     /// Where it stands, from the options that were looked at.
     pub path: Vec<String>,
@@ -23,6 +24,21 @@ impl Mistake {
             message: message.into(),
             help: None,
         }
+    }
+
+    /// Which field of a stage of the kind `kind` it is, what is wrong, and what to do.
+    pub fn told(&self, kind: &str) -> String {
+        let field: Vec<&str> = [kind]
+            .into_iter()
+            .chain(self.path.iter().map(String::as_str))
+            .collect();
+        let help = self.help.as_deref().map(|help| format!(": {help}"));
+        format!(
+            "`{}`: {}{}",
+            field.join("."),
+            self.message,
+            help.unwrap_or_default()
+        )
     }
 
     /// With what to do.

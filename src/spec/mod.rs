@@ -7,27 +7,34 @@
 mod artifact_table;
 mod choice;
 mod command;
-mod command_metrics;
+mod confidential;
 mod decode;
 mod diagnostic;
+mod documents;
 mod download;
 mod evaluate;
 mod evaluate_rules;
 mod export;
 mod export_formats;
+mod file_places;
 mod formats;
+mod header;
 mod interpolate;
 mod kinds;
 mod known_metrics;
 mod mistake;
+mod model_references;
 mod models;
 mod node;
 mod pipeline;
+mod predict;
 mod preprocess;
 mod project;
 mod read;
 mod reference;
 mod schema;
+mod source;
+mod split;
 mod sweep;
 mod table;
 mod table_check;
@@ -36,6 +43,7 @@ mod table_rows;
 mod task_check;
 mod tasks;
 mod template;
+mod tokenizer;
 mod train;
 mod validate;
 mod values;
@@ -43,31 +51,49 @@ mod vocabulary;
 
 pub use artifact_table::{ArtifactTable, EPOCH, METRICS_FILE, Sheet, cell_number};
 pub use choice::{Choice, ChoiceFamily, ChoiceList, ChoiceOptions, ListedOptions, Named};
-pub use command::{Command, EnvEntry, EnvValue, Run, Secret};
-pub use command_metrics::{Better, CommandMetrics, MetricOptions};
+pub use command::{
+    Better, CallersVariable, Command, CommandMetrics, CondaEnvironment, ContainerEngine,
+    ContainerEnvironment, EnvEntry, EnvValue, Environment, LONGEST_ARGUMENT, MetricOptions, PASSED_VARIABLES,
+    PythonEnvironment, Run, Secret, is_passed,
+};
 pub use diagnostic::{Diagnostic, SpecError, nearest, suggest};
+pub use documents::{Documents, RecordOptions, TextFiles};
 pub use download::{Download, Sha256};
-pub use evaluate::{Evaluate, Metric, SplitName};
+pub use evaluate::{Evaluate, SplitName};
 pub use evaluate_rules::evaluate_mistakes;
 pub use export::Export;
+pub(crate) use export_formats::built_in_export_formats;
 pub use export_formats::{ExportFormat, ExportFormatOptions, SafetensorsOptions};
+pub use file_places::{FilePlaces, UnknownRoot};
+pub(crate) use formats::built_in_formats;
 pub use formats::{
-    Cifar10Options, Cifar100Labels, Cifar100Options, Color, CsvColumn, CsvImage, CsvOptions, Format,
-    FormatFacts, FormatOptions, IdxOptions, ImageFolderOptions, LabelColumns, StoredAs,
+    CellConstant, ChatOptions, ChatTargets, Cifar10Options, Cifar100Labels, Cifar100Options, Color,
+    ConllOptions, CsvColumn, CsvImage, CsvOptions, DateOptions, DatePart, DocumentBegin, DocumentEnd,
+    FolderNames, Format, FormatFacts, FormatOptions, IdxOptions, ImageFolderOptions, ImageManifestOptions,
+    ImageOptions, LabelColumns, LabelNames, MissingOptions, MissingPolicy, NamedSplits, NoSplits,
+    ParquetOptions, Quote, SplitFolders, StoredAs, TextOptions,
 };
+pub use header::{HeaderEntry, HeaderSecret};
+pub(crate) use kinds::built_in_kinds;
 pub use kinds::{Accepts, Input, Kind, StageKind};
 pub use mistake::Mistake;
+pub use model_references::ModelReferences;
+pub(crate) use models::built_in_models;
 pub use models::{
-    ConvLayer, ConvNetOptions, DropoutLayer, EfficientNetOptions, Layer, LeakyReluLayer, LinearLayer,
-    MlpOptions, MobileNetOptions, Model, ModelOptions, NoOptions, PoolLayer, ResNet18Options,
-    ResNet34Options, ResNet50Options, ResNet101Options, ResNetOptions, SequentialOptions, Stem,
+    BertOptions, BertVariant, ConvLayer, ConvNetOptions, DropoutLayer, EfficientNetOptions, Gpt2Options,
+    Layer, LeakyReluLayer, LinearLayer, LlamaOptions, LlamaVariant, MlpActivation, MlpOptions,
+    MobileNetOptions, Model, ModelOptions, NoOptions, PoolLayer, ResNet18Options, ResNet34Options,
+    ResNet50Options, ResNet101Options, ResNetOptions, SequentialOptions, Stem, TextHead,
     VisionTransformerOptions, VitPreset, WideDepth, WideResNetOptions,
 };
 pub use pipeline::{Override, Pipeline, Resources, StageSpec};
-pub use preprocess::{OnError, Preprocess, SplitOptions, TargetKind};
+pub use predict::{Predict, PredictionFormat};
+pub use preprocess::{OnError, Preprocess, SplitInputs, TargetKind};
 pub use project::{Project, Remote};
 pub use reference::Reference;
 pub use schema::json_schema;
+pub use source::PipelineSource;
+pub use split::{EverySample, SplitOptions};
 pub use sweep::{
     Asha, CmaEs, Constraint, Direction, Domain, EpochLimits, Grid, Median, Objective, Objectives, OneOrMany,
     Operand, Patience, Prune, Search, Sweep, SweptParameter, Tpe, Trials,
@@ -75,18 +101,23 @@ pub use sweep::{
 pub use table::{MetricPath, Round, Table, TableFormat};
 pub use table_column::{Best, NumberFormat, Show, TableColumn};
 pub use table_rows::{Baseline, Filter, Group, Rows, SortKey, SortKeys, same_value};
-pub use tasks::{CLASSIFICATION, MULTI_LABEL, REGRESSION, TaskMetric, TaskRules};
+pub use tasks::{CLASSIFICATION, EvaluationMetric, MULTI_LABEL, REGRESSION, TaskMetric, TaskRules};
 pub use template::Template;
+pub use tokenizer::{
+    BpeOptions, CharOptions, SpecialTokenOptions, Tokenizer, TokenizerModel, UnicodeForm, UnigramOptions,
+    WordOptions, WordPieceOptions,
+};
+pub(crate) use train::optimizers::built_in_optimizers;
 pub use train::{
     AdamOptions, AdamWOptions, Anneal, Augment, BinaryCrossEntropy, CenterCropOptions, CheckpointOptions,
-    Clip, ColorJitterOptions, ConstantOptions, CosineOptions, CosineRestartsOptions, CrossEntropy,
-    CutmixOptions, DecayOn, EarlyStop, EmaOptions, EvalTransform, ExponentialOptions, GaussianBlurOptions,
-    Huber, InitOptions, LionOptions, Loss, MixupOptions, Mse, MultistepOptions, Normalize, OneCycleOptions,
-    Optimizer, OptimizerOptions, Pace, ParameterGroup, PlateauOptions, PolynomialOptions, Precision,
-    RandAugmentOptions, RandomAffineOptions, RandomCropOptions, RandomErasingOptions, RandomFlipOptions,
-    RandomGrayscaleOptions, RandomResizedCropOptions, RandomRotationOptions, ResizeOptions, Schedule,
-    ScheduleMoment, ScheduleOptions, Select, SgdOptions, Size, StepOptions, ThresholdMode, Train,
-    TrivialAugmentOptions, Validate, Warmup,
+    ClassWeights, Clip, ColorJitterOptions, ConstantOptions, CosineOptions, CosineRestartsOptions,
+    CrossEntropy, CutmixOptions, DecayOn, EarlyStop, EmaOptions, EvalTransform, ExponentialOptions,
+    GaussianBlurOptions, Huber, InitOptions, LionOptions, Loss, MixupOptions, Mse, MultistepOptions,
+    Normalize, OneCycleOptions, Optimizer, OptimizerOptions, Pace, ParameterGroup, PlateauOptions,
+    PolynomialOptions, Precision, RandAugmentOptions, RandomAffineOptions, RandomCropOptions,
+    RandomErasingOptions, RandomFlipOptions, RandomGrayscaleOptions, RandomResizedCropOptions,
+    RandomRotationOptions, ResizeOptions, Schedule, ScheduleMoment, ScheduleOptions, Select, SgdOptions,
+    Size, StepOptions, ThresholdMode, Train, TrivialAugmentOptions, Validate, Warmup,
 };
 pub use train::{AugmentMistake, DataFacts, augment_mistakes, recipe_mistakes, shortened};
 pub use values::{BelowOne, ByteSize, NonNegative, Positive, Probability, Share, Span};

@@ -5,12 +5,13 @@
 //! characters that YAML lets through; offsets stay what they were. `$${` stands for a literal `${`.
 
 use std::fmt::{self, Formatter};
+use std::ops::Range;
 use std::sync::Arc;
 
 use miette::SourceSpan;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_yaml::{Location, Options, Spanned};
+use serde_yaml::{Location, Options, Spanned, UserMessageFormatter};
 
 use super::diagnostic::Diagnostic;
 
@@ -87,16 +88,18 @@ impl Node {
                 let span = error
                     .location()
                     .map(|location| offsets.span(characters(&location)));
-                let message = error.without_snippet().to_string();
+                let message = error
+                    .without_snippet()
+                    .render_with_formatter(&UserMessageFormatter);
                 let message = message
                     .split(" at line")
                     .next()
                     .unwrap_or_default()
                     .trim_end_matches(',');
-                Err(Box::new(Diagnostic::new(
-                    format!("this is not valid YAML: {message}"),
-                    span,
-                )))
+                Err(Box::new(Diagnostic {
+                    help: advice(message).map(str::to_owned),
+                    ..Diagnostic::new(format!("this is not valid YAML: {message}"), span)
+                }))
             }
         }
     }
@@ -213,34 +216,62 @@ impl Node {
     }
 }
 
+/// What to do about a mistake of which the YAML library says `message`.
+fn advice(message: &str) -> Option<&'static str> {
+    const ADVICE: [(&str, &str); 4] = [
+        (
+            "duplicate mapping key",
+            "a name stands once; take one of the two out",
+        ),
+        (
+            "multiple found",
+            "a file holds one document; take out the line `---`, or make a file of each",
+        ),
+        ("tab", "indent with spaces"),
+        (
+            "string scalar",
+            "`{` begins a mapping; write a text in quotes, and a parameter as ${name}",
+        ),
+    ];
+    let found = ADVICE.iter().find(|(part, _)| message.contains(part));
+    found.map(|(_, advice)| *advice)
+}
+
 /// Replaces the braces of every `${...}` that is closed on its line.
 fn mark_parameters(source: &str) -> String {
     let mut out = String::with_capacity(source.len());
-    let mut rest = source;
-    while let Some(at) = rest.find("${") {
-        let (before, from) = rest.split_at(at);
-        out.push_str(before);
-        let escaped = before.ends_with('$');
-        let inside = &from[2..];
-        let end = inside
-            .find(['}', '\n', '{'])
-            .filter(|&end| inside.as_bytes()[end] == b'}');
-        match end {
-            Some(end) if !escaped => {
-                out.push('$');
-                out.push(OPEN);
-                out.push_str(&inside[..end]);
-                out.push(CLOSE);
-                rest = &inside[end + 1..];
-            }
-            _ => {
-                out.push_str("${");
-                rest = inside;
+    let mut end = 0;
+    for reference in references(source) {
+        out.push_str(&source[end..reference.start]);
+        out.push('$');
+        out.push(OPEN);
+        out.push_str(&source[reference.start + 2..reference.end - 1]);
+        out.push(CLOSE);
+        end = reference.end;
+    }
+    out.push_str(&source[end..]);
+    out
+}
+
+/// Where each `${...}` stands that is closed on its line and is not escaped, in bytes.
+pub(super) fn references(source: &str) -> impl Iterator<Item = Range<usize>> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        loop {
+            let start = at + source[at..].find("${")?;
+            let inside = &source[start + 2..];
+            let end = inside
+                .find(['}', '\n', '{'])
+                .filter(|&end| inside.as_bytes()[end] == b'}');
+            match end {
+                Some(end) if !source[at..start].ends_with('$') => {
+                    at = start + 2 + end + 1;
+                    return Some(start..at);
+                }
+                _ => at = start + 2,
             }
         }
-    }
-    out.push_str(rest);
-    out
+    })
 }
 
 /// Translates character offsets of the marked text into byte offsets of the source.

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::diagnostic::SpecError;
 use super::values::{ByteSize, Span};
-use super::{Kind, Sweep, Table, Template};
+use super::{Kind, PipelineSource, Sweep, Table, Template};
 use crate::metric::MetricTable;
 
 /// An experiment: stages that depend on each other, and the tables made of their results.
@@ -22,8 +22,12 @@ pub struct Pipeline {
     pub description: Option<String>,
     /// The seed of everything drawn.
     pub seed: u64,
-    /// The parameters' values, overrides included.
+    /// The parameters' values, overrides included, as they may be shown and kept: without secrets.
     pub params: IndexMap<String, serde_json::Value>,
+    /// The parameters whose values are secrets as a whole.
+    pub secret_params: BTreeSet<String>,
+    /// The parameters that nothing speaks of: to change them changes nothing.
+    pub unused_params: Vec<String>,
     /// The stages, in the order of the file.
     pub stages: IndexMap<String, Arc<StageSpec>>,
     /// What is swept, and how.
@@ -32,6 +36,8 @@ pub struct Pipeline {
     pub tables: IndexMap<String, Table>,
     /// What is known of the metrics that the stages report.
     pub metrics: MetricTable,
+    /// The file that it was read from.
+    pub source: PipelineSource,
 }
 
 /// One named step of a pipeline.
@@ -51,9 +57,16 @@ pub struct StageSpec {
     pub description: Option<String>,
     /// The parameters that its fields speak of.
     pub params: BTreeSet<String>,
+    /// Whether its fields speak of the pipeline's seed.
+    pub names_seed: bool,
 }
 
 impl StageSpec {
+    /// Whether its result depends on the seed, so that replicates of it differ.
+    pub fn draws(&self) -> bool {
+        self.names_seed || self.kind.draws()
+    }
+
     /// The stages that must be done before this one.
     pub fn upstream(&self) -> Vec<String> {
         let mut stages: Vec<String> = self

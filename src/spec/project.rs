@@ -7,7 +7,9 @@ use serde::Deserialize;
 
 use super::decode::decode;
 use super::diagnostic::{Diagnostic, SpecError};
+use super::file_places::FilePlaces;
 use super::node::{Node, Value};
+use super::validate::{bad_name, is_name};
 use super::values::ByteSize;
 
 /// The file with a project's settings.
@@ -29,6 +31,8 @@ pub struct Project {
     pub quota: Option<ByteSize>,
     /// Where results are shared with others.
     pub remote: Option<Remote>,
+    /// Folders outside the project that references may begin at, by name.
+    pub roots: IndexMap<String, PathBuf>,
 }
 
 /// A remote store, from the project's settings.
@@ -66,6 +70,8 @@ struct Settings {
     quota: Option<ByteSize>,
     #[serde(default)]
     remote: Option<Remote>,
+    #[serde(default)]
+    roots: IndexMap<String, String>,
 }
 
 impl Project {
@@ -92,7 +98,11 @@ impl Project {
             .unwrap_or_else(|| PathBuf::from(".erlen"));
         let mut mirrors: Vec<(String, String)> = settings.mirrors.into_iter().collect();
         mirrors.sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
+        let roots = settings.roots.into_iter();
         Ok(Self {
+            roots: roots
+                .map(|(name, folder)| (name, within(&root, &folder)))
+                .collect(),
             store: root.join(place),
             remote: settings.remote.map(|remote| remote.within(&root)),
             root,
@@ -100,6 +110,19 @@ impl Project {
             quota: settings.quota,
         })
     }
+
+    /// Where the files lie that references name.
+    pub fn places(&self) -> FilePlaces {
+        FilePlaces::new(&self.root, self.roots.clone())
+    }
+}
+
+/// A folder's path, where it is relative seen from the project's root; `~/` is the user's own folder.
+fn within(root: &Path, folder: &str) -> PathBuf {
+    let own = folder
+        .strip_prefix("~/")
+        .and_then(|inside| Some(std::env::home_dir()?.join(inside)));
+    own.unwrap_or_else(|| root.join(folder))
 }
 
 fn read(path: &Path) -> Result<Settings, SpecError> {
@@ -127,6 +150,11 @@ fn read(path: &Path) -> Result<Settings, SpecError> {
     };
     let settings: Settings =
         decode(&node).map_err(|mistake| SpecError::new(path, &source, vec![*mistake]))?;
+    if let Some(Value::Map(entries)) = node.get("roots").map(|roots| &roots.value)
+        && let Some((key, _)) = entries.iter().find(|(key, _)| !is_name(&key.name))
+    {
+        return Err(SpecError::new(path, &source, vec![bad_name("root", key)]));
+    }
     match settings.remote.as_ref().and_then(Remote::mistake) {
         Some((field, mistake)) => {
             let span = node.span_at(&["remote", field]);
@@ -183,6 +211,7 @@ impl Remote {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::spec::Reference;
 
     #[test]
     fn the_root_is_found_from_below() {
@@ -204,6 +233,33 @@ mod tests {
         assert_eq!(project.mirrors[0].0, "https://a/b/");
         let elsewhere = Project::find(&root.join("p.yaml"), Some("/tmp/s".into())).unwrap();
         assert_eq!(elsewhere.store, Path::new("/tmp/s"));
+    }
+
+    #[test]
+    fn roots_are_found_from_the_project() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = &folder.path().canonicalize().unwrap();
+        let settings = "roots:\n  scans: /data/scans\n  near: ../near\n";
+        std::fs::write(root.join("erlen.yaml"), settings).unwrap();
+        let places = Project::find(&root.join("p.yaml"), None).unwrap().places();
+        let find = |text: &str| places.find(&Reference::parse(text).unwrap());
+        assert_eq!(find("scans:2024/x").unwrap(), Some("/data/scans/2024/x".into()));
+        assert_eq!(find("scans:.").unwrap(), Some("/data/scans".into()));
+        assert_eq!(find("near:x").unwrap(), Some(root.join("../near/x")));
+        assert_eq!(find("./x").unwrap(), Some(root.join("x")));
+        assert_eq!(find("/y/x").unwrap(), Some("/y/x".into()));
+        assert_eq!(find("raw/x").unwrap(), None);
+        let unknown = find("scan:x").unwrap_err().to_string();
+        assert!(
+            unknown.contains("no root `scan` is defined: did you mean `scans`?"),
+            "{unknown}"
+        );
+        std::fs::write(root.join("erlen.yaml"), "roots: {a b: /x}\n").unwrap();
+        let error = Project::find(&root.join("p.yaml"), None).unwrap_err().to_string();
+        assert!(
+            error.contains("erlen.yaml:1:9: `a b` cannot name a root"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -10,12 +10,14 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde_json::json;
 
+use super::confidential::{secret_params, without_secrets};
 use super::decode::{DecodeError, decode};
 use super::diagnostic::{Diagnostic, suggest};
-use super::interpolate::{interpolate, unescape_all};
+use super::interpolate::{Interpolation, unescape_all};
 use super::known_metrics::known_metrics;
 use super::node::{Key, Node, Value};
 use super::pipeline::{Override, Pipeline, Resources, StageSpec};
+use super::source::PipelineSource;
 use super::values::Span;
 use super::vocabulary::Vocabulary;
 use super::{Kind, Sweep, Table, validate};
@@ -40,12 +42,13 @@ pub(super) fn tree(source: &str) -> Result<Node, Diagnostic> {
 }
 
 /// Reads a pipeline from its tree; gives every mistake that can be told. `values` take the place
-/// of parameters after the overrides, without a word about their source.
+/// of parameters after the overrides, without a word about their source; `seed` that of the file's.
 pub(super) fn read(
-    path: &Path,
+    source: &PipelineSource,
     mut root: Node,
     overrides: &[Override],
     values: &IndexMap<String, serde_json::Value>,
+    seed: Option<u64>,
 ) -> Result<Pipeline, Vec<Diagnostic>> {
     let mut mistakes = Vec::new();
     let mut parameters = parameters(&root, overrides, &mut mistakes);
@@ -56,46 +59,84 @@ pub(super) fn read(
     }
     let original = root.clone();
     if let Value::Map(entries) = &mut root.value {
+        let interpolation = Interpolation {
+            source: source.text(),
+            parameters: &parameters,
+        };
         for (_, node) in Arc::make_mut(entries)
             .iter_mut()
-            .filter(|(key, _)| key.name != "params")
+            .filter(|(key, _)| !["params", "stages"].contains(&key.name.as_str()))
         {
-            interpolate(node, &parameters, &mut mistakes);
+            interpolation.fill(node, &mut mistakes);
         }
+    }
+    let seed = seed.or_else(|| seed_of(&root, overrides, &parameters, &mut mistakes));
+    let seed_is_named = !parameters.contains_key(SEED);
+    if let Value::Map(entries) = &mut root.value
+        && let Some((key, node)) = Arc::make_mut(entries)
+            .iter_mut()
+            .find(|(key, _)| key.name == "stages")
+    {
+        let mut parameters = parameters.clone();
+        // Only a stage may depend on it, and a parameter of that name goes before.
+        parameters
+            .entry(SEED.to_owned())
+            .or_insert_with(|| seed_node(seed.unwrap_or(0), key.span));
+        let interpolation = Interpolation {
+            source: source.text(),
+            parameters: &parameters,
+        };
+        interpolation.fill(node, &mut mistakes);
     }
     if !mistakes.is_empty() {
         return Err(mistakes);
     }
 
-    let mut document: Document = match decode(&root) {
+    let document: Document = match decode(&root) {
         Ok(document) => document,
         Err(mistake) => return Err(vec![*mistake]),
     };
-    let stages = stages(&root, &original, &mut mistakes);
+    let mut stages = stages(&root, &original, &mut mistakes);
+    if seed_is_named {
+        for stage in stages.values_mut().filter(|stage| stage.params.contains(SEED)) {
+            let stage = Arc::make_mut(stage);
+            stage.params.remove(SEED);
+            stage.names_seed = true;
+        }
+    }
     let metrics = known_metrics(&stages, Vocabulary::current().lists().metrics.clone());
     let sweep = sweep(&root, &mut mistakes);
     let tables = tables(&root, &mut mistakes);
-    for change in overrides.iter().filter(|change| is_seed(change, &parameters)) {
-        match change.value.trim().parse() {
-            Ok(seed) => document.seed = Some(seed),
-            Err(_) => mistakes.push(Diagnostic::new(
-                format!("--set seed={}: expected a whole number, 0 or more", change.value),
-                None,
-            )),
-        }
-    }
+    // What is swept is told by its values, which stand in the file.
+    let is_swept = |name: &String| {
+        sweep
+            .as_ref()
+            .is_some_and(|sweep| sweep.params.contains_key(name))
+    };
+    let mut secret_params = secret_params(&original, &parameters);
+    secret_params.retain(|name| !is_swept(name));
     let pipeline = Pipeline {
-        name: document.name.unwrap_or_else(|| stem(path)),
+        name: document.name.unwrap_or_else(|| stem(source.path())),
         description: document.description,
-        seed: document.seed.unwrap_or(0),
+        seed: seed.or(document.seed).unwrap_or(0),
         params: parameters
             .iter()
-            .map(|(name, node)| (name.clone(), node.to_json()))
+            .map(|(name, node)| {
+                let value = node.to_json();
+                let shown = match is_swept(name) {
+                    true => value,
+                    false => without_secrets(value, secret_params.contains(name)),
+                };
+                (name.clone(), shown)
+            })
             .collect(),
+        secret_params,
+        unused_params: unused(&original, &parameters),
         stages,
         sweep,
         tables,
         metrics,
+        source: source.clone(),
     };
     // With a stage missing, what refers to it would be reported as a second mistake.
     if mistakes.is_empty() {
@@ -106,6 +147,17 @@ pub(super) fn read(
     } else {
         Err(mistakes)
     }
+}
+
+/// The parameters that nothing in the file speaks of.
+fn unused(original: &Node, parameters: &IndexMap<String, Node>) -> Vec<String> {
+    let mut used = BTreeSet::new();
+    if let Value::Map(entries) = &original.value {
+        let others = entries.iter().filter(|(key, _)| key.name != "params");
+        others.for_each(|(_, node)| node.parameters(&mut used));
+    }
+    let names = parameters.keys().filter(|name| !used.contains(*name));
+    names.cloned().collect()
 }
 
 /// How a stage is run, as it is written beside its kind.
@@ -141,6 +193,7 @@ impl StageFields {
             timeout: self.timeout,
             description: self.description,
             params: BTreeSet::new(),
+            names_seed: false,
         }
     }
 }
@@ -225,9 +278,47 @@ fn stem(path: &Path) -> String {
     stem.map_or_else(|| "pipeline".to_owned(), |stem| stem.display().to_string())
 }
 
+/// What `${...}` calls the seed that a stage is given, where no parameter is called so.
+pub(super) const SEED: &str = "seed";
+
+/// What to do who asks for several seeds.
+pub(super) const SEVERAL_SEEDS: &str =
+    "several seeds are `replicates: N` of a sweep, or a parameter of another name";
+
 /// Whether the override speaks of the pipeline's seed and not of a parameter of that name.
 pub(super) fn is_seed(change: &Override, parameters: &IndexMap<String, Node>) -> bool {
-    change.name == "seed" && !parameters.contains_key("seed")
+    change.name == SEED && !parameters.contains_key(SEED)
+}
+
+/// The seed that the command line or else the file says, where it can be read; what is wrong with the
+/// file's is told when the file's own fields are read.
+fn seed_of(
+    root: &Node,
+    overrides: &[Override],
+    parameters: &IndexMap<String, Node>,
+    mistakes: &mut Vec<Diagnostic>,
+) -> Option<u64> {
+    let mut seed = root.get(SEED).and_then(|node| decode(node).ok());
+    for change in overrides.iter().filter(|change| is_seed(change, parameters)) {
+        match change.value.trim().parse() {
+            Ok(value) => seed = Some(value),
+            Err(_) => {
+                let message = format!("--set seed={}: expected a whole number, 0 or more", change.value);
+                let mistake = Diagnostic::new(message, None);
+                mistakes.push(match change.value.contains([',', '[']) {
+                    true => mistake.help(SEVERAL_SEEDS),
+                    false => mistake,
+                });
+            }
+        }
+    }
+    seed
+}
+
+/// The seed as a parameter's value: a number where the file's numbers reach so far.
+fn seed_node(seed: u64, span: miette::SourceSpan) -> Node {
+    let value = i64::try_from(seed).map_or_else(|_| Value::Text(seed.to_string()), Value::Int);
+    Node::new(value, span)
 }
 
 /// The file's parameters with the command line's values in their place.
@@ -450,7 +541,7 @@ fn sweep(root: &Node, mistakes: &mut Vec<Diagnostic>) -> Option<Sweep> {
     }
 }
 
-fn tables(root: &Node, mistakes: &mut Vec<Diagnostic>) -> IndexMap<String, Table> {
+pub(super) fn tables(root: &Node, mistakes: &mut Vec<Diagnostic>) -> IndexMap<String, Table> {
     let mut tables = IndexMap::new();
     let Some((_, node)) = root.entry("tables") else {
         return tables;

@@ -7,8 +7,10 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Deserializer};
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::validate::is_name;
+
 /// What a stage takes as an input: the artifact of a stage (or a path inside it), or a file or
-/// folder of the project.
+/// folder, of the project or from elsewhere. Files count by their content, never by their paths.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Reference {
     /// `raw` or `raw/some/path`.
@@ -20,27 +22,38 @@ pub enum Reference {
     },
     /// `./some/path`, relative to the project's root.
     Project(String),
+    /// `/some/path`, anywhere on this machine.
+    Absolute(String),
+    /// `scans:some/path`, below a root that the project's settings name.
+    Root {
+        /// The root's name.
+        root: String,
+        /// A path inside it, with `/` between its parts; empty for the root itself.
+        path: String,
+    },
 }
 
 impl Reference {
     /// Reads a reference as it is written in a pipeline file.
     ///
     /// # Errors
-    /// A sentence that says what is wrong: the text is empty, absolute, or leads outside with `..`.
+    /// A sentence that says what is wrong: the text is empty, an address, or leads outside with `..`.
     pub fn parse(text: &str) -> Result<Self, String> {
         if text.is_empty() {
             return Err("a reference cannot be empty".to_owned());
         }
-        if text.starts_with('/') {
+        if text.contains("://") {
             return Err(format!(
-                "`{text}` is an absolute path; a reference is a stage's name, or a project file \
-                 written with a leading ./"
+                "`{text}` is an address: a `download` stage fetches what lies there"
             ));
         }
-        let (project, rest) = match text.strip_prefix("./") {
-            Some(rest) => (true, rest),
-            None => (false, text),
-        };
+        if text.starts_with('~') {
+            return Err(format!(
+                "`{text}` begins with `~`: write the whole path, or name a root in erlen.yaml (`roots: {{data: ~/data}}`) \
+                 and write `data:` and the path in it"
+            ));
+        }
+        let (base, rest) = Base::of(text);
         let parts: Vec<&str> = rest
             .split('/')
             .filter(|part| !part.is_empty() && *part != ".")
@@ -48,21 +61,51 @@ impl Reference {
         if parts.contains(&"..") {
             return Err(format!("`{text}` leads outside with `..`"));
         }
-        match (project, parts.split_first()) {
-            (true, _) => Ok(Self::Project(parts.join("/"))),
-            (false, Some((stage, path))) => Ok(Self::Stage {
+        let path = parts.join("/");
+        Ok(match (base, parts.split_first()) {
+            (Base::Project, _) => Self::Project(path),
+            (Base::Machine, _) => Self::Absolute(format!("/{path}")),
+            (Base::Root(root), _) => Self::Root {
+                root: root.to_owned(),
+                path,
+            },
+            (Base::Stages, Some((stage, path))) => Self::Stage {
                 stage: (*stage).to_owned(),
                 path: (!path.is_empty()).then(|| path.join("/")),
-            }),
-            (false, None) => Err(format!("`{text}` names nothing")),
-        }
+            },
+            (Base::Stages, None) => return Err(format!("`{text}` names nothing")),
+        })
     }
 
     /// The stage referred to, if it is one.
     pub fn stage(&self) -> Option<&str> {
         match self {
             Self::Stage { stage, .. } => Some(stage),
-            Self::Project(_) => None,
+            Self::Project(_) | Self::Absolute(_) | Self::Root { .. } => None,
+        }
+    }
+}
+
+/// What a path goes on from.
+enum Base<'a> {
+    Stages,
+    Project,
+    Machine,
+    Root(&'a str),
+}
+
+impl<'a> Base<'a> {
+    /// What a reference begins with, and what follows.
+    fn of(text: &'a str) -> (Self, &'a str) {
+        if text.starts_with('/') {
+            return (Self::Machine, text);
+        }
+        if let Some(rest) = text.strip_prefix("./") {
+            return (Self::Project, rest);
+        }
+        match text.split_once(':') {
+            Some((root, rest)) if is_name(root) => (Self::Root(root), rest),
+            _ => (Self::Stages, text),
         }
     }
 }
@@ -76,6 +119,9 @@ impl Display for Reference {
                 path: Some(path),
             } => write!(f, "{stage}/{path}"),
             Self::Project(path) => write!(f, "./{path}"),
+            Self::Absolute(path) => f.write_str(path),
+            Self::Root { root, path } if path.is_empty() => write!(f, "{root}:."),
+            Self::Root { root, path } => write!(f, "{root}:{path}"),
         }
     }
 }
@@ -102,8 +148,8 @@ impl JsonSchema for Reference {
         json_schema!({
             "type": "string",
             "minLength": 1,
-            "description": "a stage's name, optionally with a path inside its artifact, \
-                            or a project file with a leading ./"
+            "description": "a stage's name, optionally with a path inside its artifact; a project file with a \
+                            leading ./; an absolute path; or ROOT:PATH, below a root that erlen.yaml names"
         })
     }
 }
@@ -120,7 +166,33 @@ mod tests {
             Reference::parse("./data/x.csv").unwrap(),
             Reference::Project("data/x.csv".into())
         );
-        for bad in ["", "/etc/passwd", "../x", "./../x", "raw/../../x", "."] {
+        for (text, shown) in [
+            ("/data//scans/./x", "/data/scans/x"),
+            ("/", "/"),
+            ("scans:2024/x", "scans:2024/x"),
+            ("scans:/2024//x", "scans:2024/x"),
+            ("scans:.", "scans:."),
+            ("scans:", "scans:."),
+        ] {
+            let reference = Reference::parse(text).unwrap();
+            assert_eq!(
+                (reference.to_string().as_str(), reference.stage()),
+                (shown, None),
+                "{text}"
+            );
+            assert_eq!(Reference::parse(shown).unwrap(), reference);
+        }
+        for bad in [
+            "",
+            "../x",
+            "./../x",
+            "raw/../../x",
+            ".",
+            "/data/../x",
+            "scans:../x",
+            "~/x",
+            "https://a/b",
+        ] {
             assert!(Reference::parse(bad).is_err(), "{bad}");
         }
     }

@@ -20,7 +20,7 @@ pub struct Table {
     /// `{stages: [...]}` for a row a stage.
     #[serde(default)]
     pub rows: Rows,
-    /// TableColumn titles and the metrics under them, as `STAGE.METRIC`; where rows are stages, as
+    /// Titles and the metrics under them, as `STAGE.METRIC`; where rows are stages, as
     /// `METRIC` alone.
     pub columns: IndexMap<String, TableColumn>,
     /// What trials must fulfil to be in the table: parameters' values, and bounds of metrics.
@@ -103,9 +103,10 @@ impl Table {
         if let Some(objective) = objective {
             return Some(objective.direction());
         }
-        metrics
-            .iter()
-            .find_map(|path| known.better(&path.stage, &path.metric))
+        let mut ways = metrics.iter().map(|path| known.better(&path.stage, &path.metric));
+        let first = ways.next()?;
+        // Figures of which one is better when larger and another when smaller have no best.
+        ways.all(|way| way == first).then_some(first)?
     }
 
     /// The stages whose results the table shows or chooses by.

@@ -20,12 +20,14 @@ use super::{Pipeline, Sweep};
 /// All mistakes of the tables whose fields are right by themselves.
 pub(super) fn table_mistakes(pipeline: &Pipeline, root: &Node) -> Vec<Diagnostic> {
     let mut mistakes = Vec::new();
+    let folds = fold_parameters(root);
     for (name, table) in &pipeline.tables {
         let check = Check {
             pipeline,
             table,
             place: &|path: &[&str]| root.span_at(&[&["tables", name], path].concat()),
             listed: is_list(root, name),
+            folds: &folds,
         };
         mistakes.extend(check.rows());
         mistakes.extend(check.columns(name));
@@ -33,10 +35,22 @@ pub(super) fn table_mistakes(pipeline: &Pipeline, root: &Node) -> Vec<Diagnostic
         mistakes.extend(check.sort());
         mistakes.extend(check.baseline());
         mistakes.extend(check.group());
+        mistakes.extend(check.folds());
         mistakes.extend(check.pipelines());
     }
     mistakes.extend(file_mistakes(pipeline, root));
     mistakes
+}
+
+/// The parameters that choose the fold which a dataset is tested on.
+fn fold_parameters(root: &Node) -> Vec<&str> {
+    let Some(NodeValue::Map(stages)) = root.get("stages").map(|stages| &stages.value) else {
+        return Vec::new();
+    };
+    let fold = stages
+        .iter()
+        .filter_map(|(_, stage)| stage.get("preprocess")?.get("split")?.get("fold"));
+    fold.filter_map(|fold| fold.parameter.as_deref()).collect()
 }
 
 /// Whether a table's rows are written as a list, and not as a mapping.
@@ -52,6 +66,8 @@ struct Check<'a> {
     table: &'a Table,
     place: &'a dyn Fn(&[&str]) -> SourceSpan,
     listed: bool,
+    /// Parameters that choose a fold.
+    folds: &'a [&'a str],
 }
 
 impl Check<'_> {
@@ -410,16 +426,7 @@ impl Check<'_> {
         if rows.each_trial || self.table.group == Some(Group::All) || !sweep.objective.0.is_empty() {
             return None;
         }
-        let is_fixed = |name: &str| match self.table.filters.get(name) {
-            Some(Filter::OneOf(values)) => values.len() == 1,
-            _ => false,
-        };
-        let open: Vec<&str> = sweep
-            .params
-            .keys()
-            .map(String::as_str)
-            .filter(|name| !rows.parameters.iter().any(|row| row == name) && !is_fixed(name))
-            .collect();
+        let open: Vec<&str> = self.hidden(sweep).collect();
         (!open.is_empty()).then(|| {
             let message = format!(
                 "a row stands for several trials: `{}` {} swept too",
@@ -432,6 +439,35 @@ impl Check<'_> {
                  the best trial stands for the row",
             )
         })
+    }
+
+    /// Rows that would show the fold on which a model happens to be best.
+    fn folds(&self) -> Option<Diagnostic> {
+        let sweep = self.sweep()?;
+        if self.table.rows.each_trial || self.table.group == Some(Group::All) || sweep.objective.0.is_empty()
+        {
+            return None;
+        }
+        let fold = self.hidden(sweep).find(|name| self.folds.contains(name))?;
+        let message = format!("a row would be the best of the folds: `{fold}` chooses one, and is swept");
+        let span = (self.place)(&[if self.table.group.is_some() {
+            "group"
+        } else {
+            "rows"
+        }]);
+        let help = format!("write `group: all` for the mean over the folds, or add `{fold}` to the rows");
+        Some(Diagnostic::new(message, span).help(help))
+    }
+
+    /// Swept parameters that rows do not tell apart.
+    fn hidden<'s>(&'s self, sweep: &'s Sweep) -> impl Iterator<Item = &'s str> {
+        let is_fixed = |name: &str| match self.table.filters.get(name) {
+            Some(Filter::OneOf(values)) => values.len() == 1,
+            _ => false,
+        };
+        let rows = &self.table.rows.parameters;
+        let names = sweep.params.keys().map(String::as_str);
+        names.filter(move |name| !rows.iter().any(|row| row == name) && !is_fixed(name))
     }
 
     fn pipelines(&self) -> Vec<Diagnostic> {

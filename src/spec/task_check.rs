@@ -22,7 +22,7 @@ pub(super) fn data_of(
         return DataFacts::default();
     };
     let facts = preprocess.format.facts();
-    let brings_none = !facts.brings_val && preprocess.split.val.is_none();
+    let brings_none = !facts.brings_val && !preprocess.makes_val();
     DataFacts {
         task: Vocabulary::current().task_for(facts.task),
         images: Some(facts.images),
@@ -49,9 +49,7 @@ pub(super) fn evaluation_mistakes(
     evaluate: &Evaluate,
     place: &dyn Fn(&[&str]) -> SourceSpan,
 ) -> Vec<Diagnostic> {
-    let model = evaluate.model.stage().and_then(|stage| stages.get(stage));
-    let trained = model.and_then(|stage| stage.kind.options::<Train>());
-    let chosen = trained.and_then(|train| train.task.as_deref());
+    let chosen = evaluate.training(stages).and_then(|train| train.task.as_deref());
     let facts = data_of(stages, &evaluate.data);
     let task = match chosen {
         Some(name) => Vocabulary::current().task(name),

@@ -1,24 +1,27 @@
 //! A pipeline file that is read once and filled in many times.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use indexmap::IndexMap;
 use serde_json::Value;
 
 use super::diagnostic::{Diagnostic, SpecError};
+use super::mistake::{Mistake, placed};
 use super::node::{Node, Value as NodeValue};
 use super::pipeline::{Override, Pipeline};
-use super::read;
+use super::read::{self, SEED, SEVERAL_SEEDS};
+use super::reference::Reference;
+use super::source::PipelineSource;
 use super::sweep::sweep_mistakes;
 use super::sweep::{Domain, Objectives, Search, Sweep, SweptParameter};
+use super::table::Table;
 use super::vocabulary::Vocabulary;
 
 /// A pipeline file's text as a tree, ready to be filled with parameters.
 #[derive(Clone, Debug)]
 pub struct Template {
-    path: PathBuf,
-    source: String,
+    source: PipelineSource,
     root: Node,
     /// The tree without what a trial does not need.
     trial: Node,
@@ -60,8 +63,7 @@ impl Template {
             Arc::make_mut(entries).retain(|(key, _)| !["sweep", "tables"].contains(&key.name.as_str()));
         }
         Ok(Self {
-            path: path.to_owned(),
-            source: source.to_owned(),
+            source: PipelineSource::new(path, source),
             root,
             trial,
             vocabulary: Vocabulary::current(),
@@ -70,7 +72,19 @@ impl Template {
 
     /// The file's path, as it was named.
     pub fn path(&self) -> &Path {
-        &self.path
+        self.source.path()
+    }
+
+    /// The tables with the path of each one's files, without endings: as far as that can be told without
+    /// reading the rest.
+    pub fn table_places(&self) -> Vec<(String, String)> {
+        let mut mistakes = Vec::new();
+        let tables = read::tables(&self.root, &mut mistakes);
+        let place = |(name, table): (String, Table)| {
+            let place = table.place(&name);
+            (name, place)
+        };
+        tables.into_iter().map(place).collect()
     }
 
     /// The pipeline with the file's own parameters and the command line's in their place.
@@ -78,11 +92,48 @@ impl Template {
     /// # Errors
     /// Every mistake in the file, each at its place; those of the sweep's space too.
     pub fn pipeline(&self, overrides: &[Override]) -> Result<Pipeline, SpecError> {
-        let pipeline = self.fill(&self.root, overrides, &IndexMap::new())?;
+        let pipeline = self.fill(&self.root, overrides, &IndexMap::new(), None)?;
         match &pipeline.sweep {
             Some(sweep) => self.probe(overrides, sweep).map(|()| pipeline),
             None => Ok(pipeline),
         }
+    }
+
+    /// Mistakes in stages, each with the stage's name and kind and with a path from the kind's options on, as
+    /// mistakes of the file; nothing where there are none.
+    pub fn in_stages(&self, mistakes: Vec<(String, &'static str, Mistake)>) -> Option<SpecError> {
+        let diagnostic = |(stage, kind, mistake): (String, &'static str, Mistake)| {
+            let under = ["stages", stage.as_str(), kind];
+            let place = |path: &[&str]| self.root.span_at(&[&under[..], path].concat());
+            placed(&[], vec![mistake], &place)
+        };
+        let found: Vec<Diagnostic> = mistakes.into_iter().flat_map(diagnostic).collect();
+        (!found.is_empty()).then(|| self.mistaken(found))
+    }
+
+    /// An error at the place where the stage `name` of `pipeline`, which was read from here, says that it takes in
+    /// `reference`.
+    pub fn input_error(
+        &self,
+        pipeline: &Pipeline,
+        name: &str,
+        reference: &Reference,
+        message: String,
+    ) -> SpecError {
+        let span = pipeline.stages.get(name).and_then(|stage| {
+            let input = stage
+                .kind
+                .inputs()
+                .into_iter()
+                .find(|input| input.reference == *reference)?;
+            let within = ["stages", name, stage.kind.name()];
+            let path: Vec<&str> = within
+                .into_iter()
+                .chain(input.path.iter().map(String::as_str))
+                .collect();
+            Some(self.root.span_at(&path))
+        });
+        self.mistaken(vec![Diagnostic::new(message, span)])
     }
 
     /// The pipeline of one trial: `values` in place of what the file and the command line say, and
@@ -96,9 +147,7 @@ impl Template {
         values: &IndexMap<String, Value>,
         seed: u64,
     ) -> Result<Pipeline, SpecError> {
-        let mut pipeline = self.fill(&self.trial, overrides, values)?;
-        pipeline.seed = seed;
-        Ok(pipeline)
+        self.fill(&self.trial, overrides, values, Some(seed))
     }
 
     /// The pipeline, the sweep that the file describes, changed as the command line says, and the
@@ -113,13 +162,8 @@ impl Template {
             .iter()
             .cloned()
             .partition(|change| several(&change.value).is_some());
-        let fail = |message: String, help: &str| {
-            SpecError::new(
-                &self.path,
-                &self.source,
-                vec![Diagnostic::new(message, None).help(help)],
-            )
-        };
+        let fail =
+            |message: String, help: &str| self.mistaken(vec![Diagnostic::new(message, None).help(help)]);
         let pipeline = self.pipeline(&fixed)?;
         if swept.is_empty() {
             let Some(mut sweep) = pipeline.sweep.clone() else {
@@ -141,7 +185,10 @@ impl Template {
         for change in &swept {
             if !pipeline.params.contains_key(&change.name) {
                 let known = pipeline.params.keys().map(String::as_str);
-                let help = super::suggest(&change.name, "parameters", known);
+                let help = match change.name.as_str() {
+                    SEED => SEVERAL_SEEDS.to_owned(),
+                    name => super::suggest(name, "parameters", known),
+                };
                 let message = format!("--set {}: there is no such parameter", change.name);
                 return Err(fail(message, &help));
             }
@@ -175,18 +222,12 @@ impl Template {
             parallel: own.as_ref().and_then(|sweep| sweep.parallel),
             time: own.as_ref().and_then(|sweep| sweep.time),
         };
-        let mut mistakes = sweep_mistakes(
-            &pipeline.stages,
-            &pipeline.params,
-            &sweep,
-            &pipeline.metrics,
-            &self.root,
-        );
+        let mut mistakes = sweep_mistakes(&pipeline, &sweep, &self.root);
         for mistake in &mut mistakes {
             mistake.span = None;
         }
         if !mistakes.is_empty() {
-            return Err(SpecError::new(&self.path, &self.source, mistakes));
+            return Err(self.mistaken(mistakes));
         }
         self.probe(&fixed, &sweep)?;
         Ok((pipeline, sweep, fixed))
@@ -197,10 +238,15 @@ impl Template {
         root: &Node,
         overrides: &[Override],
         values: &IndexMap<String, Value>,
+        seed: Option<u64>,
     ) -> Result<Pipeline, SpecError> {
         self.vocabulary
-            .reading(|| read::read(&self.path, root.clone(), overrides, values))
-            .map_err(|mistakes| SpecError::new(&self.path, &self.source, mistakes))
+            .reading(|| read::read(&self.source, root.clone(), overrides, values, seed))
+            .map_err(|mistakes| self.mistaken(mistakes))
+    }
+
+    fn mistaken(&self, mistakes: Vec<Diagnostic>) -> SpecError {
+        SpecError::new(self.source.path(), self.source.text(), mistakes)
     }
 
     /// Tries every choice and every bound of the space, one parameter at a time.
@@ -209,7 +255,7 @@ impl Template {
         for (name, parameter) in &sweep.params {
             for (index, value) in parameter.domain.probes().into_iter().enumerate() {
                 let values = IndexMap::from([(name.clone(), value.clone())]);
-                let Err(error) = self.fill(&self.trial, overrides, &values) else {
+                let Err(error) = self.fill(&self.trial, overrides, &values, None) else {
                     continue;
                 };
                 let Some(first) = error.mistakes.into_iter().next() else {
@@ -233,7 +279,7 @@ impl Template {
         if mistakes.is_empty() {
             Ok(())
         } else {
-            Err(SpecError::new(&self.path, &self.source, mistakes))
+            Err(self.mistaken(mistakes))
         }
     }
 }

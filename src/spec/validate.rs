@@ -64,13 +64,7 @@ pub(super) fn mistakes(pipeline: &Pipeline, root: &Node) -> Vec<Diagnostic> {
     }
     mistakes.extend(table_mistakes(pipeline, root));
     if let Some(sweep) = &pipeline.sweep {
-        mistakes.extend(sweep_mistakes(
-            &pipeline.stages,
-            &pipeline.params,
-            sweep,
-            &pipeline.metrics,
-            root,
-        ));
+        mistakes.extend(sweep_mistakes(pipeline, sweep, root));
     }
     if mistakes.is_empty() {
         mistakes.extend(cycles(pipeline, root));
@@ -102,7 +96,7 @@ fn reference_mistake(
         let wanted = accepts.kinds.unwrap_or_default();
         return (!accepts.files).then(|| {
             Diagnostic::new(
-                format!("`{reference}` is a file of the project; a stage is expected here"),
+                format!("`{reference}` is a file or folder; a stage is expected here"),
                 None,
             )
             .help(format!("refer to a stage of kind {}", wanted.join(" or ")))

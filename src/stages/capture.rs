@@ -46,10 +46,11 @@ impl Capture {
         }
     }
 
-    /// Takes what was printed.
-    pub fn take(&mut self, bytes: &[u8]) {
+    /// Takes what was printed; hands on to `show` what of it is sure to hold no secret.
+    pub fn take(&mut self, bytes: &[u8], show: &mut dyn FnMut(&[u8])) {
         if self.secrets.is_empty() {
             self.keep(bytes);
+            show(bytes);
             return;
         }
         let mut text = std::mem::take(&mut self.held);
@@ -57,6 +58,7 @@ impl Capture {
         let (masked, held) = mask(&text, &self.secrets, false);
         self.held = held.to_vec();
         self.keep(&masked);
+        show(&masked);
     }
 
     fn keep(&mut self, bytes: &[u8]) {
@@ -87,11 +89,12 @@ impl Capture {
         }
     }
 
-    /// Writes what is left; gives the error that ended the log, if one did.
-    pub fn finish(mut self) -> Option<io::Error> {
+    /// Writes what is left, and hands it on to `show`; gives the error that ended the log, if one did.
+    pub fn finish(mut self, show: &mut dyn FnMut(&[u8])) -> Option<io::Error> {
         let held = std::mem::take(&mut self.held);
         let (masked, _) = mask(&held, &self.secrets, true);
         self.keep(&masked);
+        show(&masked);
         if self.left_out > 0 {
             let note = format!("\n[... {} bytes are left out here ...]\n", self.left_out);
             self.write(note.as_bytes());
@@ -153,9 +156,15 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
         let mut capture = Capture::new(&path, secrets);
-        printed.iter().for_each(|bytes| capture.take(bytes));
-        assert!(capture.finish().is_none());
-        std::fs::read(&path).unwrap_or_default()
+        let mut shown = Vec::new();
+        let mut show = |bytes: &[u8]| shown.extend_from_slice(bytes);
+        printed.iter().for_each(|bytes| capture.take(bytes, &mut show));
+        assert!(capture.finish(&mut show).is_none());
+        let kept = std::fs::read(&path).unwrap_or_default();
+        if kept.len() < HEAD as usize {
+            assert_eq!(shown, kept, "what is shown is what is kept");
+        }
+        kept
     }
 
     #[test]

@@ -12,8 +12,8 @@ use serde::{Serialize, Serializer};
 
 use crate::data::Normalization;
 use crate::event::{Metrics, Monitor};
-use crate::schema::InputShape;
-use crate::spec::{EvalTransform, Export, METRICS_FILE, Model, Precision, SafetensorsOptions};
+use crate::schema::{InputShape, Schema};
+use crate::spec::{EvalTransform, Export, Loss, METRICS_FILE, Model, Precision, SafetensorsOptions};
 use crate::train::{
     self, CARD_FILE, Card, ModelTarget, OutputMeaning, TrainError, TrainedModel, WEIGHTS_FILE, on_threads,
     read_card,
@@ -79,7 +79,7 @@ struct ExportCard<'a> {
     weights: ExportedWeights,
     input: ExportedInput<'a>,
     output: ExportedOutput<'a>,
-    training: ExportedTraining,
+    training: ExportedTraining<'a>,
     metrics: BTreeMap<String, Metrics>,
     provenance: ExportedProvenance<'a>,
 }
@@ -94,6 +94,9 @@ struct ExportedWeights {
 #[derive(Serialize)]
 struct ExportedInput<'a> {
     shape: InputShape,
+    /// The inputs by name: a table's columns with their categories, in the order of the numbers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fields: Option<&'a Schema>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     transforms: &'a [EvalTransform],
     layout: &'static str,
@@ -109,6 +112,7 @@ struct ExportedOutput<'a> {
 impl Serialize for ExportedOutput<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut output = serializer.serialize_map(None)?;
+        output.serialize_entry("task", &self.target.task)?;
         output.serialize_entry("layout", self.meaning.layout)?;
         output.serialize_entry("meaning", self.meaning.meaning)?;
         output.serialize_entry(self.meaning.names, &self.target.names)?;
@@ -121,8 +125,12 @@ impl Serialize for ExportedOutput<'_> {
 }
 
 #[derive(Serialize)]
-struct ExportedTraining {
+struct ExportedTraining<'a> {
     precision: Precision,
+    /// What is reported as the loss; nothing where the task has one of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    loss: Option<&'a Loss>,
+    batch_size: u32,
     seed: u64,
     epochs: u32,
     selected_epoch: u32,
@@ -145,7 +153,11 @@ fn write(
 ) -> Result<(), TrainError> {
     let (layout, range) = match card.input {
         InputShape::Image { .. } => ("N,C,H,W", "pixels from 0 to 255 divided by 255"),
-        InputShape::Features { .. } => ("N,F", "columns as they are in the source"),
+        InputShape::Features { .. } => (
+            "N,F",
+            "numbers as they are in the source, 0 or 1 for each category",
+        ),
+        InputShape::Tokens { .. } => ("N,T", "numbers of tokens in the tokenizer's vocabulary"),
     };
     let exported = ExportCard {
         architecture: &card.architecture,
@@ -157,6 +169,7 @@ fn write(
         },
         input: ExportedInput {
             shape: card.input,
+            fields: card.inputs.as_ref(),
             transforms: &card.transforms,
             layout,
             range,
@@ -168,6 +181,8 @@ fn write(
         },
         training: ExportedTraining {
             precision: card.precision,
+            loss: card.reported_loss.as_ref(),
+            batch_size: card.batch_size,
             seed: card.seed,
             epochs: card.epochs,
             selected_epoch: card.selected_epoch,

@@ -8,22 +8,29 @@ mod capture;
 mod command;
 mod download;
 mod evaluate;
+mod examples;
 mod export;
+mod log;
 mod orphans;
+mod predict;
 mod preprocess;
 mod process;
 mod registry;
 mod surroundings;
+mod tokenizer;
 mod train;
 
-pub use command::secret_problem;
+pub use command::{environment_problem, secret_problem};
+pub use examples::{TextExample, TokenExample, text_examples};
 pub use export::{ExportedModel, ModelWriter, ModelWriters};
+pub use log::{kept_log, log_tail};
 pub use orphans::adopt as adopt_orphans;
+pub use predict::{PredictionCounts, PredictionTask, PredictionWriter, Unpredicted, predict_files};
 pub use process::{Ended, Process};
 pub use registry::Registry;
 pub use surroundings::Surroundings;
 
-pub use crate::train::DeviceChoice;
+pub use crate::train::{DeviceChoice, LAST_CHECKPOINT};
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -32,7 +39,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::{Metrics, Monitor};
 use crate::fingerprint::Fingerprint;
-use crate::spec::{EpochLimits, Kind, ListedOptions, StageKind};
+use crate::spec::{EpochLimits, Kind, ListedOptions, Mistake, StageKind};
 
 /// One stage to run, with all that it needs.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -43,6 +50,9 @@ pub struct Job {
     pub kind: Kind,
     /// The seed of everything drawn.
     pub seed: u64,
+    /// Whether the result depends on the seed, which is part of the stage's key then.
+    #[serde(default)]
+    pub draws: bool,
     /// The digest of the stage's key.
     pub fingerprint: Fingerprint,
     /// The inputs by role (`input`, `data`, `model`, a command's variable): a file or a folder each.
@@ -57,8 +67,21 @@ pub struct Job {
     pub log: PathBuf,
     /// How far to go for now; nothing means to the end.
     pub limits: Option<EpochLimits>,
+    /// Where a stage of fewer epochs ended that is equal to this one but for that; nothing where there is none
+    /// to go on from.
+    #[serde(default)]
+    pub shorter: Option<ShorterStage>,
     /// The project, and what it may use of the machine.
     pub surroundings: Surroundings,
+}
+
+/// The end of a stage that is equal to another one but for the number of its epochs.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ShorterStage {
+    /// Its last checkpoint.
+    pub checkpoint: PathBuf,
+    /// The digest of its own key.
+    pub fingerprint: Fingerprint,
 }
 
 impl Job {
@@ -101,6 +124,9 @@ pub enum StageError {
         message: String,
         /// Whether another try may succeed (a network that was down).
         transient: bool,
+        /// The fields that are at fault, where it is known which: the message tells of them.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        mistakes: Vec<Mistake>,
     },
 }
 
@@ -125,6 +151,7 @@ impl StageError {
         Self::Failed {
             message: message.into(),
             transient: false,
+            mistakes: Vec::new(),
         }
     }
 
@@ -133,6 +160,7 @@ impl StageError {
         Self::Failed {
             message: message.into(),
             transient: true,
+            mistakes: Vec::new(),
         }
     }
 }
@@ -146,4 +174,11 @@ pub trait StageRunner: StageKind + ListedOptions {
     /// [`StageError::Interrupted`] soon after `monitor.stopped()` becomes true; otherwise a failure
     /// whose message says what is wrong, where, and what to do.
     fn run(&self, job: &Job, registry: &Registry, monitor: &Monitor) -> Result<Outcome, StageError>;
+
+    /// What is wrong with the files of the project that it takes in, `files` by their roles, as far as their
+    /// descriptions tell: a look at each before anything runs. Paths are those of the options' fields.
+    fn look_into(&self, files: &BTreeMap<String, PathBuf>, registry: &Registry) -> Vec<Mistake> {
+        let _ = (files, registry);
+        Vec::new()
+    }
 }

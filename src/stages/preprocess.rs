@@ -1,27 +1,47 @@
 //! How the `preprocess` kind runs: files of a known format become a dataset.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
 use rayon::ThreadPoolBuilder;
 
 use super::{Job, Outcome, Registry, StageError, StageRunner};
-use crate::data::{self, DataError};
+use crate::data::{self, DataError, SplitInput};
 use crate::event::{Metrics, Monitor};
-use crate::spec::{Preprocess, SplitName};
+use crate::spec::{Mistake, Preprocess, SplitInputs, SplitName};
 
-/// Runs `preprocess` jobs: reads the input `input`, writes a dataset into the output folder.
+/// Runs `preprocess` jobs: reads the input `input`, or `train`, `val` and `test`, writes a dataset into the output folder.
 ///
 /// Metrics: the samples of each split there is (`train`, `val`, `test`), `classes` (of a multi-label
 /// dataset its labels, of a regression 0), and `skipped`, the samples left out because they could not
-/// be read.
+/// be read; of texts `tokens`, those of all samples.
 impl StageRunner for Preprocess {
     fn run(&self, job: &Job, registry: &Registry, monitor: &Monitor) -> Result<Outcome, StageError> {
         let options = self;
-        let input = job.input("input")?;
+        let given = match &options.input {
+            SplitInputs::One(_) => vec![(None, "input")],
+            SplitInputs::BySplit(files) => files.keys().map(|split| (Some(*split), split.as_str())).collect(),
+        };
+        let inputs = given.into_iter().map(|(split, role)| {
+            let path = job.input(role)?;
+            Ok(SplitInput { split, path })
+        });
+        let inputs: Vec<SplitInput> = inputs.collect::<Result<_, StageError>>()?;
         let pool = ThreadPoolBuilder::new()
             .num_threads(job.surroundings.threads)
             .build();
         let pool = pool.map_err(|error| StageError::failed(format!("cannot start threads: {error}")))?;
         let prepared = pool
-            .install(|| data::prepare(options, registry.formats(), input, &job.output, monitor))
+            .install(|| {
+                data::prepare_with(
+                    options,
+                    registry.formats(),
+                    &inputs,
+                    &job.inputs,
+                    &job.output,
+                    monitor,
+                )
+            })
             .map_err(|error| match error {
                 DataError::Stopped => StageError::Interrupted,
                 error => StageError::failed(error.to_string()),
@@ -29,12 +49,28 @@ impl StageRunner for Preprocess {
         let mut metrics = Metrics::new();
         for name in SplitName::ALL {
             if let Some(count) = prepared.splits.get(&name) {
-                metrics.insert(name.as_str().to_owned(), *count as f64);
+                metrics.insert(name.as_str(), *count as f64);
             }
         }
-        metrics.insert("classes".to_owned(), prepared.classes as f64);
-        metrics.insert("skipped".to_owned(), prepared.skipped as f64);
+        metrics.insert("classes", prepared.classes as f64);
+        metrics.insert("skipped", prepared.skipped as f64);
+        if options.format.metrics().contains(&"tokens") {
+            metrics.insert("tokens", prepared.tokens as f64);
+        }
         Ok(Outcome { metrics })
+    }
+
+    fn look_into(&self, files: &BTreeMap<String, PathBuf>, registry: &Registry) -> Vec<Mistake> {
+        let found = registry.formats().look_into(&self.format, files);
+        let deeper = |mistake: Mistake| Mistake {
+            path: ["format", self.format.name()]
+                .map(str::to_owned)
+                .into_iter()
+                .chain(mistake.path)
+                .collect(),
+            ..mistake
+        };
+        found.into_iter().map(deeper).collect()
     }
 }
 
@@ -58,6 +94,7 @@ mod tests {
             stage: "data".into(),
             kind: serde_json::from_str(kind).unwrap(),
             seed: 0,
+            draws: false,
             fingerprint: Digest::of_bytes(b"key"),
             inputs: BTreeMap::from([("input".into(), folder.join("table.csv"))]),
             provenance: BTreeMap::new(),
@@ -65,6 +102,7 @@ mod tests {
             output,
             log: folder.join("log"),
             limits: None,
+            shorter: None,
             surroundings: Surroundings {
                 threads: 2,
                 ..Surroundings::of_project(folder)

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Debug, Formatter};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::{Job, ModelWriter, ModelWriters, Outcome, StageError, StageRunner};
@@ -9,9 +10,7 @@ use crate::data::{FormatReader, Formats};
 use crate::event::Monitor;
 use crate::metric::MetricInfo;
 use crate::models::ModelBuilder;
-use crate::spec::{
-    Command, Download, Evaluate, Export, ListedOptions, Preprocess, ScheduleOptions, Train, Vocabulary,
-};
+use crate::spec::{Kind, ListedOptions, Mistake, ScheduleOptions, Vocabulary, built_in_kinds};
 use crate::train::{Components, OptimizerRule, Task};
 
 /// The lists of what can be chosen by name, each entry with what does it. What this crate brings are the
@@ -19,14 +18,18 @@ use crate::train::{Components, OptimizerRule, Task};
 /// its own worker.
 #[derive(Clone)]
 pub struct Registry {
-    runners: Arc<BTreeMap<&'static str, RunJob>>,
+    runners: Arc<BTreeMap<&'static str, KindRunner>>,
     formats: Formats,
     model_writers: ModelWriters,
     training: Components,
 }
 
-/// Runs the job of one kind.
-type RunJob = fn(&Job, &Registry, &Monitor) -> Result<Outcome, StageError>;
+/// What is done with the stages of one kind.
+#[derive(Clone, Copy)]
+struct KindRunner {
+    run: fn(&Job, &Registry, &Monitor) -> Result<Outcome, StageError>,
+    look_into: fn(&Kind, &BTreeMap<String, PathBuf>, &Registry) -> Vec<Mistake>,
+}
 
 impl Registry {
     /// What this crate brings.
@@ -37,21 +40,24 @@ impl Registry {
             model_writers: ModelWriters::built_in(),
             training: Components::built_in(),
         };
-        registry
-            .with_runner::<Download>()
-            .with_runner::<Preprocess>()
-            .with_runner::<Train>()
-            .with_runner::<Evaluate>()
-            .with_runner::<Export>()
-            .with_runner::<Command>()
+        macro_rules! runners {
+            ($($kind:path,)*) => { registry$(.with_runner::<$kind>())* };
+        }
+        built_in_kinds!(runners)
     }
 
     fn with_runner<O: StageRunner>(mut self) -> Self {
-        let run: RunJob = |job, registry, monitor| match job.kind.options::<O>() {
-            Some(options) => options.run(job, registry, monitor),
-            None => Err(unknown(job)),
+        let runner = KindRunner {
+            run: |job, registry, monitor| match job.kind.options::<O>() {
+                Some(options) => options.run(job, registry, monitor),
+                None => Err(unknown(job)),
+            },
+            look_into: |kind, files, registry| match kind.options::<O>() {
+                Some(options) => options.look_into(files, registry),
+                None => Vec::new(),
+            },
         };
-        Arc::make_mut(&mut self.runners).insert(O::NAME, run);
+        Arc::make_mut(&mut self.runners).insert(O::NAME, runner);
         self
     }
 
@@ -142,8 +148,17 @@ impl Registry {
     /// Those of [`StageRunner::run`], and a kind that this program does not know.
     pub fn run(&self, job: &Job, monitor: &Monitor) -> Result<Outcome, StageError> {
         match self.runners.get(job.kind.name()) {
-            Some(run) => self.vocabulary().reading(|| run(job, self, monitor)),
+            Some(runner) => self.vocabulary().reading(|| (runner.run)(job, self, monitor)),
             None => Err(unknown(job)),
+        }
+    }
+
+    /// What is wrong with the files of the project that a stage takes in, by their roles: see
+    /// [`StageRunner::look_into`].
+    pub fn look_into(&self, kind: &Kind, files: &BTreeMap<String, PathBuf>) -> Vec<Mistake> {
+        match self.runners.get(kind.name()) {
+            Some(runner) => (runner.look_into)(kind, files, self),
+            None => Vec::new(),
         }
     }
 }

@@ -1,9 +1,14 @@
 //! How the `train` kind runs.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
 use crate::data::Dataset;
 use crate::event::Monitor;
-use crate::spec::{ArtifactTable, Train};
-use crate::train::{self, CARD_FILE, SingleWorker, TrainError, Trained, Training, on_threads};
+use crate::spec::{Mistake, Train};
+use crate::train::{
+    self, CARD_FILE, ShorterTraining, SingleWorker, TrainError, Trained, Training, on_threads,
+};
 
 use super::{Job, Outcome, Registry, StageError, StageRunner};
 
@@ -31,6 +36,10 @@ impl StageRunner for Train {
                 scratch: &job.scratch,
                 collective: &SingleWorker,
                 limits: job.limits.as_ref(),
+                shorter: job.shorter.as_ref().map(|shorter| ShorterTraining {
+                    checkpoint: &shorter.checkpoint,
+                    identity: shorter.fingerprint.to_string(),
+                }),
                 device: job.surroundings.device.open()?,
                 components: registry.training(),
             };
@@ -40,21 +49,27 @@ impl StageRunner for Train {
         };
         let trained = on_threads(job.surroundings.threads, work)?;
         let mut metrics = trained.card.metrics;
-        metrics.insert("parameters".to_owned(), trained.card.parameters as f64);
-        metrics.insert("epochs".to_owned(), f64::from(trained.card.epochs));
+        metrics.insert("parameters", trained.card.parameters as f64);
+        metrics.insert("epochs", f64::from(trained.card.epochs));
         Ok(Outcome { metrics })
+    }
+
+    fn look_into(&self, files: &BTreeMap<String, PathBuf>, registry: &Registry) -> Vec<Mistake> {
+        let (Some(init), Some(path)) = (&self.init, files.get("init")) else {
+            return Vec::new();
+        };
+        let problem = train::init_problem(&self.model, path, registry.training());
+        let mistake = |problem| Mistake::new(["init", "from"], format!("`{}`: {problem}", init.from));
+        problem.map(mistake).into_iter().collect()
     }
 }
 
 fn write(trained: &Trained, job: &Job) -> Result<(), TrainError> {
     train::write_weights(&job.output, &trained.weights)?;
     train::write_json(&job.output.join(CARD_FILE), &trained.card)?;
-    train::write_history(&job.output.join(ArtifactTable::HISTORY.name), &trained.history)?;
+    train::write_history(&job.output, &trained.history)?;
     match &trained.validations {
-        Some(validations) => {
-            let path = job.output.join(ArtifactTable::VALIDATIONS.name);
-            train::write_validations(&path, trained.score, validations)
-        }
+        Some(validations) => train::write_validations(&job.output, trained.score, validations),
         None => Ok(()),
     }
 }
@@ -64,7 +79,18 @@ impl From<TrainError> for StageError {
         match error {
             TrainError::Interrupted | TrainError::Data(crate::data::DataError::Stopped) => Self::Interrupted,
             TrainError::Paused { curve } => Self::Paused { curve },
-            other => Self::failed(other.to_string()),
+            other => {
+                let message = other.to_string();
+                let mistakes = match other {
+                    TrainError::Recipe(mistakes) | TrainError::Evaluation(mistakes) => mistakes,
+                    _ => Vec::new(),
+                };
+                Self::Failed {
+                    message,
+                    transient: false,
+                    mistakes,
+                }
+            }
         }
     }
 }

@@ -26,7 +26,6 @@ pub struct Action {
     /// The size of its files together.
     pub bytes: u64,
     /// The stage's figures.
-    #[serde(with = "figures")]
     pub metrics: Metrics,
     /// How, when and where it was made; the store does not look into it.
     pub made: JsonText,
@@ -234,42 +233,6 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Action, String> {
     serde_json::from_slice(bytes).map_err(|error| error.to_string())
 }
 
-/// Figures as JSON, where infinities and what is not a number are strings.
-mod figures {
-    use std::collections::BTreeMap;
-
-    use serde::{Deserialize, Deserializer, Serializer, de};
-
-    use crate::event::Metrics;
-
-    #[derive(serde::Serialize, Deserialize)]
-    #[serde(untagged)]
-    enum StoredFigure {
-        Finite(f64),
-        Other(String),
-    }
-
-    pub(super) fn serialize<S: Serializer>(metrics: &Metrics, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(metrics.iter().map(|(name, value)| {
-            let figure = if value.is_finite() {
-                StoredFigure::Finite(*value)
-            } else {
-                StoredFigure::Other(value.to_string())
-            };
-            (name, figure)
-        }))
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Metrics, D::Error> {
-        let figures = BTreeMap::<String, StoredFigure>::deserialize(deserializer)?;
-        let read = |(name, figure)| match figure {
-            StoredFigure::Finite(value) => Ok((name, value)),
-            StoredFigure::Other(text) => text.parse().map(|value| (name, value)).map_err(de::Error::custom),
-        };
-        figures.into_iter().map(read).collect()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -296,7 +259,7 @@ mod tests {
         assert_eq!(value["key"]["kind"], "train");
         let mut odd = sample();
         odd.metrics = [("loss".to_owned(), f64::NAN)].into();
-        assert!(decode(encode(&odd).as_bytes()).unwrap().metrics["loss"].is_nan());
+        assert_eq!(decode(encode(&odd).as_bytes()).unwrap(), odd);
     }
 
     #[test]

@@ -42,7 +42,8 @@ pub(super) struct StatCache {
 
 impl Store {
     /// The digest of a file's content, or of the manifest of what a folder holds; links are
-    /// followed wherever they lead.
+    /// followed wherever they lead. What programs leave in folders for themselves (`__pycache__`, `.DS_Store`,
+    /// `Thumbs.db`) is no part of it.
     ///
     /// # Errors
     /// It does not exist, cannot be read, does not stop changing, or holds something that is
@@ -63,27 +64,10 @@ impl Store {
         let mut files: Vec<Found> = Vec::new();
         let mut parts = Vec::with_capacity(paths.len());
         for path in paths {
-            let real = fs::canonicalize(path).map_err(reading("find", path))?;
-            let metadata = fs::metadata(&real).map_err(reading("look at", path))?;
             let start = files.len();
-            if metadata.is_dir() {
-                let tree = tree::list(&real, LinkReach::Anywhere)?;
-                files.extend(tree.files);
-                parts.push((start..files.len(), Some(tree.empty_folders)));
-            } else if metadata.is_file() {
-                files.push(Found {
-                    path: String::new(),
-                    real,
-                    metadata,
-                });
-                parts.push((start..files.len(), None));
-            } else {
-                let why = "it is neither a file nor a folder".to_owned();
-                return Err(StoreError::Unkeepable {
-                    path: (*path).into(),
-                    why,
-                });
-            }
+            let (of_path, empty_folders) = files_of(path)?;
+            files.extend(of_path);
+            parts.push((start..files.len(), empty_folders));
         }
         let digests = self.digests_of(&files)?;
         let digest = |(range, empty_folders): (std::ops::Range<usize>, Option<Vec<String>>)| {
@@ -106,7 +90,7 @@ impl Store {
         Ok(parts.into_iter().map(digest).collect())
     }
 
-    fn digests_of(&self, files: &[Found]) -> Result<Vec<Digest>, StoreError> {
+    pub(super) fn digests_of(&self, files: &[Found]) -> Result<Vec<Digest>, StoreError> {
         let remembered = self.inner.cache.recall(files);
         let hashed: Vec<(Digest, Option<Metadata>)> = if remembered.iter().all(Option::is_some) {
             remembered
@@ -133,6 +117,30 @@ impl Store {
         self.inner.cache.remember(&news);
         Ok(hashed.into_iter().map(|(digest, _)| digest).collect())
     }
+}
+
+/// The files of an input, links followed wherever they lead: of a folder all that is below it, and the folders that
+/// hold nothing; of a file itself alone, with the path `""`.
+pub(super) fn files_of(path: &Path) -> Result<(Vec<Found>, Option<Vec<String>>), StoreError> {
+    let real = fs::canonicalize(path).map_err(reading("find", path))?;
+    let metadata = fs::metadata(&real).map_err(reading("look at", path))?;
+    if metadata.is_dir() {
+        let tree = tree::list(&real, LinkReach::Anywhere)?;
+        return Ok((tree.files, Some(tree.empty_folders)));
+    }
+    if !metadata.is_file() {
+        let why = "it is neither a file nor a folder".to_owned();
+        return Err(StoreError::Unkeepable {
+            path: path.into(),
+            why,
+        });
+    }
+    let file = Found {
+        path: String::new(),
+        real,
+        metadata,
+    };
+    Ok((vec![file], None))
 }
 
 /// Hashes a file; the metadata come along where the digest may be remembered.

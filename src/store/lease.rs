@@ -288,8 +288,43 @@ impl Lease {
     /// is no result, and scratch folder and log stay.
     pub fn commit(mut self, commit: Commit) -> Result<Action, StoreError> {
         let _hold = self.store.hold();
+        let action = self.keep(&self.fingerprint, &self.output, commit)?;
+        self.committed = true;
+        self.store.send_behind(&self.fingerprint);
+        // The result stands; what is left of the work folder is cleared by whoever asks next.
+        let _ = self.store.inner.spares.keep(&self.work, &self.lock);
+        Ok(action)
+    }
+
+    /// Keeps a file of the scratch folder, which moves, as the only file of another fingerprint's result;
+    /// under its own name. The lease goes on.
+    ///
+    /// # Errors
+    /// It cannot be moved, or the store cannot be written.
+    pub fn keep_beside(
+        &self,
+        fingerprint: &Fingerprint,
+        file: &Path,
+        commit: Commit,
+    ) -> Result<Action, StoreError> {
+        let _hold = self.store.hold();
+        let folder = self.work.join("beside");
+        tree::remove(&folder).map_err(writing("clear", &folder))?;
+        fs::create_dir(&folder).map_err(writing("make the folder", &folder))?;
+        let moved = folder.join(file.file_name().unwrap_or_default());
+        fs::rename(file, &moved).map_err(writing("move", &moved))?;
+        let kept = self.keep(fingerprint, &folder, commit);
+        if kept.is_err() {
+            // A resume may still need it.
+            let _ = fs::rename(&moved, file);
+        }
+        kept
+    }
+
+    /// Keeps what is in `folder` as the result of `fingerprint`.
+    fn keep(&self, fingerprint: &Fingerprint, folder: &Path, commit: Commit) -> Result<Action, StoreError> {
         let durable = self.since.elapsed() >= FLUSH_FROM || boot().is_none();
-        let manifest = self.keep_output()?;
+        let manifest = self.keep_files(folder)?;
         let artifact = self
             .store
             .put(manifest.to_text().as_bytes(), &self.work.join("manifest"))?;
@@ -297,7 +332,7 @@ impl Lease {
             self.flush(&manifest, &artifact)?;
         }
         let action = Action {
-            fingerprint: self.fingerprint,
+            fingerprint: *fingerprint,
             artifact,
             entries: manifest.entries.len() as u64,
             bytes: manifest.bytes(),
@@ -308,10 +343,7 @@ impl Lease {
             remote: false,
         };
         let text = encode(&action);
-        let (temporary, path) = (
-            self.work.join("action"),
-            self.store.action_path(&self.fingerprint),
-        );
+        let (temporary, path) = (self.work.join("action"), self.store.action_path(fingerprint));
         fs::write(&temporary, &text).map_err(writing_bytes("write", &temporary, text.len() as u64))?;
         if durable {
             flush(&temporary)?;
@@ -320,26 +352,22 @@ impl Lease {
         if durable {
             path.parent().map_or(Ok(()), flush)?;
         }
-        self.committed = true;
-        self.store.inner.in_use.note(&self.fingerprint);
-        self.store.send_behind(&self.fingerprint);
-        // The result stands; what is left of the work folder is cleared by whoever asks next.
-        let _ = self.store.inner.spares.keep(&self.work, &self.lock);
+        self.store.inner.in_use.note(fingerprint);
         // As it will be read from now on, to the last digit of every number.
         Ok(decode(text.as_bytes()).unwrap_or(action))
     }
 
-    /// Moves the output's files into the store.
-    fn keep_output(&self) -> Result<Manifest, StoreError> {
-        let top = fs::symlink_metadata(&self.output).map_err(reading("look at", &self.output))?;
+    /// Moves a folder's files into the store.
+    fn keep_files(&self, folder: &Path) -> Result<Manifest, StoreError> {
+        let top = fs::symlink_metadata(folder).map_err(reading("look at", folder))?;
         if !top.is_dir() {
             let why = "the output folder was replaced by something else; write into it instead".to_owned();
             return Err(StoreError::Unkeepable {
-                path: self.output.as_path().into(),
+                path: folder.into(),
                 why,
             });
         }
-        let tree = tree::list(&self.output, LinkReach::Inside)?;
+        let tree = tree::list(folder, LinkReach::Inside)?;
         // Everything is hashed before anything moves: through links, two paths may share a file.
         let hashed = each(&tree.files, |file| {
             let digest = Digest::of_file(&file.real).map_err(reading("read", &file.real))?;

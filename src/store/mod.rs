@@ -59,6 +59,7 @@
 mod action;
 mod collect;
 mod error;
+mod given;
 mod in_use;
 mod inputs;
 mod json_text;
@@ -80,6 +81,7 @@ use std::sync::{Arc, OnceLock};
 pub use action::{Action, Commit, Lookup};
 pub use collect::{Collection, Removed, Retention};
 pub use error::StoreError;
+pub use given::{GivenInput, InputChanges};
 pub use in_use::Hold;
 pub use json_text::JsonText;
 pub use lease::{Lease, Leased};

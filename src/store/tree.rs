@@ -11,7 +11,7 @@ use super::error::{StoreError, reading};
 pub(super) enum LinkReach {
     /// Within the tree: an artifact must be complete by itself.
     Inside,
-    /// Anywhere: an input counts by its content, wherever that lies.
+    /// Anywhere: an input of the project counts by its content, wherever that lies.
     Anywhere,
 }
 
@@ -45,7 +45,7 @@ pub(super) struct Tree {
 /// More files than this are taken for a mistake (or a maze of links).
 const MOST_FILES: usize = 20_000_000;
 
-/// Lists everything below the folder `root`.
+/// Lists everything below the folder `root`; of an input ([`LinkReach::Anywhere`]) without [litter](is_litter).
 ///
 /// # Errors
 /// A folder cannot be read, a name is not UTF-8, a link is broken, circular or leads outside
@@ -86,9 +86,12 @@ impl Walk<'_> {
         let mut empty = true;
         for item in fs::read_dir(real).map_err(reading("list", real))? {
             let item = item.map_err(reading("list", real))?;
-            empty = false;
             let name = item.file_name();
             let real = item.path();
+            if self.links == LinkReach::Anywhere && name.to_str().is_some_and(is_litter) {
+                continue;
+            }
+            empty = false;
             let Some(name) = name.to_str() else {
                 return Err(unkeepable(&real, "its name is not UTF-8; rename it"));
             };
@@ -159,6 +162,12 @@ impl Walk<'_> {
     }
 }
 
+/// Whether programs leave files or folders of this name for themselves, which no other reads: what Python
+/// compiled (it goes by the sources), and how Finder and Explorer show a folder.
+pub(super) fn is_litter(name: &str) -> bool {
+    matches!(name, "__pycache__" | ".DS_Store" | "Thumbs.db")
+}
+
 fn unkeepable(path: &Path, why: &str) -> StoreError {
     StoreError::Unkeepable {
         path: path.into(),
@@ -223,6 +232,20 @@ mod tests {
         let tree = list(root, LinkReach::Inside).unwrap();
         assert_eq!(paths(&tree), ["latest/x", "v1/x", "y"]);
         assert_eq!(tree.empty_folders.len(), 2);
+    }
+
+    #[test]
+    fn what_programs_leave_for_themselves_is_no_part_of_an_input() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        fs::create_dir_all(root.join("a/__pycache__")).unwrap();
+        fs::write(root.join("a/__pycache__/m.cpython-311.pyc"), "").unwrap();
+        fs::write(root.join("a/.DS_Store"), "").unwrap();
+        fs::write(root.join("m.pyc"), "").unwrap();
+        let tree = list(root, LinkReach::Anywhere).unwrap();
+        assert_eq!(paths(&tree), ["m.pyc"]);
+        assert_eq!(tree.empty_folders, ["a"]);
+        assert_eq!(list(root, LinkReach::Inside).unwrap().files.len(), 3);
     }
 
     #[test]

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Values, figure};
+use super::Values;
+use crate::event::figure::list as figure;
 use crate::spec::EpochLimits;
 
 /// What to do next.

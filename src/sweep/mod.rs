@@ -7,7 +7,6 @@
 //! [`Study`] again.
 
 mod error;
-mod figure;
 mod job;
 mod journal;
 mod known;

@@ -14,7 +14,7 @@ use crate::spec::{Objective, Sweep};
 
 /// The pure, deterministic brain of a sweep: it is told what starts and ends, and says what to run.
 ///
-/// TrialJob `j` depends on the outcomes of the jobs up to `j - parallel`, and on which jobs were started
+/// Job `j` depends on the outcomes of the jobs up to `j - parallel`, and on which jobs were started
 /// before it: others count as under way even where their outcome is known. So the jobs are the same
 /// whichever of those that run at once ends first. Only where that leaves nothing to do, the next
 /// outcomes are taken into account one after the other.
@@ -211,7 +211,8 @@ impl Study {
     }
 
     /// The number of the best trial that came to its end, the first of several equals. With several
-    /// objectives the numbers of all that no other is better than.
+    /// objectives the numbers of all that no other is better than. A trial with an objective that is no finite
+    /// number is never the best.
     pub fn best(&self) -> Vec<u32> {
         let done: Vec<(u32, Vec<f64>)> = self
             .trials
@@ -220,6 +221,7 @@ impl Study {
                 TrialPhase::Done { objectives } => Some((trial.number, self.goal.losses(objectives))),
                 _ => None,
             })
+            .filter(|(_, losses)| losses.iter().all(|loss| loss.is_finite()))
             .collect();
         match self.goal.objectives.len() {
             0 => Vec::new(),

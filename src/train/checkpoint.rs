@@ -19,6 +19,9 @@ use super::progress::TrainingState;
 use super::tensor_file::{HostTensor, NamedTensors, decode, encode, write_atomically};
 use crate::fingerprint::Digest;
 
+/// The file with the latest checkpoint; after a training, with its last one.
+pub const LAST_CHECKPOINT: &str = "checkpoint.safetensors";
+
 const HEADER: &str = "erlen.checkpoint";
 const DIGEST: &str = "erlen.digest";
 
@@ -96,6 +99,16 @@ impl Checkpoint {
             }
         }
         None
+    }
+
+    /// The checkpoint in a file.
+    ///
+    /// # Errors
+    /// It cannot be read, is damaged, or is not one of `identity`: a sentence.
+    pub fn open(path: &Path, identity: &str) -> Result<Self, String> {
+        Self::read_file(path, identity).map_err(|unusable| match unusable {
+            Unusable::Unreadable(problem) | Unusable::Damaged(problem) => problem,
+        })
     }
 
     /// The checkpoints in `folder` with their ages, the latest (of age 0) first.
@@ -194,7 +207,7 @@ enum Unusable {
 /// The name of the checkpoint that so many newer ones have followed.
 fn file_name(age: u32) -> String {
     match age {
-        0 => "checkpoint.safetensors".to_owned(),
+        0 => LAST_CHECKPOINT.to_owned(),
         age => format!("checkpoint.{age}.safetensors"),
     }
 }

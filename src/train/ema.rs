@@ -30,6 +30,14 @@ struct EmaBuffer {
     device: Device,
 }
 
+/// How much of the first step's weights an average still holds after `steps` steps, where that is more than a
+/// little.
+pub fn share_of_the_start(decay: f64, steps: u64) -> Option<f64> {
+    const LITTLE: f64 = 0.05;
+    let left = decay.powf(steps.saturating_sub(1) as f64);
+    (left > LITTLE).then_some(left)
+}
+
 impl Ema {
     /// No averages yet, of `parameters`.
     pub fn new(recipe: &spec::EmaOptions, parameters: &[Parameter]) -> Self {

@@ -1,7 +1,7 @@
 //! What can go wrong in training and evaluation.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::data::DataError;
 use crate::models::ModelError;
@@ -107,14 +107,6 @@ pub enum TrainError {
         /// What was to be served.
         what: &'static str,
     },
-    /// The weights to begin with cannot be used.
-    #[error("`init: {{from: {from}}}`: {problem}")]
-    Init {
-        /// What the recipe names.
-        from: String,
-        /// What is wrong with it.
-        problem: String,
-    },
     /// The recipe does not fit the dataset.
     #[error("{}", told("train", .0))]
     Recipe(Vec<Mistake>),
@@ -124,21 +116,6 @@ pub enum TrainError {
     /// A device that is not there.
     #[error("{0}")]
     Device(String),
-    /// A pattern of the recipe's groups fits nothing.
-    #[error(
-        "`{pattern}` in group {group} of `groups` fits no parameter of the model; the nearest are {nearest}"
-    )]
-    UnknownParameters {
-        /// The pattern.
-        pattern: String,
-        /// Its group, from 1.
-        group: usize,
-        /// Names that look like it.
-        nearest: String,
-    },
-    /// The recipe's groups freeze everything.
-    #[error("every parameter is frozen by `groups`, so there is nothing to train; leave one out")]
-    NothingToTrain,
     /// A split is missing or has no samples.
     #[error("the dataset has no samples in the split `{split}`; splits with samples: {available}")]
     EmptySplit {
@@ -157,6 +134,34 @@ pub enum TrainError {
         /// The dataset's side.
         data: String,
     },
+    /// The columns of a table are not those that the model was trained on.
+    #[error(
+        "the data does not fit the model: {0}; name the columns as in the data that the model was trained on, \
+         leave out by `ignore` what that did not have, and let the categories be those of that data"
+    )]
+    Columns(String),
+    /// Models that are to be averaged.
+    #[error(
+        "the models cannot be averaged: {0}; name models of one task for the same classes, labels or numbers"
+    )]
+    Ensemble(String),
+    /// A model that cannot be asked about new samples.
+    #[error("the model in `{path}` cannot predict: {problem}")]
+    CannotPredict {
+        /// Its folder.
+        path: PathBuf,
+        /// Why, and what to do.
+        problem: String,
+    },
+    /// A sample that cannot be predicted for.
+    #[error("{0}; mend it or take it out, or leave out what cannot be read by `on_error: skip`")]
+    Unpredicted(String),
+    /// Nothing to predict for was found.
+    #[error("there is nothing to predict for: no file was found that the model can be shown")]
+    NothingToPredictFor,
+    /// Predictions cannot be passed on.
+    #[error("cannot write the predictions: {0}")]
+    Output(io::Error),
     /// A checkpoint or a model's file does not hold what the architecture needs.
     #[error("`{path}` does not fit: {problem}")]
     BadFile {
@@ -203,6 +208,16 @@ pub enum TrainError {
     Tensor(#[from] candle_core::Error),
 }
 
+impl TrainError {
+    /// The file at `path` cannot be written.
+    pub fn writing(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Write {
+            path: path.to_owned(),
+            source,
+        }
+    }
+}
+
 impl From<Mistake> for TrainError {
     fn from(mistake: Mistake) -> Self {
         Self::Recipe(vec![mistake])
@@ -211,10 +226,6 @@ impl From<Mistake> for TrainError {
 
 /// Mistakes in a stage of the kind `kind`, each with the path of its field.
 fn told(kind: &str, mistakes: &[Mistake]) -> String {
-    let told = mistakes.iter().map(|mistake| {
-        let path = mistake.path.join(".");
-        let help = mistake.help.as_deref().map(|help| format!(": {help}"));
-        format!("`{kind}.{path}`: {}{}", mistake.message, help.unwrap_or_default())
-    });
-    told.collect::<Vec<_>>().join("; ")
+    let told: Vec<String> = mistakes.iter().map(|mistake| mistake.told(kind)).collect();
+    told.join("\n")
 }

@@ -33,11 +33,12 @@ pub fn parameter_settings(
     for (index, group) in recipe.groups.iter().enumerate() {
         for pattern in &group.parameters {
             if !parameters.iter().any(|parameter| fits(pattern, &parameter.name)) {
-                return Err(TrainError::UnknownParameters {
-                    pattern: pattern.clone(),
-                    group: index + 1,
-                    nearest: nearest(pattern, parameters),
-                });
+                let message = format!(
+                    "`{pattern}` in group {} fits no parameter of the model",
+                    index + 1
+                );
+                let help = format!("the nearest are {}", nearest(pattern, parameters));
+                return Err(group_parameters(index, message).help(help).into());
             }
         }
     }
@@ -53,13 +54,12 @@ pub fn parameter_settings(
                 })
             };
             if parameters.iter().filter(own).all(taken) {
-                let path = ["groups", &index.to_string(), "parameters"];
                 let message = format!(
                     "`{pattern}` in group {} fits only parameters that belong to earlier groups",
                     index + 1
                 );
                 let help = "a parameter belongs to the first group that fits: put this group before them";
-                return Err(Mistake::new(path, message).help(help).into());
+                return Err(group_parameters(index, message).help(help).into());
             }
         }
     }
@@ -68,9 +68,14 @@ pub fn parameter_settings(
         .map(|parameter| of_parameter(recipe, parameter))
         .collect();
     if settings.iter().all(|settings| settings.frozen) {
-        return Err(TrainError::NothingToTrain);
+        let mistake = Mistake::new(["groups"], "every parameter is frozen: there is nothing to train");
+        return Err(mistake.help("leave a group out, or do not freeze it").into());
     }
     Ok(settings)
+}
+
+fn group_parameters(group: usize, message: String) -> Mistake {
+    Mistake::new(["groups", &group.to_string(), "parameters"], message)
 }
 
 fn of_parameter(recipe: &spec::Train, parameter: &Parameter) -> ParameterSettings {
@@ -234,8 +239,8 @@ mod tests {
         let told = |groups: Value| resolved(json!({"groups": groups})).unwrap_err().to_string();
         assert_eq!(
             told(json!([{"parameters": ["fc.*"]}, {"parameters": ["fc.weights"]}])),
-            "`fc.weights` in group 2 of `groups` fits no parameter of the model; the nearest are fc.weight, \
-             fc.bias, layer1.0.bn1.weight, layer1.0.conv1.weight, layer2.0.conv1.weight"
+            "`train.groups.1.parameters`: `fc.weights` in group 2 fits no parameter of the model: the nearest are \
+             fc.weight, fc.bias, layer1.0.bn1.weight, layer1.0.conv1.weight, layer2.0.conv1.weight"
         );
         let nearest = told(json!([{"parameters": ["layer3.*"]}]));
         assert!(nearest.contains("the nearest are layer1.0.conv1.weight, layer1.0.bn1.weight, layer2"));

@@ -5,8 +5,13 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::error::TrainError;
-use crate::event::Metrics;
+use super::tasks::{CsvFile, float_text};
+use crate::event::{MetricValue, Metrics};
 use crate::metric::Direction;
+use crate::spec::ArtifactTable;
+
+/// The column that counts; the others measure.
+const COUNTED: &str = "skipped_steps";
 
 /// A number that keeps its exact bits in JSON.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
@@ -94,7 +99,7 @@ pub struct Scaling {
 }
 
 impl EpochFigures {
-    /// The row's figures by column name, without the epoch; those that are numbers.
+    /// The row's figures by column name, without the epoch; those that the epoch has.
     pub fn metrics(&self) -> Metrics {
         let score = &self.score;
         let judged = |of: fn(&Judgement) -> Exact| self.validation.as_ref().map(|given| of(given).0);
@@ -110,27 +115,35 @@ impl EpochFigures {
                 self.scaling.map(|scaling| scaling.loss_scale.0),
             ),
             (
-                "skipped_steps".to_owned(),
+                COUNTED.to_owned(),
                 self.scaling.map(|scaling| scaling.skipped_steps as f64),
             ),
         ];
-        // An epoch in which every step overflowed has neither a loss nor a gradient.
-        let known = columns
-            .into_iter()
-            .filter_map(|(name, value)| Some((name, value.filter(|value| value.is_finite())?)));
+        // An epoch in which every step overflowed has neither a loss nor a gradient, and a validation
+        // without what a score is made of has no score: not a number is what is not defined there.
+        let known = columns.into_iter().filter_map(|(name, value)| {
+            let value = value?;
+            let value = if value.is_nan() {
+                MetricValue::Undefined
+            } else {
+                value.into()
+            };
+            Some((name, value))
+        });
         known.collect()
     }
 }
 
-/// Writes `rows` as CSV, with a column for whatever a row knows. Numbers are in their shortest form
-/// that reads back the same.
+/// Writes [`ArtifactTable::HISTORY`] into `folder`, with a column for whatever a row knows. Numbers are in their
+/// shortest form that reads back the same; what is measured has a point or an exponent even where it is whole,
+/// so that no reader takes the column for integers; what is not defined is empty.
 ///
 /// # Errors
 /// The file cannot be written.
-pub fn write_history(path: &Path, rows: &[EpochFigures]) -> Result<(), TrainError> {
+pub fn write_history(folder: &Path, rows: &[EpochFigures]) -> Result<(), TrainError> {
     let metrics: Vec<Metrics> = rows.iter().map(EpochFigures::metrics).collect();
     let score = rows.first().map_or("accuracy", |row| row.score.as_str());
-    let columns = [
+    let mut columns = vec![
         "lr".to_owned(),
         "train_loss".to_owned(),
         format!("train_{score}"),
@@ -138,53 +151,36 @@ pub fn write_history(path: &Path, rows: &[EpochFigures]) -> Result<(), TrainErro
         format!("val_{score}"),
         "gradient_norm".to_owned(),
         "loss_scale".to_owned(),
-        "skipped_steps".to_owned(),
+        COUNTED.to_owned(),
     ];
-    let columns: Vec<&String> = columns
-        .iter()
-        .filter(|&column| metrics.iter().any(|row| row.contains_key(column)))
-        .collect();
-    let header = std::iter::once("epoch".to_owned()).chain(columns.iter().map(|&name| name.clone()));
-    let lines = rows.iter().zip(&metrics).map(|(row, metrics)| {
-        let cells = columns
-            .iter()
-            .map(|&name| metrics.get(name).map(f64::to_string).unwrap_or_default());
-        std::iter::once(row.epoch.to_string()).chain(cells).collect()
-    });
-    write_csv(path, std::iter::once(header.collect()).chain(lines))
+    columns.retain(|column| metrics.iter().any(|row| row.number(column).is_some()));
+    let mut file = CsvFile::create(folder, ArtifactTable::HISTORY, columns.iter().cloned())?;
+    for (row, metrics) in rows.iter().zip(&metrics) {
+        let cells = columns.iter().map(|name| match metrics.number(name) {
+            Some(count) if name == COUNTED => count.to_string(),
+            Some(value) => float_text(value),
+            None => String::new(),
+        });
+        file.row(std::iter::once(row.epoch.to_string()).chain(cells))?;
+    }
+    file.finish()
 }
 
-/// Writes validations as CSV: epoch, step, loss and score.
+/// Writes [`ArtifactTable::VALIDATIONS`] into `folder`.
 ///
 /// # Errors
 /// The file cannot be written.
-pub fn write_validations(path: &Path, score: &str, validations: &[Judgement]) -> Result<(), TrainError> {
-    let header = ["epoch", "step", "val_loss"].map(str::to_owned).to_vec();
-    let header = [header, vec![format!("val_{score}")]].concat();
-    let lines = validations.iter().map(|given| {
-        vec![
+pub fn write_validations(folder: &Path, score: &str, validations: &[Judgement]) -> Result<(), TrainError> {
+    let mut file = CsvFile::create(folder, ArtifactTable::VALIDATIONS, [format!("val_{score}")])?;
+    for given in validations {
+        file.row([
             given.epoch.to_string(),
             given.step.to_string(),
-            given.loss.0.to_string(),
-            given.score.0.to_string(),
-        ]
-    });
-    write_csv(path, std::iter::once(header).chain(lines))
-}
-
-fn write_csv(path: &Path, lines: impl Iterator<Item = Vec<String>>) -> Result<(), TrainError> {
-    let failed = |error: csv::Error| TrainError::Write {
-        path: path.to_owned(),
-        source: error.into(),
-    };
-    let mut writer = csv::Writer::from_path(path).map_err(failed)?;
-    for line in lines {
-        writer.write_record(&line).map_err(failed)?;
+            float_text(given.loss.0),
+            float_text(given.score.0),
+        ])?;
     }
-    writer.flush().map_err(|source| TrainError::Write {
-        path: path.to_owned(),
-        source,
-    })
+    file.finish()
 }
 
 #[cfg(test)]
@@ -207,10 +203,10 @@ mod tests {
     #[test]
     fn columns_are_those_that_are_known() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("history.csv");
-        write_history(&path, &[row(1), row(2)]).unwrap();
+        let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
+        write_history(folder.path(), &[row(1), row(2)]).unwrap();
         assert_eq!(
-            std::fs::read_to_string(&path).unwrap(),
+            read("history.csv"),
             "epoch,lr,train_loss,train_accuracy,gradient_norm\n\
              1,0.1,0.3333333333333333,0.5,2.5\n\
              2,0.1,0.3333333333333333,0.5,2.5\n"
@@ -235,17 +231,17 @@ mod tests {
             score: "mae".to_owned(),
             ..row(1)
         };
-        write_history(&path, &[first, full]).unwrap();
+        write_history(folder.path(), &[first, full]).unwrap();
         assert_eq!(
-            std::fs::read_to_string(&path).unwrap(),
+            read("history.csv"),
             "epoch,lr,train_loss,train_mae,val_loss,val_mae,gradient_norm,loss_scale,skipped_steps\n\
              1,0.1,0.3333333333333333,0.5,,,2.5,,\n\
-             2,0.1,0.3333333333333333,0.5,2,0.25,2.5,1024,3\n"
+             2,0.1,0.3333333333333333,0.5,2.0,0.25,2.5,1024.0,3\n"
         );
-        write_validations(&path, "mae", &[judgement]).unwrap();
+        write_validations(folder.path(), "mae", &[judgement]).unwrap();
         assert_eq!(
-            std::fs::read_to_string(&path).unwrap(),
-            "epoch,step,val_loss,val_mae\n2,12,2,0.25\n"
+            read("validations.csv"),
+            "epoch,step,val_loss,val_mae\n2,12,2.0,0.25\n"
         );
     }
 

@@ -2,7 +2,8 @@
 //!
 //! [`train`] takes a [`Training`] (recipe, dataset, seed, a place for checkpoints) and gives the
 //! selected weights with a [`Card`] and the history of the epochs. [`evaluate`] takes a network and
-//! a split and gives a [`SplitTally`] of figures. Both tell what they do through a
+//! a split and gives a [`SplitTally`] of figures. A [`Predictor`] is asked about samples of which nobody knows what
+//! is true. The former two tell what they do through a
 //! [`Monitor`](crate::event::Monitor), and both give the same bits on every repeat, for any number
 //! of threads, and after any interruption: every draw is counter-based, sums have a fixed order,
 //! and a [`Checkpoint`] holds everything that the rest of a training depends on.
@@ -13,49 +14,60 @@
 //! joins them.
 
 mod checkpoint;
+mod class_weights;
 mod collective;
 mod components;
 mod device;
 mod ema;
 mod error;
 mod evaluate;
+mod exported_card;
 mod gradients;
 mod groups;
 mod history;
+mod inference;
+mod init_check;
 mod loss_scale;
+mod meeting;
 mod model_file;
 mod optimizer;
+mod predictor;
 mod progress;
 mod schedule;
 mod setup;
 mod staging;
+mod state_dict;
 mod tasks;
 mod tensor_file;
 mod threads;
 mod trainer;
 
-pub use checkpoint::Checkpoint;
+pub use checkpoint::{Checkpoint, LAST_CHECKPOINT};
 pub use collective::{Collective, SingleWorker};
 pub use components::Components;
 pub use device::DeviceChoice;
 pub use error::TrainError;
-pub use evaluate::{Evaluation, evaluate, filled_split};
+pub use evaluate::{Evaluation, JudgedModel, evaluate, filled_split};
 pub use gradients::{Gradients, StepGradients};
 pub use history::{EpochFigures, Exact, Judgement, Monitored, Scaling, write_history, write_validations};
+pub use init_check::init_problem;
 pub use loss_scale::LossScale;
+pub use meeting::{Beginning, KnownModel};
 pub use model_file::{CARD_FILE, Card, TrainedModel, WEIGHTS_FILE, read_card, write_json, write_weights};
 pub use optimizer::{
     Chunk, Optimizer, OptimizerRule, OptimizerState, Optimizers, ParameterSettings, StepSettings, UpdateRule,
 };
+pub use predictor::{Predictor, PredictorOptions};
 pub use progress::{EpochSteps, TrainingState};
 pub use schedule::LearningRate;
 pub use tasks::{
     ClassFigures, Classification, Criterion, CsvFile, LossCriterion, ModelTarget, MultiLabel, OutputMeaning,
-    Regression, SplitTally, Task, TaskTally, Tasks, score_sum, target_values,
+    PREDICTED, PROBABILITIES, PROBABILITY, PredictedColumn, PredictedValue, Regression, SplitTally, Task,
+    TaskTally, Tasks, float_text, score_sum, target_values,
 };
 pub use tensor_file::{HostTensor, NamedTensors, read_tensors};
 pub use threads::on_threads;
-pub use trainer::{Trained, Training, train};
+pub use trainer::{ShorterTraining, Trained, Training, train};
 
 #[cfg(test)]
 pub(crate) mod testing;

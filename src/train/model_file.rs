@@ -9,13 +9,15 @@ use serde::{Deserialize, Serialize};
 
 use super::components::Components;
 use super::error::TrainError;
+use super::exported_card::read_exported;
+use super::meeting::KnownModel;
 use super::tasks::{ModelTarget, Task, Tasks};
 use super::tensor_file::{NamedTensors, encode, read_tensors, to_device, write_atomically};
 use crate::data::{Augmentation, Dataset, Normalization};
-use crate::event::Metrics;
+use crate::event::{Metrics, Monitor};
 use crate::models::{Models, Network};
-use crate::schema::InputShape;
-use crate::spec::{self, shortened};
+use crate::schema::{InputShape, Schema};
+use crate::spec;
 
 /// The file with the weights.
 pub const WEIGHTS_FILE: &str = "model.safetensors";
@@ -32,6 +34,10 @@ pub struct Card {
     pub architecture: spec::Model,
     /// The shape of one sample where it reaches the network; images are `[C, H, W]`.
     pub input: InputShape,
+    /// What a sample of the training data held: a table's columns with their categories. Nothing on
+    /// cards of version 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inputs: Option<Schema>,
     /// What the outputs mean.
     pub target: ModelTarget,
     /// What is done to each image first.
@@ -61,8 +67,12 @@ pub struct Card {
 }
 
 impl Card {
-    /// The version that is written. 2: tasks other than classification, transforms, the loss.
-    pub const VERSION: u32 = 2;
+    /// The version that is written. 2: tasks other than classification, transforms, the loss. 3: the
+    /// inputs by name.
+    pub const VERSION: u32 = 3;
+
+    /// The oldest version that is read.
+    const OLDEST: u32 = 2;
 }
 
 /// A model with its weights.
@@ -74,14 +84,14 @@ pub struct TrainedModel {
 }
 
 impl TrainedModel {
-    /// Loads the model in `folder`, which `train` made.
+    /// Loads the model in `folder`, which `train` or `export` made.
     ///
     /// # Errors
     /// A file is missing or damaged, or the weights are not exactly those of the architecture.
     pub fn load(folder: &Path, device: &Device, components: &Components) -> Result<Self, TrainError> {
         let card = components
             .vocabulary
-            .reading(|| read_card(&folder.join(CARD_FILE)))?;
+            .reading(|| read_any_card(&folder.join(CARD_FILE), &components.tasks))?;
         let path = folder.join(WEIGHTS_FILE);
         let tensors = read_tensors(&path)?;
         let network = build(
@@ -111,27 +121,48 @@ impl TrainedModel {
             .ok_or_else(|| TrainError::UnknownTask { task: name.clone() })
     }
 
-    /// Checks that `dataset` is what the model was trained for, which predicts one of `tasks`.
+    /// What the model knows of data by name.
+    pub fn known(&self) -> KnownModel {
+        KnownModel {
+            inputs: self.card.inputs.clone(),
+            target: self.card.target.clone(),
+        }
+    }
+
+    /// The samples of `dataset` as the model knows them; see [`KnownModel::meet`].
     ///
     /// # Errors
-    /// It is not; the message names both sides.
-    pub fn check_data(&self, dataset: &Dataset, tasks: &Tasks) -> Result<(), TrainError> {
-        let (target, task) = (&self.card.target, self.task(tasks)?);
-        let Some(names) = task.outputs(dataset) else {
-            let held = tasks.of(dataset).map(|task| task.rules().predicts);
-            return Err(TrainError::Mismatch {
-                what: "what is to be predicted",
-                model: task.rules().predicts.to_owned(),
-                data: held.unwrap_or("nothing that is known").to_owned(),
-            });
-        };
-        if names != target.names {
-            return Err(TrainError::Mismatch {
-                what: task.rules().outputs,
-                model: counted(&target.names),
-                data: counted(&names),
-            });
-        }
+    /// It is not what the model was trained for; the message names what differs.
+    pub fn meet(
+        &self,
+        dataset: &Dataset,
+        tasks: &Tasks,
+        folder: &Path,
+        monitor: &Monitor,
+    ) -> Result<Dataset, TrainError> {
+        let dataset = self
+            .known()
+            .meet(dataset, self.task(tasks)?, tasks, folder, monitor)?;
+        self.check_shape(&dataset)?;
+        Ok(dataset)
+    }
+
+    /// The same for what the model is shown alone: of what is to be predicted nothing is asked.
+    ///
+    /// # Errors
+    /// As for [`TrainedModel::meet`].
+    pub fn meet_inputs(
+        &self,
+        dataset: &Dataset,
+        folder: &Path,
+        monitor: &Monitor,
+    ) -> Result<Dataset, TrainError> {
+        let dataset = self.known().meet_inputs(dataset, folder, monitor)?;
+        self.check_shape(&dataset)?;
+        Ok(dataset)
+    }
+
+    fn check_shape(&self, dataset: &Dataset) -> Result<(), TrainError> {
         let transforms: Vec<spec::Augment> = self.card.transforms.iter().map(spec::Augment::from).collect();
         let augmentation = Augmentation::new(&transforms, dataset.schema())?;
         let input = augmentation.input_after();
@@ -161,25 +192,47 @@ pub fn build(
     Ok(models.build(architecture, shape, outputs, seed, device)?)
 }
 
+/// Reads the card of a trained or of an exported model.
+///
+/// # Errors
+/// The file is missing or is not a card.
+fn read_any_card(path: &Path, tasks: &Tasks) -> Result<Card, TrainError> {
+    let text = read_text(path)?;
+    let exported = serde_json::from_str::<serde_json::Value>(&text)
+        .is_ok_and(|card| card.get("card_version").is_none() && card.get("architecture").is_some());
+    if !exported {
+        return read_card(path);
+    }
+    read_exported(&text, tasks).map_err(|problem| TrainError::BadFile {
+        path: path.to_owned(),
+        problem,
+    })
+}
+
+fn read_text(path: &Path) -> Result<String, TrainError> {
+    fs::read_to_string(path).map_err(|source| TrainError::Read {
+        path: path.to_owned(),
+        source,
+    })
+}
+
 /// Reads a model's card.
 ///
 /// # Errors
 /// The file is missing or is not a card.
 pub fn read_card(path: &Path) -> Result<Card, TrainError> {
-    let text = fs::read_to_string(path).map_err(|source| TrainError::Read {
-        path: path.to_owned(),
-        source,
-    })?;
+    let text = read_text(path)?;
     let bad = |problem: String| TrainError::BadFile {
         path: path.to_owned(),
         problem,
     };
     let card: Card =
         serde_json::from_str(&text).map_err(|error| bad(format!("not a model's card: {error}")))?;
-    if card.card_version != Card::VERSION {
+    if !(Card::OLDEST..=Card::VERSION).contains(&card.card_version) {
         return Err(bad(format!(
-            "its version is {}, but this Erlen reads version {}; train the model again",
+            "its version is {}, but this Erlen reads versions {} to {}; train the model again",
             card.card_version,
+            Card::OLDEST,
             Card::VERSION
         )));
     }
@@ -214,9 +267,4 @@ pub fn write_json(path: &Path, value: &impl Serialize) -> Result<(), TrainError>
     let mut text = serde_json::to_string_pretty(value).map_err(|error| failed(error.into()))?;
     text.push('\n');
     fs::write(path, text).map_err(failed)
-}
-
-/// How many names there are, and the first of them.
-fn counted(names: &[String]) -> String {
-    format!("{} ({})", names.len(), shortened(names))
 }

@@ -1,8 +1,10 @@
 //! What a recipe means for a dataset: settled before anything is computed.
 
+use super::class_weights::with_weights_in_order;
 use super::error::TrainError;
 use super::evaluate::filled_split;
 use super::history::Monitored;
+use super::meeting::Beginning;
 use super::progress::EpochSteps;
 use super::tasks::{Criterion, ModelTarget, Task, Tasks};
 use crate::data::{
@@ -37,13 +39,15 @@ pub struct Setup<'a> {
     pub split: Split,
     /// The validation split, where it has samples.
     pub validation: Option<Split>,
+    /// Why weights to begin with bring no output layer for this, where they do not.
+    pub other_outputs: Option<String>,
     /// How micro-batches form steps.
     pub steps: EpochSteps,
 }
 
 impl<'a> Setup<'a> {
-    /// Settles `recipe` for `dataset`, where `tasks` are those that there are, and `metrics`
-    /// tells which way they are better.
+    /// Settles `recipe` for `dataset`, where `tasks` are those that there are, `metrics` tells which way
+    /// they are better, and the weights begin as `beginning` says.
     ///
     /// # Errors
     /// The recipe asks for what the dataset does not have, or does not fit it.
@@ -53,6 +57,7 @@ impl<'a> Setup<'a> {
         tasks: &'a Tasks,
         metrics: &MetricTable,
         seed: u64,
+        beginning: &Beginning,
     ) -> Result<Self, TrainError> {
         let split = filled_split(dataset, SplitName::Train)?;
         let validation = dataset.split(SplitName::Val).filter(|split| !split.is_empty());
@@ -92,7 +97,14 @@ impl<'a> Setup<'a> {
         let target = ModelTarget {
             task: rules.name.to_owned(),
             names,
-            scale: recipe.standardize_targets.then(|| target_scale(&split)),
+            // Weights that are kept give what they gave before.
+            scale: match &beginning.scale {
+                Some(scale) => scale.clone(),
+                None => {
+                    let standardized = recipe.standardize_targets.unwrap_or(rules.standardizes);
+                    standardized.then(|| target_scale(&split))
+                }
+            },
         };
         let normalization = match &recipe.normalize {
             Some(given) => Normalization::from_spec(given, dataset.input())?,
@@ -112,6 +124,7 @@ impl<'a> Setup<'a> {
         let input = loader.shape()?;
         check_evaluation(recipe, dataset, input)?;
         let loss = recipe.loss.clone().or_else(|| task.default_loss());
+        let loss = loss.map(|loss| with_weights_in_order(loss, &target.names, &split));
         Ok(Self {
             criterion: task.criterion(&target, loss.as_ref(), loader.mixes())?,
             reported_loss: loss.as_ref().map(Loss::reported),
@@ -122,6 +135,7 @@ impl<'a> Setup<'a> {
             normalization,
             loader,
             input,
+            other_outputs: beginning.other_outputs.clone(),
             split,
             validation,
         })
@@ -150,7 +164,7 @@ fn check_evaluation(recipe: &spec::Train, dataset: &Dataset, trained: InputShape
             format!("[{{resize: {{size: {height}}}}}, {{center_crop: {{size: {height}}}}}]")
         }
         InputShape::Image { height, width, .. } => format!("[{{resize: {{size: [{height}, {width}]}}}}]"),
-        InputShape::Features { .. } => "[]".to_owned(),
+        InputShape::Features { .. } | InputShape::Tokens { .. } => "[]".to_owned(),
     };
     let message = format!(
         "with `augment` the network is trained on samples of {}, and with `eval_transforms` it would be judged \

@@ -65,6 +65,20 @@ impl HostTensor {
         Ok(Self { dtype, shape, bytes })
     }
 
+    /// A tensor of `shape` whose elements are `bytes`.
+    pub(super) fn new(dtype: Dtype, shape: Vec<usize>, bytes: Vec<u8>) -> Self {
+        Self { dtype, shape, bytes }
+    }
+
+    /// Leaves out up to `count` dimensions of one member at the end.
+    pub(super) fn squeeze(&mut self, count: usize) {
+        for _ in 0..count {
+            if self.shape.last() == Some(&1) {
+                self.shape.pop();
+            }
+        }
+    }
+
     /// The dimensions.
     pub fn shape(&self) -> &[usize] {
         &self.shape
@@ -91,10 +105,21 @@ impl HostTensor {
         }
     }
 
-    /// The same as a candle tensor on `device`; floats of other widths become f32.
+    /// The values as f32, where they are floats of 16 to 64 bits.
     ///
     /// # Errors
-    /// A sentence: the type is neither a float nor i64 or u32, or the device fails.
+    /// A sentence: they are of another type.
+    pub(super) fn widened(&self) -> Result<Vec<f32>, String> {
+        let tensor = self.to_tensor(&Device::Cpu)?;
+        let values = tensor.flatten_all().and_then(|tensor| tensor.to_vec1());
+        values.map_err(|error| error.to_string())
+    }
+
+    /// The same as a candle tensor on `device`; floats of other widths become f32, and integers of other
+    /// widths i64.
+    ///
+    /// # Errors
+    /// A sentence: the type is neither a float of 16 to 64 bits nor an integer, or the device fails.
     pub fn to_tensor(&self, device: &Device) -> Result<Tensor, String> {
         let shape = self.shape.as_slice();
         let tensor = match self.dtype {
@@ -107,6 +132,11 @@ impl HostTensor {
                 let values: Vec<u32> = self.words().map(u32::from_le_bytes).collect();
                 Tensor::from_vec(values, shape, device)
             }
+            Dtype::I32 => self.integers(|word| i32::from_le_bytes(word).into(), device),
+            Dtype::I16 => self.integers(|word| i16::from_le_bytes(word).into(), device),
+            Dtype::I8 => self.integers(|word| i8::from_le_bytes(word).into(), device),
+            Dtype::U16 => self.integers(|word| u16::from_le_bytes(word).into(), device),
+            Dtype::U8 | Dtype::BOOL => self.integers(|word| u8::from_le_bytes(word).into(), device),
             // PyTorch's other floats, as weights are often published: computed with in f32.
             Dtype::F16 => Tensor::from_raw_buffer(&self.bytes, DType::F16, shape, device)
                 .and_then(|tensor| tensor.to_dtype(DType::F32)),
@@ -117,6 +147,15 @@ impl HostTensor {
             other => return Err(format!("tensors of type {other:?} are not supported")),
         };
         tensor.map_err(|error| error.to_string())
+    }
+
+    fn integers<const N: usize>(
+        &self,
+        read: impl Fn([u8; N]) -> i64,
+        device: &Device,
+    ) -> candle_core::Result<Tensor> {
+        let values: Vec<i64> = self.words().map(read).collect();
+        Tensor::from_vec(values, self.shape.as_slice(), device)
     }
 
     fn words<const N: usize>(&self) -> impl Iterator<Item = [u8; N]> + '_ {

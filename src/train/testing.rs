@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use candle_core::Device;
 use serde_json::{Value, json};
 
-use super::{Components, SingleWorker, TrainError, Trained, Training, on_threads, train};
-use crate::data::{Dataset, DatasetWriter, FieldValue, Formats, prepare};
+use super::{Components, ShorterTraining, SingleWorker, TrainError, Trained, Training, on_threads, train};
+use crate::data::{Dataset, DatasetWriter, FieldValue, Formats, SplitInput, prepare};
 use crate::event::{Activity, Monitor};
 use crate::metric::MetricTable;
 use crate::random::{Purpose, Stream};
@@ -23,6 +23,9 @@ pub struct Bench {
     pub folder: tempfile::TempDir,
     /// Weights to begin with.
     pub init: Option<PathBuf>,
+    /// A checkpoint of a training of fewer epochs, and that training's identity.
+    pub shorter: Option<(PathBuf, String)>,
+    pub identity: String,
     pub seed: u64,
     pub threads: usize,
 }
@@ -70,7 +73,7 @@ impl Bench {
         prepare(
             &options,
             &Formats::built_in(),
-            &source,
+            &[SplitInput::whole(&source)],
             &bench.data(),
             &Monitor::silent(),
         )
@@ -82,6 +85,8 @@ impl Bench {
         Self {
             folder: tempfile::tempdir().unwrap(),
             init: None,
+            shorter: None,
+            identity: "test".to_owned(),
             seed: 7,
             threads: 2,
         }
@@ -128,10 +133,17 @@ impl Bench {
             init: self.init.as_deref(),
             device: Device::Cpu,
             seed: self.seed,
-            identity: "test".to_owned(),
+            identity: self.identity.clone(),
             scratch: &scratch,
             collective: &SingleWorker,
             limits,
+            shorter: self
+                .shorter
+                .as_ref()
+                .map(|(checkpoint, identity)| ShorterTraining {
+                    checkpoint,
+                    identity: identity.clone(),
+                }),
             components: &Components::built_in(),
         };
         on_threads(self.threads, || train(&task, monitor))
@@ -179,6 +191,7 @@ pub fn write_dataset(folder: &Path, shape: InputShape, splits: &[(SplitName, usi
             height,
             width,
         } => Field::image("image", Dimensions::image(channels, Some([height, width]))),
+        InputShape::Tokens { .. } => panic!("no tiny dataset has tokens"),
     };
     let dimensions = input.dimensions;
     let schema = Schema::new(vec![input, Field::class("class", Vec::new())]).unwrap();

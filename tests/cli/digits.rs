@@ -11,7 +11,7 @@ fn digits() -> Project {
 const FEW: [&str; 4] = ["pipelines/digits.yaml", "--set", "epochs=3", "--set=lr=0.1"];
 
 fn run(project: &Project, more: &[&str]) -> crate::project::Finished {
-    project.erlen(["run"].iter().chain(&FEW).chain(more))
+    project.erlen(["run", "--tables=results"].iter().chain(&FEW).chain(more))
 }
 
 #[test]
@@ -64,7 +64,7 @@ fn from_raw_data_to_a_table() {
 
     // In another place, with another number of threads: the same bytes.
     let other = digits();
-    let mut command = other.command(["run"].iter().chain(&FEW));
+    let mut command = other.command(["run", "--tables=results"].iter().chain(&FEW));
     let text = other.read("pipelines/digits.yaml").replace(
         "  model:\n    train:",
         "  model:\n    resources: {cpus: 1}\n    train:",

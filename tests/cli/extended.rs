@@ -120,4 +120,7 @@ fn their_fields_are_in_the_schema() {
     );
     assert!(schema["$defs"]["TanhNet"]["properties"]["width"].is_object());
     assert!(schema["$defs"]["Model"].to_string().contains("tanh_net"));
+    let recipe = &schema["$defs"]["Train"]["properties"];
+    assert!(recipe["task"].to_string().contains("class_number"), "{recipe}");
+    assert!(recipe["monitor"].to_string().contains("val_far_off"), "{recipe}");
 }

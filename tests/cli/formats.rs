@@ -69,7 +69,7 @@ fn image_folder_pipeline() {
         .with_copy("pipelines/image-folder.yaml")
         .with("images.tar.gz", image_folder(Vec::new()));
     project
-        .erlen(["run"].iter().chain(&SMALL))
+        .erlen(["run", "--tables=results"].iter().chain(&SMALL))
         .assert_code(0)
         .assert_stderr("5 ran");
     assert!(
@@ -158,6 +158,7 @@ fn cifar10_pipeline() {
             "pipelines/cifar10-resnet18.yaml",
             "--set=epochs=1",
             "--set=lr=0.01",
+            "--tables=results",
         ];
         project.erlen(common.iter().chain(more))
     };

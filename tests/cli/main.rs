@@ -3,12 +3,16 @@
 #![allow(clippy::print_stdout, reason = "a test that is skipped says why")]
 
 mod check;
+mod columns;
 mod command;
 mod denied;
 mod digits;
+mod download;
 mod extended;
 mod formats;
 mod history;
+mod outside;
+mod predict;
 mod project;
 mod remote;
 mod report;
@@ -21,3 +25,5 @@ mod table;
 mod train;
 mod trust;
 mod vanishing;
+mod weights;
+mod what_the_file_says;

@@ -85,6 +85,15 @@ fn what_is_shared_runs_once_and_a_second_call_runs_nothing() {
 }
 
 #[test]
+fn several_seeds_are_replicates() {
+    let project = toy("  params: {x: [1, 2]}");
+    project
+        .erlen(["sweep", "p.yaml", "--set", "seed=1,2"])
+        .assert_code(2)
+        .assert_stderr("several seeds are `replicates: N` of a sweep");
+}
+
+#[test]
 fn a_wider_space_runs_only_the_new_points_and_says_what_it_keeps() {
     let project = toy(GRID);
     project.erlen(["sweep", "p.yaml"]).assert_code(0);
@@ -108,15 +117,15 @@ fn failed_trials_stop_nobody_and_are_tried_again_when_asked() {
     let project = toy("  params: {x: [6, 7, 8]}");
     let first = project.erlen(["sweep", "p.yaml"]);
     first
-        .assert_code(0)
+        .assert_code(1)
         .assert_stderr("1 failed")
         .assert_stderr("2 done");
     assert_eq!(runs(&project)["score"], 3);
-    project.erlen(["sweep", "p.yaml"]).assert_code(0);
+    project.erlen(["sweep", "p.yaml"]).assert_code(1);
     assert_eq!(runs(&project)["score"], 3, "a failed trial is left alone");
     project
         .erlen(["sweep", "p.yaml", "--retry-failed"])
-        .assert_code(0);
+        .assert_code(1);
     assert_eq!(runs(&project)["score"], 4, "only the failed one runs again");
 }
 
@@ -144,7 +153,9 @@ fn an_objective_that_nobody_reports_is_told_with_those_that_exist() {
 #[test]
 fn several_values_on_the_command_line_are_a_sweep() {
     let project = toy("  params: {y: [5]}");
-    let finished = project.erlen(["sweep", "p.yaml", "--set", "x=1,2", "--set", "y=3"]);
+    let finished = project.erlen([
+        "sweep", "p.yaml", "--set", "x=1,2", "--set", "y=3", "--tables", "results",
+    ]);
     finished.assert_code(0).assert_stderr("3 ran");
     let table = rows(&project, "results/toy.csv");
     assert_eq!(table, [["1", "3", "4"], ["2", "3", "7"]]);
@@ -251,7 +262,7 @@ fn a_trial_without_its_file_fails_alone_and_a_shared_stage_fails_the_run() {
     }
     project
         .erlen(["sweep", "p.yaml"])
-        .assert_code(0)
+        .assert_code(1)
         .assert_stderr("2 done, 1 failed")
         .assert_stderr("f2");
     project.write("f2", "");

@@ -222,7 +222,7 @@ fn a_cell_leads_to_its_results() {
             "count.share = 0.025",
             "trial 1 of words (p.yaml)",
             "word=\"hello\" factor=2",
-            "count  command version 1",
+            "count  command version 2",
             "IN = ",
             " from first",
             "field       run = ",
@@ -253,7 +253,7 @@ fn a_cell_leads_to_its_results() {
 fn a_cell_is_found_under_the_name_that_it_is_listed_by() {
     let project = words();
     project
-        .erlen(["table", "p.yaml", "--set", "word=a,b=c"])
+        .erlen(["table", "p.yaml", "--set", "word=a,b=c", "--tables", "results"])
         .assert_code(0);
     assert_stdout(&project.erlen(["show", "sizes"]), "1  word=a,b=c");
     project.erlen(["show", "sizes:word=a,b=c,bytes"]).assert_code(0);

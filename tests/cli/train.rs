@@ -121,3 +121,26 @@ fn models_and_tasks_that_cannot_be_are_told_before_anything_runs() {
     refused.assert_code(2);
     insta::assert_snapshot!(refused.stderr);
 }
+
+#[test]
+fn what_only_the_data_tells_is_placed_in_the_file() {
+    let rows: String = (0..60)
+        .map(|row| format!("{row},{}\n", ["a", "b", "c"][row % 3]))
+        .collect();
+    let source = "stages:
+  d: {preprocess: {input: ./a.csv, format: {csv: {header: true, label: y}}}}
+  m:
+    train:
+      data: d
+      model: {mlp: {hidden: [4]}}
+      epochs: 1
+      optimizer: {sgd: {lr: 0.1}}
+      loss: {cross_entropy: {class_weights: [1, 2]}}
+";
+    let project = Project::new()
+        .with("p.yaml", source)
+        .with("a.csv", format!("x,y\n{rows}"));
+    let run = project.erlen(["run", "p.yaml"]);
+    run.assert_code(1)
+        .assert_stderr("p.yaml:9:30: `train.loss.cross_entropy.class_weights`:");
+}

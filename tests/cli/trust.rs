@@ -10,9 +10,9 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use crate::project::{Finished, Project};
 
 /// `wide` chains of two stages each, and one stage over all of them. Every stage takes a moment and leaves a
-/// line in the file that `MARKS` names, where it names one.
+/// line in the file that `LC_MARKS` names, where it names one: a variable of such a name reaches commands.
 pub fn chains(wide: usize, pause: &str) -> String {
-    let note = "echo x >> \"$${MARKS:-/dev/null}\"";
+    let note = "echo x >> \"$${LC_MARKS:-/dev/null}\"";
     let mut text = String::from("stages:\n");
     let mut inputs = Vec::new();
     for chain in 0..wide {
@@ -99,7 +99,7 @@ fn together(processes: usize, kill: bool) {
     let start = || {
         use std::os::unix::process::CommandExt;
         let mut command = project.command(["run", "p.yaml", "-j", "2"]);
-        command.env("MARKS", &marks).process_group(0);
+        command.env("LC_MARKS", &marks).process_group(0);
         command.stdout(std::process::Stdio::null());
         command.stderr(std::process::Stdio::piped()).spawn().unwrap()
     };

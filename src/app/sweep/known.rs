@@ -18,7 +18,7 @@ const MOST_TRIALS: usize = 20_000;
 /// # Errors
 /// An input is missing, the journal cannot be read, or there is no point in the space.
 pub fn known_study(setting: &SweepSetting, session: &Session) -> Result<Replay, AppError> {
-    let folder = setting.folder(&session.project.root, &session.store)?;
+    let folder = setting.folder(&session.project.places(), &session.store)?;
     let (replay, _) = Replay::of(Journal::peek(&folder)?, &setting.definition())?;
     Ok(replay)
 }
@@ -32,7 +32,7 @@ pub fn known_trials(setting: &SweepSetting, session: &Session) -> Result<(Result
     let mut replay = known_study(setting, session)?;
     let mut plan = Plan::empty(
         &setting.base.name,
-        &session.project.root,
+        &session.project.places(),
         &session.store,
         EarlierResults::default(),
     );

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use super::setting::{Replicates, SweepSetting};
 use crate::app::results::stage_result;
+use crate::event::Metrics;
 use crate::plan::{NodeIndex, Plan};
 use crate::report::{Replicate, Results, Summary, Trial, TrialStatus};
-use crate::spec::ArtifactTable;
+use crate::spec::{ArtifactTable, MetricPath, Sheet};
 use crate::store::Store;
 use crate::sweep::{TrialPhase, TrialState};
 
@@ -34,21 +35,29 @@ pub(super) fn objective_values(
                         .decision
                         .action()
                         .ok_or_else(|| format!("the stage `{}` has no result", path.stage))?;
-                    action.metrics.get(&path.metric).copied().ok_or_else(|| {
-                        let known: Vec<&str> = action.metrics.keys().map(String::as_str).collect();
-                        let known = match known.as_slice() {
-                            [] => "nothing".to_owned(),
-                            known => known.join(", "),
-                        };
-                        format!(
-                            "the objective `{}.{}` is not among what the stage reports: {known}",
-                            path.stage, path.metric
-                        )
-                    })
+                    objective_value(&action.metrics, path)
                 })
                 .collect()
         })
         .collect()
+}
+
+/// The figure `path` of a stage that reports `metrics`.
+fn objective_value(metrics: &Metrics, path: &MetricPath) -> Result<f64, String> {
+    match metrics.get(&path.metric) {
+        // What is not defined, or not a number, is never the best.
+        Some(value) => Ok(value.defined().unwrap_or(f64::NAN)),
+        None => {
+            let known: Vec<&str> = metrics.names().collect();
+            let known = match known.as_slice() {
+                [] => "nothing".to_owned(),
+                known => known.join(", "),
+            };
+            Err(format!(
+                "the objective `{path}` is not among what the stage reports: {known}"
+            ))
+        }
+    }
 }
 
 /// The judged figure of the first replicate's epochs; empty where nothing is judged, or where it
@@ -66,23 +75,19 @@ pub(super) fn curve_of(
         let bytes = store
             .read_file(&action.artifact, ArtifactTable::HISTORY.name)
             .ok()?;
-        let mut rows = csv::Reader::from_reader(bytes.as_slice());
-        let column = rows
-            .headers()
-            .ok()?
-            .iter()
-            .position(|name| name == judged.metric)?;
+        let sheet = Sheet::of(ArtifactTable::HISTORY, std::str::from_utf8(&bytes).ok()?)?;
+        let column = sheet.titles.iter().position(|name| *name == judged.metric)?;
         // An epoch without the figure is judged by the one before, as the training itself does.
         let mut latest = f64::NAN;
-        rows.records()
-            .map(|row| {
-                match row.ok()?.get(column)? {
-                    "" => {}
-                    cell => latest = cell.parse().ok()?,
-                }
-                Some(latest)
-            })
-            .collect::<Option<Vec<f64>>>()
+        let rows = sheet.rows.iter();
+        rows.map(|row| {
+            match row[column].as_str() {
+                "" => {}
+                cell => latest = cell.parse().ok()?,
+            }
+            Some(latest)
+        })
+        .collect::<Option<Vec<f64>>>()
     };
     read().unwrap_or_default()
 }

@@ -21,6 +21,8 @@ pub(in crate::app) struct Swept {
     pub summary: Completion,
     /// Whether time was up before the sweep's end.
     pub late: bool,
+    /// How many trials failed, now or earlier.
+    pub failed: usize,
 }
 
 /// Runs the sweep to its end, or as far as it gets.
@@ -35,7 +37,7 @@ pub(in crate::app) fn carry_out(
 ) -> Result<Swept, AppError> {
     let mut plan = Plan::empty(
         &setting.base.name,
-        &session.project.root,
+        &session.project.places(),
         &session.store,
         session.earlier(),
     );
@@ -43,7 +45,7 @@ pub(in crate::app) fn carry_out(
     if !shared.is_empty() {
         plan.grow(&setting.base, &shared, &StageId::shared)?;
     }
-    let journal = Journal::open(&setting.folder(&session.project.root, &session.store)?)?;
+    let journal = Journal::open(&setting.folder(&session.project.places(), &session.store)?)?;
     let most = setting.parallel(execution.jobs());
     let mut driver = Driver::new(setting, &session.store, journal, most, retry_failed)?;
     if let Some(change) = driver.replay().change() {
@@ -64,12 +66,13 @@ pub(in crate::app) fn carry_out(
     let pruned = count(|state| matches!(state, TrialPhase::Paused));
     if summary.status != RunStatus::Interrupted && !summary.is_broken() {
         // What fails in one trial stops no other.
-        summary.status = if done == 0 && failed > 0 {
+        summary.status = if done + pruned == 0 && failed > 0 {
             RunStatus::Failed
         } else {
             RunStatus::Done
         };
     }
+    let all_trials = trials.len();
     let first_error = trials.iter().find_map(|trial| match &trial.state {
         TrialPhase::Failed { error } => Some(error.clone()),
         _ => None,
@@ -81,10 +84,22 @@ pub(in crate::app) fn carry_out(
         failed,
         best,
     });
-    if let (RunStatus::Failed, Some(error), false) = (summary.status, first_error, summary.is_broken()) {
+    if let (Some(error), false) = (first_error, summary.is_broken()) {
+        let all = failed == all_trials;
+        let which = match (all, failed) {
+            (true, _) => "every trial failed; the first".to_owned(),
+            (false, 1) => format!("1 of {all_trials} trials failed"),
+            (false, _) => format!("{failed} of {all_trials} trials failed; the first"),
+        };
         execution.notice(Notice::warning(format!(
-            "every trial failed; the first: {error}\nmend the cause, then run again with --retry-failed"
+            "{which}: {error}\nmend the cause, then run again with --retry-failed"
         )));
+    }
+    if summary.status == RunStatus::Done && done + failed == 0 && pruned > 0 {
+        execution.notice(Notice::warning(
+            "every trial was stopped early, so none is the best; let the pruner wait longer, or look at the \
+             trials' curves",
+        ));
     }
     let late = driver.is_late();
     if late {
@@ -101,6 +116,7 @@ pub(in crate::app) fn carry_out(
         results,
         summary,
         late,
+        failed,
     })
 }
 

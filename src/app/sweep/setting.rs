@@ -8,7 +8,9 @@ use crate::app::error::AppError;
 use crate::event::StageId;
 use crate::fingerprint::Digest;
 use crate::plan::{EarlierResults, NodeIndex, Plan, PlanError};
-use crate::spec::{MetricPath, Override, Pipeline, Search, SpecError, StageSpec, Sweep, Template};
+use crate::spec::{
+    FilePlaces, MetricPath, Override, Pipeline, Search, SpecError, StageSpec, Sweep, Template,
+};
 use crate::store::Store;
 use crate::sweep::{Definition, Values};
 
@@ -56,21 +58,9 @@ impl SweepSetting {
         });
         let seeded = match sweep.replicates {
             NonZeroU32::MIN => BTreeSet::new(),
-            _ => reached(&base, |stage| stage.kind.draws()),
+            _ => reached(&base, StageSpec::draws),
         };
-        let mut targets: BTreeSet<String> = sweep
-            .objective
-            .0
-            .iter()
-            .map(|objective| objective.path().stage.clone())
-            .collect();
-        targets.extend(judged.iter().map(|judged| judged.stage.clone()));
-        for table in base.tables.values() {
-            targets.extend(table.stages());
-        }
-        if targets.is_empty() {
-            targets.extend(base.stages.keys().cloned());
-        }
+        let targets = sweep.targets(&base);
         Ok(Self {
             template,
             overrides,
@@ -149,8 +139,8 @@ impl SweepSetting {
     ///
     /// # Errors
     /// A project file that is not there, or a store that fails.
-    pub fn folder(&self, project: &Path, store: &Store) -> Result<PathBuf, AppError> {
-        let mut plan = Plan::empty(&self.base.name, project, store, EarlierResults::default());
+    pub fn folder(&self, places: &FilePlaces, store: &Store) -> Result<PathBuf, AppError> {
+        let mut plan = Plan::empty(&self.base.name, places, store, EarlierResults::default());
         let stages = self.judging();
         let nodes = plan.grow(&self.base, &stages, &StageId::shared)?;
         let recipes: BTreeMap<&String, Digest> = stages
@@ -218,8 +208,15 @@ impl SweepSetting {
             Ok(replicates) => Ok(Ok(replicates)),
             // Values that fit one by one, and not together.
             Err(AppError::Spec(error)) => Ok(Err(format!("its values do not fit together: {error}"))),
-            Err(AppError::Plan(error @ (PlanError::Unreadable { .. } | PlanError::NoSuchPath { .. }))) => {
-                Ok(Err(error.to_string()))
+            Err(AppError::Plan { problem, .. })
+                if matches!(
+                    *problem,
+                    PlanError::Unreadable { .. }
+                        | PlanError::UnknownRoot { .. }
+                        | PlanError::NoSuchPath { .. }
+                ) =>
+            {
+                Ok(Err(problem.to_string()))
             }
             Err(error) => Err(error),
         }

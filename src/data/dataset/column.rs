@@ -6,10 +6,10 @@ use super::bytes::{item, read_f32, read_u32, read_u64, spelt};
 use super::contents::{array, items};
 use crate::data::layout::ColumnSections;
 use crate::data::value::FieldValue;
-use crate::schema::{Dimensions, Field, FieldKind, FieldRole};
+use crate::schema::{Dimensions, ElementType, Field, FieldKind, FieldRole, NO_CLASS};
 
 /// Where a field's values lie. All ranges lie in the file, all values are what the field says.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct StoredColumn {
     dimensions: Dimensions,
     data: Range<usize>,
@@ -17,7 +17,7 @@ pub(super) struct StoredColumn {
 }
 
 /// How to find one sample's value.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Placement {
     /// All have so many bytes.
     Fixed { bytes: usize },
@@ -26,7 +26,7 @@ enum Placement {
 }
 
 /// Where a sample's ragged sides are.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Sides {
     /// In a section of their own.
     Stored(Range<usize>),
@@ -37,6 +37,15 @@ enum Sides {
 }
 
 impl StoredColumn {
+    /// A column of values of `bytes` bytes each, which lie side by side in the first `length` bytes.
+    pub fn fixed(dimensions: Dimensions, bytes: usize, length: usize) -> Self {
+        Self {
+            dimensions,
+            data: 0..length,
+            placement: Placement::Fixed { bytes },
+        }
+    }
+
     /// Finds and checks the column of `count` samples. An error says what is wrong with the file.
     pub fn parse(map: &[u8], count: usize, sections: &ColumnSections) -> Result<Self, String> {
         let ColumnSections {
@@ -164,6 +173,7 @@ fn name_in_messages(field: &Field) -> String {
         (FieldRole::Target, FieldKind::Class | FieldKind::Labels) => "labels".to_owned(),
         (FieldRole::Target, _) => "targets".to_owned(),
         (FieldRole::Weight, _) => "weights".to_owned(),
+        (FieldRole::Detail, _) => format!("`{}`", field.name),
     }
 }
 
@@ -173,14 +183,22 @@ fn check_values(data: &[u8], field: &Field) -> Result<(), String> {
     match (field.kind, field.role) {
         (FieldKind::Class, _) => {
             let classes = field.names.len();
-            let wrong = (0..data.len() / 4).find(|index| read_u32(data, *index) as usize >= classes);
+            let is_ragged = !field.dimensions.is_fixed();
+            let is_wrong = |class: u32| class as usize >= classes && !(is_ragged && class == NO_CLASS);
+            let wrong = (0..data.len() / 4).find(|index| is_wrong(read_u32(data, *index)));
             wrong.map_or(Ok(()), |at| {
+                let what = if is_ragged { "token" } else { "sample" };
                 Err(format!(
-                    "sample {at} has label {}, and there are {classes} classes",
+                    "{what} {at} has label {}, and there are {classes} classes",
                     read_u32(data, at)
                 ))
             })
         }
+        (FieldKind::Tokens, _) => check_tokens(data, field),
+        (FieldKind::TokenMask, _) => match data.iter().position(|mask| *mask > 1) {
+            Some(at) => Err(format!("the mask of token {at} is neither 0 nor 1")),
+            None => Ok(()),
+        },
         (FieldKind::Labels, _) => match data.iter().position(|label| *label > 1) {
             Some(at) => Err(format!("the labels of sample {} are neither 0 nor 1", at / width)),
             None => Ok(()),
@@ -197,5 +215,29 @@ fn check_values(data: &[u8], field: &Field) -> Result<(), String> {
             }
         }
         _ => Ok(()),
+    }
+}
+
+/// Checks that tokens are in their vocabulary.
+fn check_tokens(data: &[u8], field: &Field) -> Result<(), String> {
+    let Some(vocabulary) = &field.vocabulary else {
+        return Ok(());
+    };
+    let wrong = match field.element {
+        ElementType::U16 => {
+            let (tokens, _) = data.as_chunks::<2>();
+            tokens
+                .iter()
+                .map(|token| u32::from(u16::from_le_bytes(*token)))
+                .position(|token| token >= vocabulary.size)
+        }
+        _ => (0..data.len() / 4).position(|index| read_u32(data, index) >= vocabulary.size),
+    };
+    match wrong {
+        Some(at) => Err(format!(
+            "token {at} is not in the vocabulary of {} tokens",
+            vocabulary.size
+        )),
+        None => Ok(()),
     }
 }

@@ -6,19 +6,21 @@ use super::bytes::{read_u32, read_u64};
 use super::column::StoredColumn;
 use crate::data::layout::{ALIGNMENT, DatasetHeader, FileSection, MAGIC, PROLOGUE, VERSION};
 use crate::data::layout_2::{Header2, VERSION_2};
-use crate::schema::{FieldRole, Schema};
+use crate::schema::{FieldKind, FieldRole, Schema};
 use crate::spec::SplitName;
 
 /// What a file holds, and where. All ranges lie in the file and have the right lengths, all indices
 /// and ends point to where something is, all labels and numbers are valid.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Contents {
+    /// The number of samples.
+    pub count: usize,
     pub schema: Schema,
     /// One for each of the schema's fields.
     pub columns: Vec<StoredColumn>,
     /// The index of the first input.
     pub input: usize,
-    /// The index of the first target.
+    /// The index of the first target; of the first input where that is tokens and nothing else is to be predicted.
     pub target: usize,
     /// The index of the field that tells where samples come from.
     pub origin: Option<usize>,
@@ -36,7 +38,9 @@ impl Contents {
         let fields = header.columns.iter().map(|column| column.field.clone());
         let schema = Schema::new(fields.collect())?;
         let first = |role| schema.fields().iter().position(|field| field.role == role);
-        let (input, target) = (first(FieldRole::Input), first(FieldRole::Target));
+        let input = first(FieldRole::Input);
+        let is_tokens = |index: &usize| schema.fields()[*index].kind == FieldKind::Tokens;
+        let target = first(FieldRole::Target).or(input.filter(is_tokens));
         let origin = first(FieldRole::Origin);
         let columns = header.columns.iter();
         let columns: Result<Vec<StoredColumn>, String> = columns
@@ -54,6 +58,7 @@ impl Contents {
             return Err("it has no train split".into());
         }
         Ok(Self {
+            count,
             columns: columns?,
             input: input.ok_or("it has nothing to show a network")?,
             target: target.ok_or("it has nothing to predict")?,
@@ -69,9 +74,9 @@ fn read_header(map: &[u8]) -> Result<DatasetHeader, String> {
         return Err("it does not begin as a dataset does".into());
     }
     let version = read_u32(&map[8..12], 0);
-    if version != VERSION && version != VERSION_2 {
+    if !(VERSION_2..=VERSION).contains(&version) {
         return Err(format!(
-            "it has version {version} of the layout, and this Erlen reads versions {VERSION_2} and {VERSION}"
+            "it has version {version} of the layout, and this Erlen reads versions {VERSION_2} to {VERSION}"
         ));
     }
     let [offset, length, total] = [0, 1, 2].map(|index| read_u64(&map[16..40], index));

@@ -512,7 +512,7 @@ fn foreign_files_are_refused() {
         (
             8,
             1,
-            "it has version 1 of the layout, and this Erlen reads versions 2 and 3 (it is made by a `preprocess` stage; \
+            "it has version 1 of the layout, and this Erlen reads versions 2 to 5 (it is made by a `preprocess` stage; \
              run that stage again)",
         ),
         (32, 1, "bytes and should have"),
@@ -527,6 +527,20 @@ fn foreign_files_are_refused() {
         let error = damaged(folder.path(), &whole, at, &[value]);
         assert!(error.contains(expected), "{error}");
     }
+}
+
+#[test]
+fn the_layout_before_the_columns_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(FILE_NAME);
+    testing::images(folder.path(), 2);
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[8] = 3;
+    fs::remove_file(&path).unwrap();
+    fs::write(&path, bytes).unwrap();
+    let dataset = Dataset::open(folder.path()).unwrap();
+    assert!(dataset.input().columns.is_empty());
+    assert!(read_all(&dataset).is_ok());
 }
 
 #[test]

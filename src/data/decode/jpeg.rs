@@ -7,6 +7,7 @@ use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
 use super::DecodeProblem;
+use super::jpeg_frame::{JpegFrame, is_truncated};
 use super::raster::{Raster, RasterValues};
 
 /// What a JPEG file begins with.
@@ -25,6 +26,9 @@ pub(super) fn claimed_size(bytes: &[u8]) -> Option<[usize; 2]> {
 
 /// Decodes a file whose pixels take no more than `most` bytes. What is not grey comes as red, green and blue.
 pub(super) fn decode(bytes: &[u8], most: usize) -> Result<Raster, DecodeProblem> {
+    if let Some(problem) = JpegFrame::find(bytes).and_then(|frame| frame.unsupported()) {
+        return Err(DecodeProblem::Unsupported(problem));
+    }
     if is_truncated(bytes) {
         return Err(DecodeProblem::Corrupt("it ends early".to_owned()));
     }
@@ -44,6 +48,13 @@ pub(super) fn decode(bytes: &[u8], most: usize) -> Result<Raster, DecodeProblem>
         channels,
         values: RasterValues::Eight(values),
     })
+}
+
+/// The EXIF data of a file.
+pub(super) fn exif(bytes: &[u8]) -> Option<Vec<u8>> {
+    let mut decoder = decoder(bytes, options());
+    decoder.decode_headers().ok()?;
+    decoder.exif().cloned()
 }
 
 fn header(bytes: &[u8]) -> Result<JpegHeader, DecodeProblem> {
@@ -72,46 +83,11 @@ fn options() -> DecoderOptions {
 
 impl From<DecodeErrors> for DecodeProblem {
     fn from(error: DecodeErrors) -> Self {
-        Self::Corrupt(error.to_string())
-    }
-}
-
-/// Whether this is a file without an end-of-image marker behind its (first) scan. The decoder fills what is
-/// missing with grey and says nothing.
-fn is_truncated(bytes: &[u8]) -> bool {
-    const START_OF_SCAN: u8 = 0xda;
-    // Segments up to the scan: a marker, and a length that counts itself. Thumbnails inside them
-    // have end markers of their own, so they are jumped over.
-    let mut position = 2;
-    while let Some(&[0xff, marker, high, low]) = bytes.get(position..position + 4) {
-        if marker == 0xff {
-            position += 1;
-            continue;
+        match error {
+            DecodeErrors::Unsupported(_) => {
+                Self::Unsupported("it is a JPEG whose coding is not read".to_owned())
+            }
+            error => Self::Corrupt(error.to_string()),
         }
-        if marker == START_OF_SCAN {
-            break;
-        }
-        position += 2 + usize::from(u16::from_be_bytes([high, low]));
-    }
-    let scan = bytes.get(position..).unwrap_or_default();
-    !scan.windows(2).rev().any(|pair| pair == [0xff, 0xd9])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn thumbnails_do_not_hide_a_missing_end() {
-        let mut whole = std::io::Cursor::new(Vec::new());
-        let image = image::RgbImage::from_pixel(5, 4, image::Rgb([5, 6, 7]));
-        image.write_to(&mut whole, image::ImageFormat::Jpeg).unwrap();
-        let whole = whole.into_inner();
-        assert!(!is_truncated(&whole));
-        let mut thumbnail = vec![0xff, 0xd8, 0xff, 0xe1, 0, 6, 0xff, 0xd8, 0xff, 0xd9];
-        thumbnail.extend(&whole[2..]);
-        assert!(!is_truncated(&thumbnail));
-        assert!(is_truncated(&thumbnail[..thumbnail.len() - 2]));
-        assert!(is_truncated(&[0xff, 0xd8]));
     }
 }

@@ -1,13 +1,23 @@
-//! Decoding an image file.
+//! Image files: the one way from a file's bytes to pixels, for datasets, for training and for what is predicted.
 
+mod bmp;
+mod directory;
+mod form;
+mod gif;
 mod jpeg;
+mod jpeg_frame;
+mod orientation;
 mod png;
 mod raster;
 #[cfg(test)]
 mod tests;
+mod tiff;
+mod webp;
 
+use crate::schema::ImagePreparation;
 use crate::spec::Color;
-use raster::Raster;
+pub(super) use form::ImageForm;
+use form::foreign_form;
 
 /// Samples with more values than this are taken for a mistake.
 pub(super) const MOST_VALUES: usize = 1 << 28;
@@ -19,39 +29,44 @@ const MOST_BYTES: usize = 512 << 20;
 enum DecodeProblem {
     /// It is not what it should be.
     Corrupt(String),
+    /// It is an image of a kind that is not read.
+    Unsupported(String),
     /// It claims too large a height and width.
     TooLarge([usize; 2]),
 }
 
 /// The height and width that an image file claims, without decoding it.
 pub(super) fn claimed_size(bytes: &[u8]) -> Option<[usize; 2]> {
-    if bytes.starts_with(png::SIGNATURE) {
-        png::claimed_size(bytes)
-    } else if bytes.starts_with(jpeg::SIGNATURE) {
-        jpeg::claimed_size(bytes)
-    } else {
-        None
-    }
+    ImageForm::of(bytes)?.claimed_size(bytes)
 }
 
-/// Decodes a file's `bytes` into `pixels` (`[C, H, W]`, whatever it held before), resized to `size`
-/// (height and width) if there is one, and gives height and width. What the file holds is told from
-/// its content, not from its name. As in torchvision, EXIF orientation is not applied and an alpha
-/// channel is dropped.
+/// Whether a file that begins with `bytes` is an image, of a form that is read or of one that is not.
+pub(super) fn is_recognised(bytes: &[u8]) -> bool {
+    ImageForm::of(bytes).is_some() || foreign_form(bytes).is_some()
+}
+
+/// Decodes a file's `bytes` into `pixels` (`[C, H, W]`, whatever it held before), prepared as `preparation` says, and
+/// gives height and width. What the file holds is told from its content, not from its name. As in torchvision, an
+/// alpha channel is dropped.
 ///
 /// An error says what is wrong with the image.
 pub(super) fn decode(
     bytes: &[u8],
     color: Color,
-    size: Option<[u32; 2]>,
+    preparation: &ImagePreparation,
     pixels: &mut Vec<u8>,
 ) -> Result<[usize; 2], String> {
-    let mut raster = raster_of(bytes).map_err(|problem| match problem {
+    let mut raster = raster_of(bytes, preparation).map_err(|problem| match problem {
         DecodeProblem::Corrupt(problem) => format!("the image is corrupt: {problem}"),
+        DecodeProblem::Unsupported(kind) => {
+            format!(
+                "the image is not supported: {kind}; save it anew as PNG, or as JPEG with the usual settings"
+            )
+        }
         DecodeProblem::TooLarge(size) => too_large(size),
     })?;
-    if let Some([height, width]) = size {
-        raster = raster.resized([height as usize, width as usize]);
+    if let Some(size) = preparation.size {
+        raster = raster.resized(size.map(|side| side as usize));
     }
     let [height, width] = raster.size;
     if height.saturating_mul(width).saturating_mul(color.channels()) > MOST_VALUES {
@@ -61,14 +76,22 @@ pub(super) fn decode(
     Ok(raster.size)
 }
 
-fn raster_of(bytes: &[u8]) -> Result<Raster, DecodeProblem> {
-    if bytes.starts_with(png::SIGNATURE) {
-        png::decode(bytes, MOST_BYTES)
-    } else if bytes.starts_with(jpeg::SIGNATURE) {
-        jpeg::decode(bytes, MOST_BYTES)
-    } else {
-        Err(DecodeProblem::Corrupt("it is neither JPEG nor PNG".to_owned()))
-    }
+fn raster_of(bytes: &[u8], preparation: &ImagePreparation) -> Result<raster::Raster, DecodeProblem> {
+    let Some(form) = ImageForm::of(bytes) else {
+        return Err(match foreign_form(bytes) {
+            Some(kind) => DecodeProblem::Unsupported(format!("it is {kind}")),
+            None if bytes.is_empty() => DecodeProblem::Corrupt("the file is empty".to_owned()),
+            None => DecodeProblem::Corrupt("it begins as no image does".to_owned()),
+        });
+    };
+    // What damaged files make decoders of other crates do is not in our hands.
+    let decoded = std::panic::catch_unwind(|| form.decode(bytes, MOST_BYTES));
+    let gave_up = |_| Err(DecodeProblem::Corrupt("decoding broke off".to_owned()));
+    let raster = decoded.unwrap_or_else(gave_up)?;
+    Ok(match preparation.exif_orientation {
+        true => raster.oriented(form.orientation(bytes)),
+        false => raster,
+    })
 }
 
 fn too_large([height, width]: [usize; 2]) -> String {

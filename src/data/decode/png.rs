@@ -17,6 +17,21 @@ pub(super) fn claimed_size(bytes: &[u8]) -> Option<[usize; 2]> {
     Some([header.height as usize, header.width as usize])
 }
 
+/// The EXIF data of a file, which may stand before the pixels or behind them.
+pub(super) fn exif(bytes: &[u8]) -> Option<&[u8]> {
+    let mut rest = bytes.get(SIGNATURE.len()..)?;
+    loop {
+        let (length, behind) = rest.split_first_chunk()?;
+        let (name, behind) = behind.split_first_chunk()?;
+        let (content, behind) = behind.split_at_checked(u32::from_be_bytes(*length) as usize)?;
+        if name == b"eXIf" {
+            return Some(content);
+        }
+        // A checksum stands behind.
+        rest = behind.get(4..)?;
+    }
+}
+
 /// Decodes a file whose pixels take no more than `most` bytes. Palettes become colours, and fewer than 8 bits
 /// become 8.
 pub(super) fn decode(bytes: &[u8], most: usize) -> Result<Raster, DecodeProblem> {

@@ -2,9 +2,9 @@
 
 use crate::spec::Color;
 
-/// The shares of red, green and blue in grey: the luminance of BT.709's primaries under D65 (x = 0.31272,
-/// y = 0.32903), in single precision.
-const LUMA: [f32; 3] = [0.212_647_84, 0.715_179_2, 0.072_173_04];
+/// The shares of red, green and blue in grey, of 65,536: ITU-R BT.601's 0.299, 0.587 and 0.114 as Pillow rounds
+/// them, so that grey is that of its `convert("L")` to the bit.
+const LUMA: [u32; 3] = [19_595, 38_470, 7_471];
 
 /// An image: its channels lie beside one another, pixel by pixel, row by row.
 pub(super) struct Raster {
@@ -16,7 +16,7 @@ pub(super) struct Raster {
     pub values: RasterValues,
 }
 
-/// RasterValues of 8 or 16 bits.
+/// Values of 8 or 16 bits.
 pub(super) enum RasterValues {
     Eight(Vec<u8>),
     Sixteen(Vec<u16>),
@@ -60,33 +60,27 @@ impl Raster {
         out.clear();
         match &self.values {
             RasterValues::Eight(values) => {
-                planes(values, self.channels, color, out, |value| value, 1.0 / 255.0);
+                planes(values, self.channels, color, out, |value| value);
             }
             RasterValues::Sixteen(values) => {
                 let narrow = |value: u16| ((u32::from(value) + 128) / 257) as u8;
-                planes(values, self.channels, color, out, narrow, 1.0 / 65_535.0);
+                planes(values, self.channels, color, out, narrow);
             }
         }
     }
 }
 
-fn planes<T: Copy + Into<f32>>(
-    values: &[T],
-    channels: usize,
-    color: Color,
-    out: &mut Vec<u8>,
-    narrow: impl Fn(T) -> u8,
-    unit: f32,
-) {
+fn planes<T: Copy>(values: &[T], channels: usize, color: Color, out: &mut Vec<u8>, narrow: impl Fn(T) -> u8) {
     let pixels = values.chunks_exact(channels);
     match color {
         Color::Gray if channels < 3 => out.extend(pixels.map(|pixel| narrow(pixel[0]))),
         Color::Gray => out.extend(pixels.map(|pixel| {
-            let luma = LUMA.iter().zip(pixel).fold(0.0, |sum, (share, value)| {
-                let value: f32 = (*value).into();
-                sum + value * unit * share
-            });
-            (luma * 255.0).round() as u8
+            let parts = LUMA.iter().zip(pixel);
+            let sum: u32 = parts
+                .map(|(share, value)| share * u32::from(narrow(*value)))
+                .sum();
+            // The shares make up 65,536, so it fits.
+            ((sum + 0x8000) >> 16) as u8
         })),
         Color::Rgb => {
             for channel in 0..3 {

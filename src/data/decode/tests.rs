@@ -5,7 +5,23 @@ use std::io::Cursor;
 use image::imageops::FilterType;
 use image::{DynamicImage, ImageFormat, ImageReader};
 
+use proptest::prelude::*;
+
 use super::*;
+
+/// Decodes a file, resized to a height and width.
+fn read(
+    bytes: &[u8],
+    color: Color,
+    size: Option<[u32; 2]>,
+    pixels: &mut Vec<u8>,
+) -> Result<[usize; 2], String> {
+    let preparation = ImagePreparation {
+        size,
+        ..ImagePreparation::default()
+    };
+    decode(bytes, color, &preparation, pixels)
+}
 
 /// What the crate `image` makes of a file.
 fn theirs(bytes: &[u8], color: Color, size: Option<[u32; 2]>) -> Vec<u8> {
@@ -17,6 +33,15 @@ fn theirs(bytes: &[u8], color: Color, size: Option<[u32; 2]>) -> Vec<u8> {
         image = image.resize_exact(width, height, FilterType::Triangle);
     }
     match color {
+        // Pillow's `convert("L")`.
+        Color::Gray if image.color().has_color() => {
+            let pixels = image.into_rgb8();
+            let grey = pixels.pixels().map(|pixel| {
+                let [red, green, blue] = pixel.0.map(u32::from);
+                ((red * 19_595 + green * 38_470 + blue * 7_471 + 0x8000) >> 16) as u8
+            });
+            grey.collect()
+        }
         Color::Gray => image.into_luma8().into_raw(),
         Color::Rgb => {
             let pixels = image.into_rgb8().into_raw();
@@ -38,9 +63,9 @@ fn is_read_as_theirs(name: &str, bytes: &[u8]) {
     for color in [Color::Gray, Color::Rgb] {
         for size in [None, Some([7, 5]), Some([23, 40]), Some([1, 1]), Some([13, 64])] {
             let mut pixels = vec![1, 2, 3];
-            let read = decode(bytes, color, size, &mut pixels).unwrap();
+            let found = read(bytes, color, size, &mut pixels).unwrap();
             assert_eq!(
-                Some(read),
+                Some(found),
                 size.map(|size| size.map(|side| side as usize))
                     .or(claimed_size(bytes))
             );
@@ -152,6 +177,33 @@ fn jpeg_files_are_read_to_the_bit() {
 }
 
 #[test]
+fn what_would_be_decoded_wrongly_is_not_supported() {
+    let jpeg = written(
+        &DynamicImage::ImageRgb8(picture(16, 16).to_rgb8()),
+        ImageFormat::Jpeg,
+    );
+    let frame = jpeg.windows(2).position(|pair| pair == [0xff, 0xc0]).unwrap();
+    let with = |at: usize, byte: u8| {
+        let mut bytes = jpeg.clone();
+        bytes[frame + at] = byte;
+        read(&bytes, Color::Rgb, None, &mut Vec::new()).unwrap_err()
+    };
+    // The sampling of the second of three components; the marker of arithmetic coding.
+    for (problem, told) in [
+        (
+            with(14, 0x22),
+            "it is a JPEG whose colours are sampled more finely (2x2) than its brightness (1x1)",
+        ),
+        (with(1, 0xc9), "it is a JPEG with arithmetic coding"),
+    ] {
+        assert!(
+            problem.starts_with(&format!("the image is not supported: {told}; save it anew")),
+            "{problem}"
+        );
+    }
+}
+
+#[test]
 fn an_image_over_the_limits_is_too_large() {
     fn chunk(name: &[u8], data: &[u8]) -> Vec<u8> {
         let mut crc = flate2::Crc::new();
@@ -173,7 +225,7 @@ fn an_image_over_the_limits_is_too_large() {
     let frame = jpeg.windows(2).position(|pair| pair == [0xff, 0xc0]).unwrap();
     jpeg[frame + 5..frame + 9].copy_from_slice(&[0xc3, 0x50, 0x9c, 0x40]);
     for bytes in [png.concat(), jpeg] {
-        let problem = decode(&bytes, Color::Rgb, None, &mut Vec::new()).unwrap_err();
+        let problem = read(&bytes, Color::Rgb, None, &mut Vec::new()).unwrap_err();
         assert!(
             problem.starts_with("the image is too large: it has 50000x40000 pixels"),
             "{problem}"
@@ -186,12 +238,171 @@ fn what_is_no_image_is_called_so() {
     for bytes in [
         &b"GIF89a"[..],
         b"",
+        b"II*\0",
+        b"RIFF\0\0\0\0WEBP",
+        b"BM\0\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0",
         b"\xff\xd8",
         b"\x89PNG\r\n\x1a\n",
         b"\xff\xd8\xff\xd9",
     ] {
-        let problem = decode(bytes, Color::Rgb, None, &mut Vec::new()).unwrap_err();
+        let problem = read(bytes, Color::Rgb, None, &mut Vec::new()).unwrap_err();
         assert!(problem.starts_with("the image is corrupt: "), "{problem}");
         assert_eq!(claimed_size(bytes), None);
     }
+}
+
+/// The pixels of `NAME`, `[C, H, W]`, and its height and width, as Pillow has them.
+fn pillows(told: &serde_json::Value) -> (Vec<u8>, [usize; 2]) {
+    let size = [0, 1].map(|side| told["size"][side].as_u64().unwrap() as usize);
+    let hex = told["rgb"].as_str().unwrap();
+    let values: Vec<u8> = (0..hex.len() / 2)
+        .map(|at| u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).unwrap())
+        .collect();
+    let planes = (0..3).flat_map(|channel| values.iter().skip(channel).step_by(3).copied());
+    (planes.collect(), size)
+}
+
+/// How far pixels of a form may be from Pillow's. What loses nothing is the same to the bit; JPEG and lossy WebP are
+/// rounded in other ways, and colours that were halved or quartered are interpolated in other ways.
+fn bound(name: &str) -> u8 {
+    match name {
+        "lossy.webp" | "lossy-alpha.webp" => 1,
+        "jpeg-rgb.tif" => 2,
+        _ if name.ends_with(".jpg") || name == "jpeg.tif" => 4,
+        _ => 0,
+    }
+}
+
+#[test]
+fn every_form_has_pillows_pixels() {
+    let fixtures = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    let told = std::fs::read(fixtures.join("image_forms.json")).unwrap();
+    let told: serde_json::Value = serde_json::from_slice(&told).unwrap();
+    let mut wrong = Vec::new();
+    let mut count = 0;
+    for (part, exif_orientation) in [("stored", false), ("upright", true)] {
+        for (name, told) in told[part].as_object().unwrap() {
+            let bytes = std::fs::read(fixtures.join("image_forms").join(name)).unwrap();
+            let (expected, size) = pillows(told);
+            let preparation = ImagePreparation {
+                size: None,
+                exif_orientation,
+            };
+            count += 1;
+            let mut pixels = Vec::new();
+            let found = decode(&bytes, Color::Rgb, &preparation, &mut pixels);
+            if found != Ok(size) {
+                wrong.push(format!("{name}: {found:?}, not {size:?}"));
+                continue;
+            }
+            let off = pixels
+                .iter()
+                .zip(&expected)
+                .map(|(ours, theirs)| ours.abs_diff(*theirs))
+                .max();
+            if off > Some(bound(name)) {
+                wrong.push(format!("{name} is off by {off:?}"));
+            }
+            let mut greys = Vec::new();
+            decode(&bytes, Color::Gray, &preparation, &mut greys).unwrap();
+            let plane = size[0] * size[1];
+            let theirs = |at: usize| {
+                let [red, green, blue] = [0, 1, 2].map(|channel| u32::from(pixels[channel * plane + at]));
+                ((red * 19_595 + green * 38_470 + blue * 7_471 + 0x8000) >> 16) as u8
+            };
+            assert!(greys.iter().copied().eq((0..plane).map(theirs)), "{name}");
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert!(count > 80, "{count}");
+}
+
+/// A TIFF file of 16-bit greys in one strip, `[width, height]`, where 0 is white or black.
+fn deep_tiff(size: [u16; 2], is_white: bool, values: &[u16]) -> Vec<u8> {
+    let data: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+    let [width, height] = size.map(u32::from);
+    let entries: [(u16, u32); 8] = [
+        (256, width),
+        (257, height),
+        (258, 16),
+        (259, 1),
+        (262, u32::from(!is_white)),
+        (273, 8),
+        (278, height),
+        (279, data.len() as u32),
+    ];
+    let mut bytes = [&b"II*\0"[..], &(8 + data.len() as u32).to_le_bytes(), &data].concat();
+    bytes.extend((entries.len() as u16).to_le_bytes());
+    for (tag, value) in entries {
+        // One number of 32 bits each.
+        bytes.extend([tag.to_le_bytes(), 4u16.to_le_bytes()].concat());
+        bytes.extend([1u32.to_le_bytes(), value.to_le_bytes()].concat());
+    }
+    bytes.extend([0; 4]);
+    bytes
+}
+
+#[test]
+fn deep_greys_whose_zero_is_white_are_turned_over() {
+    let values: Vec<u16> = (0..=65_535).step_by(257 / 8).collect();
+    let values = &values[..2047];
+    let size = [23, 89];
+    for is_white in [false, true] {
+        let mut pixels = Vec::new();
+        let found = read(&deep_tiff(size, is_white, values), Color::Gray, None, &mut pixels);
+        assert_eq!(found, Ok([89, 23]));
+        // The nearest of 256 values: 65535 is 255 times 257.
+        let nearest = |value: u16| (f64::from(value) / 257.0).round() as u8;
+        let expected = values.iter().map(|value| match is_white {
+            true => nearest(65_535 - value),
+            false => nearest(*value),
+        });
+        assert!(pixels.iter().copied().eq(expected), "{is_white}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1500))]
+
+    /// Whatever is wrong with a file, it is decoded or refused, and no more memory is asked for than is allowed.
+    #[test]
+    fn damaged_files_are_decoded_or_refused(
+        index: prop::sample::Index,
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),
+        length in prop::option::weighted(0.3, any::<prop::sample::Index>()),
+        exif_orientation: bool,
+    ) {
+        let (name, mut bytes) = index.get(form_files()).clone();
+        for (at, byte) in changes {
+            // What is most telling stands at the beginning.
+            let end = if byte % 2 == 0 { bytes.len() } else { bytes.len().min(64) };
+            bytes[at.index(end)] = byte;
+        }
+        if let Some(length) = length {
+            bytes.truncate(length.index(bytes.len()));
+        }
+        let preparation = ImagePreparation { size: None, exif_orientation };
+        let mut pixels = Vec::new();
+        let started = std::time::Instant::now();
+        if let Ok([height, width]) = decode(&bytes, Color::Rgb, &preparation, &mut pixels) {
+            prop_assert_eq!(pixels.len(), 3 * height * width, "{}", name);
+        }
+        // Far beyond what any takes; a runaway would take for ever.
+        prop_assert!(started.elapsed().as_secs() < 120, "{}", name);
+    }
+}
+
+/// The files of all forms.
+fn form_files() -> &'static [(String, Vec<u8>)] {
+    static FILES: std::sync::OnceLock<Vec<(String, Vec<u8>)>> = std::sync::OnceLock::new();
+    FILES.get_or_init(|| {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/image_forms");
+        let mut paths: Vec<_> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect();
+        paths.sort();
+        let read = |path: &std::path::PathBuf| (path.display().to_string(), std::fs::read(path).unwrap());
+        paths.iter().map(read).collect()
+    })
 }

@@ -11,6 +11,7 @@ use crate::data::decode::MOST_VALUES;
 use crate::data::error::DataError;
 use crate::data::intake::{Intake, IntakeSample};
 use crate::data::labels::{Classes, LabelIndex};
+use crate::data::packing::Packing;
 use crate::data::value::FieldValue;
 use crate::schema::Dimensions;
 use crate::spec::{IdxOptions, SplitName};
@@ -111,11 +112,11 @@ fn read_split(
     labels.end()
 }
 
-/// The file called `name`, with or without `.gz`, its first `-idx` also written `.idx`.
+/// The file called `name`, packed or not, its first `-idx` also written `.idx`.
 fn find(folder: &Path, name: &str) -> Result<Option<PathBuf>, DataError> {
     let wanted = |path: &PathBuf| {
         let file = name_of(path);
-        file.strip_suffix(".gz").unwrap_or(&file).replace(".idx", "-idx") == name && path.is_file()
+        Packing::stem(&file).replace(".idx", "-idx") == name && path.is_file()
     };
     Ok(entries(folder)?.into_iter().find(wanted))
 }

@@ -3,10 +3,17 @@
 //! A format finds its files in the input, checks them, and hands every sample to the intake in the
 //! files' natural order, which never depends on how a folder happens to be listed.
 
+mod chat;
 mod cifar;
-mod csv;
+mod conll;
 mod idx;
+mod image_files;
 mod image_folder;
+mod image_intake;
+mod image_manifest;
+mod split_names;
+mod table;
+mod text;
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -15,17 +22,16 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use flate2::bufread::MultiGzDecoder;
-
 use super::error::DataError;
 use super::field_names::{CLASS, IMAGE};
 use super::intake::Intake;
-use super::labels::Classes;
+use super::labels::{Classes, MergedClasses};
+use super::packing::Packing;
 use crate::schema::{Dimensions, Field, Schema};
-use crate::spec::{
-    Cifar10Options, Cifar100Options, CsvOptions, Format, FormatOptions, IdxOptions, ImageFolderOptions,
-    ListedOptions,
-};
+use crate::spec::{Format, FormatOptions, ListedOptions, Mistake, SplitName, built_in_formats};
+
+pub(in crate::data) use image_files::is_image;
+pub(in crate::data) use table::{CsvRows, Header, NumberReading, as_f32, options_of, shortened};
 
 /// Options of a format that can be read.
 pub trait FormatReader: FormatOptions + ListedOptions {
@@ -35,44 +41,113 @@ pub trait FormatReader: FormatOptions + ListedOptions {
     /// # Errors
     /// The input is not in the format, has a bad sample that is not to be skipped, or cannot be read.
     fn read(&self, input: &Path, intake: &mut Intake<'_>) -> Result<Option<Classes>, DataError>;
+
+    /// What is wrong with the files of the project that it takes in beside the samples, `files` by their roles, as far
+    /// as a look at each tells. Paths are those of the options' fields.
+    fn look_into(&self, files: &BTreeMap<String, PathBuf>) -> Vec<Mistake> {
+        let _ = files;
+        Vec::new()
+    }
+
+    /// [`FormatReader::read`] for several inputs that make one dataset. Formats whose samples depend on each other, as
+    /// by the categories of a table, read them together.
+    ///
+    /// # Errors
+    /// As of [`FormatReader::read`]; or the samples of one input do not fit those of another.
+    fn read_all(
+        &self,
+        inputs: &[SplitInput<'_>],
+        intake: &mut Intake<'_>,
+    ) -> Result<Option<Classes>, DataError> {
+        if let [input] = inputs {
+            intake.begin_input(input.split);
+            return self.read(input.path, intake);
+        }
+        let mut merged = MergedClasses::default();
+        let mut has_classes = false;
+        for input in inputs {
+            intake.begin_input(input.split);
+            let first = intake.labelled();
+            if let Some(classes) = self.read(input.path, intake)? {
+                intake.merge_classes(first, &classes, &mut merged);
+                has_classes = true;
+            }
+        }
+        Ok(has_classes.then(|| merged.finish()))
+    }
+}
+
+/// Files that a dataset is made from.
+#[derive(Clone, Copy, Debug)]
+pub struct SplitInput<'a> {
+    /// The split that all of them are of; nothing where the format tells, or the splits are to be decided.
+    pub split: Option<SplitName>,
+    /// A file or folder.
+    pub path: &'a Path,
+}
+
+impl<'a> SplitInput<'a> {
+    /// An input whose splits the format tells, or which is to be divided.
+    pub fn whole(path: &'a Path) -> Self {
+        Self { split: None, path }
+    }
 }
 
 /// The formats that can be read: those of this crate, and what a program adds.
 #[derive(Clone)]
-pub struct Formats(BTreeMap<&'static str, ReadFormat>);
+pub struct Formats(BTreeMap<&'static str, KnownFormat>);
+
+/// What is done with the files of a format.
+#[derive(Clone, Copy)]
+struct KnownFormat {
+    read: ReadFormat,
+    look_into: fn(&Format, &BTreeMap<String, PathBuf>) -> Vec<Mistake>,
+}
 
 /// Reads by options that are known by their trait alone; nothing where they are of another type.
-type ReadFormat = fn(&Format, &Path, &mut Intake<'_>) -> Option<Result<Option<Classes>, DataError>>;
+type ReadFormat =
+    fn(&Format, &[SplitInput<'_>], &mut Intake<'_>) -> Option<Result<Option<Classes>, DataError>>;
 
 impl Formats {
     /// The formats of this crate.
     pub fn built_in() -> Self {
-        Self(BTreeMap::new())
-            .with::<CsvOptions>()
-            .with::<IdxOptions>()
-            .with::<Cifar10Options>()
-            .with::<Cifar100Options>()
-            .with::<ImageFolderOptions>()
+        macro_rules! listed {
+            ($($entry:path,)*) => { Self(BTreeMap::new())$(.with::<$entry>())* };
+        }
+        built_in_formats!(listed)
     }
 
     /// With one more format; one of the same name gives way.
     #[must_use]
     pub fn with<O: FormatReader>(mut self) -> Self {
-        let read: ReadFormat = |format, input, intake| Some(format.options::<O>()?.read(input, intake));
-        self.0.insert(O::NAME, read);
+        let read: ReadFormat = |format, inputs, intake| Some(format.options::<O>()?.read_all(inputs, intake));
+        let known = KnownFormat {
+            read,
+            look_into: |format, files| match format.options::<O>() {
+                Some(options) => options.look_into(files),
+                None => Vec::new(),
+            },
+        };
+        self.0.insert(O::NAME, known);
         self
     }
 
-    /// Reads `input` by `format`; see [`FormatReader::read`].
+    /// Reads `inputs` by `format`; see [`FormatReader::read_all`].
     pub(super) fn read(
         &self,
         format: &Format,
-        input: &Path,
+        inputs: &[SplitInput<'_>],
         intake: &mut Intake<'_>,
     ) -> Result<Option<Classes>, DataError> {
         let read = self.0.get(format.name());
-        read.and_then(|read| read(format, input, intake))
+        read.and_then(|known| (known.read)(format, inputs, intake))
             .unwrap_or_else(|| Err(DataError::UnknownFormat { name: format.name() }))
+    }
+
+    /// What is wrong with the files of the project that `format` takes in; see [`FormatReader::look_into`].
+    pub fn look_into(&self, format: &Format, files: &BTreeMap<String, PathBuf>) -> Vec<Mistake> {
+        let known = self.0.get(format.name());
+        known.map_or_else(Vec::new, |known| (known.look_into)(format, files))
     }
 }
 
@@ -108,7 +183,7 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
 }
 
 /// Hidden by custom, or left behind by a packing program.
-fn is_hidden(name: &OsStr) -> bool {
+pub(in crate::data) fn is_hidden(name: &OsStr) -> bool {
     name.as_encoded_bytes().starts_with(b".") || name == "__MACOSX"
 }
 
@@ -190,18 +265,17 @@ fn holding_folder(
     }
 }
 
-/// Opens a file that may be gzipped.
-fn open(path: &Path) -> Result<Box<dyn BufRead>, DataError> {
+/// Opens a file that may be compressed.
+pub(in crate::data) fn open(path: &Path) -> Result<Box<dyn BufRead>, DataError> {
     let file = File::open(path).map_err(DataError::io("open", path))?;
     let mut reader = BufReader::with_capacity(1 << 17, file);
     let start = reader.fill_buf().map_err(DataError::io("read", path))?;
-    if start.starts_with(&[0x1f, 0x8b]) {
-        Ok(Box::new(BufReader::with_capacity(
-            1 << 17,
-            MultiGzDecoder::new(reader),
-        )))
-    } else {
-        Ok(Box::new(reader))
+    match Packing::of(start) {
+        Some(packing) => {
+            let unpacked = packing.unpacked(reader).map_err(DataError::io("read", path))?;
+            Ok(Box::new(BufReader::with_capacity(1 << 17, unpacked)))
+        }
+        None => Ok(Box::new(reader)),
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use super::*;
-use crate::data::formats::Formats;
+use crate::data::formats::{Formats, SplitInput};
 use crate::data::prepare::prepare;
 use crate::data::testing::{Bench, bytes_of, shares, with_classes};
 use crate::spec::{Cifar10Options, CsvOptions, Format};
@@ -30,7 +30,9 @@ fn splits_of_the_input_stay_and_overlaps_are_told() {
     let bench = Bench::new();
     let monitor = Monitor::silent();
     let output = bench.output();
-    let mut intake = Intake::new(&output, OnError::Fail, &monitor);
+    let split = shares(0.25, 0.5);
+    let others = BTreeMap::new();
+    let mut intake = Intake::new(&output, OnError::Fail, &split, &others, &monitor);
     intake.begin(table(), &output).unwrap();
     for value in 0..20u8 {
         let split = if value < 4 {
@@ -41,7 +43,7 @@ fn splits_of_the_input_stay_and_overlaps_are_told() {
         push(&mut intake, split, u32::from(value % 2), f32::from(value));
     }
     let classes = Classes::known(vec!["even".into(), "odd".into()]);
-    let prepared = intake.finish(Some(classes), &shares(0.25, 0.5)).unwrap();
+    let prepared = intake.finish(Some(classes)).unwrap();
     let counts: Vec<u64> = prepared.splits.values().copied().collect();
     assert_eq!(counts, [12, 4, 4]);
 }
@@ -57,7 +59,9 @@ fn equal_samples_in_two_splits_are_told() {
         }
     };
     let monitor = Monitor::new(emit, Arc::default());
-    let mut intake = Intake::new(&output, OnError::Fail, &monitor);
+    let split = SplitOptions::default();
+    let others = BTreeMap::new();
+    let mut intake = Intake::new(&output, OnError::Fail, &split, &others, &monitor);
     intake.begin(table(), &output).unwrap();
     for (split, label, value) in [
         (SplitName::Train, 0, 1.0f32),
@@ -68,10 +72,7 @@ fn equal_samples_in_two_splits_are_told() {
         push(&mut intake, split, label, value);
     }
     intake
-        .finish(
-            Some(Classes::known(vec!["a".into(), "b".into()])),
-            &spec::SplitOptions::default(),
-        )
+        .finish(Some(Classes::known(vec!["a".into(), "b".into()])))
         .unwrap();
     assert_eq!(
         bench.notices.lock().unwrap()[..],
@@ -90,7 +91,7 @@ fn a_stopped_monitor_ends_the_work() {
     let error = prepare(
         &options,
         &Formats::built_in(),
-        &bench.input(),
+        &[SplitInput::whole(&bench.input())],
         &bench.output(),
         &monitor,
     )
@@ -101,7 +102,7 @@ fn a_stopped_monitor_ends_the_work() {
     let error = prepare(
         &options,
         &Formats::built_in(),
-        &missing,
+        &[SplitInput::whole(&missing)],
         &bench.output(),
         &monitor,
     )
@@ -119,7 +120,7 @@ fn a_folder_that_cannot_be_written_is_named() {
     let error = prepare(
         &options,
         &Formats::built_in(),
-        &bench.input(),
+        &[SplitInput::whole(&bench.input())],
         &output,
         &Monitor::silent(),
     )

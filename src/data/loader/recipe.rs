@@ -5,7 +5,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use crate::data::batch::Batch;
 use crate::data::dataset::Split;
 use crate::data::error::DataError;
-use crate::data::pipeline::{Draws, SamplePipeline, SampleSource};
+use crate::data::pipeline::{Draws, FillThreads, SamplePipeline, SampleSource};
 use crate::data::value::FieldValue;
 use crate::random::{Purpose, Stream};
 
@@ -55,15 +55,15 @@ impl Recipe {
             seed: self.seed,
             epoch,
         };
-        let pool = self.pool.as_ref();
+        let threads = self.pool.as_ref().map_or(FillThreads::Caller, FillThreads::Pool);
         let fields = if self.pipeline.mixes() {
             // The last one's partner, wherever it lies: the epoch's order decides it, not the batch.
             samples.push(order[end % order.len()]);
-            let fields = self.pipeline.mixed(&self.split, &samples, draws, pool)?;
+            let fields = self.pipeline.mixed(&self.split, &samples, draws, threads)?;
             samples.pop();
             fields
         } else {
-            self.pipeline.arrays(&self.split, &samples, draws, pool)?
+            self.pipeline.arrays(&self.split, &samples, draws, threads)?
         };
         Ok(Batch {
             index,

@@ -66,6 +66,7 @@ impl<S: SampleSource> Fill<'_, S> {
         let value = source.value(index, sample);
         if !field.is_image() {
             value.copy_f32(field.element, out)?;
+            field.fill_missing(out);
             pipeline.normalization.apply_to_features(out);
             return Ok(());
         }

@@ -8,7 +8,7 @@ use super::spool::Spool;
 use crate::data::error::DataError;
 use crate::data::layout::{ColumnSections, FileSection};
 use crate::data::value::FieldValue;
-use crate::schema::{Dimensions, ElementType, Field, FieldKind, FieldRole};
+use crate::schema::{Dimensions, ElementType, FeatureColumn, Field, FieldKind, FieldRole, NO_CLASS};
 
 /// Takes one field's values.
 pub(super) struct ColumnWriter {
@@ -62,13 +62,15 @@ impl ColumnWriter {
             return Err(format!("its {len} {what} do not fit a dataset of {field}"));
         }
         let is_sound = match (field.kind, field.role) {
-            (FieldKind::Labels, _) => value.bytes.iter().all(|label| *label <= 1),
+            (FieldKind::Labels | FieldKind::TokenMask, _) => value.bytes.iter().all(|label| *label <= 1),
             (FieldKind::Class, _) => {
                 let (classes, _) = value.bytes.as_chunks::<4>();
                 let names = field.names.len();
+                let is_ragged = !field.dimensions.is_fixed();
                 classes
                     .iter()
-                    .all(|class| (u32::from_le_bytes(*class) as usize) < names)
+                    .map(|class| u32::from_le_bytes(*class))
+                    .all(|class| (class as usize) < names || (is_ragged && class == NO_CLASS))
             }
             (_, FieldRole::Target | FieldRole::Weight) if field.element == ElementType::F32 => {
                 let (numbers, _) = value.bytes.as_chunks::<4>();
@@ -82,7 +84,7 @@ impl ColumnWriter {
             return Ok(());
         }
         Err(format!(
-            "its `{}` is none: a class must be one of the names, a label 0 or 1, a number finite",
+            "its `{}` is none: a class must be one of the names, a label or mask 0 or 1, a number finite",
             field.name
         ))
     }
@@ -118,6 +120,19 @@ impl ColumnWriter {
             }
         }
         Ok(())
+    }
+
+    /// The columns of a table that its rows are made from, where this is the main column of its file:
+    /// the bytes of all rows, and of each of them. To be completed.
+    pub fn main_rows(&mut self) -> Option<(&mut Vec<FeatureColumn>, u64, usize)> {
+        let row = self
+            .field
+            .dimensions
+            .len()?
+            .checked_mul(self.field.element.bytes())?;
+        self.spool
+            .is_none()
+            .then_some((&mut self.field.columns, self.length, row))
     }
 
     /// Writes what waited.

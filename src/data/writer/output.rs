@@ -1,13 +1,13 @@
 //! The file that a dataset is written to.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Seek, SeekFrom, Write};
+use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use super::partial::PartialDataset;
 use super::spool::Spool;
 use crate::data::error::DataError;
-use crate::data::layout::{ALIGNMENT, DatasetHeader, FileSection, MAGIC, PROLOGUE, VERSION};
+use crate::data::layout::{ALIGNMENT, DatasetHeader, FileSection, MAGIC, PROLOGUE};
 
 /// A dataset file under its temporary name. The first input is written first, then sections, at last
 /// the header. Keeps one buffer in memory.
@@ -21,7 +21,12 @@ impl DatasetFile {
     /// A file in `folder`.
     pub fn create(folder: &Path) -> Result<Self, DataError> {
         let partial = PartialDataset::new(folder);
-        let file = File::create(partial.path()).map_err(DataError::io("create", partial.path()))?;
+        let mut options = File::options();
+        // To be read again where values depend on others.
+        options.read(true).write(true).create(true).truncate(true);
+        let file = options
+            .open(partial.path())
+            .map_err(DataError::io("create", partial.path()))?;
         let mut output = Self {
             file: BufWriter::with_capacity(1 << 20, file),
             position: 0,
@@ -37,6 +42,29 @@ impl DatasetFile {
             offset: PROLOGUE as u64,
             length,
         }
+    }
+
+    /// Hands the first `length` bytes that were written behind the prologue to `take`, `row` of them at a
+    /// time.
+    pub fn read_first(
+        &mut self,
+        length: u64,
+        row: usize,
+        mut take: impl FnMut(&[u8]),
+    ) -> Result<(), DataError> {
+        let mut read = || -> io::Result<()> {
+            self.file.seek(SeekFrom::Start(PROLOGUE as u64))?;
+            let mut reader = BufReader::with_capacity(1 << 20, self.file.get_ref());
+            let mut bytes = vec![0; row];
+            for _ in 0..length / row.max(1) as u64 {
+                reader.read_exact(&mut bytes)?;
+                take(&bytes);
+            }
+            self.file.seek(SeekFrom::Start(self.position))?;
+            Ok(())
+        };
+        let done = read();
+        done.map_err(self.failed())
     }
 
     /// Appends bytes.
@@ -83,7 +111,7 @@ impl DatasetFile {
         self.write(&json)?;
         let mut prologue = [0; PROLOGUE];
         prologue[..8].copy_from_slice(&MAGIC);
-        prologue[8..12].copy_from_slice(&VERSION.to_le_bytes());
+        prologue[8..12].copy_from_slice(&header.version().to_le_bytes());
         prologue[16..24].copy_from_slice(&offset.to_le_bytes());
         prologue[24..32].copy_from_slice(&(json.len() as u64).to_le_bytes());
         prologue[32..40].copy_from_slice(&self.position.to_le_bytes());

@@ -6,12 +6,11 @@ use std::sync::Arc;
 use super::{Dispatcher, StageReport};
 use crate::event::Event;
 use crate::exec::feeder::End;
-use crate::exec::log::tail;
 use crate::exec::scheduler::{Cause, Fact, JobEnd};
 use crate::exec::stage_run::{Done, Failure};
 use crate::fingerprint::Digest;
 use crate::plan::{Decision, NodeIndex, NodeSource, StageKey};
-use crate::stages::StageError;
+use crate::stages::{StageError, kept_log, log_tail};
 use crate::store::{Action, Lookup, StoreError};
 
 impl Dispatcher<'_> {
@@ -47,6 +46,7 @@ impl Dispatcher<'_> {
             reused,
             seconds,
             peak_memory,
+            printed,
         } = done;
         if reused {
             self.plan.finish(index, action);
@@ -61,6 +61,7 @@ impl Dispatcher<'_> {
             .is_some_and(|key| self.equals_earlier(index, key, &action));
         self.counts.ran += 1;
         self.ran.insert(index);
+        self.tell_printed(index, printed);
         self.tell(&Event::StageFinished {
             stage: self.plan.node(index).name().clone(),
             fingerprint: action.fingerprint,
@@ -184,6 +185,14 @@ impl Dispatcher<'_> {
         }
     }
 
+    /// Tells what a stage printed that is about to end, if it did.
+    fn tell_printed(&mut self, index: NodeIndex, text: Option<String>) {
+        let stage = self.plan.node(index).name().clone();
+        if let Some(text) = text {
+            self.tell(&Event::StagePrinted { stage, text });
+        }
+    }
+
     pub(super) fn tell_failed(&mut self, index: NodeIndex, attempt: u32, retrying: bool, cause: Cause) {
         let node = self.plan.node(index);
         let trouble = self.troubles.remove(&index);
@@ -199,13 +208,18 @@ impl Dispatcher<'_> {
                 )
             }
             (Cause::StoppedByOthers, _) => {
-                "stopped by a signal from outside; run again to go on from what it had done".to_owned()
+                let again = match node.stage.kind.keeps_unfinished() {
+                    true => "run again to go on from what it had done",
+                    false => "run again, and it begins anew",
+                };
+                format!("stopped by a signal from outside; {again}")
             }
-            (Cause::Reported, Some(Failure::Stage { error, .. })) => error.to_string(),
+            (Cause::Reported, Some(Failure::Stage { error, .. })) => self.told(index, &error),
             (Cause::Reported, Some(Failure::InputLost { error, .. })) => error.to_string(),
             (Cause::Reported, None) => "it failed".to_owned(),
         };
-        let tail = log.as_deref().map(tail).unwrap_or_default();
+        let tail = log.as_deref().map(log_tail).unwrap_or_default();
+        self.tell_printed(index, log.as_deref().and_then(kept_log));
         self.tell(&Event::StageFailed {
             stage: self.plan.node(index).name().clone(),
             error: error.clone(),
@@ -221,6 +235,18 @@ impl Dispatcher<'_> {
         self.note_end(index, End::Failed { node: index, error });
         // Stages that are equal to this one have no result either.
         self.tell_skipped(index, index, 1);
+    }
+
+    /// What a stage says of its failure; where fields of the pipeline are at fault, with their places.
+    fn told(&self, index: NodeIndex, error: &StageError) -> String {
+        let node = self.plan.node(index);
+        match error {
+            StageError::Failed { mistakes, .. } if !mistakes.is_empty() => {
+                let source = &self.options.source;
+                source.told(node.name().stage(), node.stage.kind.name(), mistakes)
+            }
+            _ => error.to_string(),
+        }
     }
 
     /// Skips a node since `because` has no result.
@@ -248,8 +274,10 @@ impl Dispatcher<'_> {
 
     pub(super) fn tell_interrupted(&mut self, index: NodeIndex) {
         self.troubles.remove(&index);
-        for stage in self.plan.node(index).names.clone() {
-            self.tell(&Event::StageInterrupted { stage });
+        let node = self.plan.node(index);
+        let (kept, names) = (node.stage.kind.keeps_unfinished(), node.names.clone());
+        for stage in names {
+            self.tell(&Event::StageInterrupted { stage, kept });
         }
     }
 

@@ -22,7 +22,7 @@ use crate::exec::scheduler::{Fact, Scheduler, SchedulerAction, TryPolicy};
 use crate::exec::stage_run::{Done, Failure};
 use crate::fingerprint::Digest;
 use crate::plan::{NodeIndex, Plan, StageKey};
-use crate::spec::EpochLimits;
+use crate::spec::{EpochLimits, PipelineSource};
 use crate::stages::Surroundings;
 use crate::store::Store;
 
@@ -41,6 +41,8 @@ pub struct ExecutionOptions {
     /// What every stage finds around it; which threads and graphics processors are its own is said as it
     /// starts.
     pub surroundings: Surroundings,
+    /// The file of the pipeline, to point into where a stage finds a field at fault.
+    pub source: PipelineSource,
     /// How long stages of these names took before, in seconds: what has the longest way to the end goes
     /// first. Asked for once something has to run.
     pub durations: Durations,

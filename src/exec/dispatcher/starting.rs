@@ -73,7 +73,10 @@ impl Dispatcher<'_> {
         };
         let (key, reason) = ((**key).clone(), (**reason).clone());
         let (name, stage) = (node.name().clone(), Arc::clone(&node.stage));
-        if let (Some(message), 1) = (Needs::exceed(&stage, self.options.executor.capacity()), attempt) {
+        if let (Some(message), 1) = (
+            Needs::exceeding(&stage, self.options.executor.capacity()),
+            attempt,
+        ) {
             let message = format!("{name}: {message}; it runs with what there is");
             self.tell(&Event::Notice {
                 level: Level::Warning,
@@ -94,6 +97,7 @@ impl Dispatcher<'_> {
             seed: self.plan.node(index).seed,
             key: key.clone(),
             forced: reason == Reason::Forced,
+            reason,
             inputs: self.input_sources(index),
             limits: self.limits.get(&index).cloned(),
             needs,

@@ -25,6 +25,10 @@ impl Executor for InProcessExecutor {
         &self.capacity
     }
 
+    fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
     fn start<'job>(
         &self,
         job: &'job Job,

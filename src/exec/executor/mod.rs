@@ -15,13 +15,16 @@ pub use process::ProcessExecutor;
 
 use crate::event::Monitor;
 use crate::exec::capacity::{Capacity, Needs};
-use crate::stages::{Job, Outcome, StageError};
+use crate::stages::{Job, Outcome, Registry, StageError};
 use crate::store::Lease;
 
 /// Starts jobs, and watches them.
 pub trait Executor: Debug + Send + Sync {
     /// What there is for all jobs together.
     fn capacity(&self) -> &Capacity;
+
+    /// The kinds of the jobs that it places.
+    fn registry(&self) -> &Registry;
 
     /// Starts `job`, which takes `needs` of the capacity. The `lease` is the right to fill the job's output
     /// folder. Whoever calls holds it until the job has ended; an executor whose job may live on

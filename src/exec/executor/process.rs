@@ -69,6 +69,10 @@ impl Executor for ProcessExecutor {
         &self.capacity
     }
 
+    fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
     fn start<'job>(
         &self,
         job: &'job Job,

@@ -23,8 +23,11 @@ impl Network {
                 width,
             } => vec![1, channels, height, width],
             InputShape::Features { columns } => vec![1, columns],
+            InputShape::Tokens { length, .. } => vec![1, length],
         };
-        let input = Tensor::zeros(dims, DType::F32, &self.device())?;
+        let is_text = matches!(self.input, InputShape::Tokens { .. });
+        let element = if is_text { DType::U32 } else { DType::F32 };
+        let input = Tensor::zeros(dims, element, &self.device())?;
         Graph::record(&[&input], || {
             Ok(vec![self.forward(&input, &Pass::evaluate(Precision::F32))?])
         })

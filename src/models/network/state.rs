@@ -1,7 +1,7 @@
 //! A network's weights and buffers by their names in PyTorch, out of it and into it.
 
 use std::collections::BTreeMap;
-use std::sync::PoisonError;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{DType, Tensor};
 
@@ -9,7 +9,61 @@ use super::{Network, Parameter};
 use crate::models::ModelError;
 use crate::ops::RunningStatistics;
 
+/// The shape of one of a network's tensors.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TensorLayout {
+    /// The dimensions.
+    pub shape: Vec<usize>,
+    /// Whether it counts something; else it holds f32.
+    pub is_integer: bool,
+}
+
+/// The names and shapes of a network's tensors.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NetworkLayout {
+    /// Parameters and buffers.
+    pub tensors: BTreeMap<String, TensorLayout>,
+    /// The name of the layer that gives the logits, such as `fc`.
+    pub head: String,
+}
+
+impl NetworkLayout {
+    /// Of parameters by name and shape, and of batch norms by the name of their layer.
+    pub(in crate::models) fn new(
+        head: &str,
+        parameters: impl IntoIterator<Item = (String, Vec<usize>)>,
+        statistics: &[(String, Arc<Mutex<RunningStatistics>>)],
+    ) -> Self {
+        let tensor = |shape, is_integer| TensorLayout { shape, is_integer };
+        let mut tensors: BTreeMap<String, TensorLayout> = parameters
+            .into_iter()
+            .map(|(name, shape)| (name, tensor(shape, false)))
+            .collect();
+        for (layer, statistics) in statistics {
+            let channels = statistics
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .mean
+                .len();
+            tensors.insert(format!("{layer}.running_mean"), tensor(vec![channels], false));
+            tensors.insert(format!("{layer}.running_var"), tensor(vec![channels], false));
+            tensors.insert(format!("{layer}.num_batches_tracked"), tensor(Vec::new(), true));
+        }
+        Self {
+            tensors,
+            head: head.to_owned(),
+        }
+    }
+}
+
 impl Network {
+    /// The names and shapes of what [`Network::state`] holds.
+    pub fn layout(&self) -> NetworkLayout {
+        let parameters = self.parameters.iter();
+        let parameters = parameters.map(|parameter| (parameter.name.clone(), parameter.var.dims().to_vec()));
+        NetworkLayout::new(self.architecture.head(), parameters, &self.statistics)
+    }
+
     /// A copy of all parameters and buffers (batch norm's `running_mean`, `running_var` and
     /// `num_batches_tracked`, the last as an i64 scalar) by their names in PyTorch.
     ///
@@ -51,12 +105,17 @@ impl Network {
 
     /// Takes over the weights of a network that was trained on another task: as
     /// [`Network::load_state`], but tensors of the output layer that are missing or of another shape
-    /// stay as they are, and their names are returned. So do counts of batches
+    /// stay as they are, and their names are returned; so do all of them where it is not taken `with_head`.
+    /// So do counts of batches
     /// (`num_batches_tracked`) that are missing, which old PyTorch did not keep; they are not returned.
     ///
     /// # Errors
     /// Anything else that is missing, unexpected, or of another shape; then nothing is taken over.
-    pub fn load_pretrained(&self, state: &BTreeMap<String, Tensor>) -> Result<Vec<String>, ModelError> {
+    pub fn load_pretrained(
+        &self,
+        state: &BTreeMap<String, Tensor>,
+        with_head: bool,
+    ) -> Result<Vec<String>, ModelError> {
         let current = self.state()?;
         let head = format!("{}.", self.architecture.head());
         let is_count = |name: &str| name.ends_with(".num_batches_tracked");
@@ -66,7 +125,8 @@ impl Network {
         let mut complete = state.clone();
         let mut kept = Vec::new();
         for (name, own) in current {
-            let fits = state.get(&name).is_some_and(|given| fits(&own, given));
+            let wanted = with_head || !name.starts_with(&head);
+            let fits = state.get(&name).is_some_and(|given| wanted && fits(&own, given));
             if !fits {
                 if !is_count(&name) {
                     kept.push(name.clone());

@@ -12,6 +12,7 @@ use crate::spec::{self, Model};
 mod draws;
 mod graph;
 mod sequential;
+mod text;
 mod torchvision;
 mod transfer;
 mod vit;

@@ -40,7 +40,7 @@ pub(super) fn inputs(
             InputShape::Image { .. } => {
                 "end with `flatten` or `global_avg_pool`, and a `linear` without `width`"
             }
-            InputShape::Features { .. } => "end with a `linear` without `width`",
+            InputShape::Features { .. } | InputShape::Tokens { .. } => "end with a `linear` without `width`",
         };
         let shape = told(shape);
         let problem =
@@ -95,6 +95,7 @@ fn told(shape: InputShape) -> String {
         } => format!("an image of {channels}x{height}x{width}"),
         InputShape::Features { columns: 1 } => "a row of 1 value".to_string(),
         InputShape::Features { columns } => format!("a row of {columns} values"),
+        InputShape::Tokens { length, .. } => format!("{length} tokens"),
     }
 }
 
@@ -156,7 +157,7 @@ impl LayerPlace<'_> {
                 let row = told(row);
                 let way_out = match self.samples {
                     InputShape::Image { .. } => "put it before the layer that makes a row of the image",
-                    InputShape::Features { .. } => {
+                    InputShape::Features { .. } | InputShape::Tokens { .. } => {
                         "leave it out, or have `preprocess` read the columns as an image"
                     }
                 };

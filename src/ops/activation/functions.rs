@@ -55,7 +55,7 @@ fn exp_parts(x: f64) -> (f64, f64) {
 /// `1 / (1 + exp(-x))` and what it lacks to 1, with relative errors of a few roundings; beyond -87 and
 /// 87, where the smaller one loses digits, those of -87 and 87.
 #[inline(always)]
-pub(super) fn sigmoid(x: f32) -> (f32, f32) {
+pub(in crate::ops) fn sigmoid(x: f32) -> (f32, f32) {
     let exp = exp_f32(-x);
     let sigmoid = 1.0 / (1.0 + exp);
     (sigmoid, exp * sigmoid)
@@ -63,7 +63,7 @@ pub(super) fn sigmoid(x: f32) -> (f32, f32) {
 
 /// As [`exp`], in f32 between -87 and 87.
 #[inline(always)]
-fn exp_f32(x: f32) -> f32 {
+pub(in crate::ops) fn exp_f32(x: f32) -> f32 {
     use std::f32::consts::LOG2_E;
     /// 1.5 * 2^23.
     const ROUND: f32 = 12_582_912.0;

@@ -42,6 +42,15 @@ pub fn gelu(x: &Tensor, precision: Precision) -> std::result::Result<Tensor, OpE
     activate(x, Function::Gelu, precision)
 }
 
+/// GELU's approximation by the hyperbolic tangent, `x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))`, of
+/// any shape: `gelu_new` and `gelu_pytorch_tanh` of Hugging Face's models.
+///
+/// # Errors
+/// Only what the tensor engine reports.
+pub fn gelu_tanh(x: &Tensor, precision: Precision) -> std::result::Result<Tensor, OpError> {
+    activate(x, Function::GeluTanh, precision)
+}
+
 /// `x` times its sigmoid (also called swish), of any shape.
 ///
 /// # Errors
@@ -94,6 +103,7 @@ pub(super) enum Function {
     /// With the slope under 0.
     LeakyRelu(f32),
     Gelu,
+    GeluTanh,
     Silu,
     Hardswish,
     Hardsigmoid,
@@ -112,6 +122,10 @@ impl Function {
             Self::Relu => map(y, |x| if x <= 0.0 { 0.0 } else { x }),
             Self::LeakyRelu(slope) => map(y, |x| if x > 0.0 { x } else { slope * x }),
             Self::Gelu => map(y, |x| (wide(x) * functions::normal(wide(x)).0) as f32),
+            Self::GeluTanh => map(y, |x| {
+                let x = if x < -FAR { -FAR } else { x };
+                x * functions::sigmoid(tanh_argument(x)).0
+            }),
             Self::Silu => map(y, |x| x * functions::sigmoid(x).0),
             Self::Hardswish => map(y, |x| x * ((x + 3.0).clamp(0.0, 6.0) / 6.0)),
             Self::Hardsigmoid => map(y, |x| (x + 3.0).clamp(0.0, 6.0) / 6.0),
@@ -132,6 +146,13 @@ impl Function {
                 let (probability, density) = functions::normal(wide(x));
                 (wide(gradient) * (probability + wide(x) * density * NORMAL_DENSITY)) as f32
             }),
+            Self::GeluTanh => scale(x, gradient, |x, gradient| {
+                let x = if x < -FAR { -FAR } else { x };
+                let x = if x > FAR { FAR } else { x };
+                let (sigmoid, rest) = functions::sigmoid(tanh_argument(x));
+                let slope = TWICE_ROOT + 3.0 * TWICE_ROOT * TANH_CUBIC * x * x;
+                gradient * (sigmoid + x * sigmoid * rest * slope)
+            }),
             Self::Silu => scale(x, gradient, |x, gradient| {
                 let (sigmoid, rest) = functions::sigmoid(x);
                 gradient * sigmoid * (1.0 + x * rest)
@@ -148,6 +169,20 @@ impl Function {
             Self::Tanh => scale(y, gradient, |y, gradient| gradient * (1.0 - y * y)),
         }
     }
+}
+
+/// `2 sqrt(2 / pi)`: `(1 + tanh(u)) / 2` is the sigmoid of `2 u`.
+const TWICE_ROOT: f32 = 1.595_769;
+/// The coefficient of the cube in GELU by tanh.
+const TANH_CUBIC: f32 = 0.044_715;
+
+/// Beyond it GELU by tanh is 0 or its argument, and the cube may be infinite.
+const FAR: f32 = 20.0;
+
+/// Twice what GELU by tanh takes the hyperbolic tangent of.
+#[inline(always)]
+fn tanh_argument(x: f32) -> f32 {
+    TWICE_ROOT * x * (1.0 + TANH_CUBIC * x * x)
 }
 
 #[inline(always)]
@@ -186,7 +221,7 @@ impl Operation for ElementwiseFunction {
         match self.function {
             Function::Relu => "relu",
             Function::LeakyRelu(_) => "leaky_relu",
-            Function::Gelu => "gelu",
+            Function::Gelu | Function::GeluTanh => "gelu",
             Function::Silu => "silu",
             Function::Hardswish => "hardswish",
             Function::Hardsigmoid => "hardsigmoid",
@@ -200,6 +235,7 @@ impl Operation for ElementwiseFunction {
             Function::LeakyRelu(slope) => Attributes::default().with("alpha", f64::from(slope)),
             // The function itself, not its approximation by the hyperbolic tangent.
             Function::Gelu => Attributes::default().with("approximate", "none"),
+            Function::GeluTanh => Attributes::default().with("approximate", "tanh"),
             _ => Attributes::default(),
         };
         attributes.with_precision(self.precision)
@@ -214,6 +250,15 @@ impl Operation for ElementwiseFunction {
                 positive.where_cond(x, &(x * f64::from(slope))?)?
             }
             Function::Gelu => (x * ((x * FRAC_1_SQRT_2)?.erf()?.affine(0.5, 0.5)?))?,
+            Function::GeluTanh => {
+                let constant = x.detach();
+                let is_near = constant.abs()?.le(f64::from(FAR))?;
+                let near = is_near.where_cond(x, &constant.clamp(-FAR, FAR)?)?;
+                let cubic = near.sqr()?.affine(f64::from(TANH_CUBIC), 1.0)?;
+                let argument = ((&near * cubic)? * f64::from(TWICE_ROOT))?;
+                let outer = constant.ge(f64::from(-FAR))?.where_cond(x, &near)?;
+                (outer * composed::sigmoid(&argument)?)?
+            }
             Function::Silu => (x * composed::sigmoid(x)?)?,
             Function::Hardswish => between(x, &(x * x.affine(1.0 / 6.0, 0.5)?)?, x)?,
             Function::Hardsigmoid => between(x, &x.affine(1.0 / 6.0, 0.5)?, &x.detach().ones_like()?)?,

@@ -4,10 +4,11 @@ use serde_json::Value;
 use super::*;
 use crate::ops::testing::*;
 
-const ALL: [Function; 8] = [
+const ALL: [Function; 9] = [
     Function::Relu,
     Function::LeakyRelu(0.2),
     Function::Gelu,
+    Function::GeluTanh,
     Function::Silu,
     Function::Hardswish,
     Function::Hardsigmoid,
@@ -21,6 +22,10 @@ fn exact(function: Function, x: f64) -> f64 {
         Function::Relu => x.max(0.0),
         Function::LeakyRelu(slope) => x.max(f64::from(slope) * x),
         Function::Gelu => 0.5 * x * (1.0 + candle_core::cpu::erf::erf_f64(x / 2f64.sqrt())),
+        Function::GeluTanh => {
+            let cubic = x + 0.044715 * x.powi(3);
+            0.5 * x * (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * cubic).tanh())
+        }
         Function::Silu => x / (1.0 + (-x).exp()),
         Function::Hardswish => x * (x + 3.0).clamp(0.0, 6.0) / 6.0,
         Function::Hardsigmoid => (x + 3.0).clamp(0.0, 6.0) / 6.0,
@@ -65,6 +70,7 @@ fn values_and_gradients_are_those_of_pytorch() {
         "relu" => relu(&x),
         "leaky_relu" => leaky_relu(&x, 0.01, precision),
         "gelu" => gelu(&x, precision),
+        "gelu_tanh" => gelu_tanh(&x, precision),
         "silu" => silu(&x, precision),
         "hardswish" => hardswish(&x, precision),
         "hardsigmoid" => hardsigmoid(&x, precision),

@@ -1,188 +1,236 @@
-//! Multi-head self-attention.
+//! Scaled dot-product attention of several heads.
 
-mod heads;
-mod kernels;
+mod backward;
+mod composition;
+mod dropping;
+mod forward;
+mod sizes;
+mod tiles;
 
-use std::sync::Arc;
+use std::sync::{Mutex, PoisonError};
 
 use candle_core::{Result, Shape, Tensor};
 
 use super::attributes::Attributes;
-use super::composed::{dropped, rounded, softmax};
-use super::dropout::{DropoutKey, draw_factors};
+use super::dropout::DropoutKey;
 use super::error::OpError;
+use super::fill::in_zeroed_blocks;
+use super::microkernel::SharedValues;
 use super::operation::{ArrayView, CpuKernel, OperandGradient, Operation, run};
-use crate::random::Stream;
+use super::round::rounded_copy;
+use super::sequences::Sequences;
 use crate::spec::Precision;
-use heads::Heads;
+use dropping::WeightDropout;
+use sizes::{AttentionSizes, HeadPart};
 
-/// Scaled dot-product attention (Vaswani et al., 2017) of `heads` heads over queries, keys and
-/// values that lie side by side in `qkv`, `[N, T, 3 * W]`: `[N, T, W]`. Head `h` has columns
-/// `h * D..(h + 1) * D` of each of the three, with `D = W / heads`, as in PyTorch's
-/// `MultiheadAttention`, and weighs values by `softmax(q k^T / sqrt(D))`.
+/// What attention works on. Head `h` has columns `h * D..(h + 1) * D` of its part.
+#[derive(Clone, Copy)]
+pub enum AttentionOperands<'a> {
+    /// Queries, keys and values side by side in each row: `[N, T, (H + 2 G) * D]` for H heads of queries
+    /// and G of keys and values, or `[rows, (H + 2 G) * D]`.
+    SideBySide(&'a Tensor),
+    /// Queries `[..., H * D]`, keys and values `[..., G * D]`.
+    Apart {
+        /// What asks.
+        queries: &'a Tensor,
+        /// What is compared with it.
+        keys: &'a Tensor,
+        /// What is averaged.
+        values: &'a Tensor,
+    },
+}
+
+/// Who sees whom in an attention, and how it is computed.
+#[derive(Clone, Copy, Debug)]
+pub struct AttentionOptions<'a> {
+    /// Heads of queries.
+    pub heads: usize,
+    /// Heads of keys and values, which divide those of the queries: each serves as many of them that
+    /// follow each other (Ainslie et al., 2023).
+    pub key_value_heads: usize,
+    /// Whether a token sees only those before it, and itself.
+    pub causal: bool,
+    /// A token sees those that are less than this far away, itself counted as 0: of causal attention the
+    /// last `window` tokens.
+    pub window: Option<usize>,
+    /// The sequences within rows `[rows, W]`; of `[N, T, W]` each sample is one.
+    pub sequences: Option<&'a Sequences>,
+    /// Dropout of attention weights with its probability, to be left out in evaluation. The key is for as
+    /// many samples as there are sequences.
+    pub dropout: Option<(f64, DropoutKey<'a>)>,
+    /// In a narrow format operands, weights and results are rounded; sums and the softmax are f32, as in
+    /// PyTorch's fused kernels.
+    pub precision: Precision,
+}
+
+impl AttentionOptions<'_> {
+    /// As many heads of keys and values as of queries, each token of a sample seeing all of it.
+    pub fn full(heads: usize, precision: Precision) -> Self {
+        Self {
+            heads,
+            key_value_heads: heads,
+            causal: false,
+            window: None,
+            sequences: None,
+            dropout: None,
+            precision,
+        }
+    }
+}
+
+/// Scaled dot-product attention (Vaswani et al., 2017): each head weighs values by `softmax(q k^T /
+/// sqrt(D))` over the keys that a query sees. The result has the queries' shape, `[..., H * D]`. A row
+/// that sees nothing is 0, and so is its gradient.
 ///
-/// `dropout`, with its probability, is applied to the attention weights; to be left out in
-/// evaluation. In a narrow format the weights are rounded before they meet the values, as in
-/// PyTorch's fused kernels; the softmax is f32.
+/// No matrix of all queries by all keys is ever kept: the softmax is summed up block by block (Dao et al.,
+/// 2022), and the way back computes the weights anew.
 ///
 /// # Errors
-/// A width that three times the number of heads does not divide, an empty dimension, a probability
-/// outside of `[0, 1)`, or a key for another number of samples.
+/// Columns that the heads do not divide, heads that do not divide each other, sequences that have other
+/// rows, an empty dimension, a window of 0, a probability outside of `[0, 1)`, or a key for another number
+/// of samples.
 pub fn attention(
-    qkv: &Tensor,
-    heads: usize,
-    dropout: Option<(f64, DropoutKey<'_>)>,
-    precision: Precision,
+    operands: AttentionOperands<'_>,
+    options: &AttentionOptions<'_>,
 ) -> std::result::Result<Tensor, OpError> {
-    const OP: &str = "attention";
-    let [_, tokens, columns] = *qkv.dims() else {
-        return Err(OpError::rank(OP, "[N, T, 3 * W]", qkv.shape()));
+    let op = Attention {
+        sizes: AttentionSizes::of(operands, options)?,
+        dropout: WeightDropout::of(options)?,
+        precision: options.precision,
+        statistics: Mutex::default(),
     };
-    if heads == 0 || tokens == 0 || columns == 0 || !columns.is_multiple_of(3 * heads) {
-        let problem = format!(
-            "{tokens} tokens of {columns} columns (queries, keys and values) cannot be cut into {heads} heads"
-        );
-        return Err(OpError::shape(OP, problem));
-    }
-    let dropout = match dropout {
-        Some((probability, _)) if !(0.0..1.0).contains(&probability) => {
-            let problem = format!("the probability {probability} of dropout is not in [0, 1)");
-            return Err(OpError::shape(OP, problem));
-        }
-        Some((probability, key)) if probability > 0.0 => {
-            key.check(OP, qkv)?;
-            Some(WeightDropout::new(probability, key, heads * tokens))
-        }
-        _ => None,
-    };
-    let op = SelfAttention {
-        heads,
-        dropout,
-        precision,
-    };
-    run(op, &[qkv])
-}
-
-struct SelfAttention {
-    heads: usize,
-    dropout: Option<WeightDropout>,
-    precision: Precision,
-}
-
-/// Attention and all that it depends on, the sizes of a batch too.
-struct SizedAttention {
-    heads: Heads,
-    dropout: Option<WeightDropout>,
-    precision: Precision,
-}
-
-impl SelfAttention {
-    /// For queries, keys and values `[N, T, 3 * W]` of these dimensions.
-    fn of(&self, dims: &[usize]) -> SizedAttention {
-        let [batch, tokens, columns] = *dims else {
-            unreachable!("tokens have three dimensions, not {dims:?}");
-        };
-        SizedAttention {
-            heads: Heads {
-                batch,
-                tokens,
-                heads: self.heads,
-                width: columns / (3 * self.heads),
-            },
-            dropout: self.dropout.clone(),
-            precision: self.precision,
-        }
-    }
-}
-
-/// Dropout of attention weights.
-#[derive(Clone)]
-pub(super) struct WeightDropout {
-    probability: f64,
-    /// For each sample, its draws.
-    streams: Arc<[Stream]>,
-    /// Queries of a sample: over all heads.
-    queries: usize,
-}
-
-impl WeightDropout {
-    fn new(probability: f64, key: DropoutKey<'_>, queries: usize) -> Self {
-        Self {
-            probability,
-            streams: key.samples.iter().map(|&sample| key.stream(sample)).collect(),
+    op.check_dropout(options)?;
+    match operands {
+        AttentionOperands::SideBySide(qkv) => run(op, &[qkv]),
+        AttentionOperands::Apart {
             queries,
-        }
-    }
-
-    /// What the weights of one query are multiplied by; `query` counts them over heads and samples.
-    pub fn factors(&self, query: usize, factors: &mut [f32]) {
-        let (sample, query) = (query / self.queries, query % self.queries);
-        let blocks = query as u64 * factors.len().div_ceil(4) as u64;
-        let mut stream = self.streams[sample].clone().skip(blocks);
-        draw_factors(&mut stream, self.probability, factors);
+            keys,
+            values,
+        } => run(op, &[queries, keys, values]),
     }
 }
 
-impl Operation for SelfAttention {
+struct Attention {
+    sizes: AttentionSizes,
+    dropout: Option<WeightDropout>,
+    precision: Precision,
+    /// What the forward pass leaves for the way back: of each head's rows the largest product and one over
+    /// the sum of the weights, `[H, rows, 2]`.
+    statistics: Mutex<Option<Vec<f32>>>,
+}
+
+/// The operands on their way into a kernel: rounded, and where each part lies in them.
+struct AttentionInputs<'a> {
+    queries: HeadPart<'a>,
+    keys: HeadPart<'a>,
+    values: HeadPart<'a>,
+    sequences: &'a Sequences,
+}
+
+impl Attention {
+    fn check_dropout(&self, options: &AttentionOptions<'_>) -> std::result::Result<(), OpError> {
+        match (&self.dropout, options.dropout) {
+            (Some(_), Some((_, key))) => key.check_count("attention", self.sizes.sequences.spans().len()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Calls `body` with the operands as the kernels take them.
+    fn with_inputs<T>(&self, operands: &[ArrayView], body: impl FnOnce(&AttentionInputs) -> T) -> T {
+        let rounded: Vec<_> = operands
+            .iter()
+            .map(|operand| rounded_copy(operand.values, self.precision))
+            .collect();
+        let part = |index: usize| self.sizes.part(index, &rounded);
+        let inputs = AttentionInputs {
+            queries: part(0),
+            keys: part(1),
+            values: part(2),
+            sequences: &self.sizes.sequences,
+        };
+        body(&inputs)
+    }
+}
+
+impl Operation for Attention {
     fn name(&self) -> &'static str {
         "attention"
     }
 
-    /// The products of queries and keys are divided by the root of a head's width.
+    /// The products of queries and keys are divided by the root of a head's width. Of the sequences
+    /// nothing: a graph that is exported has samples of one length.
     fn attributes(&self) -> Attributes {
-        let attributes = Attributes::default().with("num_heads", self.heads);
-        let attributes = match &self.dropout {
-            Some(dropout) => attributes.with("ratio", dropout.probability),
-            None => attributes,
-        };
+        let sizes = &self.sizes;
+        let mut attributes = Attributes::default().with("num_heads", sizes.heads);
+        if sizes.key_value_heads != sizes.heads {
+            attributes = attributes.with("kv_num_heads", sizes.key_value_heads);
+        }
+        if sizes.causal {
+            attributes = attributes.with("is_causal", true);
+        }
+        if let Some(window) = sizes.window {
+            attributes = attributes.with("window", window);
+        }
+        if let Some(dropout) = &self.dropout {
+            attributes = attributes.with("ratio", dropout.probability);
+        }
         attributes.with_precision(self.precision)
     }
 
     fn composed(&self, operands: &[Tensor]) -> Result<Tensor> {
-        let qkv = &operands[0];
-        let sizes = self.of(qkv.dims()).heads;
-        let (batch, tokens, heads) = (sizes.batch, sizes.tokens, sizes.heads);
-        let parts = rounded(qkv, self.precision)?
-            .reshape((batch, tokens, 3, heads, sizes.width))?
-            .permute((2, 0, 3, 1, 4))?;
-        let part = |index: usize| parts.narrow(0, index, 1)?.squeeze(0)?.contiguous();
-        let (queries, keys, values) = (part(0)?, part(1)?, part(2)?);
-        let scale = 1.0 / (sizes.width as f64).sqrt();
-        let products = queries.matmul(&keys.transpose(2, 3)?.contiguous()?)?;
-        let mut weights = softmax(&(products * scale)?)?;
-        if let Some(dropout) = &self.dropout {
-            let mut factors = vec![0.0; sizes.count() * tokens * tokens];
-            for (query, factors) in factors.chunks_exact_mut(tokens).enumerate() {
-                dropout.factors(query, factors);
-            }
-            let factors = Tensor::from_vec(factors, weights.shape(), weights.device())?;
-            weights = dropped(&weights, &factors)?;
-        }
-        let y = rounded(&weights, self.precision)?.contiguous()?.matmul(&values)?;
-        let y = y.transpose(1, 2)?.contiguous()?;
-        rounded(&y.reshape((batch, tokens, sizes.columns()))?, self.precision)
+        composition::attention(self, operands)
     }
 }
 
-impl CpuKernel for SelfAttention {
+impl CpuKernel for Attention {
     fn forward(&self, operands: &[ArrayView]) -> (Vec<f32>, Shape) {
-        let qkv = operands[0];
-        let sized = self.of(qkv.dims);
-        let Heads { batch, tokens, .. } = sized.heads;
-        let shape = (batch, tokens, sized.heads.columns());
-        (sized.forward(qkv.values), shape.into())
+        let sizes = &self.sizes;
+        let rows = sizes.query_rows;
+        let mut statistics = vec![0.0; 2 * sizes.heads * rows];
+        let y = self.with_inputs(operands, |inputs| {
+            // Rows of no sequence are 0.
+            let mut y = in_zeroed_blocks(rows * sizes.columns(), 1 << 14, |_, _| {});
+            forward::run(
+                self,
+                inputs,
+                &SharedValues::new(&mut y),
+                &SharedValues::new(&mut statistics),
+            );
+            y
+        });
+        *self.statistics.lock().unwrap_or_else(PoisonError::into_inner) = Some(statistics);
+        let mut dims = operands[0].dims.to_vec();
+        if let Some(columns) = dims.last_mut() {
+            *columns = sizes.columns();
+        }
+        (y, dims.into())
     }
 
     fn backward(
         &self,
         operands: &[ArrayView],
-        _output: &[f32],
+        output: &[f32],
         gradient: &[f32],
         wanted: &[bool],
     ) -> Vec<Option<OperandGradient>> {
-        let qkv = operands[0];
-        let of_qkv = || self.of(qkv.dims).backward(qkv.values, gradient);
-        vec![OperandGradient::if_wanted(wanted[0], of_qkv)]
+        if !wanted.contains(&true) {
+            return wanted.iter().map(|_| None).collect();
+        }
+        let statistics = || self.statistics.lock().unwrap_or_else(PoisonError::into_inner);
+        if statistics().is_none() {
+            // They were taken by another walk through the same pass.
+            self.forward(operands);
+        }
+        let kept = statistics().take().unwrap_or_default();
+        let gradient = rounded_copy(gradient, self.precision);
+        let found = self.with_inputs(operands, |inputs| {
+            backward::run(self, inputs, output, &gradient, &kept)
+        });
+        *statistics() = Some(kept);
+        let found = found.into_iter().zip(wanted);
+        found
+            .map(|(found, &wanted)| OperandGradient::if_wanted(wanted, || found))
+            .collect()
     }
 }
 

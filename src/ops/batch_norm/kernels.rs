@@ -166,7 +166,7 @@ pub(super) struct Backward<'a> {
     pub precision: Precision,
 }
 
-/// BatchNormGradients of the operands.
+/// Gradients of the operands.
 pub(super) struct BatchNormGradients {
     pub x: Vec<f32>,
     pub weight: Vec<f32>,

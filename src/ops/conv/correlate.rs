@@ -66,8 +66,13 @@ pub(super) fn forward(plan: &ConvPlan, x: &[f32], weight: ConvWeight, finish: Fi
     correlation.run(x)
 }
 
-/// The gradient of the input, `[N, H, W, I]`, from that of the output.
-pub(super) fn input_gradient(plan: &ConvPlan, weight: &[f32], output_gradient: &[f32]) -> Vec<f32> {
+/// The gradient of the input, `[N, H, W, I]`, from that of the output, finished as asked for.
+pub(super) fn input_gradient(
+    plan: &ConvPlan,
+    weight: ConvWeight,
+    output_gradient: &[f32],
+    finish: Finish,
+) -> Vec<f32> {
     let ConvPlan {
         kernels,
         ref geometry,
@@ -78,24 +83,27 @@ pub(super) fn input_gradient(plan: &ConvPlan, weight: &[f32], output_gradient: &
     let element = |output| output * channels * size * size;
     let elements: Vec<usize> = (0..geometry.output.channels).map(element).collect();
     let taps: Vec<usize> = (0..size * size).collect();
-    let weight = PackSource {
-        values: weight,
-        columns: channels,
-        column: size * size,
-        elements: &elements,
-        taps: &taps,
-    };
     let axes = Axes::backward(geometry);
+    let pack = |values: &[f32]| {
+        let source = PackSource {
+            values,
+            columns: channels,
+            column: size * size,
+            elements: &elements,
+            taps: &taps,
+        };
+        LivePanels::pack(kernels, &axes, size, source, false, precision)
+    };
     let correlation = Correlation {
         kernels,
         source: geometry.output,
         target: geometry.input,
         padding: None,
         axes: &axes,
-        panels: &LivePanels::pack(kernels, &axes, size, weight, false, precision),
+        panels: &weight.backward(plan, pack),
         finish: Finish {
             round: precision == Precision::Bf16,
-            ..Finish::default()
+            ..finish
         },
         precision,
     };

@@ -83,14 +83,14 @@ fn finish_all(y: &mut [f32], channels: usize, finish: &Finish, precision: Precis
 }
 
 /// The gradient of the input, `[N, H, W, I]`, from that of the output.
-pub(super) fn input_gradient(plan: &ConvPlan, weight: &[f32], output_gradient: &[f32]) -> Vec<f32> {
+pub(super) fn input_gradient(plan: &ConvPlan, weight: ConvWeight, output_gradient: &[f32]) -> Vec<f32> {
     let ConvPlan {
         ref geometry,
         precision,
         ..
     } = *plan;
     if geometry.is_depthwise() {
-        return depthwise::input_gradient(geometry, weight, output_gradient, precision);
+        return depthwise::input_gradient(geometry, weight.values, output_gradient, precision);
     }
     if geometry.groups == 1 {
         let mut gradient = single::input_gradient(plan, weight, output_gradient);
@@ -105,7 +105,8 @@ pub(super) fn input_gradient(plan: &ConvPlan, weight: &[f32], output_gradient: &
     let of_group = plan.of_group();
     let part = &of_group.geometry;
     let mut gradient = vec![0.0; geometry.input.len()];
-    for (group, weight) in weight.chunks_exact(part.weight_len()).enumerate() {
+    for (group, weight) in weight.values.chunks_exact(part.weight_len()).enumerate() {
+        let weight = ConvWeight::once(weight);
         let output_gradient = cut(
             output_gradient,
             geometry.output.channels,

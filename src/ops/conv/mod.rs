@@ -26,7 +26,7 @@ use geometry::Geometry;
 pub use geometry::{ConvOptions, Window};
 pub use norm::{ConvolutionOperands, NormOperands, conv2d_norm};
 pub use packed_weights::PackedWeights;
-pub(super) use packed_weights::{ConvWeight, KeptWeight, kept};
+pub(super) use packed_weights::{ConvWeight, KeptWeight, PackedOnce, kept};
 pub(super) use plan::ConvPlan;
 #[cfg(test)]
 pub(super) use winograd::testing::WithoutWinograd;

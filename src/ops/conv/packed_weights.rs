@@ -26,11 +26,13 @@ pub struct PackedWeights {
 type WeightPlace = (usize, usize, Vec<usize>);
 
 /// The forms of one weight.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(in crate::ops) struct KeptWeight {
     /// Keeps its storage alive, by whose address it is found.
-    _weight: Tensor,
+    _weight: Option<Tensor>,
     live: Forms<Direct, LivePanels>,
+    /// For the product with the weight's transpose.
+    backward: Forms<Direct, LivePanels>,
     winograd: Forms<(&'static str, Precision), Panels>,
 }
 
@@ -43,6 +45,18 @@ struct Direct {
     window: Window,
     height: usize,
     width: usize,
+}
+
+impl Direct {
+    fn of(plan: &ConvPlan) -> Self {
+        Self {
+            kernels: plan.kernels.name,
+            precision: plan.precision,
+            window: plan.geometry.window,
+            height: plan.geometry.input.height,
+            width: plan.geometry.input.width,
+        }
+    }
 }
 
 /// Forms by what they depend on: one, or a few where images differ in size.
@@ -107,12 +121,25 @@ pub(in crate::ops) fn kept(weight: &Tensor) -> Option<Arc<KeptWeight>> {
     let mut of_place = packed.of_place.lock().unwrap_or_else(PoisonError::into_inner);
     let fresh = || {
         Arc::new(KeptWeight {
-            _weight: weight.clone(),
-            live: Forms::default(),
-            winograd: Forms::default(),
+            _weight: Some(weight.clone()),
+            ..KeptWeight::default()
         })
     };
     Some(of_place.entry(place).or_insert_with(fresh).clone())
+}
+
+/// The forms of a weight that one operation uses several times.
+#[derive(Debug, Default)]
+pub(in crate::ops) struct PackedOnce(KeptWeight);
+
+impl PackedOnce {
+    /// The weight of these values, the same in every call.
+    pub fn weight<'a>(&'a self, values: &'a [f32]) -> ConvWeight<'a> {
+        ConvWeight {
+            values,
+            kept: Some(&self.0),
+        }
+    }
 }
 
 /// A weight `[O, I, K, K]`.
@@ -131,15 +158,21 @@ impl<'a> ConvWeight<'a> {
     /// Its panels for the direct way, packed by `pack` unless they are kept.
     pub(super) fn live(&self, plan: &ConvPlan, pack: impl FnOnce(&[f32]) -> LivePanels) -> Arc<LivePanels> {
         let pack = || Arc::new(pack(self.values));
-        let key = Direct {
-            kernels: plan.kernels.name,
-            precision: plan.precision,
-            window: plan.geometry.window,
-            height: plan.geometry.input.height,
-            width: plan.geometry.input.width,
-        };
         match self.kept {
-            Some(kept) => kept.live.get(key, pack),
+            Some(kept) => kept.live.get(Direct::of(plan), pack),
+            None => pack(),
+        }
+    }
+
+    /// Its panels for the direct way back, packed by `pack` unless they are kept.
+    pub(super) fn backward(
+        &self,
+        plan: &ConvPlan,
+        pack: impl FnOnce(&[f32]) -> LivePanels,
+    ) -> Arc<LivePanels> {
+        let pack = || Arc::new(pack(self.values));
+        match self.kept {
+            Some(kept) => kept.backward.get(Direct::of(plan), pack),
             None => pack(),
         }
     }

@@ -1,11 +1,11 @@
 //! How a convolution is computed.
 
 use super::geometry::{Geometry, Window};
-use super::groups;
 use super::packed_weights::ConvWeight;
+use super::{correlate, groups};
 use crate::ops::microkernel::{Finish, Kernels};
 use crate::ops::operation::OperandGradient;
-use crate::ops::round::with_rounded;
+use crate::ops::round::{round_in_place, with_rounded};
 use crate::ops::tensor::Images;
 use crate::spec::Precision;
 
@@ -76,6 +76,33 @@ impl ConvPlan {
         })
     }
 
+    /// The other way, as the gradient of the input is found: `[N, H, W, I]` of `x`, `[N, OH, OW, O]`,
+    /// plus `bias`, `[I]`. Of a single group.
+    pub fn backward_with_bias(&self, x: &[f32], weight: ConvWeight, bias: Option<&[f32]>) -> Vec<f32> {
+        with_rounded(bias.unwrap_or_default(), self.precision, |rounded| {
+            let finish = Finish {
+                shift: bias.map(|_| rounded),
+                ..Finish::default()
+            };
+            let mut y = correlate::input_gradient(self, weight, x, finish);
+            if self.precision == Precision::F16 {
+                round_in_place(&mut y, self.precision);
+            }
+            y
+        })
+    }
+
+    /// The sums over pixels of the products of `x`, `[N, H, W, I]`, and `gradient`, `[N, OH, OW, O]`:
+    /// `[O, I, K, K]`.
+    pub fn weight_gradient(&self, x: &[f32], gradient: &[f32]) -> Vec<f32> {
+        groups::weight_gradient(self, x, gradient)
+    }
+
+    /// The sums of the output's `gradient` over images and pixels, `[O]`.
+    pub fn bias_gradient(&self, gradient: &[f32]) -> Vec<f32> {
+        groups::bias_gradient(self, gradient)
+    }
+
     /// The gradients of input, weight and, where there is one, bias, from that of the output.
     pub fn gradients(
         &self,
@@ -85,7 +112,7 @@ impl ConvPlan {
         wanted: &[bool],
     ) -> Vec<Option<OperandGradient>> {
         let of = |operand: usize| match operand {
-            0 => groups::input_gradient(self, weight, gradient),
+            0 => groups::input_gradient(self, ConvWeight::once(weight), gradient),
             1 => groups::weight_gradient(self, x, gradient),
             _ => groups::bias_gradient(self, gradient),
         };

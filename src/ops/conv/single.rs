@@ -16,11 +16,11 @@ pub(super) fn forward(plan: &ConvPlan, x: &[f32], weight: ConvWeight, finish: Fi
 }
 
 /// The gradient of the input, `[N, H, W, I]`, from that of the output.
-pub(super) fn input_gradient(plan: &ConvPlan, weight: &[f32], output_gradient: &[f32]) -> Vec<f32> {
+pub(super) fn input_gradient(plan: &ConvPlan, weight: ConvWeight, output_gradient: &[f32]) -> Vec<f32> {
     if winograd::suits_gradient(plan) {
-        winograd::input_gradient(&plan.of_f32(), weight, output_gradient)
+        winograd::input_gradient(&plan.of_f32(), weight.values, output_gradient)
     } else {
-        correlate::input_gradient(plan, weight, output_gradient)
+        correlate::input_gradient(plan, weight, output_gradient, Finish::default())
     }
 }
 

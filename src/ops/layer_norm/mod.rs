@@ -11,7 +11,8 @@ use super::vectors::{sum, with_wide_vectors};
 /// Normalises each row along the last dimension of `x`, `[..., C]`, to mean 0 and (biased) variance
 /// 1, with `epsilon` added to the variance, scales by `weight` and shifts by `bias`, both `[C]`.
 ///
-/// In every precision the arithmetic and the result are f32, as under PyTorch's autocast.
+/// In every precision the arithmetic and the result are f32, as under PyTorch's autocast on CUDA (on the
+/// CPU its result is bf16).
 ///
 /// # Errors
 /// Shapes that do not fit each other.

@@ -22,16 +22,40 @@ pub fn linear(
     bias: Option<&Tensor>,
     precision: Precision,
 ) -> std::result::Result<Tensor, OpError> {
-    let fits = match (x.dims(), weight.dims()) {
-        (&[_, .., inputs], &[outputs, columns]) => {
-            x.rank() > 1 && inputs == columns && bias.is_none_or(|bias| bias.dims() == [outputs])
-        }
-        _ => false,
-    };
+    apply((x, weight, bias), false, precision)
+}
+
+/// The same for a `weight` that is held as `[in, out]`, as GPT-2's are: `x * weight + bias`.
+///
+/// # Errors
+/// As [`linear`].
+pub fn linear_transposed(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    precision: Precision,
+) -> std::result::Result<Tensor, OpError> {
+    apply((x, weight, bias), true, precision)
+}
+
+fn apply(
+    (x, weight, bias): (&Tensor, &Tensor, Option<&Tensor>),
+    transposed: bool,
+    precision: Precision,
+) -> std::result::Result<Tensor, OpError> {
     if weight.dims().contains(&0) {
         let problem = format!("the weight {:?} has no values", weight.dims());
         return Err(OpError::shape("linear", problem));
     }
+    let columns = |weight: &[usize]| match *weight {
+        [inputs, outputs] if transposed => Some((inputs, outputs)),
+        [outputs, inputs] => Some((inputs, outputs)),
+        _ => None,
+    };
+    let fits = columns(weight.dims()).is_some_and(|(inputs, outputs)| {
+        let is_row = x.rank() > 1 && x.dims().last() == Some(&inputs);
+        is_row && bias.is_none_or(|bias| bias.dims() == [outputs])
+    });
     if !fits {
         let (x, weight) = (x.dims(), weight.dims());
         let problem = match bias.map(Tensor::dims) {
@@ -44,6 +68,7 @@ pub fn linear(
     }
     let op = LinearMap {
         kept: kept(weight),
+        transposed,
         precision,
     };
     match bias {
@@ -54,14 +79,17 @@ pub fn linear(
 
 struct LinearMap {
     kept: Option<Arc<KeptWeight>>,
+    /// Whether the weight is `[in, out]`.
+    transposed: bool,
     precision: Precision,
 }
 
 impl LinearMap {
-    /// A fully connected layer is a convolution of images of one pixel.
+    /// A fully connected layer is a convolution of images of one pixel. With a weight `[in, out]` it is
+    /// the way back of one.
     fn plan(&self, x: ArrayView, weight: ArrayView) -> ConvPlan {
-        let (outputs, inputs) = (weight.dims[0], weight.dims[1]);
-        ConvPlan::pointwise(x.values.len() / inputs, inputs, outputs, self.precision)
+        let rows = x.values.len() / x.dims[x.dims.len() - 1].max(1);
+        ConvPlan::pointwise(rows, weight.dims[1], weight.dims[0], self.precision)
     }
 }
 
@@ -71,12 +99,19 @@ impl Operation for LinearMap {
     }
 
     fn attributes(&self) -> Attributes {
-        Attributes::default().with_precision(self.precision)
+        let attributes = match self.transposed {
+            true => Attributes::default().with("transposed", true),
+            false => Attributes::default(),
+        };
+        attributes.with_precision(self.precision)
     }
 
     fn composed(&self, operands: &[Tensor]) -> Result<Tensor> {
         let (x, weight) = (&operands[0], &operands[1]);
-        let (outputs, inputs) = weight.dims2()?;
+        let (outputs, inputs) = match self.transposed {
+            true => (weight.dim(1)?, weight.dim(0)?),
+            false => weight.dims2()?,
+        };
         let rows = x.elem_count() / inputs;
         let shape: Vec<usize> = x.dims()[..x.rank() - 1]
             .iter()
@@ -85,7 +120,8 @@ impl Operation for LinearMap {
             .collect();
         let x = rounded(&x.contiguous()?.reshape((rows, inputs))?, self.precision)?;
         let weight = rounded_weight(weight, self.precision)?;
-        let product = x.contiguous()?.matmul(&weight.t()?.contiguous()?)?;
+        let weight = if self.transposed { weight } else { weight.t()? };
+        let product = x.contiguous()?.matmul(&weight.contiguous()?)?;
         let y = match operands.get(2) {
             None => product,
             Some(bias) => product.broadcast_add(&rounded_weight(bias, self.precision)?)?,
@@ -102,9 +138,13 @@ impl CpuKernel for LinearMap {
             values: weight.values,
             kept: self.kept.as_deref(),
         };
-        let y = self.plan(x, weight).forward_with_bias(x.values, kept, bias);
+        let plan = self.plan(x, weight);
+        let (y, outputs) = match self.transposed {
+            true => (plan.backward_with_bias(x.values, kept, bias), weight.dims[1]),
+            false => (plan.forward_with_bias(x.values, kept, bias), weight.dims[0]),
+        };
         let leading = x.dims[..x.dims.len() - 1].iter().copied();
-        let dims: Vec<usize> = leading.chain([weight.dims[0]]).collect();
+        let dims: Vec<usize> = leading.chain([outputs]).collect();
         (y, dims.into())
     }
 
@@ -116,8 +156,25 @@ impl CpuKernel for LinearMap {
         wanted: &[bool],
     ) -> Vec<Option<OperandGradient>> {
         let (x, weight) = (operands[0], operands[1]);
-        self.plan(x, weight)
-            .gradients(x.values, weight.values, gradient, wanted)
+        let plan = self.plan(x, weight);
+        if !self.transposed {
+            return plan.gradients(x.values, weight.values, gradient, wanted);
+        }
+        let of = |operand: usize| match operand {
+            0 => plan.forward_with_bias(gradient, ConvWeight::once(weight.values), None),
+            1 => plan.weight_gradient(gradient, x.values),
+            _ => ConvPlan::pointwise(
+                gradient.len() / weight.dims[1],
+                weight.dims[0],
+                weight.dims[1],
+                self.precision,
+            )
+            .bias_gradient(gradient),
+        };
+        let wanted = wanted.iter().enumerate();
+        wanted
+            .map(|(operand, &wanted)| OperandGradient::if_wanted(wanted, || of(operand)))
+            .collect()
     }
 }
 

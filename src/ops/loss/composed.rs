@@ -48,8 +48,7 @@ fn cross_entropy(x: &Tensor, targets: LossTargets<'_>, loss: &LossFunction) -> R
         });
     }
     let weights = Tensor::from_vec(weights, (samples, classes), x.device())?;
-    let below = x.broadcast_sub(&x.max_keepdim(1)?)?;
-    let log_probabilities = below.broadcast_sub(&below.exp()?.sum_keepdim(1)?.log()?)?;
+    let log_probabilities = candle_nn::ops::log_softmax(x, 1)?;
     let totals = weights.sum_keepdim(1)?;
     let gradient = (log_probabilities.exp()?.broadcast_mul(&totals)? - &weights)?;
     Ok((((log_probabilities * weights)? * -1.0)?, gradient))

@@ -42,6 +42,17 @@ impl<'a> SharedValues<'a> {
         }
     }
 
+    /// Writes `values` from `start` on.
+    ///
+    /// # Safety
+    /// Nobody else reads or writes these places at the same time.
+    pub unsafe fn write(&self, start: usize, values: &[f32]) {
+        let target = self.address(start, values.len());
+        // SAFETY: the address is that of as many values within the slice; that nobody else uses them is the
+        // caller's, and so they are not those that are read.
+        unsafe { target.copy_from_nonoverlapping(values.as_ptr(), values.len()) };
+    }
+
     /// The address of `len` values from `start`.
     pub(super) fn address(&self, start: usize, len: usize) -> *mut f32 {
         assert!(

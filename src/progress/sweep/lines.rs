@@ -26,7 +26,7 @@ pub struct SweepLines {
     listed: usize,
     failures: usize,
     rest: TrialCounts,
-    stopped: HashSet<u32>,
+    stopped: HashMap<u32, bool>,
     messages: HashSet<(StageMessage, String)>,
     repeated: HashMap<StageMessage, usize>,
 }
@@ -55,7 +55,7 @@ impl SweepLines {
             listed: 0,
             failures: 0,
             rest: TrialCounts::default(),
-            stopped: HashSet::new(),
+            stopped: HashMap::new(),
             messages: HashSet::new(),
             repeated: HashMap::new(),
         }
@@ -89,8 +89,8 @@ impl SweepLines {
                 };
                 !self.is_new(sort, message)
             }
-            Event::StageInterrupted { .. } => {
-                self.stopped.insert(trial);
+            Event::StageInterrupted { kept, .. } => {
+                *self.stopped.entry(trial).or_insert(true) &= *kept;
                 true
             }
             _ => true,
@@ -270,13 +270,16 @@ impl SweepLines {
                 add(style, mark, format!("{}{verb}", text::counted(*number, noun)));
             }
         }
-        let stopped = std::mem::take(&mut self.stopped).len();
-        if stopped > 0 {
-            let what = format!(
-                "{} stopped; what was done is kept",
-                text::counted(stopped, "trial")
-            );
-            add(palette.warning, "!", what);
+        let stopped = std::mem::take(&mut self.stopped);
+        for (kept, what) in [
+            (true, "what was done is kept"),
+            (false, "nothing of what was under way is kept"),
+        ] {
+            let count = stopped.values().filter(|is_kept| **is_kept == kept).count();
+            if count > 0 {
+                let what = format!("{} stopped; {what}", text::counted(count, "trial"));
+                add(palette.warning, "!", what);
+            }
         }
     }
 

@@ -119,7 +119,7 @@ impl SweepRows {
                 ..
             } => {
                 let mut objectives = self.tally.labels();
-                let preferred = objectives.find(|label| metrics.contains_key(*label));
+                let preferred = objectives.find(|label| metrics.get(label).is_some());
                 let curve = trial.curves.entry(stage.clone()).or_default();
                 curve.push(stage.stage(), *epoch, metrics, preferred, &self.metrics);
                 self.scales.take(curve);

@@ -197,7 +197,10 @@ fn everything() -> Vec<Event> {
         ends(10, values(0.02, 64), done(0.985, Some(0.0)), true, 0.0),
         begins(11, values(0.01, 64)),
         stage_started(model(11), "train"),
-        Event::StageInterrupted { stage: model(11) },
+        Event::StageInterrupted {
+            stage: model(11),
+            kept: true,
+        },
         Event::SweepFinished {
             done: 5,
             pruned: 1,

@@ -42,7 +42,7 @@ impl Assembly<'_> {
                 || self.trials().any(|one| one.trial.parameters.contains_key(name))
                 || name
                     .parse()
-                    .is_ok_and(|path| self.trials().any(|one| one.samples(&path).next().is_some()));
+                    .is_ok_and(|path| self.trials().any(|one| one.tells(&path)));
             if !is_known {
                 return Err(ReportError::NoMetric {
                     table: self.name.to_owned(),
@@ -64,7 +64,7 @@ impl Assembly<'_> {
             return Ok(());
         }
         for (index, (title, column)) in self.table.columns.iter().enumerate() {
-            if rows.iter().all(|row| row.cells[index].samples.is_empty()) {
+            if !rows.iter().any(|row| row.cells[index].is_told()) {
                 return Err(ReportError::NoMetric {
                     table: self.name.to_owned(),
                     place: format!("column `{title}`"),
@@ -103,10 +103,8 @@ impl Assembly<'_> {
 fn all_metrics(trial: &Trial) -> impl Iterator<Item = String> + '_ {
     let stages = trial.replicates.iter().flat_map(|replicate| &replicate.stages);
     stages.flat_map(|(stage, result)| {
-        result
-            .metrics
-            .keys()
-            .map(move |metric| format!("{stage}.{metric}"))
+        let names = result.metrics.names();
+        names.map(move |metric| format!("{stage}.{metric}"))
     })
 }
 

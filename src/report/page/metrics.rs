@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::html::HtmlTable;
+use crate::event::MetricValue;
 use crate::report::number;
 use crate::report::plot::{View, escape};
 
@@ -12,11 +13,11 @@ pub fn html(view: &View) -> String {
         return String::new();
     };
     let trial = &view.trials()[place];
-    let mut values: BTreeMap<(&str, &str), Vec<f64>> = BTreeMap::new();
+    let mut values: BTreeMap<(&str, &str), Vec<MetricValue>> = BTreeMap::new();
     for replicate in &trial.replicates {
         for (stage, result) in &replicate.stages {
-            for (metric, value) in &result.metrics {
-                values.entry((stage, metric)).or_default().push(*value);
+            for (metric, value) in result.metrics.iter() {
+                values.entry((stage, metric)).or_default().push(value);
             }
         }
     }
@@ -36,7 +37,15 @@ pub fn html(view: &View) -> String {
         titles.extend(["standard deviation", "smallest", "largest", "seeds"]);
     }
     let mut table = HtmlTable::new(&titles);
-    for ((stage, metric), values) in rows {
+    for ((stage, metric), found) in rows {
+        let values: Vec<f64> = found.iter().filter_map(|value| value.number()).collect();
+        let mut cells = vec![escape(stage), named(metric, &known.axis(stage, metric))];
+        if let ([], Some(why)) = (values.as_slice(), found.first()) {
+            cells.push(why.to_string());
+            cells.extend(["-", "-", "-", "0"].map(str::to_owned));
+            table.row(cells);
+            continue;
+        }
         let count = values.len() as f64;
         let mean = values.iter().sum::<f64>() / count;
         let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
@@ -51,15 +60,14 @@ pub fn html(view: &View) -> String {
                 number::readable(value)
             }
         };
-        table.row([
-            escape(stage),
-            named(metric, &known.axis(stage, metric)),
+        cells.extend([
             text(mean),
             deviation.map_or_else(|| "-".to_owned(), text),
             text(values.iter().copied().fold(f64::INFINITY, f64::min)),
             text(values.iter().copied().fold(f64::NEG_INFINITY, f64::max)),
             values.len().to_string(),
         ]);
+        table.row(cells);
     }
     let whose = if view.is_sweep() {
         format!("<p>Of the best trial, {}.</p>\n", trial.number)

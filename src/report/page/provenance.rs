@@ -109,8 +109,9 @@ impl Shared<'_> {
         let mut line = |name: &str, value: String| table.row([escape(name), value]);
         line("fingerprint", format!("<code>{}</code>", result.fingerprint));
         line("artifact", format!("<code>{}</code>", result.artifact));
-        for (name, value) in &result.metrics {
-            line(&format!("metric {name}"), number::full(*value));
+        for (name, value) in result.metrics.iter() {
+            let text = value.number().map_or_else(|| value.to_string(), number::full);
+            line(&format!("metric {name}"), text);
         }
         for (name, value) in flattened(&result.made) {
             let text = match (name.as_str(), value.as_f64()) {

@@ -1,9 +1,10 @@
 //! What is seen first: what the pipeline is, how far it is, what came of it.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::html::{HtmlTable, counted};
-use crate::event::value_text;
+use crate::event::{Losses, value_text};
 use crate::report::plot::{View, escape, path_of, short_value, significant};
 use crate::report::{NodeStatus, TrialStatus};
 use crate::spec::Direction;
@@ -81,11 +82,38 @@ pub fn html(view: &View) -> String {
     for notice in &view.input.notices {
         let _ = writeln!(html, "<p class=\"notice\">{}</p>", escape(notice));
     }
+    for notice in losses(view) {
+        let _ = writeln!(html, "<p class=\"notice\">{}</p>", escape(&notice));
+    }
     if view.is_sweep() {
         html.push_str(&cards(view));
     }
     html.push_str(&parameters(view));
     html
+}
+
+/// A sentence for each stage that left out many samples, where trials differ of the one that lost most.
+fn losses(view: &View) -> Vec<String> {
+    let mut most: BTreeMap<&str, Losses> = BTreeMap::new();
+    let replicates = view.trials().iter().flat_map(|trial| &trial.replicates);
+    for (name, stage) in replicates.flat_map(|replicate| &replicate.stages) {
+        if let Some(losses) = Losses::of(&stage.metrics)
+            && most
+                .get(name.as_str())
+                .is_none_or(|known| known.percent() < losses.percent())
+        {
+            most.insert(name, losses);
+        }
+    }
+    let sentence = |(stage, losses): (&str, Losses)| {
+        format!(
+            "The stage {stage} left out {} of {} samples ({:.1} %): every figure is about the others.",
+            losses.skipped,
+            losses.all,
+            losses.percent()
+        )
+    };
+    most.into_iter().map(sentence).collect()
 }
 
 fn cards(view: &View) -> String {

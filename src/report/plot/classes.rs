@@ -8,7 +8,7 @@ use super::ink::Ink;
 use super::scale::AxisScale;
 use super::view::{View, significant};
 use crate::report::TrialFile;
-use crate::spec::{Sheet, cell_number};
+use crate::spec::{ArtifactTable, Sheet, cell_number};
 
 /// With more classes than this, only the worst are shown, and so many of them.
 const MOST_CLASSES: usize = 50;
@@ -73,21 +73,16 @@ fn mean(files: &[&TrialFile]) -> Option<Vec<ClassRow>> {
 }
 
 fn read(text: &str) -> Option<Vec<ClassRow>> {
-    let sheet = Sheet::read(text)?;
-    let column = |name: &str| sheet.titles.iter().position(|title| title == name);
-    let places = (
-        column("class")?,
-        column("precision")?,
-        column("recall")?,
-        column("f1")?,
-    );
-    let support = column("support");
-    let rows = sheet.rows.iter().map(|row| ClassRow {
-        name: row[places.0].clone(),
-        precision: cell_number(&row[places.1]),
-        recall: cell_number(&row[places.2]),
-        f1: cell_number(&row[places.3]),
-        support: support.map_or(f64::NAN, |place| cell_number(&row[place])),
+    let sheet = Sheet::of(ArtifactTable::CLASSES, text)?;
+    let rows = sheet.rows.iter().map(|row| {
+        let number = |column: usize| cell_number(&row[column]);
+        ClassRow {
+            name: row[0].clone(),
+            precision: number(1),
+            recall: number(2),
+            f1: number(3),
+            support: number(4),
+        }
     });
     Some(rows.collect())
 }

@@ -7,7 +7,7 @@ use super::ink::Ink;
 use super::text::width;
 use super::view::View;
 use crate::report::TrialFile;
-use crate::spec::{Sheet, cell_number};
+use crate::spec::{ArtifactTable, Sheet, cell_number};
 
 /// With more classes than this, only those that are confused most are shown.
 const MOST_CLASSES: usize = 100;
@@ -85,7 +85,7 @@ impl Matrix {
     }
 
     fn read(text: &str) -> Option<Self> {
-        let sheet = Sheet::read(text)?;
+        let sheet = Sheet::of(ArtifactTable::CONFUSION, text)?;
         let classes: Vec<String> = sheet.titles.get(1..)?.to_vec();
         let counts: Vec<Vec<f64>> = sheet
             .rows

@@ -40,7 +40,7 @@ fn described(key: &Value, info: &MetricInfo) -> Option<MetricInfo> {
     let fields = key.get("fields")?;
     let loss = Loss::deserialize(fields.get("loss")?).ok()?;
     let standardized = fields.get("standardize_targets").and_then(Value::as_bool);
-    Some(loss.describe(info, standardized.unwrap_or(false)))
+    Some(loss.describe(info, standardized.unwrap_or(true)))
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use indexmap::IndexMap;
 use serde_json::json;
 
+use crate::event::Metrics;
 use crate::fingerprint::Digest;
 use crate::report::{Replicate, ReportInput, Results, StageResult, Trial, TrialStatus};
 use crate::spec::{Direction, MetricPath, Objective};
@@ -55,7 +56,7 @@ impl Sample {
                 kind: "evaluate".to_owned(),
                 fingerprint: Digest::of_bytes(b"f"),
                 artifact: Digest::of_bytes(b"a"),
-                metrics: BTreeMap::new(),
+                metrics: Metrics::new(),
                 key: json!({"fields": {"split": "test"}}),
                 made: json!({"seconds": 1.5, "host": "h"}),
             });

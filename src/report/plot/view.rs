@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::event::value_text;
 use crate::metric::dominates;
 use crate::report::{ReportInput, Trial, TrialFile, TrialStatus};
-use crate::spec::{EPOCH, MetricPath, Objective, Sheet};
+use crate::spec::{ArtifactTable, EPOCH, MetricPath, Objective, Sheet};
 
 /// A [`ReportInput`] with what is derived from it.
 pub struct View<'a> {
@@ -148,9 +148,9 @@ pub fn metric_values(trial: &Trial, path: &MetricPath) -> Vec<f64> {
     let replicates = trial.replicates.iter();
     let values = replicates.filter_map(|replicate| {
         let result = replicate.stages.get(&path.stage)?;
-        result.metrics.get(&path.metric).copied()
+        result.metrics.number(&path.metric)
     });
-    values.filter(|value| value.is_finite()).collect()
+    values.collect()
 }
 
 fn last_values(trial: &Trial, path: &MetricPath, histories: &[TrainingHistory]) -> Vec<f64> {
@@ -197,7 +197,7 @@ fn front(places: &[usize], objectives: &[Objective], judged: &[Judged]) -> Vec<u
 
 impl<'a> TrainingHistory<'a> {
     fn read(file: &'a TrialFile) -> Option<Self> {
-        let sheet = Sheet::read(&file.text)?;
+        let sheet = Sheet::of(ArtifactTable::HISTORY, &file.text)?;
         let mut columns = sheet.into_columns();
         let epochs = columns.remove(EPOCH)?;
         Some(Self {

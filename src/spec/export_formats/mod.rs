@@ -17,7 +17,22 @@ impl Default for ExportFormat {
     }
 }
 
-/// The file formats of this crate.
+/// The file formats of this crate, in the order in which users are told of them. `$each` is a macro that is handed their
+/// types: whatever is done with all of them follows from this list.
+macro_rules! built_in_export_formats {
+    ($each:ident) => {
+        $each! {
+            $crate::spec::SafetensorsOptions,
+        }
+    };
+}
+
+pub(crate) use built_in_export_formats;
+
+/// The list of them.
 pub(super) fn built_in() -> ChoiceList<dyn ExportFormatOptions> {
-    ChoiceList::<dyn ExportFormatOptions>::new().with::<SafetensorsOptions>()
+    macro_rules! listed {
+        ($($entry:path,)*) => { ChoiceList::<dyn ExportFormatOptions>::new()$(.with::<$entry>())* };
+    }
+    built_in_export_formats!(listed)
 }

@@ -2,10 +2,13 @@
 
 use std::num::NonZeroU32;
 
+use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::cells::{DateOptions, MissingOptions};
 use super::{FormatFacts, FormatOptions};
+use crate::schema::UnknownCategory;
 use crate::spec::choice::Named;
 use crate::spec::mistake::Mistake;
 use crate::spec::preprocess::TargetKind;
@@ -24,6 +27,18 @@ pub struct CsvOptions {
     /// Columns of texts, each of which becomes a column of 0 and 1 for every text that occurs.
     #[serde(default)]
     pub categorical: Vec<CsvColumn>,
+    /// What becomes of a category in other data that this table does not have: it is refused, or all of its
+    /// column's features are 0, which is counted.
+    #[serde(default, skip_serializing_if = "UnknownCategory::is_refused")]
+    pub unknown_categories: UnknownCategory,
+    /// Columns of yes and no (true and false, y and n, t and f, on and off, 1 and 0), which become 1 and 0.
+    /// `true` and `false` are read in columns of numbers too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub boolean: Vec<CsvColumn>,
+    /// Columns of dates, by their names (in a table without a header by their indices), and the numbers
+    /// that a date becomes: `{signup: [year, month, weekday]}`.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub dates: IndexMap<String, DateOptions>,
     /// Columns to leave out.
     #[serde(default)]
     pub ignore: Vec<CsvColumn>,
@@ -33,9 +48,54 @@ pub struct CsvOptions {
     /// The field separator.
     #[serde(default = "comma")]
     pub delimiter: char,
+    /// What encloses a field that has the separator or line breaks in it.
+    #[serde(default, skip_serializing_if = "Quote::is_double")]
+    pub quote: Quote,
+    /// What makes a quote that follows it a part of the text, such as `\\`. A quote written twice is one
+    /// in any case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub escape: Option<char>,
+    /// What stands before the decimals of numbers: `.` or `,`.
+    #[serde(default = "point", skip_serializing_if = "is_point")]
+    pub decimal: char,
+    /// What stands between the thousands of numbers, where anything does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thousands: Option<char>,
+    /// What becomes of cells that hold nothing: `error`, `drop`, `mean`, `median`, `mode`, `indicator` or
+    /// `{constant: VALUE}` for all columns, or by column, with `default` for the others. Found in the
+    /// training split.
+    #[serde(default, skip_serializing_if = "MissingOptions::is_default")]
+    pub missing: MissingOptions,
+    /// The spellings of a cell that holds nothing, beside an empty one. Without it the usual ones (NA, NaN,
+    /// null, ?, ...) in columns of numbers and dates; among texts they are texts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing_values: Option<Vec<String>>,
     /// Where the features are an image's pixels (`[C, H, W]` order, integers): its shape.
     #[serde(default)]
     pub image: Option<CsvImage>,
+}
+
+impl Default for CsvOptions {
+    fn default() -> Self {
+        Self {
+            label: last_column(),
+            task: TargetKind::default(),
+            categorical: Vec::new(),
+            unknown_categories: UnknownCategory::default(),
+            boolean: Vec::new(),
+            dates: IndexMap::new(),
+            ignore: Vec::new(),
+            header: false,
+            delimiter: comma(),
+            quote: Quote::default(),
+            escape: None,
+            decimal: point(),
+            thousands: None,
+            missing: MissingOptions::default(),
+            missing_values: None,
+            image: None,
+        }
+    }
 }
 
 impl Named for CsvOptions {
@@ -51,6 +111,10 @@ impl FormatOptions for CsvOptions {
             outputs: (self.task != TargetKind::Classification).then_some(columns),
             brings_val: false,
         }
+    }
+
+    fn has_columns(&self) -> bool {
+        true
     }
 
     fn mistakes(&self) -> Vec<Mistake> {
@@ -78,10 +142,45 @@ impl FormatOptions for CsvOptions {
                 .help("choose one ASCII character that neither ends lines nor quotes fields, such as \",\" or \";\""),
             );
         }
+        if self.escape.is_some() && self.escape_byte().is_none() {
+            mistakes.push(
+                Mistake::new(["escape"], format!("{:?} cannot stand before a quote", self.escape.unwrap_or(' ')))
+                    .help("choose one ASCII character that neither ends lines nor quotes or separates fields, such as \"\\\\\""),
+            );
+        }
+        if !['.', ','].contains(&self.decimal) {
+            let mistake = Mistake::new(
+                ["decimal"],
+                format!("{:?} does not stand before decimals", self.decimal),
+            );
+            mistakes.push(mistake.help("write `decimal: \",\"`, or leave it out"));
+        }
+        if self.thousands == Some(self.decimal) {
+            let mistake = Mistake::new(["thousands"], "it stands before the decimals, too");
+            mistakes.push(mistake.help(r#"where commas stand before decimals, add `decimal: ","`"#));
+        }
+        for (field, key) in self.keys() {
+            if !self.header && key.parse::<i32>().is_err() {
+                mistakes.push(
+                    Mistake::new(
+                        [field, key],
+                        format!("`{key}` names a column, and the table is read without a header"),
+                    )
+                    .help("add `header: true`, or give the column's index"),
+                );
+            }
+        }
+        for (key, _) in self.dates.iter().filter(|(_, date)| date.parts.is_empty()) {
+            let mistake = Mistake::new(["dates", key], "no number is to be made of its dates");
+            mistakes.push(
+                mistake.help("name some parts, such as [year, month, weekday] or [days], or ignore it"),
+            );
+        }
         let mut known: Vec<(&CsvColumn, &str)> = Vec::new();
         for (field, columns) in [
             ("label", labels),
             ("categorical", &self.categorical),
+            ("boolean", &self.boolean),
             ("ignore", &self.ignore),
         ] {
             for (index, column) in columns.iter().enumerate() {
@@ -117,7 +216,48 @@ impl CsvOptions {
     /// as it is not ASCII, ends lines or quotes fields.
     pub fn delimiter_byte(&self) -> Option<u8> {
         let byte = u8::try_from(self.delimiter).ok()?;
-        (byte.is_ascii() && !b"\n\r\"".contains(&byte)).then_some(byte)
+        (byte.is_ascii() && !b"\n\r\"".contains(&byte) && self.quote.byte() != Some(byte)).then_some(byte)
+    }
+
+    /// The columns that fields name by keys, each with its field.
+    fn keys(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let dates = self.dates.keys().map(|key| ("dates", key.as_str()));
+        dates.chain(self.missing.columns().map(|key| ("missing", key)))
+    }
+
+    /// What stands before a quote that is part of a text, as one byte; nothing where it cannot.
+    pub fn escape_byte(&self) -> Option<u8> {
+        let byte = u8::try_from(self.escape?).ok()?;
+        let is_free = self.quote.byte() != Some(byte) && self.delimiter != char::from(byte);
+        (byte.is_ascii() && !b"\n\r".contains(&byte) && is_free).then_some(byte)
+    }
+}
+
+/// What encloses a field of a table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Quote {
+    /// `"`.
+    #[default]
+    Double,
+    /// `'`.
+    Single,
+    /// Nothing: quotes are part of the text.
+    None,
+}
+
+impl Quote {
+    fn is_double(&self) -> bool {
+        *self == Self::Double
+    }
+
+    /// The character.
+    pub fn byte(self) -> Option<u8> {
+        match self {
+            Self::Double => Some(b'"'),
+            Self::Single => Some(b'\''),
+            Self::None => None,
+        }
     }
 }
 
@@ -167,12 +307,20 @@ pub struct CsvImage {
     pub max: NonZeroU32,
 }
 
-fn last_column() -> LabelColumns {
+pub(super) fn last_column() -> LabelColumns {
     LabelColumns::One(CsvColumn::Index(-1))
 }
 
 fn comma() -> char {
     ','
+}
+
+fn point() -> char {
+    '.'
+}
+
+fn is_point(decimal: &char) -> bool {
+    *decimal == '.'
 }
 
 fn one() -> NonZeroU32 {

@@ -1,23 +1,62 @@
 //! How input files are laid out: the options of each format in a file of its own.
 
+mod cells;
+mod chat;
 mod cifar;
+mod conll;
 mod csv;
 mod idx;
 mod image_folder;
+mod image_manifest;
+mod image_options;
+mod parquet;
+mod text;
 
 use super::choice::{ChoiceList, ChoiceOptions, choice};
+use super::kinds::{Accepts, Input};
 use super::mistake::Mistake;
 use super::preprocess::TargetKind;
 
+pub use cells::{CellConstant, DateOptions, DatePart, MissingOptions, MissingPolicy};
+pub use chat::{ChatOptions, ChatTargets};
 pub use cifar::{Cifar10Options, Cifar100Labels, Cifar100Options};
-pub use csv::{CsvColumn, CsvImage, CsvOptions, LabelColumns};
+pub use conll::ConllOptions;
+pub use csv::{CsvColumn, CsvImage, CsvOptions, LabelColumns, Quote};
 pub use idx::IdxOptions;
-pub use image_folder::{Color, ImageFolderOptions, StoredAs};
+pub use image_folder::{
+    Color, FolderNames, ImageFolderOptions, NamedSplits, NoSplits, SplitFolders, StoredAs,
+};
+pub use image_manifest::{ImageManifestOptions, LabelNames};
+pub use image_options::ImageOptions;
+pub use parquet::ParquetOptions;
+pub use text::{DocumentBegin, DocumentEnd, TextOptions};
 
 /// The options of a format.
 pub trait FormatOptions: ChoiceOptions {
     /// What is known of the dataset before any file is seen.
     fn facts(&self) -> FormatFacts;
+
+    /// Whether the files are tables, whose columns can say how samples are divided into splits.
+    fn has_columns(&self) -> bool {
+        false
+    }
+
+    /// What is taken in beside the files themselves, with paths from the options on. The fields that refer to it are
+    /// no part of a stage's key.
+    fn inputs(&self) -> Vec<Input> {
+        Vec::new()
+    }
+
+    /// What may be given as the input `role` of [`FormatOptions::inputs`].
+    fn accepts(&self, role: &str) -> Accepts {
+        let _ = role;
+        Accepts::ANY
+    }
+
+    /// The names of the metrics that are reported beside those of every format.
+    fn metrics(&self) -> &'static [&'static str] {
+        &[]
+    }
 
     /// What contradicts each other in them, with paths from the options on.
     fn mistakes(&self) -> Vec<Mistake> {
@@ -40,12 +79,31 @@ pub struct FormatFacts {
     pub brings_val: bool,
 }
 
-/// The formats of this crate.
+/// The formats of this crate, in the order in which users are told of them. `$each` is a macro that is handed their
+/// types: whatever is done with all of them follows from this list.
+macro_rules! built_in_formats {
+    ($each:ident) => {
+        $each! {
+            $crate::spec::CsvOptions,
+            $crate::spec::ParquetOptions,
+            $crate::spec::IdxOptions,
+            $crate::spec::Cifar10Options,
+            $crate::spec::Cifar100Options,
+            $crate::spec::ImageFolderOptions,
+            $crate::spec::ImageManifestOptions,
+            $crate::spec::TextOptions,
+            $crate::spec::ConllOptions,
+            $crate::spec::ChatOptions,
+        }
+    };
+}
+
+pub(crate) use built_in_formats;
+
+/// The list of them.
 pub(super) fn built_in() -> ChoiceList<dyn FormatOptions> {
-    ChoiceList::<dyn FormatOptions>::new()
-        .with::<CsvOptions>()
-        .with::<IdxOptions>()
-        .with::<Cifar10Options>()
-        .with::<Cifar100Options>()
-        .with::<ImageFolderOptions>()
+    macro_rules! listed {
+        ($($entry:path,)*) => { ChoiceList::<dyn FormatOptions>::new()$(.with::<$entry>())* };
+    }
+    built_in_formats!(listed)
 }

@@ -1,18 +1,27 @@
 //! The architectures that `train` builds: the options of each in a file of its own.
 
+mod bert;
 mod conv_net;
 mod efficientnet;
+mod gpt2;
+mod llama;
 mod mlp;
 mod mobilenet;
 mod resnet;
 mod sequential;
+mod text_head;
 mod vit;
+
+use std::num::NonZeroU32;
 
 use super::choice::{ChoiceList, ChoiceOptions, choice};
 use super::mistake::Mistake;
 
+pub use bert::{BertOptions, BertVariant};
 pub use conv_net::ConvNetOptions;
 pub use efficientnet::EfficientNetOptions;
+pub use gpt2::Gpt2Options;
+pub use llama::{LlamaOptions, LlamaVariant};
 pub use mlp::MlpOptions;
 pub use mobilenet::MobileNetOptions;
 pub use resnet::{
@@ -22,6 +31,7 @@ pub use resnet::{
 pub use sequential::{
     ConvLayer, DropoutLayer, Layer, LeakyReluLayer, LinearLayer, NoOptions, PoolLayer, SequentialOptions,
 };
+pub use text_head::{MlpActivation, TextHead};
 pub use vit::{VisionTransformerOptions, VitPreset};
 
 /// The options of an architecture.
@@ -34,18 +44,50 @@ pub trait ModelOptions: ChoiceOptions {
 
 choice!("A network's architecture.", Model of ModelOptions in models);
 
-/// The architectures of this crate.
+/// The architectures of this crate, in the order in which users are told of them. `$each` is a macro that is handed their
+/// types: whatever is done with all of them follows from this list.
+macro_rules! built_in_models {
+    ($each:ident) => {
+        $each! {
+            $crate::spec::MlpOptions,
+            $crate::spec::ConvNetOptions,
+            $crate::spec::ResNet18Options,
+            $crate::spec::ResNet34Options,
+            $crate::spec::ResNet50Options,
+            $crate::spec::ResNet101Options,
+            $crate::spec::WideResNetOptions,
+            $crate::spec::EfficientNetOptions,
+            $crate::spec::MobileNetOptions,
+            $crate::spec::VisionTransformerOptions,
+            $crate::spec::SequentialOptions,
+            $crate::spec::Gpt2Options,
+            $crate::spec::BertOptions,
+            $crate::spec::LlamaOptions,
+        }
+    };
+}
+
+pub(crate) use built_in_models;
+
+/// The list of them.
 pub(super) fn built_in() -> ChoiceList<dyn ModelOptions> {
-    ChoiceList::<dyn ModelOptions>::new()
-        .with::<MlpOptions>()
-        .with::<ConvNetOptions>()
-        .with::<ResNet18Options>()
-        .with::<ResNet34Options>()
-        .with::<ResNet50Options>()
-        .with::<ResNet101Options>()
-        .with::<WideResNetOptions>()
-        .with::<EfficientNetOptions>()
-        .with::<MobileNetOptions>()
-        .with::<VisionTransformerOptions>()
-        .with::<SequentialOptions>()
+    macro_rules! listed {
+        ($($entry:path,)*) => { ChoiceList::<dyn ModelOptions>::new()$(.with::<$entry>())* };
+    }
+    built_in_models!(listed)
+}
+
+/// A size, or what it is where none is given.
+fn or(given: Option<NonZeroU32>, otherwise: usize) -> usize {
+    given.map_or(otherwise, |given| given.get() as usize)
+}
+
+/// What is wrong where heads cannot share a width; the field to change is `heads` where it is given.
+fn undivided(heads_given: bool, width: usize, heads: usize) -> Vec<Mistake> {
+    if width.is_multiple_of(heads) {
+        return Vec::new();
+    }
+    let field = if heads_given { "heads" } else { "width" };
+    let message = format!("{heads} heads do not divide a width of {width}");
+    vec![Mistake::new([field], message).help("choose a width that is a multiple of the heads")]
 }

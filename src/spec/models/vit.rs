@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::ModelOptions;
+use super::{ModelOptions, or, undivided};
 use crate::spec::choice::Named;
 use crate::spec::mistake::Mistake;
 use crate::spec::values::BelowOne;
@@ -47,13 +47,7 @@ impl Named for VisionTransformerOptions {
 
 impl ModelOptions for VisionTransformerOptions {
     fn mistakes(&self) -> Vec<Mistake> {
-        let (width, heads) = (self.width(), self.heads());
-        if width.is_multiple_of(heads) {
-            return Vec::new();
-        }
-        let field = if self.heads.is_some() { "heads" } else { "width" };
-        let message = format!("{heads} heads do not divide a width of {width}");
-        vec![Mistake::new([field], message).help("choose a width that is a multiple of the heads")]
+        undivided(self.heads.is_some(), self.width(), self.heads())
     }
 }
 
@@ -82,10 +76,6 @@ impl VisionTransformerOptions {
     pub fn mlp_width(&self) -> usize {
         or(self.mlp_width, 4 * self.width())
     }
-}
-
-fn or(given: Option<NonZeroU32>, otherwise: usize) -> usize {
-    given.map_or(otherwise, |given| given.get() as usize)
 }
 
 /// Sizes of a vision transformer that are in common use (Touvron et al., 2021).

@@ -13,16 +13,16 @@ use crate::metric::{Direction, EpochSplit, MetricTable};
 use crate::spec::diagnostic::{Diagnostic, suggest};
 use crate::spec::node::Node;
 use crate::spec::validate::metric_mistake;
-use crate::spec::{Command, MetricPath, StageSpec, Train};
+use crate::spec::{Command, MetricPath, Pipeline, StageSpec, Train};
 
-/// All mistakes of a sweep whose fields are right by themselves.
-pub(in crate::spec) fn sweep_mistakes(
-    stages: &IndexMap<String, Arc<StageSpec>>,
-    params: &IndexMap<String, Value>,
-    sweep: &Sweep,
-    metrics: &MetricTable,
-    root: &Node,
-) -> Vec<Diagnostic> {
+/// All mistakes of a sweep over `pipeline` whose fields are right by themselves.
+pub(in crate::spec) fn sweep_mistakes(pipeline: &Pipeline, sweep: &Sweep, root: &Node) -> Vec<Diagnostic> {
+    let Pipeline {
+        stages,
+        params,
+        metrics,
+        ..
+    } = pipeline;
     let mut mistakes = Vec::new();
     let place = |path: &[&str]| root.span_at(&[&["sweep"], path].concat());
     if sweep.params.is_empty() {
@@ -46,6 +46,7 @@ pub(in crate::spec) fn sweep_mistakes(
             );
         }
     }
+    mistakes.extend(replicates_mistake(pipeline, sweep, place));
     mistakes.extend(condition_mistakes(sweep, place));
     mistakes.extend(constraint_mistakes(params, sweep, place));
     for (index, objective) in sweep.objective.0.iter().enumerate() {
@@ -71,6 +72,49 @@ pub(in crate::spec) fn sweep_mistakes(
     }
     mistakes.extend(prune_mistake(stages, sweep, metrics, place));
     mistakes
+}
+
+/// Several seeds for stages none of which draws: each replicate would be the first one again.
+fn replicates_mistake(
+    pipeline: &Pipeline,
+    sweep: &Sweep,
+    place: impl Fn(&[&str]) -> miette::SourceSpan,
+) -> Option<Diagnostic> {
+    if sweep.replicates.get() == 1 {
+        return None;
+    }
+    let mut waiting: Vec<String> = sweep.targets(pipeline).into_iter().collect();
+    let mut seen: BTreeSet<String> = BTreeSet::new();
+    while let Some(name) = waiting.pop() {
+        // What refers to a stage that there is not is told elsewhere.
+        let stage = pipeline.stages.get(&name)?;
+        if stage.draws() {
+            return None;
+        }
+        if seen.insert(name) {
+            waiting.extend(stage.upstream());
+        }
+    }
+    let message = format!(
+        "{} replicates of stages none of which draws random numbers would all be the same",
+        sweep.replicates
+    );
+    let mut stages = pipeline.stages.iter();
+    let command = stages
+        .find(|(name, stage)| seen.contains(*name) && stage.kind.options::<Command>().is_some())
+        .map(|(name, _)| name);
+    let help = match command {
+        Some(_) if pipeline.params.contains_key("seed") => {
+            "the parameter `seed` is a value like any other: take it out of `params`, and `${seed}` is each replicate's seed"
+                .to_owned()
+        }
+        Some(command) => format!(
+            "let a command such as `{command}` have its seed: write ${{seed}} where it belongs, or `draws: true` and read \
+             ERLEN_SEED"
+        ),
+        None => "take `replicates` out".to_owned(),
+    };
+    Some(Diagnostic::new(message, place(&["replicates"])).help(help))
 }
 
 /// An objective that a command's own word on its metric contradicts.
@@ -233,11 +277,18 @@ fn search_mistake(sweep: &Sweep) -> Option<(String, String)> {
                 matches!(parameter.domain, Domain::Choice(_) | Domain::Range { .. })
                     || !parameter.when.is_empty()
             });
-            unfit.map(|(name, _)| {
-                (
-                    format!("`cma_es` searches numbers that are always used, and `{name}` is something else"),
-                    "use uniform, log_uniform, int or log_int without `when`, or choose tpe".to_owned(),
-                )
+            unfit.map(|(name, parameter)| {
+                let help = match &parameter.domain {
+                    Domain::Choice(values) if values.len() == 1 => {
+                        format!(
+                            "it has one value: write it under `params`, and leave `{name}` out of the sweep"
+                        )
+                    }
+                    _ => "use uniform, log_uniform, int or log_int without `when`, or choose tpe".to_owned(),
+                };
+                let message =
+                    format!("`cma_es` searches numbers that are always used, and `{name}` is something else");
+                (message, help)
             })
         }
         Search::Random(_) | Search::Sobol(_) | Search::Tpe(_) => None,

@@ -14,12 +14,14 @@ pub use objective::{Objective, Objectives};
 pub use prune::{Asha, EpochLimits, Median, Patience, Prune};
 pub use search::{CmaEs, Grid, Search, Tpe, Trials};
 
+use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 
 use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::pipeline::Pipeline;
 use super::values::Span;
 pub use crate::metric::Direction;
 use crate::metric::MetricTable;
@@ -56,6 +58,24 @@ pub struct Sweep {
 }
 
 impl Sweep {
+    /// The stages of `pipeline` that every trial brings up to date: those that objectives, the pruner and tables
+    /// speak of, or else all.
+    pub fn targets(&self, pipeline: &Pipeline) -> BTreeSet<String> {
+        let objectives = self.objective.0.iter();
+        let mut targets: BTreeSet<String> = objectives
+            .map(|objective| objective.path().stage.clone())
+            .collect();
+        let judged = self.judged(&pipeline.metrics);
+        targets.extend(judged.map(|judged| judged.path().stage.clone()));
+        for table in pipeline.tables.values() {
+            targets.extend(table.stages());
+        }
+        if targets.is_empty() {
+            targets.extend(pipeline.stages.keys().cloned());
+        }
+        targets
+    }
+
     /// What the pruner judges by: the metric that it names, else the only objective. A metric that
     /// is no objective is better as `metrics` says; nothing is judged by one that has no better.
     pub fn judged(&self, metrics: &MetricTable) -> Option<Objective> {

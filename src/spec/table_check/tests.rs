@@ -168,6 +168,25 @@ fn swept_parameters_are_not_hidden() {
 }
 
 #[test]
+fn the_best_fold_stands_for_no_row() {
+    let stages = STAGES
+        .replace("params: {", "params: {fold: 1, ")
+        .replace("format: csv}", "format: csv, split: {folds: 5, fold: '${fold}'}}");
+    let sweep = "sweep: {objective: {minimize: t.loss}, params: {lr: [0.1, 0.01], fold: [1, 2, 3, 4, 5]}}\n";
+    let swept = format!("{stages}{sweep}");
+    let told = "rows: a row would be the best of the folds: `fold` chooses one, and is swept";
+    assert_told(&swept, "rows: [lr], columns: {x: t.loss}", told);
+    for right in [
+        "rows: [lr], group: all",
+        "rows: [lr, fold]",
+        "rows: [lr], where: {fold: 2}",
+    ] {
+        let table = format!("{{a: {{{right}, columns: {{x: t.loss}}}}}}");
+        assert_eq!(mistakes_of(&swept, &table), [""; 0], "{right}");
+    }
+}
+
+#[test]
 fn files_that_would_be_in_each_others_way() {
     let two =
         |more: &str| format!("{{a: {{columns: {{x: t.loss}}}}, b: {{columns: {{x: t.loss}}, {more}}}}}");

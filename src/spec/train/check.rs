@@ -104,8 +104,8 @@ mod tests {
                 "parameters: the group has no parameters",
             ),
             (
-                "schedule: {multistep: {milestones: [2, 5, 5]}}",
-                "5: the milestones do not rise",
+                "schedule: {multistep: {milestones: [2, 5, 4]}}",
+                "4: the milestones fall",
             ),
             (
                 "schedule: {multistep: {milestones: []}}",
@@ -143,6 +143,10 @@ mod tests {
             "optimizer: {sgd: {lr: 0.1, momentum: 0.9, dampening: 0.1}}",
             "groups: [{parameters: ['fc.*'], frozen: true}]",
             "schedule: {multistep: {milestones: [2, 5, 6]}}",
+            "schedule: {multistep: {milestones: [2, 2, 4]}}",
+            "loss: {cross_entropy: {ignore_index: -100}}",
+            "loss: {cross_entropy: {class_weights: balanced}}",
+            "loss: {cross_entropy: {class_weights: {no: 1, yes: 2.5}}}",
             "schedule: plateau, validate: {epochs: 2}, warmup: {epochs: 2}",
             "schedule: plateau",
             "loss: huber, monitor: val_mae",

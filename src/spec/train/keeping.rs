@@ -66,6 +66,10 @@ pub struct CheckpointOptions {
     /// How many of the latest checkpoints are kept until the training is done.
     #[serde(default = "two")]
     pub keep: NonZeroU32,
+    /// Whether the last checkpoint outlives the training, so that one of more epochs can go on from it. It
+    /// takes the room of the model and of what the optimizer keeps; `store gc` may remove it.
+    #[serde(default = "yes")]
+    pub lasting: bool,
 }
 
 impl Default for CheckpointOptions {
@@ -74,8 +78,13 @@ impl Default for CheckpointOptions {
             every: one(),
             minutes: None,
             keep: two(),
+            lasting: yes(),
         }
     }
+}
+
+fn yes() -> bool {
+    true
 }
 
 fn one() -> NonZeroU32 {

@@ -3,7 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::spec::values::{BelowOne, NonNegative, Positive};
+use super::class_weights::ClassWeights;
+use crate::spec::values::{BelowOne, Positive};
 
 /// What is minimised. Validation and evaluation report it without label smoothing and weights.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -52,12 +53,14 @@ pub struct CrossEntropy {
     /// The share of each target that is spread evenly over all classes.
     #[serde(default)]
     pub label_smoothing: BelowOne,
-    /// A weight for each class, in the classes' order. The mean is a weighted one.
+    /// How much each class counts: `balanced`, a weight by a class's name (the others have 1), or a list
+    /// in the classes' order. The mean is a weighted one.
     #[serde(default)]
-    pub class_weights: Option<Vec<NonNegative>>,
-    /// A class (its index) whose samples do not count.
+    pub class_weights: Option<ClassWeights>,
+    /// A class (its index) whose samples do not count. A negative one, as PyTorch's default of -100, is
+    /// that of no class.
     #[serde(default)]
-    pub ignore_index: Option<u32>,
+    pub ignore_index: Option<i64>,
 }
 
 /// Binary cross-entropy of logits, as `torch.nn.BCEWithLogitsLoss`: the mean over samples and labels.

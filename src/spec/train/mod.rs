@@ -3,6 +3,7 @@
 mod augment;
 mod augment_check;
 mod check;
+mod class_weights;
 mod keeping;
 mod loss;
 pub(super) mod optimizers;
@@ -17,6 +18,7 @@ use indexmap::IndexMap;
 use miette::SourceSpan;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::choice::Named;
 use super::diagnostic::Diagnostic;
@@ -38,6 +40,7 @@ pub use augment::{
     ResizeOptions, Size, TrivialAugmentOptions,
 };
 pub use augment_check::{AugmentMistake, augment_mistakes};
+pub use class_weights::ClassWeights;
 pub use keeping::{CheckpointOptions, EarlyStop, Select, Validate};
 pub use loss::{BinaryCrossEntropy, CrossEntropy, Huber, Loss, Mse};
 pub use optimizers::{AdamOptions, AdamWOptions, LionOptions, Optimizer, OptimizerOptions, SgdOptions};
@@ -73,10 +76,12 @@ pub struct Train {
     /// Without it, mean and deviation are measured on the training split.
     #[serde(default)]
     pub normalize: Option<Normalize>,
-    /// In regression: train on targets shifted and scaled to mean 0 and deviation 1. Predictions,
-    /// `mae`, `rmse` and `r2` are in the targets' own units; losses are in the scaled ones.
-    #[serde(default)]
-    pub standardize_targets: bool,
+    /// In regression: whether to train on targets shifted and scaled to mean 0 and deviation 1 (of the
+    /// training split), as is done by default; with `init` by default as the model that it begins with was
+    /// trained. Predictions, `mae`, `rmse` and `r2` are in the targets' own units in any case; losses are in
+    /// the scaled ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub standardize_targets: Option<bool>,
     /// Passes over the training split.
     pub epochs: NonZeroU32,
     /// Samples a micro-batch.
@@ -94,6 +99,7 @@ pub struct Train {
     /// What is predicted. By default what the dataset has to predict: `classification`, `multi_label`
     /// or `regression`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "super::tasks::task_names")]
     pub task: Option<String>,
     /// What is minimised. By default cross-entropy for classes, binary cross-entropy for several
     /// labels, the mean squared error for numbers.
@@ -123,6 +129,7 @@ pub struct Train {
     /// `val_accuracy` (for classes and labels) or `val_mae` (for numbers). By default `val_accuracy`
     /// for classes, else `val_loss`.
     #[serde(default)]
+    #[schemars(schema_with = "super::tasks::monitor_names")]
     pub monitor: Option<String>,
     /// Stop before the last epoch when nothing is gained any more.
     #[serde(default)]
@@ -145,10 +152,13 @@ impl Named for Train {
 /// Version 2: sums in the order of the register tiles, 3x3 kernels by Winograd. Version 3: dropout,
 /// stochastic depth, mixup and CutMix are drawn by epoch and sample instead of by micro-batch, a sample is
 /// mixed with the next of the epoch instead of with one of its micro-batch, and the gradients of four and
-/// more micro-batches are summed pairwise.
+/// more micro-batches are summed pairwise. Version 4: the targets of a regression are standardised by default,
+/// weights to begin with are matched with the data by the names of columns, classes and targets, the card tells
+/// the inputs by name, whole floats are written with a point (`1.0`) in CSV files, and attention is summed by tiles,
+/// so that vision transformers round otherwise.
 impl StageKind for Train {
     fn version(&self) -> u32 {
-        3
+        4
     }
 
     fn inputs(&self) -> Vec<Input> {
@@ -183,6 +193,26 @@ impl StageKind for Train {
 
     fn epochs(&self) -> Option<u32> {
         Some(self.epochs.get())
+    }
+
+    fn fields_of_any_length(&self) -> Option<Result<Value, String>> {
+        let fields = || {
+            let mut fields = self.key_fields();
+            if let Value::Object(fields) = &mut fields {
+                fields.shift_remove("epochs");
+            }
+            fields
+        };
+        Some(if !self.checkpoint.lasting {
+            Err("`checkpoint: {lasting: false}` keeps nothing to go on from".to_owned())
+        } else if self.schedule.depends_on_length() {
+            Err(format!(
+                "the learning rates of `schedule: {}` depend on the number of epochs",
+                self.schedule.name()
+            ))
+        } else {
+            Ok(fields())
+        })
     }
 
     fn metrics(&self, known: &MetricTable) -> Option<Vec<String>> {
@@ -247,8 +277,9 @@ pub enum Precision {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct InitOptions {
-    /// A safetensors file with PyTorch's names and shapes (`./weights.safetensors`), or a stage of
-    /// kind `train` or `export`. A last layer of another size is drawn anew, which is told.
+    /// A file of weights with the names and shapes of PyTorch, torchvision or timm (safetensors, or what
+    /// `torch.save` wrote of a `state_dict()`, nested and with prefixes as it may be), or a stage of kind
+    /// `train` or `export`. A last layer of another size is drawn anew, which is told.
     pub from: Reference,
 }
 

@@ -5,7 +5,8 @@
 //! fact that is not known yet is silent.
 
 use super::check::{optimizer_mistakes, schedule_mistakes};
-use super::{Augment, Loss, Select, Train};
+use super::{Augment, ClassWeights, Loss, Select, Train};
+use crate::spec::diagnostic::nearest;
 use crate::spec::mistake::Mistake;
 use crate::spec::tasks::TaskRules;
 
@@ -103,14 +104,17 @@ fn loss_mistakes(train: &Train, facts: &DataFacts<'_>) -> Vec<Mistake> {
     match loss {
         Loss::CrossEntropy(given) => {
             if let Some(weights) = &given.class_weights {
-                mistakes.extend(counted("class_weights", weights.len()));
-                if weights.iter().all(|weight| weight.get() == 0.0) {
-                    let message = "every one of `class_weights` is 0";
-                    mistakes.push(
-                        Mistake::new(at("class_weights"), message)
-                            .help("give the classes that count more than 0"),
-                    );
+                if let ClassWeights::InOrder(weights) = weights {
+                    mistakes.extend(counted("class_weights", weights.len()));
                 }
+                let mut wrong = Vec::from_iter(weights.mistake());
+                if !facts.names.is_empty() {
+                    wrong.extend(weights.foreign(facts.names));
+                }
+                mistakes.extend(wrong.into_iter().map(|mistake| Mistake {
+                    path: at("class_weights").into_iter().chain(mistake.path).collect(),
+                    ..mistake
+                }));
             }
             if let Some(index) = given.ignore_index {
                 if train.augment.iter().any(Augment::mixes) {
@@ -119,7 +123,8 @@ fn loss_mistakes(train: &Train, facts: &DataFacts<'_>) -> Vec<Mistake> {
                         Mistake::new(at("ignore_index"), message).help("leave it out, or mixup and cutmix"),
                     );
                 }
-                if let Some(outputs) = facts.outputs.filter(|outputs| index as usize >= *outputs) {
+                let is_beyond = |outputs: &usize| usize::try_from(index).is_ok_and(|index| index >= *outputs);
+                if let Some(outputs) = facts.outputs.filter(is_beyond) {
                     let message = format!(
                         "`ignore_index: {index}` is no class: `{}` has {outputs}",
                         train.data
@@ -164,14 +169,15 @@ fn monitor_mistake(train: &Train, facts: &DataFacts<'_>, tasks: &[&TaskRules]) -
     let message = match (&train.loss, of_data) {
         (Some(_), _) => format!("with this loss there is no `{monitor}`"),
         (None, Some(task)) => format!(
-            "this figure is not measured: `{}` has {} to predict",
+            "`{monitor}` is not measured: `{}` has {} to predict",
             train.data, task.predicts
         ),
         (None, None) => format!("there is no figure `{monitor}`"),
     };
-    let help = match train.loss {
-        Some(_) => format!("monitor {}", known.join(" or ")),
-        None => format!("use {}", known.join(" or ")),
+    let help = match (nearest(monitor, known.iter().copied()), &train.loss) {
+        (Some(meant), _) => format!("did you mean `{meant}`?"),
+        (None, Some(_)) => format!("monitor {}", known.join(" or ")),
+        (None, None) => format!("use {}", known.join(" or ")),
     };
     Some(Mistake::new(["monitor"], message).help(help))
 }
@@ -181,7 +187,7 @@ fn data_mistakes(train: &Train, facts: &DataFacts<'_>) -> Vec<Mistake> {
     let mut mistakes = Vec::new();
     if let Some(task) = facts
         .task
-        .filter(|task| train.standardize_targets && !task.standardizes)
+        .filter(|task| train.standardize_targets == Some(true) && !task.standardizes)
     {
         let message = format!(
             "`standardize_targets` is for numbers, and `{}` has {} to predict",
@@ -208,11 +214,15 @@ fn validation_mistake(train: &Train, facts: &DataFacts<'_>) -> Option<Mistake> {
         return None;
     }
     let (path, asks) = if train.select == Select::Best {
-        ("select", "`select: best` chooses the weights")
+        ("select", "`select: best` chooses the weights".to_owned())
     } else if train.early_stop.is_some() {
-        ("early_stop", "`early_stop` ends the training")
+        ("early_stop", "`early_stop` ends the training".to_owned())
     } else if train.schedule.needs_validation() {
-        ("schedule", "`schedule: plateau` lowers the learning rate")
+        let name = train.schedule.name();
+        (
+            "schedule",
+            format!("`schedule: {name}` changes the learning rate"),
+        )
     } else {
         return None;
     };
@@ -239,20 +249,11 @@ fn step_mistakes(train: &Train, facts: &DataFacts<'_>) -> Vec<Mistake> {
         mistakes.push(Mistake::new(["batch_size"], message).help("make it smaller"));
         return mistakes;
     }
-    if train.accumulate.get() > batches {
-        let message = format!(
-            "`accumulate: {}` sums over more micro-batches than an epoch has: {samples} training samples make \
-             {batches} of `batch_size` {}",
-            train.accumulate, train.batch_size
-        );
-        mistakes.push(Mistake::new(["accumulate"], message).help("use a smaller one"));
-        return mistakes;
-    }
     let steps = batches.div_ceil(train.accumulate.get());
     let what = if train.schedule.needs_validation() {
-        "`schedule: plateau`"
+        format!("`schedule: {}`", train.schedule.name())
     } else if train.early_stop.is_some() {
-        "`early_stop`"
+        "`early_stop`".to_owned()
     } else {
         return mistakes;
     };

@@ -1,18 +1,18 @@
 //! Files over HTTP: with retries, going on where a connection was cut off.
-//!
-//! The connection is read on a thread of its own, so that an interruption or a stall is noticed
-//! whatever the connection does; a thread that is left behind ends at its next timeout.
 
-use std::io::Read;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant, SystemTime};
 
 use ureq::http::{HeaderMap, StatusCode, header};
 use url::Url;
 
 use super::partial::{PartialFile, PartialOrigin, PartialWriter};
+use super::request::{FileRequest, HttpMessage};
+use super::version::{FileVersion, http_date};
+use super::visitor::Visitor;
 use super::{DownloadProgress, too_large};
 use crate::event::Monitor;
+use crate::fingerprint::Digest;
 use crate::spec::Download;
 use crate::stages::StageError;
 
@@ -62,32 +62,31 @@ impl From<StageError> for FetchFailure {
     }
 }
 
-/// What the reading thread tells.
-enum HttpMessage {
-    Head(StatusCode, Box<HeaderMap>),
-    Bytes(Vec<u8>),
-    End,
-    Failed(String, bool),
+/// A file to get.
+pub(super) struct Wanted<'a> {
+    pub url: &'a Url,
+    /// What messages call it.
+    pub place: &'a str,
+    pub visitor: &'a Visitor,
+    pub spec: &'a Download,
 }
 
 impl Http {
-    /// Brings `partial` to the whole file at `url`, which messages call `place`. Whether bytes of
-    /// several responses were put together.
+    /// Brings `partial` to the whole file. Whether bytes of several responses were put together.
     pub fn fetch(
         &self,
-        url: &Url,
-        place: &str,
+        wanted: &Wanted<'_>,
         partial: &mut PartialFile,
-        spec: &Download,
         monitor: &Monitor,
     ) -> Result<bool, StageError> {
+        let place = wanted.place;
         let mut resumed = false;
         let (mut failed, mut most) = (0, partial.size());
         loop {
             if monitor.stopped() {
                 return Err(StageError::Interrupted);
             }
-            let (why, wait) = match self.attempt(url, place, partial, spec, monitor, &mut resumed) {
+            let (why, wait) = match self.attempt(wanted, partial, monitor, &mut resumed) {
                 Ok(()) => return Ok(resumed),
                 Err(FetchFailure::Final(error)) => return Err(error),
                 Err(FetchFailure::StartAnew(why)) => {
@@ -129,13 +128,12 @@ impl Http {
 
     fn attempt(
         &self,
-        url: &Url,
-        place: &str,
+        wanted: &Wanted<'_>,
         partial: &mut PartialFile,
-        spec: &Download,
         monitor: &Monitor,
         resumed: &mut bool,
     ) -> Result<(), FetchFailure> {
+        let Wanted { url, place, spec, .. } = *wanted;
         let range = resumable(partial, url, spec.sha256.is_some());
         if let Some((start, _)) = range
             && partial
@@ -145,7 +143,7 @@ impl Http {
             *resumed = true;
             return Ok(());
         }
-        let messages = self.request(url, range.clone());
+        let messages = self.request(wanted, range.clone());
         let (status, headers) = match self.next(&messages, monitor)? {
             HttpMessage::Head(status, headers) => (status, headers),
             HttpMessage::Failed(why, true) => return Err(FetchFailure::Transient(why, None)),
@@ -160,35 +158,19 @@ impl Http {
             (StatusCode::OK, _) => {
                 let length = number(&headers, header::CONTENT_LENGTH);
                 refuse_large(length, place, spec)?;
-                let origin = PartialOrigin {
-                    url: url.to_string(),
-                    validator: validator(&headers),
-                    length,
-                };
                 *resumed = false;
-                (partial.begin(origin)?, length)
+                (partial.begin(origin(url, &headers, length))?, length)
             }
             (StatusCode::PARTIAL_CONTENT, Some((start, _))) => {
-                let (first, total) = content_range(&headers);
-                let known = partial.origin().and_then(|origin| origin.length);
-                let other = known.is_some() && total.is_some() && known != total;
-                if first != Some(start) || other {
-                    let why = "it sent another part of the file than it was asked for".to_owned();
-                    return Err(FetchFailure::StartAnew(if other {
-                        "the file has changed".to_owned()
-                    } else {
-                        why
-                    }));
-                }
-                let ends = number(&headers, header::CONTENT_LENGTH).map(|rest| start + rest);
-                let total = total.or(known).or(ends);
+                let total = part(partial, start, &headers, spec.sha256.is_some())
+                    .map_err(|why| FetchFailure::StartAnew(why.to_owned()))?;
                 refuse_large(total, place, spec)?;
                 *resumed = true;
                 (partial.resume()?, total)
             }
             (StatusCode::RANGE_NOT_SATISFIABLE, Some((start, _))) => {
-                let (_, total) = content_range(&headers);
-                if total == Some(start) {
+                // It says how long the file is, and nothing of its version.
+                if content_range(&headers).1 == Some(start) && spec.sha256.is_some() {
                     *resumed = true;
                     return Ok(());
                 }
@@ -266,87 +248,68 @@ impl Http {
         }
     }
 
-    /// Asks for the file from byte `range.0` on, on a thread of its own.
-    fn request(&self, url: &Url, range: Option<(u64, Option<String>)>) -> Receiver<HttpMessage> {
-        let mut config = crate::http::configuration()
-            .max_redirects(self.redirects)
-            .timeout_resolve(Some(self.stall))
-            .timeout_connect(Some(self.stall))
-            .timeout_per_read(Some(self.stall))
-            .timeout_per_write(Some(self.stall));
-        if !self.proxy {
-            config = config.proxy(None);
-        }
-        let mut request = ureq::Agent::new_with_config(config.build()).get(url.as_str());
-        if let Some((start, validator)) = range {
-            request = request.header(header::RANGE, format!("bytes={start}-"));
-            if let Some(validator) = validator {
-                request = request.header(header::IF_RANGE, validator);
-            }
-        }
-        let (sender, messages) = mpsc::sync_channel(8);
-        std::thread::spawn(move || {
-            // An error means that nobody listens any more.
-            let _ = answer(request, &sender);
-        });
-        messages
+    /// Asks for the file, or for it from a byte on.
+    fn request(&self, wanted: &Wanted<'_>, range: Option<(u64, Option<String>)>) -> Receiver<HttpMessage> {
+        let request = FileRequest {
+            url: wanted.url.clone(),
+            visitor: wanted.visitor.clone(),
+            range,
+            redirects: self.redirects,
+            patience: self.stall,
+            proxy: self.proxy,
+        };
+        request.send()
     }
 }
 
-/// Runs the request and passes on what comes.
-fn answer(
-    request: ureq::RequestBuilder<ureq::typestate::WithoutBody>,
-    sender: &SyncSender<HttpMessage>,
-) -> Result<(), mpsc::SendError<HttpMessage>> {
-    let response = match request.call() {
-        Ok(response) => response,
-        Err(error) => return sender.send(failure(&error)),
-    };
-    let (head, body) = response.into_parts();
-    sender.send(HttpMessage::Head(head.status, Box::new(head.headers)))?;
-    let mut reader = body.into_reader();
-    let mut buffer = vec![0; 128 << 10];
-    loop {
-        match reader.read(&mut buffer) {
-            Ok(0) => return sender.send(HttpMessage::End),
-            Ok(count) => sender.send(HttpMessage::Bytes(buffer[..count].to_vec()))?,
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) => return sender.send(HttpMessage::Failed(error.to_string(), true)),
-        }
+/// What a file with this header belongs to.
+fn origin(url: &Url, headers: &HeaderMap, length: Option<u64>) -> PartialOrigin {
+    let encoding = headers.get(header::CONTENT_ENCODING);
+    PartialOrigin {
+        source: Digest::of_bytes(url.as_str().as_bytes()),
+        version: FileVersion::of(headers),
+        length,
+        encoding: encoding.map(|encoding| String::from_utf8_lossy(encoding.as_bytes()).into_owned()),
     }
-}
-
-/// Why a request failed, and whether another may fare better.
-fn failure(error: &ureq::Error) -> HttpMessage {
-    let transient = matches!(
-        error,
-        ureq::Error::Io(_)
-            | ureq::Error::Timeout(_)
-            | ureq::Error::HostNotFound
-            | ureq::Error::ConnectionFailed
-            | ureq::Error::ConnectProxyFailed(_)
-            | ureq::Error::Protocol(_)
-            | ureq::Error::BodyStalled
-    );
-    let why = match error {
-        ureq::Error::TooManyRedirects => {
-            "it redirects in a loop, or too often; open it in a browser and use the address that it ends at"
-                .to_owned()
-        }
-        ureq::Error::HostNotFound => "the host was not found".to_owned(),
-        other => other.to_string(),
-    };
-    HttpMessage::Failed(why, transient)
 }
 
 /// The byte to go on from and how to make sure that the file is the same; none to start anew.
 fn resumable(partial: &PartialFile, url: &Url, has_checksum: bool) -> Option<(u64, Option<String>)> {
     let origin = partial.origin().filter(|_| partial.size() > 0)?;
-    if origin.url == url.as_str() && origin.validator.is_some() {
-        return Some((partial.size(), origin.validator.clone()));
+    if origin.source == Digest::of_bytes(url.as_str().as_bytes())
+        && let Some(validator) = origin.version.strong()
+    {
+        return Some((partial.size(), Some(validator.to_owned())));
     }
     // From elsewhere, or without a validator: only the checksum can tell that the parts fit.
     has_checksum.then_some((partial.size(), None))
+}
+
+/// The whole file's size, if the part of it that begins in an answer with this header certainly belongs to
+/// what is there up to `start`; with a checksum, if it may. Else why it does not.
+fn part(
+    partial: &PartialFile,
+    start: u64,
+    headers: &HeaderMap,
+    has_checksum: bool,
+) -> Result<Option<u64>, &'static str> {
+    let (first, total) = content_range(headers);
+    if first != Some(start) {
+        return Err("it sent another part of the file than it was asked for");
+    }
+    let known = partial.origin().and_then(|origin| origin.length);
+    if known.is_some() && total.is_some() && known != total {
+        return Err("the file has changed");
+    }
+    let now = FileVersion::of(headers);
+    let is_same = partial
+        .origin()
+        .is_some_and(|origin| origin.version.is_surely(&now));
+    if !is_same && !has_checksum {
+        return Err("the file has changed, or the server does not tell that it has not");
+    }
+    let ends = number(headers, header::CONTENT_LENGTH).map(|rest| start + rest);
+    Ok(total.or(known).or(ends))
 }
 
 fn refuse_large(length: Option<u64>, place: &str, spec: &Download) -> Result<(), StageError> {
@@ -379,18 +342,7 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     if let Ok(seconds) = text.parse() {
         return Some(Duration::from_secs(seconds));
     }
-    let date = jiff::fmt::rfc2822::parse(text).ok()?;
-    SystemTime::from(date.timestamp())
-        .duration_since(SystemTime::now())
-        .ok()
-}
-
-/// What `If-Range` may compare: a strong entity tag, else the modification date.
-fn validator(headers: &HeaderMap) -> Option<String> {
-    let text = |name| headers.get(name)?.to_str().ok().map(str::to_owned);
-    text(header::ETAG)
-        .filter(|tag| tag.starts_with('"'))
-        .or_else(|| text(header::LAST_MODIFIED))
+    http_date(text)?.duration_since(SystemTime::now()).ok()
 }
 
 fn number(headers: &HeaderMap, name: header::HeaderName) -> Option<u64> {

@@ -3,35 +3,37 @@
 //!
 //! Every place that the file may come from is tried in turn: what `erlen.yaml` maps the URL to,
 //! the URL itself, then the same for each of the pipeline's mirrors. Whatever arrives over the
-//! network collects in the job's scratch folder, from where an interrupted download goes on.
+//! network collects in the job's scratch folder, from where an interrupted download goes on. A file
+//! has come from a place when it is checked and unpacked: what fails there is not kept.
 
+mod content;
+mod encoding;
+mod fault;
 mod http;
+mod intake;
 mod partial;
+mod request;
 mod source;
 mod unpack;
+mod version;
+mod visitor;
 
 #[cfg(test)]
 mod tests;
 
-use std::fs::{self, File};
-use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::io::{self, Read};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use sha2::Digest as _;
-
-use self::http::Http;
+use self::fault::DownloadFault;
+use self::http::{Http, Wanted};
+use self::intake::{FileIntake, Packed};
 use self::source::DownloadSource;
+use self::visitor::Visitor;
 use super::{Job, Outcome, Registry, StageError, StageRunner};
 use crate::event::{Monitor, Unit};
 use crate::spec::{ByteSize, Download};
-
-/// A packed file and whose it is.
-struct Packed {
-    path: PathBuf,
-    /// It lies in the scratch folder and may be moved.
-    ours: bool,
-}
 
 impl StageRunner for Download {
     fn run(&self, job: &Job, _: &Registry, monitor: &Monitor) -> Result<Outcome, StageError> {
@@ -39,45 +41,23 @@ impl StageRunner for Download {
     }
 }
 
-/// Runs the job, as patiently as `http` says.
+/// Runs the job, as patiently as `http` says: takes the file from the first place that has it.
 fn download(spec: &Download, job: &Job, monitor: &Monitor, http: &Http) -> Result<Outcome, StageError> {
-    let packed = fetch(spec, job, monitor, http)?;
-    let name = source::safe_name(&spec.file_name());
-    if spec.unpack {
-        let limits = unpack::UnpackLimits {
-            bytes: spec.max_unpacked.0,
-            ..unpack::UnpackLimits::default()
-        };
-        unpack::unpack(
-            &packed.path,
-            &name,
-            &job.output,
-            limits,
-            spec.sha256.is_some(),
-            monitor,
-        )?;
-    } else {
-        keep(&packed, &job.output.join(name), monitor)?;
-    }
-    if packed.ours {
-        // What is left is cleared with the scratch folder.
-        let _ = fs::remove_file(&packed.path);
-    }
-    Ok(Outcome::default())
-}
-
-/// Gets the packed file, checked, from the first place that has it.
-fn fetch(spec: &Download, job: &Job, monitor: &Monitor, http: &Http) -> Result<Packed, StageError> {
     let mut failures: Vec<(String, StageError)> = Vec::new();
     for source in source::candidates(spec, job)? {
         if let Some((place, error)) = failures.last() {
             monitor.info(format!("`{place}` failed ({error}); trying `{source}`"));
         }
-        match fetch_from(&source, spec, job, monitor, http) {
-            Ok(packed) => return Ok(packed),
-            Err(StageError::Interrupted) => return Err(StageError::Interrupted),
-            Err(error) => failures.push((source.to_string(), error)),
+        let taken = match &source {
+            DownloadSource::File(path) => take_file(path, spec, job, monitor),
+            DownloadSource::Url(url) => take_url(url, &source.to_string(), spec, job, monitor, http),
+        };
+        match taken {
+            Ok(()) => return Ok(Outcome::default()),
+            Err(DownloadFault::Here(error)) => return Err(error),
+            Err(DownloadFault::Source(error)) => failures.push((source.to_string(), error)),
         }
+        empty(&job.output)?;
     }
     let transient = failures
         .iter()
@@ -96,53 +76,91 @@ fn fetch(spec: &Download, job: &Job, monitor: &Monitor, http: &Http) -> Result<P
             )
         }
     };
-    Err(StageError::Failed { message, transient })
+    Err(StageError::Failed {
+        message,
+        transient,
+        mistakes: Vec::new(),
+    })
 }
 
-fn fetch_from(
-    source: &DownloadSource,
+/// Takes a file of this machine.
+fn take_file(path: &Path, spec: &Download, job: &Job, monitor: &Monitor) -> Result<(), DownloadFault> {
+    let size = size_of(path)?;
+    if size > spec.max_size.0 {
+        return Err(too_large(&path.display().to_string(), size, spec.max_size).into());
+    }
+    let place = path.display().to_string();
+    let intake = FileIntake {
+        spec,
+        output: &job.output,
+        place: &place,
+        monitor,
+    };
+    intake.take(&Packed { path, ours: false })
+}
+
+/// Takes a file of the web.
+fn take_url(
+    url: &url::Url,
+    place: &str,
     spec: &Download,
     job: &Job,
     monitor: &Monitor,
     http: &Http,
-) -> Result<Packed, StageError> {
-    match source {
-        DownloadSource::File(path) => {
-            let size = size_of(path)?;
-            if size > spec.max_size.0 {
-                return Err(too_large(&path.display().to_string(), size, spec.max_size));
-            }
-            check(path, &path.display().to_string(), spec, monitor)?;
-            Ok(Packed {
-                path: path.clone(),
-                ours: false,
-            })
-        }
-        DownloadSource::Url(url) => {
-            fs::create_dir_all(&job.scratch)
-                .map_err(|error| cannot("make the folder", &job.scratch, &error))?;
-            let shown = source.to_string();
-            let mut partial = partial::PartialFile::open(&job.scratch)?;
-            let resumed = http.fetch(url, &shown, &mut partial, spec, monitor)?;
-            let mut checked = check(partial.path(), &shown, spec, monitor);
-            if resumed && matches!(checked, Err(StageError::Failed { .. })) {
+) -> Result<(), DownloadFault> {
+    fs::create_dir_all(&job.scratch)
+        .map_err(|error| DownloadFault::cannot("make the folder", &job.scratch, &error))?;
+    let visitor = Visitor::of(spec)?;
+    let wanted = Wanted {
+        url,
+        place,
+        visitor: &visitor,
+        spec,
+    };
+    let intake = FileIntake {
+        spec,
+        output: &job.output,
+        place,
+        monitor,
+    };
+    let mut partial = partial::PartialFile::open(&job.scratch)?;
+    let mut anew = false;
+    loop {
+        let resumed = http.fetch(&wanted, &mut partial, monitor)?;
+        match intake.take_served(&partial, &job.scratch) {
+            Err(DownloadFault::Source(error)) => {
+                // Whatever comes next asks the server again.
+                partial.clear()?;
+                empty(&job.output)?;
+                if !resumed || anew {
+                    return Err(error.into());
+                }
+                anew = true;
                 monitor.warn(format!(
-                    "what `{shown}` sent in parts does not fit together; starting anew"
+                    "what `{place}` sent in parts does not fit together ({error}); starting anew"
                 ));
-                partial.clear()?;
-                http.fetch(url, &shown, &mut partial, spec, monitor)?;
-                checked = check(partial.path(), &shown, spec, monitor);
             }
-            if let Err(StageError::Failed { .. }) = checked {
-                partial.clear()?;
-            }
-            checked?;
-            Ok(Packed {
-                path: partial.path().to_owned(),
-                ours: true,
-            })
+            Err(fault) => return Err(fault),
+            // What is left is cleared with the scratch folder.
+            Ok(()) => return Ok(()),
         }
     }
+}
+
+/// Takes out of a folder what an archive left that was not unpacked to its end.
+fn empty(folder: &Path) -> Result<(), StageError> {
+    let clear = || -> io::Result<()> {
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                fs::remove_dir_all(entry.path())?;
+            } else {
+                fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(())
+    };
+    clear().map_err(|error| cannot("empty", folder, &error))
 }
 
 /// The size of a file to take in.
@@ -155,68 +173,6 @@ fn size_of(path: &Path) -> Result<u64, StageError> {
             "`{}` is not a file; name the file to take",
             path.display()
         )))
-    }
-}
-
-/// Compares the file's SHA-256 with the expected one.
-fn check(path: &Path, place: &str, spec: &Download, monitor: &Monitor) -> Result<(), StageError> {
-    let Some(expected) = &spec.sha256 else {
-        return Ok(());
-    };
-    let mut file = File::open(path).map_err(|error| cannot("read", path, &error))?;
-    let size = size_of(path)?;
-    let mut hasher = sha2::Sha256::new();
-    let mut progress = DownloadProgress::new("check", Some(size), monitor);
-    let mut buffer = vec![0; 256 << 10];
-    let mut done = 0;
-    loop {
-        let count = read_some(&mut file, &mut buffer).map_err(|error| cannot("read", path, &error))?;
-        if count == 0 {
-            break;
-        }
-        hasher.update(&buffer[..count]);
-        done += count as u64;
-        progress.at(done)?;
-    }
-    let found: String = hasher
-        .finalize()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    if found == expected.as_str() {
-        return Ok(());
-    }
-    Err(StageError::failed(format!(
-        "`{place}` ({}, {done} bytes) has the wrong checksum:\n  expected sha256 {}\n  found    sha256 {found}\n\
-         if the file was replaced on purpose, look at it and set `sha256` to what was found; otherwise get a sound copy",
-        ByteSize(done),
-        expected.as_str(),
-    )))
-}
-
-/// Puts the packed file into the output: moved where it may be, else shared, else copied.
-fn keep(packed: &Packed, target: &Path, monitor: &Monitor) -> Result<(), StageError> {
-    if packed.ours && fs::rename(&packed.path, target).is_ok()
-        || reflink_copy::reflink(&packed.path, target).is_ok()
-    {
-        return Ok(());
-    }
-    let size = size_of(&packed.path)?;
-    let mut from = File::open(&packed.path).map_err(|error| cannot("read", &packed.path, &error))?;
-    let mut to = File::create(target).map_err(|error| cannot("write", target, &error))?;
-    let mut progress = DownloadProgress::new("copy", Some(size), monitor);
-    let mut buffer = vec![0; 256 << 10];
-    let mut done = 0;
-    loop {
-        let count =
-            read_some(&mut from, &mut buffer).map_err(|error| cannot("read", &packed.path, &error))?;
-        if count == 0 {
-            return Ok(());
-        }
-        to.write_all(&buffer[..count])
-            .map_err(|error| cannot("write", target, &error))?;
-        done += count as u64;
-        progress.at(done)?;
     }
 }
 

@@ -7,17 +7,21 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::cannot;
+use super::version::FileVersion;
+use crate::fingerprint::Digest;
 use crate::stages::StageError;
 
 /// What a server said about the file that the bytes so far belong to.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct PartialOrigin {
-    /// Where it came from.
-    pub url: String,
-    /// A strong entity tag or a modification date: what `If-Range` compares.
-    pub validator: Option<String>,
+    /// The digest of the URL that it came from, which may hold a secret.
+    pub source: Digest,
+    /// Its version.
+    pub version: FileVersion,
     /// The whole file's size.
     pub length: Option<u64>,
+    /// What the server says to have done to it on the way: `Content-Encoding`.
+    pub encoding: Option<String>,
 }
 
 /// The bytes so far, in the scratch folder.

@@ -5,6 +5,7 @@ use std::path::{Component, Path, PathBuf};
 
 use url::Url;
 
+use crate::http::Address;
 use crate::spec::Download;
 use crate::stages::{Job, StageError};
 
@@ -22,15 +23,7 @@ impl Display for DownloadSource {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path) => write!(f, "{}", path.display()),
-            Self::Url(url) => {
-                let mut url = url.clone();
-                let hidden = url.query().is_some();
-                url.set_query(None);
-                // Both fail only for URLs that cannot have a user.
-                let _ = url.set_password(None);
-                let _ = url.set_username("");
-                write!(f, "{url}{}", if hidden { "?..." } else { "" })
-            }
+            Self::Url(url) => f.write_str(&Address::new(url.as_str()).shown()),
         }
     }
 }
@@ -63,7 +56,8 @@ fn parse(url: &str, project: &Path) -> Result<DownloadSource, StageError> {
             let parsed = Url::parse(url).map_err(|error| malformed(url, &error))?;
             parsed.to_file_path().map(DownloadSource::File).map_err(|()| {
                 StageError::failed(format!(
-                    "`{url}` names no file of this machine; write file:///path/to/file"
+                    "`{}` names no file of this machine; write file:///path/to/file",
+                    masked(url)
                 ))
             })
         }
@@ -73,8 +67,9 @@ fn parse(url: &str, project: &Path) -> Result<DownloadSource, StageError> {
             Ok(DownloadSource::Url(parsed))
         }
         Some(other) => Err(StageError::failed(format!(
-            "`{url}` has the scheme `{other}:`, which is not supported; use https:, http:, file:, or the path of a \
-             file of the project"
+            "`{}` has the scheme `{other}:`, which is not supported; use https:, http:, file:, or the path of a file of \
+             the project",
+            masked(url)
         ))),
     }
 }
@@ -118,7 +113,16 @@ fn inside(folder: &Path, path: &str) -> Option<PathBuf> {
 }
 
 fn malformed(url: &str, error: &url::ParseError) -> StageError {
-    StageError::failed(format!("`{url}` is not a URL: {error}"))
+    StageError::failed(format!("`{}` is not a URL: {error}", masked(url)))
+}
+
+/// What may be shown of an address that is none: its user and password may end anywhere.
+fn masked(url: &str) -> String {
+    let shown = Address::new(url).shown();
+    match (shown.find("://"), shown.rfind('@')) {
+        (Some(scheme), Some(at)) if at > scheme => format!("{}***{}", &shown[..scheme + 3], &shown[at..]),
+        _ => shown,
+    }
 }
 
 /// Text with its `%xx` decoded; what is not UTF-8 then is replaced.
@@ -207,5 +211,14 @@ mod tests {
     fn secrets_are_not_shown() {
         let source = parse("https://me:secret@a.b/c?token=secret", Path::new("/")).unwrap();
         assert_eq!(source.to_string(), "https://a.b/c?...");
+        for url in [
+            "http://me:secret/@a.b",
+            "http://me:secret@a.b:x/",
+            "ftp://me:secret@a.b/?secret",
+            "file://me:secret@a.b",
+        ] {
+            let error = parse(url, Path::new("/")).unwrap_err().to_string();
+            assert!(!error.contains("secret"), "{error}");
+        }
     }
 }

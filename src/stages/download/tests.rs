@@ -1,11 +1,13 @@
 //! Downloads from the project and from a server that behaves as badly as asked.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
+use sha2::Digest as _;
 use tempfile::TempDir;
 
 use super::*;
@@ -79,11 +81,16 @@ fn cut(count: usize, headers: &str) -> Answer {
     )
 }
 
-/// The rest from `start` on.
+/// The rest from `start` on, of the same version.
 fn rest(start: usize) -> Answer {
+    rest_with(start, "ETag: \"v1\"\r\n")
+}
+
+/// The rest from `start` on, with these header lines.
+fn rest_with(start: usize, headers: &str) -> Answer {
     let total = CONTENT.len();
     let headers = format!(
-        "Content-Length: {}\r\nContent-Range: bytes {start}-{}/{total}\r\n",
+        "Content-Length: {}\r\nContent-Range: bytes {start}-{}/{total}\r\n{headers}",
         total - start,
         total - 1
     );
@@ -95,6 +102,22 @@ fn sum(bytes: &[u8]) -> String {
         .iter()
         .map(|byte| format!("{byte:02x}"))
         .collect()
+}
+
+/// A file as gzip makes it.
+fn gz(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// An answer with this body and header lines.
+fn sends(body: &[u8], headers: &str) -> Answer {
+    says(
+        "200 OK",
+        &format!("Content-Length: {}\r\n{headers}", body.len()),
+        body,
+    )
 }
 
 struct Test {
@@ -143,6 +166,7 @@ impl Test {
             stage: "raw".to_owned(),
             kind: options.clone().into(),
             seed: 0,
+            draws: false,
             fingerprint: Digest::of_bytes(b""),
             inputs: BTreeMap::new(),
             provenance: BTreeMap::new(),
@@ -150,6 +174,7 @@ impl Test {
             output: self.path("output"),
             log: self.path("log.txt"),
             limits: None,
+            shorter: None,
             surroundings: Surroundings {
                 mirrors: self.mirrors.clone(),
                 ..Surroundings::of_project(self.path("project"))
@@ -236,10 +261,8 @@ fn files_come_over_http() {
 
 #[test]
 fn an_archive_is_unpacked() {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    encoder.write_all(CONTENT).unwrap();
     let test = Test::new("data.bin.gz").set("unpack", true);
-    fs::write(test.path("project/data.bin.gz"), encoder.finish().unwrap()).unwrap();
+    fs::write(test.path("project/data.bin.gz"), gz(CONTENT)).unwrap();
     test.gives_content();
 }
 
@@ -249,7 +272,7 @@ fn cut_off_downloads_go_on() {
         "ETag: \"v1\"\r\n",
         "Last-Modified: Wed, 21 Oct 2015 07:28:00 GMT\r\n",
     ] {
-        let server = Server::new(vec![cut(10, headers), rest(10)]);
+        let server = Server::new(vec![cut(10, headers), rest_with(10, headers)]);
         Test::new(&server.url()).gives_content();
         let requests = server.requests();
         assert!(requests[1].contains("range: bytes=10-"), "{requests:?}");
@@ -260,7 +283,7 @@ fn cut_off_downloads_go_on() {
     for start in (2..CONTENT.len()).step_by(2) {
         let total = CONTENT.len();
         let headers = format!(
-            "Content-Length: {}\r\nContent-Range: bytes {start}-{}/{total}\r\n",
+            "Content-Length: {}\r\nContent-Range: bytes {start}-{}/{total}\r\nETag: \"v1\"\r\n",
             total - start,
             total - 1
         );
@@ -278,7 +301,7 @@ fn without_a_validator_only_a_checksum_allows_going_on() {
     let server = Server::new(vec![cut(10, ""), whole()]);
     Test::new(&server.url()).gives_content();
     assert!(!server.requests()[1].contains("range:"));
-    let server = Server::new(vec![cut(10, ""), rest(10)]);
+    let server = Server::new(vec![cut(10, ""), rest_with(10, "")]);
     Test::new(&server.url())
         .set("sha256", sum(CONTENT))
         .gives_content();
@@ -307,6 +330,42 @@ fn files_that_change_in_between_start_anew() {
         b"",
     );
     Test::new(&Server::new(vec![cut(10, "ETag: \"v1\"\r\n"), gone, whole()]).url()).gives_content();
+    // A part of the same length, with another tag or date than asked for, or without any.
+    const DATES: [&str; 2] = [
+        "Last-Modified: Wed, 21 Oct 2015 07:28:00 GMT\r\n",
+        "Last-Modified: Wed, 21 Oct 2015 07:28:01 GMT\r\n",
+    ];
+    for (first, then) in [
+        ("ETag: \"v1\"\r\n", "ETag: \"v2\"\r\n"),
+        ("ETag: \"v1\"\r\n", "ETag: W/\"v1\"\r\n"),
+        ("ETag: \"v1\"\r\n", DATES[0]),
+        (DATES[0], DATES[1]),
+        ("ETag: \"v1\"\r\n", ""),
+        (DATES[0], ""),
+    ] {
+        let total = CONTENT.len();
+        let headers = format!(
+            "Content-Length: {}\r\nContent-Range: bytes 10-{}/{total}\r\n{then}",
+            total - 10,
+            total - 1
+        );
+        let other = says("206 Partial Content", &headers, &vec![b'x'; total - 10]);
+        let server = Server::new(vec![cut(10, first), other, whole()]);
+        Test::new(&server.url()).gives_content();
+        assert!(!server.requests()[2].contains("range:"), "{first} {then}");
+    }
+    // That the length is right says nothing of the version.
+    let endless = says(
+        "200 OK",
+        "ETag: \"v1\"\r\nTransfer-Encoding: chunked\r\n",
+        b"2\r\nxx\r\n",
+    );
+    let complete = says(
+        "416 Range Not Satisfiable",
+        "Content-Range: bytes */2\r\nContent-Length: 0\r\n",
+        b"",
+    );
+    Test::new(&Server::new(vec![endless, complete, whole()]).url()).gives_content();
     // Parts that do not fit together show in the checksum.
     let total = CONTENT.len();
     let headers = format!(
@@ -398,7 +457,10 @@ fn stalls_end() {
     test.stall = Duration::from_millis(300);
     // The server is busy with its sleep at first; that counts as a stall too.
     let outcome = test.run();
-    if let Err(StageError::Failed { message, transient }) = &outcome {
+    if let Err(StageError::Failed {
+        message, transient, ..
+    }) = &outcome
+    {
         assert!(
             *transient && message.contains("goes on where it stopped"),
             "{message}"
@@ -451,4 +513,152 @@ fn mirrors_stand_in() {
     Test::new(&bad.url())
         .set("mirrors", vec!["gone.bin"])
         .fails(&["none of the 2 sources", "404", "gone.bin"], false);
+}
+
+#[test]
+fn what_cannot_be_unpacked_is_asked_for_again() {
+    let packed = gz(CONTENT);
+    let mut damaged = packed.clone();
+    let last = damaged.len() - 6;
+    damaged[last] ^= 1;
+    let tag = "ETag: \"v1\"\r\n";
+    let server = Server::new(vec![sends(&damaged, tag), sends(&packed, "ETag: \"v2\"\r\n")]);
+    let test = Test::new(&server.url()).set("unpack", true);
+    test.fails(&["damaged or cut off"], false);
+    assert_eq!(fs::read_dir(test.path("scratch")).unwrap().count(), 0);
+    test.gives_content();
+    assert!(!server.requests()[1].contains("range:"));
+    // With a mirror, it stands in at once.
+    let (bad, good) = (
+        Server::new(vec![sends(&damaged, tag)]),
+        Server::new(vec![sends(&packed, tag)]),
+    );
+    Test::new(&bad.url())
+        .set("unpack", true)
+        .set("mirrors", vec![format!("{}/other.gz", good.address)])
+        .gives_content();
+    // What is sound and only too large for a limit is kept until the limit is raised.
+    let server = Server::new(vec![sends(&packed, tag)]);
+    let test = Test::new(&server.url())
+        .set("unpack", true)
+        .set("max_unpacked", 10);
+    assert!(test.run().unwrap_err().to_string().contains("max_unpacked"));
+    fs::remove_file(test.path("output/data.bin")).unwrap();
+    test.set("max_unpacked", 1000).gives_content();
+    assert_eq!(server.requests().len(), 1);
+}
+
+#[test]
+fn a_page_or_nothing_in_place_of_the_file_is_told() {
+    let page = b"<!doctype html><title>Sign in</title>";
+    for (body, words) in [
+        (&page[..], "a web page (HTML) with the title `Sign in`"),
+        (b"", "an empty file"),
+    ] {
+        let server = Server::new(vec![sends(body, "ETag: \"v1\"\r\n"), whole()]);
+        let test = Test::new(&server.url());
+        test.fails(&[words, &server.url()], false);
+        test.gives_content();
+        let unpacking = Test::new(&Server::new(vec![sends(body, "")]).url()).set("unpack", true);
+        unpacking.fails(&[words], false);
+        let sum_says = Test::new(&Server::new(vec![sends(body, "")]).url()).set("sha256", sum(CONTENT));
+        sum_says.fails(
+            &[
+                "wrong checksum",
+                if body.is_empty() { "it is empty" } else { "Sign in" },
+            ],
+            false,
+        );
+        // Who knows its checksum means it.
+        Test::new(&Server::new(vec![sends(body, "")]).url())
+            .set("sha256", sum(body))
+            .run()
+            .unwrap();
+    }
+    let server = Server::new(vec![sends(page, "")]);
+    Test::new(&format!("{}/page.html", server.address)).run().unwrap();
+}
+
+#[test]
+fn files_that_are_encoded_on_the_way_are_decoded() {
+    let packed = gz(CONTENT);
+    let encoded = || Server::new(vec![sends(&packed, "Content-Encoding: gzip\r\n")]);
+    let server = encoded();
+    Test::new(&server.url()).gives_content();
+    assert!(server.requests()[0].contains("accept-encoding: identity"));
+    Test::new(&encoded().url())
+        .set("sha256", sum(CONTENT))
+        .gives_content();
+    // The sum of what was sent, or a name that says the same: a mere label.
+    let test = Test::new(&encoded().url()).set("sha256", sum(&packed));
+    test.run().unwrap();
+    assert_eq!(fs::read(test.path("output/data.bin")).unwrap(), packed);
+    let test = Test::new(&format!("{}/data.gz", encoded().address));
+    test.run().unwrap();
+    assert_eq!(fs::read(test.path("output/data.gz")).unwrap(), packed);
+    let other = Server::new(vec![sends(&packed, "Content-Encoding: br\r\n")]);
+    Test::new(&other.url()).fails(&["Content-Encoding: br"], false);
+    let bomb = Server::new(vec![sends(&gz(&[0; 100_000]), "Content-Encoding: gzip\r\n")]);
+    Test::new(&bomb.url())
+        .set("max_size", 50_000)
+        .fails(&["max_size"], false);
+}
+
+#[test]
+fn who_asks_is_told_to_the_first_host_alone() {
+    let other = Server::new(vec![whole()]);
+    // Another port is another host.
+    let away = says(
+        "302 Found",
+        &format!("Location: {}/data.bin\r\nContent-Length: 0\r\n", other.address),
+        b"",
+    );
+    let near = says("302 Found", "Location: /near\r\nContent-Length: 0\r\n", b"");
+    let server = Server::new(vec![near, away]);
+    // The variable is set for all tests: cargo's own, which holds a path.
+    let headers = serde_json::json!({
+        "Accept": "text/csv",
+        "X-Api-Key": {"secret": "CARGO_MANIFEST_DIR", "prefix": "of "},
+    });
+    let url = server.url().replace("http://", "http://lab:oats@");
+    Test::new(&url).set("headers", headers).gives_content();
+    let secret = format!("x-api-key: of {}", env!("CARGO_MANIFEST_DIR")).to_ascii_lowercase();
+    for request in server.requests() {
+        assert!(request.contains("authorization: basic bgfiom9hdhm="), "{request}");
+        assert!(
+            request.contains(&secret) && request.contains("accept: text/csv"),
+            "{request}"
+        );
+    }
+    assert_eq!(server.requests().len(), 2);
+    let request = &other.requests()[0];
+    assert!(
+        !request.contains("authorization") && !request.contains("x-api-key"),
+        "{request}"
+    );
+    assert!(request.contains("accept: text/csv"), "{request}");
+
+    // Nor to a mirror, nor is it written down with what has come.
+    let bad = Server::new(vec![says("404 Not Found", "Content-Length: 0\r\n", b"")]);
+    let mirror = Server::new(vec![cut(10, "ETag: \"v1\"\r\n")]);
+    let url = bad.url().replace("http://", "http://lab:oats@");
+    let test = Test::new(&url)
+        .set("mirrors", vec![format!("{}?token=oats", mirror.url())])
+        .set(
+            "headers",
+            serde_json::json!({"Authorization": {"secret": "CARGO_MANIFEST_DIR", "user": "lab"}}),
+        );
+    let error = test.run().unwrap_err().to_string();
+    assert!(!error.contains("oats"), "{error}");
+    assert!(
+        bad.requests()[0].contains("authorization: basic bgfio"),
+        "{:?}",
+        bad.requests()
+    );
+    assert!(!mirror.requests()[0].contains("authorization"));
+    assert!(
+        !fs::read_to_string(test.path("scratch/packed.json"))
+            .unwrap()
+            .contains("oats")
+    );
 }

@@ -7,9 +7,11 @@ use std::path::Path;
 use candle_core::Device;
 
 use crate::data::Dataset;
-use crate::event::{Metrics, Monitor, Unit};
-use crate::spec::{self, Evaluate, METRICS_FILE, Metric, TaskRules};
-use crate::train::{self, Evaluation, SplitTally, Tasks, TrainError, TrainedModel, filled_split, on_threads};
+use crate::event::{MetricValue, Metrics, Monitor, Unit};
+use crate::spec::{self, Evaluate, EvaluationMetric, METRICS_FILE, TaskRules};
+use crate::train::{
+    self, Evaluation, JudgedModel, SplitTally, Tasks, TrainError, TrainedModel, filled_split, on_threads,
+};
 
 use super::{Job, Outcome, Registry, StageError, StageRunner};
 use predictions::Predictions;
@@ -23,11 +25,17 @@ const REPORT_EVERY: u64 = 256;
 /// as `confusion.csv` (rows are true classes) and `classes.csv`.
 impl StageRunner for Evaluate {
     fn run(&self, job: &Job, registry: &Registry, monitor: &Monitor) -> Result<Outcome, StageError> {
-        let (model, data) = (job.input("model")?, job.input("data")?);
+        let folders: Result<Vec<&Path>, StageError> =
+            self.model.roles().iter().map(|role| job.input(role)).collect();
+        let (folders, data) = (folders?, job.input("data")?);
         let metrics = on_threads(job.surroundings.threads, || {
             let components = registry.training();
-            let model = TrainedModel::load(model, &job.surroundings.device.open()?, components)?;
-            run(self, &model, &components.tasks, data, &job.output, monitor)
+            let device = job.surroundings.device.open()?;
+            let models: Result<Vec<TrainedModel>, TrainError> = folders
+                .iter()
+                .map(|folder| TrainedModel::load(folder, &device, components))
+                .collect();
+            run(self, &models?, &device, &components.tasks, data, job, monitor)
         })?;
         Ok(Outcome { metrics })
     }
@@ -35,39 +43,41 @@ impl StageRunner for Evaluate {
 
 fn run(
     options: &Evaluate,
-    model: &TrainedModel,
+    models: &[TrainedModel],
+    device: &Device,
     tasks: &Tasks,
     data: &Path,
-    output: &Path,
+    job: &Job,
     monitor: &Monitor,
 ) -> Result<Metrics, TrainError> {
+    let Some(model) = models.first() else {
+        return Err(TrainError::Ensemble("there is none".to_owned()));
+    };
     let card = &model.card;
     let task = model.task(tasks)?;
     let mistakes = spec::evaluate_mistakes(options, task.rules(), card.input.is_image());
     if !mistakes.is_empty() {
         return Err(TrainError::Evaluation(mistakes));
     }
-    let dataset = Dataset::open(data)?;
-    model.check_data(&dataset, tasks)?;
+    let output = job.output.as_path();
+    let given = Dataset::open(data)?;
+    let dataset = model.meet(&given, tasks, &job.scratch, monitor)?;
     let split = filled_split(&dataset, options.split)?;
+    let mut judged = vec![JudgedModel::of(model, split.clone())];
+    for other in &models[1..] {
+        let dataset = other.meet_inputs(&given, &job.scratch, monitor)?;
+        judged.push(JudgedModel::of(other, filled_split(&dataset, options.split)?));
+    }
     let asked: Vec<&str> = options.metrics.iter().map(|metric| metric.as_str()).collect();
     let evaluation = Evaluation {
-        precision: card.precision,
-        normalization: card.normalization.clone(),
-        transforms: card.transforms.clone(),
         task,
-        target: card.target.clone(),
         loss: card.reported_loss.clone(),
         metrics: asked.clone(),
         batch_size: card.batch_size as usize,
         test_time_flip: options.test_time_flip,
-        device: model
-            .network
-            .parameters()
-            .first()
-            .map_or(Device::Cpu, |parameter| parameter.var.device().clone()),
+        device: device.clone(),
     };
-    let mut predictions = if options.metrics.contains(&Metric::Predictions) {
+    let mut predictions = if options.metrics.contains(&EvaluationMetric::PREDICTIONS) {
         Some(Predictions::create(output, task, &card.target)?)
     } else {
         None
@@ -83,7 +93,7 @@ fn run(
             None => Ok(()),
         }
     };
-    let tally = train::evaluate(&model.network, &split, &evaluation, monitor, each)?;
+    let tally = train::evaluate(&judged, &evaluation, monitor, each)?;
     if let Some(predictions) = predictions {
         predictions.finish()?;
     }
@@ -106,13 +116,15 @@ fn figures(tally: &SplitTally, rules: &TaskRules, asked: &[&str], monitor: &Moni
         .iter()
         .filter(|metric| metric.always || asked.contains(&metric.name));
     for &name in measured.flat_map(|metric| metric.figures) {
-        match tally.figure(name) {
-            Some(value) => {
-                figures.insert(name.to_owned(), value);
-            }
-            None => monitor.warn(format!(
-                "`{name}` is not defined on this split: it has too few kinds of samples"
+        let value = MetricValue::from(tally.figure(name));
+        figures.insert(name, value);
+        match value {
+            MetricValue::Number(_) => {}
+            MetricValue::Undefined => monitor.warn(format!(
+                "`{name}` is not defined on this split: its {} samples that count are too few, or of too few kinds",
+                tally.counted()
             )),
+            MetricValue::NotANumber(value) => monitor.warn(format!("`{name}` is {value} on this split")),
         }
     }
     figures

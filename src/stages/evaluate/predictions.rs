@@ -15,12 +15,8 @@ pub(super) struct Predictions<'a> {
 
 impl<'a> Predictions<'a> {
     pub fn create(output: &Path, task: &'a dyn Task, target: &'a ModelTarget) -> Result<Self, TrainError> {
-        let mut file = CsvFile::create(output.join(ArtifactTable::PREDICTIONS.name))?;
-        file.row(
-            ["sample".to_owned()]
-                .into_iter()
-                .chain(task.prediction_columns(&target.names)),
-        )?;
+        let columns = task.prediction_columns(&target.names);
+        let file = CsvFile::create(output, ArtifactTable::PREDICTIONS, columns)?;
         Ok(Self { file, task, target })
     }
 

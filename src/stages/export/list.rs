@@ -5,7 +5,7 @@ use std::fmt::{self, Debug, Formatter};
 use std::path::Path;
 
 use crate::event::Metrics;
-use crate::spec::{ExportFormat, ExportFormatOptions, ListedOptions, SafetensorsOptions};
+use crate::spec::{ExportFormat, ExportFormatOptions, ListedOptions, built_in_export_formats};
 use crate::stages::{Job, StageError};
 use crate::train::{OutputMeaning, TrainError, TrainedModel};
 
@@ -42,7 +42,10 @@ type WriteModel = fn(&ExportFormat, &ExportedModel<'_>) -> Option<Result<(), Tra
 impl ModelWriters {
     /// The file formats of this crate.
     pub fn built_in() -> Self {
-        Self(BTreeMap::new()).with::<SafetensorsOptions>()
+        macro_rules! listed {
+            ($($entry:path,)*) => { Self(BTreeMap::new())$(.with::<$entry>())* };
+        }
+        built_in_export_formats!(listed)
     }
 
     /// With one more file format; one of the same name gives way.

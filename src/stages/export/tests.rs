@@ -13,6 +13,7 @@ use crate::schema::InputShape;
 use crate::spec::SplitName;
 use crate::stages::Surroundings;
 use crate::train::testing::{CLASSES, write_dataset};
+use crate::train::{KnownModel, Tasks};
 
 const IMAGES: InputShape = InputShape::Image {
     channels: 1,
@@ -60,6 +61,7 @@ impl Project {
             stage: output.to_owned(),
             kind: serde_json::from_value(kind).unwrap(),
             seed: 3,
+            draws: false,
             fingerprint: Digest::of_bytes(output.as_bytes()),
             inputs: entries(Self::path).collect(),
             provenance: entries(|_, folder| PathBuf::from(folder))
@@ -69,6 +71,7 @@ impl Project {
             output: self.path(output),
             log: self.path(&format!("{output}.log")),
             limits: None,
+            shorter: None,
             surroundings: Surroundings {
                 threads: 2,
                 ..Surroundings::of_project(self.folder.path())
@@ -110,7 +113,7 @@ impl Project {
 fn from_data_to_an_exported_model() {
     let project = Project::new();
     let trained = project.train(json!({})).unwrap().metrics;
-    let names: Vec<&str> = trained.keys().map(String::as_str).collect();
+    let names: Vec<&str> = trained.names().collect();
     let expected = [
         "epochs",
         "parameters",
@@ -147,6 +150,12 @@ fn from_data_to_an_exported_model() {
     assert_eq!(card["metrics"]["test"]["accuracy"], json!(tested["accuracy"]));
     assert_eq!(card["metrics"]["model"]["val_loss"], json!(trained["val_loss"]));
     assert_eq!(card["provenance"]["inputs"]["model"], "digest of model");
+    // What the model knows by name can be read from either.
+    let tasks = Tasks::built_in();
+    let known = |folder: &str| KnownModel::read(&project.path(folder), &tasks).unwrap();
+    assert_eq!(known("exported"), known("model"));
+    assert_eq!(known("model").unwrap().inputs.unwrap().fields()[0].name, "image");
+    assert_eq!(known("test"), None);
     assert_eq!(
         fs::read(project.path("exported/model.safetensors")).unwrap(),
         fs::read(project.path("model/model.safetensors")).unwrap()
@@ -173,7 +182,7 @@ fn check_files(project: &Project, metrics: &Metrics) {
         let probabilities: Vec<f64> = row[4..].iter().map(|cell| cell.parse().unwrap()).collect();
         assert!((probabilities.iter().sum::<f64>() - 1.0).abs() < 1e-9);
         let of = |class: &str| probabilities[CLASSES.iter().position(|name| *name == class).unwrap()];
-        assert_eq!(of(&row[2]).to_string(), row[3]);
+        assert_eq!(row[3].parse(), Ok(of(&row[2])));
         loss -= of(&row[1]).ln() / 31.0;
     }
     assert!((metrics["loss"] - loss).abs() < 1e-9);
@@ -209,7 +218,7 @@ fn the_same_job_gives_the_same_files_and_only_what_is_asked_for() {
 
     let metrics = project.evaluate(json!({})).unwrap().metrics;
     assert_eq!(
-        metrics.keys().collect::<Vec<_>>(),
+        metrics.names().collect::<Vec<_>>(),
         ["accuracy", "loss", "samples"]
     );
     assert_eq!(fs::read_dir(project.path("test")).unwrap().count(), 1);

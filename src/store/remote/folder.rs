@@ -37,7 +37,14 @@ impl Folder {
         let from = there(File::open(self.root.join(name))).map_err(TransferError::Remote)?;
         let Some(mut from) = from else { return Ok(false) };
         let mut file = File::create(to).map_err(writing("write", to))?;
-        io::copy(&mut from, &mut file).map_err(writing("write", to))?;
+        io::copy(&mut from, &mut file).map_err(|error| match error.kind() {
+            // Of the two ends of a copy, only the one that is written can fail so.
+            ErrorKind::StorageFull
+            | ErrorKind::QuotaExceeded
+            | ErrorKind::FileTooLarge
+            | ErrorKind::ReadOnlyFilesystem => writing("write", to)(error).into(),
+            _ => TransferError::Remote(error.to_string()),
+        })?;
         Ok(true)
     }
 

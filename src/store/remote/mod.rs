@@ -47,6 +47,7 @@ pub use send::Sent;
 
 use super::Store;
 use crate::fingerprint::{Digest, Fingerprint};
+use crate::http;
 use behind::Behind;
 use connection::Connection;
 use silence::Silence;
@@ -138,7 +139,7 @@ impl Debug for RemoteStore {
 impl RemoteStore {
     fn new(options: RemoteOptions, store: &Path) -> Self {
         Self {
-            silence: Silence::new(store, &options.url),
+            silence: Silence::new(store, &http::without_secrets(&options.url)),
             options,
             connection: OnceLock::new(),
             reachable: OnceLock::new(),
@@ -244,9 +245,10 @@ impl Store {
         self.remote().is_some_and(RemoteStore::is_readable)
     }
 
-    /// The remote's place, where there is one.
-    pub fn remote_url(&self) -> Option<&str> {
-        self.remote().map(|remote| remote.options.url.as_str())
+    /// The remote's place, where there is one, as it may be shown.
+    pub fn remote_url(&self) -> Option<String> {
+        self.remote()
+            .map(|remote| http::without_secrets(&remote.options.url))
     }
 
     /// What has to be told about the remote since this was last asked.

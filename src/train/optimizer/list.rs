@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Debug, Formatter};
 
 use super::UpdateRule;
-use crate::spec::{
-    self, AdamOptions, AdamWOptions, LionOptions, ListedOptions, OptimizerOptions, SgdOptions,
-};
+use crate::spec::{self, ListedOptions, OptimizerOptions, built_in_optimizers};
 use crate::train::TrainError;
 
 /// Options that say how weights are updated.
@@ -25,11 +23,10 @@ type MakeRule = fn(&spec::Optimizer) -> Option<Box<dyn UpdateRule>>;
 impl Optimizers {
     /// The optimizers of this crate.
     pub fn built_in() -> Self {
-        Self(BTreeMap::new())
-            .with::<SgdOptions>()
-            .with::<AdamOptions>()
-            .with::<AdamWOptions>()
-            .with::<LionOptions>()
+        macro_rules! listed {
+            ($($entry:path,)*) => { Self(BTreeMap::new())$(.with::<$entry>())* };
+        }
+        built_in_optimizers!(listed)
     }
 
     /// With one more optimizer; one of the same name gives way.

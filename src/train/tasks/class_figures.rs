@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::CsvFile;
+use super::{CsvFile, float_text};
 use crate::spec::ArtifactTable;
 use crate::train::error::TrainError;
 
@@ -59,14 +59,13 @@ pub(super) fn write_classes(
     figures: &[ClassFigures],
     names: &[String],
 ) -> Result<(), TrainError> {
-    let mut file = CsvFile::create(folder.join(ArtifactTable::CLASSES.name))?;
-    file.row(["class", "precision", "recall", "f1", "support"])?;
+    let mut file = CsvFile::create(folder, ArtifactTable::CLASSES, [])?;
     for (name, figures) in names.iter().zip(figures) {
         file.row([
             name.clone(),
-            figures.precision.to_string(),
-            figures.recall.to_string(),
-            figures.f1.to_string(),
+            float_text(figures.precision),
+            float_text(figures.recall),
+            float_text(figures.f1),
             figures.support.to_string(),
         ])?;
     }

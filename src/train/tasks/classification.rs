@@ -8,9 +8,11 @@ use rayon::prelude::*;
 use super::calibration::Calibration;
 use super::class_figures::{macro_mean, write_classes};
 use super::losses::not;
+use super::predicted::log_mean_exp;
 use super::ranking::{mean, roc_auc};
 use super::{
-    ClassFigures, Criterion, CsvFile, LossCriterion, ModelTarget, OutputMeaning, Task, TaskTally, score_sum,
+    ClassFigures, Criterion, CsvFile, LossCriterion, ModelTarget, OutputMeaning, PREDICTED, PROBABILITIES,
+    PROBABILITY, PredictedColumn, PredictedValue, Task, TaskTally, float_text, score_sum,
 };
 use crate::data::{Array, Dataset, Split};
 use crate::ops;
@@ -71,7 +73,7 @@ impl Task for Classification {
         names: &[String],
     ) -> Result<Vec<String>, TrainError> {
         let (scale, predicted) = (SoftmaxScale::of(outputs), argmax(outputs));
-        let probability = |output: &f32| scale.probability(*output).to_string();
+        let probability = |output: &f32| float_text(scale.probability(*output));
         let mut cells = vec![
             class_of(split, index, names.len()).map(|class| names[class].clone())?,
             names[predicted].clone(),
@@ -81,6 +83,35 @@ impl Task for Classification {
             cells.extend(outputs.iter().map(probability));
         }
         Ok(cells)
+    }
+
+    fn predicted_columns(&self, names: &[String]) -> Vec<PredictedColumn> {
+        let first = [PREDICTED, PROBABILITY].map(PredictedColumn::single);
+        first
+            .into_iter()
+            .chain(PredictedColumn::each(PROBABILITIES, names))
+            .collect()
+    }
+
+    fn predicted<'a>(&self, outputs: &[f32], names: &'a [String]) -> Vec<PredictedValue<'a>> {
+        let (scale, predicted) = (SoftmaxScale::of(outputs), argmax(outputs));
+        let probability = |output: &f32| PredictedValue::Number(scale.probability(*output));
+        let first = [
+            PredictedValue::Name(&names[predicted]),
+            probability(&outputs[predicted]),
+        ];
+        first.into_iter().chain(outputs.iter().map(probability)).collect()
+    }
+
+    /// The logarithms of the mean of the models' probabilities, which are logits of these.
+    fn average(&self, models: &[&[f32]]) -> Vec<f32> {
+        let scales: Vec<SoftmaxScale> = models.iter().map(|logits| SoftmaxScale::of(logits)).collect();
+        let classes = models.first().map_or(0, |logits| logits.len());
+        let average = |class: usize| {
+            let models = scales.iter().zip(models);
+            log_mean_exp(models.map(|(scale, logits)| scale.log_probability(logits[class]))) as f32
+        };
+        (0..classes).map(average).collect()
     }
 
     fn meaning(&self) -> OutputMeaning {
@@ -273,7 +304,7 @@ impl ClassTally {
 
     /// The area under the ROC curve: of the second of two classes, of more classes the mean over each
     /// against the rest, but for those without both kinds of samples. As scikit-learn's
-    /// `roc_auc_score`, with `multi_class="ovr"`.
+    /// `roc_auc_score` with `multi_class="ovr"`, which gives what is not a number where a class is absent.
     fn roc_auc(&self) -> Option<f64> {
         let scores = self.scores.as_ref()?;
         // Of two classes both have the same area.
@@ -294,8 +325,7 @@ impl ClassTally {
 
     /// Rows are true classes, columns predicted ones.
     fn write_confusion(&self, folder: &Path, classes: &[String]) -> Result<(), TrainError> {
-        let mut file = CsvFile::create(folder.join(ArtifactTable::CONFUSION.name))?;
-        file.row(std::iter::once("class").chain(classes.iter().map(String::as_str)))?;
+        let mut file = CsvFile::create(folder, ArtifactTable::CONFUSION, classes.iter().cloned())?;
         for (label, class) in classes.iter().enumerate() {
             let counts = (0..classes.len()).map(|predicted| self.confused(label, predicted).to_string());
             file.row(std::iter::once(class.clone()).chain(counts))?;
@@ -366,6 +396,11 @@ impl SoftmaxScale {
 
     fn probability(&self, logit: f32) -> f64 {
         (f64::from(logit) - self.largest).exp() / self.sum
+    }
+
+    /// The logarithm of the probability, which is never 0.
+    fn log_probability(&self, logit: f32) -> f64 {
+        f64::from(logit) - self.largest - self.sum.ln()
     }
 }
 

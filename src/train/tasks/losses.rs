@@ -34,8 +34,8 @@ impl LossCriterion {
                 class_weights: given
                     .class_weights
                     .as_ref()
-                    .map(|weights| narrow(weights.iter().map(|weight| weight.get()).collect())),
-                ignore_index: given.ignore_index,
+                    .map(|weights| narrow(weights.of(&[], &[]))),
+                ignore_index: given.ignore_index.and_then(|index| u32::try_from(index).ok()),
             },
             Loss::BinaryCrossEntropy(given) => ops::LossFunction::BinaryCrossEntropy {
                 pos_weight: given

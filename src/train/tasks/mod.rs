@@ -13,6 +13,7 @@ mod csv_file;
 mod list;
 mod losses;
 mod multi_label;
+mod predicted;
 mod ranking;
 mod regression;
 mod scores;
@@ -32,10 +33,11 @@ use crate::spec::{Loss, TaskRules};
 
 pub use class_figures::ClassFigures;
 pub use classification::Classification;
-pub use csv_file::CsvFile;
+pub use csv_file::{CsvFile, float_text};
 pub use list::Tasks;
 pub use losses::{LossCriterion, target_values};
 pub use multi_label::MultiLabel;
+pub use predicted::{PREDICTED, PROBABILITIES, PROBABILITY, PredictedColumn, PredictedValue};
 pub use regression::Regression;
 pub use scores::score_sum;
 pub use tally::SplitTally;
@@ -86,6 +88,28 @@ pub trait Task: Debug + Send + Sync {
         index: usize,
         names: &[String],
     ) -> Result<Vec<String>, TrainError>;
+
+    /// What is told of a sample of which nobody knows what is to be predicted, where the outputs have
+    /// `names`. By default, the outputs as they are.
+    fn predicted_columns(&self, names: &[String]) -> Vec<PredictedColumn> {
+        PredictedColumn::each(PREDICTED, names).collect()
+    }
+
+    /// The values under [`Task::predicted_columns`] of a sample, whose outputs are in the targets' own
+    /// units.
+    fn predicted<'a>(&self, outputs: &[f32], names: &'a [String]) -> Vec<PredictedValue<'a>> {
+        let _ = names;
+        let numbers = outputs
+            .iter()
+            .map(|&output| PredictedValue::Number(f64::from(output)));
+        numbers.collect()
+    }
+
+    /// What several models say of one sample together, as the outputs of a single one: `models` are each
+    /// one's outputs in the targets' own units, all finite and of one length. By default their mean.
+    fn average(&self, models: &[&[f32]]) -> Vec<f32> {
+        predicted::mean_outputs(models)
+    }
 
     /// What an exported model says of its outputs.
     fn meaning(&self) -> OutputMeaning;

@@ -6,10 +6,11 @@ use candle_core::Tensor;
 use rayon::prelude::*;
 
 use super::class_figures::{macro_mean, write_classes};
+use super::predicted::log_mean_exp;
 use super::ranking::{mean, roc_auc};
 use super::{
-    ClassFigures, Criterion, LossCriterion, ModelTarget, OutputMeaning, Task, TaskTally, score_sum,
-    target_values,
+    ClassFigures, Criterion, LossCriterion, ModelTarget, OutputMeaning, PREDICTED, PROBABILITIES,
+    PredictedColumn, PredictedValue, Task, TaskTally, float_text, score_sum, target_values,
 };
 use crate::data::{Array, Dataset, Split};
 use crate::ops;
@@ -64,8 +65,35 @@ impl Task for MultiLabel {
         let mut wanted = vec![0.0; outputs.len()];
         split.target_values(index, &mut wanted)?;
         let pairs = wanted.iter().zip(outputs);
-        let cells = pairs.flat_map(|(wanted, &output)| [wanted.to_string(), sigmoid(output).to_string()]);
+        let cells = pairs.flat_map(|(wanted, &output)| [wanted.to_string(), float_text(sigmoid(output))]);
         Ok(cells.collect())
+    }
+
+    fn predicted_columns(&self, names: &[String]) -> Vec<PredictedColumn> {
+        PredictedColumn::each(PREDICTED, names)
+            .chain(PredictedColumn::each(PROBABILITIES, names))
+            .collect()
+    }
+
+    fn predicted<'a>(&self, outputs: &[f32], _names: &'a [String]) -> Vec<PredictedValue<'a>> {
+        let applies = outputs.iter().map(|&logit| PredictedValue::Applies(logit >= 0.0));
+        let probabilities = outputs
+            .iter()
+            .map(|&logit| PredictedValue::Number(sigmoid(logit)));
+        applies.chain(probabilities).collect()
+    }
+
+    /// The logits of the mean of the models' probabilities.
+    fn average(&self, models: &[&[f32]]) -> Vec<f32> {
+        let labels = models.first().map_or(0, |logits| logits.len());
+        let average = |label: usize| {
+            let mean = |sign: f64| {
+                let logits = models.iter().map(move |logits| sign * f64::from(logits[label]));
+                log_mean_exp(logits.map(log_sigmoid))
+            };
+            (mean(1.0) - mean(-1.0)) as f32
+        };
+        (0..labels).map(average).collect()
     }
 
     fn meaning(&self) -> OutputMeaning {
@@ -168,7 +196,7 @@ impl LabelTally {
         }
     }
 
-    /// LabelCounts finite logits of a sample with these labels.
+    /// Counts finite logits of a sample with these labels.
     pub fn count(&mut self, logits: &[f32], targets: &[f32]) {
         let mut all_right = true;
         for ((counts, &logit), &target) in self.counts.iter_mut().zip(logits).zip(targets) {
@@ -203,7 +231,7 @@ impl LabelTally {
     }
 
     /// The mean over labels of the area under the ROC curve, but for those without both kinds of
-    /// samples.
+    /// samples: scikit-learn's mean is not a number there, and torchmetrics counts such a label as 0.
     fn roc_auc(&self) -> Option<f64> {
         let scores = self.scores.as_ref()?;
         let labels = self.counts.len();
@@ -251,4 +279,9 @@ impl TaskTally for LabelTally {
 
 fn sigmoid(logit: f32) -> f64 {
     1.0 / (1.0 + (-f64::from(logit)).exp())
+}
+
+/// The logarithm of the probability that belongs to a logit, which is never 0.
+fn log_sigmoid(logit: f64) -> f64 {
+    logit.min(0.0) - (-logit.abs()).exp().ln_1p()
 }

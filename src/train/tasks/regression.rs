@@ -5,7 +5,8 @@ use std::path::Path;
 use candle_core::Tensor;
 
 use super::{
-    Criterion, LossCriterion, ModelTarget, OutputMeaning, Task, TaskTally, score_sum, target_values,
+    Criterion, LossCriterion, ModelTarget, OutputMeaning, Task, TaskTally, float_text, score_sum,
+    target_values,
 };
 use crate::data::{Array, Dataset, Split};
 use crate::ops;
@@ -67,7 +68,7 @@ impl Task for Regression {
         let mut wanted = vec![0.0; outputs.len()];
         split.target_values(index, &mut wanted)?;
         let pairs = wanted.iter().zip(outputs);
-        let cells = pairs.flat_map(|(wanted, &output)| [wanted.to_string(), f64::from(output).to_string()]);
+        let cells = pairs.flat_map(|(wanted, &output)| [format!("{wanted:?}"), float_text(output.into())]);
         Ok(cells.collect())
     }
 

@@ -253,3 +253,47 @@ fn scores_are_the_same_wherever_they_are_computed() {
     // By columns: 2.25, 3.25 and 5.75.
     assert_eq!(scores(&*criterion, &outputs, &numbers), [2.25 + 6.5 + 23.0; 2]);
 }
+
+/// The probabilities or numbers that a task says for outputs.
+fn said(task: &dyn Task, outputs: &[f32]) -> Vec<f64> {
+    let names: Vec<String> = (0..outputs.len()).map(|index| index.to_string()).collect();
+    let columns = task.predicted_columns(&names);
+    let values = task.predicted(outputs, &names);
+    assert_eq!(columns.len(), values.len());
+    let of_all = columns
+        .iter()
+        .zip(&values)
+        .filter(|(column, _)| column.of.is_some());
+    let numbers = of_all.filter_map(|(_, value)| match value {
+        PredictedValue::Number(number) => Some(*number),
+        _ => None,
+    });
+    numbers.collect()
+}
+
+#[test]
+fn what_several_models_say_is_averaged() {
+    let models: [&[f32]; 3] = [&[0.5, -2.0, 3.0], &[-1.0, 0.25, 0.0], &[80.0, -90.0, 2.0]];
+    let tasks: [&dyn Task; 2] = [&Classification, &MultiLabel];
+    for task in tasks {
+        let together = said(task, &task.average(&models));
+        let each: Vec<Vec<f64>> = models.iter().map(|outputs| said(task, outputs)).collect();
+        for (place, probability) in together.iter().enumerate() {
+            let mean = each.iter().map(|one| one[place]).sum::<f64>() / 3.0;
+            // Outputs are kept in single precision.
+            assert!((probability - mean).abs() < 1e-6, "{probability} is not {mean}");
+        }
+    }
+    assert_eq!(
+        said(&Regression, &Regression.average(&models)),
+        [26.5, -30.583_333_969_116_21, 5.0 / 3.0].map(|mean| f64::from(mean as f32))
+    );
+    // Outputs beyond any probability stay finite.
+    let certain: [&[f32]; 2] = [&[3000.0, -3000.0], &[2900.0, -3000.0]];
+    for task in tasks {
+        let together = task.average(&certain);
+        assert!(together.iter().all(|output| output.is_finite()), "{together:?}");
+        let first = said(task, &together);
+        assert_eq!(first, [1.0, 0.0]);
+    }
+}

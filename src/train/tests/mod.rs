@@ -6,12 +6,15 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 
+mod few_steps;
+mod lengthening;
 mod outside_task;
 mod recipe;
 mod refused;
 mod reproducible;
 mod starting;
 mod tasks;
+mod traces;
 
 use super::testing::{Bench, difference, recipe};
 use super::*;

@@ -72,13 +72,8 @@ fn options_that_need_a_validation_split() {
 }
 
 #[test]
-fn more_accumulation_than_batches() {
+fn no_batch_is_left() {
     let bench = Bench::table(6, &[(Train, 41)]);
-    assert_told(
-        &bench,
-        json!({"batch_size": 10, "accumulate": 6}),
-        &["accumulate: 6", "41 training samples", "5 of `batch_size` 10"],
-    );
     assert_told(
         &bench,
         json!({"batch_size": 64, "drop_last": true}),

@@ -58,13 +58,9 @@ fn judged(bench: &Bench, trained: &Trained) -> SplitTally {
     let model = TrainedModel::load(&folder, &Device::Cpu, &Components::built_in()).unwrap();
     let dataset = Dataset::open(&bench.data()).unwrap();
     let tasks = Tasks::built_in();
-    model.check_data(&dataset, &tasks).unwrap();
+    model.meet(&dataset, &tasks, &folder, &Monitor::silent()).unwrap();
     let options = Evaluation {
-        precision: model.card.precision,
-        normalization: model.card.normalization.clone(),
-        transforms: model.card.transforms.clone(),
         task: model.task(&tasks).unwrap(),
-        target: model.card.target.clone(),
         loss: model.card.reported_loss.clone(),
         batch_size: 16,
         test_time_flip: false,
@@ -72,14 +68,8 @@ fn judged(bench: &Bench, trained: &Trained) -> SplitTally {
         device: Device::Cpu,
     };
     let split = filled_split(&dataset, Test).unwrap();
-    evaluate(
-        &model.network,
-        &split,
-        &options,
-        &Monitor::silent(),
-        |_, _| Ok(()),
-    )
-    .unwrap()
+    let judged = [JudgedModel::of(&model, split)];
+    evaluate(&judged, &options, &Monitor::silent(), |_, _| Ok(())).unwrap()
 }
 
 #[test]
@@ -87,7 +77,7 @@ fn numbers_are_predicted_in_their_own_units() {
     let bench = regression();
     for loss in [json!({"mse": {}}), json!({"huber": {"delta": 0.5}}), Value::Null] {
         let changes = json!({
-            "standardize_targets": true, "epochs": 40, "loss": loss, "model": {"mlp": {"hidden": []}},
+            "epochs": 40, "loss": loss, "model": {"mlp": {"hidden": []}},
             "optimizer": {"adam": {"lr": 0.05}},
         });
         let trained = bench.train(&recipe(changes)).unwrap();
@@ -101,8 +91,9 @@ fn numbers_are_predicted_in_their_own_units() {
         assert!(tally.figure("rmse").unwrap() < 0.6);
     }
     // Without scaling the loss is in the targets' units, squared.
-    let changes = json!({"epochs": 2, "optimizer": {"adam": {"lr": 0.05}}});
+    let changes = json!({"epochs": 2, "optimizer": {"adam": {"lr": 0.05}}, "standardize_targets": false});
     let trained = bench.train(&recipe(changes)).unwrap();
+    assert_eq!(trained.card.target.scale, None);
     assert!(trained.history[0].train_loss.0 > 500.0);
 }
 

@@ -6,7 +6,7 @@ use crate::data::Split;
 use crate::metric::Direction;
 use crate::spec::Select;
 use crate::train::error::TrainError;
-use crate::train::evaluate::{Evaluation, evaluate};
+use crate::train::evaluate::{Evaluation, JudgedModel, evaluate};
 use crate::train::history::{Exact, Judgement, Monitored};
 use crate::train::tensor_file::to_host;
 
@@ -27,20 +27,26 @@ impl Trainer<'_> {
     pub(super) fn judge_epoch(&mut self, clock: &mut Clock) -> Result<(), TrainError> {
         let recipe = self.task.recipe;
         let (epoch, step) = (self.progress.epoch + 1, self.progress.steps(self.setup.steps));
-        let by_epoch = match (recipe.validate.epochs, recipe.validate.steps) {
+        let last = epoch == recipe.epochs.get() || self.progress.stopped_early;
+        if self.is_due_after(epoch, step) || last {
+            self.judge(step, clock)?;
+        }
+        Ok(())
+    }
+
+    /// Whether a validation is due after the epoch `epoch`, from 1, which the optimizer step `step` ends,
+    /// wherever the training ends.
+    pub(super) fn is_due_after(&self, epoch: u32, step: u64) -> bool {
+        let validate = &self.task.recipe.validate;
+        let by_epoch = match (validate.epochs, validate.steps) {
             (Some(every), _) => epoch.is_multiple_of(every.get()),
             (None, None) => true,
             (None, Some(_)) => false,
         };
-        let by_step = recipe
-            .validate
+        let by_step = validate
             .steps
             .is_some_and(|every| step.is_multiple_of(u64::from(every.get())));
-        let last = epoch == recipe.epochs.get() || self.progress.stopped_early;
-        if by_epoch || by_step || last {
-            self.judge(step, clock)?;
-        }
-        Ok(())
+        by_epoch || by_step
     }
 
     /// Validates after `step` optimizer steps, unless that has been done.
@@ -74,7 +80,7 @@ impl Trainer<'_> {
         }
         self.progress.judgements.push(judgement);
         // Once it has run out, later gains in the same epoch change nothing.
-        self.progress.stopped_early |= self.has_run_out();
+        self.progress.stopped_early |= self.has_run_out(&self.progress.judgements);
         clock.tick(EpochPhase::Validation);
         Ok(())
     }
@@ -90,18 +96,22 @@ impl Trainer<'_> {
     fn measure(&self, split: &Split, step: u64) -> Result<Judgement, TrainError> {
         let score = self.setup.task.rules().score;
         let options = Evaluation {
-            precision: self.task.recipe.precision,
-            normalization: self.setup.normalization.clone(),
-            transforms: self.task.recipe.eval_transforms.clone(),
             task: self.setup.task,
-            target: self.setup.target.clone(),
             loss: self.setup.reported_loss.clone(),
             metrics: vec![score],
             batch_size: self.task.recipe.batch_size.get() as usize,
             test_time_flip: false,
             device: self.task.device.clone(),
         };
-        let tally = evaluate(&self.network, split, &options, self.monitor, |_, _| Ok(()))?;
+        let model = JudgedModel {
+            network: &self.network,
+            split: split.clone(),
+            precision: self.task.recipe.precision,
+            normalization: self.setup.normalization.clone(),
+            transforms: self.task.recipe.eval_transforms.clone(),
+            target: self.setup.target.clone(),
+        };
+        let tally = evaluate(&[model], &options, self.monitor, |_, _| Ok(()))?;
         Ok(Judgement {
             epoch: self.progress.epoch + 1,
             step,
@@ -112,14 +122,11 @@ impl Trainer<'_> {
 
     fn is_best(&self, judgement: &Judgement) -> bool {
         let monitored = &self.setup.monitored;
+        let value = judgement.monitored(monitored);
         match &self.progress.best {
-            None => true,
-            Some(best) => gains(
-                monitored,
-                judgement.monitored(monitored),
-                best.monitored(monitored),
-                0.0,
-            ),
+            // What is not defined is never the best.
+            None => !value.is_nan(),
+            Some(best) => gains(monitored, value, best.monitored(monitored), 0.0),
         }
     }
 
@@ -134,17 +141,18 @@ impl Trainer<'_> {
         }
     }
 
-    /// Whether the patience of `early_stop` is used up.
-    fn has_run_out(&self) -> bool {
+    /// Whether the patience of `early_stop` is used up after these validations.
+    pub(super) fn has_run_out(&self, judgements: &[Judgement]) -> bool {
         let Some(rule) = &self.task.recipe.early_stop else {
             return false;
         };
         let monitored = &self.setup.monitored;
         let mut best = None;
         let mut waited = 0;
-        for judgement in &self.progress.judgements {
+        for judgement in judgements {
             let value = judgement.monitored(monitored);
-            if best.is_none_or(|best| gains(monitored, value, best, rule.min_delta.get())) {
+            let gained = best.is_none_or(|best| gains(monitored, value, best, rule.min_delta.get()));
+            if gained && !value.is_nan() {
                 best = Some(value);
                 waited = 0;
             } else {

@@ -50,7 +50,7 @@ impl Trainer<'_> {
             .history
             .iter()
             .map(|row| {
-                latest = row.metrics().get(&limits.metric).copied().unwrap_or(latest);
+                latest = row.metrics().number(&limits.metric).unwrap_or(latest);
                 latest
             })
             .collect();
@@ -126,11 +126,12 @@ impl Trainer<'_> {
                 row.metrics()
             })
             .unwrap_or_default();
-        metrics.retain(|name, _| EpochSplit::of_column(name).is_some());
+        metrics.retain(|name| EpochSplit::of_column(name).is_some());
         let card = Card {
             card_version: Card::VERSION,
             architecture: recipe.model.clone(),
             input: setup.input,
+            inputs: Some(self.task.dataset.schema().inputs()),
             target: setup.target.clone(),
             transforms: recipe.eval_transforms.clone(),
             normalization: setup.normalization.clone(),

@@ -2,12 +2,14 @@
 //!
 //! A [`Trainer`] is made at its start or from a checkpoint (`starting`), goes epoch by epoch through
 //! micro-batches and optimizer steps (`epoch`), judges the validation split when that is due
-//! (`judging`), and keeps checkpoints and the selected weights (`keeping`).
+//! (`judging`), and keeps checkpoints and the selected weights (`keeping`). Where a training of fewer epochs
+//! ended, one of more can go on (`lengthening`).
 
 mod clock;
 mod epoch;
 mod judging;
 mod keeping;
+mod lengthening;
 mod starting;
 
 use std::path::Path;
@@ -21,6 +23,7 @@ use super::ema::Ema;
 use super::error::TrainError;
 use super::history::{EpochFigures, Judgement};
 use super::loss_scale::LossScale;
+use super::meeting::{Beginning, KnownModel};
 use super::model_file::Card;
 use super::optimizer::Optimizer;
 use super::progress::TrainingState;
@@ -31,7 +34,7 @@ use crate::data::Dataset;
 use crate::event::Monitor;
 use crate::metric::MetricTable;
 use crate::models::Network;
-use crate::spec;
+use crate::spec::{self, Mistake};
 
 /// What is to be trained.
 #[derive(Clone)]
@@ -42,7 +45,7 @@ pub struct Training<'a> {
     pub metrics: &'a MetricTable,
     /// On what.
     pub dataset: &'a Dataset,
-    /// Weights to begin with: a safetensors file, or a folder that holds `model.safetensors`.
+    /// Weights to begin with: a file of weights, or a folder that holds `model.safetensors`.
     pub init: Option<&'a Path>,
     /// The seed of everything drawn.
     pub seed: u64,
@@ -54,10 +57,21 @@ pub struct Training<'a> {
     pub collective: &'a dyn Collective,
     /// How far to go for now; nothing means to the end.
     pub limits: Option<&'a spec::EpochLimits>,
+    /// Where a training of fewer epochs ended that is equal to this one but for that.
+    pub shorter: Option<ShorterTraining<'a>>,
     /// Where to compute.
     pub device: Device,
     /// What the recipe chooses among.
     pub components: &'a Components,
+}
+
+/// The end of a training that is equal to another one but for the number of its epochs.
+#[derive(Clone, Debug)]
+pub struct ShorterTraining<'a> {
+    /// Its last checkpoint.
+    pub checkpoint: &'a Path,
+    /// What names that training.
+    pub identity: String,
 }
 
 /// A training's result.
@@ -85,12 +99,19 @@ pub struct Trained {
 /// [`TrainError::Paused`], likewise, after the epoch at which the task's limits end; the recipe does
 /// not fit the dataset; the training diverges; data cannot be read; a checkpoint cannot be written.
 pub fn train(task: &Training<'_>, monitor: &Monitor) -> Result<Trained, TrainError> {
+    let tasks = &task.components.tasks;
+    let (dataset, beginning) = task.begin(monitor)?;
+    let task = &Training {
+        dataset: &dataset,
+        ..task.clone()
+    };
     let setup = Setup::new(
         task.recipe,
         task.dataset,
-        &task.components.tasks,
+        tasks,
         task.metrics,
         task.seed,
+        &beginning,
     )?;
     let mut trainer = Trainer::start(task, &setup, monitor)?;
     trainer.announce();
@@ -99,6 +120,28 @@ pub fn train(task: &Training<'_>, monitor: &Monitor) -> Result<Trained, TrainErr
         trainer.epoch()?;
     }
     trainer.finish()
+}
+
+impl Training<'_> {
+    /// The dataset as the model knows it that the training begins with, and what becomes of that model's
+    /// output layer.
+    fn begin(&self, monitor: &Monitor) -> Result<(Dataset, Beginning), TrainError> {
+        let as_it_is = || Ok((self.dataset.clone(), Beginning::default()));
+        let (Some(folder), Some(init)) = (self.init.filter(|path| path.is_dir()), &self.recipe.init) else {
+            return as_it_is();
+        };
+        let tasks = &self.components.tasks;
+        let task = match &self.recipe.task {
+            Some(name) => tasks.named(name),
+            None => tasks.of(self.dataset),
+        };
+        let (Some(known), Some(task)) = (KnownModel::read(folder, tasks)?, task) else {
+            return as_it_is();
+        };
+        let standardized = self.recipe.standardize_targets;
+        let met = known.meet_to_begin(self.dataset, task, standardized, self.scratch, monitor);
+        met.map_err(|error| Mistake::new(["init", "from"], format!("`{}`: {error}", init.from)).into())
+    }
 }
 
 struct Trainer<'a> {

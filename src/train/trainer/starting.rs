@@ -8,18 +8,20 @@ use candle_core::DType;
 use super::{Trainer, Training};
 use crate::event::{Activity, Monitor};
 use crate::models::{Network, Pass};
-use crate::spec::Precision;
+use crate::ops::has_own_kernels;
+use crate::spec::{Mistake, Precision};
 use crate::train::checkpoint::Checkpoint;
-use crate::train::ema::Ema;
+use crate::train::ema::{Ema, share_of_the_start};
 use crate::train::error::TrainError;
 use crate::train::gradients::all_finite;
 use crate::train::loss_scale::LossScale;
-use crate::train::model_file::{WEIGHTS_FILE, build};
+use crate::train::model_file::build;
 use crate::train::optimizer::{Optimizer, parameter_settings};
 use crate::train::progress::TrainingState;
 use crate::train::schedule::LearningRate;
 use crate::train::setup::Setup;
-use crate::train::tensor_file::{decode, input_tensor, to_device};
+use crate::train::state_dict::{Fitting, StateDict, WantedTensors};
+use crate::train::tensor_file::{input_tensor, to_device};
 
 impl<'a> Trainer<'a> {
     /// A training where its latest checkpoint left it, or at its start.
@@ -32,8 +34,23 @@ impl<'a> Trainer<'a> {
         let mut trainer = new()?;
         trainer.check_smallest_batch()?;
         let warn = |warning| monitor.warn(warning);
-        if let Some(checkpoint) = Checkpoint::read(task.scratch, &task.identity, warn) {
+        let own = Checkpoint::read(task.scratch, &task.identity, warn);
+        let shorter = trainer.read_shorter();
+        let place = |checkpoint: &Checkpoint| (checkpoint.progress.epoch, checkpoint.progress.batch);
+        let (checkpoint, goes_on) = match (own, shorter) {
+            (Some(own), Some(shorter)) if place(&own) < place(&shorter) => (Some(shorter), true),
+            (None, shorter) => (shorter, true),
+            (own, _) => (own, false),
+        };
+        if let Some(checkpoint) = checkpoint {
+            let epoch = checkpoint.progress.epoch;
             match trainer.restore(checkpoint) {
+                Ok(()) if goes_on => {
+                    monitor.info(format!(
+                        "goes on where a training of {epoch} epochs ended that is equal but for their number"
+                    ));
+                    return Ok(trainer);
+                }
                 Ok(()) => return Ok(trainer),
                 Err(problem) => {
                     monitor.warn(format!(
@@ -84,45 +101,44 @@ impl<'a> Trainer<'a> {
 
     /// Begins with the weights in a file, or in the folder of a model.
     fn load_init(&mut self, path: &Path) -> Result<(), TrainError> {
-        let path = if path.is_dir() {
-            path.join(WEIGHTS_FILE)
-        } else {
-            path.to_owned()
-        };
         let from = match &self.task.recipe.init {
             Some(init) => init.from.to_string(),
             None => path.display().to_string(),
         };
-        let failed = |problem: String| TrainError::Init {
-            from: from.clone(),
-            problem,
+        let failed = |problem: String| -> TrainError {
+            Mistake::new(["init", "from"], format!("`{from}`: {problem}")).into()
         };
-        let bytes =
-            std::fs::read(&path).map_err(|error| failed(format!("cannot read the weights: {error}")))?;
-        let (tensors, _) = decode(&bytes).map_err(|problem| {
-            failed(format!(
-                "this is no whole safetensors file ({problem}); PyTorch's state dicts become one by \
-                 `safetensors.torch.save_file`"
-            ))
-        })?;
+        let file = StateDict::open(path).map_err(failed)?;
+        let network = WantedTensors::of(self.task.recipe.model.name(), self.network.layout());
+        let fitting = Fitting::find(&network, &file).map_err(failed)?;
+        let tensors = fitting.read(&file).map_err(failed)?;
         let tensors = to_device(&tensors, &self.task.device).map_err(failed)?;
         for (name, tensor) in &tensors {
             if tensor.dtype() == DType::F32 && !all_finite(tensor)? {
-                return Err(failed(format!("`{name}` holds values that are not finite")));
+                return Err(failed(format!(
+                    "`{name}` holds values that are not finite (in f32)"
+                )));
             }
         }
+        let other_outputs = self.setup.other_outputs.as_deref();
         let anew = self
             .network
-            .load_pretrained(&tensors)
+            .load_pretrained(&tensors, other_outputs.is_none())
             .map_err(|error| failed(error.to_string()))?;
         self.monitor.info(match anew.as_slice() {
             [] => format!("begins with the weights of `{from}`"),
             anew => format!(
-                "begins with the weights of `{from}`, but for the output layer ({}), which does not fit and \
-                 is drawn anew",
-                anew.join(", ")
+                "begins with the weights of `{from}`, but for the output layer ({}), which {} and is drawn anew",
+                anew.join(", "),
+                match other_outputs {
+                    Some(reason) => format!("is of no use here ({reason})"),
+                    None => "does not fit".to_owned(),
+                }
             ),
         });
+        for told in fitting.told() {
+            self.monitor.info(format!("`{from}`: {told}"));
+        }
         Ok(())
     }
 
@@ -156,14 +172,49 @@ impl<'a> Trainer<'a> {
             threads: rayon::current_num_threads(),
             resumed_from: self.saved,
         });
+        if recipe.optimizer.lr() == 0.0 {
+            self.monitor
+                .warn("the learning rate is 0: nothing is learnt, and the weights stay as they begin");
+        }
+        self.warn_of_few_steps();
+        if self.setup.target.scale.is_some() {
+            self.monitor.info(
+                "trains on standardised targets (mean 0, deviation 1): losses are of those, predictions and all \
+                 other figures in the targets' own units",
+            );
+        }
         let name = match recipe.precision {
             Precision::F32 => return,
             Precision::Bf16 => "bf16",
             Precision::F16 => "f16",
         };
-        if self.task.device.is_cpu() {
+        if self.task.device.is_cpu() && !has_own_kernels(recipe.precision) {
             self.monitor.info(format!(
-                "on the CPU, `precision: {name}` is computed no faster than f32"
+                "on this processor, `precision: {name}` is computed no faster than f32"
+            ));
+        }
+    }
+
+    /// Tells what a recipe asks for that so few steps do not give.
+    fn warn_of_few_steps(&self) {
+        let (recipe, steps) = (self.task.recipe, &self.setup.steps);
+        if recipe.accumulate.get() > steps.batches() {
+            self.monitor.warn(format!(
+                "`accumulate: {}` is more than an epoch's micro-batches ({}): an epoch is one step over its samples ({})",
+                recipe.accumulate,
+                steps.batches(),
+                steps.used(),
+            ));
+        }
+        let all = u64::from(steps.per_epoch()) * u64::from(recipe.epochs.get());
+        if let Some(ema) = &recipe.ema
+            && let Some(left) = share_of_the_start(ema.decay.get(), all)
+        {
+            self.monitor.warn(format!(
+                "`ema`: after all {all} steps, {:.0} % of the average are still the weights of the first one (`decay: \
+                 {}`); a smaller `decay` forgets them",
+                left * 100.0,
+                ema.decay.get(),
             ));
         }
     }
@@ -171,12 +222,13 @@ impl<'a> Trainer<'a> {
 
 /// The network with its initial weights.
 fn network(task: &Training<'_>, setup: &Setup<'_>) -> Result<Network, TrainError> {
-    build(
+    let (models, model, outputs) = (
         &task.components.models,
         &task.recipe.model,
-        setup.input,
         setup.target.outputs(),
-        task.seed,
-        &task.device,
-    )
+    );
+    models
+        .check(model, setup.input, outputs)
+        .map_err(|error| Mistake::new(["model"], error.to_string()))?;
+    build(models, model, setup.input, outputs, task.seed, &task.device)
 }

@@ -90,7 +90,10 @@ fn reads_splits_and_classes_in_order() {
     );
     let notices = bench.notices.lock().unwrap();
     assert_eq!(notices.len(), 1, "{notices:?}");
-    assert!(notices[0].contains("notes.txt"));
+    assert!(
+        notices[0].ends_with("cat/notes.txt` is left out: it is not an image"),
+        "{notices:?}"
+    );
 }
 
 #[test]
@@ -299,7 +302,7 @@ fn folders_that_do_not_fit_are_named() {
     assert!(
         bench
             .error(&format())
-            .contains("bird`: this class folder has no jpg, jpeg or png")
+            .contains("bird`: this class folder has no image")
     );
     let bench = folder();
     bench.file("pets/test/emu/x.png", &png(1));
@@ -330,6 +333,181 @@ fn folders_that_do_not_fit_are_named() {
     let bench = Bench::new();
     bench.file("1.png", &png(1));
     assert!(bench.error(&format()).contains("no class folder is here"));
+}
+
+/// The samples of each split there is, and the classes.
+fn splits_of(bench: &Bench, format: &Format) -> (Vec<(&'static str, usize)>, Vec<String>) {
+    let dataset = bench.dataset(format);
+    let splits = dataset
+        .splits()
+        .map(|name| (name.as_str(), dataset.split(name).unwrap().len()));
+    (splits.collect(), dataset.target().names.clone())
+}
+
+fn with_splits(yaml: &str) -> Format {
+    let splits = serde_json::from_str(yaml).unwrap();
+    Format::from(ImageFolderOptions {
+        splits: Some(splits),
+        ..ImageFolderOptions::default()
+    })
+}
+
+/// Folders with one image each.
+fn folders(paths: &[&str]) -> Bench {
+    let bench = Bench::new();
+    for (shade, path) in (0..).zip(paths) {
+        bench.file(&format!("{path}/1.png"), &png(shade));
+    }
+    bench
+}
+
+#[test]
+fn splits_are_known_by_the_names_that_people_give_them() {
+    for [train, val, test] in [
+        ["Training", "", "Testing"],
+        ["Training", "", "Test"],
+        ["train", "", "Testing"],
+        ["train", "dev", "test"],
+        ["TRAIN", "Validation", "holdout"],
+        ["train", "", "eval"],
+        ["train", "eval", "test"],
+        ["train2017", "val2017", "test2017"],
+        ["seg_train/seg_train", "", "seg_test/seg_test"],
+        ["pets/train/train", "", "pets/test/test"],
+    ] {
+        let named = [("train", train), ("val", val), ("test", test)];
+        let named = named.into_iter().filter(|(_, folder)| !folder.is_empty());
+        let paths: Vec<String> = named
+            .clone()
+            .flat_map(|(_, folder)| ["cat", "dog"].map(|class| format!("{folder}/{class}")))
+            .collect();
+        let bench = folders(&paths.iter().map(String::as_str).collect::<Vec<_>>());
+        let (splits, classes) = splits_of(&bench, &format());
+        assert_eq!(
+            splits,
+            named.map(|(split, _)| (split, 2)).collect::<Vec<_>>(),
+            "{paths:?}"
+        );
+        assert_eq!(classes, ["cat", "dog"]);
+        assert_eq!(*bench.notices.lock().unwrap(), [""; 0]);
+    }
+}
+
+#[test]
+fn splits_may_lie_inside_the_classes() {
+    let bench = folders(&["cat/train", "cat/test", "dog/train", "dog/test"]);
+    assert_eq!(
+        splits_of(&bench, &format()),
+        (vec![("train", 2), ("test", 2)], vec!["cat".into(), "dog".into()])
+    );
+    let bench = folders(&["cat/train", "cat/test", "dog/train/deep", "dog/other"]);
+    let error = bench.error(&format());
+    assert!(
+        error.contains("`cat` holds folders that are called as splits are, and `dog` does not"),
+        "{error}"
+    );
+    assert_eq!(splits_of(&bench, &with_splits(r#""none""#)).0, [("train", 4)]);
+}
+
+#[test]
+fn what_may_be_a_split_or_a_class_is_asked() {
+    let cases: [(&[&str], &str); 5] = [
+        (
+            &["bus/a", "car/a", "train/a", "train/b"],
+            "(called so: `train`; not: `bus`, `car`): name them, as in `splits: {train: train, test: ...}`",
+        ),
+        (
+            &["cat", "dog", "test/cat", "test/dog"],
+            "(called so: `test`; not: `cat`, `dog`)",
+        ),
+        (
+            &["train/a", "train/b", "test/c", "test/d", "foo/a"],
+            "(called so: `train`, `test`; not: `foo`)",
+        ),
+        (
+            &["train", "test"],
+            "`test`, `train` are called as splits are, and hold images without class folders",
+        ),
+        (
+            &["train/a", "train/b", "Training/a"],
+            "both `Training` and `train` are the train split",
+        ),
+    ];
+    for (paths, told) in cases {
+        let error = folders(paths).error(&format());
+        assert!(error.contains(told), "{paths:?}: {error}");
+    }
+    let all = folders(cases[0].0);
+    assert_eq!(
+        splits_of(&all, &with_splits(r#""none""#)).1,
+        ["bus", "car", "train"]
+    );
+    let bench = folders(&["a/x", "a/y", "b/x", "c/d/y"]);
+    let missing = with_splits(r#"{"train": "a", "val": "z"}"#);
+    assert!(
+        bench
+            .error(&missing)
+            .contains("`splits` names the val split's folder `z`, which is not here")
+    );
+    let named = with_splits(r#"{"train": ["a", "b"], "test": "c/d"}"#);
+    assert_eq!(
+        splits_of(&bench, &named),
+        (vec![("train", 3), ("test", 1)], vec!["x".into(), "y".into()])
+    );
+}
+
+#[test]
+fn what_is_left_out_is_told_with_the_reason() {
+    let bench = folders(&[
+        "train/a", "train/b", "test/a", "test/b", "fold9/a", "val", "notes",
+    ]);
+    std::fs::remove_file(bench.input().join("notes/1.png")).unwrap();
+    bench
+        .file("notes/x.txt", b"")
+        .file("stray.png", &png(9))
+        .file("train/stray.png", &png(8));
+    assert_eq!(splits_of(&bench, &format()).0, [("train", 2), ("test", 2)]);
+    let notices = bench.notices.lock().unwrap();
+    for told in [
+        "val` is left out: its images are in no class folder, so they cannot be in the val split",
+        "fold9` is left out: it is not called as a split is; if it is one, name it in `splits`",
+        "notes` is left out: it holds no image",
+        "input/stray.png` is left out: it lies in no class folder",
+        "train/stray.png` is left out: it lies in no class folder",
+    ] {
+        assert!(
+            notices.iter().any(|notice| notice.contains(told)),
+            "{told}: {notices:?}"
+        );
+    }
+    assert_eq!(notices.len(), 5, "{notices:?}");
+}
+
+#[test]
+fn classes_that_are_probably_others_are_told() {
+    let bench = folders(&["set1/a", "set1/b", "set2/a", "set2/b"]);
+    assert_eq!(splits_of(&bench, &format()).1, ["set1", "set2"]);
+    let told = "the class folders `set1` and `set2` hold folders of the same names (`a`, `b`): if these are the classes";
+    assert!(bench.notices.lock().unwrap()[0].starts_with(told));
+    let bench = folders(&["Cat", "cat", "dog"]);
+    assert_eq!(splits_of(&bench, &format()).1, ["Cat", "cat", "dog"]);
+    let told = "the classes `Cat` and `cat` are the same but for upper and lower case";
+    assert!(bench.notices.lock().unwrap()[0].starts_with(told));
+    let error = folders(&["train/cat", "train/dog", "test/Cat"]).error(&format());
+    assert!(
+        error.contains("class `Cat` is missing in the train split: rename it, if it is `cat`"),
+        "{error}"
+    );
+}
+
+#[test]
+fn images_are_known_by_their_content() {
+    let bench = Bench::new();
+    bench
+        .file("train/a/1", &png(1))
+        .file("train/b/x.dat", &jpeg(2))
+        .file("Testing/a/0001", &png(3));
+    assert_eq!(splits_of(&bench, &format()).0, [("train", 2), ("test", 1)]);
 }
 
 #[test]

@@ -43,7 +43,9 @@ fn layers_are_named_by_their_place() {
     // Another task's weights are taken over but for the output layer.
     let other = cpu(&model, image(2, 6, 5), 5);
     assert_eq!(
-        other.load_pretrained(&state).expect("fits but for the head"),
+        other
+            .load_pretrained(&state, true)
+            .expect("fits but for the head"),
         ["6.bias", "6.weight"]
     );
 }

@@ -28,7 +28,10 @@ fn all_but_the_head_is_taken_over() {
         assert!(network.load_state(&state).is_err(), "the heads differ");
         // Without counts of batches, as of old.
         state.retain(|name, _| !name.ends_with("num_batches_tracked"));
-        assert_eq!(network.load_pretrained(&state).expect("all else fits"), head);
+        assert_eq!(
+            network.load_pretrained(&state, true).expect("all else fits"),
+            head
+        );
         for (name, tensor) in network.state().expect("readable") {
             let expected = if head.contains(&name.as_str()) {
                 &before[&name]
@@ -48,10 +51,18 @@ fn all_but_the_head_is_taken_over() {
 fn a_head_that_is_missing_or_fits() {
     let (network, mut state) = pretrained(&conv_net(&[4], 0.0));
     state.remove("head.bias");
-    let kept = network.load_pretrained(&state).expect("all else fits");
+    let kept = network.load_pretrained(&state, true).expect("all else fits");
     assert_eq!(kept, ["head.bias", "head.weight"]);
     let state = network.state().expect("readable");
-    assert!(network.load_pretrained(&state).expect("all fits").is_empty());
+    assert!(
+        network
+            .load_pretrained(&state, true)
+            .expect("all fits")
+            .is_empty()
+    );
+    // One that fits and is for something else is left out.
+    let kept = network.load_pretrained(&state, false).expect("all fits");
+    assert_eq!(kept, ["head.bias", "head.weight"]);
 }
 
 #[test]
@@ -63,7 +74,10 @@ fn what_else_does_not_fit_is_told_and_changes_nothing() {
     state.remove("blocks.0.norm.running_mean");
     state.insert("fc.weight".into(), random(&[2, 4], 1));
     assert_eq!(
-        network.load_pretrained(&state).expect_err("refused").to_string(),
+        network
+            .load_pretrained(&state, true)
+            .expect_err("refused")
+            .to_string(),
         "the weights do not fit the network: missing blocks.0.norm.running_mean; unexpected fc.weight; of \
          another shape or type blocks.0.conv.weight ([4, 1, 3, 3] wanted, [4, 3, 3, 3] of f32 given)"
     );

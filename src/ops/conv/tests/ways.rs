@@ -100,7 +100,7 @@ impl Operands {
         let finish = self.finish(precision);
         [
             correlate::forward(plan, x, ConvWeight::once(weight), finish),
-            correlate::input_gradient(plan, weight, gradient),
+            correlate::input_gradient(plan, ConvWeight::once(weight), gradient, Finish::default()),
             weight_gradient::weight_gradient(plan, x, gradient),
         ]
     }

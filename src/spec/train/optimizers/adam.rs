@@ -11,8 +11,8 @@ use crate::spec::values::{BelowOne, NonNegative, Positive};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AdamOptions {
-    /// The learning rate.
-    pub lr: Positive,
+    /// The learning rate; 0 to judge the weights as they are.
+    pub lr: NonNegative,
     /// Decay of the running means of the gradient and of its square.
     #[serde(default = "adam_betas")]
     pub betas: [BelowOne; 2],
@@ -42,8 +42,8 @@ impl OptimizerOptions for AdamOptions {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AdamWOptions {
-    /// The learning rate.
-    pub lr: Positive,
+    /// The learning rate; 0 to judge the weights as they are.
+    pub lr: NonNegative,
     /// Decay of the running means of the gradient and of its square.
     #[serde(default = "adam_betas")]
     pub betas: [BelowOne; 2],

@@ -5,14 +5,14 @@ use serde::{Deserialize, Serialize};
 
 use super::OptimizerOptions;
 use crate::spec::choice::Named;
-use crate::spec::values::{BelowOne, NonNegative, Positive};
+use crate::spec::values::{BelowOne, NonNegative};
 
 /// Lion: the sign of a momentum (Chen et al., 2023).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LionOptions {
     /// The learning rate; three to ten times smaller than AdamW's.
-    pub lr: Positive,
+    pub lr: NonNegative,
     /// How much of the momentum the update takes, and how much the momentum keeps.
     #[serde(default = "lion_betas")]
     pub betas: [BelowOne; 2],

@@ -27,11 +27,25 @@ pub trait OptimizerOptions: ChoiceOptions {
 
 choice!("How the weights are updated.", Optimizer of OptimizerOptions in optimizers);
 
-/// The optimizers of this crate.
+/// The optimizers of this crate, in the order in which users are told of them. `$each` is a macro that is handed their
+/// types: whatever is done with all of them follows from this list.
+macro_rules! built_in_optimizers {
+    ($each:ident) => {
+        $each! {
+            $crate::spec::SgdOptions,
+            $crate::spec::AdamOptions,
+            $crate::spec::AdamWOptions,
+            $crate::spec::LionOptions,
+        }
+    };
+}
+
+pub(crate) use built_in_optimizers;
+
+/// The list of them.
 pub(in crate::spec) fn built_in() -> ChoiceList<dyn OptimizerOptions> {
-    ChoiceList::<dyn OptimizerOptions>::new()
-        .with::<SgdOptions>()
-        .with::<AdamOptions>()
-        .with::<AdamWOptions>()
-        .with::<LionOptions>()
+    macro_rules! listed {
+        ($($entry:path,)*) => { ChoiceList::<dyn OptimizerOptions>::new()$(.with::<$entry>())* };
+    }
+    built_in_optimizers!(listed)
 }

@@ -6,14 +6,14 @@ use serde::{Deserialize, Serialize};
 use super::OptimizerOptions;
 use crate::spec::choice::Named;
 use crate::spec::mistake::Mistake;
-use crate::spec::values::{BelowOne, NonNegative, Positive};
+use crate::spec::values::{BelowOne, NonNegative};
 
 /// Stochastic gradient descent, as `torch.optim.SGD`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SgdOptions {
-    /// The learning rate.
-    pub lr: Positive,
+    /// The learning rate; 0 to judge the weights as they are.
+    pub lr: NonNegative,
     /// The momentum.
     #[serde(default)]
     pub momentum: BelowOne,

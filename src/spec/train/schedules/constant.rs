@@ -19,4 +19,8 @@ impl ScheduleOptions for ConstantOptions {
     fn rate(&self, base: f64, _: &ScheduleMoment<'_>) -> f64 {
         base
     }
+
+    fn depends_on_length(&self) -> bool {
+        false
+    }
 }

@@ -34,6 +34,10 @@ impl ScheduleOptions for CosineOptions {
         let share = moment.time(self.per) / f64::from(t_max);
         half_wave(base, self.eta_min.get(), share)
     }
+
+    fn depends_on_length(&self) -> bool {
+        self.t_max.is_none()
+    }
 }
 
 /// Cosine annealing that starts again and again, as
@@ -62,6 +66,10 @@ impl ScheduleOptions for CosineRestartsOptions {
     fn rate(&self, base: f64, moment: &ScheduleMoment<'_>) -> f64 {
         let share = share_of_round(self, moment.time(self.per));
         half_wave(base, self.eta_min.get(), share)
+    }
+
+    fn depends_on_length(&self) -> bool {
+        false
     }
 }
 

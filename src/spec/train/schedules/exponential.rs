@@ -23,4 +23,8 @@ impl ScheduleOptions for ExponentialOptions {
     fn rate(&self, base: f64, moment: &ScheduleMoment<'_>) -> f64 {
         base * self.gamma.get().powf(f64::from(moment.epoch))
     }
+
+    fn depends_on_length(&self) -> bool {
+        false
+    }
 }

@@ -40,6 +40,12 @@ pub trait ScheduleOptions: ChoiceOptions {
         false
     }
 
+    /// Whether a rate depends on how many epochs there are in all. Where it does not, a training of more
+    /// epochs begins as one of fewer does, and can go on where that ended.
+    fn depends_on_length(&self) -> bool {
+        true
+    }
+
     /// What contradicts each other in the options, with paths from them on.
     fn mistakes(&self) -> Vec<Mistake> {
         Vec::new()

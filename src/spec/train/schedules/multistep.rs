@@ -14,7 +14,8 @@ use crate::spec::values::Positive;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MultistepOptions {
-    /// The epochs at whose beginning the rate changes, rising.
+    /// The epochs at whose beginning the rate changes, the earliest first; one that stands twice changes it
+    /// twice, as in PyTorch.
     pub milestones: Vec<NonZeroU32>,
     /// The factor.
     #[serde(default = "default_gamma")]
@@ -34,6 +35,10 @@ impl ScheduleOptions for MultistepOptions {
         base * self.gamma.get().powf(passed.count() as f64)
     }
 
+    fn depends_on_length(&self) -> bool {
+        false
+    }
+
     fn mistakes(&self) -> Vec<Mistake> {
         let mut mistakes = Vec::new();
         if self.milestones.is_empty() {
@@ -42,12 +47,9 @@ impl ScheduleOptions for MultistepOptions {
                     .help("list the epochs at which the learning rate changes"),
             );
         }
-        if let Some(index) = self.milestones.windows(2).position(|pair| pair[0] >= pair[1]) {
+        if let Some(index) = self.milestones.windows(2).position(|pair| pair[0] > pair[1]) {
             let path = ["milestones".to_owned(), (index + 1).to_string()];
-            mistakes.push(
-                Mistake::new(path, "the milestones do not rise")
-                    .help("list each epoch once, the earliest first"),
-            );
+            mistakes.push(Mistake::new(path, "the milestones fall").help("list the earliest epoch first"));
         }
         mistakes
     }

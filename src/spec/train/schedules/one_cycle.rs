@@ -13,7 +13,8 @@ use crate::spec::values::{Positive, Probability};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OneCycleOptions {
-    /// The share of the steps on which the rate rises.
+    /// The share of the steps on which the rate rises. At 1 it rises to the very last step and never falls,
+    /// and at 0 it falls from the top on; PyTorch fails at 1.
     #[serde(default = "one_cycle_rise")]
     pub pct_start: Probability,
     /// How many times smaller than the top the first rate is.

@@ -74,6 +74,10 @@ impl ScheduleOptions for PlateauOptions {
         rate
     }
 
+    fn depends_on_length(&self) -> bool {
+        false
+    }
+
     fn needs_validation(&self) -> bool {
         true
     }

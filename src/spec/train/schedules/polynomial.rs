@@ -34,6 +34,10 @@ impl ScheduleOptions for PolynomialOptions {
         let share = (moment.time(self.per) / f64::from(epochs)).min(1.0);
         base * (1.0 - share).powf(self.power.get())
     }
+
+    fn depends_on_length(&self) -> bool {
+        self.epochs.is_none()
+    }
 }
 
 fn linear_power() -> Positive {

@@ -29,6 +29,10 @@ impl ScheduleOptions for StepOptions {
         let falls = moment.epoch / self.every.get();
         base * self.gamma.get().powf(f64::from(falls))
     }
+
+    fn depends_on_length(&self) -> bool {
+        false
+    }
 }
 
 fn default_gamma() -> Positive {

@@ -4,6 +4,8 @@
 //! [`UnpackedTree`], which knows no links while files are being written, refuses what leads outside, and
 //! bounds how much comes out.
 
+mod headers;
+mod sparse;
 mod tar;
 mod tree;
 mod zip;
@@ -12,15 +14,15 @@ mod zip;
 mod tests;
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Seek};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
-use flate2::bufread::MultiGzDecoder;
-
 use self::tree::UnpackedTree;
-use super::{DownloadProgress, cannot, read_some};
+use super::content;
+use super::fault::DownloadFault;
+use super::{DownloadProgress, read_some};
+use crate::data::Packing;
 use crate::event::Monitor;
-use crate::stages::StageError;
 
 /// How much may come out of an archive.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +31,10 @@ pub(super) struct UnpackLimits {
     pub bytes: u64,
     /// Files, folders and links.
     pub entries: u64,
+    /// How many times the archive's own size may come out, beyond `free` bytes.
+    pub ratio: u64,
+    /// So many bytes may come out of any archive.
+    pub free: u64,
 }
 
 impl Default for UnpackLimits {
@@ -36,62 +42,69 @@ impl Default for UnpackLimits {
         Self {
             bytes: u64::MAX,
             entries: 20_000_000,
+            ratio: u64::MAX,
+            free: 1 << 30,
         }
     }
 }
 
-/// Unpacks the archive `packed`, known as `name`, into the empty folder `output`.
-///
-/// `checked` says that the archive's checksum was right: then one without its end mark is whole.
+/// A file that should be an archive.
+#[derive(Debug)]
+pub(super) struct PackedArchive<'a> {
+    /// Where it lies.
+    pub path: &'a Path,
+    /// What it is called.
+    pub name: &'a str,
+    /// Whether its checksum was right: then one without its end mark is whole.
+    pub checked: bool,
+}
+
+/// Unpacks the archive into the empty folder `output`.
 ///
 /// # Errors
 /// It is no archive, is damaged or cut off, leads outside, is larger than the limits, or the disk
 /// is full.
 pub(super) fn unpack(
-    packed: &Path,
-    name: &str,
+    archive: &PackedArchive<'_>,
     output: &Path,
     limits: UnpackLimits,
-    checked: bool,
     monitor: &Monitor,
-) -> Result<(), StageError> {
-    let unreadable = |error: io::Error| cannot("read", packed, &error);
-    let mut file = BufReader::with_capacity(256 << 10, File::open(packed).map_err(unreadable)?);
-    let magic = file.fill_buf().map_err(unreadable)?;
-    let magic = magic[..magic.len().min(512)].to_vec();
+) -> Result<(), DownloadFault> {
+    let unreadable = |error: io::Error| DownloadFault::cannot("read", archive.path, &error);
+    let file = File::open(archive.path).map_err(unreadable)?;
+    let size = file.metadata().map_err(unreadable)?.len();
+    let mut file = BufReader::with_capacity(256 << 10, file);
+    let start = file.fill_buf().map_err(unreadable)?;
+    let start = start[..start.len().min(content::ENOUGH)].to_vec();
     let mut tree = UnpackedTree::new(
         output,
-        name,
+        archive,
+        size,
         limits,
         DownloadProgress::new("unpack", None, monitor),
     );
-    match magic.as_slice() {
-        [0x1f, 0x8b, ..] => {
-            let plain = single_name(name, &[".gz", ".gzip"]);
-            stream(MultiGzDecoder::new(file), &plain, &mut tree, checked)?;
-        }
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => {
-            let decoder = zstd::stream::read::Decoder::with_buffer(file).map_err(unreadable)?;
-            stream(
-                decoder,
-                &single_name(name, &[".zst", ".zstd"]),
-                &mut tree,
-                checked,
-            )?;
-        }
-        [b'P', b'K', 3, 4, ..] | [b'P', b'K', 5, 6, ..] => {
-            file.rewind().map_err(unreadable)?;
-            zip::unpack(file, &mut tree)?;
-        }
-        block if tar::begins_with_header(block) => tar::unpack(file, &mut tree, checked)?,
-        other => {
-            let first: Vec<String> = other.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-            return Err(StageError::failed(format!(
-                "`{name}` is no archive that can be unpacked (tar, tar.gz, tar.zst, zip or gz): it begins with the \
-                 bytes `{}`; look at it, or set `unpack: false`",
-                first.join(" ")
-            )));
-        }
+    if let Some(packing) = Packing::of(&start) {
+        let unpacked = packing.unpacked(file).map_err(unreadable)?;
+        stream(
+            unpacked,
+            &single_name(archive.name, packing.endings()),
+            &mut tree,
+            monitor,
+        )?;
+    } else if tar::begins_with_header(&start) {
+        tar::unpack(file, &mut tree, archive.checked, monitor)?;
+    } else if matches!(start.as_slice(), [b'P', b'K', 3, 4, ..] | [b'P', b'K', 5, 6, ..])
+        || ends_as_zip(&mut file, size).map_err(unreadable)?
+    {
+        file.rewind().map_err(unreadable)?;
+        zip::unpack(file, &mut tree)?;
+    } else {
+        return Err(DownloadFault::source(format!(
+            "`{}` is no archive that can be unpacked (tar, also as gz, xz, bz2 or zst; zip; or a single file as gz, xz, \
+             bz2 or zst): {}; set `unpack: false` to take it as it is",
+            archive.name,
+            content::description(&start)
+        )));
     }
     tree.finish(monitor)
 }
@@ -101,19 +114,36 @@ fn stream(
     decoder: impl Read,
     plain: &str,
     tree: &mut UnpackedTree<'_>,
-    checked: bool,
-) -> Result<(), StageError> {
+    monitor: &Monitor,
+) -> Result<(), DownloadFault> {
     let mut decoder = BufReader::with_capacity(128 << 10, decoder);
     let mut head = Vec::with_capacity(512);
     let read = decoder.by_ref().take(512).read_to_end(&mut head);
-    read.map_err(|error| tree.broken("its beginning", &error))?;
-    let whole = io::Cursor::new(head).chain(decoder);
+    read.map_err(|error| tree.unreadable("its beginning", &error))?;
+    let mut whole = io::Cursor::new(head).chain(decoder);
     if tar::begins_with_header(whole.get_ref().0.get_ref()) {
-        tar::unpack(whole, tree, checked)
+        // A packing tells by itself where it ends.
+        tar::unpack(whole, tree, true, monitor)
     } else {
-        let mut whole = whole;
         tree.file(plain, false, &mut whole)
     }
+}
+
+/// Whether a file that begins with something else is a zip archive all the same, as programs are that unpack
+/// themselves: the record of its end stands within a comment's length of the end.
+fn ends_as_zip(file: &mut (impl Read + Seek), size: u64) -> io::Result<bool> {
+    const RECORD: u64 = 22;
+    const LONGEST_COMMENT: u64 = 0xffff;
+    file.seek(SeekFrom::Start(size.saturating_sub(RECORD + LONGEST_COMMENT)))?;
+    let mut end = Vec::new();
+    file.read_to_end(&mut end)?;
+    let whole = |at: usize| {
+        let length = end
+            .get(at + 20..at + 22)
+            .map(|two| u16::from_le_bytes([two[0], two[1]]));
+        length.is_some_and(|length| at + 22 + usize::from(length) == end.len())
+    };
+    Ok((0..end.len()).any(|at| end[at..].starts_with(b"PK\x05\x06") && whole(at)))
 }
 
 /// The name without the packing's ending.

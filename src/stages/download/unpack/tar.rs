@@ -6,12 +6,22 @@ use std::rc::Rc;
 
 use tar::EntryType;
 
-use super::tree::UnpackedTree;
-use crate::stages::StageError;
+use super::super::fault::DownloadFault;
+use super::headers::PlainHeaders;
+use super::sparse::SparseHeader;
+use super::tree::{UnpackedTree, quoted};
+use crate::event::Monitor;
 
-/// What may lie between the contents of two files: headers, long names, extended attributes. A
-/// hostile archive could otherwise fill the memory with one endless name.
-const MOST_BETWEEN: u64 = 4 << 20;
+/// What may lie between the contents of two files: headers, long names, extended attributes, lists of holes.
+/// A hostile archive could otherwise fill the memory with one endless name.
+const MOST_BETWEEN: u64 = 64 << 20;
+
+/// How far behind the end is looked for what follows it.
+const MOST_BEHIND: u64 = 4 << 20;
+
+/// Types of entries that GNU tar adds.
+const DUMPED_FOLDER: u8 = b'D';
+const CONTINUATION: u8 = b'M';
 
 /// Whether a file's first 512 bytes are a tar header: its checksum is right.
 pub(super) fn begins_with_header(block: &[u8]) -> bool {
@@ -29,25 +39,35 @@ pub(super) fn unpack(
     reader: impl Read,
     tree: &mut UnpackedTree<'_>,
     checked: bool,
-) -> Result<(), StageError> {
+    monitor: &Monitor,
+) -> Result<(), DownloadFault> {
     let state = Rc::new(TarState {
         allowance: Cell::new(MOST_BETWEEN),
         ended: Cell::new(false),
     });
     let mut archive = tar::Archive::new(Guarded {
-        reader,
+        reader: PlainHeaders::new(reader, MOST_BETWEEN),
         state: Rc::clone(&state),
     });
     let mut before = "its beginning".to_owned();
     {
-        let mut entries = archive.entries().map_err(|error| tree.broken(&before, &error))?;
+        let mut entries = archive
+            .entries()
+            .map_err(|error| tree.unreadable(&before, &error))?;
         loop {
             state.allowance.set(MOST_BETWEEN);
             let Some(entry) = entries.next() else { break };
-            let mut entry = entry.map_err(|error| tree.broken(&format!("what follows {before}"), &error))?;
-            let path = text(tree, &entry.path_bytes())?;
-            before = format!("`{path}`");
+            let mut entry =
+                entry.map_err(|error| tree.unreadable(&format!("what follows {before}"), &error))?;
             let kind = entry.header().entry_type();
+            let sparse = match kind {
+                EntryType::Regular | EntryType::Continuous => sparse_header(&mut entry),
+                _ => Ok(None),
+            };
+            let sparse =
+                sparse.map_err(|error| tree.unreadable(&quoted(&lossy(&entry.path_bytes())), &error))?;
+            let path = text(tree, &entry.path_bytes())?;
+            before = quoted(&path);
             let target = || {
                 entry
                     .link_name_bytes()
@@ -63,7 +83,14 @@ pub(super) fn unpack(
                     }
                     let executable = entry.header().mode().is_ok_and(|mode| mode & 0o100 != 0);
                     state.allowance.set(u64::MAX);
-                    tree.file(&path, executable, &mut entry)?;
+                    match sparse {
+                        None => tree.file(&path, executable, &mut entry)?,
+                        Some(sparse) => {
+                            let file = sparse.file(&mut entry);
+                            let mut file = file.map_err(|error| tree.unreadable(&before, &error))?;
+                            tree.file(&path, executable, &mut file)?;
+                        }
+                    }
                 }
                 EntryType::Directory => tree.folder(&path)?,
                 EntryType::Symlink => {
@@ -74,36 +101,66 @@ pub(super) fn unpack(
                     let target = text(tree, &target())?;
                     tree.hard_link(&path, &target)?;
                 }
-                EntryType::XGlobalHeader => {}
                 EntryType::Block | EntryType::Char | EntryType::Fifo => {
                     return Err(tree.refuse(&path, "is a device or a pipe"));
                 }
-                other => {
-                    return Err(tree.refuse(
-                        &path,
-                        &format!("is of the unknown type `{:?}`", other.as_byte() as char),
-                    ));
-                }
+                other => match other.as_byte() {
+                    // A folder of an incremental dump; what it holds is the list of its files then.
+                    DUMPED_FOLDER => tree.folder(&path)?,
+                    CONTINUATION => {
+                        let why = "goes on from another volume; put the volumes together first";
+                        return Err(tree.unsupported(&before, why));
+                    }
+                    other => {
+                        let why = format!("is of the unknown type `{}`", (other as char).escape_debug());
+                        return Err(tree.unsupported(&before, &why));
+                    }
+                },
             }
         }
     }
     if state.ended.get() && !checked {
-        return Err(tree.broken(&format!("what follows {before}"), &"the end mark is missing"));
+        monitor.warn(format!(
+            "the archive `{}` has no end mark behind {before}: some programs leave it out, but it may be cut off; give \
+             its `sha256` to be sure",
+            tree.archive()
+        ));
     }
-    drain(archive.into_inner(), &state, tree)
+    drain(archive.into_inner(), &state, tree, monitor)
 }
 
-/// Reads what is left, so that a packing's own checksum is compared.
-fn drain(mut reader: impl Read, state: &TarState, tree: &mut UnpackedTree<'_>) -> Result<(), StageError> {
+/// What the extended header of an entry says of holes.
+fn sparse_header<R: Read>(entry: &mut tar::Entry<'_, R>) -> io::Result<Option<SparseHeader>> {
+    match entry.pax_extensions()? {
+        Some(records) => SparseHeader::of(records),
+        None => Ok(None),
+    }
+}
+
+/// Reads what is left, so that a packing's own checksum is compared, and tells what follows the end mark.
+fn drain(
+    mut reader: impl Read,
+    state: &TarState,
+    tree: &mut UnpackedTree<'_>,
+    monitor: &Monitor,
+) -> Result<(), DownloadFault> {
     // Padding is a few kilobytes; whatever follows in larger amounts is not looked at.
     state.allowance.set(u64::MAX);
     let mut buffer = [0; 16 << 10];
-    let mut left = MOST_BETWEEN.min(tree.bytes_left().max(64 << 10));
+    let mut left = MOST_BEHIND.min(tree.bytes_left().max(64 << 10));
+    let mut told = false;
     while left > 0 {
-        let count =
-            super::read_some(&mut reader, &mut buffer).map_err(|error| tree.broken("its end", &error))?;
+        let count = super::super::read_some(&mut reader, &mut buffer)
+            .map_err(|error| tree.unreadable("its end", &error))?;
         if count == 0 {
             break;
+        }
+        if !told && buffer[..count].iter().any(|byte| *byte != 0) {
+            told = true;
+            monitor.warn(format!(
+                "something follows the end mark of the archive `{}` (another archive, perhaps): it is left out",
+                tree.archive()
+            ));
         }
         left = left.saturating_sub(count as u64);
         tree.tick()?;
@@ -111,9 +168,13 @@ fn drain(mut reader: impl Read, state: &TarState, tree: &mut UnpackedTree<'_>) -
     Ok(())
 }
 
-fn text(tree: &UnpackedTree<'_>, bytes: &[u8]) -> Result<String, StageError> {
-    let refused = |_| tree.refuse(&String::from_utf8_lossy(bytes), "has a name that is not UTF-8");
+fn text(tree: &UnpackedTree<'_>, bytes: &[u8]) -> Result<String, DownloadFault> {
+    let refused = |_| tree.refuse(&lossy(bytes), "has a name that is not UTF-8");
     String::from_utf8(bytes.to_vec()).map_err(refused)
+}
+
+fn lossy(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }
 
 struct TarState {

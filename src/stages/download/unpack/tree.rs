@@ -6,10 +6,10 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use super::{DownloadProgress, UnpackLimits, cannot, read_some};
+use super::super::fault::DownloadFault;
+use super::{DownloadProgress, PackedArchive, UnpackLimits, read_some};
 use crate::event::Monitor;
 use crate::spec::ByteSize;
-use crate::stages::StageError;
 
 /// The folder, and how much has come out so far.
 ///
@@ -17,7 +17,9 @@ use crate::stages::StageError;
 /// that a file could be written through.
 pub(super) struct UnpackedTree<'a> {
     root: PathBuf,
-    archive: String,
+    archive: &'a PackedArchive<'a>,
+    /// The archive's own size.
+    packed: u64,
     limits: UnpackLimits,
     progress: DownloadProgress<'a>,
     bytes: u64,
@@ -32,10 +34,17 @@ pub(super) struct UnpackedTree<'a> {
 const LONGEST_CHAIN: u32 = 40;
 
 impl<'a> UnpackedTree<'a> {
-    pub fn new(root: &Path, archive: &str, limits: UnpackLimits, progress: DownloadProgress<'a>) -> Self {
+    pub fn new(
+        root: &Path,
+        archive: &'a PackedArchive<'a>,
+        packed: u64,
+        limits: UnpackLimits,
+        progress: DownloadProgress<'a>,
+    ) -> Self {
         Self {
             root: root.to_owned(),
-            archive: archive.to_owned(),
+            archive,
+            packed,
             limits,
             progress,
             bytes: 0,
@@ -43,6 +52,11 @@ impl<'a> UnpackedTree<'a> {
             last_folder: None,
             links: BTreeMap::new(),
         }
+    }
+
+    /// What the archive is called.
+    pub fn archive(&self) -> &'a str {
+        self.archive.name
     }
 
     /// How many entries there may be.
@@ -56,40 +70,68 @@ impl<'a> UnpackedTree<'a> {
     }
 
     /// Notices an interruption.
-    pub fn tick(&mut self) -> Result<(), StageError> {
-        self.progress.at(self.bytes)
+    pub fn tick(&mut self) -> Result<(), DownloadFault> {
+        Ok(self.progress.at(self.bytes)?)
     }
 
     /// The archive does something that is not allowed.
-    pub fn refuse(&self, entry: &str, why: &str) -> StageError {
-        StageError::failed(format!(
-            "the archive `{}` is refused: its entry `{}` {why}; get the archive from a source that you trust, or \
-             unpack it by hand",
-            self.archive,
-            entry.escape_debug()
+    pub fn refuse(&self, entry: &str, why: &str) -> DownloadFault {
+        DownloadFault::source(format!(
+            "the archive `{}` is refused: its entry {} {why}; get the archive from a source that you trust, or unpack \
+             it by hand",
+            self.archive(),
+            quoted(entry)
         ))
     }
 
+    /// The archive has something at `place` that is sound and cannot be read here.
+    pub fn unsupported(&self, place: &str, why: &str) -> DownloadFault {
+        DownloadFault::source(format!(
+            "the archive `{}` is sound as far as it was read, but cannot be unpacked here: {place} {why}; unpack it in \
+             a `command` stage, or pack it anew as tar.zst, tar.gz or plain zip",
+            self.archive()
+        ))
+    }
+
+    /// What an error means that reading at `place` gave.
+    pub fn unreadable(&self, place: &str, error: &io::Error) -> DownloadFault {
+        match error.kind() {
+            io::ErrorKind::Unsupported => {
+                self.unsupported(place, &format!("is beyond what is read here ({error})"))
+            }
+            _ => self.broken(place, error),
+        }
+    }
+
     /// The archive cannot be read any further.
-    pub fn broken(&self, entry: &str, error: &dyn std::fmt::Display) -> StageError {
-        StageError::failed(format!(
-            "the archive `{}` is damaged or cut off: it broke at {} ({} entries before it were fine): {error}; get it \
-             again",
-            self.archive,
-            entry.escape_debug(),
+    pub fn broken(&self, place: &str, error: &dyn std::fmt::Display) -> DownloadFault {
+        let advice = if self.archive.checked {
+            "its checksum is right, so that it was so when the checksum was taken: ask whoever made it"
+        } else {
+            "get it again"
+        };
+        DownloadFault::source(format!(
+            "the archive `{}` is damaged or cut off: it broke at {place} ({} entries before it were fine): {error}; \
+             {advice}",
+            self.archive(),
             self.entries.saturating_sub(1)
         ))
     }
 
     /// Makes the folder at `path`.
-    pub fn folder(&mut self, path: &str) -> Result<(), StageError> {
+    pub fn folder(&mut self, path: &str) -> Result<(), DownloadFault> {
         self.count(path)?;
         let normal = self.normal(path)?;
         self.make_folder(path, &normal)
     }
 
     /// Writes `content` to `path`; a file that was there before is replaced, as tar does.
-    pub fn file(&mut self, path: &str, executable: bool, content: &mut impl Read) -> Result<(), StageError> {
+    pub fn file(
+        &mut self,
+        path: &str,
+        executable: bool,
+        content: &mut impl Read,
+    ) -> Result<(), DownloadFault> {
         self.count(path)?;
         let normal = self.normal_file(path)?;
         let target = self.place_for(path, &normal)?;
@@ -103,20 +145,12 @@ impl<'a> UnpackedTree<'a> {
         let mut buffer = [0; 64 << 10];
         loop {
             let count =
-                read_some(content, &mut buffer).map_err(|error| self.broken(&format!("`{path}`"), &error))?;
+                read_some(content, &mut buffer).map_err(|error| self.unreadable(&quoted(path), &error))?;
             if count == 0 {
                 return self.tick();
             }
             self.bytes += count as u64;
-            if self.bytes > self.limits.bytes {
-                return Err(StageError::failed(format!(
-                    "the archive `{}` holds more than the `max_unpacked` of {} (reached at its entry `{}`); raise \
-                     `max_unpacked` if that is right",
-                    self.archive,
-                    ByteSize(self.limits.bytes),
-                    path.escape_debug()
-                )));
-            }
+            self.bound(path)?;
             file.write_all(&buffer[..count])
                 .map_err(|error| self.unwritable(&target, &error))?;
             self.tick()?;
@@ -124,7 +158,7 @@ impl<'a> UnpackedTree<'a> {
     }
 
     /// Gives the file that came before at `target` a second name.
-    pub fn hard_link(&mut self, path: &str, target: &str) -> Result<(), StageError> {
+    pub fn hard_link(&mut self, path: &str, target: &str) -> Result<(), DownloadFault> {
         self.count(path)?;
         let (from, to) = (self.normal(target)?, self.normal_file(path)?);
         let existing = self.root.join(&from);
@@ -145,7 +179,7 @@ impl<'a> UnpackedTree<'a> {
     }
 
     /// Notes a symbolic link, to be made at the end.
-    pub fn symbolic_link(&mut self, path: &str, target: &str) -> Result<(), StageError> {
+    pub fn symbolic_link(&mut self, path: &str, target: &str) -> Result<(), DownloadFault> {
         self.count(path)?;
         let normal = self.normal_file(path)?;
         let outside = |tree: &Self| {
@@ -177,8 +211,14 @@ impl<'a> UnpackedTree<'a> {
     }
 
     /// Makes the symbolic links.
-    pub fn finish(mut self, monitor: &Monitor) -> Result<(), StageError> {
+    pub fn finish(mut self, monitor: &Monitor) -> Result<(), DownloadFault> {
         self.tick()?;
+        if self.entries == 0 {
+            return Err(DownloadFault::source(format!(
+                "the archive `{}` is empty: nothing is in it",
+                self.archive()
+            )));
+        }
         let mut dangling = Vec::new();
         let mut to_folders = Vec::new();
         for path in self.links.keys() {
@@ -212,7 +252,7 @@ impl<'a> UnpackedTree<'a> {
         if let Some(first) = dangling.first() {
             monitor.warn(format!(
                 "the archive `{}` has {} symbolic links that lead nowhere, the first of them `{first}`; they are left out",
-                self.archive,
+                self.archive(),
                 dangling.len()
             ));
         }
@@ -220,7 +260,7 @@ impl<'a> UnpackedTree<'a> {
     }
 
     /// The path without links that the link at `path` leads to; none if it leads to no file.
-    fn resolve(&self, path: &str) -> Result<Option<String>, StageError> {
+    fn resolve(&self, path: &str) -> Result<Option<String>, DownloadFault> {
         let mut current = self.links[path].clone();
         for _ in 0..LONGEST_CHAIN {
             // The first part of the path that is itself a link, and what follows it.
@@ -247,7 +287,33 @@ impl<'a> UnpackedTree<'a> {
         Err(self.refuse(path, "is a symbolic link that leads in a circle"))
     }
 
-    fn count(&mut self, path: &str) -> Result<(), StageError> {
+    /// Notices that more comes out than may, `path` being written.
+    fn bound(&self, path: &str) -> Result<(), DownloadFault> {
+        if self.bytes > self.limits.bytes {
+            return Err(DownloadFault::limit(format!(
+                "the archive `{}` holds more than the `max_unpacked` of {} (reached at its entry {}); raise \
+                 `max_unpacked` if that is right",
+                self.archive(),
+                ByteSize(self.limits.bytes),
+                quoted(path)
+            )));
+        }
+        let most = self.packed.saturating_mul(self.limits.ratio);
+        if self.bytes > most.max(self.limits.free) {
+            return Err(DownloadFault::limit(format!(
+                "the archive `{}` of {} unpacks to more than {} times its size (reached at its entry {}, after {}), as \
+                 one does that is made to fill a disk; raise `max_ratio` if that is right",
+                self.archive(),
+                ByteSize(self.packed),
+                self.limits.ratio,
+                quoted(path),
+                ByteSize(self.bytes)
+            )));
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, path: &str) -> Result<(), DownloadFault> {
         self.entries += 1;
         if self.entries > self.limits.entries {
             return Err(self.refuse(
@@ -262,7 +328,7 @@ impl<'a> UnpackedTree<'a> {
     }
 
     /// `path` without `.` and doubled slashes, if it stays inside.
-    fn normal(&self, path: &str) -> Result<String, StageError> {
+    fn normal(&self, path: &str) -> Result<String, DownloadFault> {
         let mut parts = Vec::new();
         if path.starts_with('/') {
             return Err(self.refuse(path, "has an absolute path"));
@@ -284,7 +350,7 @@ impl<'a> UnpackedTree<'a> {
     }
 
     /// As [`UnpackedTree::normal`], for what cannot be the tree itself.
-    fn normal_file(&self, path: &str) -> Result<String, StageError> {
+    fn normal_file(&self, path: &str) -> Result<String, DownloadFault> {
         let normal = self.normal(path)?;
         if normal.is_empty() {
             Err(self.refuse(path, "has an empty path"))
@@ -300,7 +366,7 @@ impl<'a> UnpackedTree<'a> {
                 .any(|end| self.links.contains_key(&normal[..end]))
     }
 
-    fn make_folder(&mut self, entry: &str, normal: &str) -> Result<(), StageError> {
+    fn make_folder(&mut self, entry: &str, normal: &str) -> Result<(), DownloadFault> {
         if self.last_folder.as_deref() == Some(normal) || normal.is_empty() {
             return Ok(());
         }
@@ -319,7 +385,7 @@ impl<'a> UnpackedTree<'a> {
     }
 
     /// A free place for a file or link, in an existing folder.
-    fn place_for(&mut self, entry: &str, normal: &str) -> Result<PathBuf, StageError> {
+    fn place_for(&mut self, entry: &str, normal: &str) -> Result<PathBuf, DownloadFault> {
         if let Some((folder, _)) = normal.rsplit_once('/') {
             self.make_folder(entry, folder)?;
         }
@@ -338,7 +404,12 @@ impl<'a> UnpackedTree<'a> {
         }
     }
 
-    fn unwritable(&self, path: &Path, error: &io::Error) -> StageError {
-        cannot("write", path, error)
+    fn unwritable(&self, path: &Path, error: &io::Error) -> DownloadFault {
+        DownloadFault::cannot("write", path, error)
     }
+}
+
+/// A path of an archive, for messages.
+pub(super) fn quoted(path: &str) -> String {
+    format!("`{}`", path.escape_debug())
 }

@@ -3,8 +3,8 @@
 
 use super::*;
 use crate::ops::{
-    self, Attributes, BatchNormOptions, ConvOptions, ConvolutionOperands, Epilogue, NormOperands, OpError,
-    Statistics, Window,
+    self, AttentionOperands, AttentionOptions, Attributes, BatchNormOptions, ConvOptions,
+    ConvolutionOperands, Epilogue, NormOperands, OpError, RotaryTable, Statistics, TableRows, Window,
 };
 
 #[test]
@@ -31,7 +31,11 @@ fn interpret(name: &str, attributes: &Attributes, x: &[&Tensor]) -> Result<Tenso
         "add" => ops::add(x, operands[1]),
         "relu" => ops::relu(x),
         "leaky_relu" => ops::leaky_relu(x, float(attributes, "alpha"), F32),
-        "gelu" => ops::gelu(x, F32),
+        "gelu" => match attributes.get("approximate") {
+            Some(Attribute::Text("tanh")) => ops::gelu_tanh(x, F32),
+            Some(Attribute::Text("none")) => ops::gelu(x, F32),
+            other => panic!("approximate is {other:?}"),
+        },
         "silu" => ops::silu(x, F32),
         "hardswish" => ops::hardswish(x, F32),
         "hardsigmoid" => ops::hardsigmoid(x, F32),
@@ -70,6 +74,9 @@ fn interpret(name: &str, attributes: &Attributes, x: &[&Tensor]) -> Result<Tenso
             assert_eq!(attributes.get("axis"), Some(&Attribute::Integer(-1)));
             ops::layer_norm(x, operands[1], operands[2], float(attributes, "epsilon"))
         }
+        "linear" if attributes.get("transposed").is_some() => {
+            ops::linear_transposed(x, operands[1], operands.get(2).copied(), F32)
+        }
         "linear" => ops::linear(x, operands[1], operands.get(2).copied(), F32),
         "max_pool2d" => ops::max_pool2d(x, window(attributes)),
         "avg_pool2d" => {
@@ -78,7 +85,51 @@ fn interpret(name: &str, attributes: &Attributes, x: &[&Tensor]) -> Result<Tenso
         }
         "global_average_pool" => ops::global_average_pool(x, F32),
         "scale_channels" => ops::scale_channels(x, operands[1], F32),
-        "attention" => ops::attention(x, integer(attributes, "num_heads"), None, F32),
+        "attention" => {
+            let heads = integer(attributes, "num_heads");
+            let options = AttentionOptions {
+                key_value_heads: optional(attributes, "kv_num_heads").unwrap_or(heads),
+                causal: attributes
+                    .get("is_causal")
+                    .is_some_and(|causal| *causal == Attribute::Flag(true)),
+                window: optional(attributes, "window"),
+                ..AttentionOptions::full(heads, F32)
+            };
+            let given = match *operands {
+                [queries, keys, values] => AttentionOperands::Apart {
+                    queries,
+                    keys,
+                    values,
+                },
+                _ => AttentionOperands::SideBySide(x),
+            };
+            ops::attention(given, &options)
+        }
+        "embedding" => {
+            let padding = optional(attributes, "padding_idx").map(|row| row as u32);
+            ops::embedding(x, operands[1], padding)
+        }
+        "rms_norm" => {
+            assert_eq!(attributes.get("axis"), Some(&Attribute::Integer(-1)));
+            ops::rms_norm(x, operands[1], float(attributes, "epsilon"))
+        }
+        "rotary_embedding" => {
+            let (width, base) = (
+                integer(attributes, "rotary_embedding_dim"),
+                float(attributes, "base"),
+            );
+            ops::rotate(x, &RotaryTable::new(width, base, x.dims()[1]), None)
+        }
+        "add_rows" => {
+            let rows = match (optional(attributes, "first"), optional(attributes, "row")) {
+                (Some(first), None) => TableRows::Counted { first },
+                (None, Some(row)) => TableRows::Same { row },
+                other => panic!("rows {other:?}"),
+            };
+            ops::add_rows(x, operands[1], rows)
+        }
+        "sequence_mean" => ops::sequence_mean(x, None),
+        "swiglu" => ops::swiglu(x, operands[1], F32),
         "embed_tokens" => ops::embed_tokens(x, operands[1], operands[2]),
         "transpose" => Ok(x.permute(integers(attributes, "perm"))?.contiguous()?),
         "flatten" => {
@@ -145,6 +196,10 @@ fn integer(attributes: &Attributes, name: &str) -> usize {
         Some(Attribute::Integer(value)) => usize::try_from(*value).expect("not negative"),
         other => panic!("{name} is {other:?}"),
     }
+}
+
+fn optional(attributes: &Attributes, name: &str) -> Option<usize> {
+    attributes.get(name).map(|_| integer(attributes, name))
 }
 
 fn integers(attributes: &Attributes, name: &str) -> Vec<usize> {

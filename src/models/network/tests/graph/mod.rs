@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::*;
 use crate::ops::{Attribute, Graph, GraphValue, Operation};
+use crate::random::{Purpose, Stream};
 use crate::spec::Stem;
 
 /// The output of `graph` for `input`, where `carry_out` carries out each operation.
@@ -76,8 +77,16 @@ fn networks() -> Vec<(&'static str, Network)> {
         ("sequential", layers, small),
         ("sequential, pooled", pooled, small),
     ];
+    let texts = text_models().into_iter().map(|(name, value)| {
+        let tokens = InputShape::Tokens {
+            vocabulary: 5,
+            length: 6,
+        };
+        (name, model(value), tokens)
+    });
     models
         .into_iter()
+        .chain(texts)
         .map(|(name, model, input)| {
             let network = cpu(&model, input, 5);
             if model.name() == "vit" {
@@ -102,7 +111,68 @@ fn batch(input: InputShape, samples: usize, seed: u64) -> Tensor {
             width,
         } => random(&[samples, channels, height, width], seed),
         InputShape::Features { columns } => random(&[samples, columns], seed),
+        InputShape::Tokens { vocabulary, length } => {
+            let mut stream = Stream::new(seed, Purpose::Init, 0, 0);
+            let ids: Vec<u32> = (0..samples * length)
+                .map(|_| stream.below(vocabulary as u32))
+                .collect();
+            Tensor::from_vec(ids, (samples, length), &Device::Cpu).expect("as many as it holds")
+        }
     }
+}
+
+/// Networks of text with every head and variant, for a vocabulary of 5, and so a width of 5 outputs.
+fn text_models() -> Vec<(&'static str, serde_json::Value)> {
+    let sizes = |other: serde_json::Value| {
+        let mut options = json!({"layers": 2, "heads": 2, "width": 8, "ffn": 12, "context": 9});
+        for (key, value) in other.as_object().expect("a mapping") {
+            options[key] = value.clone();
+        }
+        options
+    };
+    vec![
+        ("gpt2", json!({"gpt2": sizes(json!({"dropout": 0.1}))})),
+        ("gpt2, untied", json!({"gpt2": sizes(json!({"tied": false}))})),
+        (
+            "gpt2, classes",
+            json!({"gpt2": sizes(json!({"head": "classification"}))}),
+        ),
+        ("gpt2, tokens", json!({"gpt2": sizes(json!({"head": "tokens"}))})),
+        ("bert", json!({"bert": sizes(json!({}))})),
+        (
+            "bert, classes",
+            json!({"bert": sizes(json!({"head": "classification"}))}),
+        ),
+        (
+            "distilbert",
+            json!({"bert": sizes(json!({"variant": "distilbert"}))}),
+        ),
+        (
+            "roberta, classes",
+            json!({"bert": sizes(json!({"variant": "roberta", "head": "classification"}))}),
+        ),
+        (
+            "roberta, tokens",
+            json!({"bert": sizes(json!({"variant": "roberta", "head": "tokens"}))}),
+        ),
+        (
+            "llama",
+            json!({"llama": sizes(json!({"kv_heads": 1, "tied": true}))}),
+        ),
+        ("qwen2", json!({"llama": sizes(json!({"variant": "qwen2"}))})),
+        (
+            "qwen3",
+            json!({"llama": sizes(json!({"variant": "qwen3", "head_width": 6}))}),
+        ),
+        (
+            "mistral",
+            json!({"llama": sizes(json!({"variant": "mistral", "window": 3, "kv_heads": 1}))}),
+        ),
+        (
+            "llama, similarity",
+            json!({"llama": sizes(json!({"head": "similarity", "width": 5, "head_width": 4}))}),
+        ),
+    ]
 }
 
 #[test]

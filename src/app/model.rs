@@ -1,0 +1,268 @@
+//! The trained models of stages and trials, as folders.
+
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use super::error::AppError;
+use super::request::PipelineRequest;
+use super::session::Session;
+use super::sweep::known::{known_study, known_trials};
+use super::sweep::setting::SweepSetting;
+use crate::fingerprint::Digest;
+use crate::plan::Decision;
+use crate::report::{Results, Trial, TrialStatus, shown_trial};
+use crate::spec::{Pipeline, Train, suggest};
+
+/// Where a trained model is found.
+#[derive(Clone, Debug)]
+pub enum ModelSource {
+    /// In a folder, as `erlen get` copies it out of the store, or named by one of the files in it.
+    Folder(PathBuf),
+    /// The result of a stage.
+    Stage {
+        /// The pipeline and its parameters.
+        pipeline: PipelineRequest,
+        /// The stage; without a name, the only one that trains.
+        stage: Option<String>,
+        /// In a sweep, which trial's.
+        trial: Option<TrialChoice>,
+    },
+}
+
+/// Which trial of a sweep is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TrialChoice {
+    /// The best by the sweep's objective.
+    Best,
+    /// The one of this number.
+    Number(u32),
+}
+
+impl std::str::FromStr for TrialChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse() {
+            _ if text == "best" => Ok(Self::Best),
+            Ok(number) if number > 0 => Ok(Self::Number(number)),
+            _ => Err("a trial is `best` or its number, from 1".to_owned()),
+        }
+    }
+}
+
+/// A model that can be read.
+pub struct LocatedModel {
+    /// The folder with its weights and its card.
+    pub folder: PathBuf,
+    /// What was chosen on the way, where that was not said: a sentence.
+    pub note: Option<String>,
+    /// Where a copy from the store lies as long as it is needed.
+    _laid_out: Option<TempDir>,
+}
+
+impl ModelSource {
+    /// Finds the model.
+    ///
+    /// # Errors
+    /// There is no such folder, stage or trial; the stage trains nothing, or its result is not known.
+    pub fn locate(&self) -> Result<LocatedModel, AppError> {
+        match self {
+            Self::Folder(path) => Ok(LocatedModel {
+                folder: model_folder(path)?,
+                note: None,
+                _laid_out: None,
+            }),
+            Self::Stage {
+                pipeline,
+                stage,
+                trial: None,
+            } => {
+                let session = Session::open(pipeline)?;
+                let stage = stage_of(&session.pipeline, stage.as_deref())?;
+                let artifact = known_result(&session, pipeline, stage)?;
+                lay_out(&session, stage, &artifact, None)
+            }
+            Self::Stage {
+                pipeline,
+                stage,
+                trial: Some(choice),
+            } => {
+                let setting = SweepSetting::load(&pipeline.file, &pipeline.overrides)?;
+                let session = Session::with(setting.base.clone(), &pipeline.file, pipeline.store.as_deref())?;
+                let stage = stage_of(&session.pipeline, stage.as_deref())?;
+                let (results, _) = known_trials(&setting, &session)?;
+                let trial = chosen(*choice, &results, &setting, &session)?;
+                let (artifact, note) = result_of(trial, stage, &session)?;
+                lay_out(&session, stage, &artifact, Some(note))
+            }
+        }
+    }
+}
+
+/// The folder with a model that `path` names: itself, or the one that it lies in.
+fn model_folder(path: &Path) -> Result<PathBuf, AppError> {
+    if path.is_dir() {
+        return Ok(path.to_owned());
+    }
+    if path.is_file() {
+        let around = path.parent().filter(|around| !around.as_os_str().is_empty());
+        return Ok(around.unwrap_or(Path::new(".")).to_owned());
+    }
+    Err(AppError::Request(format!(
+        "there is no model at `{}`: name a folder with model.json and model.safetensors, as `erlen get` leaves it, or a \
+         stage as FILE.yaml:STAGE",
+        path.display()
+    )))
+}
+
+/// The stage of this name, or the only one that trains.
+fn stage_of<'a>(pipeline: &'a Pipeline, name: Option<&str>) -> Result<&'a str, AppError> {
+    let stages = &pipeline.stages;
+    if let Some(name) = name {
+        return match stages.get_key_value(name) {
+            Some((name, _)) => Ok(name),
+            None => {
+                let help = suggest(name, "stages", stages.keys().map(String::as_str));
+                Err(AppError::Request(format!("there is no stage `{name}`; {help}")))
+            }
+        };
+    }
+    let trains = stages
+        .iter()
+        .filter(|(_, stage)| stage.kind.options::<Train>().is_some());
+    let trains: Vec<&str> = trains.map(|(name, _)| name.as_str()).collect();
+    match trains.as_slice() {
+        [only] => Ok(only),
+        [] => Err(AppError::Request(format!(
+            "no stage of `{}` trains a model: name the stage that has one, as FILE.yaml:STAGE",
+            pipeline.name
+        ))),
+        several => Err(AppError::Request(format!(
+            "`{}` trains several models: name one of them, as FILE.yaml:STAGE: {}",
+            pipeline.name,
+            several.join(", ")
+        ))),
+    }
+}
+
+/// The artifact of a stage.
+fn known_result(session: &Session, request: &PipelineRequest, stage: &str) -> Result<Digest, AppError> {
+    let plan = session.plan(&request.for_stages(vec![stage.to_owned()]))?;
+    match plan.find(stage).map(|node| &node.decision) {
+        Some(Decision::Reuse(action)) => Ok(action.artifact),
+        _ => Err(AppError::Stopped(format!(
+            "the result of `{stage}` is not known yet: `erlen run {} {stage}` makes it",
+            session.file().display()
+        ))),
+    }
+}
+
+/// The trial that is meant.
+fn chosen<'a>(
+    choice: TrialChoice,
+    results: &'a Results,
+    setting: &SweepSetting,
+    session: &Session,
+) -> Result<&'a Trial, AppError> {
+    let file = session.file().display();
+    let numbered = |number: u32| results.trials.iter().find(|trial| trial.number == number);
+    let number = match choice {
+        TrialChoice::Number(number) => number,
+        TrialChoice::Best => match results.objectives.len() {
+            0 => {
+                return Err(AppError::Request(format!(
+                    "the sweep of `{file}` has no objective, so no trial is the best: name one by its number"
+                )));
+            }
+            1 if results
+                .trials
+                .iter()
+                .any(|trial| trial.status == TrialStatus::Done) =>
+            {
+                shown_trial(results).unwrap_or_default()
+            }
+            1 => {
+                return Err(AppError::Stopped(format!(
+                    "no trial of `{file}` has come to its end yet: `erlen sweep {file}` runs them"
+                )));
+            }
+            _ => {
+                let front = known_study(setting, session)?.study().best();
+                let front: Vec<String> = front.iter().map(u32::to_string).collect();
+                return Err(AppError::Request(format!(
+                    "the sweep of `{file}` has several objectives: name one of the trials that no other beats in all of \
+                     them: {}",
+                    front.join(", ")
+                )));
+            }
+        },
+    };
+    numbered(number).ok_or_else(|| {
+        let known = results.trials.iter().map(|trial| trial.number).max();
+        let known = match known {
+            Some(last) => format!("the last one is {last}"),
+            None => format!("none is known: `erlen sweep {file}` runs them"),
+        };
+        AppError::Request(format!("the sweep of `{file}` has no trial {number}: {known}"))
+    })
+}
+
+/// The artifact of a trial's stage, and what was chosen.
+fn result_of(trial: &Trial, stage: &str, session: &Session) -> Result<(Digest, String), AppError> {
+    let number = trial.number;
+    let known = trial
+        .replicates
+        .iter()
+        .find_map(|replicate| Some((replicate, replicate.stages.get(stage)?)));
+    let Some((replicate, result)) = known else {
+        let why = match &trial.status {
+            TrialStatus::Pruned { epoch } => format!("the trial was stopped after epoch {epoch}"),
+            TrialStatus::Failed { error } => format!("the trial failed: {error}"),
+            TrialStatus::Missing | TrialStatus::Done => {
+                format!("`erlen sweep {}` makes it", session.file().display())
+            }
+        };
+        return Err(AppError::Stopped(format!(
+            "the result of `{stage}` of trial {number} is not known: {why}"
+        )));
+    };
+    let seeds = match trial.replicates.len() {
+        0 | 1 => String::new(),
+        count => format!(", the first of {count} seeds ({})", replicate.seed),
+    };
+    Ok((result.artifact, format!("the model of trial {number}{seeds}")))
+}
+
+/// Lays a model out of the store.
+fn lay_out(
+    session: &Session,
+    stage: &str,
+    artifact: &Digest,
+    note: Option<String>,
+) -> Result<LocatedModel, AppError> {
+    // The store shares its bytes with what it lays out where it lies beside it.
+    let around = tempfile::tempdir_in(&session.project.store)
+        .or_else(|_| tempfile::tempdir())
+        .map_err(AppError::io("making a folder"))?;
+    let folder = around.path().join("model");
+    session.store.materialise(artifact, None, &folder)?;
+    if !folder.join(MODEL_CARD).is_file() {
+        let kind = session
+            .pipeline
+            .stages
+            .get(stage)
+            .map_or("", |stage| stage.kind.name());
+        return Err(AppError::Request(format!(
+            "`{stage}` ({kind}) holds no model: name a stage of the kind `train` or `export`"
+        )));
+    }
+    Ok(LocatedModel {
+        folder,
+        note,
+        _laid_out: Some(around),
+    })
+}
+
+/// The file that tells that a folder holds a model.
+const MODEL_CARD: &str = "model.json";

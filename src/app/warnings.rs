@@ -1,0 +1,64 @@
+//! What is right in a pipeline and probably not meant.
+
+use std::collections::BTreeSet;
+
+use super::notice::Notice;
+use crate::exec::{Capacity, Needs};
+use crate::report::Results;
+use crate::spec::{Command, Pipeline, StageSpec};
+
+/// What is right in `pipeline` and probably not meant, where it is to run on a machine of `capacity`.
+pub fn warnings(pipeline: &Pipeline, capacity: &Capacity) -> Vec<Notice> {
+    let mut warnings = unused_parameters(pipeline);
+    let exceeding = |(name, stage): (&String, &std::sync::Arc<StageSpec>)| {
+        let what = Needs::exceeding(stage, capacity)?;
+        Some(Notice::warning(format!("`{name}`: {what}")))
+    };
+    warnings.extend(pipeline.stages.iter().filter_map(exceeding));
+    warnings
+}
+
+/// Parameters that change nothing.
+pub(super) fn unused_parameters(pipeline: &Pipeline) -> Vec<Notice> {
+    let warning = |name: &String| {
+        Notice::warning(format!(
+            "nothing uses the parameter `{name}`: to set it changes nothing; write ${{{name}}} where it belongs, or \
+             take it out"
+        ))
+    };
+    pipeline.unused_params.iter().map(warning).collect()
+}
+
+/// Metrics that a command stage describes and that its file does not hold in any of the results.
+pub(super) fn described_in_vain(pipeline: &Pipeline, results: &Results) -> Vec<Notice> {
+    let mut warnings = Vec::new();
+    for (name, stage) in &pipeline.stages {
+        let command = stage.kind.options::<Command>();
+        let Some(metrics) = command.and_then(|command| command.metrics.as_ref()) else {
+            continue;
+        };
+        let replicates = results.trials.iter().flat_map(|trial| &trial.replicates);
+        let known: Vec<_> = replicates
+            .filter_map(|replicate| replicate.stages.get(name))
+            .collect();
+        let found: BTreeSet<&str> = known.iter().flat_map(|result| result.metrics.names()).collect();
+        if known.is_empty() {
+            continue;
+        }
+        for metric in metrics
+            .of
+            .keys()
+            .filter(|metric| !found.contains(metric.as_str()))
+        {
+            let has = match found.is_empty() {
+                true => "it has none".to_owned(),
+                false => format!("it has {}", Vec::from_iter(found.iter().copied()).join(", ")),
+            };
+            warnings.push(Notice::warning(format!(
+                "the stage `{name}` describes the metric `{metric}` under `of`, and its file `{}` has no such one: {has}",
+                metrics.file
+            )));
+        }
+    }
+    warnings
+}

@@ -1,0 +1,94 @@
+//! Dates as numbers.
+
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::fmt::strtime;
+use jiff::tz::TimeZone;
+
+use super::row::shortened;
+use crate::spec::DatePart;
+
+/// Seconds of a day.
+const DAY: f64 = 86_400.0;
+
+/// A date, with a time where there is one; what names a time zone becomes UTC. Without a `format` as in
+/// ISO 8601.
+pub(super) fn read_date(text: &str, format: Option<&str>) -> Result<DateTime, String> {
+    let found = match format {
+        Some(format) => strtime::parse(format, text).ok().and_then(|time| {
+            let dated = || {
+                Some(
+                    time.to_date()
+                        .ok()?
+                        .to_datetime(time.to_time().unwrap_or_default()),
+                )
+            };
+            match time.to_timestamp() {
+                Ok(moment) => Some(TimeZone::UTC.to_datetime(moment)),
+                Err(_) => dated(),
+            }
+        }),
+        None => match text.parse::<Timestamp>() {
+            Ok(moment) => Some(TimeZone::UTC.to_datetime(moment)),
+            Err(_) => text.parse().ok(),
+        },
+    };
+    found.ok_or_else(|| match format {
+        Some(format) => format!("`{}` is no date of the form `{format}`", shortened(text)),
+        None => format!(
+            "`{}` is no date such as 2026-01-31 or 2026-01-31T12:30:00: tell how it is written by `format`",
+            shortened(text)
+        ),
+    })
+}
+
+/// One number of a date.
+pub(super) fn date_part(date: DateTime, part: DatePart) -> f64 {
+    match part {
+        DatePart::Year => f64::from(date.year()),
+        DatePart::Month => f64::from(date.month()),
+        DatePart::Day => f64::from(date.day()),
+        DatePart::Weekday => f64::from(date.weekday().to_monday_one_offset()),
+        DatePart::DayOfYear => f64::from(date.day_of_year()),
+        DatePart::Hour => f64::from(date.hour()),
+        DatePart::Minute => f64::from(date.minute()),
+        DatePart::Days => seconds_since_1970(date) / DAY,
+    }
+}
+
+/// Seconds from the beginning of 1970.
+pub(super) fn seconds_since_1970(date: DateTime) -> f64 {
+    let start = jiff::civil::date(1970, 1, 1).to_datetime(jiff::civil::Time::midnight());
+    date.duration_since(start).as_secs_f64()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_become_numbers() {
+        let date = read_date("2024-02-29 12:30:00", None).unwrap();
+        let parts = [
+            (DatePart::Year, 2024.0),
+            (DatePart::Month, 2.0),
+            (DatePart::Day, 29.0),
+            (DatePart::Weekday, 4.0),
+            (DatePart::DayOfYear, 60.0),
+            (DatePart::Hour, 12.0),
+            (DatePart::Minute, 30.0),
+            (DatePart::Days, 19782.0 + 12.5 / 24.0),
+        ];
+        for (part, expected) in parts {
+            assert!((date_part(date, part) - expected).abs() < 1e-9, "{part:?}");
+        }
+        let days = |text, format| date_part(read_date(text, format).unwrap(), DatePart::Days);
+        assert_eq!(days("1969-12-31", None), -1.0);
+        assert_eq!(days("31.01.1970", Some("%d.%m.%Y")), 30.0);
+        assert_eq!(days("1970-01-02T01:00:00+01:00", None), 1.0);
+        assert_eq!(days("02/01/1970 12:00", Some("%d/%m/%Y %H:%M")), 1.5);
+        for (text, format) in [("31.01.1970", None), ("30.02.1970", Some("%d.%m.%Y")), ("", None)] {
+            assert!(read_date(text, format).is_err(), "{text}");
+        }
+    }
+}

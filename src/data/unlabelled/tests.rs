@@ -1,0 +1,247 @@
+//! Tests of finding files, and of reading tables.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use super::files::FileWalk;
+use super::*;
+use crate::data::testing::Bench;
+use crate::event::Activity;
+use crate::schema::{Dimensions, FeatureColumn, Field};
+use crate::spec::SplitName;
+
+struct Place {
+    folder: tempfile::TempDir,
+}
+
+impl Place {
+    fn new(files: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        for file in files {
+            let path = folder.path().join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "x").unwrap();
+        }
+        Self { folder }
+    }
+
+    fn paths(&self, names: &[&str]) -> Vec<PathBuf> {
+        names.iter().map(|name| self.folder.path().join(name)).collect()
+    }
+
+    /// The names of what is found, from the folder on.
+    fn found(&self, names: &[&str]) -> Result<Vec<String>, String> {
+        let wanted = |path: &std::path::Path| path.extension().is_some_and(|extension| extension == "png");
+        let walk = FileWalk::new(&self.paths(names), false, wanted).map_err(|error| error.to_string())?;
+        let root = format!("{}/", self.folder.path().display());
+        Ok(walk.map(|file| file.unwrap().name.replace(&root, "")).collect())
+    }
+}
+
+#[test]
+fn files_are_found_in_order() {
+    let place = Place::new(&[
+        "b.png",
+        "a/z.png",
+        "a/deep/y.png",
+        "a/notes.txt",
+        "a/.hidden/h.png",
+        "a/.h.png",
+        "[1].png",
+    ]);
+    let found = |names: &[&str]| place.found(names).unwrap();
+    assert_eq!(found(&["b.png", "a"]), ["b.png", "a/deep/y.png", "a/z.png"]);
+    // What is named is taken, whatever it is called.
+    assert_eq!(found(&["a/notes.txt"]), ["a/notes.txt"]);
+    assert_eq!(found(&["*.png"]), ["[1].png", "b.png"]);
+    assert_eq!(found(&["[1].png"]), ["[1].png"]);
+    assert_eq!(
+        found(&["**/*.png"]),
+        ["[1].png", "a/deep/y.png", "a/z.png", "b.png"]
+    );
+    // A folder that fits a pattern is gone through once.
+    assert_eq!(found(&["a*"]), ["a/deep/y.png", "a/z.png"]);
+    assert_eq!(found(&["a/**"]), ["a/deep/y.png", "a/z.png"]);
+    for (name, told) in [
+        ("none", "there is no such file or folder"),
+        ("*.gif", "no file or folder fits this pattern"),
+        ("a/[", "it is neither a file nor a pattern"),
+    ] {
+        let error = place.found(&[name]).unwrap_err();
+        assert!(error.contains(told), "{error}");
+    }
+}
+
+/// Reads all samples in batches of `most`, and what is told at the end.
+fn read(paths: &[PathBuf], field: Field, most: usize) -> (Vec<UnlabelledSample>, Vec<String>) {
+    let inputs = UnlabelledInputs {
+        paths,
+        relative: true,
+        shown: vec![Schema::new(vec![field]).unwrap()],
+    };
+    let mut source = inputs.open().unwrap();
+    let mut samples = Vec::new();
+    loop {
+        let batch = source.next(most).unwrap();
+        assert!(batch.len() <= most);
+        if batch.is_empty() {
+            break;
+        }
+        samples.extend(batch);
+    }
+    let told: Arc<Mutex<Vec<String>>> = Arc::default();
+    let hears = Arc::clone(&told);
+    let monitor = Monitor::new(
+        move |activity| {
+            if let Activity::Notice { message, .. } = activity {
+                hears.lock().unwrap().push(message);
+            }
+        },
+        Arc::default(),
+    );
+    source.finish(&monitor);
+    drop(monitor);
+    let told = told.lock().unwrap().clone();
+    (samples, told)
+}
+
+fn field() -> Field {
+    let columns = vec![
+        FeatureColumn::number("size"),
+        FeatureColumn::category("color", vec!["red".into(), "blue".into()]),
+    ];
+    Field::of_columns("features", columns)
+}
+
+fn features(values: &[f32]) -> Vec<Example> {
+    vec![Example::default().with_numbers("features", values.to_vec())]
+}
+
+#[test]
+fn rows_are_found_by_the_names_of_their_columns() {
+    let place = Place::new(&[]);
+    let write = |name: &str, text: &str| fs::write(place.folder.path().join(name), text).unwrap();
+    write(
+        "a.csv",
+        "color,target,size\nred,1,2\nblue,,3.5\ngreen,0,1\nred,0\n",
+    );
+    write("b.tsv", "size\tcolor\n4\tblue\n");
+    write("c.csv", "size;color\n\"5\";red\n");
+    write("d.csv", "size,colour\n1,red\n");
+    write("e.txt", "no table");
+    for most in [1, 2, 100] {
+        let (samples, told) = read(&[place.folder.path().to_owned()], field(), most);
+        let expected: Vec<(&str, Result<Vec<Example>, String>)> = vec![
+            ("a.csv:2", Ok(features(&[2.0, 1.0, 0.0]))),
+            ("a.csv:3", Ok(features(&[3.5, 0.0, 1.0]))),
+            (
+                "a.csv:4",
+                Err("column `color`: the model does not know the category `green`".into()),
+            ),
+            ("a.csv:5", Err("it has 2 fields, and the first line has 3".into())),
+            ("b.tsv:2", Ok(features(&[4.0, 0.0, 1.0]))),
+            ("c.csv:2", Ok(features(&[5.0, 1.0, 0.0]))),
+            (
+                "d.csv",
+                Err(
+                    "it has no column `color`, which the model was trained on; its columns are size, colour"
+                        .into(),
+                ),
+            ),
+        ];
+        assert_eq!(samples.len(), expected.len());
+        for (sample, (name, examples)) in samples.iter().zip(&expected) {
+            assert_eq!((sample.name.as_str(), &sample.examples), (*name, examples));
+        }
+        assert_eq!(told.len(), 2);
+        assert!(told[0].starts_with("not tables, left out: `"), "{told:?}");
+        assert_eq!(
+            told[1],
+            "columns that the model does not know are left out: `target`"
+        );
+    }
+}
+
+#[test]
+fn tables_without_titles_are_read_by_place() {
+    let place = Place::new(&[]);
+    let path = place.folder.path().join("a.csv");
+    fs::write(&path, "7,1.5,x\n8,2.5,y\n").unwrap();
+    let field = Field::of_columns("features", vec![FeatureColumn::number("column_1")]);
+    let (samples, told) = read(std::slice::from_ref(&path), field, 10);
+    assert_eq!(samples[1].examples, Ok(features(&[2.5])));
+    assert_eq!(samples[1].name, "a.csv:2");
+    assert_eq!(
+        told,
+        ["columns that the model does not know are left out: `column_0`, `column_2`"]
+    );
+}
+
+#[test]
+fn cells_mean_what_they_meant_in_training() {
+    let options = r#"{"header": true, "delimiter": ";", "decimal": ",", "thousands": ".", "quote": "single",
+        "missing_values": ["-999", "so what"], "missing": {"default": "mean", "kind": "mode", "price": "indicator"},
+        "label": "y", "task": "regression", "categorical": ["kind"], "boolean": ["member"],
+        "dates": {"since": {"parts": ["year", "month"], "format": "%d.%m.%Y"}}}"#;
+    let table = "y;price;kind;member;since;since.note\n\
+        1;1.234;'a;b';yes;31.01.2024;7,5\n\
+        2;-999;c;n;01.12.2023;1\n\
+        3;2,5;so what;true;;-999\n";
+    let bench = Bench::new();
+    bench.file("t.csv", table.as_bytes());
+    let options: crate::spec::CsvOptions = serde_json::from_str(options).unwrap();
+    let dataset = bench.dataset(&options.into());
+    let train = dataset.split(SplitName::Train).unwrap();
+    let place = Place::new(&[]);
+    let path = place.folder.path().join("new.csv");
+    fs::write(&path, table).unwrap();
+    let (samples, _) = read(std::slice::from_ref(&path), dataset.input().clone(), 10);
+    assert_eq!(samples.len(), 3);
+    for (index, sample) in samples.iter().enumerate() {
+        let mut row = Vec::new();
+        train.read_sample(index, &mut row).unwrap();
+        assert_eq!(sample.examples, Ok(features(&row)), "row {index}");
+    }
+    assert_eq!(dataset.input().names[0], "price");
+    let mut row = Vec::new();
+    train.read_sample(0, &mut row).unwrap();
+    assert_eq!(row[0], 1234.0);
+
+    // What would have been no number in training is none now; columns are called as the table has them.
+    fs::write(
+        &path,
+        "since.note,kind,price,member,since\n1,c,2.5,yes,31.01.2024\n",
+    )
+    .unwrap();
+    let (samples, _) = read(std::slice::from_ref(&path), dataset.input().clone(), 10);
+    assert_eq!(
+        samples[0].examples,
+        Err("column `price`: `2.5` is not a finite number".to_owned())
+    );
+    fs::write(&path, "kind;price;member\nc;1;yes\n").unwrap();
+    let (samples, _) = read(std::slice::from_ref(&path), dataset.input().clone(), 10);
+    let problem = samples[0].examples.clone().unwrap_err();
+    assert!(
+        problem.starts_with("it has no column `since`, `since.note`, which"),
+        "{problem}"
+    );
+}
+
+#[test]
+fn images_come_with_their_files_bytes() {
+    let place = Place::new(&["a.png", "b/c.jpg", "b/none.txt"]);
+    fs::write(place.folder.path().join("b/empty.png"), "").unwrap();
+    let field = Field::image("image", Dimensions::image(3, Some([4, 4])));
+    for most in [1, 10] {
+        let paths = place.paths(&["a.png", "b"]);
+        let (samples, told) = read(&paths, field.clone(), most);
+        let names: Vec<&str> = samples.iter().map(|sample| sample.name.as_str()).collect();
+        assert_eq!(names, ["a.png", "c.jpg", "empty.png"]);
+        let example = Example::default().with_scaled_image_file("image", *b"x");
+        assert_eq!(samples[0].examples, Ok(vec![example]));
+        assert_eq!(samples[2].examples, Err("it is empty".to_owned()));
+        assert_eq!(told.len(), 1);
+        assert!(told[0].contains("none.txt"), "{told:?}");
+    }
+}

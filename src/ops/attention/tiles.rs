@@ -1,0 +1,162 @@
+//! The products that attention is made of, by the processor's tiles.
+//!
+//! Keys and values are brought into panels once for all queries that see them: [`Crosswise`] for products
+//! with rows of a head's width (queries by keys), [`Lengthwise`] for sums over keys (weights by values).
+
+use std::ops::Range;
+
+use super::sizes::HeadPart;
+use crate::ops::microkernel::{Finish, Kernels, RowProduct, SharedValues, words_of};
+
+/// Rows of a tile's multiple that make a block of queries.
+pub(super) fn queries_of_a_block(kernels: &Kernels) -> usize {
+    const QUERIES: usize = 64;
+    QUERIES / kernels.rows * kernels.rows
+}
+
+/// One head of some keys or values.
+#[derive(Clone, Copy)]
+pub(super) struct HeadRows<'a> {
+    pub part: HeadPart<'a>,
+    pub head: usize,
+    /// Columns of a head.
+    pub width: usize,
+    /// The first row.
+    pub first: usize,
+    pub count: usize,
+}
+
+impl<'a> HeadRows<'a> {
+    fn row(&self, row: usize) -> &'a [f32] {
+        self.part.head(self.first + row, self.head, self.width)
+    }
+
+    /// Values of [`Crosswise`] panels.
+    pub fn crosswise_len(&self, kernels: &Kernels) -> usize {
+        self.count.next_multiple_of(kernels.panel) * self.width
+    }
+
+    /// Values of [`Lengthwise`] panels.
+    pub fn lengthwise_len(&self, kernels: &Kernels) -> usize {
+        self.width.next_multiple_of(kernels.panel) * self.count
+    }
+
+    /// Packs the rows as columns of a right factor: `[panel of rows][width][lane]`.
+    pub fn crosswise<'b>(&self, kernels: &'static Kernels, packed: &'b mut [f32]) -> Crosswise<'b> {
+        let lanes = kernels.panel;
+        for (panel, packed) in packed.chunks_exact_mut(self.width * lanes).enumerate() {
+            let first = panel * lanes;
+            let filled = lanes.min(self.count - first);
+            if filled < lanes {
+                packed.fill(0.0);
+            }
+            // Four rows at a time, so that what is read of a line is used at once.
+            for lane in (0..filled).step_by(4) {
+                let rows = [0, 1, 2, 3].map(|next| self.row(first + (lane + next).min(filled - 1)));
+                let own = 4.min(filled - lane);
+                for (column, target) in packed.chunks_exact_mut(lanes).enumerate() {
+                    for (target, row) in target[lane..lane + own].iter_mut().zip(rows) {
+                        *target = row[column];
+                    }
+                }
+            }
+        }
+        Crosswise {
+            kernels,
+            packed,
+            width: self.width,
+        }
+    }
+
+    /// Packs the rows as rows of a right factor: `[panel of columns][row][lane]`.
+    pub fn lengthwise<'b>(&self, kernels: &'static Kernels, packed: &'b mut [f32]) -> Lengthwise<'b> {
+        let lanes = kernels.panel;
+        for (panel, packed) in packed.chunks_exact_mut((self.count * lanes).max(1)).enumerate() {
+            let first = panel * lanes;
+            let filled = lanes.min(self.width - first);
+            for (row, target) in packed.chunks_exact_mut(lanes).enumerate() {
+                target[..filled].copy_from_slice(&self.row(row)[first..first + filled]);
+                target[filled..].fill(0.0);
+            }
+        }
+        Lengthwise {
+            kernels,
+            packed,
+            width: self.width,
+            count: self.count,
+        }
+    }
+}
+
+/// A right factor whose columns are rows of a head.
+pub(super) struct Crosswise<'a> {
+    kernels: &'static Kernels,
+    packed: &'a [f32],
+    width: usize,
+}
+
+impl Crosswise<'_> {
+    /// The products of `rows` with `columns`, into `target`, rows of `stride` values for the columns from
+    /// `origin` on. `columns` begin with a panel; what lies between their end and the next panel is
+    /// written too.
+    pub fn multiply(
+        &self,
+        rows: &[&[f32]],
+        columns: Range<usize>,
+        target: &mut [f32],
+        (origin, stride): (usize, usize),
+    ) {
+        let lanes = self.kernels.panel;
+        let shared = SharedValues::new(target);
+        let mut product = RowProduct::new(self.kernels, 1, self.width);
+        product.collect(
+            rows.len(),
+            stride,
+            &shared,
+            |row| row * stride,
+            |row, _| crate::ops::microkernel::Elements::F32(rows[row]).from(0),
+        );
+        let part = self.width * lanes;
+        for column in columns.step_by(lanes) {
+            let panel = &words_of(self.packed)[column / lanes * part..][..part];
+            // SAFETY: the target is borrowed mutably, and this thread alone writes to it.
+            unsafe { product.multiply(&[panel], column - origin, lanes, &Finish::default()) };
+        }
+    }
+}
+
+/// A right factor whose rows are rows of a head.
+pub(super) struct Lengthwise<'a> {
+    kernels: &'static Kernels,
+    packed: &'a [f32],
+    width: usize,
+    count: usize,
+}
+
+impl Lengthwise<'_> {
+    /// The sums over `rows` of what `left(i)` has for each, times the row: from `place(i)` of `target`.
+    ///
+    /// # Safety
+    /// Nobody else reads or writes these places at the same time.
+    pub unsafe fn multiply<'b>(
+        &self,
+        count: usize,
+        left: impl Fn(usize) -> &'b [f32],
+        rows: Range<usize>,
+        target: &'b SharedValues<'b>,
+        place: impl Fn(usize) -> usize,
+    ) {
+        let lanes = self.kernels.panel;
+        let mut product = RowProduct::new(self.kernels, 1, rows.len());
+        product.collect(count, self.width, target, place, |row, _| {
+            crate::ops::microkernel::Elements::F32(left(row)).from(0)
+        });
+        for column in (0..self.width).step_by(lanes) {
+            let panel = &words_of(self.packed)[column / lanes * self.count * lanes..];
+            let panel = &panel[rows.start * lanes..rows.end * lanes];
+            let width = lanes.min(self.width - column);
+            // SAFETY: the caller's.
+            unsafe { product.multiply(&[panel], column, width, &Finish::default()) };
+        }
+    }
+}

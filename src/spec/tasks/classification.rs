@@ -1,0 +1,60 @@
+//! The task of one of some classes.
+
+use super::{MACRO_MEANS, TaskMetric, TaskRules};
+use crate::spec::TargetKind;
+
+/// One of some classes.
+pub static CLASSIFICATION: TaskRules = TaskRules {
+    name: "classification",
+    data: TargetKind::Classification,
+    predicts: "classes",
+    outputs: "the classes",
+    losses: &["cross_entropy"],
+    score: "accuracy",
+    monitor: "val_accuracy",
+    standardizes: false,
+    metrics: &[
+        TaskMetric {
+            name: "accuracy",
+            about: "The share of samples whose most likely class is right.",
+            figures: &["accuracy"],
+            always: true,
+        },
+        TaskMetric {
+            name: "top3",
+            about: "The share of samples whose class is among the three most likely.",
+            figures: &["top3"],
+            always: false,
+        },
+        TaskMetric {
+            name: "top5",
+            about: "The share of samples whose class is among the five most likely.",
+            figures: &["top5"],
+            always: false,
+        },
+        TaskMetric {
+            name: "roc_auc",
+            about: "The area under the ROC curve: of the second of two classes, else the mean over classes (each against the rest) or labels. Those without both kinds of samples in the split are left out of the mean (scikit-learn's is not a number then); without any other it is not defined.",
+            figures: &["roc_auc"],
+            always: false,
+        },
+        TaskMetric {
+            name: "calibration_error",
+            about: "The expected calibration error over 15 equal bins of confidence.",
+            figures: &["calibration_error"],
+            always: false,
+        },
+        TaskMetric {
+            name: "confusion",
+            about: "`confusion.csv`: rows are true classes, columns predicted ones.",
+            figures: &[],
+            always: false,
+        },
+        TaskMetric {
+            name: "per_class",
+            about: "`classes.csv`: precision, recall and F1 of each class; their means become metrics.",
+            figures: &MACRO_MEANS,
+            always: false,
+        },
+    ],
+};

@@ -1,0 +1,36 @@
+//! The task of one or more numbers.
+
+use super::{TaskMetric, TaskRules};
+use crate::spec::TargetKind;
+
+/// One or more numbers.
+pub static REGRESSION: TaskRules = TaskRules {
+    name: "regression",
+    data: TargetKind::Regression,
+    predicts: "numbers",
+    outputs: "the numbers to predict",
+    losses: &["mse", "huber"],
+    score: "mae",
+    monitor: "val_loss",
+    standardizes: true,
+    metrics: &[
+        TaskMetric {
+            name: "mae",
+            about: "The mean absolute error, for numbers.",
+            figures: &["mae"],
+            always: true,
+        },
+        TaskMetric {
+            name: "rmse",
+            about: "The root of the mean squared error, for numbers.",
+            figures: &["rmse"],
+            always: true,
+        },
+        TaskMetric {
+            name: "r2",
+            about: "The coefficient of determination, for numbers.",
+            figures: &["r2"],
+            always: true,
+        },
+    ],
+};

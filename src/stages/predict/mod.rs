@@ -1,0 +1,110 @@
+//! How the `predict` kind runs, and predictions for whoever asks.
+
+mod output;
+mod task;
+
+use std::fs::File;
+use std::io::BufWriter;
+use std::path::PathBuf;
+
+use crate::event::{Metrics, Monitor};
+use crate::spec::{ArtifactTable, METRICS_FILE, OnError, Predict};
+use crate::train::{self, CsvFile, TrainError, on_threads};
+
+use super::{Job, Outcome, Registry, StageError, StageRunner};
+
+pub use output::PredictionWriter;
+pub use task::{PredictionCounts, PredictionTask, Unpredicted};
+
+/// How many samples that could not be read are named; `skipped.csv` names all.
+const NAMED: u64 = 10;
+
+/// Asks the inputs `model` (or `model.0`, `model.1`, ...) about the files of the input `input`.
+///
+/// The artifact: `predictions.csv` (or the file of another format), a row a sample, and `metrics.json`; where
+/// samples were left out, `skipped.csv` with their names and what is wrong with them. The metrics: `samples`, those
+/// that were predicted for, and `skipped`.
+impl StageRunner for Predict {
+    fn run(&self, job: &Job, registry: &Registry, monitor: &Monitor) -> Result<Outcome, StageError> {
+        let models: Result<Vec<PathBuf>, StageError> = self
+            .model
+            .roles()
+            .iter()
+            .map(|role| Ok(job.input(role)?.to_owned()))
+            .collect();
+        let inputs = [job.input("input")?.to_owned()];
+        let task = PredictionTask {
+            models: &models?,
+            inputs: &inputs,
+            relative: true,
+            test_time_flip: self.test_time_flip,
+            device: job.surroundings.device,
+        };
+        let path = job.output.join(self.format.file_name());
+        let metrics = on_threads(job.surroundings.threads, || {
+            let file = File::create(&path).map_err(TrainError::writing(&path))?;
+            let mut writer = PredictionWriter::new(self.format, BufWriter::new(file));
+            let mut skipped: Option<CsvFile> = None;
+            let mut count = 0;
+            let mut refuse = |sample: &Unpredicted| {
+                if self.on_error == OnError::Fail {
+                    return Err(TrainError::Unpredicted(sample.to_string()));
+                }
+                count += 1;
+                if count <= NAMED {
+                    monitor.warn(format!("left out: {sample}"));
+                }
+                let file = match &mut skipped {
+                    Some(file) => file,
+                    None => skipped.insert(CsvFile::create(&job.output, ArtifactTable::SKIPPED, [])?),
+                };
+                file.row([&sample.name, &sample.problem])
+            };
+            let predictions = task.carry_out(registry.training(), &mut writer, &mut refuse, monitor)?;
+            writer.finish().map_err(TrainError::writing(&path))?;
+            if let Some(file) = skipped {
+                file.finish()?;
+                let PredictionCounts { predicted, failed } = predictions;
+                monitor.warn(format!(
+                    "{failed} of {} samples were left out; `{}` names them",
+                    predicted + failed,
+                    ArtifactTable::SKIPPED.name
+                ));
+            }
+            let figures = [
+                ("samples", predictions.predicted as f64),
+                ("skipped", predictions.failed as f64),
+            ];
+            let metrics: Metrics = figures.map(|(name, value)| (name.to_owned(), value)).into();
+            train::write_json(&job.output.join(METRICS_FILE), &metrics)?;
+            Ok(metrics)
+        })?;
+        Ok(Outcome { metrics })
+    }
+}
+
+/// Predicts for files, on `threads` threads; see [`PredictionTask::carry_out`].
+///
+/// # Errors
+/// [`StageError::Interrupted`] soon after `monitor.stopped()` becomes true; otherwise as there.
+pub fn predict_files(
+    task: &PredictionTask<'_>,
+    threads: usize,
+    registry: &Registry,
+    writer: &mut PredictionWriter<'_>,
+    refuse: &mut (dyn FnMut(&Unpredicted) + Send),
+    monitor: &Monitor,
+) -> Result<PredictionCounts, StageError> {
+    let mut refuse = |sample: &Unpredicted| {
+        refuse(sample);
+        Ok(())
+    };
+    let predict = || task.carry_out(registry.training(), writer, &mut refuse, monitor);
+    registry
+        .vocabulary()
+        .reading(|| on_threads(threads, predict))
+        .map_err(StageError::from)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,112 @@
+//! Asking networks without a gradient graph.
+
+use std::sync::Arc;
+
+use candle_core::{Device, Tensor};
+
+use super::error::TrainError;
+use super::tasks::{ModelTarget, Task};
+use super::tensor_file::input_tensor;
+use crate::models::{Network, Pass};
+use crate::ops::PackedWeights;
+use crate::schema::InputShape;
+use crate::spec::Precision;
+
+/// A network that is asked, batch by batch. On the CPU a sample gets the same bits in every batch.
+pub(super) struct Inference<'a> {
+    pub network: &'a Network,
+    pub precision: Precision,
+    /// The shape of a sample where it reaches the network.
+    pub shape: InputShape,
+    pub device: &'a Device,
+    /// What is kept of the weights from batch to batch.
+    pub weights: &'a Arc<PackedWeights>,
+}
+
+impl Inference<'_> {
+    /// The outputs for a batch, `[N, outputs]` on the host. With the `mirrored` inputs' values on the host,
+    /// of images, the mean with the outputs for their mirror images.
+    pub fn outputs(&self, inputs: &Tensor, mirrored: Option<Vec<f32>>) -> Result<Vec<f32>, TrainError> {
+        let mut outputs = self.forward(inputs)?;
+        if let (Some(mut mirrored), InputShape::Image { width, .. }) = (mirrored, self.shape) {
+            mirrored.chunks_exact_mut(width).for_each(<[f32]>::reverse);
+            let samples = mirrored.len() / self.shape.len();
+            let mirrored = input_tensor(mirrored, samples, self.shape, self.device)?;
+            let mirrored = self.forward(&mirrored)?;
+            for (output, mirrored) in outputs.iter_mut().zip(mirrored) {
+                *output = (*output + mirrored) / 2.0;
+            }
+        }
+        Ok(outputs)
+    }
+
+    fn forward(&self, inputs: &Tensor) -> Result<Vec<f32>, TrainError> {
+        let pass = Pass::evaluate(self.precision);
+        let outputs = self.weights.reuse(|| self.network.forward(inputs, &pass))?;
+        Ok(outputs.flatten_all()?.to_vec1::<f32>()?)
+    }
+}
+
+/// Brings outputs, row by row, back to the targets' own units.
+pub(super) fn to_units(outputs: &mut [f32], target: &ModelTarget) {
+    if let Some(scale) = &target.scale {
+        for row in outputs.chunks_exact_mut(target.outputs()) {
+            for ((output, mean), std) in row.iter_mut().zip(&scale.mean).zip(&scale.std) {
+                *output = *output * std + mean;
+            }
+        }
+    }
+}
+
+/// Which of the outputs of a model each output of another one is, by name, for models that are averaged.
+///
+/// # Errors
+/// They predict different things; the message names what only one of them has.
+pub(super) fn output_order(of: &ModelTarget, wanted: &ModelTarget) -> Result<Vec<usize>, TrainError> {
+    let apart = |problem: String| Err(TrainError::Ensemble(problem));
+    if of.task != wanted.task {
+        return apart(format!(
+            "the first is for the task `{}`, another one for `{}`",
+            wanted.task, of.task
+        ));
+    }
+    let lacks = |one: &ModelTarget, other: &ModelTarget| {
+        let missing = one.names.iter().find(|name| !other.names.contains(name));
+        missing.cloned()
+    };
+    if let Some(name) = lacks(wanted, of) {
+        return apart(format!(
+            "the first predicts `{name}`, and another one does not know it"
+        ));
+    }
+    if let Some(name) = lacks(of, wanted) {
+        return apart(format!("one predicts `{name}`, and the first does not know it"));
+    }
+    let place = |name: &String| of.names.iter().position(|other| other == name);
+    let order: Vec<usize> = wanted.names.iter().filter_map(place).collect();
+    if order.len() != of.names.len() {
+        return apart("some of what they predict has the same name".to_owned());
+    }
+    Ok(order)
+}
+
+/// What several models say together: of the outputs of each, in the targets' own units and the first one's
+/// order, one row of outputs a sample.
+pub(super) fn average(task: &dyn Task, models: &[Vec<f32>], width: usize) -> Vec<f32> {
+    let samples = models.first().map_or(0, |outputs| outputs.len() / width);
+    let rows = (0..samples).flat_map(|sample| {
+        let rows: Vec<&[f32]> = models
+            .iter()
+            .map(|outputs| &outputs[sample * width..(sample + 1) * width])
+            .collect();
+        task.average(&rows)
+    });
+    rows.collect()
+}
+
+/// Rows of outputs in another order.
+pub(super) fn ordered(outputs: &[f32], order: &[usize]) -> Vec<f32> {
+    let rows = outputs.chunks_exact(order.len().max(1));
+    rows.flat_map(|row| order.iter().map(|place| row[*place]))
+        .collect()
+}

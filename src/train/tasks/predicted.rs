@@ -1,0 +1,102 @@
+//! What a model says of a sample, whatever is true of it.
+
+/// A value that a model gives for each sample.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PredictedColumn {
+    /// What kind of value it is: [`PREDICTED`], [`PROBABILITY`] or [`PROBABILITIES`].
+    pub group: &'static str,
+    /// The class, label or number that it is about; nothing where the group has one value.
+    pub of: Option<String>,
+}
+
+/// What is predicted: the class, whether a label applies, a number in its own unit.
+pub const PREDICTED: &str = "predicted";
+/// How likely the predicted class is.
+pub const PROBABILITY: &str = "probability";
+/// How likely each class or label is.
+pub const PROBABILITIES: &str = "probabilities";
+
+impl PredictedColumn {
+    /// The only value of its group.
+    pub fn single(group: &'static str) -> Self {
+        Self { group, of: None }
+    }
+
+    /// A value of each of `names`.
+    pub fn each<'a>(group: &'static str, names: &'a [String]) -> impl Iterator<Item = Self> + 'a {
+        names.iter().map(move |name| Self {
+            group,
+            of: Some(name.clone()),
+        })
+    }
+
+    /// The title in a table: `predicted`, `predicted price`, `p(cat)`.
+    pub fn title(&self) -> String {
+        match &self.of {
+            None => self.group.to_owned(),
+            Some(name) if self.group == PROBABILITIES => format!("p({name})"),
+            Some(name) => format!("{} {name}", self.group),
+        }
+    }
+}
+
+/// What a model gives for a sample.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum PredictedValue<'a> {
+    /// A class.
+    Name(&'a str),
+    /// A number, or a probability.
+    Number(f64),
+    /// Whether a label applies.
+    Applies(bool),
+}
+
+/// The mean of several models' outputs for one sample, summed in f64 in the models' order.
+pub(super) fn mean_outputs(models: &[&[f32]]) -> Vec<f32> {
+    let outputs = models.first().map_or(0, |outputs| outputs.len());
+    let mean = |place: usize| {
+        let sum: f64 = models.iter().map(|outputs| f64::from(outputs[place])).sum();
+        (sum / models.len() as f64) as f32
+    };
+    (0..outputs).map(mean).collect()
+}
+
+/// The logarithm of the mean of `exp(logs)`, without leaving the range of f64.
+pub(super) fn log_mean_exp(logs: impl Iterator<Item = f64> + Clone) -> f64 {
+    let largest = logs.clone().fold(f64::NEG_INFINITY, f64::max);
+    let (sum, count) = logs.fold((0.0, 0.0), |(sum, count), log| {
+        (sum + (log - largest).exp(), count + 1.0)
+    });
+    largest + f64::ln(sum / count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_have_titles() {
+        let names = ["a b".to_owned()];
+        let titles = |group| {
+            PredictedColumn::each(group, &names)
+                .next()
+                .map(|column| column.title())
+        };
+        assert_eq!(PredictedColumn::single(PREDICTED).title(), "predicted");
+        assert_eq!(titles(PREDICTED).unwrap(), "predicted a b");
+        assert_eq!(titles(PROBABILITIES).unwrap(), "p(a b)");
+    }
+
+    #[test]
+    fn means_stay_in_range() {
+        assert_eq!(mean_outputs(&[&[1.0, -2.0], &[2.0, 4.0]]), [1.5, 1.0]);
+        assert_eq!(mean_outputs(&[&[f32::MAX], &[f32::MAX]]), [f32::MAX]);
+        let near = |logs: &[f64], expected: f64| {
+            let found = log_mean_exp(logs.iter().copied());
+            assert!((found - expected).abs() < 1e-12, "{found} {expected}");
+        };
+        near(&[0.5f64.ln(), 0.25f64.ln()], 0.375f64.ln());
+        near(&[-2000.0, -2000.0], -2000.0);
+        near(&[0.0, -5000.0], 0.5f64.ln());
+    }
+}

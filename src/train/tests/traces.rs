@@ -1,0 +1,435 @@
+//! Networks of text beside Hugging Face's, step by step: initial weights and tokens are made by a formula, so
+//! that logits, ten losses and ten gradient norms of a training by AdamW can be compared without files. The
+//! reference was made with transformers 5.24 in f64 (its cross-entropy in f32); f32 differs by 5e-7 at most.
+
+use candle_core::{Device, Tensor};
+use serde_json::{Value, json};
+
+use crate::models::{InputShape, Network, Parameter, Pass, TokenBatch, build};
+use crate::ops::Tape;
+use crate::ops::testing::host;
+use crate::spec::{Model, Optimizer as OptimizerSpec, Precision};
+use crate::train::gradients::{Gradients, clip_factor};
+use crate::train::optimizer::{Optimizer, Optimizers, ParameterSettings};
+
+/// Samples of a batch, tokens of a sample, and tokens to choose from.
+const SAMPLES: usize = 4;
+const TOKENS: usize = 16;
+const VOCABULARY: usize = 61;
+
+/// SplitMix64's finaliser.
+fn mixed(mut z: u64) -> u64 {
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
+
+const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
+
+/// FNV-1a of 64 bits.
+fn fnv(name: &str) -> u64 {
+    name.bytes().fold(0xCBF2_9CE4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3)
+    })
+}
+
+/// The value `index` of the tensor `name`.
+fn formula(name: &str, index: usize) -> f64 {
+    let bits = mixed(fnv(name).wrapping_add((index as u64 + 1).wrapping_mul(GOLDEN)));
+    (2.0 * ((bits >> 11) as f64) / 2f64.powi(53) - 1.0) * 0.05
+}
+
+/// Fills a network's parameters; norms, which are vectors called weight, are around 1.
+fn fill(network: &Network) {
+    for Parameter { name, var, .. } in network.parameters() {
+        let around = if var.rank() == 1 && name.ends_with("weight") {
+            1.0
+        } else {
+            0.0
+        };
+        let values: Vec<f32> = (0..var.elem_count())
+            .map(|index| (formula(name, index) + around) as f32)
+            .collect();
+        let values = Tensor::from_vec(values, var.shape(), &Device::Cpu).expect("as many as it holds");
+        var.set(&values).expect("the same shape");
+    }
+}
+
+/// The tokens of a step, `[samples, tokens]`.
+fn tokens(step: usize) -> Vec<u32> {
+    let token = |place: usize| {
+        let counted = (step * SAMPLES * TOKENS + place) as u64;
+        (mixed(12_345u64.wrapping_add(counted.wrapping_mul(GOLDEN))) % VOCABULARY as u64) as u32
+    };
+    (0..SAMPLES * TOKENS).map(token).collect()
+}
+
+fn network(model: Value, outputs: usize) -> Network {
+    let model: Model = serde_json::from_value(model).expect("valid");
+    let input = InputShape::Tokens {
+        vocabulary: VOCABULARY,
+        length: TOKENS,
+    };
+    let network = build(&model, input, outputs, 1, &Device::Cpu).expect("fits");
+    fill(&network);
+    network
+}
+
+fn gpt2() -> Network {
+    let options = json!({"layers": 2, "heads": 4, "width": 32, "context": 16});
+    network(json!({ "gpt2": options }), VOCABULARY)
+}
+
+fn llama() -> Network {
+    let options = json!({
+        "layers": 2, "heads": 4, "kv_heads": 2, "width": 32, "ffn": 64, "tied": true, "epsilon": 1e-5,
+    });
+    network(json!({ "llama": options }), VOCABULARY)
+}
+
+fn bert(variant: &str) -> Network {
+    let options = json!({
+        "variant": variant, "layers": 2, "heads": 4, "width": 32, "ffn": 64, "context": 16, "dropout": 0.0,
+        "head_dropout": 0.0, "head": "classification",
+    });
+    network(json!({ "bert": options }), 3)
+}
+
+/// What a step is taken on.
+type StepBatch = (TokenBatch, Vec<Option<u32>>);
+
+/// The next token of each, within samples of one length.
+fn causal(ids: &[u32]) -> Vec<Option<u32>> {
+    let next = |place: usize| (!(place + 1).is_multiple_of(TOKENS)).then(|| ids[place + 1]);
+    (0..ids.len()).map(next).collect()
+}
+
+fn language(step: usize) -> StepBatch {
+    let ids = tokens(step);
+    let batch = TokenBatch::equal(&ids, SAMPLES, &Device::Cpu).expect("whole samples");
+    (batch, causal(&ids))
+}
+
+/// Samples of several lengths, with classes.
+fn classes(step: usize, with_types: bool) -> StepBatch {
+    const LENGTHS: [usize; SAMPLES] = [16, 13, 9, 5];
+    let batch = TokenBatch::padded(&tokens(step), &LENGTHS, &Device::Cpu).expect("fits");
+    let types: Vec<u32> = LENGTHS
+        .iter()
+        .flat_map(|length| (0..*length).map(move |place| u32::from(place >= length / 2)))
+        .collect();
+    let batch = match with_types {
+        true => batch.with_types(&types).expect("one a token"),
+        false => batch,
+    };
+    let labels = (0..SAMPLES).map(|sample| Some(((step + sample) % 3) as u32));
+    (batch, labels.collect())
+}
+
+const TRAIN: Pass<'static> = Pass {
+    train: true,
+    precision: Precision::F32,
+    seed: 0,
+    epoch: 0,
+    samples: &[0, 1, 2, 3],
+};
+
+/// The loss over all targets of some batches, and the sum of their gradients.
+fn gradients(network: &Network, batches: &[StepBatch]) -> (f64, Gradients) {
+    let counted = batches
+        .iter()
+        .flat_map(|(_, targets)| targets.iter().flatten())
+        .count();
+    let mut sums = Gradients::default();
+    let mut total = 0.0;
+    for (place, (batch, targets)) in (0..).zip(batches) {
+        let (loss, tape) = Tape::record(|| {
+            let output = network.forward_tokens(batch, &TRAIN).expect("fits");
+            output
+                .loss(targets, counted as f64, Precision::F32)
+                .expect("fits")
+        });
+        total += f64::from(loss.to_scalar::<f32>().expect("a scalar"));
+        let found = tape.backward(&loss).expect("differentiable");
+        sums.add(place, network.parameters(), found).expect("adds");
+    }
+    (total, sums)
+}
+
+/// The losses and gradient norms of ten steps.
+fn train(network: &Network, batch: impl Fn(usize) -> StepBatch) -> [Vec<f64>; 2] {
+    let spec: OptimizerSpec =
+        serde_json::from_value(json!({"adamw": {"lr": 1e-3, "weight_decay": 0.01}})).expect("valid");
+    let settings: Vec<ParameterSettings> = network
+        .parameters()
+        .iter()
+        .map(|parameter| ParameterSettings {
+            frozen: false,
+            lr_factor: 1.0,
+            weight_decay: if parameter.decays { 0.01 } else { 0.0 },
+        })
+        .collect();
+    let rule = Optimizers::built_in().rule(&spec).expect("known");
+    let mut optimizer = Optimizer::new(rule, network.parameters(), &settings);
+    let mut found = [Vec::new(), Vec::new()];
+    for step in 0..10 {
+        let (loss, gradients) = gradients(network, &[batch(step)]);
+        let gradients = gradients.total().expect("adds");
+        let norm = gradients.norm(1.0, None).expect("finite");
+        let factor = clip_factor(norm, 1.0);
+        optimizer
+            .step(network.parameters(), gradients.sums(), 1e-3, factor, None)
+            .expect("steps");
+        found[0].push(loss);
+        found[1].push(norm);
+    }
+    found
+}
+
+/// Fails unless the first logits, the losses and the gradient norms are those of the reference.
+#[track_caller]
+fn compare(
+    network: &Network,
+    batch: impl Fn(usize) -> StepBatch,
+    logits: [f64; 4],
+    losses: [f64; 10],
+    norms: [f64; 10],
+) {
+    let (first, _) = batch(0);
+    let evaluation = Pass::evaluate(Precision::F32);
+    let output = network.forward_tokens(&first, &evaluation).expect("fits");
+    let own = host(&output.outputs(Precision::F32).expect("fits"));
+    for (own, expected) in own.iter().zip(logits) {
+        assert!(
+            (f64::from(*own) - expected).abs() < 1e-6,
+            "logit {own} for {expected}"
+        );
+    }
+    let [own_losses, own_norms] = train(network, batch);
+    for (step, (own, expected)) in own_losses.iter().zip(losses).enumerate() {
+        assert!(
+            (own - expected).abs() < 2e-6,
+            "loss {own} for {expected} in step {step}"
+        );
+    }
+    for (step, (own, expected)) in own_norms.iter().zip(norms).enumerate() {
+        assert!(
+            (own / expected - 1.0).abs() < 1e-5,
+            "norm {own} for {expected} in step {step}"
+        );
+    }
+}
+
+#[test]
+fn the_formula_is_that_of_the_reference() {
+    assert_eq!(fnv("transformer.wte.weight"), 0x1784_db15_dc26_1b4e);
+    for (index, expected) in [-0.025_956_05, 0.033_194_81, 0.011_394_24]
+        .into_iter()
+        .enumerate()
+    {
+        assert!((formula("transformer.wte.weight", index) - expected).abs() < 1e-8);
+    }
+    let first = [18, 35, 30, 32, 9, 32, 23, 9, 24, 3, 24, 26, 49, 15, 31, 17];
+    assert_eq!(tokens(0)[..TOKENS], first);
+}
+
+#[test]
+fn gpt2_learns_as_hugging_faces() {
+    compare(
+        &gpt2(),
+        language,
+        [-0.244912786, 0.296833172, -0.030166567, -0.096105580],
+        [
+            4.123245239,
+            4.148354530,
+            4.143152714,
+            4.141592503,
+            4.122682095,
+            4.103835583,
+            4.130371571,
+            4.138123035,
+            4.107283115,
+            4.126394272,
+        ],
+        [
+            1.3666314, 1.1566269, 1.2649859, 1.2155177, 1.1174229, 1.0794780, 1.0311054, 1.0321917,
+            0.9971867, 0.8706640,
+        ],
+    );
+}
+
+#[test]
+fn llama_learns_as_hugging_faces() {
+    compare(
+        &llama(),
+        language,
+        [0.118725324, -0.095842042, 0.072598383, 0.073647348],
+        [
+            4.115655899,
+            4.125473976,
+            4.114059925,
+            4.159394264,
+            4.109930992,
+            4.141884327,
+            4.111100674,
+            4.136137962,
+            4.142982483,
+            4.138123989,
+        ],
+        [
+            1.2310104, 1.1687539, 1.3207550, 1.2173475, 1.2007315, 1.1533416, 1.2487739, 1.2305161,
+            1.2267996, 1.1313893,
+        ],
+    );
+}
+
+#[test]
+fn bert_learns_classes_as_hugging_faces() {
+    compare(
+        &bert("bert"),
+        |step| classes(step, true),
+        [-0.048626791, 0.046577273, 0.044568094, -0.067456125],
+        [
+            1.106320145,
+            1.093336923,
+            1.098292413,
+            1.112768239,
+            1.096798141,
+            1.093899458,
+            1.112728814,
+            1.093220973,
+            1.100433215,
+            1.110447862,
+        ],
+        [
+            0.6034581, 0.4482948, 0.4371631, 0.4929800, 0.4649249, 0.4469660, 0.4979094, 0.4420027,
+            0.4741722, 0.5036487,
+        ],
+    );
+}
+
+#[test]
+fn distilbert_learns_classes_as_hugging_faces() {
+    compare(
+        &bert("distilbert"),
+        |step| classes(step, false),
+        [-0.016133611, 0.003184525, 0.012962601, -0.060392272],
+        [
+            1.096410022,
+            1.094218319,
+            1.101902695,
+            1.098802168,
+            1.097449361,
+            1.095078407,
+            1.109924451,
+            1.102513766,
+            1.093642647,
+            1.118082559,
+        ],
+        [
+            0.5318780, 0.4197852, 0.4052313, 0.4094893, 0.4268026, 0.4539093, 0.4523298, 0.4460294,
+            0.4191159, 0.4824313,
+        ],
+    );
+}
+
+/// The loss of an evaluation.
+fn loss(network: &Network, batch: &TokenBatch, targets: &[Option<u32>]) -> f64 {
+    let output = network
+        .forward_tokens(batch, &Pass::evaluate(Precision::F32))
+        .expect("fits");
+    let counted = targets.iter().flatten().count() as f64;
+    let loss = output.loss(targets, counted, Precision::F32).expect("fits");
+    f64::from(loss.to_scalar::<f32>().expect("a scalar"))
+}
+
+#[test]
+fn packed_documents_do_not_see_each_other() {
+    let network = llama();
+    let ids = &tokens(0)[..TOKENS];
+    let offsets = [0, 7, 11, 16];
+    let joined = TokenBatch::equal(ids, 1, &Device::Cpu).expect("a whole sample");
+    let apart = TokenBatch::ragged(ids, &offsets, &Device::Cpu).expect("ascends");
+    let with_seams = causal(ids);
+    let mut without = with_seams.clone();
+    offsets[1..3].iter().for_each(|seam| without[seam - 1] = None);
+    for (batch, targets, expected) in [
+        (&joined, &with_seams, 4.123_845_10),
+        (&apart, &with_seams, 4.127_985_00),
+        (&apart, &without, 4.107_462_41),
+    ] {
+        let loss = loss(&network, batch, targets);
+        assert!((loss - expected).abs() < 2e-6, "{loss} for {expected}");
+    }
+    // Each document alone has the losses that it has among others.
+    let output = network
+        .forward_tokens(&apart, &Pass::evaluate(Precision::F32))
+        .expect("fits");
+    let among = output.loss_per_row(&without, Precision::F32).expect("fits");
+    for pair in offsets.windows(2) {
+        let own = pair[0]..pair[1];
+        let alone = TokenBatch::equal(&ids[own.clone()], 1, &Device::Cpu).expect("a whole sample");
+        let output = network
+            .forward_tokens(&alone, &Pass::evaluate(Precision::F32))
+            .expect("fits");
+        let losses = output
+            .loss_per_row(&without[own.clone()], Precision::F32)
+            .expect("fits");
+        for (alone, among) in losses.iter().zip(&among[own]) {
+            match (alone, among) {
+                (Some(alone), Some(among)) => {
+                    assert!((alone / among - 1.0).abs() < 1e-6, "{alone} for {among}");
+                }
+                (alone, among) => assert_eq!(alone, among),
+            }
+        }
+    }
+}
+
+#[test]
+fn micro_batches_weighted_by_tokens_equal_the_whole_batch() {
+    // The rows of a step, the first with few targets.
+    let ids = tokens(1);
+    let rows = |network: &Network, rows: &[[usize; 2]]| {
+        let batches: Vec<StepBatch> = rows
+            .iter()
+            .map(|[first, end]| {
+                let places = first * TOKENS..end * TOKENS;
+                let mut targets = causal(&ids);
+                targets[..4].fill(None);
+                let batch = TokenBatch::equal(&ids[places.clone()], end - first, &Device::Cpu);
+                (batch.expect("whole samples"), targets[places].to_vec())
+            })
+            .collect();
+        let (loss, gradients) = gradients(network, &batches);
+        let gradients = gradients.total().expect("adds");
+        (loss, gradients.norm(1.0, None).expect("finite"))
+    };
+    for network in [gpt2(), llama()] {
+        let whole = rows(&network, &[[0, 2]]);
+        let parts = rows(&network, &[[0, 1], [1, 2]]);
+        assert!((parts.0 / whole.0 - 1.0).abs() < 1e-6, "{parts:?} for {whole:?}");
+        assert!((parts.1 / whole.1 - 1.0).abs() < 1e-6, "{parts:?} for {whole:?}");
+    }
+}
+
+#[test]
+fn rows_without_padding_are_what_samples_of_one_length_are() {
+    let (ids, device) = (tokens(0), Device::Cpu);
+    for (network, targets) in [
+        (gpt2(), causal(&ids)),
+        (llama(), causal(&ids)),
+        (bert("bert"), vec![Some(0), Some(1), Some(2), Some(0)]),
+    ] {
+        let equal = TokenBatch::equal(&ids, SAMPLES, &device).expect("whole samples");
+        let ragged = TokenBatch::padded(&ids, &[TOKENS; SAMPLES], &device).expect("fits");
+        let of = |batch: &TokenBatch| {
+            let batches = [(batch.clone(), targets.clone())];
+            let (loss, gradients) = gradients(&network, &batches);
+            let sums = gradients.total().expect("adds");
+            let sums: Vec<Vec<f32>> = sums.sums().iter().flatten().map(host).collect();
+            (loss, sums)
+        };
+        assert_eq!(of(&equal), of(&ragged));
+    }
+}

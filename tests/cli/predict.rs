@@ -1,0 +1,213 @@
+//! A trained model asked about new files.
+
+use std::process::Stdio;
+
+use crate::project::Project;
+
+/// A table of 40 rows, with a class that two of its columns tell.
+fn table() -> String {
+    let mut text = "id,width,color,class\n".to_owned();
+    for row in 0..40 {
+        let (width, color) = (row % 7, ["red", "blue"][row % 2]);
+        let class = if width > 3 || color == "red" {
+            "big"
+        } else {
+            "small"
+        };
+        text += &format!("{row},{width}.5,{color},{class}\n");
+    }
+    text
+}
+
+const PIPELINE: &str = "
+params: {hidden: 4}
+stages:
+  data:
+    preprocess:
+      input: ./table.csv
+      format: {csv: {header: true, label: class, categorical: [color], ignore: [id]}}
+      split: {test: 0.5}
+  model:
+    train: {data: data, model: {mlp: {hidden: [${hidden}]}}, epochs: 3, batch_size: 8, optimizer: {adam: {lr: 0.05}}}
+  test:
+    evaluate: {model: model, data: data, metrics: [predictions]}
+  export:
+    export: {model: model}
+  new:
+    predict: {model: [model, export], input: ./new.csv, format: json_lines}
+";
+
+const SWEEP: &str = "
+sweep:
+  params: {hidden: [2, 8]}
+  objective: {maximize: test.accuracy}
+";
+
+/// Rows without the class, in another order of columns.
+const NEW: &str = "color;width\nred;0.5\nblue;6.5\n";
+
+fn project() -> Project {
+    Project::new()
+        .with("table.csv", table())
+        .with("new.csv", NEW)
+        .with("p.yaml", PIPELINE)
+        .with(
+            "s.yaml",
+            format!("{PIPELINE}{SWEEP}").replace("  new:\n", "  unused:\n"),
+        )
+}
+
+fn predict(project: &Project, arguments: &[&str]) -> crate::project::Finished {
+    project.erlen(["predict"].iter().chain(arguments))
+}
+
+#[test]
+fn new_rows_are_predicted_by_whatever_holds_the_model() {
+    let project = project();
+    predict(&project, &["p.yaml", "new.csv"])
+        .assert_code(1)
+        .assert_stderr("the result of `model` is not known yet: `erlen run p.yaml model` makes it");
+    project.erlen(["run", "p.yaml"]).assert_code(0);
+
+    let by_stage = predict(&project, &["p.yaml:model", "new.csv"]);
+    by_stage.assert_code(0).assert_stderr("2 samples predicted");
+    let lines: Vec<&str> = by_stage.stdout.lines().collect();
+    assert_eq!(lines[0], "sample,predicted,probability,p(big),p(small)");
+    assert!(lines[1].starts_with("new.csv:2,big,0."), "{}", by_stage.stdout);
+    assert_eq!(lines.len(), 3);
+
+    // The same by the only training, by what was exported, and by a copy.
+    project
+        .erlen(["get", "p.yaml", "model", "-o", "kept"])
+        .assert_code(0);
+    for model in ["p.yaml", "p.yaml:export", "kept", "kept/model.safetensors"] {
+        let own = predict(&project, &[model, "new.csv"]);
+        own.assert_code(0);
+        assert_eq!(own.stdout, by_stage.stdout, "{model}");
+    }
+
+    // Into a file, whole or not at all.
+    predict(&project, &["kept", "new.csv", "-o", "out.jsonl"])
+        .assert_code(0)
+        .assert_stderr("2 samples predicted -> out.jsonl");
+    assert!(
+        project
+            .read("out.jsonl")
+            .starts_with("{\"sample\":\"new.csv:2\",\"predicted\":\"big\"")
+    );
+    predict(&project, &["kept", "new.csv", "-o", "out.jsonl"])
+        .assert_code(2)
+        .assert_stderr("`out.jsonl` is there already");
+    predict(&project, &["kept", "new.csv", "-o", "out.xls"])
+        .assert_code(2)
+        .assert_stderr("end it in .csv or .jsonl or .ndjson");
+    predict(
+        &project,
+        &["kept", "table.csv", "-o", "none.csv", "--with", "missing"],
+    )
+    .assert_code(2)
+    .assert_stderr("there is no model at `missing`");
+    assert!(!project.path("none.csv").exists());
+
+    // The stage writes what the command does, and is known the next time.
+    project
+        .erlen(["get", "p.yaml", "new/predictions.jsonl", "-o", "stage.jsonl"])
+        .assert_code(0);
+    let two = predict(
+        &project,
+        &[
+            "kept",
+            "new.csv",
+            "--with",
+            "p.yaml:export",
+            "--format",
+            "json-lines",
+        ],
+    );
+    assert_eq!(two.assert_code(0).stdout, project.read("stage.jsonl"));
+    assert_eq!(project.decisions(&["p.yaml"])["new"], "reuse");
+}
+
+#[test]
+fn what_cannot_be_read_is_named_and_counted() {
+    let project = project().with("mixed.csv", "width,color\n1,red\n2,purple\nx,blue\n3,blue\n");
+    project.erlen(["run", "p.yaml", "model"]).assert_code(0);
+    let mixed = predict(&project, &["p.yaml", "mixed.csv"]);
+    mixed
+        .assert_code(1)
+        .assert_stderr(
+            "not predicted: `mixed.csv:3`: column `color`: the model does not know the category `purple`",
+        )
+        .assert_stderr("not predicted: `mixed.csv:4`: column `width`: `x` is not a finite number")
+        .assert_stderr("2 samples predicted, 2 could not be read");
+    assert_eq!(mixed.stdout.lines().count(), 3);
+    for (arguments, told) in [
+        (
+            &["p.yaml", "none.csv"][..],
+            "there is no file or folder `none.csv`",
+        ),
+        (&["p.yaml:data", "new.csv"], "`data` (preprocess) holds no model"),
+        (&["p.yaml:modle", "new.csv"], "did you mean `model`?"),
+        (&["q.yaml", "new.csv"], "q.yaml"),
+        (
+            &["p.yaml", "new.csv", "--trial", "0"],
+            "a trial is `best` or its number",
+        ),
+        (
+            &["kept", "new.csv", "--trial", "1"],
+            "choose among the models of a pipeline",
+        ),
+        (&["p.yaml"], "INPUT"),
+    ] {
+        predict(&project, arguments).assert_code(2).assert_stderr(told);
+    }
+}
+
+#[test]
+fn trials_of_a_sweep_have_models_too() {
+    let project = project();
+    predict(&project, &["s.yaml", "new.csv", "--trial", "best"])
+        .assert_code(1)
+        .assert_stderr("`erlen sweep s.yaml` runs them");
+    project.erlen(["sweep", "s.yaml"]).assert_code(0);
+    let trial = |name: &str| {
+        let finished = predict(&project, &["s.yaml:model", "new.csv", "--trial", name]);
+        finished.assert_code(0);
+        finished
+    };
+    let each = [trial("1").stdout, trial("2").stdout];
+    assert_ne!(each[0], each[1]);
+    let best = trial("best");
+    let number = usize::from(best.stderr.contains("the model of trial 2"));
+    assert_eq!(best.stdout, each[number]);
+    predict(&project, &["s.yaml", "new.csv", "--trial", "3"])
+        .assert_code(2)
+        .assert_stderr("has no trial 3: the last one is 2");
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_error() {
+    let project = project();
+    let rows: String = (0..20_000).map(|row| format!("{},red\n", row % 9)).collect();
+    project.write("many.csv", format!("width,color\n{rows}"));
+    project.erlen(["run", "p.yaml", "model"]).assert_code(0);
+    let mut command = project.command(["predict", "p.yaml", "many.csv"]);
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert!(
+        output.stderr.is_empty(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
