@@ -413,7 +413,18 @@ fn secrets_are_kept_nowhere() {
         assert!(!found, "{}", file.display());
     }
     // Metrics are recorded, so none of them may be one.
-    for metrics in [r#"{"$T": 1}"#, r#"{"a": {"x $T": 1}}"#, r#"{"a": $N}"#] {
+    for (metrics, told) in [
+        (r#"{"$T": 1}"#, "the output `m.json` holds the secret `T`"),
+        (
+            r#"{"a": {"x $T": 1}}"#,
+            "the output `m.json` holds the secret `T`",
+        ),
+        (r#"{"a": $N}"#, "the output `m.json` holds the secret `N`"),
+        (
+            r#"{"a": 1.2345678e7}"#,
+            "the metrics file `m.json` holds a secret",
+        ),
+    ] {
         let run = format!("printf \"%s\" \"{}\" > m.json", metrics.replace('"', "\\\""));
         let text = format!(
             "stages:\n  a:\n    command:\n      run: '{run}'\n      env: {{T: {{secret: MY_TOKEN}}, N: {{secret: \
@@ -423,9 +434,7 @@ fn secrets_are_kept_nowhere() {
         let mut command = project.command(["run", "metrics.yaml"]);
         let command = command.env("MY_TOKEN", SECRET).env("MY_NUMBER", "12345678");
         let finished = Finished::from(command.output().unwrap());
-        finished
-            .assert_code(1)
-            .assert_stderr("the metrics file `m.json` holds a secret");
+        finished.assert_code(1).assert_stderr(told);
         assert!(!finished.stderr.contains("battery"), "{}", finished.stderr);
     }
     for folder in ["actions", "objects"] {

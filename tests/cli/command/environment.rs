@@ -154,8 +154,12 @@ fn a_virtual_environment_is_first_in_path_and_its_lock_file_counts() {
         decisions["a"].contains("input environment.lock changed"),
         "{decisions:?}"
     );
+    let yaml = project.read("p.yaml");
     project.write("p.yaml", yaml.replace("'3.12'", "'3.1'"));
-    project.erlen(["run", "p.yaml"]).assert_code(1);
+    project
+        .erlen(["run", "p.yaml"])
+        .assert_code(1)
+        .assert_stderr("is Python 3.12.1, and `version` says 3.1");
 }
 
 #[test]
