@@ -13,7 +13,7 @@ use crate::report::{
     GraphNode, NodeStatus, PageTable, ReportInput, Results, Trial, TrialFile, TrialStatus, html_table,
     shown_trial,
 };
-use crate::spec::{ArtifactTable, EPOCH, Pipeline};
+use crate::spec::{ArtifactTable, EPOCH, Pipeline, counted};
 use crate::store::{Store, StoreError};
 
 /// Everything that is known about the session's pipeline, for its page and plots.
@@ -62,8 +62,9 @@ pub fn report_input(session: &Session, request: &PipelineRequest) -> Result<Repo
         .count();
     if missing > 0 && results.swept.is_empty() {
         notices.push(format!(
-            "{missing} of {} stages have not been run yet; run `erlen run {}`",
-            graph.len(),
+            "{missing} of {} {} not been run yet; run `erlen run {}`",
+            counted(graph.len(), "stage"),
+            if missing == 1 { "has" } else { "have" },
             session.file().display()
         ));
     }

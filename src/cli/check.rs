@@ -8,7 +8,7 @@ use super::exit::{DONE, USAGE, print_error};
 use super::text::print_notices;
 use crate::app::{AppError, check, find_project, input_problems, missing_environments, warnings};
 use crate::exec::Capacity;
-use crate::spec::Override;
+use crate::spec::{Override, counted};
 use crate::stages::Registry;
 
 #[derive(Debug, Args)]
@@ -39,10 +39,10 @@ pub(super) fn run(arguments: &CheckArguments, registry: &Registry) -> Result<u8,
                 }
                 let (stages, tables) = (pipeline.stages.len(), pipeline.tables.len());
                 anstream::println!(
-                    "{}: right: {stages} stage{}, {tables} table{}",
+                    "{}: right: {}, {}",
                     file.display(),
-                    if stages == 1 { "" } else { "s" },
-                    if tables == 1 { "" } else { "s" },
+                    counted(stages, "stage"),
+                    counted(tables, "table"),
                 );
                 print_notices(&warnings(&pipeline, &capacity));
                 print_notices(&missing_environments(&pipeline, &project.root));
@@ -60,6 +60,6 @@ pub(super) fn run(arguments: &CheckArguments, registry: &Registry) -> Result<u8,
     if mistakes == 0 {
         return Ok(DONE);
     }
-    anstream::eprintln!("{mistakes} mistake{}", if mistakes == 1 { "" } else { "s" });
+    anstream::eprintln!("{}", counted(mistakes, "mistake"));
     Ok(USAGE)
 }

@@ -29,6 +29,7 @@ const TOLD_EVERY: Duration = Duration::from_millis(200);
   erlen predict pipelines/flowers.yaml:model \"new/**/*.png\" -o new.csv
   erlen predict pipelines/sweep.yaml:model --trial best new.csv
   erlen predict exported/ new.csv --with other/ --format json-lines
+  erlen predict pipelines/prices.yaml new.parquet -o predicted.parquet
 
 Exit codes: 0 all samples have a prediction; 1 some could not be read (they are named), or nothing could be done;
 2 the command line is wrong; 130 interrupted.")]
@@ -71,6 +72,8 @@ enum OutputFormat {
     Csv,
     /// A JSON object a line
     JsonLines,
+    /// A Parquet file with the table's columns
+    Parquet,
 }
 
 pub(super) fn run(arguments: &PredictArguments, registry: &Registry) -> Result<u8, AppError> {
@@ -85,6 +88,12 @@ pub(super) fn run(arguments: &PredictArguments, registry: &Registry) -> Result<u
         device: arguments.device,
         threads: std::thread::available_parallelism().map_or(1, usize::from),
     };
+    if request.format == PredictionFormat::Parquet && arguments.output.is_none() && io::stdout().is_terminal()
+    {
+        return Err(AppError::Request(
+            "a Parquet file is no text that a terminal shows: name a file by --output".to_owned(),
+        ));
+    }
     let counts = match &arguments.output {
         Some(path) => to_file(path, &request, registry)?,
         None => match to_standard_output(&request, registry)? {
@@ -136,6 +145,7 @@ impl PredictArguments {
             return Ok(match format {
                 OutputFormat::Csv => PredictionFormat::Csv,
                 OutputFormat::JsonLines => PredictionFormat::JsonLines,
+                OutputFormat::Parquet => PredictionFormat::Parquet,
             });
         }
         let Some(path) = &self.output else {

@@ -12,6 +12,7 @@ use super::{show_examples, show_run};
 use crate::app::{AppError, find_cell, labels_text, made_from, names_run, provenance_of};
 use crate::fingerprint::Fingerprint;
 use crate::report::{CellOrigin, Provenance, ProvenanceRow, StageOrigin, Summary, ValueOrigin};
+use crate::spec::counted;
 use crate::store::{Lookup, Store};
 
 #[derive(Debug, Args)]
@@ -86,7 +87,12 @@ pub(super) fn run(arguments: &ShowArguments) -> Result<u8, AppError> {
 /// What can be asked for.
 fn contents(provenance: &Provenance) -> String {
     let mut text = String::new();
-    let _ = writeln!(text, "{}: {} rows", provenance.table, provenance.rows.len());
+    let _ = writeln!(
+        text,
+        "{}: {}",
+        provenance.table,
+        counted(provenance.rows.len(), "row")
+    );
     for (index, row) in provenance.rows.iter().enumerate() {
         let _ = writeln!(text, "  {:>3}  {}", index + 1, labels_text(row));
     }
@@ -138,9 +144,9 @@ fn to_text(
                 .map_or_else(|| "no figure".to_owned(), |figure| format!("{figure:?}"));
             let _ = writeln!(
                 text,
-                "  {figure} ({}) of {} values of {}: mean {:?}, deviation {:?}, from {:?} to {:?}",
+                "  {figure} ({}) of {} of {}: mean {:?}, deviation {:?}, from {:?} to {:?}",
                 show_text(cell),
-                summary.count,
+                counted(summary.count, "value"),
                 cell.metric,
                 summary.mean,
                 summary.std.unwrap_or_default(),

@@ -9,7 +9,7 @@ use super::arguments::ExecutionArguments;
 use super::exit::{DONE, code_of_run};
 use super::terminal::TerminalFrontEnd;
 use crate::app::{AppError, Session, SweepSetting, TableOutput, known_study, run_sweep};
-use crate::spec::{Direction, Domain, Override, SweptParameter};
+use crate::spec::{Direction, Domain, Override, SweptParameter, counted};
 use crate::stages::Registry;
 use crate::sweep::TrialPhase;
 
@@ -61,8 +61,7 @@ fn describe(setting: &SweepSetting, session: &Session) -> Result<String, AppErro
     let study = replay.study();
     let mut text = String::new();
     let trials = match study.wanted() {
-        Some(1) => "1 trial".to_owned(),
-        Some(trials) => format!("{trials} trials"),
+        Some(trials) => counted(trials, "trial"),
         None => "trials".to_owned(),
     };
     let seeds = match setting.sweep.replicates.get() {

@@ -12,7 +12,7 @@ use crate::app::{
     AppError, BuiltTable, BuiltTables, PipelineRequest, Session, TableOutput, stale_files, update_tables,
 };
 use crate::event::Event;
-use crate::spec::Override;
+use crate::spec::{Override, counted};
 use crate::stages::Registry;
 
 #[derive(Debug, Args)]
@@ -123,6 +123,6 @@ fn show_difference(path: &str, found: &[u8], wanted: &[u8]) {
         anstream::println!("{style}{line}{style:#}");
     }
     if lines.len() > MOST_LINES {
-        anstream::println!("… and {} more lines", lines.len() - MOST_LINES);
+        anstream::println!("… and {}", counted(lines.len() - MOST_LINES, "more line"));
     }
 }

@@ -54,6 +54,23 @@ impl Decimal {
         })
     }
 
+    /// The number with all of its digits and without an exponent: `100`, `-0.25`.
+    pub fn plain(&self) -> String {
+        let sign = if self.is_negative { "-" } else { "" };
+        let digits = String::from_utf8_lossy(&self.digits);
+        let zeros = |count: i32| "0".repeat(usize::try_from(count).unwrap_or(0));
+        let length = i32::try_from(self.digits.len()).unwrap_or(i32::MAX);
+        match self.point {
+            _ if self.digits.is_empty() => "0".to_owned(),
+            point if point <= 0 => format!("{sign}0.{}{digits}", zeros(-point)),
+            point if point >= length => format!("{sign}{digits}{}", zeros(point - length)),
+            point => {
+                let (whole, fraction) = digits.split_at(usize::try_from(point).unwrap_or(0));
+                format!("{sign}{whole}.{fraction}")
+            }
+        }
+    }
+
     /// Whether it is written with zeros in front, as codes are.
     pub fn begins_with_zeros(&self) -> bool {
         self.begins_with_zeros
@@ -133,6 +150,18 @@ mod tests {
         assert_eq!(text("100"), text("1e2"));
         assert_eq!(text("0.0"), text("-0"));
         assert_ne!(text("1"), text("-1"));
+        for (written, plain) in [
+            ("1e2", "100"),
+            ("-0.250", "-0.25"),
+            ("1.0", "1"),
+            ("+12.5e1", "125"),
+            ("1e-3", "0.001"),
+            ("-0", "0"),
+            ("0012.30", "12.3"),
+            ("18446744073709551617", "18446744073709551617"),
+        ] {
+            assert_eq!(Decimal::parse(written).unwrap().plain(), plain, "{written}");
+        }
     }
 
     proptest! {

@@ -9,7 +9,7 @@ use walkdir::WalkDir;
 use super::error::DataError;
 use super::formats::{is_hidden, open};
 use super::records::{RecordFile, RecordForm, RecordLine};
-use crate::spec::{Documents, RecordOptions};
+use crate::spec::{Documents, RecordOptions, counted};
 
 /// What files are compressed by, as their names tell.
 const PACKED: [&str; 4] = [".gz", ".zst", ".bz2", ".xz"];
@@ -152,7 +152,11 @@ pub(super) fn find_files(
         return Err(DataError::input(
             input,
             format!(
-                "{wanted}; there are {others} other files: say which are meant by `files`, such as `files: \"**/*{}\"`",
+                "{wanted}; there {}: say which are meant by `files`, such as `files: \"**/*{}\"`",
+                match others {
+                    1 => "is 1 other file".to_owned(),
+                    _ => format!("are {}", counted(others, "other file")),
+                },
                 usual.first().copied().unwrap_or_default()
             ),
         ));

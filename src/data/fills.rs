@@ -3,11 +3,11 @@
 //! A dataset keeps an empty cell as NaN in all features of its column, and the column's fill beside its
 //! name. So the rows of one file can be filled with what was found in the training rows of another.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::error::DataError;
 use crate::schema::{CellFill, ColumnContent, FeatureColumn};
-use crate::spec::SplitName;
+use crate::spec::{SplitName, counted_that};
 
 /// Numbers of all columns together that are held at once, to find medians and what is most frequent.
 const HELD: usize = 1 << 25;
@@ -37,13 +37,63 @@ pub(super) enum FillRule {
 /// Reads the rows of a dataset again: hands the number of each sample and its features to what is given.
 pub(super) type ReadRows<'a> = dyn FnMut(&mut dyn FnMut(usize, &[f32])) -> Result<(), DataError> + 'a;
 
-/// Finds the fills of `columns` in the samples that are in the training split.
+/// What became of the empty cells of a column.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct FilledColumn {
+    /// The column's name.
+    name: String,
+    /// What the fill is, in words.
+    rule: &'static str,
+    fill: CellFill,
+    /// How many of its cells held nothing, by the split that they are in.
+    cells: BTreeMap<SplitName, u64>,
+}
+
+impl FilledColumn {
+    /// How many cells are filled.
+    pub fn cells(&self) -> u64 {
+        self.cells.values().sum()
+    }
+
+    pub fn is_filled(&self) -> bool {
+        self.cells() > 0
+    }
+
+    /// Whether more than half of its cells in the training split are filled, where there are `splits` samples.
+    pub fn is_mostly_filled(&self, splits: &BTreeMap<SplitName, u64>) -> bool {
+        let [filled, all] = [&self.cells, splits].map(|counts| counts.get(&SplitName::Train).copied());
+        filled.unwrap_or(0) * 2 > all.unwrap_or(0)
+    }
+
+    /// What was filled with what, in words, where there are `splits` samples.
+    pub fn describe(&self, splits: &BTreeMap<SplitName, u64>) -> String {
+        let counts = splits.iter().map(|(split, all)| {
+            let filled = self.cells.get(split).copied().unwrap_or(0);
+            format!("{filled} of {all} in {}", split.as_str())
+        });
+        let fill = match &self.fill {
+            CellFill::Number(number) => format!("{number}"),
+            CellFill::Category(text) => format!("`{text}`"),
+        };
+        format!(
+            "column `{}`: {} nothing and {} filled with {fill}, {}: {}",
+            self.name,
+            counted_that(self.cells(), "cell", ["holds", "hold"]),
+            if self.cells() == 1 { "is" } else { "are" },
+            self.rule,
+            counts.collect::<Vec<String>>().join(", ")
+        )
+    }
+}
+
+/// Finds the fills of `columns` in the samples that are in the training split, and counts the cells that are filled.
 pub(super) fn find_fills(
     fills: &[ColumnFill],
     columns: &mut [FeatureColumn],
     splits: &[SplitName],
     read: &mut ReadRows<'_>,
-) -> Result<(), DataError> {
+) -> Result<Vec<FilledColumn>, DataError> {
+    let mut filled = Vec::new();
     let mut first = 0;
     let mut places = Vec::new();
     for column in columns.iter() {
@@ -58,12 +108,11 @@ pub(super) fn find_fills(
             .map(|fill| CellsOfColumn::new(&fill.rule, places[fill.column], &columns[fill.column]))
             .collect();
         read(&mut |sample, row| {
-            if splits[sample] == SplitName::Train {
-                cells.iter_mut().for_each(|cells| cells.add(row));
-            }
+            cells.iter_mut().for_each(|cells| cells.take(row, splits[sample]));
         })?;
         for (fill, cells) in fills.iter().zip(cells) {
             let column = &mut columns[fill.column];
+            let empty = cells.empty.clone();
             let found = cells.finish(column).ok_or_else(|| {
                 DataError::Options(format!(
                     "column `{}` holds nothing in all of the training split, so that there is nothing to fill its empty \
@@ -71,12 +120,30 @@ pub(super) fn find_fills(
                     column.name
                 ))
             })?;
+            filled.push(FilledColumn {
+                name: column.name.clone(),
+                rule: fill.rule.in_words(),
+                fill: found.clone(),
+                cells: empty,
+            });
             if let Some(missing) = &mut column.missing {
                 missing.fill = found;
             }
         }
     }
-    Ok(())
+    Ok(filled)
+}
+
+impl FillRule {
+    /// What such a fill is, in words.
+    fn in_words(&self) -> &'static str {
+        match self {
+            Self::Mean => "the mean of the training split",
+            Self::Median => "the median of the training split",
+            Self::Mode => "the most frequent of the training split",
+            Self::Constant(_) => "the constant of `missing`",
+        }
+    }
 }
 
 /// What is gathered of a column's cells.
@@ -84,6 +151,8 @@ struct CellsOfColumn {
     /// The place of its first feature.
     place: usize,
     gathered: Gathered,
+    /// Cells that hold nothing, by the split that they are in.
+    empty: BTreeMap<SplitName, u64>,
 }
 
 enum Gathered {
@@ -103,14 +172,25 @@ impl CellsOfColumn {
             (FillRule::Median, _) => Gathered::Numbers(Vec::new()),
             (FillRule::Mode, _) => Gathered::Frequencies(HashMap::new()),
         };
-        Self { place, gathered }
+        Self {
+            place,
+            gathered,
+            empty: BTreeMap::new(),
+        }
     }
 
-    /// Takes the column's cell of a row.
-    fn add(&mut self, row: &[f32]) {
-        let Some(number) = row.get(self.place).copied().filter(|number| !number.is_nan()) else {
+    /// Takes the column's cell of a row that is in `split`.
+    fn take(&mut self, row: &[f32], split: SplitName) {
+        let Some(number) = row.get(self.place).copied() else {
             return;
         };
+        if number.is_nan() {
+            *self.empty.entry(split).or_default() += 1;
+            return;
+        }
+        if split != SplitName::Train {
+            return;
+        }
         match &mut self.gathered {
             Gathered::Sum { sum, count } => {
                 *sum += f64::from(number);
@@ -216,7 +296,24 @@ mod tests {
             fill(3, FillRule::Mode),
             fill(4, FillRule::Constant(CellFill::Number(-1.0))),
         ];
-        find_fills(&fills, &mut columns, &splits, &mut read).unwrap();
+        let filled = find_fills(&fills, &mut columns, &splits, &mut read).unwrap();
+        let counts = BTreeMap::from([(SplitName::Train, 5), (SplitName::Test, 1)]);
+        let told: Vec<String> = filled.iter().map(|column| column.describe(&counts)).collect();
+        let expected = [
+            "column `mean`: 1 cell holds nothing and is filled with 4, the mean of the training split: 1 of 5 in train, 0 \
+             of 1 in test",
+            "column `median`: 1 cell holds nothing and is filled with 4.5, the median of the training split: 1 of 5 in \
+             train, 0 of 1 in test",
+            "column `mode`: 1 cell holds nothing and is filled with 2, the most frequent of the training split: 1 of 5 in \
+             train, 0 of 1 in test",
+            "column `kind`: 1 cell holds nothing and is filled with `a`, the most frequent of the training split: 1 of 5 in \
+             train, 0 of 1 in test",
+            "column `empty`: 5 cells hold nothing and are filled with -1, the constant of `missing`: 5 of 5 in train, 0 of \
+             1 in test",
+        ];
+        assert_eq!(told, expected);
+        let mostly = filled.iter().map(|column| column.is_mostly_filled(&counts));
+        assert_eq!(mostly.collect::<Vec<bool>>(), [false, false, false, false, true]);
         let found: Vec<CellFill> = columns
             .iter()
             .map(|column| column.missing.clone().unwrap().fill)

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::digest::{ContentDigest, digest_bytes};
 use super::error::DataError;
-use super::fills::ColumnFill;
+use super::fills::{ColumnFill, FilledColumn};
 use super::labels::{Classes, MergedClasses};
 use super::prepare::{Prepared, TOKENIZER_FOLDER};
 use super::split::{Shares, SplitSamples, decide_splits};
@@ -18,7 +18,7 @@ use super::value::FieldValue;
 use super::writer::DatasetWriter;
 use crate::event::{Losses, Monitor, Unit};
 use crate::schema::{Field, Schema};
-use crate::spec::{OnError, Share, SplitName, SplitOptions};
+use crate::spec::{OnError, Share, SplitName, SplitOptions, counted, counted_that};
 use crate::tokenizer::TokenizerFolder;
 
 /// How many bad samples or ignored files are named; the rest is counted.
@@ -333,7 +333,7 @@ impl<'a> Intake<'a> {
         }
         self.tell_losses();
         if let Some(classes) = &classes {
-            self.tell_alike(classes);
+            self.tell_alike(&classes.alike(), "class");
             self.tell_doubtful(classes);
         }
         let shares = self.shares();
@@ -346,7 +346,8 @@ impl<'a> Intake<'a> {
             return Err(DataError::Options("the input has no readable sample".into()));
         };
         if !self.fills.is_empty() {
-            writer.find_fills(&self.fills, &self.splits)?;
+            let filled = writer.find_fills(&self.fills, &self.splits)?;
+            self.tell_filled(&filled, &counts);
         }
         let prepared = Prepared {
             splits: counts,
@@ -371,24 +372,48 @@ impl<'a> Intake<'a> {
         let all = self.splits.len() as u64 + self.skipped;
         if let Some(losses) = Losses::large(self.skipped as f64, all as f64) {
             self.warn(format!(
-                "{} of {all} samples ({:.1} %) are left out: look whether those that are left are what you mean to \
+                "{} of {} ({:.1} %) {} left out: look whether those that are left are what you mean to \
                  train and test on",
                 self.skipped,
-                losses.percent()
+                counted(all, "sample"),
+                losses.percent(),
+                if self.skipped == 1 { "is" } else { "are" }
             ));
         }
     }
 
-    /// Warns of classes that are probably meant to be one.
-    fn tell_alike(&self, classes: &Classes) {
-        let told = classes.alike();
+    /// Warns, by a sentence each, of names that are probably meant to be one; `noun` is what one of them is.
+    pub(super) fn tell_alike(&self, told: &[String], noun: &str) {
         for message in told.iter().take(NAMED as usize) {
             self.warn(message.clone());
         }
-        if told.len() > NAMED as usize {
+        if let Some(more) = told.len().checked_sub(NAMED as usize).filter(|more| *more > 0) {
             self.warn(format!(
-                "{} more classes are the same as others but for such differences",
-                told.len() - NAMED as usize
+                "{} the same as others but for such differences",
+                counted_that(more, &format!("more {noun}"), ["is", "are"])
+            ));
+        }
+    }
+
+    /// Tells what empty cells were filled with, and how many of each split.
+    fn tell_filled(&self, filled: &[FilledColumn], splits: &BTreeMap<SplitName, u64>) {
+        let filled: Vec<&FilledColumn> = filled.iter().filter(|column| column.is_filled()).collect();
+        for column in filled.iter().take(NAMED as usize) {
+            let told = column.describe(splits);
+            match column.is_mostly_filled(splits) {
+                true => self.warn(format!(
+                    "{told}; a model learns little from a column that is mostly filled: is it worth keeping? `ignore` \
+                     leaves it out"
+                )),
+                false => self.monitor.info(told),
+            }
+        }
+        if let Some(more) = filled.len().checked_sub(NAMED as usize).filter(|more| *more > 0) {
+            let cells: u64 = filled[NAMED as usize..].iter().map(|column| column.cells()).sum();
+            self.monitor.info(format!(
+                "{} filled, {} of them",
+                counted_that(more, "more column", ["is", "are"]),
+                counted(cells, "cell")
             ));
         }
     }
@@ -494,9 +519,9 @@ impl<'a> Intake<'a> {
         }
         if self.labels.is_empty() || classes.names.len() < 2 {
             return Err(DataError::Options(format!(
-                "the input has {} readable samples of {} classes: at least two classes are needed",
-                self.labels.len(),
-                classes.names.len()
+                "the input has {} of {}: at least two classes are needed",
+                counted(self.labels.len(), "readable sample"),
+                counted(classes.names.len(), "class")
             )));
         }
         counts
@@ -538,8 +563,15 @@ impl<'a> Intake<'a> {
         }
         for (split, count) in leaks {
             self.warn(format!(
-                "{count} samples of the {} split equal training samples",
-                split.as_str()
+                "{} training samples",
+                counted_that(
+                    count,
+                    "sample",
+                    [
+                        &format!("of the {} split equals", split.as_str()),
+                        &format!("of the {} split equal", split.as_str())
+                    ]
+                )
             ));
         }
     }

@@ -26,7 +26,7 @@ impl Classes {
 
     /// A sentence for each class that is probably meant to be one with another.
     pub(super) fn alike(&self) -> Vec<String> {
-        alike::alike(&self.names)
+        alike_names(&self.names, "classes", "")
     }
 
     /// The classes that are what people write for a value that is missing.
@@ -34,6 +34,16 @@ impl Classes {
         let names = self.names.iter().map(String::as_str);
         names.filter(|name| is_nothing(name)).collect()
     }
+}
+
+/// A sentence for each two of `names` that are probably meant to be one: `what` they are, and `of` what.
+pub(super) fn alike_names(names: &[String], what: &str, of: &str) -> Vec<String> {
+    alike::alike(names, what, of)
+}
+
+/// What texts have in common that are equal but for case, blanks, how letters are encoded, or that are one number.
+pub(super) fn alike_key(text: &str) -> String {
+    alike::key(text)
 }
 
 /// Whether two names are equal but for case, blanks, or how letters or a number are written.

@@ -14,6 +14,7 @@
 mod alignment;
 mod augment;
 mod batch;
+mod blanks;
 mod collate;
 mod dataset;
 mod decimal;
@@ -23,6 +24,7 @@ mod documents;
 mod error;
 mod example;
 mod field_names;
+mod file_kind;
 mod fills;
 mod formats;
 mod intake;

@@ -1,15 +1,18 @@
 //! What records say is to be predicted.
 
-use std::collections::BTreeSet;
 use std::path::Path;
+
+use csv::ByteRecord;
 
 use super::error::DataError;
 use super::field_names::{CLASS, LABELS, TARGETS};
-use super::labels::{Classes, LabelIndex};
+use super::formats::{NumberSpelling, PrecisionWatch};
+use super::intake::Intake;
+use super::labels::{Classes, LabelIndex, alike_names};
 use super::records::RecordLine;
 use super::value::write_f32s;
 use crate::schema::Field;
-use crate::spec::TargetKind;
+use crate::spec::{TargetKind, counted};
 
 /// More labels times lines than this are taken for a mistake.
 const MOST_MARKS: usize = 1 << 30;
@@ -31,7 +34,11 @@ pub(super) enum RecordTargets<'a> {
         taken: Vec<Vec<String>>,
     },
     /// Numbers, a row each.
-    Numbers { columns: &'a [String], taken: Vec<f32> },
+    Numbers {
+        columns: &'a [String],
+        taken: Vec<f32>,
+        precision: PrecisionWatch,
+    },
 }
 
 /// What is to be predicted for a sample.
@@ -60,6 +67,7 @@ impl<'a> RecordTargets<'a> {
             (TargetKind::Regression, columns) => Self::Numbers {
                 columns,
                 taken: Vec::new(),
+                precision: PrecisionWatch::new(columns.len()),
             },
             (TargetKind::MultiLabel, [column]) => Self::Names {
                 column,
@@ -103,17 +111,29 @@ impl<'a> RecordTargets<'a> {
                 taken.push(line.texts(column, separator)?);
                 Ok(taken.len() - 1)
             }
-            Self::Numbers { columns, taken } => {
-                let row: Result<Vec<f32>, String> =
-                    columns.iter().map(|column| number(line, column)).collect();
-                taken.extend(row?);
+            Self::Numbers {
+                columns,
+                taken,
+                precision,
+            } => {
+                let row = columns.iter().map(|column| number(line, column));
+                let (texts, numbers): (Vec<String>, Vec<f64>) =
+                    row.collect::<Result<Vec<_>, String>>()?.into_iter().unzip();
+                let placed: Vec<(usize, f64)> = numbers.iter().copied().enumerate().collect();
+                precision.watch(&placed, &ByteRecord::from(texts));
+                taken.extend(numbers.iter().map(|number| *number as f32));
                 Ok(taken.len() / columns.len() - 1)
             }
         }
     }
 
     /// The target's field, what is to be predicted for each line, and the classes where these are what is predicted.
-    pub fn finish(self, list: &Path) -> Result<(Field, NumberedTargets, Option<Classes>), DataError> {
+    /// Tells of labels that are probably meant to be one, and of numbers that f32 does not hold.
+    pub fn finish(
+        self,
+        list: &Path,
+        intake: &Intake<'_>,
+    ) -> Result<(Field, NumberedTargets, Option<Classes>), DataError> {
         Ok(match self {
             Self::Classes { index, taken, .. } => {
                 let field = Field::class(CLASS, Vec::new());
@@ -127,25 +147,32 @@ impl<'a> RecordTargets<'a> {
                 (Field::labels(LABELS, columns.to_vec()), targets, None)
             }
             Self::Names { column, taken, .. } => {
-                let names: BTreeSet<&String> = taken.iter().flatten().collect();
-                let names: Vec<String> = names.into_iter().cloned().collect();
+                // Numbers are one label however they are written, as classes are.
+                let mut index = LabelIndex::default();
+                let numbered: Vec<Vec<u32>> = taken
+                    .iter()
+                    .map(|labels| labels.iter().map(|label| index.index(label)).collect())
+                    .collect();
+                let Classes { names, renumbered } = index.classes();
+                let renumbered = renumbered.unwrap_or_default();
+                intake.tell_alike(&alike_names(&names, "labels", ""), "label");
                 if names.is_empty() {
                     let problem = format!("no line has a label in its column `{column}`");
                     return Err(DataError::input(list, problem));
                 }
                 if taken.len().saturating_mul(names.len()) > MOST_MARKS {
                     let problem = format!(
-                        "its column `{column}` has {} different labels in {} lines, which is too much: is it the right \
-                         column, and `separator` right?",
-                        names.len(),
-                        taken.len()
+                        "its column `{column}` has {} in {}, which is too much: is it the right column, and `separator` \
+                         right?",
+                        counted(names.len(), "different label"),
+                        counted(taken.len(), "line")
                     );
                     return Err(DataError::input(list, problem));
                 }
                 let mut bytes = vec![0; taken.len() * names.len()];
-                for (row, labels) in bytes.chunks_exact_mut(names.len()).zip(&taken) {
-                    for at in labels.iter().filter_map(|label| names.binary_search(label).ok()) {
-                        row[at] = 1;
+                for (row, labels) in bytes.chunks_exact_mut(names.len()).zip(&numbered) {
+                    for label in labels {
+                        row[renumbered[*label as usize] as usize] = 1;
                     }
                 }
                 let each = names.len();
@@ -155,7 +182,12 @@ impl<'a> RecordTargets<'a> {
                     None,
                 )
             }
-            Self::Numbers { columns, taken } => {
+            Self::Numbers {
+                columns,
+                taken,
+                precision,
+            } => {
+                precision.tell(|column| format!("`{}`", columns[column]), intake);
                 let mut bytes = Vec::new();
                 write_f32s(&taken, &mut bytes);
                 let each = 4 * columns.len();
@@ -193,12 +225,14 @@ fn mark(line: &RecordLine, column: &str) -> Result<u8, String> {
     }
 }
 
-fn number(line: &RecordLine, column: &str) -> Result<f32, String> {
-    let text = line.text(column)?;
-    // Read as f64 and narrowed, as tables are.
-    let number: Option<f64> = text.parse().ok();
-    let number = number
-        .map(|number| number as f32)
-        .filter(|number| number.is_finite());
-    number.ok_or_else(|| format!("its `{column}` is `{text}`, and a finite number is expected"))
+/// A number as it is written, and in f64, which f32 can hold to its precision.
+fn number(line: &RecordLine, column: &str) -> Result<(String, f64), String> {
+    let text = line.number_text(column)?;
+    let is_word = ["true", "false"].contains(&text.to_lowercase().as_str());
+    match NumberSpelling::PLAIN.read(&text) {
+        Ok(number) if !is_word => Ok((text, number)),
+        _ => Err(format!(
+            "its `{column}` is `{text}`, and a finite number is expected"
+        )),
+    }
 }

@@ -5,10 +5,13 @@ use std::io::BufRead;
 use std::path::{Path, PathBuf};
 
 use csv::{ReaderBuilder, StringRecord};
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
+use super::blanks::trimmed;
 use super::error::DataError;
+use super::file_kind::FileKind;
 use super::formats::open;
+use crate::spec::counted;
 
 /// A longer line is taken for a mistake.
 const LONGEST: u64 = 16 << 20;
@@ -78,7 +81,21 @@ pub(super) enum RecordLine {
 impl RecordFile {
     /// Opens the file at `path`, and checks that a table has all of `columns`.
     pub fn open(path: &Path, form: RecordForm, columns: &[String]) -> Result<Self, DataError> {
-        let reader = open(path)?;
+        let mut reader = open(path)?;
+        let start = reader.fill_buf().map_err(DataError::io("read", path))?;
+        match FileKind::of(start) {
+            Some(kind) if kind.is_json_list() && matches!(form, RecordForm::JsonLines) => {
+                let problem = format!(
+                    "it is {} and no JSON lines: write an object a line, as by `pandas.read_json(path).to_json(path, \
+                     orient=\"records\", lines=True)`",
+                    kind.what
+                );
+                return Err(DataError::input(path, problem));
+            }
+            Some(kind) if kind.is_json_lines() && matches!(form, RecordForm::JsonLines) => {}
+            Some(kind) => return Err(kind.refused(path)),
+            None => {}
+        }
         let RecordForm::Csv { delimiter } = form else {
             let lines = Lines::Json { reader, number: 0 };
             return Ok(Self {
@@ -146,7 +163,10 @@ impl RecordFile {
                             len,
                         } => Ok(Some(NumberedLine {
                             number: pos.as_ref().map_or(number, csv::Position::line),
-                            content: Err(format!("it has {len} fields, and the first line {expected_len}")),
+                            content: Err(format!(
+                                "it has {}, and the first line {expected_len}",
+                                counted(*len, "field")
+                            )),
                         })),
                         csv::ErrorKind::Utf8 { pos, .. } => Ok(Some(NumberedLine {
                             number: pos.as_ref().map_or(number, csv::Position::line),
@@ -202,27 +222,51 @@ fn read_line(reader: &mut dyn BufRead, out: &mut Vec<u8>) -> std::io::Result<u64
     }
 }
 
+/// A number of JSON as it is written. Integers of more than 64 bits are read as others that are near them, so that two
+/// would be one.
+fn exact(number: &Number) -> Result<String, String> {
+    const LARGEST: f64 = i64::MAX as f64;
+    match number.as_f64() {
+        Some(value) if number.is_f64() && value.abs() >= LARGEST => Err(format!(
+            "is a number of more digits than are kept of one in JSON ({number}): write it in quotes"
+        )),
+        _ => Ok(number.to_string()),
+    }
+}
+
 fn cannot_read(path: &Path, error: &csv::Error) -> DataError {
     DataError::input(path, format!("it cannot be read: {error}"))
 }
 
 impl RecordLine {
-    /// The text in a column: what is there, and neither empty nor a list.
+    /// The text in a column: what is there, and neither empty nor a list. Of JSON a number is what it is written as, to
+    /// the last digit, and `true` and `false` are these words: the same as if they stood in quotes.
     pub fn text(&self, column: &str) -> Result<String, String> {
         let missing = || Err(format!("its `{column}` is missing"));
         match self {
-            Self::Fields(fields) => match fields.get(column).map(|text| text.trim()) {
+            Self::Fields(fields) => match fields.get(column).map(|text| trimmed(text)) {
                 Some(text) if !text.is_empty() => Ok(text.to_owned()),
                 _ => missing(),
             },
             Self::Object(object) => match object.get(column) {
-                Some(Value::String(text)) if !text.trim().is_empty() => Ok(text.trim().to_owned()),
-                Some(value @ (Value::Number(_) | Value::Bool(_))) => Ok(value.to_string()),
+                Some(Value::String(text)) if !trimmed(text).is_empty() => Ok(trimmed(text).to_owned()),
+                Some(Value::Number(number)) => {
+                    exact(number).map_err(|problem| format!("its `{column}` {problem}"))
+                }
+                Some(Value::Bool(value)) => Ok(value.to_string()),
                 None | Some(Value::Null | Value::String(_)) => missing(),
                 Some(_) => Err(format!(
                     "its `{column}` is a list or an object, and a text or a number is expected"
                 )),
             },
+        }
+    }
+
+    /// The number in a column as text, however large it is.
+    pub fn number_text(&self, column: &str) -> Result<String, String> {
+        match self.value(column) {
+            Some(Value::Number(number)) => Ok(number.to_string()),
+            _ => self.text(column),
         }
     }
 
@@ -259,10 +303,7 @@ impl RecordLine {
     /// The texts in a column: a list's, or those of a text that `separator` stands between. None is as good as some.
     pub fn texts(&self, column: &str, separator: &str) -> Result<Vec<String>, String> {
         let parted = |text: &str| {
-            let parts = text
-                .split(separator)
-                .map(str::trim)
-                .filter(|part| !part.is_empty());
+            let parts = text.split(separator).map(trimmed).filter(|part| !part.is_empty());
             parts.map(str::to_owned).collect()
         };
         match self {
@@ -274,15 +315,18 @@ impl RecordLine {
                 Some(Value::Array(values)) => values
                     .iter()
                     .map(|value| match value {
-                        Value::String(text) => Ok(text.trim().to_owned()),
-                        Value::Number(number) => Ok(number.to_string()),
+                        Value::String(text) => Ok(trimmed(text).to_owned()),
+                        Value::Number(number) => {
+                            exact(number).map_err(|problem| format!("its `{column}` {problem}"))
+                        }
+                        Value::Bool(value) => Ok(value.to_string()),
                         _ => Err(format!(
                             "its `{column}` holds something that is neither a text nor a number"
                         )),
                     })
                     .collect(),
                 Some(Value::String(text)) => Ok(parted(text)),
-                Some(Value::Number(number)) => Ok(vec![number.to_string()]),
+                Some(Value::Number(_) | Value::Bool(_)) => Ok(vec![self.text(column)?]),
                 _ => Err(format!(
                     "its `{column}` is missing: write [] where no label applies"
                 )),

@@ -22,7 +22,7 @@ mod tests;
 
 use super::digest::ContentDigest;
 use super::error::DataError;
-use crate::spec::SplitName;
+use crate::spec::{SplitName, counted};
 
 pub(super) use decide::{SplitSamples, decide_splits};
 
@@ -183,8 +183,8 @@ fn carve(
 fn too_few(count: usize, requests: &[(SplitName, f64)]) -> String {
     let names: Vec<&str> = requests.iter().map(|(name, _)| name.as_str()).collect();
     format!(
-        "{count} training {}, too few different ones to fill {} and leave one to train on",
-        if count == 1 { "sample" } else { "samples" },
+        "{}, too few different ones to fill {} and leave one to train on",
+        counted(count, "training sample"),
         names.join(" and ")
     )
 }

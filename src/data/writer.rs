@@ -11,11 +11,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::error::DataError;
-use super::fills::{ColumnFill, find_fills};
+use super::fills::{ColumnFill, FilledColumn, find_fills};
 use super::layout::DatasetHeader;
 use super::value::{FieldValue, read_f32s};
 use crate::schema::{Field, FieldKind, FieldRole, Schema};
-use crate::spec::SplitName;
+use crate::spec::{SplitName, counted};
 use column::ColumnWriter;
 use output::DatasetFile;
 
@@ -98,9 +98,9 @@ impl DatasetWriter {
             return Err(DataError::Input {
                 place: origin.to_owned(),
                 problem: format!(
-                    "it has {} values, and the dataset {} fields",
-                    values.len(),
-                    self.columns.len()
+                    "it has {}, and the dataset {}",
+                    counted(values.len(), "value"),
+                    counted(self.columns.len(), "field")
                 ),
             });
         }
@@ -119,11 +119,15 @@ impl DatasetWriter {
     }
 
     /// Finds what the empty cells of the first input are filled with, in the samples that are in the
-    /// training split.
+    /// training split, and counts these cells.
     ///
     /// # Errors
     /// A column holds nothing in all of them, or the file cannot be read again.
-    pub(super) fn find_fills(&mut self, fills: &[ColumnFill], splits: &[SplitName]) -> Result<(), DataError> {
+    pub(super) fn find_fills(
+        &mut self,
+        fills: &[ColumnFill],
+        splits: &[SplitName],
+    ) -> Result<Vec<FilledColumn>, DataError> {
         let output = &mut self.output;
         let mut main = self.columns.iter_mut().filter_map(ColumnWriter::main_rows);
         let Some((columns, length, row)) = main.next() else {

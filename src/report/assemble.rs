@@ -9,7 +9,7 @@ use super::compare::compare_rows;
 use super::results::{Results, Trial, TrialStatus};
 use super::table::{Cell, Column, Row, Sample, TableData};
 use crate::event::MetricValue;
-use crate::spec::{Filter, Group, MetricPath, Show, Table, TableColumn};
+use crate::spec::{Filter, Group, MetricPath, Show, Table, TableColumn, counted};
 
 pub(super) use check::listed;
 
@@ -384,7 +384,10 @@ impl<'a> Assembly<'a> {
         let ended = count(|status| matches!(status, TrialStatus::Pruned { .. } | TrialStatus::Failed { .. }));
         if ended > 0 && !self.table.rows.each_trial {
             notes.push(format!(
-                "{ended} of {total} trials were stopped early or failed, and do not count."
+                "{ended} of {} {} stopped early or failed, and {} not count.",
+                counted(total, "trial"),
+                if ended == 1 { "was" } else { "were" },
+                if ended == 1 { "does" } else { "do" }
             ));
         }
         let missing = count(|status| *status == TrialStatus::Missing);

@@ -8,6 +8,7 @@ mod artifact_table;
 mod choice;
 mod command;
 mod confidential;
+mod counted;
 mod decode;
 mod diagnostic;
 mod documents;
@@ -56,6 +57,7 @@ pub use command::{
     ContainerEnvironment, EnvEntry, EnvValue, Environment, LONGEST_ARGUMENT, MetricOptions, PASSED_VARIABLES,
     PythonEnvironment, Run, Secret, is_passed,
 };
+pub use counted::{counted, counted_that};
 pub use diagnostic::{Diagnostic, SpecError, nearest, suggest};
 pub use documents::{Documents, RecordOptions, TextFiles};
 pub use download::{Download, Sha256};

@@ -10,8 +10,8 @@ use super::preprocess::OnError;
 use super::reference::Reference;
 use crate::metric::MetricTable;
 
-/// Asks a trained model about files of which nobody knows what is to be predicted: images, or tables whose
-/// columns are found by name.
+/// Asks a trained model about files of which nobody knows what is to be predicted: images, or tables (CSV, Parquet)
+/// whose columns are found by name.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Predict {
@@ -73,17 +73,21 @@ pub enum PredictionFormat {
     Csv,
     /// `predictions.jsonl`: a JSON object a line.
     JsonLines,
+    /// `predictions.parquet`: a table with the columns of the CSV file: texts, doubles, and booleans for labels that
+    /// apply or not.
+    Parquet,
 }
 
 impl PredictionFormat {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Csv, Self::JsonLines];
+    pub const ALL: [Self; 3] = [Self::Csv, Self::JsonLines, Self::Parquet];
 
     /// The name of a stage's file.
     pub fn file_name(self) -> &'static str {
         match self {
             Self::Csv => "predictions.csv",
             Self::JsonLines => "predictions.jsonl",
+            Self::Parquet => "predictions.parquet",
         }
     }
 
@@ -92,6 +96,7 @@ impl PredictionFormat {
         match self {
             Self::Csv => &["csv"],
             Self::JsonLines => &["jsonl", "ndjson"],
+            Self::Parquet => &["parquet"],
         }
     }
 }

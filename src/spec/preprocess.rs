@@ -58,9 +58,13 @@ impl Preprocess {
 /// the order of their texts but for integers). The line of a table's row is its first (it was its last).
 /// Version 5: grey has the weights of BT.601, as Pillow's has; they were those of BT.709. Folders called as
 /// splits are by custom (`Training`, `dev`, ...) are splits; they were classes or left out.
+/// Version 6: groups that are one but for how they are written are one (they were several, which splits could part). The
+/// categories of a Parquet file's column are the names that it has for its whole numbers (they were the numbers). Labels
+/// by name of a list are one where they are equal as numbers, and in the numbers' order. Blanks without width around
+/// cells are none of their texts, and no-break blanks between thousands none of a number.
 impl StageKind for Preprocess {
     fn version(&self) -> u32 {
-        5
+        6
     }
 
     fn inputs(&self) -> Vec<Input> {

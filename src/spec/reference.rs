@@ -43,9 +43,13 @@ impl Reference {
             return Err("a reference cannot be empty".to_owned());
         }
         if text.contains("://") {
-            return Err(format!(
-                "`{text}` is an address: a `download` stage fetches what lies there"
-            ));
+            return Err(match text.strip_prefix("file://") {
+                Some(path) => format!(
+                    "`{text}` is the address of a file: write its path, `/{}`",
+                    path.trim_start_matches('/')
+                ),
+                None => format!("`{text}` is an address: a `download` stage fetches what lies there"),
+            });
         }
         if text.starts_with('~') {
             return Err(format!(
@@ -59,7 +63,19 @@ impl Reference {
             .filter(|part| !part.is_empty() && *part != ".")
             .collect();
         if parts.contains(&"..") {
-            return Err(format!("`{text}` leads outside with `..`"));
+            let inside: Vec<&str> = parts.into_iter().filter(|part| *part != "..").collect();
+            return Err(match base {
+                Base::Machine => format!("`{text}` goes up with `..`: write the path without it"),
+                Base::Root(root) => format!(
+                    "`{text}` leads outside with `..`: name a root for what lies outside of `{root}`, in erlen.yaml"
+                ),
+                Base::Project | Base::Stages => format!(
+                    "`{text}` leads outside with `..`: for data outside the project write its whole path, such as \
+                     `/data/{path}`, or name a root in erlen.yaml (`roots: {{data: ../data}}`) and write `data:` and the \
+                     path in it",
+                    path = inside.last().unwrap_or(&"table.csv")
+                ),
+            });
         }
         let path = parts.join("/");
         Ok(match (base, parts.split_first()) {
@@ -191,9 +207,37 @@ mod tests {
             "/data/../x",
             "scans:../x",
             "~/x",
+            "file:///x",
             "https://a/b",
         ] {
             assert!(Reference::parse(bad).is_err(), "{bad}");
+        }
+        for (text, told) in [
+            (
+                "../data/x.csv",
+                "`../data/x.csv` leads outside with `..`: for data outside the project write its whole path, such as \
+                 `/data/x.csv`, or name a root in erlen.yaml (`roots: {data: ../data}`) and write `data:` and the path in it",
+            ),
+            ("./../x", "such as `/data/x`, or name a root in erlen.yaml"),
+            (
+                "/data/../x",
+                "`/data/../x` goes up with `..`: write the path without it",
+            ),
+            (
+                "scans:../x",
+                "name a root for what lies outside of `scans`, in erlen.yaml",
+            ),
+            (
+                "~/data/x.csv",
+                "write the whole path, or name a root in erlen.yaml (`roots: {data: ~/data}`)",
+            ),
+            (
+                "file:///data/x.csv",
+                "is the address of a file: write its path, `/data/x.csv`",
+            ),
+        ] {
+            let error = Reference::parse(text).unwrap_err();
+            assert!(error.contains(told), "{error}");
         }
     }
 }

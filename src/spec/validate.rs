@@ -166,7 +166,7 @@ pub(super) fn image_mistakes(
         if mean != std || mean == 0 {
             mistakes.push(
                 Diagnostic::new(
-                    format!("`mean` has {mean} values and `std` has {std}"),
+                    format!("`mean` has {} and `std` has {std}", super::counted(mean, "value")),
                     place(&["normalize", "std"]),
                 )
                 .help("each needs one value a channel"),

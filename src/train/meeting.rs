@@ -242,9 +242,11 @@ fn tell_unknown(dataset: &Dataset, unknown: &[UnknownFeature], monitor: &Monitor
         let found = unknown.iter().zip(&counts);
         let found = found.filter(|(unknown, count)| unknown.refused == refused && **count > 0);
         let found = found.map(|(unknown, count)| {
-            let plural = if *count == 1 { "" } else { "s" };
             let UnknownFeature { column, category, .. } = unknown;
-            format!("`{category}` of `{column}` ({count} sample{plural})")
+            format!(
+                "`{category}` of `{column}` ({})",
+                crate::spec::counted(*count, "sample")
+            )
         });
         found.collect::<Vec<_>>()
     };

@@ -62,8 +62,8 @@ pub use progress::{EpochSteps, TrainingState};
 pub use schedule::LearningRate;
 pub use tasks::{
     ClassFigures, Classification, Criterion, CsvFile, LossCriterion, ModelTarget, MultiLabel, OutputMeaning,
-    PREDICTED, PROBABILITIES, PROBABILITY, PredictedColumn, PredictedValue, Regression, SplitTally, Task,
-    TaskTally, Tasks, float_text, score_sum, target_values,
+    PREDICTED, PROBABILITIES, PROBABILITY, PredictedColumn, PredictedKind, PredictedValue, Regression,
+    SplitTally, Task, TaskTally, Tasks, float_text, score_sum, target_values,
 };
 pub use tensor_file::{HostTensor, NamedTensors, read_tensors};
 pub use threads::on_threads;

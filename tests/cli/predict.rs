@@ -211,3 +211,50 @@ fn a_reader_that_has_seen_enough_is_no_error() {
         String::from_utf8_lossy(&output.stderr)
     );
 }
+
+#[test]
+fn predictions_are_written_as_parquet() {
+    let project = project();
+    project.erlen(["run", "p.yaml", "model"]).assert_code(0);
+    predict(&project, &["p.yaml:model", "new.csv", "-o", "out.parquet"])
+        .assert_code(0)
+        .assert_stderr("2 samples predicted -> out.parquet");
+    let bytes = std::fs::read(project.path("out.parquet")).unwrap();
+    assert!(bytes.starts_with(b"PAR1") && bytes.ends_with(b"PAR1"));
+    // The same through a pipe.
+    let piped = project
+        .command(["predict", "p.yaml:model", "new.csv", "--format", "parquet"])
+        .output()
+        .unwrap();
+    assert_eq!(piped.stdout, bytes);
+
+    // As another reader has them, where there is one.
+    let script = "import json, sys, pyarrow.parquet as p; t = p.read_table(sys.argv[1]); \
+                  print(json.dumps([str(f.type) for f in t.schema])); print(json.dumps(t.to_pydict()))";
+    let read = std::process::Command::new("python3")
+        .args(["-c", script, "out.parquet"])
+        .current_dir(project.path("."))
+        .output();
+    let Some(read) = read.ok().filter(|read| read.status.success()) else {
+        // Python has no pyarrow here.
+        return;
+    };
+    let text = String::from_utf8(read.stdout).unwrap();
+    let mut lines = text.lines();
+    assert_eq!(
+        lines.next(),
+        Some(r#"["string", "string", "double", "double", "double"]"#)
+    );
+    let found: serde_json::Value = serde_json::from_str(lines.next().unwrap()).unwrap();
+    let csv = predict(&project, &["p.yaml:model", "new.csv"]);
+    let mut rows = csv.stdout.lines();
+    let titles: Vec<&str> = rows.next().unwrap().split(',').collect();
+    for (index, row) in rows.enumerate() {
+        for (title, cell) in titles.iter().zip(row.split(',')) {
+            match &found[title][index] {
+                serde_json::Value::String(text) => assert_eq!(text, cell),
+                number => assert_eq!(number.as_f64(), cell.parse().ok(), "{title}"),
+            }
+        }
+    }
+}

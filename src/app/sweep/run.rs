@@ -10,7 +10,7 @@ use crate::event::{Event, RunStatus, StageId};
 use crate::exec::Completion;
 use crate::plan::Plan;
 use crate::report::Results;
-use crate::spec::Direction;
+use crate::spec::{Direction, counted};
 use crate::sweep::{Journal, Study, TrialPhase};
 
 /// What came of carrying a sweep out.
@@ -50,9 +50,11 @@ pub(in crate::app) fn carry_out(
     let mut driver = Driver::new(setting, &session.store, journal, most, retry_failed)?;
     if let Some(change) = driver.replay().change() {
         execution.notice(Notice::info(format!(
-            "the sweep changed since it began: {} of its {} trials fit it as it is now and are kept",
+            "the sweep changed since it began: {} of its {} {} it as it is now and {} kept",
             change.kept,
-            change.kept + change.dropped
+            counted(change.kept + change.dropped, "trial"),
+            if change.kept == 1 { "fits" } else { "fit" },
+            if change.kept == 1 { "is" } else { "are" }
         )));
     }
     execution.emit(&started(setting, driver.replay().study()));
@@ -108,8 +110,8 @@ pub(in crate::app) fn carry_out(
             None => String::new(),
         };
         execution.notice(Notice::warning(format!(
-            "time is up after {}{wanted} trials; run again to go on",
-            done + pruned + failed
+            "time is up after {}{wanted}; run again to go on",
+            counted(done + pruned + failed, "trial")
         )));
     }
     Ok(Swept {

@@ -20,7 +20,7 @@ use crate::data::intake::{Intake, IntakeSample, SplitPlace};
 use crate::data::labels::Classes;
 use crate::data::records::{RecordFile, RecordForm, RecordLine};
 use crate::schema::{Field, Schema};
-use crate::spec::{ChatOptions, ChatTargets, Mistake, SplitName};
+use crate::spec::{ChatOptions, ChatTargets, Mistake, SplitName, counted};
 use crate::tokenizer::{ChatTemplate, LoadedTokenizer, SpecialTokens, TokenizerError};
 
 /// The role of the template among the inputs.
@@ -221,8 +221,9 @@ fn encode(
     let count = encoded.ids.len();
     if let Some(length) = length.filter(|length| count > *length as usize) {
         return Err(format!(
-            "it has {count} tokens, and {length} are the most: make `max_length` larger where the tokenizer allows it, or \
-             leave longer ones out by `on_error: skip`"
+            "it has {}, and {length} are the most: make `max_length` larger where the tokenizer allows it, or \
+             leave longer ones out by `on_error: skip`",
+            counted(count, "token")
         ));
     }
     let mask = match said {

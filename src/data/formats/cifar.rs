@@ -12,7 +12,7 @@ use crate::data::error::DataError;
 use crate::data::intake::{Intake, IntakeSample};
 use crate::data::labels::Classes;
 use crate::data::value::FieldValue;
-use crate::spec::{Cifar10Options, Cifar100Labels, Cifar100Options, SplitName};
+use crate::spec::{Cifar10Options, Cifar100Labels, Cifar100Options, SplitName, counted};
 
 const SHAPE: [usize; 3] = [3, 32, 32];
 const PIXELS: usize = 3 * 32 * 32;
@@ -107,7 +107,11 @@ impl Archive {
         let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
         let names: Vec<String> = lines.map(str::to_owned).collect();
         if names.len() != self.classes {
-            let problem = format!("it names {} classes, and there are {}", names.len(), self.classes);
+            let problem = format!(
+                "it names {}, and there are {}",
+                counted(names.len(), "class"),
+                self.classes
+            );
             return Err(DataError::input(&path, problem));
         }
         Ok(names)
@@ -119,8 +123,9 @@ impl Archive {
         let record = (self.label_bytes + PIXELS) as u64;
         if bytes == 0 || !bytes.is_multiple_of(record) {
             let problem = format!(
-                "it has {bytes} bytes, which is not a number of whole records of {record} bytes: it is truncated, \
-                 or in another format"
+                "it has {}, which is not a number of whole records of {record} bytes: it is truncated, \
+                 or in another format",
+                counted(bytes, "byte")
             );
             return Err(DataError::input(path, problem));
         }

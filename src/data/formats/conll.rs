@@ -17,7 +17,7 @@ use crate::data::field_names::{TAGS, WORDS};
 use crate::data::intake::{Intake, IntakeSample, SplitPlace};
 use crate::data::labels::Classes;
 use crate::schema::{Field, NO_CLASS, Schema};
-use crate::spec::{ConllOptions, Mistake, SplitName};
+use crate::spec::{ConllOptions, Mistake, SplitName, counted_that};
 use sentences::{Sentence, each_sentence};
 
 /// The tag of words that are of nothing.
@@ -80,8 +80,10 @@ impl FormatReader for ConllOptions {
         }
         if lost > 0 {
             intake.warn(format!(
-                "{lost} words stand behind the first {} tokens of their sentences and were left out: make `max_length` larger \
+                "{} left out that {} behind the first {} tokens of a sentence: make `max_length` larger \
                  where the tokenizer allows it, or divide the sentences",
+                counted_that(lost, "word", ["is", "are"]),
+                if lost == 1 { "stands" } else { "stand" },
                 length.unwrap_or_default()
             ));
         }

@@ -14,7 +14,7 @@ use crate::data::labels::{Classes, LabelIndex};
 use crate::data::packing::Packing;
 use crate::data::value::FieldValue;
 use crate::schema::Dimensions;
-use crate::spec::{IdxOptions, SplitName};
+use crate::spec::{IdxOptions, SplitName, counted};
 
 /// Each split, and what its files' names begin with.
 const SPLITS: [(SplitName, &str); 2] = [(SplitName::Train, "train"), (SplitName::Test, "t10k")];
@@ -74,7 +74,11 @@ fn read_split(
 ) -> Result<(), DataError> {
     let count = images.dimensions[0];
     if labels.dimensions[0] != count {
-        let problem = format!("it has {} labels for {count} images", labels.dimensions[0]);
+        let problem = format!(
+            "it has {} for {}",
+            counted(labels.dimensions[0], "label"),
+            counted(count, "image")
+        );
         return Err(DataError::input(&labels.path, problem));
     }
     let shape = [1, images.dimensions[1], images.dimensions[2]];
@@ -171,8 +175,8 @@ impl IdxFile {
             return Ok(());
         }
         let problem = format!(
-            "it goes on after the {} items that its header names",
-            self.dimensions[0]
+            "it goes on after the {} that its header names",
+            counted(self.dimensions[0], "item")
         );
         Err(DataError::input(&self.path, problem))
     }

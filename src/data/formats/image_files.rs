@@ -19,6 +19,8 @@ const TELLING: u64 = 32;
 /// An image that is to be read.
 pub(super) struct ImageFile {
     pub split: SplitName,
+    /// What else decides its split.
+    pub place: SplitPlace,
     pub target: RecordTarget,
     pub path: PathBuf,
 }
@@ -85,7 +87,7 @@ impl<'a> ImageReader<'a> {
         Ok(EncodedImage {
             bytes: fs::read(path).map_err(DataError::io("read", path))?,
             split: file.split,
-            split_place: SplitPlace::default(),
+            split_place: file.place,
             target: file.target.clone(),
             file: path,
             origin: path

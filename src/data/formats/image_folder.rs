@@ -13,7 +13,7 @@ use super::split_names::SplitHint;
 use super::{FormatReader, entries, is_hidden, name_of};
 use crate::data::error::DataError;
 use crate::data::field_names::CLASS;
-use crate::data::intake::Intake;
+use crate::data::intake::{Intake, SplitPlace};
 use crate::data::labels::{Classes, is_alike};
 use crate::data::record_targets::RecordTarget;
 use crate::schema::Field;
@@ -46,6 +46,7 @@ fn read(options: &ImageFolderOptions, input: &Path, intake: &mut Intake<'_>) -> 
         }
         files.extend(found.into_iter().map(|path| ImageFile {
             split: folder.split,
+            place: SplitPlace::default(),
             target: RecordTarget::Class(label as u32),
             path,
         }));

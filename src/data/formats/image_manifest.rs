@@ -9,14 +9,15 @@ use std::path::{Component, Path, PathBuf};
 use walkdir::WalkDir;
 
 use super::image_files::{ImageFile, ImageReader, is_image_name};
-use super::split_names::{SplitHint, SplitWord};
+use super::places::{RecordPlaces, split_word};
+use super::split_names::SplitWord;
 use super::{FormatReader, is_hidden};
 use crate::data::error::DataError;
-use crate::data::intake::Intake;
+use crate::data::intake::{Intake, SplitPlace};
 use crate::data::labels::Classes;
 use crate::data::record_targets::RecordTargets;
 use crate::data::records::{RecordFile, RecordForm, RecordLine};
-use crate::spec::{ImageManifestOptions, SplitName};
+use crate::spec::{ImageManifestOptions, SplitName, counted_that};
 
 impl FormatReader for ImageManifestOptions {
     fn read(&self, input: &Path, intake: &mut Intake<'_>) -> Result<Option<Classes>, DataError> {
@@ -31,6 +32,8 @@ const NAMED: usize = 3;
 struct Listed {
     path: PathBuf,
     split: SplitWord,
+    /// What else decides its split.
+    place: SplitPlace,
     /// What is to be predicted, as [`RecordTargets`] keeps it.
     target: usize,
 }
@@ -54,7 +57,19 @@ fn read(
     }
     let folder = file.parent().unwrap_or(input).to_owned();
     let form = RecordForm::of_name(&file, options.delimiter);
-    let mut list = RecordFile::open(&file, form, &columns(options))?;
+    let mut places = RecordPlaces::new(intake.split())?;
+    if let (Some(own), Some(other)) = (&options.split, places.split())
+        && own != other
+    {
+        return Err(DataError::Options(format!(
+            "the list's `split` names the column `{own}`, and `split.column` the column `{other}`: remove one of the two"
+        )));
+    }
+    let named: Vec<String> = columns(options)
+        .into_iter()
+        .chain(places.columns().cloned())
+        .collect();
+    let mut list = RecordFile::open(&file, form, &named)?;
     let mut targets = RecordTargets::new(options.task, options.label.as_slice(), &options.separator);
     let mut lines: HashMap<PathBuf, u64> = HashMap::new();
     let mut listed = Vec::new();
@@ -68,10 +83,19 @@ fn read(
                     "its image is named in line {first} already: keep one of the two lines"
                 ));
             }
-            let split = split_of(options, &line)?;
+            let (told, place) = places.of(&line, || format!("line {number}"))?;
+            let split = match told {
+                Some(split) => split,
+                None => split_of(options, &line)?,
+            };
             let target = targets.take(&line)?;
             lines.insert(path.clone(), number);
-            Ok(Listed { path, split, target })
+            Ok(Listed {
+                path,
+                split,
+                place,
+                target,
+            })
         });
         match found {
             Ok(image) => listed.push(image),
@@ -81,12 +105,13 @@ fn read(
             })?,
         }
     }
+    places.finish(intake)?;
     tell_unlisted(input, &file, &lines, intake)?;
 
     let is_tested = listed
         .iter()
         .any(|image| image.split == SplitWord::Split(SplitName::Test));
-    let (field, targets, classes) = targets.finish(&file)?;
+    let (field, targets, classes) = targets.finish(&file, intake)?;
     let files: Vec<ImageFile> = listed
         .into_iter()
         .map(|image| ImageFile {
@@ -95,6 +120,7 @@ fn read(
                 SplitWord::Evaluation if is_tested => SplitName::Val,
                 SplitWord::Evaluation => SplitName::Test,
             },
+            place: image.place,
             target: targets.of(image.target),
             path: image.path,
         })
@@ -160,13 +186,7 @@ fn split_of(options: &ImageManifestOptions, line: &RecordLine) -> Result<SplitWo
     let Some(column) = &options.split else {
         return Ok(SplitWord::Split(SplitName::Train));
     };
-    let text = line.text(column)?;
-    match SplitHint::of(&text) {
-        Some(hint) if hint.rest.is_empty() => Ok(hint.word),
-        _ => Err(format!(
-            "its split (`{column}`) is `{text}`: train, val or test is expected, or what else these are called"
-        )),
-    }
+    split_word(column, &line.text(column)?)
 }
 
 /// Warns of images in the input that no line names.
@@ -203,9 +223,8 @@ fn tell_unlisted(
     if count > 0 {
         let more = if count > NAMED as u64 { ", ..." } else { "" };
         intake.warn(format!(
-            "{count} image{} of the input {} not in the list `{}` and left out: {}{more}",
-            if count == 1 { "" } else { "s" },
-            if count == 1 { "is" } else { "are" },
+            "{} not in the list `{}` and left out: {}{more}",
+            counted_that(count, "image", ["of the input is", "of the input are"]),
             list.strip_prefix(input).unwrap_or(list).display(),
             named.join(", ")
         ));

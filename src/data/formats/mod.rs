@@ -11,6 +11,7 @@ mod image_files;
 mod image_folder;
 mod image_intake;
 mod image_manifest;
+mod places;
 mod split_names;
 mod table;
 mod text;
@@ -31,7 +32,10 @@ use crate::schema::{Dimensions, Field, Schema};
 use crate::spec::{Format, FormatOptions, ListedOptions, Mistake, SplitName, built_in_formats};
 
 pub(in crate::data) use image_files::is_image;
-pub(in crate::data) use table::{CsvRows, Header, NumberReading, as_f32, options_of, shortened};
+pub(in crate::data) use table::{
+    CellForm, ClassNames, CsvRows, Header, NumberReading, NumberSpelling, ParquetRows, ParquetTable,
+    PrecisionWatch, as_f32, options_of, shortened,
+};
 
 /// Options of a format that can be read.
 pub trait FormatReader: FormatOptions + ListedOptions {

@@ -8,6 +8,7 @@ mod csv_rows;
 mod dates;
 mod features;
 mod fields;
+mod first_line;
 mod header;
 mod images;
 mod label_numbering;
@@ -15,7 +16,7 @@ mod numbers;
 mod parquet_cells;
 mod parquet_header;
 mod parquet_rows;
-mod place;
+mod parquet_table;
 mod precision;
 mod quotes;
 mod reading;
@@ -28,26 +29,33 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 
+use super::places::{PlaceWatch, mixed_order, split_named};
 use super::{FormatReader, SplitInput, entries, name_of, single_file};
 use crate::data::error::DataError;
 use crate::data::intake::{Intake, IntakeSample};
 use crate::data::labels::Classes;
 use crate::data::value::FieldValue;
 use crate::schema::Dimensions;
-use crate::spec::{CsvOptions, ParquetOptions, SplitName, TargetKind};
+use crate::spec::{CsvOptions, ParquetOptions, SplitName, TargetKind, counted_that};
 use categories::Categories;
 use columns::Columns;
 use features::RowSchema;
-use label_numbering::LabelNumbering;
-use place::split_named;
-use precision::PrecisionWatch;
+use first_line::{FirstLineWatch, header_of_data};
+use label_numbering::{LabelNumbering, check_names};
 use row::{CsvRow, RowFault};
 use source::{TableFile, TableSource};
 use survey::Survey;
 use suspects::Suspects;
 
+pub(in crate::data) use class_names::ClassNames;
 pub(in crate::data) use csv_rows::CsvRows;
+pub(super) use dates::{has_zone, read_date, seconds_since_1970};
 pub(in crate::data) use header::Header;
+pub(in crate::data) use numbers::NumberSpelling;
+pub(in crate::data) use parquet_header::CellForm;
+pub(in crate::data) use parquet_rows::ParquetRows;
+pub(in crate::data) use parquet_table::ParquetTable;
+pub(in crate::data) use precision::PrecisionWatch;
 pub(in crate::data) use reading::{NumberReading, options_of};
 pub(in crate::data) use row::{as_f32, shortened};
 
@@ -167,10 +175,15 @@ fn read(
         .iter()
         .map(|(split, path)| TableFile::open(source, *split, path, &columns));
     let tables: Vec<TableFile> = tables.collect::<Result<_, DataError>>()?;
+    check_names(&tables, intake)?;
+    if let Some(told) = header_of_data(&columns).filter(|_| !source.is_parquet) {
+        intake.warn(told);
+    }
     let categories = match columns.categorical() {
         0 => Categories::default(),
         _ => collect(&tables, intake)?,
     };
+    intake.tell_alike(&categories.alike(&columns), "category");
     let RowSchema { schema, fills } = columns.schema(&categories)?;
     let input = schema.input().map(|field| field.dimensions);
     let input = input.ok_or_else(|| DataError::input(first, "it has no features"))?;
@@ -178,14 +191,19 @@ fn read(
     intake.fill_cells(fills);
 
     let mut dropped = vec![0u64; columns.count()];
-    let mut labels = LabelNumbering::of(&tables, intake)?;
+    let mut labels = LabelNumbering::of(&tables);
     let mut precision = PrecisionWatch::new(columns.count());
     let mut suspects = Suspects::new(&columns);
+    let mut places = PlaceWatch::default();
     let mut row = CsvRow::default();
     for table in &tables {
         intake.begin_input(table.split);
         let file = name_of(table.path);
+        let mut first_line = FirstLineWatch::begin();
         table.each_row(|reader, record, line| {
+            if columns.header.is_absent() {
+                first_line.watch(record, &columns);
+            }
             let label = match reader.read(record, line, Some(&categories), &mut row) {
                 Ok(label) => label,
                 Err(RowFault::Dropped(column)) => {
@@ -195,7 +213,11 @@ fn read(
                 Err(RowFault::Bad(error)) if intake.fails() => return Err(explained(error, &tables, intake)),
                 Err(RowFault::Bad(error)) => return intake.reject_rows(error, reader.lost(record, line)),
             };
-            precision.watch(&row.numbers);
+            let place = || reader.describe_place(line, None);
+            places
+                .watch(reader.place_texts(record), row.order, place)
+                .map_err(mixed_order)?;
+            precision.watch(&row.numbers, record);
             let class = match options.task {
                 TargetKind::Classification => Some(labels.index(label)),
                 TargetKind::MultiLabel
@@ -222,10 +244,12 @@ fn read(
             };
             intake.push_placed(sample, row.content(), row.place)
         })?;
+        first_line.tell(&columns, &file, intake);
     }
     tell_dropped(&dropped, &columns, intake);
-    precision.tell(&columns, intake);
+    precision.tell(|column| columns.header.describe(column), intake);
     suspects.tell(&columns, intake);
+    places.tell(intake);
     Ok((options.task == TargetKind::Classification).then(|| labels.classes(intake)))
 }
 
@@ -266,7 +290,8 @@ fn tell_dropped(dropped: &[u64], columns: &Columns<'_>, intake: &Intake<'_>) {
         .map(|(index, count)| format!("{}: {count}", columns.header.describe(index)))
         .collect();
     intake.warn(format!(
-        "{all} rows are left out for cells that hold nothing, as `missing: drop` asks for ({})",
+        "{} left out for cells that hold nothing, as `missing: drop` asks for ({})",
+        counted_that(all, "row", ["is", "are"]),
         told.join(", ")
     ));
 }
@@ -280,10 +305,8 @@ fn collect(tables: &[TableFile<'_>], intake: &mut Intake<'_>) -> Result<Categori
             intake.tick()?;
             if reader.read(record, line, None, &mut row).is_ok() {
                 for (column, index) in table.columns.categorical_indices() {
-                    let text = record
-                        .get(index)
-                        .and_then(|field| std::str::from_utf8(field).ok());
-                    let text = text.unwrap_or_default().trim();
+                    let field = record.get(index).unwrap_or_default();
+                    let text = reader.cell(index, field).unwrap_or_default();
                     let fits = match table.columns.is_missing(index, text) {
                         false => categories.add(column, text),
                         true => match table.columns.constant_category(index) {

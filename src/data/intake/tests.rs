@@ -76,7 +76,7 @@ fn equal_samples_in_two_splits_are_told() {
         .unwrap();
     assert_eq!(
         bench.notices.lock().unwrap()[..],
-        ["1 samples of the test split equal training samples"]
+        ["1 sample of the test split equals training samples"]
     );
     assert_ne!(digest_bytes(&[1]), digest_bytes(&[2]));
 }

@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 
 use icu_normalizer::ComposingNormalizerBorrowed;
 
-/// A sentence for each two classes that are equal but for case, for how letters are encoded, for blanks, or that are
-/// one number.
-pub(super) fn alike(names: &[String]) -> Vec<String> {
+use crate::data::blanks::is_blank;
+use crate::data::decimal::Decimal;
+
+/// A sentence for each two names that are equal but for case, for how letters are encoded, for blanks, or that are
+/// one number; `what` they are, and `of` what.
+pub(super) fn alike(names: &[String], what: &str, of: &str) -> Vec<String> {
     let mut first: BTreeMap<String, &str> = BTreeMap::new();
     let mut told = Vec::new();
     for name in names {
@@ -14,10 +17,22 @@ pub(super) fn alike(names: &[String]) -> Vec<String> {
         match first.get(&key) {
             None => drop(first.insert(key, name)),
             Some(other) => told.push(format!(
-                "the classes `{other}` and `{name}` are the same but for {}; they stay two classes: if they are meant \
+                "the {what} `{other}` and `{name}`{of} are the same but for {}; they stay two {what}: if they are meant \
                  to be one, write them alike",
                 difference(other, name)
             )),
+        }
+    }
+    let spelt = |wanted: &[&str]| {
+        let mut found = names.iter();
+        found.find(|name| wanted.contains(&key(name).as_str())).cloned()
+    };
+    for (word, number) in [("true", "1"), ("false", "0")] {
+        if let (Some(word), Some(number)) = (spelt(&[word]), spelt(&[number])) {
+            told.push(format!(
+                "the {what} `{number}` and `{word}`{of} mean the same to most programs; they stay two {what}: if they are \
+                 meant to be one, write them alike"
+            ));
         }
     }
     told
@@ -26,9 +41,9 @@ pub(super) fn alike(names: &[String]) -> Vec<String> {
 /// What names that are probably meant to be one have in common.
 pub(super) fn key(name: &str) -> String {
     let text = without_blanks(&composed(name)).to_lowercase();
-    match number(&text) {
-        // The shortest text of a number: 1 for 1.0, 01 and 1e0.
-        Some(number) => format!("{number}"),
+    match Decimal::parse(&text) {
+        // One text of a number: 1 for 1.0, 01 and 1e0.
+        Some(number) => number.plain(),
         None => text,
     }
 }
@@ -56,13 +71,8 @@ fn composed(text: &str) -> String {
 }
 
 fn without_blanks(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-fn number(text: &str) -> Option<f64> {
-    let number: f64 = text.parse().ok()?;
-    // No sign for zero.
-    number.is_finite().then_some(number + 0.0)
+    let words = text.split(is_blank).filter(|word| !word.is_empty());
+    words.collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
@@ -70,7 +80,8 @@ mod tests {
     use super::*;
 
     fn told(names: &[&str]) -> Vec<String> {
-        alike(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        alike(&names, "classes", "")
     }
 
     #[test]
@@ -83,6 +94,8 @@ mod tests {
             ("01", "1", "how the number is written"),
             ("-0", "0", "how the number is written"),
             ("True", "true", "upper and lower case"),
+            ("a\u{a0}b", "a b", "blanks"),
+            ("cat\u{200b}", "cat", "blanks"),
         ] {
             let told = told(&[left, "other", right]);
             assert_eq!(told.len(), 1, "{told:?}");
@@ -94,5 +107,7 @@ mod tests {
             );
         }
         assert_eq!(told(&["cat", "cats", "1", "10", "nan", "inf", ""]), [""; 0]);
+        // Two numbers, though f64 knows but one of them.
+        assert_eq!(told(&["9007199254740993", "9007199254740992"]), [""; 0]);
     }
 }

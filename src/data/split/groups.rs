@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use super::{Shares, SplitSamples, requests, train_samples};
 use crate::data::digest::ContentDigest;
 use crate::data::error::DataError;
-use crate::spec::SplitName;
+use crate::spec::{SplitName, counted};
 
 /// Moves whole groups of samples of the train split to others.
 pub(super) fn carve_groups(
@@ -32,8 +32,11 @@ pub(super) fn carve_groups(
     for (bin, (name, _)) in bins.iter().enumerate() {
         if !placed.members.iter().any(|(_, into)| *into == bin) {
             return Err(DataError::Options(format!(
-                "there are {} groups, too few to have some of them in the {} split: change `split`, or its `group`",
-                placed.groups,
+                "there {}, too few to have some of them in the {} split: change `split`, or its `group`",
+                match placed.groups {
+                    1 => "is 1 group".to_owned(),
+                    groups => format!("are {}", counted(groups, "group")),
+                },
                 name.as_str()
             )));
         }

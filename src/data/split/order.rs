@@ -3,7 +3,7 @@
 use super::{Shares, requests, train_samples};
 use crate::data::digest::ContentDigest;
 use crate::data::error::DataError;
-use crate::spec::SplitName;
+use crate::spec::{SplitName, counted};
 
 /// Moves the last samples of the train split to the test split, and those before them to the validation
 /// split. Samples that stand at one place of the order stay together, in the later of the splits.
@@ -33,8 +33,9 @@ pub(super) fn carve_order(
         }
         if start == 0 {
             return Err(DataError::Options(format!(
-                "the input has {total} training samples, too few at different places of the order to fill the {} \
+                "the input has {}, too few at different places of the order to fill the {} \
                  split and leave some before it to train on: change `split`, or its `order`",
+                counted(total, "training sample"),
                 name.as_str()
             )));
         }

@@ -15,6 +15,7 @@ use crate::data::example::Example;
 use crate::data::formats::is_image;
 use crate::event::Monitor;
 use crate::schema::Field;
+use crate::spec::counted;
 
 /// Bytes of files that are read at once, but for a single one.
 const READ_BYTES: u64 = 64 << 20;
@@ -122,9 +123,10 @@ impl UnlabelledSource for UnlabelledImages {
             let size = self.fields.iter().find_map(|field| field.dimensions.size());
             let [height, width] = size.unwrap_or_default();
             monitor.info(format!(
-                "{} of {} images had another size and were scaled to {height}x{width} (height x width)",
+                "{} of {} had another size and {} scaled to {height}x{width} (height x width)",
                 self.scaled,
-                self.files.found()
+                counted(self.files.found(), "image"),
+                if self.scaled == 1 { "was" } else { "were" }
             ));
         }
     }

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use csv::ByteRecord;
 
-use crate::data::formats::{NumberReading, as_f32, shortened};
+use crate::data::blanks::trimmed;
+use crate::data::formats::{CellForm, ClassNames, NumberReading, as_f32, shortened};
 use crate::data::labels::holds_nothing;
 use crate::schema::{ColumnContent, FeatureColumn, Field};
 use crate::spec::shortened as listed;
@@ -27,6 +28,8 @@ struct EncodedColumn {
     place: usize,
     /// The place of each of its categories among its features.
     categories: HashMap<String, usize>,
+    /// The names that its cells' whole numbers stand for, where they do.
+    names: Option<ClassNames>,
 }
 
 impl RowEncoder {
@@ -51,6 +54,7 @@ impl RowEncoder {
                 reading,
                 place,
                 categories: categories.iter().cloned().zip(0..).collect(),
+                names: None,
             });
         }
         if !missing.is_empty() {
@@ -66,6 +70,17 @@ impl RowEncoder {
             nothings: table.missing_values,
             unknown: BTreeMap::new(),
         })
+    }
+
+    /// Reads rows whose columns, by their places, have `form`s of their own, and whole numbers that stand for `names`.
+    pub fn read_as(&mut self, form: impl Fn(usize) -> CellForm, names: impl Fn(usize) -> Option<ClassNames>) {
+        let columns = std::mem::take(&mut self.columns).into_iter();
+        let columns = columns.map(|column| EncodedColumn {
+            reading: column.reading.of_form(form(column.place)),
+            names: names(column.place).filter(|_| column.column.content != ColumnContent::Number),
+            ..column
+        });
+        self.columns = columns.collect();
     }
 
     /// Which places of a row it reads.
@@ -85,7 +100,10 @@ impl RowEncoder {
             let wrong = |problem: String| format!("column `{name}`: {problem}");
             let cell = row.get(column.place).unwrap_or_default();
             let text = std::str::from_utf8(cell).map_err(|_| wrong("it is not UTF-8".to_owned()))?;
-            let text = text.trim();
+            let text = match &column.names {
+                Some(names) => names.name(trimmed(text)).map_err(wrong)?,
+                None => trimmed(text),
+            };
             let is_text = column.column.content != ColumnContent::Number;
             let is_missing = holds_nothing(text, is_text, self.nothings.as_deref());
             if column.encode(text, is_missing, &mut features).map_err(wrong)? {

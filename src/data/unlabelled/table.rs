@@ -3,14 +3,17 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use csv::ByteRecord;
+
 use super::files::{FileWalk, FoundFile};
 use super::row::RowEncoder;
 use super::{UnlabelledInputs, UnlabelledSample, UnlabelledSource};
 use crate::data::error::DataError;
 use crate::data::example::Example;
-use crate::data::formats::{CsvRows, Header, NumberReading, options_of};
+use crate::data::formats::{CsvRows, Header, NumberReading, ParquetRows, ParquetTable, options_of};
 use crate::event::Monitor;
 use crate::schema::{Field, TableReading};
+use crate::spec::counted;
 
 /// What may separate fields beside what did so in training; a table has that which gives it the model's columns.
 const DELIMITERS: [char; 4] = [',', ';', '\t', '|'];
@@ -33,13 +36,29 @@ pub(super) struct UnlabelledRows {
 
 /// A table that is being read.
 struct OpenTable {
-    rows: CsvRows,
+    rows: UnlabelledTable,
     /// How it is called in predictions.
     name: String,
     columns: usize,
     encoders: Vec<RowEncoder>,
     /// Whether nothing more can be read of it.
     is_broken: bool,
+}
+
+/// The rows of a table.
+enum UnlabelledTable {
+    Text(Box<CsvRows>),
+    Parquet(Box<ParquetRows>),
+}
+
+impl UnlabelledTable {
+    /// The next row, and its first line or its number. At the end nothing.
+    fn next_row(&mut self) -> Result<Option<(&ByteRecord, u64)>, DataError> {
+        match self {
+            Self::Text(rows) => rows.next_row(),
+            Self::Parquet(rows) => rows.next_row(),
+        }
+    }
 }
 
 impl UnlabelledRows {
@@ -72,6 +91,11 @@ impl UnlabelledRows {
             DataError::Input { problem, .. } => problem,
             other => other.to_string(),
         };
+        if ParquetTable::is_at(&file.path) {
+            let (table, ignored) = self.of_parquet(file).map_err(told)?;
+            self.ignore(ignored);
+            return Ok(table);
+        }
         let (mut first, mut found) = (None, None);
         let reading = self.reading();
         let others = DELIMITERS.into_iter().filter(|other| *other != reading.delimiter);
@@ -87,12 +111,17 @@ impl UnlabelledRows {
             }
         }
         let (table, ignored) = found.ok_or_else(|| first.unwrap_or_default())?;
-        for name in ignored {
+        self.ignore(ignored);
+        Ok(table)
+    }
+
+    /// Remembers columns that no model knows.
+    fn ignore(&mut self, names: Vec<String>) {
+        for name in names {
             if !self.ignored.contains(&name) {
                 self.ignored.push(name);
             }
         }
-        Ok(table)
     }
 
     /// The table with fields that `delimiter` separates, and its columns that no model knows.
@@ -111,27 +140,50 @@ impl UnlabelledRows {
         } else {
             Header::read(&file.path, rows.first(), true)?.names().to_vec()
         };
-        let encoders: Result<Vec<RowEncoder>, String> = self
-            .fields
-            .iter()
-            .map(|field| RowEncoder::new(field, &header))
-            .collect();
-        let encoders = encoders.map_err(|problem| DataError::input(&file.path, problem))?;
-        let is_read = |place: usize| {
-            encoders
-                .iter()
-                .any(|encoder| encoder.places().any(|read| read == place))
-        };
-        let ignored = header.iter().enumerate().filter(|(place, _)| !is_read(*place));
-        let ignored = ignored.map(|(_, name)| name.clone()).collect();
+        let encoders = self.encoders(file, &header)?;
+        let ignored = ignored(&encoders, &header);
         let table = OpenTable {
-            rows,
+            rows: UnlabelledTable::Text(Box::new(rows)),
             name: file.name.clone(),
             columns: header.len(),
             encoders,
             is_broken: false,
         };
         Ok((table, ignored))
+    }
+
+    /// The table of a Parquet file, and its columns that no model knows. Numbers and dates that are such in the file
+    /// are read as they are, however the model's table spelt its own.
+    fn of_parquet(&self, file: &FoundFile) -> Result<(OpenTable, Vec<String>), DataError> {
+        let table = ParquetTable::open(&file.path)?;
+        let mut header = table.names();
+        let untitled = self.fields.iter().all(is_untitled);
+        if untitled && self.encoders(file, &header).is_err() {
+            header = (0..header.len())
+                .map(|place| format!("{UNTITLED}{place}"))
+                .collect();
+        }
+        let mut encoders = self.encoders(file, &header)?;
+        for encoder in &mut encoders {
+            encoder.read_as(|place| table.form(place), |place| table.names_of(place).cloned());
+        }
+        let rows = table.rows(|place| reads(&encoders, place))?;
+        let ignored = ignored(&encoders, &header);
+        let open = OpenTable {
+            rows: UnlabelledTable::Parquet(Box::new(rows)),
+            name: file.name.clone(),
+            columns: header.len(),
+            encoders,
+            is_broken: false,
+        };
+        Ok((open, ignored))
+    }
+
+    /// What makes features of rows under the titles `header`, for each model.
+    fn encoders(&self, file: &FoundFile, header: &[String]) -> Result<Vec<RowEncoder>, DataError> {
+        let encoders = self.fields.iter().map(|field| RowEncoder::new(field, header));
+        let encoders: Result<Vec<RowEncoder>, String> = encoders.collect();
+        encoders.map_err(|problem| DataError::input(&file.path, problem))
     }
 
     /// Counts what the table let through.
@@ -222,8 +274,8 @@ impl OpenTable {
         let name = format!("{}:{line}", self.name);
         if row.len() != self.columns {
             let problem = format!(
-                "it has {} fields, and the first line has {}",
-                row.len(),
+                "it has {}, and the first line has {}",
+                counted(row.len(), "field"),
                 self.columns
             );
             return Some(UnlabelledSample {
@@ -240,6 +292,20 @@ impl OpenTable {
             .collect();
         Some(UnlabelledSample { name, examples })
     }
+}
+
+/// Whether a model's features are made of the column `place`.
+fn reads(encoders: &[RowEncoder], place: usize) -> bool {
+    encoders
+        .iter()
+        .any(|encoder| encoder.places().any(|read| read == place))
+}
+
+/// The columns that no model's features are made of.
+fn ignored(encoders: &[RowEncoder], header: &[String]) -> Vec<String> {
+    let columns = header.iter().enumerate();
+    let ignored = columns.filter(|(place, _)| !reads(encoders, *place));
+    ignored.map(|(_, name)| name.clone()).collect()
 }
 
 /// Whether all columns bear the names of their places, as in a table without titles.
@@ -263,5 +329,5 @@ fn is_table(path: &Path) -> bool {
         .iter()
         .find_map(|packed| name.strip_suffix(packed))
         .unwrap_or(&name);
-    [".csv", ".tsv"].iter().any(|ending| plain.ends_with(ending))
+    name.ends_with(".parquet") || [".csv", ".tsv"].iter().any(|ending| plain.ends_with(ending))
 }

@@ -87,11 +87,6 @@ pub fn bytes(count: f64) -> String {
     format!("{value:.decimals$} {}", units[unit])
 }
 
-/// `count` of something: `1 trial`, `2 trials`.
-pub fn counted(count: usize, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,11 +5,12 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use super::html::{HtmlTable, bytes, counted};
+use super::html::{HtmlTable, bytes};
 use crate::fingerprint::Fingerprint;
 use crate::report::number;
 use crate::report::plot::{View, duration, escape};
 use crate::report::{StageResult, Trial};
+use crate::spec::counted;
 
 /// The details of so many characters are shown; the best trials come first.
 const MOST_CHARACTERS: usize = 900_000;

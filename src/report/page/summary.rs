@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::html::{HtmlTable, counted};
+use super::html::HtmlTable;
 use crate::event::{Losses, value_text};
 use crate::report::plot::{View, escape, path_of, short_value, significant};
 use crate::report::{NodeStatus, TrialStatus};
-use crate::spec::Direction;
+use crate::spec::{Direction, counted};
 
 /// The most trials of a Pareto front that get a card.
 const MOST_CARDS: usize = 6;

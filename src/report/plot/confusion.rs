@@ -7,7 +7,7 @@ use super::ink::Ink;
 use super::text::width;
 use super::view::View;
 use crate::report::TrialFile;
-use crate::spec::{ArtifactTable, Sheet, cell_number};
+use crate::spec::{ArtifactTable, Sheet, cell_number, counted};
 
 /// With more classes than this, only those that are confused most are shown.
 const MOST_CLASSES: usize = 100;
@@ -141,7 +141,7 @@ impl Matrix {
             .map(|class| self.counts[class][class])
             .sum();
         let all: f64 = totals.iter().sum();
-        let mut note = format!("{right} of {all} samples right. ");
+        let mut note = format!("{right} of {} right. ", counted(all, "sample"));
         if !whose.is_empty() {
             note = format!("{whose}: {note}");
         }

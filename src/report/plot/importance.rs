@@ -8,6 +8,7 @@ use super::ink::Ink;
 use super::parameter::ParameterAxis;
 use super::scale::AxisScale;
 use super::view::{View, path_of};
+use crate::spec::counted;
 
 /// With fewer trials than this nothing can be said.
 const LEAST_TRIALS: usize = 6;
@@ -142,9 +143,9 @@ fn figure(id: String, title: String, found: &Importance) -> Figure {
         ""
     };
     Figure::new(id, Section::Sweep, title, chart.drawing).with_note(format!(
-        "Learnt from {} finished trials{rough}. A bar is the share of the differences that a parameter explains by \
+        "Learnt from {}{rough}. A bar is the share of the differences that a parameter explains by \
          itself; \u{201c}together\u{201d} is what is left: combinations, and noise (fANOVA over a random forest).",
-        found.trials
+        counted(found.trials, "finished trial")
     ))
 }
 

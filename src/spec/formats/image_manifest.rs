@@ -75,6 +75,10 @@ impl FormatOptions for ImageManifestOptions {
         }
     }
 
+    fn has_columns(&self) -> bool {
+        true
+    }
+
     fn mistakes(&self) -> Vec<Mistake> {
         let mut mistakes = self.images().mistakes();
         if !is_inside(&self.file) {

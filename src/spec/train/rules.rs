@@ -96,7 +96,8 @@ fn loss_mistakes(train: &Train, facts: &DataFacts<'_>) -> Vec<Mistake> {
             names => format!(" ({})", shortened(names)),
         };
         let message = format!(
-            "`{option}` has {given} values, and `{}` has {outputs}{names}",
+            "`{option}` has {}, and `{}` has {outputs}{names}",
+            crate::spec::counted(given, "value"),
             train.data
         );
         Some(Mistake::new(at(option), message).help("give one for each, in that order"))

@@ -8,7 +8,7 @@ use candle_core::Device;
 
 use crate::data::Dataset;
 use crate::event::{MetricValue, Metrics, Monitor, Unit};
-use crate::spec::{self, Evaluate, EvaluationMetric, METRICS_FILE, TaskRules};
+use crate::spec::{self, Evaluate, EvaluationMetric, METRICS_FILE, TaskRules, counted_that};
 use crate::train::{
     self, Evaluation, JudgedModel, SplitTally, Tasks, TrainError, TrainedModel, filled_split, on_threads,
 };
@@ -121,8 +121,12 @@ fn figures(tally: &SplitTally, rules: &TaskRules, asked: &[&str], monitor: &Moni
         match value {
             MetricValue::Number(_) => {}
             MetricValue::Undefined => monitor.warn(format!(
-                "`{name}` is not defined on this split: its {} samples that count are too few, or of too few kinds",
-                tally.counted()
+                "`{name}` is not defined on this split: {} too few, or of too few kinds",
+                counted_that(
+                    tally.counted(),
+                    "sample",
+                    ["counts, which is", "count, which are"]
+                )
             )),
             MetricValue::NotANumber(value) => monitor.warn(format!("`{name}` is {value} on this split")),
         }

@@ -1,6 +1,7 @@
 //! How the `predict` kind runs, and predictions for whoever asks.
 
 mod output;
+mod parquet_output;
 mod task;
 
 use std::fs::File;
@@ -8,7 +9,7 @@ use std::io::BufWriter;
 use std::path::PathBuf;
 
 use crate::event::{Metrics, Monitor};
-use crate::spec::{ArtifactTable, METRICS_FILE, OnError, Predict};
+use crate::spec::{ArtifactTable, METRICS_FILE, OnError, Predict, counted};
 use crate::train::{self, CsvFile, TrainError, on_threads};
 
 use super::{Job, Outcome, Registry, StageError, StageRunner};
@@ -66,9 +67,11 @@ impl StageRunner for Predict {
                 file.finish()?;
                 let PredictionCounts { predicted, failed } = predictions;
                 monitor.warn(format!(
-                    "{failed} of {} samples were left out; `{}` names them",
-                    predicted + failed,
-                    ArtifactTable::SKIPPED.name
+                    "{failed} of {} {} left out; `{}` names {}",
+                    counted(predicted + failed, "sample"),
+                    if failed == 1 { "was" } else { "were" },
+                    ArtifactTable::SKIPPED.name,
+                    if failed == 1 { "it" } else { "them" }
                 ));
             }
             let figures = [

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use serde_json::{Map, Value};
 
+use super::parquet_output::ParquetPredictions;
 use crate::spec::PredictionFormat;
 use crate::train::{PredictedColumn, PredictedValue, float_text};
 
@@ -16,20 +17,26 @@ pub struct PredictionWriter<'a> {
     columns: Vec<PredictedColumn>,
 }
 
+type Out<'a> = Box<dyn Write + Send + 'a>;
+
 /// Where predictions go.
 enum PredictionSink<'a> {
-    Csv(Box<csv::Writer<Box<dyn Write + Send + 'a>>>),
-    JsonLines(Box<dyn Write + Send + 'a>),
+    Csv(Box<csv::Writer<Out<'a>>>),
+    JsonLines(Out<'a>),
+    /// A Parquet file that has not begun, as its columns are not known yet.
+    ParquetToBegin(Option<Out<'a>>),
+    Parquet(Box<ParquetPredictions<Out<'a>>>),
 }
 
 impl<'a> PredictionWriter<'a> {
     /// A writer in `format` to `out`, which it writes in small pieces.
     pub fn new(format: PredictionFormat, out: impl Write + Send + 'a) -> Self {
-        let out: Box<dyn Write + Send + 'a> = Box::new(out);
+        let out: Out<'a> = Box::new(out);
         Self {
             sink: match format {
                 PredictionFormat::Csv => PredictionSink::Csv(Box::new(csv::Writer::from_writer(out))),
                 PredictionFormat::JsonLines => PredictionSink::JsonLines(out),
+                PredictionFormat::Parquet => PredictionSink::ParquetToBegin(Some(out)),
             },
             columns: Vec::new(),
         }
@@ -47,7 +54,14 @@ impl<'a> PredictionWriter<'a> {
                 let row = [SAMPLE.to_owned()].into_iter().chain(titles);
                 Ok(writer.write_record(row)?)
             }
-            PredictionSink::JsonLines(_) => Ok(()),
+            PredictionSink::ParquetToBegin(out) => {
+                if let Some(out) = out.take() {
+                    let file = ParquetPredictions::begin(out, SAMPLE, columns)?;
+                    self.sink = PredictionSink::Parquet(Box::new(file));
+                }
+                Ok(())
+            }
+            PredictionSink::JsonLines(_) | PredictionSink::Parquet(_) => Ok(()),
         }
     }
 
@@ -76,6 +90,10 @@ impl<'a> PredictionWriter<'a> {
                 serde_json::to_writer(&mut *out, &json_of(sample, &self.columns, values))?;
                 out.write_all(b"\n")
             }
+            PredictionSink::ParquetToBegin(_) => Err(io::Error::other(
+                "a prediction comes before its columns are known",
+            )),
+            PredictionSink::Parquet(file) => file.row(sample, values),
         }
     }
 
@@ -87,6 +105,8 @@ impl<'a> PredictionWriter<'a> {
         match self.sink {
             PredictionSink::Csv(mut writer) => writer.flush(),
             PredictionSink::JsonLines(mut out) => out.flush(),
+            PredictionSink::ParquetToBegin(_) => Ok(()),
+            PredictionSink::Parquet(file) => file.finish(),
         }
     }
 }
@@ -120,15 +140,19 @@ fn json_of(sample: &str, columns: &[PredictedColumn], values: &[PredictedValue<'
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::{PREDICTED, PROBABILITIES, PROBABILITY};
+    use crate::train::{PREDICTED, PROBABILITIES, PROBABILITY, PredictedKind};
 
     fn written(format: PredictionFormat) -> String {
         let names = ["a,b".to_owned(), "c".to_owned()];
         let mut columns = vec![
-            PredictedColumn::single(PREDICTED),
-            PredictedColumn::single(PROBABILITY),
+            PredictedColumn::single(PREDICTED, PredictedKind::Name),
+            PredictedColumn::single(PROBABILITY, PredictedKind::Number),
         ];
-        columns.extend(PredictedColumn::each(PROBABILITIES, &names));
+        columns.extend(PredictedColumn::each(
+            PROBABILITIES,
+            PredictedKind::Number,
+            &names,
+        ));
         let mut bytes = Vec::new();
         let mut writer = PredictionWriter::new(format, &mut bytes);
         writer.begin(&columns).unwrap();
@@ -164,7 +188,8 @@ mod tests {
     #[test]
     fn labels_and_numbers_stand_under_their_names() {
         let names = ["x".to_owned()];
-        let columns: Vec<PredictedColumn> = PredictedColumn::each(PREDICTED, &names).collect();
+        let columns: Vec<PredictedColumn> =
+            PredictedColumn::each(PREDICTED, PredictedKind::Applies, &names).collect();
         let line = |value| Value::Object(json_of("s", &columns, &[value])).to_string();
         assert_eq!(
             line(PredictedValue::Applies(true)),

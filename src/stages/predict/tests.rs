@@ -312,7 +312,7 @@ fn what_cannot_be_read_is_named_and_the_rest_predicted() {
     let notices = project.notices();
     for told in [
         "`torn.png`",
-        "1 of 3 samples were left out",
+        "1 of 3 samples was left out; `skipped.csv` names it",
         "notes.txt",
         "were scaled to 8x8",
     ] {
@@ -409,4 +409,146 @@ fn models_that_do_not_fit_together_are_refused() {
         error.contains("the first is for the task `classification`, another one for `regression`"),
         "{error}"
     );
+}
+
+/// The columns of a table as a Parquet file: those whose cells are all numbers as doubles, the others as texts.
+fn parquet_of(text: &str, delimiter: u8) -> Vec<u8> {
+    use ::parquet::data_type::{ByteArrayType, DoubleType};
+    let mut reader = csv::ReaderBuilder::new()
+        .delimiter(delimiter)
+        .from_reader(text.as_bytes());
+    let titles = reader.headers().unwrap().clone();
+    let records: Vec<csv::StringRecord> = reader.records().map(Result::unwrap).collect();
+    let numbers = |column: usize| -> Option<Vec<f64>> {
+        records.iter().map(|record| record[column].parse().ok()).collect()
+    };
+    let mut schema = "message table {\n".to_owned();
+    for (column, title) in titles.iter().enumerate() {
+        schema += &match numbers(column) {
+            Some(_) => format!("REQUIRED DOUBLE {title};\n"),
+            None => format!("REQUIRED BYTE_ARRAY {title} (UTF8);\n"),
+        };
+    }
+    let schema = ::parquet::schema::parser::parse_message_type(&(schema + "}")).unwrap();
+    let mut bytes = Vec::new();
+    let mut writer =
+        ::parquet::file::writer::SerializedFileWriter::new(&mut bytes, Arc::new(schema), Arc::default())
+            .unwrap();
+    let mut group = writer.next_row_group().unwrap();
+    for column in 0..titles.len() {
+        let mut written = group.next_column().unwrap().unwrap();
+        match numbers(column) {
+            Some(numbers) => written.typed::<DoubleType>().write_batch(&numbers, None, None),
+            None => {
+                let texts: Vec<_> = records.iter().map(|record| record[column].into()).collect();
+                written.typed::<ByteArrayType>().write_batch(&texts, None, None)
+            }
+        }
+        .unwrap();
+        written.close().unwrap();
+    }
+    group.close().unwrap();
+    writer.close().unwrap();
+    bytes
+}
+
+/// The rows of a Parquet file of predictions, as a CSV file would have them.
+fn parquet_rows(path: &Path) -> SheetRows {
+    use ::parquet::file::reader::{FileReader, SerializedFileReader};
+    use ::parquet::record::Field;
+    let reader = SerializedFileReader::new(File::open(path).unwrap()).unwrap();
+    let rows = reader.get_row_iter(None).unwrap().map(Result::unwrap);
+    let cell = |field: &Field| match field {
+        Field::Str(text) => text.clone(),
+        Field::Double(number) => train::float_text(*number),
+        Field::Bool(applies) => if *applies { "1" } else { "0" }.to_owned(),
+        other => panic!("{other:?}"),
+    };
+    rows.map(|row| {
+        let columns = row.get_column_iter();
+        columns
+            .map(|(title, field)| (title.clone(), cell(field)))
+            .collect()
+    })
+    .collect()
+}
+
+#[test]
+fn parquet_goes_in_and_comes_out() {
+    let labels = json!(["bright", "large"]);
+    for (label, ignore, task) in [
+        (
+            json!("class"),
+            ["bright", "large", "price"].as_slice(),
+            "classification",
+        ),
+        (labels, &["class", "price"], "multi_label"),
+        (json!("price"), &["class", "bright", "large"], "regression"),
+    ] {
+        // The table that is trained on has decimal commas; that of new rows has doubles.
+        let project = Project::new();
+        let table = table();
+        project.write("table.csv", table.replace(',', ";").replace('.', ","));
+        project.write("new.parquet", parquet_of(&table, b','));
+        let format = json!({"csv": {
+            "header": true, "label": label, "ignore": ignore, "task": task, "categorical": ["color"], "delimiter": ";",
+            "decimal": ",",
+        }});
+        project.preprocess("table.csv", format);
+        project.train("model", &json!({"model": {"mlp": {"hidden": [5]}}}));
+        project.predict(&["model"], "table.csv", json!({})).unwrap();
+        let of_text = project.predicted();
+        project.predict(&["model"], "new.parquet", json!({})).unwrap();
+        let of_parquet = project.predicted();
+        assert_eq!(of_parquet[0]["sample"], "new.parquet:1");
+        // Lines are counted from the titles on, rows from the first.
+        for (line, row) in of_text.iter().zip(&of_parquet) {
+            for (title, cell) in line.iter().filter(|(title, _)| *title != "sample") {
+                assert_eq!(&row[title], cell, "{title}");
+            }
+        }
+        assert_eq!(of_text.len(), of_parquet.len());
+
+        project
+            .predict(&["model"], "new.parquet", json!({"format": "parquet"}))
+            .unwrap();
+        let path = project.path("predicted/predictions.parquet");
+        assert_eq!(parquet_rows(&path), of_parquet);
+        let bytes = fs::read(&path).unwrap();
+        project
+            .predict(&["model"], "new.parquet", json!({"format": "parquet"}))
+            .unwrap();
+        assert_eq!(fs::read(&path).unwrap(), bytes);
+    }
+}
+
+#[test]
+fn what_is_wrong_with_parquet_files_is_told() {
+    let project = Project::new();
+    project.write("table.csv", table());
+    let format = json!({"csv": {
+        "header": true, "label": "class", "ignore": ["bright", "large", "price"], "categorical": ["color"],
+    }});
+    project.preprocess("table.csv", format);
+    project.train("model", &json!({"model": {"mlp": {"hidden": [3]}}}));
+    let error = |bytes: Vec<u8>| {
+        project.write("new.parquet", bytes);
+        let error = project.predict(&["model"], "new.parquet", json!({}));
+        error.unwrap_err().to_string()
+    };
+    let told = error(parquet_of("x,y,colour\n1,2,red\n", b','));
+    assert!(
+        told.contains(
+            "it has no column `color`, which the model was trained on; its columns are x, y, colour"
+        ),
+        "{told}"
+    );
+    let told = error(parquet_of("x,y,color\n1,2,red\n3,4,purple\n", b','));
+    assert!(
+        told.contains("`new.parquet:2`: column `color`: the model does not know the category `purple`"),
+        "{told}"
+    );
+    let whole = parquet_of("x,y,color\n1,2,red\n", b',');
+    let told = error(whole[..whole.len() - 9].to_vec());
+    assert!(told.contains("it cannot be read as a Parquet file"), "{told}");
 }

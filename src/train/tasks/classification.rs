@@ -12,7 +12,7 @@ use super::predicted::log_mean_exp;
 use super::ranking::{mean, roc_auc};
 use super::{
     ClassFigures, Criterion, CsvFile, LossCriterion, ModelTarget, OutputMeaning, PREDICTED, PROBABILITIES,
-    PROBABILITY, PredictedColumn, PredictedValue, Task, TaskTally, float_text, score_sum,
+    PROBABILITY, PredictedColumn, PredictedKind, PredictedValue, Task, TaskTally, float_text, score_sum,
 };
 use crate::data::{Array, Dataset, Split};
 use crate::ops;
@@ -86,10 +86,13 @@ impl Task for Classification {
     }
 
     fn predicted_columns(&self, names: &[String]) -> Vec<PredictedColumn> {
-        let first = [PREDICTED, PROBABILITY].map(PredictedColumn::single);
+        let first = [
+            PredictedColumn::single(PREDICTED, PredictedKind::Name),
+            PredictedColumn::single(PROBABILITY, PredictedKind::Number),
+        ];
         first
             .into_iter()
-            .chain(PredictedColumn::each(PROBABILITIES, names))
+            .chain(PredictedColumn::each(PROBABILITIES, PredictedKind::Number, names))
             .collect()
     }
 

@@ -37,7 +37,7 @@ pub use csv_file::{CsvFile, float_text};
 pub use list::Tasks;
 pub use losses::{LossCriterion, target_values};
 pub use multi_label::MultiLabel;
-pub use predicted::{PREDICTED, PROBABILITIES, PROBABILITY, PredictedColumn, PredictedValue};
+pub use predicted::{PREDICTED, PROBABILITIES, PROBABILITY, PredictedColumn, PredictedKind, PredictedValue};
 pub use regression::Regression;
 pub use scores::score_sum;
 pub use tally::SplitTally;
@@ -92,7 +92,7 @@ pub trait Task: Debug + Send + Sync {
     /// What is told of a sample of which nobody knows what is to be predicted, where the outputs have
     /// `names`. By default, the outputs as they are.
     fn predicted_columns(&self, names: &[String]) -> Vec<PredictedColumn> {
-        PredictedColumn::each(PREDICTED, names).collect()
+        PredictedColumn::each(PREDICTED, PredictedKind::Number, names).collect()
     }
 
     /// The values under [`Task::predicted_columns`] of a sample, whose outputs are in the targets' own

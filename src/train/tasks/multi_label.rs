@@ -10,7 +10,7 @@ use super::predicted::log_mean_exp;
 use super::ranking::{mean, roc_auc};
 use super::{
     ClassFigures, Criterion, LossCriterion, ModelTarget, OutputMeaning, PREDICTED, PROBABILITIES,
-    PredictedColumn, PredictedValue, Task, TaskTally, float_text, score_sum, target_values,
+    PredictedColumn, PredictedKind, PredictedValue, Task, TaskTally, float_text, score_sum, target_values,
 };
 use crate::data::{Array, Dataset, Split};
 use crate::ops;
@@ -70,8 +70,8 @@ impl Task for MultiLabel {
     }
 
     fn predicted_columns(&self, names: &[String]) -> Vec<PredictedColumn> {
-        PredictedColumn::each(PREDICTED, names)
-            .chain(PredictedColumn::each(PROBABILITIES, names))
+        PredictedColumn::each(PREDICTED, PredictedKind::Applies, names)
+            .chain(PredictedColumn::each(PROBABILITIES, PredictedKind::Number, names))
             .collect()
     }
 

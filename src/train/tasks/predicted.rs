@@ -7,6 +7,19 @@ pub struct PredictedColumn {
     pub group: &'static str,
     /// The class, label or number that it is about; nothing where the group has one value.
     pub of: Option<String>,
+    /// What its values are.
+    pub kind: PredictedKind,
+}
+
+/// What the values of a column are, as [`PredictedValue`] has them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PredictedKind {
+    /// Classes.
+    Name,
+    /// Numbers, or probabilities.
+    Number,
+    /// Whether a label applies.
+    Applies,
 }
 
 /// What is predicted: the class, whether a label applies, a number in its own unit.
@@ -18,15 +31,24 @@ pub const PROBABILITIES: &str = "probabilities";
 
 impl PredictedColumn {
     /// The only value of its group.
-    pub fn single(group: &'static str) -> Self {
-        Self { group, of: None }
+    pub fn single(group: &'static str, kind: PredictedKind) -> Self {
+        Self {
+            group,
+            of: None,
+            kind,
+        }
     }
 
     /// A value of each of `names`.
-    pub fn each<'a>(group: &'static str, names: &'a [String]) -> impl Iterator<Item = Self> + 'a {
+    pub fn each<'a>(
+        group: &'static str,
+        kind: PredictedKind,
+        names: &'a [String],
+    ) -> impl Iterator<Item = Self> + 'a {
         names.iter().map(move |name| Self {
             group,
             of: Some(name.clone()),
+            kind,
         })
     }
 
@@ -78,11 +100,14 @@ mod tests {
     fn columns_have_titles() {
         let names = ["a b".to_owned()];
         let titles = |group| {
-            PredictedColumn::each(group, &names)
+            PredictedColumn::each(group, PredictedKind::Number, &names)
                 .next()
                 .map(|column| column.title())
         };
-        assert_eq!(PredictedColumn::single(PREDICTED).title(), "predicted");
+        assert_eq!(
+            PredictedColumn::single(PREDICTED, PredictedKind::Name).title(),
+            "predicted"
+        );
         assert_eq!(titles(PREDICTED).unwrap(), "predicted a b");
         assert_eq!(titles(PROBABILITIES).unwrap(), "p(a b)");
     }

@@ -171,6 +171,17 @@ fn bad_lines_are_named_or_left_out() {
     let list = "{\"file_name\": \"photos/0.png\", \"label\": \"a\"}\n[1]\n";
     let error = bench("l.jsonl", list).error(&format(r#"{"file": "l.jsonl", "label": "label"}"#));
     assert!(error.contains("l.jsonl` line 2: it is no JSON object"), "{error}");
+    let list = "[\n {\"file_name\": \"photos/0.png\", \"label\": \"a\"}\n]\n";
+    let error = bench("l.jsonl", list).error(&format(r#"{"file": "l.jsonl", "label": "label"}"#));
+    assert!(
+        error.contains("it is a list in JSON and no JSON lines: write an object a line"),
+        "{error}"
+    );
+    let error = bench("l.csv", "PK\u{3}\u{4} xl/").error(&format(r#"{"file": "l.csv", "label": "label"}"#));
+    assert!(
+        error.contains("it is no table of text but a workbook of Excel"),
+        "{error}"
+    );
     let error = bench("l.csv", good).error(&format(r#"{"file": "l.csv", "label": "lable"}"#));
     assert!(
         error.contains("it has no column `lable`; its columns are `file_name`, `label`, `split`"),
@@ -178,6 +189,204 @@ fn bad_lines_are_named_or_left_out() {
     );
     let error = bench("l.csv", good).error(&format(r#"{"file": "m.csv", "label": "label"}"#));
     assert!(error.contains("there is no list `m.csv` here"), "{error}");
+}
+
+/// What becomes of a list of the images `photos/0.png` to `photos/5.png`.
+fn placed(list: &str, name: &str, json: &str, split: &str) -> Result<(Dataset, Bench), String> {
+    let mut bench = bench(name, list);
+    bench.split = serde_json::from_str(split).unwrap();
+    match bench.prepare(&format(json)) {
+        Ok(_) => Ok((Dataset::open(&bench.output()).unwrap(), bench)),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+#[test]
+fn columns_of_the_list_decide_the_splits() {
+    let options = r#"{"file": "l.csv", "label": "y", "task": "regression"}"#;
+    let rows = |cell: &dyn Fn(usize) -> String| -> String {
+        (0..6)
+            .map(|image| format!("photos/{image}.png,{},{image}\n", cell(image)))
+            .collect()
+    };
+    let names = |dataset: &Dataset, split| {
+        let split = dataset.split(split).unwrap();
+        (0..split.len())
+            .map(|index| split.origin(index))
+            .collect::<Vec<String>>()
+    };
+    let groups = rows(&|image| ["1", "1.0", "b", "B ", "c", "c"][image].to_owned());
+    let split = r#"{"test": 0.34, "group": "who"}"#;
+    let (dataset, bench) = placed(&format!("file_name,who,y\n{groups}"), "l.csv", options, split).unwrap();
+    let (train, test) = (
+        names(&dataset, SplitName::Train),
+        names(&dataset, SplitName::Test),
+    );
+    assert_eq!((train.len(), test.len()), (4, 2));
+    let pair = |name: &String| name[7..8].parse::<usize>().unwrap() / 2;
+    assert_eq!(pair(&test[0]), pair(&test[1]));
+    let told = bench.notices.lock().unwrap().join("\n");
+    assert!(
+        told.contains("`split.group`: 2 groups are written in several ways")
+            && told.contains("`1` and `1.0`, `b` and `B`"),
+        "{told}"
+    );
+
+    let dates = rows(&|image| format!("2026-01-{:02}", (image * 5) % 6 + 1));
+    let split = r#"{"test": 0.34, "order": "when"}"#;
+    let (dataset, _bench) = placed(&format!("file_name,when,y\n{dates}"), "l.csv", options, split).unwrap();
+    assert_eq!(names(&dataset, SplitName::Test), ["photos/1.png", "photos/2.png"]);
+    let mixed = dates.replace("2026-01-04", "20260104");
+    let error = placed(&format!("file_name,when,y\n{mixed}"), "l.csv", options, split)
+        .err()
+        .unwrap();
+    assert!(
+        error.contains("`split.order`: line 2 holds a date without a time zone (`2026-01-01`) and line ")
+            && error.contains(" a number (`20260104`)"),
+        "{error}"
+    );
+
+    let parts = rows(&|image| ["train", "train", "dev", "testing", "Training", "test"][image].to_owned());
+    let list = format!("file_name,part,y\n{parts}");
+    let split = r#"{"column": "part"}"#;
+    let (dataset, _bench) = placed(&list, "l.csv", options, split).unwrap();
+    assert_eq!(names(&dataset, SplitName::Val), ["photos/2.png"]);
+    assert_eq!(names(&dataset, SplitName::Test), ["photos/3.png", "photos/5.png"]);
+    for (split, json, told) in [
+        (r#"{"column": "prt"}"#, options, "it has no column `prt`"),
+        (
+            r#"{"group": 1, "test": 0.3}"#,
+            options,
+            "`split.group` is 1, and the fields of records have names",
+        ),
+        (
+            split,
+            r#"{"file": "l.csv", "label": "y", "task": "regression", "split": "y"}"#,
+            "the list's `split` names the column `y`, and `split.column` the column `part`",
+        ),
+    ] {
+        let error = placed(&list, "l.csv", json, split).err().unwrap();
+        assert!(error.contains(told), "{error}");
+    }
+    // Of JSON lines a group that is not there is a bad line.
+    let json: String = (0..6)
+        .map(|image| match image {
+            3 => format!("{{\"file_name\": \"photos/{image}.png\", \"y\": {image}}}\n"),
+            _ => format!(
+                "{{\"file_name\": \"photos/{image}.png\", \"y\": {image}, \"who\": {}}}\n",
+                image / 2
+            ),
+        })
+        .collect();
+    let options = r#"{"file": "l.jsonl", "label": "y", "task": "regression"}"#;
+    let error = placed(&json, "l.jsonl", options, r#"{"test": 0.34, "group": "who"}"#)
+        .err()
+        .unwrap();
+    assert!(error.contains("l.jsonl` line 4: its `who` is missing"), "{error}");
+}
+
+#[test]
+fn labels_in_json_are_read_by_one_rule() {
+    let list = |labels: &[&str]| -> String {
+        labels
+            .iter()
+            .enumerate()
+            .map(|(image, label)| format!("{{\"file_name\": \"photos/{image}.png\", \"label\": {label}}}\n"))
+            .collect()
+    };
+    let read = |labels: &[&str], json: &str| {
+        let (dataset, bench) = placed(&list(labels), "l.jsonl", json, "{}")?;
+        let told = bench.notices.lock().unwrap().join("\n");
+        Ok::<_, String>((dataset, told))
+    };
+    let options = r#"{"file": "l.jsonl", "label": "label"}"#;
+    let classes = |labels: &[&str]| {
+        let (dataset, told) = read(labels, options)?;
+        let found = origins(&dataset, SplitName::Train)
+            .into_iter()
+            .map(|(_, class)| class);
+        Ok::<_, String>((dataset.target().names.clone(), found.collect::<Vec<u32>>(), told))
+    };
+    let (names, found, _) = classes(&["1", "1.0", "\"1\"", "\" 1 \"", "2", "\"2.0\""]).unwrap();
+    assert_eq!(
+        (names, found),
+        (vec!["1".to_owned(), "2".to_owned()], vec![0, 0, 0, 0, 1, 1])
+    );
+    let (names, found, _) = classes(&["true", "\"true\"", "false", "\"false\"", "true", "true"]).unwrap();
+    assert_eq!(
+        (names, found),
+        (
+            vec!["false".to_owned(), "true".to_owned()],
+            vec![1, 1, 0, 0, 1, 1]
+        )
+    );
+    // Beside texts numbers are texts; what may be meant to be one is told.
+    let (names, _, told) = classes(&["1", "1.0", "\"cat\"", "true", "\"True\"", "1"]).unwrap();
+    assert_eq!(names, ["1", "1.0", "True", "cat", "true"]);
+    for expected in [
+        "the classes `1` and `1.0` are the same but for how the number is written",
+        "the classes `True` and `true` are the same but for upper and lower case",
+        "the classes `1` and `True` mean the same to most programs",
+    ] {
+        assert!(told.contains(expected), "{told}");
+    }
+    let exact = [
+        "9007199254740993",
+        "9007199254740992",
+        "18446744073709551615",
+        "18446744073709551614",
+    ];
+    let (names, ..) = classes(&exact).unwrap();
+    assert_eq!(
+        names,
+        [
+            "9007199254740992",
+            "9007199254740993",
+            "18446744073709551614",
+            "18446744073709551615"
+        ]
+    );
+    for (label, told) in [
+        ("null", "its `label` is missing"),
+        ("\"\"", "its `label` is missing"),
+        ("[1]", "is a list or an object"),
+        (
+            "18446744073709551616",
+            "is a number of more digits than are kept of one in JSON",
+        ),
+    ] {
+        let error = classes(&["1", "2", label]).unwrap_err();
+        assert!(
+            error.contains("l.jsonl` line 3: ") && error.contains(told),
+            "{label}: {error}"
+        );
+    }
+
+    let several = r#"{"file": "l.jsonl", "label": "label", "task": "multi_label"}"#;
+    let (dataset, _) = read(&["[1, \"2\"]", "[1.0]", "[]", "[10, true]", "2", "true"], several).unwrap();
+    assert_eq!(dataset.target().names, ["1", "1.0", "10", "2", "true"]);
+    let (dataset, told) = read(&["[1, \"2\"]", "[1.0]", "[]", "[10]", "2", "\"10.0\""], several).unwrap();
+    assert_eq!(dataset.target().names, ["1", "2", "10"]);
+    assert_eq!(rows(&dataset)[1], [1.0, 0.0, 0.0]);
+    assert_eq!(rows(&dataset)[5], [0.0, 0.0, 1.0]);
+    assert_eq!(told, "");
+    let error = read(&["[1, null]"], several).err().unwrap();
+    assert!(error.contains("neither a text nor a number"), "{error}");
+
+    let numbers = r#"{"file": "l.jsonl", "label": "label", "task": "regression"}"#;
+    let (dataset, told) = read(
+        &["1", "\"2.5\"", "16777217", "1e30", "\"1\u{a0}234\"", "3"],
+        numbers,
+    )
+    .unwrap();
+    assert_eq!(rows(&dataset)[4], [1234.0]);
+    assert!(told.contains("`label`: `16777217` becomes 16777216"), "{told}");
+    assert!(
+        read(&["true"], numbers)
+            .err()
+            .unwrap()
+            .contains("a finite number is expected")
+    );
 }
 
 proptest! {

@@ -2,6 +2,9 @@
 
 use std::collections::HashMap;
 
+use super::columns::Columns;
+use crate::data::labels::alike_names;
+
 /// More different texts in a column than this are taken for a mistake.
 const MOST_CATEGORIES: usize = 4096;
 
@@ -65,6 +68,16 @@ impl Categories {
     /// The texts of the categorical column `column`, in order.
     pub fn names(&self, column: usize) -> &[String] {
         &self.columns[column].names
+    }
+
+    /// A sentence for each two texts of a column that are probably meant to be one.
+    pub fn alike(&self, columns: &Columns<'_>) -> Vec<String> {
+        let categorical = columns.categorical_indices();
+        let told = categorical.flat_map(|(column, index)| {
+            let of = format!(" of {}", columns.header.describe(index));
+            alike_names(self.names(column), "categories", &of)
+        });
+        told.collect()
     }
 
     /// Which of the column's texts `text` is.

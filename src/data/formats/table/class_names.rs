@@ -1,5 +1,6 @@
 //! The names of classes that Hugging Face's `datasets` keeps in the metadata of a Parquet file.
 
+use crate::spec::counted;
 use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
@@ -9,7 +10,7 @@ const UNKNOWN: &str = "-1";
 
 /// The names of a column's classes, by the whole numbers from 0 that stand for them (`ClassLabel`).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct ClassNames(Vec<String>);
+pub(in crate::data) struct ClassNames(Vec<String>);
 
 impl ClassNames {
     /// The key of the metadata that has them.
@@ -68,9 +69,9 @@ impl ClassNames {
         let name = number.parse::<usize>().ok().and_then(|number| self.0.get(number));
         name.map(String::as_str).ok_or_else(|| {
             format!(
-                "there is no class {number}: the file's metadata `{}` names {} classes, numbered from 0",
+                "there is no class {number}: the file's metadata `{}` names {}, numbered from 0",
                 Self::KEY,
-                self.0.len()
+                counted(self.0.len(), "class")
             )
         })
     }

@@ -272,9 +272,26 @@ impl<'a> Columns<'a> {
         self.cells[index].is_missing(text, is_text)
     }
 
+    /// Whether a column holds classes or categories, which may have names.
+    pub fn has_names(&self, index: usize) -> bool {
+        match self.roles.get(index) {
+            Some(ColumnUse::Label(_)) => self.task == TargetKind::Classification,
+            Some(ColumnUse::Categorical(_)) => true,
+            _ => false,
+        }
+    }
+
     /// How the dates of a column are read.
     pub fn date(&self, date: usize) -> &'a DateOptions {
         self.dates[date]
+    }
+
+    /// How the dates of a column are written, where it is one of dates and that was said.
+    pub fn date_format(&self, index: usize) -> Option<&'a str> {
+        match self.roles.get(index)? {
+            ColumnUse::Date(date) => self.date(*date).format.as_deref(),
+            _ => None,
+        }
     }
 
     /// Whether a column is read at all.

@@ -9,6 +9,7 @@ use encoding_rs_io::DecodeReaderBytesBuilder;
 use super::super::open;
 use super::quotes::unclosed;
 use crate::data::error::DataError;
+use crate::data::file_kind::FileKind;
 use crate::spec::{CsvOptions, Quote};
 
 /// A row longer than this, in bytes, is taken for one that an unclosed quote made so long.
@@ -40,6 +41,9 @@ impl CsvRows {
         })?;
         let mut file = open(path)?;
         let start = file.fill_buf().map_err(DataError::io("read", path))?;
+        if let Some(kind) = FileKind::of(start) {
+            return Err(kind.refused(path));
+        }
         let is_wide = start.starts_with(&[0xff, 0xfe]) || start.starts_with(&[0xfe, 0xff]);
         let ends_in_cr = !is_wide && start.contains(&b'\r') && !start.contains(&b'\n');
         let text: Box<dyn Read> = if is_wide {

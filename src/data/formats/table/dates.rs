@@ -13,7 +13,7 @@ const DAY: f64 = 86_400.0;
 
 /// A date, with a time where there is one; what names a time zone becomes UTC. Without a `format` as in
 /// ISO 8601.
-pub(super) fn read_date(text: &str, format: Option<&str>) -> Result<DateTime, String> {
+pub(in crate::data::formats) fn read_date(text: &str, format: Option<&str>) -> Result<DateTime, String> {
     let found = match format {
         Some(format) => strtime::parse(format, text).ok().and_then(|time| {
             let dated = || {
@@ -42,6 +42,11 @@ pub(super) fn read_date(text: &str, format: Option<&str>) -> Result<DateTime, St
     })
 }
 
+/// Whether a date as in ISO 8601 names its time zone or offset.
+pub(in crate::data::formats) fn has_zone(text: &str) -> bool {
+    text.parse::<Timestamp>().is_ok()
+}
+
 /// One number of a date.
 pub(super) fn date_part(date: DateTime, part: DatePart) -> f64 {
     match part {
@@ -57,7 +62,7 @@ pub(super) fn date_part(date: DateTime, part: DatePart) -> f64 {
 }
 
 /// Seconds from the beginning of 1970.
-pub(super) fn seconds_since_1970(date: DateTime) -> f64 {
+pub(in crate::data::formats) fn seconds_since_1970(date: DateTime) -> f64 {
     let start = jiff::civil::date(1970, 1, 1).to_datetime(jiff::civil::Time::midnight());
     date.duration_since(start).as_secs_f64()
 }

@@ -10,7 +10,7 @@ use crate::data::fills::{ColumnFill, FillRule};
 use crate::schema::{
     CellFill, ColumnContent, Dimensions, FeatureColumn, Field, MissingCell, Schema, TableReading,
 };
-use crate::spec::{CellConstant, MissingPolicy, TargetKind};
+use crate::spec::{CellConstant, MissingPolicy, TargetKind, counted};
 
 /// What every row becomes.
 pub(super) struct RowSchema {
@@ -113,8 +113,8 @@ impl Columns<'_> {
             _ => Err(DataError::input(
                 self.path(),
                 format!(
-                    "it has {} columns beside the label, and `image` says {shape}",
-                    features.names.len()
+                    "it has {} beside the label, and `image` says {shape}",
+                    counted(features.names.len(), "column")
                 ),
             )),
         }

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use csv::ByteRecord;
 
+use crate::data::blanks::trimmed;
 use crate::data::error::DataError;
 use crate::spec::{CsvColumn, nearest};
 
@@ -38,7 +39,7 @@ impl<'a> Header<'a> {
                 );
                 DataError::input(path, problem)
             })?;
-            let name = name.trim().to_owned();
+            let name = trimmed(name).to_owned();
             if !known.insert(name.clone()) {
                 let other = header.names.iter().position(|other| *other == name);
                 let other = other.unwrap_or_default();
@@ -46,6 +47,11 @@ impl<'a> Header<'a> {
                     format!(
                         "columns {other} and {index} (from 0) have no name: does the first line have several \
                          separators in a row, or one at its end? Write one between two columns, and a name for each"
+                    )
+                } else if name.parse::<f64>().is_ok() {
+                    format!(
+                        "columns {other} and {index} (from 0) are both named `{name}`: rename one; or is the first line a \
+                         row of data, which needs `header: false`?"
                     )
                 } else {
                     format!("columns {other} and {index} (from 0) are both named `{name}`: rename one")

@@ -6,9 +6,10 @@ use super::columns::Columns;
 use super::precision::PrecisionWatch;
 use super::row::{CsvRow, RowFault, shortened};
 use super::source::{ImageCell, TableFile, TableSource};
-use super::{LabelNumbering, name_of, tell_dropped};
+use super::{LabelNumbering, check_names, name_of, tell_dropped};
 use crate::data::error::DataError;
 use crate::data::formats::image_intake::{EncodedImage, ImageIntake, MOST_WAITING, WAITING};
+use crate::data::formats::places::{PlaceWatch, mixed_order};
 use crate::data::intake::Intake;
 use crate::data::labels::Classes;
 use crate::data::record_targets::RecordTarget;
@@ -29,7 +30,8 @@ pub(super) fn read(
         .iter()
         .map(|(split, path)| TableFile::open(source, *split, path, columns));
     let tables: Vec<TableFile> = tables.collect::<Result<_, DataError>>()?;
-    let mut labels = LabelNumbering::of(&tables, intake)?;
+    check_names(&tables, intake)?;
+    let mut labels = LabelNumbering::of(&tables);
     let mut images = ImageIntake::new(options, columns.target()?)?;
     if let Some(rows) = tables.iter().map(TableFile::rows).sum() {
         intake.expect(rows);
@@ -37,6 +39,7 @@ pub(super) fn read(
 
     let mut dropped = vec![0u64; columns.count()];
     let mut precision = PrecisionWatch::new(columns.count());
+    let mut places = PlaceWatch::default();
     let mut row = CsvRow::default();
     let image = columns.images();
     for table in &tables {
@@ -66,7 +69,11 @@ pub(super) fn read(
                     return intake.reject(reader.error(number, image, no_image(path.as_deref())));
                 }
             };
-            precision.watch(&row.numbers);
+            let place = || reader.describe_place(number, None);
+            places
+                .watch(reader.place_texts(record), row.order, place)
+                .map_err(mixed_order)?;
+            precision.watch(&row.numbers, record);
             row.encode(columns.task);
             length += bytes.len() as u64;
             waiting.push(EncodedImage {
@@ -91,7 +98,8 @@ pub(super) fn read(
         images.take(&waiting, intake)?;
     }
     tell_dropped(&dropped, columns, intake);
-    precision.tell(columns, intake);
+    precision.tell(|column| columns.header.describe(column), intake);
+    places.tell(intake);
     Ok((columns.task == TargetKind::Classification).then(|| labels.classes(intake)))
 }
 

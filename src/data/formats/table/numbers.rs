@@ -13,6 +13,12 @@ pub(in crate::data) struct NumberSpelling {
 }
 
 impl NumberSpelling {
+    /// As programs write numbers.
+    pub const PLAIN: Self = Self {
+        decimal: '.',
+        thousands: None,
+    };
+
     /// A number that f32 can hold, to its precision. `true` and `false` are 1 and 0.
     pub fn read(&self, text: &str) -> Result<f64, String> {
         let value = match text.to_ascii_lowercase().as_str() {
@@ -26,18 +32,36 @@ impl NumberSpelling {
         }
     }
 
-    /// The text with a point and without separators of thousands; nothing where they stand wrong.
+    /// Whether a character stands between thousands.
+    fn separates(&self, character: char) -> bool {
+        is_unbroken(character) || self.thousands == Some(character)
+    }
+
+    /// Digits in groups of three without what separates the groups, which is the same between all of them.
+    fn joined(&self, whole: &str) -> Option<String> {
+        let unsigned = whole.strip_prefix(['+', '-']).unwrap_or(whole);
+        let separator = unsigned.chars().find(|character| self.separates(*character))?;
+        let groups: Vec<&str> = unsigned.split(separator).collect();
+        let are_right = groups.iter().enumerate().all(|(place, group)| {
+            let length = if place == 0 { 1..=3 } else { 3..=3 };
+            length.contains(&group.len()) && group.bytes().all(|byte| byte.is_ascii_digit())
+        });
+        are_right.then(|| whole.replace(separator, ""))
+    }
+
+    /// The text with a point and without separators of thousands; nothing where they stand wrong. Blanks where no line is
+    /// broken stand between thousands and nothing else, so they are taken for such whatever is said of them.
     fn plain(&self, text: &str) -> Option<String> {
-        if self.decimal == '.' && self.thousands.is_none() {
+        if self.decimal == '.' && self.thousands.is_none() && text.is_ascii() {
             return Some(text.to_owned());
         }
         let (whole, rest) = match text.find(self.decimal) {
             Some(at) => (&text[..at], Some(&text[at + self.decimal.len_utf8()..])),
             None => (text, None),
         };
-        let whole = match self.thousands.filter(|thousands| whole.contains(*thousands)) {
-            Some(thousands) => joined(whole, thousands)?,
-            None => whole.to_owned(),
+        let whole = match whole.contains(|character| self.separates(character)) {
+            true => self.joined(whole)?,
+            false => whole.to_owned(),
         };
         // A point that separates no decimals would be taken for one that does.
         if self.decimal != '.' && (whole.contains('.') || rest.is_some_and(|rest| rest.contains('.'))) {
@@ -50,15 +74,10 @@ impl NumberSpelling {
     }
 }
 
-/// Digits in groups of three without what separates the groups.
-fn joined(whole: &str, thousands: char) -> Option<String> {
-    let unsigned = whole.strip_prefix(['+', '-']).unwrap_or(whole);
-    let groups: Vec<&str> = unsigned.split(thousands).collect();
-    let are_right = groups.iter().enumerate().all(|(place, group)| {
-        let length = if place == 0 { 1..=3 } else { 3..=3 };
-        length.contains(&group.len()) && group.bytes().all(|byte| byte.is_ascii_digit())
-    });
-    are_right.then(|| whole.replace(thousands, ""))
+/// Whether a character is a blank that no line is broken at, as programs write between thousands: as wide as a letter,
+/// narrow, as a digit, or thin.
+fn is_unbroken(character: char) -> bool {
+    matches!(character, '\u{a0}' | '\u{202f}' | '\u{2007}' | '\u{2009}')
 }
 
 /// A yes or no as 1 or 0.
@@ -80,8 +99,8 @@ pub(super) enum OddCell {
     Nothing,
     /// A yes or no.
     Boolean,
-    /// A number with a decimal comma.
-    DecimalComma,
+    /// A number with a decimal comma, and what stands between its thousands where anything does that has to be told.
+    DecimalComma(Option<char>),
     /// A number with commas, or whatever stands here, between thousands.
     Thousands(char),
     /// A date: as in ISO 8601, or in the given form.
@@ -105,15 +124,20 @@ impl OddCell {
             return Self::Boolean;
         }
         let reads = |decimal, thousands| NumberSpelling { decimal, thousands }.read(text).is_ok();
-        for thousands in [',', ' ', '\'', '\u{a0}', '\u{202f}', '_'] {
+        for thousands in [',', ' ', '\'', '\u{2019}', '_'] {
             if text.contains(thousands) && reads('.', Some(thousands)) && !reads(',', None) {
                 return Self::Thousands(thousands);
             }
         }
-        if reads(',', None) || reads(',', Some('.')) {
-            return Self::DecimalComma;
+        if reads(',', None) {
+            return Self::DecimalComma(None);
         }
-        if super::place::order_of(text).is_ok() {
+        for thousands in ['.', ' ', '\'', '\u{2019}'] {
+            if reads(',', Some(thousands)) {
+                return Self::DecimalComma(Some(thousands));
+            }
+        }
+        if super::dates::read_date(text, None).is_ok() {
             return Self::Date(None);
         }
         for format in [
@@ -153,6 +177,19 @@ mod tests {
         assert_eq!(read("1,234.5", '.', Some(',')), Some(1234.5));
         assert_eq!(read("1,23.5", '.', Some(',')), None);
         assert_eq!(read("FALSE", '.', None), Some(0.0));
+        // Blanks that no line is broken at stand between thousands alone.
+        for blank in ['\u{a0}', '\u{202f}', '\u{2009}', '\u{2007}'] {
+            assert_eq!(
+                read(&format!("-1{blank}234{blank}567.5"), '.', None),
+                Some(-1_234_567.5)
+            );
+            assert_eq!(read(&format!("1{blank}234,5"), ',', None), Some(1234.5));
+            assert_eq!(read(&format!("1{blank}234,5"), ',', Some(' ')), Some(1234.5));
+            assert_eq!(read(&format!("12{blank}34"), '.', None), None);
+            assert_eq!(read(&format!("1{blank}234 567"), '.', Some(' ')), None);
+        }
+        assert_eq!(read("1 234,5", ',', Some(' ')), Some(1234.5));
+        assert_eq!(read("1 234", '.', None), None);
         for text in ["inf", "nan", "1e39", ""] {
             assert_eq!(read(text, '.', None), None, "{text}");
         }
@@ -165,8 +202,11 @@ mod tests {
             ("", OddCell::Nothing),
             ("?", OddCell::Nothing),
             ("yes", OddCell::Boolean),
-            ("1,5", OddCell::DecimalComma),
-            ("1.234,50", OddCell::DecimalComma),
+            ("1,5", OddCell::DecimalComma(None)),
+            ("1.234,50", OddCell::DecimalComma(Some('.'))),
+            ("1 234,50", OddCell::DecimalComma(Some(' '))),
+            ("1\u{202f}234,50", OddCell::DecimalComma(None)),
+            ("1\u{2019}234.5", OddCell::Thousands('\u{2019}')),
             ("1,234.5", OddCell::Thousands(',')),
             ("1 234", OddCell::Thousands(' ')),
             ("2026-01-31", OddCell::Date(None)),

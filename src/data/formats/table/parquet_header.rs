@@ -10,7 +10,7 @@ use super::class_names::ClassNames;
 use crate::data::error::DataError;
 
 /// The columns of a file.
-pub(super) struct ParquetHeader {
+pub(in crate::data) struct ParquetHeader {
     pub columns: Vec<ParquetColumn>,
     /// The number of rows.
     pub rows: u64,
@@ -19,7 +19,7 @@ pub(super) struct ParquetHeader {
 }
 
 /// One of the columns that a file's rows have.
-pub(super) struct ParquetColumn {
+pub(in crate::data) struct ParquetColumn {
     pub name: String,
     /// The leaf of the file's schema that it is; nothing where it holds lists, or things of several parts.
     pub leaf: Option<usize>,
@@ -27,10 +27,23 @@ pub(super) struct ParquetColumn {
     pub images: Option<ImageLeaves>,
     /// What its values are, in words.
     pub kind: &'static str,
+    /// How its values are spelt.
+    pub form: CellForm,
     /// Whether its values are whole numbers.
     pub is_whole: bool,
-    /// The classes that its whole numbers stand for, where the file names them.
-    pub classes: Option<ClassNames>,
+    /// The names that its whole numbers stand for, where the file has some.
+    pub names: Option<ClassNames>,
+}
+
+/// How the values of a column are spelt as texts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::data) enum CellForm {
+    /// As whoever wrote the file spelt them.
+    AsWritten,
+    /// As dates and moments in ISO 8601.
+    Iso8601,
+    /// As numbers with a point before the decimals; true and false.
+    Plain,
 }
 
 /// The leaves of a column of images.
@@ -67,8 +80,9 @@ impl ParquetHeader {
                 leaf,
                 images: first.and_then(|first| image_leaves(schema, field, first)),
                 kind: kind_of(field),
+                form: form_of(field),
                 is_whole,
-                classes: classes.remove(field.name()).filter(|_| is_whole),
+                names: classes.remove(field.name()).filter(|_| is_whole),
             }
         });
         Self {
@@ -142,6 +156,28 @@ fn is_whole(field: &Type) -> bool {
             field.get_physical_type(),
             PhysicalType::INT32 | PhysicalType::INT64
         )
+}
+
+/// How a column's values are spelt as texts.
+fn form_of(field: &Type) -> CellForm {
+    if !field.is_primitive() {
+        return CellForm::AsWritten;
+    }
+    let info = field.get_basic_info();
+    match (info.logical_type_ref(), info.converted_type()) {
+        (Some(LogicalType::Date | LogicalType::Timestamp(_)), _)
+        | (_, ConvertedType::DATE | ConvertedType::TIMESTAMP_MILLIS | ConvertedType::TIMESTAMP_MICROS) => {
+            CellForm::Iso8601
+        }
+        (Some(LogicalType::Decimal(_) | LogicalType::Float16), _) | (_, ConvertedType::DECIMAL) => {
+            CellForm::Plain
+        }
+        _ => match field.get_physical_type() {
+            PhysicalType::INT96 => CellForm::Iso8601,
+            PhysicalType::BYTE_ARRAY | PhysicalType::FIXED_LEN_BYTE_ARRAY => CellForm::AsWritten,
+            _ => CellForm::Plain,
+        },
+    }
 }
 
 /// What a column's values are, in words.

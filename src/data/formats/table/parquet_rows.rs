@@ -1,8 +1,9 @@
 //! The rows of a Parquet file.
 
 use std::fs::File;
+use std::io::{Read, Seek};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use csv::ByteRecord;
@@ -14,13 +15,17 @@ use parquet::schema::types::ColumnDescriptor;
 use super::parquet_cells::{ParquetCell, read_cells};
 use super::parquet_header::{ParquetHeader, check_compression};
 use crate::data::error::DataError;
+use crate::data::file_kind::no_parquet;
 
 /// Rows that are read at once, of columns whose cells are short.
 pub(super) const BATCH: usize = 256;
 
+/// So many bytes of a file tell what it is.
+const TELLING: u64 = 4096;
+
 /// Reads a file row by row.
-pub(super) struct ParquetRows<'a> {
-    path: &'a Path,
+pub(in crate::data) struct ParquetRows {
+    path: PathBuf,
     file: SerializedFileReader<File>,
     /// The columns that are read.
     columns: Vec<ReadColumn>,
@@ -48,9 +53,9 @@ struct ReadColumn {
     descriptor: Option<Arc<ColumnDescriptor>>,
 }
 
-impl<'a> ParquetRows<'a> {
+impl ParquetRows {
     /// Opens a file, whose cells are read of the leaves `wanted`, of `batch` rows at once.
-    pub fn open(path: &'a Path, wanted: &[Option<usize>], batch: usize) -> Result<Self, DataError> {
+    pub fn open(path: &Path, wanted: &[Option<usize>], batch: usize) -> Result<Self, DataError> {
         let file = open(path)?;
         check_compression(file.metadata(), wanted.iter().copied().flatten(), path)?;
         let schema = file.metadata().file_metadata().schema_descr_ptr();
@@ -60,7 +65,7 @@ impl<'a> ParquetRows<'a> {
         });
         let columns: Vec<ReadColumn> = columns.collect();
         Ok(Self {
-            path,
+            path: path.to_owned(),
             cells: vec![Vec::new(); columns.len()],
             columns,
             readers: Vec::new(),
@@ -114,7 +119,7 @@ impl<'a> ParquetRows<'a> {
             self.place = 0;
             self.cells.iter_mut().for_each(Vec::clear);
             let (columns, readers, cells) = (&self.columns, &mut self.readers, &mut self.cells);
-            guarded(self.path, || {
+            guarded(&self.path, || {
                 let mut next = 0;
                 for (column, cells) in columns.iter().zip(cells.iter_mut()) {
                     let Some(descriptor) = &column.descriptor else {
@@ -146,7 +151,7 @@ impl<'a> ParquetRows<'a> {
             return Ok(false);
         }
         let (file, group, columns) = (&self.file, self.group, &self.columns);
-        let (readers, left) = guarded(self.path, || {
+        let (readers, left) = guarded(&self.path, || {
             let group = file.get_row_group(group)?;
             let leaves = columns.iter().filter_map(|column| column.leaf);
             let readers: Result<Vec<ColumnReader>, ParquetError> =
@@ -155,7 +160,7 @@ impl<'a> ParquetRows<'a> {
         })?;
         self.readers = readers;
         self.left = usize::try_from(left).map_err(|_| {
-            DataError::input(self.path, "it is damaged: it says that it has less than no rows")
+            DataError::input(&self.path, "it is damaged: it says that it has less than no rows")
         })?;
         self.group += 1;
         Ok(true)
@@ -171,7 +176,14 @@ impl ParquetHeader {
 }
 
 fn open(path: &Path) -> Result<SerializedFileReader<File>, DataError> {
-    let opened = File::open(path).map_err(DataError::io("open", path))?;
+    let mut opened = File::open(path).map_err(DataError::io("open", path))?;
+    let mut start = Vec::new();
+    let read = (&mut opened).take(TELLING).read_to_end(&mut start);
+    read.and_then(|_| opened.rewind())
+        .map_err(DataError::io("read", path))?;
+    if let Some(problem) = no_parquet(&start) {
+        return Err(DataError::input(path, problem));
+    }
     guarded(path, || SerializedFileReader::new(opened))
 }
 

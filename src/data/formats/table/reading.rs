@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::dates::{date_part, read_date};
 use super::numbers::{NumberSpelling, boolean};
+use super::parquet_header::CellForm;
 use crate::schema::TableReading;
 use crate::spec::{CsvOptions, DatePart, Quote};
 
@@ -31,6 +32,16 @@ impl NumberReading {
             thousands: reading.thousands,
         };
         (Self::Number(spelling), name)
+    }
+
+    /// The same for cells of a column that spells its values as `form` says, whatever those of the table were like
+    /// that it was made for.
+    pub fn of_form(self, form: CellForm) -> Self {
+        match (self, form) {
+            (Self::Number(_), CellForm::Plain) => Self::Number(NumberSpelling::PLAIN),
+            (Self::Date { part, .. }, CellForm::Iso8601) => Self::Date { format: None, part },
+            (other, _) => other,
+        }
     }
 
     /// The number that the cell spells; an error says what it should be.

@@ -10,14 +10,15 @@ use super::columns::{ColumnUse, Columns};
 use super::dates::{date_part, read_date};
 use super::fields::{as_target, flag, no_label, pixel};
 use super::numbers::boolean;
-use super::place::{group_named, order_of, split_named};
 use super::quotes::LongField;
 use super::source::TableSource;
+use crate::data::blanks::trimmed;
 use crate::data::digest::{ContentDigest, RowDigest, digest_bytes};
 use crate::data::error::DataError;
+use crate::data::formats::places::{OrderPlace, PlaceTexts, group_named, order_of, split_named};
 use crate::data::intake::SplitPlace;
 use crate::data::value::write_f32s;
-use crate::spec::{MissingPolicy, SplitName, TargetKind};
+use crate::spec::{MissingPolicy, SplitName, TargetKind, counted};
 
 /// One row's values.
 #[derive(Default)]
@@ -44,6 +45,8 @@ pub(super) struct CsvRow {
     pub split: Option<SplitName>,
     /// What else decides its split.
     pub place: SplitPlace,
+    /// Where it stands in the order, as it is written.
+    pub order: Option<OrderPlace>,
 }
 
 impl CsvRow {
@@ -108,8 +111,8 @@ pub(super) struct RowReader<'a> {
     columns: &'a Columns<'a>,
     /// What separates the fields of a line; nothing where rows are no lines.
     delimiter: Option<u8>,
-    /// The classes that the label's numbers stand for, where they do.
-    classes: Option<&'a ClassNames>,
+    /// For each column, the names that its whole numbers stand for, where they do.
+    names: Vec<Option<&'a ClassNames>>,
     is_parquet: bool,
 }
 
@@ -118,13 +121,13 @@ impl<'a> RowReader<'a> {
         path: &'a Path,
         columns: &'a Columns<'a>,
         source: TableSource<'_>,
-        classes: Option<&'a ClassNames>,
+        names: Vec<Option<&'a ClassNames>>,
     ) -> Self {
         Self {
             path,
             columns,
             delimiter: source.options.delimiter_byte().filter(|_| !source.is_parquet),
-            classes,
+            names,
             is_parquet: source.is_parquet,
         }
     }
@@ -171,10 +174,7 @@ impl<'a> RowReader<'a> {
                 continue;
             }
             let wrong = |problem: String| bad(Some(index), problem);
-            let mut text = self.text(field).map_err(wrong)?;
-            if let (ColumnUse::Label(_), Some(classes)) = (role, self.classes) {
-                text = classes.name(text).map_err(wrong)?;
-            }
+            let text = self.cell(index, field).map_err(wrong)?;
             let cells = self.columns.cells(index);
             let is_missing = self.columns.is_missing(index, text);
             if is_missing && cells.missing == MissingPolicy::Drop {
@@ -293,8 +293,19 @@ impl<'a> RowReader<'a> {
         let place = self.columns.place;
         row.split = self.read_field(record, line, place.split, split_named)?;
         row.place.group = self.read_field(record, line, place.group, group_named)?;
-        row.place.order = self.read_field(record, line, place.order, order_of)?;
+        let format = place.order.and_then(|index| self.columns.date_format(index));
+        row.order = self.read_field(record, line, place.order, |text| order_of(text, format))?;
+        row.place.order = row.order.map(|order| order.value);
         Ok(())
+    }
+
+    /// What is written of a row's place. Of a row that has been read.
+    pub fn place_texts<'r>(&'r self, record: &'r ByteRecord) -> PlaceTexts<'r> {
+        let text = |index: Option<usize>| self.text(record.get(index?)?).ok();
+        PlaceTexts {
+            group: text(self.columns.place.group),
+            order: text(self.columns.place.order),
+        }
     }
 
     /// What `read` makes of the field of the column `index`, if there is one.
@@ -318,7 +329,10 @@ impl<'a> RowReader<'a> {
     /// What is wrong with a row of too many or too few fields.
     fn ragged(&self, record: &ByteRecord, long: Option<LongField>) -> String {
         let (found, wanted) = (record.len(), self.columns.count());
-        let mut problem = format!("it has {found} fields, and the first line has {wanted}");
+        let mut problem = format!(
+            "it has {}, and the first line has {wanted}",
+            counted(found, "field")
+        );
         if let Some(field) = long {
             problem.push_str("; ");
             problem.push_str(&field.describe());
@@ -365,10 +379,19 @@ impl<'a> RowReader<'a> {
         if self.is_parquet { "row" } else { "line" }
     }
 
+    /// What the field of a column says: its text, or the name that its number stands for.
+    pub fn cell<'r>(&'r self, index: usize, field: &'r [u8]) -> Result<&'r str, String> {
+        let text = self.text(field)?;
+        match self.names.get(index).copied().flatten() {
+            Some(names) => names.name(text),
+            None => Ok(text),
+        }
+    }
+
     /// A field as text.
     fn text<'r>(&self, field: &'r [u8]) -> Result<&'r str, String> {
         let text = std::str::from_utf8(field).ok().filter(|_| !field.contains(&0));
-        text.map(str::trim).ok_or_else(|| {
+        text.map(trimmed).ok_or_else(|| {
             let problem = match self.is_parquet {
                 true => {
                     "it holds bytes that are no text: name the column in `ignore`, or in `image` if these are images"

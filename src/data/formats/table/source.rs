@@ -9,11 +9,11 @@ use super::columns::{ColumnUse, Columns};
 use super::csv_rows::CsvRows;
 use super::header::Header;
 use super::parquet_cells::ParquetCell;
-use super::parquet_header::{ImageLeaves, ParquetHeader};
+use super::parquet_header::{ImageLeaves, ParquetColumn, ParquetHeader};
 use super::parquet_rows::{BATCH, ParquetRows};
 use super::row::RowReader;
 use crate::data::error::DataError;
-use crate::spec::{CsvColumn, CsvOptions, ImageOptions, SplitName, TargetKind};
+use crate::spec::{CsvColumn, CsvOptions, ImageOptions, SplitName};
 
 /// How the files of a table are read.
 #[derive(Clone, Copy)]
@@ -88,22 +88,36 @@ impl<'a> TableFile<'a> {
 
     /// The names of the classes that the label's whole numbers stand for, where the file has them.
     pub fn classes(&self) -> Option<&ClassNames> {
-        let (label, task) = (*self.columns.labels().first()?, self.columns.task);
-        let column = self.parquet.as_ref()?.columns.get(self.place(label))?;
-        column
-            .classes
-            .as_ref()
-            .filter(|_| task == TargetKind::Classification)
+        self.names_of(*self.columns.labels().first()?)
     }
 
-    /// Whether the label's classes are whole numbers that nothing names.
-    pub fn has_nameless_classes(&self) -> bool {
-        let label = self.columns.labels().first().map(|label| self.place(*label));
-        let header = self.parquet.as_ref();
-        let column = header
-            .zip(label)
-            .and_then(|(header, label)| header.columns.get(label));
-        column.is_some_and(|column| column.is_whole && column.classes.is_none())
+    /// The names that a column's whole numbers stand for, where the file has them and names are what is read.
+    pub fn names_of(&self, column: usize) -> Option<&ClassNames> {
+        let is_named = self.columns.has_names(column);
+        self.told_of(column)?.names.as_ref().filter(|_| is_named)
+    }
+
+    /// Whether the file has names for a column's whole numbers, and these are read as numbers.
+    pub fn has_unread_names(&self, column: usize) -> bool {
+        let is_feature = self.columns.roles()[column] == ColumnUse::Feature;
+        is_feature && self.told_of(column).is_some_and(|told| told.names.is_some())
+    }
+
+    /// Whether a column that holds names or classes has whole numbers that nothing names.
+    pub fn has_nameless_numbers(&self, column: usize) -> bool {
+        let told = self.told_of(column).filter(|_| self.columns.has_names(column));
+        told.is_some_and(|told| told.is_whole && told.names.is_none())
+    }
+
+    /// What a Parquet file says of a column.
+    fn told_of(&self, column: usize) -> Option<&ParquetColumn> {
+        self.parquet.as_ref()?.columns.get(self.place(column))
+    }
+
+    /// What reads the rows.
+    fn reader(&self) -> RowReader<'_> {
+        let names = (0..self.columns.count()).map(|column| self.names_of(column));
+        RowReader::new(self.path, self.columns, self.source, names.collect())
     }
 
     /// What places in the file are counted in.
@@ -131,7 +145,7 @@ impl<'a> TableFile<'a> {
         &self,
         mut take: impl FnMut(&RowReader<'_>, &ByteRecord, u64) -> Result<(), DataError>,
     ) -> Result<(), DataError> {
-        let reader = RowReader::new(self.path, self.columns, self.source, self.classes());
+        let reader = self.reader();
         let mut arranged = ByteRecord::new();
         let mut hand_on = |record: &ByteRecord, line: u64| match &self.arrangement {
             Some(places) if record.len() == places.len() => {
@@ -166,7 +180,7 @@ impl<'a> TableFile<'a> {
         let (Some(header), Some(image)) = (&self.parquet, self.columns.images()) else {
             return Ok(());
         };
-        let reader = RowReader::new(self.path, self.columns, self.source, self.classes());
+        let reader = self.reader();
         let leaves = self.images(header, image)?;
         let mut wanted = self.wanted(header)?;
         wanted.extend([Some(leaves.bytes), leaves.path]);

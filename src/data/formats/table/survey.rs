@@ -6,7 +6,8 @@ use csv::ByteRecord;
 
 use super::columns::{ColumnUse, Columns};
 use super::numbers::OddCell;
-use crate::spec::TargetKind;
+use crate::data::blanks::trimmed;
+use crate::spec::{TargetKind, counted, counted_that};
 
 /// How many columns are described.
 const NAMED: usize = 12;
@@ -54,7 +55,7 @@ impl<'a> Survey<'a> {
             else {
                 continue;
             };
-            let text = text.trim();
+            let text = trimmed(text);
             if !self.is_odd(index, *role, text) {
                 continue;
             }
@@ -74,7 +75,10 @@ impl<'a> Survey<'a> {
         match role {
             ColumnUse::Image | ColumnUse::Ignored => false,
             ColumnUse::Label(_) => {
-                let is_spelt = matches!(OddCell::of(text), OddCell::DecimalComma | OddCell::Thousands(_));
+                let is_spelt = matches!(
+                    OddCell::of(text),
+                    OddCell::DecimalComma(_) | OddCell::Thousands(_)
+                );
                 self.columns.task == TargetKind::Regression && cells.spelling.read(text).is_err() && is_spelt
             }
             _ if self.columns.is_missing(index, text) => cells.refuses_missing(),
@@ -97,7 +101,7 @@ impl<'a> Survey<'a> {
             ));
         }
         if let Some(more) = self.found.len().checked_sub(NAMED).filter(|more| *more > 0) {
-            told.push(format!("{more} more columns"));
+            told.push(counted(more, "more column"));
         }
         let what = match self.found.len() {
             1 => "in all of the table, one column is".to_owned(),
@@ -120,34 +124,52 @@ impl<'a> Survey<'a> {
             };
             match sort {
                 OddCell::Nothing => {
-                    format!("{count} cells hold nothing ({example}): add `missing: {{{name}: {fill}")
-                }
-                OddCell::Boolean => format!("{count} yes or no ({example}): add it to `boolean`"),
-                OddCell::DecimalComma => {
                     format!(
-                        "{count} numbers with decimal commas ({example}): add `decimal: \",\"`, and `thousands: \".\"` where \
-                         points stand between thousands"
+                        "{} nothing ({example}): add `missing: {{{name}: {fill}",
+                        counted_that(*count, "cell", ["holds", "hold"])
                     )
                 }
+                OddCell::Boolean => format!("{count} yes or no ({example}): add it to `boolean`"),
+                OddCell::DecimalComma(None) => format!(
+                    "{} with decimal commas ({example}): add `decimal: \",\"`, and `thousands: \".\"` where points stand \
+                     between thousands",
+                    counted(*count, "number")
+                ),
+                OddCell::DecimalComma(Some(separator)) => format!(
+                    "{} with decimal commas and `{separator}` between thousands ({example}): add `decimal: \",\"` and \
+                     `thousands: \"{separator}\"`",
+                    counted(*count, "number")
+                ),
                 OddCell::Thousands(separator) => format!(
-                    "{count} numbers with `{separator}` between thousands ({example}): add `thousands: \
-                     \"{separator}\"`, or `decimal: \",\"` where commas stand before decimals"
+                    "{} with `{separator}` between thousands ({example}): add `thousands: \"{separator}\"`, or `decimal: \
+                     \",\"` where commas stand before decimals",
+                    counted(*count, "number")
                 ),
                 OddCell::Date(None) => format!(
-                    "{count} dates ({example}): add `dates: {{{name}: [year, month, weekday]}}` or [days], or `ignore` it"
+                    "{} ({example}): add `dates: {{{name}: [year, month, weekday]}}` or [days], or `ignore` it",
+                    counted(*count, "date")
                 ),
                 OddCell::Date(Some(format)) => format!(
-                    "{count} dates ({example}): add `dates: {{{name}: {{parts: [year, month, weekday], format: \
-                     \"{format}\"}}}}`, or `ignore` it"
+                    "{} ({example}): add `dates: {{{name}: {{parts: [year, month, weekday], format: \"{format}\"}}}}`, or \
+                     `ignore` it",
+                    counted(*count, "date")
                 ),
-                OddCell::Infinite => format!("{count} numbers that are not finite ({example}): leave those rows out"),
+                OddCell::Infinite => format!(
+                    "{} not finite ({example}): leave those rows out",
+                    counted_that(*count, "number", ["is", "are"])
+                ),
                 OddCell::Text if odd.texts.len() > FEW_TEXTS => format!(
-                    "{count} texts ({example}), more than {FEW_TEXTS} different ones: add it to `ignore`, or to \
-                     `categorical` where they come again"
+                    "{} ({example}), more than {FEW_TEXTS} different ones: add it to `ignore`, or to `categorical` where \
+                     they come again",
+                    counted(*count, "text")
                 ),
                 OddCell::Text => format!(
-                    "{count} texts ({example}), {} different ones: add it to `categorical` or `ignore`",
-                    odd.texts.len()
+                    "{} ({example}), {}: add it to `categorical` or `ignore`",
+                    counted(*count, "text"),
+                    match odd.texts.len() {
+                        1 => "always the same".to_owned(),
+                        several => format!("{several} different ones"),
+                    }
                 ),
             }
         });

@@ -126,7 +126,7 @@ fn bad_tables_are_named() {
         ("1,2,a\n1,2,\n", "the label is empty"),
         ("", "it is empty"),
         ("1\n2\n", "its first line has one field"),
-        ("1,2,a\n1,3,a\n", "2 readable samples of 1 classes"),
+        ("1,2,a\n1,3,a\n", "2 readable samples of 1 class"),
     ] {
         let error = error(text, options());
         assert!(error.contains(expected), "{text:?}: {error}");

@@ -3,12 +3,13 @@
 use std::path::Path;
 
 use super::bundles::Bundles;
-use super::labelled::{Places, bad};
+use super::labelled::bad;
 use super::vocabulary::{TextVocabulary, row, scalar};
 use crate::data::digest::RowDigest;
 use crate::data::documents::DocumentSource;
 use crate::data::error::DataError;
 use crate::data::field_names::BYTES;
+use crate::data::formats::places::RecordPlaces;
 use crate::data::intake::{Intake, IntakeSample, SplitPlace};
 use crate::schema::{Field, Schema};
 use crate::spec::{DocumentBegin, DocumentEnd, SplitName, TextOptions};
@@ -29,7 +30,7 @@ pub(super) fn read(options: &TextOptions, input: &Path, intake: &mut Intake<'_>)
     let around = Around::new(options, &vocabulary.tokenizer)?;
     let schema = Schema::new(vec![vocabulary.field.clone(), Field::count(BYTES)]);
     intake.begin(schema.map_err(DataError::Options)?, input)?;
-    let places = Places::new(intake.split())?;
+    let mut places = RecordPlaces::new(intake.split())?;
     let mut digest = RowDigest::default();
     let mut bundles = Bundles::new(
         |document: &WaitingDocument| {
@@ -61,7 +62,7 @@ pub(super) fn read(options: &TextOptions, input: &Path, intake: &mut Intake<'_>)
     );
     source.each(|found| {
         let sample = found.content.and_then(|content| {
-            let (split, place) = places.of(content.record.as_ref())?;
+            let (split, place) = places.streamed(content.record.as_ref(), &found.origin)?;
             Ok(WaitingDocument {
                 origin: found.origin.clone(),
                 text: content.text,
@@ -76,7 +77,8 @@ pub(super) fn read(options: &TextOptions, input: &Path, intake: &mut Intake<'_>)
             intake,
         )
     })?;
-    bundles.flush(intake)
+    bundles.flush(intake)?;
+    places.finish(intake)
 }
 
 /// What stands before and behind the tokens of each document.

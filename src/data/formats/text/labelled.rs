@@ -4,18 +4,17 @@ use std::path::Path;
 
 use super::bundles::Bundles;
 use super::vocabulary::{TextVocabulary, row, scalar};
-use crate::data::digest::{RowDigest, digest_bytes};
+use crate::data::digest::RowDigest;
 use crate::data::documents::{DocumentContent, DocumentSource};
 use crate::data::error::DataError;
 use crate::data::field_names::{DOCUMENT, SEGMENTS};
-use crate::data::formats::split_names::{SplitHint, SplitWord};
+use crate::data::formats::places::RecordPlaces;
 use crate::data::intake::{Intake, IntakeSample, SplitPlace};
 use crate::data::labels::Classes;
 use crate::data::record_targets::{RecordTarget, RecordTargets};
-use crate::data::records::RecordLine;
 use crate::data::value::FieldValue;
 use crate::schema::{Field, Schema};
-use crate::spec::{CsvColumn, RecordOptions, SplitName, SplitOptions, TextOptions};
+use crate::spec::{RecordOptions, SplitName, TextOptions, counted_that};
 use crate::tokenizer::{CuttingTokenizer, EncodedText, TokenizerError};
 
 /// A sample that waits.
@@ -62,10 +61,10 @@ pub(super) fn read(
         taken.push(record.and_then(|record| targets.take(&record)));
         Ok(())
     })?;
-    let (field, targets, classes) = targets.finish(input)?;
+    let (field, targets, classes) = targets.finish(input, intake)?;
     intake.begin(schema(options, records, &vocabulary, field)?, input)?;
 
-    let places = Places::new(intake.split())?;
+    let mut places = RecordPlaces::new(intake.split())?;
     let mut digest = RowDigest::default();
     let mut cut = 0u64;
     let mut bundles = Bundles::new(
@@ -98,7 +97,7 @@ pub(super) fn read(
             .next()
             .unwrap_or_else(|| Err("the file changed while it was read".to_owned()));
         let sample = found.content.and_then(|content| {
-            let (split, place) = places.of(content.record.as_ref())?;
+            let (split, place) = places.streamed(content.record.as_ref(), &found.origin)?;
             let DocumentContent { text, pair, .. } = content;
             Ok(WaitingSample {
                 origin: found.origin.clone(),
@@ -117,10 +116,12 @@ pub(super) fn read(
         )
     })?;
     bundles.flush(intake)?;
+    places.finish(intake)?;
     if cut > 0 {
         intake.warn(format!(
-            "{cut} texts are longer than {} tokens and were cut: make `max_length` larger where the tokenizer allows it, or \
+            "{} longer than {} tokens and cut: make `max_length` larger where the tokenizer allows it, or \
              add `stride` to have the rest as samples of their own",
+            counted_that(cut, "text", ["is", "are"]),
             length.unwrap_or_default()
         ));
     }
@@ -222,60 +223,5 @@ pub(in crate::data::formats) fn bad(origin: &str, problem: String) -> DataError 
     DataError::Input {
         place: format!("`{origin}`"),
         problem,
-    }
-}
-
-/// The fields of records that say how they are divided into splits.
-pub(super) struct Places {
-    split: Option<String>,
-    group: Option<String>,
-    order: Option<String>,
-}
-
-impl Places {
-    /// The fields that `options` name.
-    pub fn new(options: &SplitOptions) -> Result<Self, DataError> {
-        let name = |field: &str, column: &Option<CsvColumn>| match column {
-            None => Ok(None),
-            Some(CsvColumn::Name(name)) => Ok(Some(name.clone())),
-            Some(CsvColumn::Index(index)) => Err(DataError::Options(format!(
-                "`split.{field}` is {index}, and the fields of records have names: write the name"
-            ))),
-        };
-        Ok(Self {
-            split: name("column", &options.column)?,
-            group: name("group", &options.group)?,
-            order: name("order", &options.order)?,
-        })
-    }
-
-    /// The split and the place of a record. An error says what is wrong with it.
-    pub fn of(&self, record: Option<&RecordLine>) -> Result<(SplitName, SplitPlace), String> {
-        let text = |field: &Option<String>| match (field, record) {
-            (Some(field), Some(record)) => record.text(field).map(Some),
-            _ => Ok(None),
-        };
-        let split = match text(&self.split)? {
-            None => SplitName::Train,
-            Some(text) => match SplitHint::of(&text) {
-                Some(SplitHint {
-                    word: SplitWord::Split(split),
-                    rest,
-                }) if rest.is_empty() => split,
-                _ => return Err(format!("its split is `{text}`: train, val or test is expected")),
-            },
-        };
-        let order = text(&self.order)?.map(|text| match text.parse::<f64>() {
-            Ok(number) if number.is_finite() => Ok(number),
-            _ => Err(format!(
-                "its place in the order is `{text}`, and a number is expected"
-            )),
-        });
-        let place = SplitPlace {
-            group: text(&self.group)?.map(|group| digest_bytes(group.as_bytes())),
-            order: order.transpose()?,
-            unit: None,
-        };
-        Ok((split, place))
     }
 }

@@ -242,7 +242,7 @@ fn labelled_texts_and_pairs_are_samples() {
     assert_eq!(numbers(&dataset, "segments", SplitName::Train, 2), segments);
     assert_eq!(numbers(&dataset, "tokens", SplitName::Train, 0).len(), 8);
     let notices = bench.notices.lock().unwrap().join("\n");
-    assert!(notices.contains("longer than 8 tokens and were cut"), "{notices}");
+    assert!(notices.contains("longer than 8 tokens and cut"), "{notices}");
 }
 
 #[test]
@@ -314,7 +314,7 @@ fn what_cannot_be_is_told() {
     for (format, expected) in [
         (
             documents(r#"{"text": {}}"#, ""),
-            "no file ends in .txt; there are 1 other files",
+            "no file ends in .txt; there is 1 other file:",
         ),
         (
             documents(r#"{"text": {"files": "*.md"}}"#, ""),

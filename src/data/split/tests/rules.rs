@@ -72,11 +72,7 @@ fn no_group_is_in_two_splits() {
         assert!((share - 0.25).abs() < 0.1, "class {class}: {share}");
     }
     let few = decided(r#"{"val": 0.1, "test": 0.1, "group": "g"}"#, &samples[..1], &[]);
-    assert!(
-        few.unwrap_err()
-            .to_string()
-            .contains("there are 1 groups, too few")
-    );
+    assert!(few.unwrap_err().to_string().contains("there is 1 group, too few"));
     // Even one large and two small groups fill three splits.
     let samples: Vec<(u32, u32, u32)> = (0..30u32).map(|at| (0, at, at.saturating_sub(27))).collect();
     let splits = decided(r#"{"val": 0.1, "test": 0.1, "group": "g"}"#, &samples, &[]).unwrap();

@@ -136,13 +136,14 @@ fn all_columns_that_are_not_right_are_told_at_once() {
     let told = error(PEOPLE, parsed(r#"{"header": true}"#));
     assert!(told.contains("t.csv`, line 2, column `city`: `Bonn` is not a finite number; in all of the table, 5 columns are not as needed:"), "{told}");
     for expected in [
-        "column `age`: 1 cells hold nothing (the first in line 3): add `missing: {age: median}`",
-        "column `city`: 1 cells hold nothing (the first in line 4): add `missing: {city: mode}`",
+        "column `age`: 1 cell holds nothing (the first in line 3): add `missing: {age: median}`",
+        "column `city`: 1 cell holds nothing (the first in line 4): add `missing: {city: mode}`",
         "4 texts (`Bonn` in line 2), 2 different ones: add it to `categorical` or `ignore`",
-        "column `when`: 1 cells hold nothing (`?` in line 5)",
+        "column `when`: 1 cell holds nothing (`?` in line 5)",
         "4 dates (`2026-01-05` in line 2): add `dates: {when: [year, month, weekday]}`",
         "column `member`: 5 yes or no (`yes` in line 2): add it to `boolean`",
-        "numbers with decimal commas (`1.234,5` in line 2): add `decimal: \",\"`",
+        "2 numbers with decimal commas (`2,5` in line 3): add `decimal: \",\"`",
+        "1 number with decimal commas and `.` between thousands (`1.234,5` in line 2)",
     ] {
         assert!(told.contains(expected), "{expected}\n{told}");
     }
@@ -223,4 +224,134 @@ fn features_of_one_name_are_refused() {
         message.ends_with("two features are called `d.year`: rename a column"),
         "{message}"
     );
+}
+
+#[test]
+fn what_is_filled_is_told_and_counted() {
+    let text = "x,kind,part,y\n1,a,train,1\n,,train,2\n3,a,train,3\n8,b,train,4\n900,b,test,5\n,b,test,6\n700,,test,7\n";
+    let mut bench = Bench::new();
+    bench.split.column = Some(CsvColumn::Name("part".into()));
+    bench.file("t.csv", text.as_bytes());
+    let told = |missing: &str| {
+        bench.notices.lock().unwrap().clear();
+        let options = r#"{"header": true, "task": "regression", "categorical": ["kind"], "missing": "#;
+        bench.prepare(&format(&format!("{options}{missing}}}"))).unwrap();
+        let notices = bench.notices.lock().unwrap();
+        let filled = notices.iter().filter(|notice| notice.contains("filled with"));
+        filled.cloned().collect::<Vec<String>>()
+    };
+    let x = |with: &str| {
+        format!(
+            "column `x`: 2 cells hold nothing and are filled with {with}: 1 of 4 in train, 1 of 3 in test"
+        )
+    };
+    let kind = |with: &str| {
+        format!(
+            "column `kind`: 2 cells hold nothing and are filled with {with}: 1 of 4 in train, 1 of 3 in test"
+        )
+    };
+    assert_eq!(
+        told(r#"{"x": "mean", "kind": "mode"}"#),
+        [
+            x("4, the mean of the training split"),
+            kind("`a`, the most frequent of the training split")
+        ]
+    );
+    assert_eq!(
+        told(r#"{"x": {"constant": -1}, "kind": {"constant": "none"}}"#),
+        [
+            x("-1, the constant of `missing`"),
+            kind("`none`, the constant of `missing`")
+        ]
+    );
+    assert_eq!(told(r#"{"x": "median", "kind": "drop"}"#).len(), 1);
+    // A column that is mostly filled is warned of.
+    let mut bench = Bench::new();
+    bench.split.column = Some(CsvColumn::Name("part".into()));
+    bench.file("t.csv", b"x,part,y\n,train,1\n,train,2\n3,train,3\n4,test,4\n");
+    bench
+        .prepare(&format(
+            r#"{"header": true, "task": "regression", "missing": "mean"}"#,
+        ))
+        .unwrap();
+    let notices = bench.notices.lock().unwrap();
+    assert!(
+        notices[0].starts_with(
+            "column `x`: 2 cells hold nothing and are filled with 3, the mean of the training split: 2 of 3 in train, 0 of 1 \
+             in test; a model learns little"
+        ),
+        "{notices:?}"
+    );
+}
+
+#[test]
+fn blanks_that_nobody_sees_are_blanks() {
+    let text = "x,kind,label\n\u{a0}1\u{a0}234\u{a0}567\u{202f},\u{a0}a\u{200b},p\u{a0}\n\u{a0},b,q\n\u{feff}7,a,p\n";
+    let (dataset, _bench) = read(
+        text,
+        r#"{"header": true, "categorical": ["kind"], "missing": {"x": {"constant": 5}}}"#,
+    );
+    assert_eq!(dataset.input().names, ["x", "kind=a", "kind=b"]);
+    assert_eq!(dataset.target().names, ["p", "q"]);
+    let train = dataset.split(SplitName::Train).unwrap();
+    let rows: Vec<Vec<f32>> = (0..3)
+        .map(|index| {
+            let mut row = Vec::new();
+            train.read_sample(index, &mut row).unwrap();
+            row
+        })
+        .collect();
+    assert_eq!(rows, [[1_234_567.0, 1.0, 0.0], [5.0, 0.0, 1.0], [7.0, 1.0, 0.0]]);
+
+    let (dataset, _bench) = read(
+        "x;y\n1\u{202f}234,5;2\n1 234,5;3\n",
+        r#"{"header": true, "delimiter": ";", "decimal": ",", "thousands": " ", "task": "regression"}"#,
+    );
+    let train = dataset.split(SplitName::Train).unwrap();
+    assert_eq!(super::rows(&train)[0].0, super::rows(&train)[1].0);
+
+    // What cannot be told is named, with what to write.
+    let told = error(
+        "x;y\n1\u{a0}234,5;2\n1 234,5;3\n",
+        parsed(r#"{"header": true, "delimiter": ";", "task": "regression"}"#),
+    );
+    assert!(
+        told.contains("1 number with decimal commas (`1\u{a0}234,5` in line 2): add `decimal: \",\"`")
+            && told.contains(
+                "1 number with decimal commas and ` ` between thousands (`1 234,5` in line 3): add `decimal: \",\"` and \
+                 `thousands: \" \"`"
+            ),
+        "{told}"
+    );
+}
+
+#[test]
+fn categories_that_are_alike_are_told() {
+    let kinds = [
+        "red",
+        "Red",
+        "blue",
+        "bl\u{a0}ue",
+        "1",
+        "1.0",
+        "caf\u{e9}",
+        "cafe\u{301}",
+    ];
+    let text: String = (0..48)
+        .map(|row| format!("{},{},{}\n", row * 7 % 31, kinds[row % 8], row % 2))
+        .collect();
+    let (dataset, bench) = read(
+        &format!("x,kind,y\n{text}"),
+        r#"{"header": true, "categorical": ["kind"]}"#,
+    );
+    assert_eq!(dataset.input().names.len(), 9);
+    let told = bench.notices.lock().unwrap().join("\n");
+    for expected in [
+        "the categories `Red` and `red` of column `kind` are the same but for upper and lower case; they stay two categories",
+        "the categories `1` and `1.0` of column `kind` are the same but for how the number is written",
+        "the categories `cafe\u{301}` and `caf\u{e9}` of column `kind` are the same but for how letters are encoded",
+    ] {
+        assert!(told.contains(expected), "{expected}\n{told}");
+    }
+    assert!(!told.contains("`blue`"), "{told}");
 }

@@ -180,7 +180,11 @@ fn heads_of_tables_that_are_not_right_are_told() {
     );
     for (text, expected) in [
         ("# made\nx,label\n1,a\n", "line 1 begins with `#`"),
-        ("<!DOCTYPE html>\n<html></html>\n", "it begins as a web page does"),
+        (
+            "<!DOCTYPE html>\n<html></html>\n",
+            "it is no table of text but a web page",
+        ),
+        ("<table>\n</table>\n", "it begins as a web page does"),
         ("x\n1\n", "its first line has one field"),
     ] {
         let told = error(text, parsed(r#"{"header": true}"#));
@@ -294,4 +298,174 @@ fn classes_that_are_hardly_told_apart_are_told() {
     let train = dataset.split(SplitName::Train).unwrap();
     let classes: Vec<u32> = (0..6).map(|index| label(&train, index)).collect();
     assert_eq!(classes, [0, 1, 2, 0, 1, 2]);
+}
+
+/// What is told of a table of `lines`.
+fn told_of(text: &str, options: &str) -> String {
+    let bench = Bench::new();
+    bench.file("t.csv", text.as_bytes());
+    bench.prepare(&format(options)).unwrap();
+    let notices = bench.notices.lock().unwrap();
+    notices.join("\n")
+}
+
+#[test]
+fn a_header_that_is_a_row_is_told() {
+    let rows: String = (0..30)
+        .map(|row| format!("{}.5,{}.25,{}\n", row * 7 % 31, row * 5 % 13, ["a", "b"][row % 2]))
+        .collect();
+    let told = told_of(&rows, r#"{"header": true}"#);
+    assert!(
+        told.contains("the first line looks like a row of data (`0.5`, `0.25`), and `header: true` takes it for the names"),
+        "{told}"
+    );
+    for names in [
+        "width,height,label",
+        "0,1,label",
+        "2019,2020,label",
+        "1.5,2.5x,label",
+    ] {
+        let told = told_of(
+            &format!("{names}\n{rows}"),
+            r#"{"header": true, "label": "label"}"#,
+        );
+        assert_eq!(told, "", "{names}");
+    }
+    let told = error("5,5,a\n1,2,b\n", parsed(r#"{"header": true}"#));
+    assert!(
+        told.contains("are both named `5`: rename one; or is the first line a row of data"),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_row_that_is_a_header_is_told() {
+    let rows: String = (0..40)
+        .map(|row| {
+            format!(
+                "{},{},{}\n",
+                ["red", "blue"][row * 7 % 5 % 2],
+                ["round", "flat"][row * 5 % 3 % 2],
+                row % 3 % 2
+            )
+        })
+        .collect();
+    // Texts alone are read, but the label is a number everywhere else.
+    let told = told_of(
+        &format!("colour,shape,kind\n{rows}"),
+        r#"{"categorical": [0, 1]}"#,
+    );
+    assert!(
+        told.contains(
+            "the first line of `t.csv` is read as a row, and seems to name the columns (`kind` in column 2 (from 0); numbers \
+             stand below it): if it does, add `header: true`"
+        ),
+        "{told}"
+    );
+    let texts = rows.replace(",0\n", ",no\n").replace(",1\n", ",yes\n");
+    let told = told_of(
+        &format!("colour,shape,kind\n{texts}"),
+        r#"{"categorical": [0, 1]}"#,
+    );
+    assert!(
+        told.contains("(`colour` in column 0 (from 0), `shape` in column 1 (from 0), `kind` in column 2 (from 0); it does not"),
+        "{told}"
+    );
+    for (rows, options) in [
+        (&rows, r#"{"categorical": [0, 1]}"#),
+        (&texts, r#"{"categorical": [0, 1]}"#),
+    ] {
+        assert!(!told_of(rows, options).contains("first line"));
+    }
+    // An ignored column of numbers with a name above.
+    let told = told_of(
+        &format!(
+            "colour,7,kind\n{}",
+            rows.replace("round", "3").replace("flat", "4")
+        ),
+        r#"{"categorical": [0], "ignore": [1]}"#,
+    );
+    assert!(told.contains("`kind` in column 2"), "{told}");
+}
+
+#[test]
+fn files_of_other_kinds_are_named() {
+    for (bytes, told) in [
+        (
+            &b"PK\x03\x04\x14\0\0\0\x08\0xl/worksheets/sheet1.xml"[..],
+            "a workbook of Excel (.xlsx): save the sheet as CSV",
+        ),
+        (b"PK\x03\x04\x14\0\0\0\x08\0table.csv", "a zip archive: unpack it"),
+        (
+            b"PAR1\x15\x04\x15\x80PAR1",
+            "a Parquet file: read it by `format: {parquet: ...}`",
+        ),
+        (
+            b"ARROW1\0\0\xff\xff\xff\xff",
+            "an Arrow file (Feather): write it as Parquet",
+        ),
+        (
+            b"SQLite format 3\0\x10\0\x01\x01",
+            "an SQLite database: write the table that is meant as CSV",
+        ),
+        (
+            b"<!DOCTYPE html>\n<html><body>sign in, please</body></html>\n",
+            "a web page: it may say that a login",
+        ),
+        (
+            b"{\"x\": 1, \"y\": 2}\n{\"x\": 3, \"y\": 4}\n",
+            "JSON lines: write them as Parquet",
+        ),
+    ] {
+        let bench = Bench::new();
+        let message = bench.file("t.csv", bytes).error(&format(r#"{"header": true}"#));
+        assert!(
+            message.contains("t.csv`: it is no table of text but ") && message.contains(told),
+            "{message}"
+        );
+    }
+    // Compressed files are read, whatever they are called.
+    let bench = Bench::new();
+    let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gz.write_all(b"x,y\n1,a\n2,b\n").unwrap();
+    bench.file("t.csv", &gz.finish().unwrap());
+    assert_eq!(
+        bench.dataset(&format(r#"{"header": true}"#)).target().names,
+        ["a", "b"]
+    );
+}
+
+#[test]
+fn long_integers_are_right_to_the_last_digit() {
+    let base = 9_007_199_254_740_992u64;
+    let rows: String = (0..30u64)
+        .map(|row| {
+            format!(
+                "{},{},{},{}\n",
+                row * 7 % 31,
+                base + row,
+                base + row % 2,
+                base + row % 3
+            )
+        })
+        .collect();
+    let bench = Bench::new();
+    bench.file("t.csv", format!("x,id,kind,label\n{rows}").as_bytes());
+    let dataset = bench.dataset(&format(r#"{"header": true, "categorical": ["kind"]}"#));
+    assert_eq!(
+        dataset.target().names,
+        [0, 1, 2].map(|more| (base + more).to_string())
+    );
+    assert_eq!(
+        dataset.input().names[2..],
+        [0, 1].map(|more| format!("kind={}", base + more))
+    );
+    let told = bench.notices.lock().unwrap().join("\n");
+    assert!(
+        told.contains(
+            "column `id`: `9007199254740993` becomes 9007199254740992, as numbers are kept with 24 bits"
+        ),
+        "{told}"
+    );
+    assert!(!told.contains("are the same but for"), "{told}");
 }

@@ -194,9 +194,17 @@ fn what_cannot_be_read_is_told() {
         "{message}"
     );
     for (bytes, expected) in [
-        (&b"x,y\n1,2\n"[..], "cannot be read as a Parquet file"),
+        (
+            &b"x,y\n1,2\n"[..],
+            "it is no Parquet file but text: a table in CSV is read by `format: {csv",
+        ),
         (&good[..good.len() / 2], "cannot be read as a Parquet file"),
-        (b"", "cannot be read as a Parquet file"),
+        (b"", "it is empty"),
+        (b"\x1f\x8b\x08\0\0", "it is a compressed file"),
+        (
+            b"PK\x03\x04 xl/sheet",
+            "it is no Parquet file but a workbook of Excel (.xlsx)",
+        ),
     ] {
         let message = told(bytes, OPTIONS);
         assert!(message.contains(expected), "{message}");
@@ -219,7 +227,7 @@ fn damage_is_an_error_or_harmless() {
                 continue;
             };
             let leaves: Vec<Option<usize>> = header.columns.iter().map(|column| column.leaf).collect();
-            let Ok(mut rows) = parquet_rows::ParquetRows::open(&path, &leaves, parquet_rows::BATCH) else {
+            let Ok(mut rows) = ParquetRows::open(&path, &leaves, parquet_rows::BATCH) else {
                 continue;
             };
             let mut count = 0;
@@ -230,4 +238,181 @@ fn damage_is_an_error_or_harmless() {
         }
     }
     let _ = std::panic::take_hook();
+}
+
+/// The values of a column.
+enum Cells<'a> {
+    Whole(&'a [i64]),
+    Text(&'a [&'a str]),
+}
+
+/// A file with a row group of `columns`, which `schema` describes, and what it says of their classes.
+fn columns_of(schema: &str, columns: &[Cells<'_>], told: Option<&str>) -> Vec<u8> {
+    let schema = Arc::new(parse_message_type(schema).unwrap());
+    let pairs = told.map(|told| {
+        let value = format!(r#"{{"info": {{"features": {told}}}}}"#);
+        vec![parquet::file::metadata::KeyValue::new(
+            "huggingface".to_owned(),
+            value,
+        )]
+    });
+    let properties = WriterProperties::builder().set_key_value_metadata(pairs).build();
+    let mut bytes = Vec::new();
+    let mut writer = SerializedFileWriter::new(&mut bytes, schema, Arc::new(properties)).unwrap();
+    let mut group = writer.next_row_group().unwrap();
+    for cells in columns {
+        let mut column = group.next_column().unwrap().unwrap();
+        let written = match cells {
+            Cells::Whole(values) => column.typed::<Int64Type>().write_batch(values, None, None),
+            Cells::Text(values) => {
+                let values: Vec<ByteArray> = values.iter().map(|value| (*value).into()).collect();
+                column.typed::<ByteArrayType>().write_batch(&values, None, None)
+            }
+        };
+        written.unwrap();
+        column.close().unwrap();
+    }
+    group.close().unwrap();
+    writer.close().unwrap();
+    bytes
+}
+
+const COLORED: &str = "message table {
+    REQUIRED INT64 x;
+    REQUIRED INT64 color;
+    REQUIRED INT64 label;
+}";
+
+#[test]
+fn names_of_whole_numbers_are_the_categories() {
+    let file = |colors: &str, numbers: &[i64]| {
+        let told = format!(
+            r#"{{"color": {{"names": {colors}, "_type": "ClassLabel"}}, "label": {{"names": ["no", "yes"], "_type": "ClassLabel"}}}}"#
+        );
+        let columns = [
+            Cells::Whole(&[5, 3, 9, 7]),
+            Cells::Whole(numbers),
+            Cells::Whole(&[0, 1, 1, 0]),
+        ];
+        columns_of(COLORED, &columns, Some(&told))
+    };
+    let mut bench = Bench::new();
+    bench.split_folders = vec![SplitName::Train, SplitName::Test];
+    bench.file(
+        "train/a.parquet",
+        &file(r#"["red", "green", "blue"]"#, &[0, 2, 1, 2]),
+    );
+    // The same names in another order.
+    bench.file(
+        "test/b.parquet",
+        &file(r#"["blue", "green", "red"]"#, &[2, 0, 1, 0]),
+    );
+    let dataset = bench.dataset(&parquet(r#"{"categorical": ["color"], "label": "label"}"#));
+    assert_eq!(
+        dataset.input().names,
+        ["x", "color=blue", "color=green", "color=red"]
+    );
+    assert_eq!(dataset.target().names, ["no", "yes"]);
+    let inputs = |split| {
+        let split = dataset.split(split).unwrap();
+        let read = |index| {
+            let mut row = Vec::new();
+            split.read_sample(index, &mut row).unwrap();
+            row
+        };
+        (0..split.len()).map(read).collect::<Vec<Vec<f32>>>()
+    };
+    assert_eq!(inputs(SplitName::Train), inputs(SplitName::Test));
+    assert_eq!(inputs(SplitName::Train)[0], [5.0, 0.0, 0.0, 1.0]);
+
+    // -1 stands for what is not known; other numbers have no name.
+    let bench = Bench::new();
+    bench.file("t.parquet", &file(r#"["red", "green", "blue"]"#, &[0, -1, 1, 2]));
+    let options = r#"{"categorical": ["color"], "missing": {"color": "indicator"}}"#;
+    let names = bench.dataset(&parquet(options)).input().names.clone();
+    assert_eq!(names[4], "color is missing");
+    let bench = Bench::new();
+    let message = bench
+        .file("t.parquet", &file(r#"["red"]"#, &[0, 0, 1, 0]))
+        .error(&parquet(r#"{"categorical": ["color"]}"#));
+    assert!(
+        message.contains("row 3, column `color`: there is no class 1"),
+        "{message}"
+    );
+
+    // Taken for measurements, which is told; and never half of them.
+    let bench = Bench::new();
+    bench.file("t.parquet", &file(r#"["red", "green", "blue"]"#, &[0, 2, 1, 2]));
+    assert_eq!(bench.dataset(&parquet("{}")).input().names, ["x", "color"]);
+    let notices = bench.notices.lock().unwrap().join("\n");
+    assert!(
+        notices.contains("taken for measurements: column `color`; add them to `categorical`"),
+        "{notices}"
+    );
+    let mut bench = Bench::new();
+    bench.split_folders = vec![SplitName::Train, SplitName::Test];
+    bench.file(
+        "train/a.parquet",
+        &file(r#"["red", "green", "blue"]"#, &[0, 2, 1, 2]),
+    );
+    let columns = [
+        Cells::Whole(&[5, 3]),
+        Cells::Whole(&[0, 1]),
+        Cells::Whole(&[0, 1]),
+    ];
+    bench.file(
+        "test/b.parquet",
+        &columns_of(
+            COLORED,
+            &columns,
+            Some(r#"{"label": {"names": ["no", "yes"], "_type": "ClassLabel"}}"#),
+        ),
+    );
+    let message = bench.error(&parquet(r#"{"categorical": ["color"]}"#));
+    assert!(
+        message.contains("b.parquet`: column `color` holds whole numbers that it does not name"),
+        "{message}"
+    );
+}
+
+#[test]
+fn integers_of_64_bits_without_a_sign_are_right_to_the_last_digit() {
+    let schema = "message table {
+        REQUIRED INT64 id (INTEGER(64, false));
+        REQUIRED INT64 kind (INTEGER(64, false));
+        REQUIRED BYTE_ARRAY who (UTF8);
+        REQUIRED INT64 label (INTEGER(64, false));
+    }";
+    let largest = u64::MAX;
+    let whole = |of: &dyn Fn(u64) -> u64| (0..24).map(|row| of(row).cast_signed()).collect::<Vec<i64>>();
+    let ids = whole(&|row| largest - row * 5 % 24);
+    let kinds = whole(&|row| largest - row % 2);
+    let labels = whole(&|row| largest - row % 3);
+    let who: Vec<&str> = (0..24).map(|row| ["x", "y", "z"][row / 2 % 3]).collect();
+    let columns = [
+        Cells::Whole(&ids),
+        Cells::Whole(&kinds),
+        Cells::Text(&who),
+        Cells::Whole(&labels),
+    ];
+    let bench = Bench::new();
+    bench.file("t.parquet", &columns_of(schema, &columns, None));
+    let dataset = bench.dataset(&parquet(r#"{"categorical": ["kind", "who"]}"#));
+    assert_eq!(
+        dataset.target().names,
+        [
+            "18446744073709551613",
+            "18446744073709551614",
+            "18446744073709551615"
+        ]
+    );
+    assert_eq!(
+        dataset.input().names[1..3],
+        ["kind=18446744073709551614", "kind=18446744073709551615"]
+    );
+    let told = bench.notices.lock().unwrap().join("\n");
+    assert!(
+        told.contains("column `id`: `18446744073709551615` becomes 18446744073709551616"),
+        "{told}"
+    );
 }

@@ -100,7 +100,7 @@ fn images_are_those_of_a_folder_with_the_same_files() {
         assert!(ours == theirs, "{options}");
         let told = hub.notices.lock().unwrap().join("\n");
         assert!(
-            told.contains("1 of the 4 classes that the files name have no sample and are left out")
+            told.contains("1 of the 4 classes that the files name has no sample and is left out")
                 && told.contains("`unicorn`"),
             "{told}"
         );
@@ -363,7 +363,7 @@ fn classes_are_told_by_their_names_from_file_to_file() {
     assert_eq!(classes(None, None).unwrap(), ["0", "1", "0", "1"]);
     let message = classes(Some(NAMES), None).unwrap_err().to_string();
     assert!(
-        message.contains("test-0-of-1.parquet`: its labels are whole numbers whose classes it does not name"),
+        message.contains("test-0-of-1.parquet`: column `label` holds whole numbers that it does not name"),
         "{message}"
     );
     let bench = Bench::new();
@@ -400,7 +400,7 @@ fn wide_decimals_and_numbers_that_are_none_are_read() {
     assert!(
         message.contains("row 2, column `x`: `NaN` is not a finite number")
             && message
-                .contains("column `x`: 1 cells hold nothing (`NaN` in row 2): add `missing: {x: median}`"),
+                .contains("column `x`: 1 cell holds nothing (`NaN` in row 2): add `missing: {x: median}`"),
         "{message}"
     );
     assert_eq!(

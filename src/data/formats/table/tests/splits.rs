@@ -128,3 +128,118 @@ fn files_are_splits_with_one_dictionary() {
         "{told}"
     );
 }
+
+/// A table whose group `who` is written by `spelling` in row after row.
+fn grouped(spelling: impl Fn(usize) -> String) -> String {
+    let lines: String = (0..120)
+        .map(|row| format!("{row},{},{}\n", spelling(row), row % 2))
+        .collect();
+    format!("x,who,label\n{lines}")
+}
+
+#[test]
+fn a_group_that_is_written_in_several_ways_is_in_one_split() {
+    let options = format(r#"{"header": true, "task": "regression"}"#);
+    // Each of 12 groups is written in three ways.
+    let numbers = |row: usize| {
+        [
+            format!("{}", row % 12),
+            format!("{}.0", row % 12),
+            format!("0{}", row % 12),
+        ][row / 12 % 3]
+            .clone()
+    };
+    let names = |row: usize| {
+        let name = format!("person {}", row % 12);
+        [
+            name.clone(),
+            name.to_uppercase(),
+            format!("\u{a0}{} ", name.replace(' ', "\u{a0}")),
+        ][row / 12 % 3]
+            .clone()
+    };
+    let places = |text: String| {
+        let mut bench = Bench::new();
+        bench.split = shares(0.2, 0.2);
+        bench.split.group = Some(CsvColumn::Name("who".into()));
+        bench.file("t.csv", text.as_bytes());
+        let sets = members(&bench.dataset(&options));
+        let told = bench.notices.lock().unwrap().join("\n");
+        (sets, told)
+    };
+    for spelling in [&numbers as &dyn Fn(usize) -> String, &names] {
+        let (sets, told) = places(grouped(spelling));
+        let owners = sets.each_ref().map(|set| {
+            set.iter()
+                .map(|row| row % 12)
+                .collect::<std::collections::BTreeSet<u32>>()
+        });
+        let count: usize = owners.iter().map(std::collections::BTreeSet::len).sum();
+        assert_eq!(count, 12, "{owners:?}");
+        assert!(
+            told.contains("`split.group`: 12 groups are written in several ways"),
+            "{told}"
+        );
+    }
+    // The same groups written alike are in the same splits, and nothing is told.
+    let (sets, told) = places(grouped(|row| format!("{}", row % 12)));
+    assert_eq!(sets, places(grouped(numbers)).0);
+    assert!(!told.contains("split.group"), "{told}");
+}
+
+#[test]
+fn an_order_of_two_forms_is_refused() {
+    let options = format(r#"{"header": true, "task": "regression", "label": "y"}"#);
+    let told = |cells: [&str; 4], json: &str| {
+        let lines: String = (0..12)
+            .map(|row| format!("{row},{},{}\n", cells[row % 4], row % 5))
+            .collect();
+        let mut bench = Bench::new();
+        bench.split = shares(0.2, 0.2);
+        bench.split.order = Some(CsvColumn::Name("when".into()));
+        bench.on_error = OnError::Skip;
+        bench.file("t.csv", format!("x,when,y\n{lines}").as_bytes());
+        let options = if json.is_empty() {
+            options.clone()
+        } else {
+            format(json)
+        };
+        bench
+            .prepare(&options)
+            .map(|prepared| prepared.skipped)
+            .map_err(|error| error.to_string())
+    };
+    let dates = ["2026-01-01", "2026-01-02", "2026-01-03T10:00:00", "2026-01-04"];
+    assert_eq!(told(dates, ""), Ok(0));
+    assert_eq!(told(["1", "2", "3.5", "1e3"], ""), Ok(0));
+    for (cells, expected) in [
+        (
+            ["2026-01-01", "2026-01-02", "20260103", "2026-01-04"],
+            "t.csv`, line 2 holds a date without a time zone (`2026-01-01`) and ",
+        ),
+        (
+            ["7", "8", "2026-01-03", "9"],
+            "write all of them as numbers, or all as dates such as 2026-01-31",
+        ),
+        (
+            ["2026-01-01T00:00Z", "2026-01-02", "2026-01-03", "2026-01-04"],
+            "line 3 a date without a time zone (`2026-01-02`)",
+        ),
+    ] {
+        let error = told(cells, "").unwrap_err();
+        assert!(
+            error.starts_with("`split.order`: ") && error.contains(expected),
+            "{error}"
+        );
+    }
+    // Dates of a form of their own are read by it, though some of them are numbers.
+    let dated = r#"{"header": true, "task": "regression", "label": "y", "dates": {"when": {"parts": ["year"], "format": "%Y%m%d"}}}"#;
+    assert_eq!(
+        told(["20260101", "20260102", "20260103", "20260104"], dated),
+        Ok(0)
+    );
+    assert_eq!(
+        told(["text", "2026-01-02", "2026-01-03", "2026-01-04"], ""),
+        Ok(3)
+    );
+}
