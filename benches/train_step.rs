@@ -192,6 +192,7 @@ fn measure(arguments: &Arguments) -> Result<Vec<Step>, Box<dyn Error + Send + Sy
                     seed: 0,
                     epoch: index,
                     samples: &samples,
+                    sequences: None,
                 };
                 train(&network, &images, &labels, &pass, &mut optimizer)?
             }

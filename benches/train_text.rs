@@ -171,6 +171,7 @@ fn measure(arguments: &Arguments) -> Result<Measured, Box<dyn Error + Send + Syn
             seed: 0,
             epoch: index,
             samples: &names,
+            sequences: None,
         };
         let begun = Instant::now();
         let (loss, tape) = Tape::record(|| {

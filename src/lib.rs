@@ -13,7 +13,8 @@
 //! [`app`] is all of that for whoever asks, and [`cli`] asks for whoever sits before a terminal.
 //!
 //! The computing lies in [`data`] (formats, the dataset file, the loader), [`ops`] (tensor
-//! operations), [`models`] (architectures), [`train`] (the training loop) and [`tokenizer`] (texts and tokens). [`fingerprint`],
+//! operations), [`models`] (architectures), [`train`] (the training loop), [`generation`] (texts that models go on with) and
+//! [`tokenizer`] (texts and tokens). [`fingerprint`],
 //! [`metric`], [`random`], [`schema`], `parallel` and `http` are leaves that everything may use; [`memory`] is the
 //! program's allocator.
 //! What stands left never imports what stands right.
@@ -28,6 +29,7 @@ pub mod data;
 pub mod event;
 pub mod exec;
 pub mod fingerprint;
+pub mod generation;
 mod http;
 pub mod memory;
 pub mod metric;

@@ -24,6 +24,12 @@ pub enum Purpose {
     Search = 6,
     /// Resampling in statistics.
     Bootstrap = 7,
+    /// Where a window of texts begins; `epoch` is 0 and `item` the window's number in the training.
+    Window = 8,
+    /// Which tokens of a text are hidden, and what stands in their place; `item` is the sequence's number.
+    Masking = 9,
+    /// Tokens that are drawn; `epoch` and `item` come from the prompt and the sample's number.
+    Generate = 16,
 }
 
 /// A reproducible stream of draws.

@@ -41,7 +41,11 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("ops", &["spec"]),
     ("models", &["ops", "spec"]),
     ("train", &["models", "data", "ops", "spec"]),
-    ("stages", &["spec", "tokenizer", "data", "train", "models"]),
+    ("generation", &["models", "ops", "spec"]),
+    (
+        "stages",
+        &["spec", "tokenizer", "data", "train", "models", "generation"],
+    ),
     ("exec", &["spec", "plan", "stages", "store"]),
     ("sweep", &["spec"]),
     ("record", &[]),

@@ -18,7 +18,9 @@ static RULES: TaskRules = TaskRules {
     predicts: "the numbers of classes",
     outputs: "the number",
     losses: &[],
+    head: spec::TextHead::Classification,
     score: "far_off",
+    further: &[],
     monitor: "val_far_off",
     standardizes: false,
     metrics: &[TaskMetric {
@@ -51,7 +53,7 @@ impl Task for ClassNumber {
         Ok(Box::new(*self))
     }
 
-    fn tally(&self, _outputs: usize, _asked: &[&str]) -> Box<dyn TaskTally> {
+    fn tally(&self, _outputs: usize, _asked: &[spec::EvaluationMetric]) -> Box<dyn TaskTally> {
         Box::new(FarOff::default())
     }
 

@@ -9,7 +9,7 @@ use super::sweep::run::{Swept, carry_out};
 use super::sweep::setting::SweepSetting;
 use super::table_output::TableOutput;
 use super::tables::write_tables;
-use super::warnings::{described_in_vain, unused_parameters};
+use super::warnings::{described_in_vain, undeclared_files, unused_parameters};
 use crate::event::RunStatus;
 use crate::exec::Completion;
 use crate::plan::{Decision, Plan};
@@ -90,6 +90,12 @@ pub fn run_sweep(
     check_secrets(stages.map(|(name, stage)| (name.as_str(), &**stage)))?;
     let mut execution = Execution::start(session, options, true, None)?;
     warn(session, &mut execution);
+    if let Some(fold) = setting.ranked_fold() {
+        execution.notice(Notice::warning(format!(
+            "`{fold}` chooses a fold and is swept, so the best trial is the best of single folds; compare the means \
+             over the folds by a table with `group: all`"
+        )));
+    }
     let Swept {
         results,
         mut summary,
@@ -111,7 +117,8 @@ pub fn run_sweep(
 }
 
 fn warn(session: &Session, execution: &mut Execution) {
-    for notice in unused_parameters(&session.pipeline) {
+    let files = undeclared_files(&session.pipeline, &session.project.root);
+    for notice in unused_parameters(&session.pipeline).into_iter().chain(files) {
         execution.notice(notice);
     }
 }

@@ -1,15 +1,18 @@
 //! What is right in a pipeline and probably not meant.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use super::notice::Notice;
 use crate::exec::{Capacity, Needs};
 use crate::report::Results;
-use crate::spec::{Command, Pipeline, StageSpec};
+use crate::spec::{Command, Pipeline, Run, StageSpec};
 
-/// What is right in `pipeline` and probably not meant, where it is to run on a machine of `capacity`.
-pub fn warnings(pipeline: &Pipeline, capacity: &Capacity) -> Vec<Notice> {
+/// What is right in `pipeline` and probably not meant, where it is to run on a machine of `capacity` in the project
+/// whose folder is `root`.
+pub fn warnings(pipeline: &Pipeline, capacity: &Capacity, root: &Path) -> Vec<Notice> {
     let mut warnings = unused_parameters(pipeline);
+    warnings.extend(undeclared_files(pipeline, root));
     let exceeding = |(name, stage): (&String, &std::sync::Arc<StageSpec>)| {
         let what = Needs::exceeding(stage, capacity)?;
         Some(Notice::warning(format!("`{name}`: {what}")))
@@ -27,6 +30,31 @@ pub(super) fn unused_parameters(pipeline: &Pipeline) -> Vec<Notice> {
         ))
     };
     pipeline.unused_params.iter().map(warning).collect()
+}
+
+/// Files of the project that a command names by their absolute path: nothing notices when they change.
+pub(super) fn undeclared_files(pipeline: &Pipeline, root: &Path) -> Vec<Notice> {
+    let root = format!("{}/", root.display());
+    let mut warnings = Vec::new();
+    for (name, stage) in &pipeline.stages {
+        let Some(command) = stage.kind.options::<Command>() else {
+            continue;
+        };
+        let text = match &command.run {
+            Run::Script(script) => script.clone(),
+            Run::Program(words) => words.join(" "),
+        };
+        let Some((_, rest)) = text.split_once(&root) else {
+            continue;
+        };
+        let end = rest.find(|c: char| c.is_whitespace() || "'\"`;:,()[]<>|&=".contains(c));
+        let path = &rest[..end.unwrap_or(rest.len())];
+        warnings.push(Notice::warning(format!(
+            "`{name}` names `./{path}` by its absolute path, so nothing is noticed when that changes: declare it, \
+             `inputs: {{file: ./{path}}}`, and write `$file` in its place"
+        )));
+    }
+    warnings
 }
 
 /// Metrics that a command stage describes and that its file does not hold in any of the results.

@@ -44,7 +44,7 @@ pub(super) fn run(arguments: &CheckArguments, registry: &Registry) -> Result<u8,
                     counted(stages, "stage"),
                     counted(tables, "table"),
                 );
-                print_notices(&warnings(&pipeline, &capacity));
+                print_notices(&warnings(&pipeline, &capacity, &project.root));
                 print_notices(&missing_environments(&pipeline, &project.root));
                 for error in problems.missing {
                     anstream::eprintln!("{error}");

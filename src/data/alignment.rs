@@ -189,7 +189,8 @@ impl Alignment {
         }
         if let (Some(missing), None) = (&own.missing, &column.missing) {
             self.notes.push(format!(
-                "the model was trained without empty cells in column `{}`: they are filled with {}, as the data says",
+                "the model was trained without empty cells in column `{}`: where there are any, they are filled with {}, as \
+                 the data says",
                 own.name, missing.fill
             ));
             let filled = self
@@ -419,7 +420,8 @@ mod tests {
         assert_eq!(
             found.notes,
             [
-                "the model was trained without empty cells in column `a`: they are filled with 2.5, as the data says"
+                "the model was trained without empty cells in column `a`: where there are any, they are filled with 2.5, as \
+                 the data says"
             ]
         );
     }

@@ -203,11 +203,26 @@ impl Split {
         self.value(self.inner.contents.input, index)
     }
 
-    /// The class of sample `index`, where classes are what is to be predicted. Panics unless
+    /// The classes of sample `index`, where classes are what is to be predicted: its own, or one for each of its tokens
+    /// ([`crate::schema::NO_CLASS`] where it has none). Panics unless `index < len()`.
+    pub fn classes(&self, index: usize) -> Vec<u32> {
+        if self.target().kind != FieldKind::Class {
+            return Vec::new();
+        }
+        let (classes, _) = self
+            .value(self.inner.contents.target, index)
+            .bytes
+            .as_chunks::<4>();
+        classes.iter().map(|class| u32::from_le_bytes(*class)).collect()
+    }
+
+    /// The class of sample `index`, where one is what is to be predicted. Panics unless
     /// `index < len()`.
     pub fn class(&self, index: usize) -> Option<u32> {
         match self.target().kind {
-            FieldKind::Class => self.value(self.inner.contents.target, index).class(),
+            FieldKind::Class if self.target().dimensions.is_fixed() => {
+                self.value(self.inner.contents.target, index).class()
+            }
             _ => None,
         }
     }

@@ -148,6 +148,12 @@ impl FileKind {
                 advice: UNPACK,
             });
         }
+        if Packing::is_lzma_alone(start) {
+            return Some(Self {
+                what: "an LZMA file (.lzma), the format before xz",
+                advice: "unpack it, as by `xz --format=lzma -d`, or pack it anew as xz",
+            });
+        }
         if let [0x80, 2..=5, ..] = start
             && start.contains(&b'.')
         {
@@ -318,6 +324,10 @@ mod tests {
                 "a pointer of Git LFS, and not the file itself",
             ),
             (b"\x80\x04\x95\x0b\0\0\0\0\0\0\0.", "a pickle of Python"),
+            (
+                b"\x5d\0\0\x80\0\xff\xff\xff\xff\xff\xff\xff\xff\0\x37",
+                "an LZMA file (.lzma), the format before xz",
+            ),
             (&tar, "a tar archive"),
         ] {
             assert_eq!(what(start), Some(expected));

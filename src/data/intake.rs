@@ -3,7 +3,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use super::error::DataError;
 use super::fills::{ColumnFill, FilledColumn};
 use super::labels::{Classes, MergedClasses};
 use super::prepare::{Prepared, TOKENIZER_FOLDER};
-use super::split::{Shares, SplitSamples, decide_splits};
+use super::split::{Shares, SplitSamples, check_groups, decide_splits};
 use super::value::FieldValue;
 use super::writer::DatasetWriter;
 use crate::event::{Losses, Monitor, Unit};
@@ -66,6 +66,8 @@ pub struct Intake<'a> {
     splits: Vec<SplitName>,
     digests: Vec<ContentDigest>,
     groups: Vec<ContentDigest>,
+    /// How some of the groups are called.
+    group_names: HashMap<ContentDigest, String>,
     orders: Vec<f64>,
     /// The number of what each sample is a part of, where splits are decided by it.
     units: Vec<u32>,
@@ -105,6 +107,7 @@ impl<'a> Intake<'a> {
             splits: Vec::new(),
             digests: Vec::new(),
             groups: Vec::new(),
+            group_names: HashMap::new(),
             orders: Vec::new(),
             units: Vec::new(),
             others,
@@ -167,6 +170,11 @@ impl<'a> Intake<'a> {
     /// Empty cells, which are NaN, are to be filled by these rules.
     pub(super) fn fill_cells(&mut self, fills: Vec<ColumnFill>) {
         self.fills = fills;
+    }
+
+    /// How groups are called in messages.
+    pub(super) fn name_groups(&mut self, names: impl Iterator<Item = (ContentDigest, String)>) {
+        self.group_names.extend(names);
     }
 
     /// Whether a bad sample ends the work.
@@ -337,6 +345,7 @@ impl<'a> Intake<'a> {
             self.tell_doubtful(classes);
         }
         let shares = self.shares();
+        self.tell_idle(shares);
         let counts = match &classes {
             Some(classes) => self.split_classes(shares, classes)?,
             None => self.split_values(shares)?,
@@ -486,7 +495,34 @@ impl<'a> Intake<'a> {
             orders: self.split.order.as_ref().map(|_| &self.orders[..]),
             units: self.split.every.map(|_| &self.units[..]),
         };
-        decide_splits(self.split, shares, &samples, &mut self.splits)
+        decide_splits(self.split, shares, &samples, &mut self.splits)?;
+        if self.split.group.is_none() {
+            return Ok(());
+        }
+        let divided_by = match self.split.column {
+            Some(_) => "`split.column`",
+            None => "the input's own files",
+        };
+        check_groups(&self.groups, &self.splits, &self.group_names, divided_by)
+    }
+
+    /// Tells where a column decides nothing, as nothing is left to be divided.
+    fn tell_idle(&self, shares: Shares) {
+        let divides = shares.val.is_some() || shares.test.is_some() || self.split.folds.is_some();
+        for (field, column, rest) in [
+            (
+                "group",
+                &self.split.group,
+                "; it is but checked that no group is in two splits",
+            ),
+            ("order", &self.split.order, ""),
+        ] {
+            if column.is_some() && !divides {
+                self.warn(format!(
+                    "`split.{field}` divides nothing here: `split` asks for no split that the input does not have{rest}"
+                ));
+            }
+        }
     }
 
     /// The shares of those splits that the files do not have.

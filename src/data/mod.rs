@@ -43,6 +43,7 @@ mod split;
 mod target_scale;
 #[cfg(test)]
 mod testing;
+mod texts;
 mod unlabelled;
 mod untrained;
 mod value;
@@ -66,6 +67,11 @@ pub use packing::Packing;
 pub use pipeline::{PipelineOptions, SamplePipeline};
 pub use prepare::{Prepared, TOKENIZER_FOLDER, prepare, prepare_with};
 pub use target_scale::TargetScale;
+#[cfg(test)]
+pub(crate) use texts::testing as text_testing;
+pub use texts::{
+    RowRule, TextBatch, TextGoal, TextLoader, TextLoaderConfig, TextRows, TokenRun, TokenSequence,
+};
 pub use unlabelled::{UnlabelledInputs, UnlabelledSample, UnlabelledSource};
 pub use value::FieldValue;
 pub use writer::DatasetWriter;

@@ -39,6 +39,22 @@ impl Packing {
         }
     }
 
+    /// Whether a file that begins with `start` (13 bytes tell) is one of LZMA alone (`.lzma`), the format that xz took
+    /// the place of: the usual properties, the size of a dictionary, and the size of what is packed or that it is not
+    /// known.
+    pub fn is_lzma_alone(start: &[u8]) -> bool {
+        let [0x5d, dictionary @ ..] = start else {
+            return false;
+        };
+        let (Some(dictionary), Some(size)) = (dictionary.get(..4), start.get(5..13)) else {
+            return false;
+        };
+        let is_power =
+            dictionary[0] == 0 && dictionary.iter().map(|byte| byte.count_ones()).sum::<u32>() <= 2;
+        // No more than a terabyte.
+        is_power && (size.iter().all(|byte| *byte == 0xff) || size[5..].iter().all(|byte| *byte == 0))
+    }
+
     /// All of them.
     const ALL: [Self; 4] = [Self::Gzip, Self::Zstandard, Self::Xz, Self::Bzip2];
 
@@ -196,6 +212,15 @@ mod tests {
             ("a.csv", "a.csv")
         );
         assert_eq!(Packing::of(b"BZh9 is no bzip2 file"), None);
+        // As `xz --format=lzma` and Python's `lzma.compress(b"one,two\n", lzma.FORMAT_ALONE)` begin.
+        for start in [
+            b"\x5d\0\0\x80\0\xff\xff\xff\xff\xff\xff\xff\xff\0\x37",
+            b"\x5d\0\0\x01\0\x08\0\0\0\0\0\0\0\0\x37",
+        ] {
+            assert!(Packing::is_lzma_alone(start), "{start:?}");
+        }
+        assert!(!Packing::is_lzma_alone(b"]one,two\n1,2\n3,4\n"));
+        assert!(!Packing::is_lzma_alone(xz));
     }
 
     /// Padding between streams and behind the last is zero bytes, four or a multiple of that (the .xz file format,

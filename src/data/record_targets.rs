@@ -187,7 +187,7 @@ impl<'a> RecordTargets<'a> {
                 taken,
                 precision,
             } => {
-                precision.tell(|column| format!("`{}`", columns[column]), intake);
+                precision.tell(|column| format!("`{}`", columns[column]), |_| false, intake);
                 let mut bytes = Vec::new();
                 write_f32s(&taken, &mut bytes);
                 let each = 4 * columns.len();

@@ -83,20 +83,25 @@ impl RecordFile {
     pub fn open(path: &Path, form: RecordForm, columns: &[String]) -> Result<Self, DataError> {
         let mut reader = open(path)?;
         let start = reader.fill_buf().map_err(DataError::io("read", path))?;
+        // What a file holds decides, not its name.
+        let mut is_json = false;
         match FileKind::of(start) {
-            Some(kind) if kind.is_json_list() && matches!(form, RecordForm::JsonLines) => {
+            Some(kind) if kind.is_json_list() => {
                 let problem = format!(
-                    "it is {} and no JSON lines: write an object a line, as by `pandas.read_json(path).to_json(path, \
-                     orient=\"records\", lines=True)`",
+                    "it is {}, and records are read from JSON lines: write an object a line, as by \
+                     `pandas.read_json(path).to_json(\"NAME.jsonl\", orient=\"records\", lines=True)`",
                     kind.what
                 );
                 return Err(DataError::input(path, problem));
             }
-            Some(kind) if kind.is_json_lines() && matches!(form, RecordForm::JsonLines) => {}
+            Some(kind) if kind.is_json_lines() => is_json = true,
             Some(kind) => return Err(kind.refused(path)),
             None => {}
         }
-        let RecordForm::Csv { delimiter } = form else {
+        let RecordForm::Csv { delimiter } = (match is_json {
+            true => RecordForm::JsonLines,
+            false => form,
+        }) else {
             let lines = Lines::Json { reader, number: 0 };
             return Ok(Self {
                 path: path.to_owned(),
@@ -128,8 +133,13 @@ impl RecordFile {
             if !header.contains_key(column) {
                 let known: Vec<String> = header.keys().take(20).map(|name| format!("`{name}`")).collect();
                 let problem = format!(
-                    "it has no column `{column}`; its columns are {}",
-                    known.join(", ")
+                    "it has no column `{column}`; its columns are {}{}",
+                    known.join(", "),
+                    other_delimiter(record, column).map_or_else(String::new, |other| {
+                        // In double quotes, as YAML knows escapes there alone.
+                        let other = other.to_string();
+                        format!(": {other:?} seems to stand between them, so add `delimiter: {other:?}`")
+                    })
                 );
                 return Err(DataError::input(path, problem));
             }
@@ -204,6 +214,16 @@ impl RecordFile {
     }
 }
 
+/// What stands between the names of columns in a first line, where it is something else than was taken for it: then one
+/// of them is `column`.
+fn other_delimiter(record: &StringRecord, column: &str) -> Option<char> {
+    [';', '\t', '|', ','].into_iter().find(|other| {
+        let mut parts = record.iter().flat_map(|name| name.split(*other));
+        let is_divided = record.iter().any(|name| name.contains(*other));
+        is_divided && parts.any(|part| part.trim_matches('\u{feff}').trim().trim_matches('"') == column)
+    })
+}
+
 /// Reads a line into `out`, or passes over one that is too long; how long it was.
 fn read_line(reader: &mut dyn BufRead, out: &mut Vec<u8>) -> std::io::Result<u64> {
     let mut count = 0;
@@ -239,6 +259,14 @@ fn cannot_read(path: &Path, error: &csv::Error) -> DataError {
 }
 
 impl RecordLine {
+    /// The columns' names.
+    pub fn columns(&self) -> Box<dyn Iterator<Item = &str> + '_> {
+        match self {
+            Self::Fields(fields) => Box::new(fields.keys().map(String::as_str)),
+            Self::Object(object) => Box::new(object.keys().map(String::as_str)),
+        }
+    }
+
     /// The text in a column: what is there, and neither empty nor a list. Of JSON a number is what it is written as, to
     /// the last digit, and `true` and `false` are these words: the same as if they stood in quotes.
     pub fn text(&self, column: &str) -> Result<String, String> {

@@ -12,6 +12,7 @@
 //! splits, are brought together afterwards: in the test split if any of them is there, else in the
 //! validation split. They are trained on instead where that would take a class's last training sample.
 
+mod crossing;
 mod decide;
 mod every;
 mod folds;
@@ -24,6 +25,7 @@ use super::digest::ContentDigest;
 use super::error::DataError;
 use crate::spec::{SplitName, counted};
 
+pub(super) use crossing::check_groups;
 pub(super) use decide::{SplitSamples, decide_splits};
 
 /// The shares of the training samples that become other splits.

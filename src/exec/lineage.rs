@@ -21,7 +21,7 @@ struct CheckpointOrigin {
     erlen: String,
     /// The digest of the stage's own key.
     fingerprint: Fingerprint,
-    /// The epochs that the stage was to go through.
+    /// How long the stage was to be: epochs, or steps.
     epochs: u32,
 }
 
@@ -29,7 +29,7 @@ struct CheckpointOrigin {
 pub(super) struct Lineage {
     /// The key without the number of epochs, or why there is none.
     key: Result<StageKey, String>,
-    /// The number of epochs.
+    /// How long it is: the number of epochs, or of steps.
     epochs: u32,
 }
 
@@ -38,7 +38,7 @@ impl Lineage {
     pub fn of(kind: &Kind, key: &StageKey) -> Option<Self> {
         Some(Self {
             key: key.of_any_length(kind)?,
-            epochs: kind.epochs()?,
+            epochs: kind.length()?,
         })
     }
 
@@ -94,15 +94,15 @@ impl Lineage {
             return None;
         };
         let old = old.as_ref().and_then(serde_json::Value::as_u64)?;
-        if path != "epochs" {
+        if path != "epochs" && path != "steps" {
             return None;
         }
         let why = match &self.key {
             Err(why) => why.clone(),
             Ok(_) if old > u64::from(self.epochs) => {
-                "a longer one ran, and what it was after fewer epochs is not kept".to_owned()
+                format!("a longer one ran, and what it was after fewer {path} is not kept")
             }
-            Ok(_) => format!("the last checkpoint of the training of {old} epochs is not kept any more"),
+            Ok(_) => format!("the last checkpoint of the training of {old} {path} is not kept any more"),
         };
         Some(format!("starts anew: {why}"))
     }

@@ -7,7 +7,25 @@ const CLASSES: &[&str] = &["classification"];
 const LABELS: &[&str] = &["multi_label"];
 const NUMBERS: &[&str] = &["regression"];
 const CLASSES_OR_LABELS: &[&str] = &["classification", "multi_label"];
-const ANY: &[&str] = &["classification", "multi_label", "regression"];
+const ANY: &[&str] = &[
+    "classification",
+    "multi_label",
+    "regression",
+    "token_classes",
+    "next_token",
+    "masked_token",
+];
+const NEXT_TOKEN: &[&str] = &["next_token"];
+const TOKEN_CLASSES: &[&str] = &["token_classes"];
+const CLASSES_OF_ANY: &[&str] = &["classification", "multi_label", "token_classes"];
+const NAMES: &[&str] = &[
+    "classification",
+    "multi_label",
+    "token_classes",
+    "next_token",
+    "masked_token",
+];
+const VOCABULARY: &[&str] = &["next_token", "masked_token"];
 
 const SAMPLES: &str = "share of samples";
 
@@ -17,7 +35,7 @@ pub(super) fn metrics() -> Vec<MetricInfo> {
     let metric = |name: &'static str, title: &'static str| MetricInfo::new(name, title);
     vec![
         // Of models.
-        metric("accuracy", "accuracy").unit(SAMPLES).better(Maximize).tasks(CLASSES_OR_LABELS).rank(10).every_epoch(),
+        metric("accuracy", "accuracy").unit(SAMPLES).better(Maximize).tasks(NAMES).rank(10).every_epoch(),
         metric(MetricInfo::LOSS, "loss").better(Minimize).tasks(ANY).rank(20).every_epoch(),
         metric("rmse", "root mean squared error").better(Minimize).tasks(NUMBERS).rank(30),
         metric("mae", "mean absolute error").better(Minimize).tasks(NUMBERS).rank(40).every_epoch(),
@@ -25,11 +43,22 @@ pub(super) fn metrics() -> Vec<MetricInfo> {
         metric("exact_match", "exact match").unit(SAMPLES).better(Maximize).tasks(LABELS).asked("exact_match").rank(60),
         metric("top3", "top-3 accuracy").unit(SAMPLES).better(Maximize).tasks(CLASSES).asked("top3").rank(70),
         metric("top5", "top-5 accuracy").unit(SAMPLES).better(Maximize).tasks(CLASSES).asked("top5").rank(80),
-        metric("macro_f1", "macro F1").better(Maximize).tasks(CLASSES_OR_LABELS).asked("per_class").rank(90),
-        metric("macro_precision", "macro precision").better(Maximize).tasks(CLASSES_OR_LABELS).asked("per_class").rank(100),
-        metric("macro_recall", "macro recall").better(Maximize).tasks(CLASSES_OR_LABELS).asked("per_class").rank(110),
+        metric("macro_f1", "macro F1").better(Maximize).tasks(CLASSES_OF_ANY).asked("per_class").rank(90),
+        metric("macro_precision", "macro precision").better(Maximize).tasks(CLASSES_OF_ANY).asked("per_class").rank(100),
+        metric("macro_recall", "macro recall").better(Maximize).tasks(CLASSES_OF_ANY).asked("per_class").rank(110),
         metric("roc_auc", "area under the ROC curve").better(Maximize).tasks(CLASSES_OR_LABELS).asked("roc_auc").rank(120),
         metric("calibration_error", "expected calibration error").better(Minimize).tasks(CLASSES).asked("calibration_error").rank(130),
+        metric("entity_f1", "F1 of entities").better(Maximize).tasks(TOKEN_CLASSES).rank(5).validated(),
+        metric("entity_f1_strict", "F1 of entities, strictly read").better(Maximize).tasks(TOKEN_CLASSES).rank(140),
+        metric("entity_precision", "precision of entities").better(Maximize).tasks(TOKEN_CLASSES).rank(150),
+        metric("entity_recall", "recall of entities").better(Maximize).tasks(TOKEN_CLASSES).rank(160),
+        metric("perplexity", "perplexity").better(Minimize).tasks(NEXT_TOKEN).rank(6).validated(),
+        metric("bits_per_byte", "bits a byte").better(Minimize).tasks(NEXT_TOKEN).asked("bits_per_byte").rank(7).validated(),
+        metric("scored_tokens", "tokens that were predicted").unit("count").better(Maximize).tasks(VOCABULARY).rank(900),
+        metric("f1", "F1").better(Maximize).tasks(CLASSES).asked("f1").rank(85),
+        metric("mcc", "Matthews' correlation").better(Maximize).tasks(CLASSES).asked("mcc").rank(86),
+        metric("pearson", "Pearson's correlation").better(Maximize).tasks(NUMBERS).asked("pearson").rank(52),
+        metric("spearman", "Spearman's correlation").better(Maximize).tasks(NUMBERS).asked("spearman").rank(54),
         // Of trainings.
         metric("lr", "learning rate"),
         metric("gradient_norm", "gradient norm"),

@@ -25,6 +25,8 @@ pub struct MetricInfo {
     pub rank: u16,
     /// Whether a training measures it after each epoch, under the names of [`EpochSplit::column`].
     pub every_epoch: bool,
+    /// Whether it does so on the validation split alone.
+    pub only_validated: bool,
     /// Whether a pipeline file describes it: its unit then stands in the titles of tables too.
     pub from_file: bool,
 }
@@ -48,6 +50,7 @@ impl MetricInfo {
             asked: None,
             rank: Self::LAST,
             every_epoch: false,
+            only_validated: false,
             from_file: false,
         }
     }
@@ -108,6 +111,18 @@ impl MetricInfo {
     pub fn every_epoch(mut self) -> Self {
         self.every_epoch = true;
         self
+    }
+
+    /// The same, measured on the validation split after each epoch of a training.
+    #[must_use]
+    pub fn validated(mut self) -> Self {
+        self.only_validated = true;
+        self.every_epoch()
+    }
+
+    /// Whether a training measures it on `split` after each epoch.
+    pub fn is_measured_on(&self, split: EpochSplit) -> bool {
+        self.every_epoch && (split == EpochSplit::Val || !self.only_validated)
     }
 }
 

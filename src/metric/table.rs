@@ -68,7 +68,7 @@ impl MetricTable {
             return Some(Described { info, split: None });
         }
         let (split, metric) = EpochSplit::of_column(name)?;
-        let info = find(metric).filter(|info| info.every_epoch)?;
+        let info = find(metric).filter(|info| info.is_measured_on(split))?;
         Some(Described {
             info,
             split: Some(split),
@@ -99,8 +99,10 @@ impl MetricTable {
     /// The names of the figures that a training has of an epoch, the most telling first: those of
     /// the validation split, then those of the training samples.
     pub fn of_epochs(&self) -> Vec<String> {
-        let metrics = self.by_rank(|info| info.every_epoch);
-        let of = |split: EpochSplit| metrics.iter().map(move |info| split.column(&info.name));
+        let of = |split: EpochSplit| {
+            let metrics = self.by_rank(|info| info.is_measured_on(split)).into_iter();
+            metrics.map(move |info| split.column(&info.name))
+        };
         of(EpochSplit::Val).chain(of(EpochSplit::Train)).collect()
     }
 
@@ -220,11 +222,13 @@ mod tests {
         );
         assert_eq!(
             table.of_epochs().join(" "),
-            "val_accuracy val_loss val_mae train_accuracy train_loss train_mae"
+            "val_entity_f1 val_perplexity val_bits_per_byte val_accuracy val_loss val_mae train_accuracy train_loss \
+             train_mae"
         );
         assert_eq!(
             table.of_evaluation(&["per_class", "confusion"]).join(" "),
-            "accuracy loss rmse mae r2 macro_f1 macro_precision macro_recall"
+            "entity_f1 perplexity accuracy loss rmse mae r2 macro_f1 macro_precision macro_recall entity_f1_strict \
+             entity_precision entity_recall scored_tokens"
         );
     }
 }

@@ -7,6 +7,7 @@ use candle_core::{Device, Tensor, Var};
 
 use super::error::ModelError;
 use super::layers::{BatchNorm, Conv2d, LayerNorm, Linear, Weight};
+use super::low_rank::{ChangeSlot, LinearPlace};
 use super::network::Parameter;
 use crate::ops::{BatchNormOptions, ConvOptions, RunningStatistics};
 use crate::random::{Purpose, Stream};
@@ -22,6 +23,10 @@ pub struct Builder<'a> {
     pub(super) frozen: Vec<Arc<AtomicBool>>,
     /// Running statistics by the name of their layer.
     pub(super) statistics: Vec<(String, Arc<Mutex<RunningStatistics>>)>,
+    /// Where low-rank changes may be made.
+    pub(super) linears: Vec<LinearPlace>,
+    /// The number of the first parameter, by which it is drawn.
+    pub(super) first: u32,
 }
 
 /// The shape of a convolution with a square kernel.
@@ -111,6 +116,8 @@ impl<'a> Builder<'a> {
             parameters: Vec::new(),
             frozen: Vec::new(),
             statistics: Vec::new(),
+            linears: Vec::new(),
+            first: 0,
         }
     }
 
@@ -205,15 +212,46 @@ impl<'a> Builder<'a> {
     ) -> Result<Linear, ModelError> {
         let weight = self.parameter(format!("{name}.weight"), &[outputs, inputs], weight)?;
         let bias = bias.map(|bias| self.parameter(format!("{name}.bias"), &[outputs], bias));
-        Ok(Linear {
-            weight,
-            bias: bias.transpose()?,
-        })
+        let bias = bias.transpose()?;
+        Ok(self.linear_of(name, [inputs, outputs], weight, bias))
+    }
+
+    /// The linear layer of a weight `[outputs, inputs]` and a bias with names of their own.
+    pub(super) fn linear_of(
+        &mut self,
+        name: &str,
+        shape: [usize; 2],
+        weight: Weight,
+        bias: Option<Weight>,
+    ) -> Linear {
+        let change = self.changeable(name, shape, &weight, false);
+        Linear { weight, bias, change }
+    }
+
+    /// Takes note of a linear layer, from `shape[0]` inputs to `shape[1]` outputs: where its low-rank change stands,
+    /// should it get one.
+    pub(super) fn changeable(
+        &mut self,
+        name: &str,
+        shape: [usize; 2],
+        weight: &Weight,
+        transposed: bool,
+    ) -> ChangeSlot {
+        let slot = ChangeSlot::default();
+        self.linears.push(LinearPlace {
+            name: name.to_owned(),
+            weight: weight.name.clone(),
+            shape,
+            transposed,
+            slot: slot.clone(),
+        });
+        slot
     }
 
     /// A parameter by its full name.
     pub fn parameter(&mut self, name: String, shape: &[usize], init: Init) -> Result<Weight, ModelError> {
         let index = u32::try_from(self.parameters.len()).unwrap_or(u32::MAX);
+        let index = self.first.saturating_add(index);
         let mut stream = Stream::new(self.seed, Purpose::Init, 0, index);
         let filled: &[usize] = match &mut self.outline {
             Some(outline) => {

@@ -15,6 +15,12 @@ pub enum ModelError {
         /// The architecture.
         model: &'static str,
     },
+    /// A model that its folder describes, which has not been read.
+    #[error("`{model}` stands for the model that its folder describes, and the folder has not been read")]
+    Unread {
+        /// The architecture.
+        model: &'static str,
+    },
     /// A convolutional network was given columns.
     #[error(
         "{model} needs images, but the dataset has samples of {columns} columns; use `mlp`, or have \
@@ -46,6 +52,12 @@ pub enum ModelError {
         longest: usize,
         /// Positions of the model.
         context: usize,
+    },
+    /// Low-rank changes that the network cannot have.
+    #[error("{problem}")]
+    LowRank {
+        /// What is wrong.
+        problem: String,
     },
     /// An embedding that does not have a row for each token.
     #[error(

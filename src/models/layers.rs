@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use candle_core::{Device, Tensor, Var};
 
 use super::error::ModelError;
+use super::low_rank::{ChangeSlot, LinearOperands};
 use super::network::Pass;
 use crate::ops::{self, BatchNormOptions, ConvOptions, Epilogue, RunningStatistics, Statistics};
 
@@ -156,14 +157,20 @@ pub struct Linear {
     pub weight: Weight,
     /// `[outputs]`.
     pub bias: Option<Weight>,
+    /// What changes it, where something does.
+    pub(super) change: ChangeSlot,
 }
 
 impl Linear {
     /// `[..., in]` to `[..., out]`.
     pub fn forward(&self, x: &Tensor, pass: &Pass) -> Result<Tensor, ModelError> {
-        let weight = self.weight.operand(pass);
         let bias = self.bias.as_ref().map(|bias| bias.operand(pass));
-        Ok(ops::linear(x, &weight, bias.as_ref(), pass.precision)?)
+        let layer = LinearOperands {
+            weight: &self.weight.operand(pass),
+            bias: bias.as_ref(),
+            transposed: false,
+        };
+        layer.forward(x, &self.change, pass)
     }
 }
 

@@ -13,8 +13,9 @@ use candle_core::{Device, Tensor, Var};
 
 use super::builder::Builder;
 use super::error::ModelError;
-use super::text::{TextOutput, TokenBatch};
-use crate::ops::RunningStatistics;
+use super::low_rank::LinearPlace;
+use super::text::{KeyValueCache, TextOutput, TokenBatch};
+use crate::ops::{RunningStatistics, Sequences};
 use crate::schema::InputShape;
 use crate::spec::Precision;
 
@@ -33,6 +34,8 @@ pub struct Pass<'a> {
     /// The samples' indices in their split, `[N]`, for dropout: a sample's masks are its own, whatever
     /// batch it is in.
     pub samples: &'a [u32],
+    /// Where the samples lie among rows of tokens, if the values are such: networks of text set it.
+    pub sequences: Option<&'a Sequences>,
 }
 
 impl Pass<'_> {
@@ -44,6 +47,7 @@ impl Pass<'_> {
             seed: 0,
             epoch: 0,
             samples: &[],
+            sequences: None,
         }
     }
 }
@@ -76,20 +80,57 @@ pub trait Architecture: Send + Sync {
         Err(ModelError::Tokens { problem })
     }
 
+    /// The outputs of tokens that follow those of `cache`, which has them too afterwards, from an architecture whose
+    /// tokens see none behind them.
+    ///
+    /// # Errors
+    /// A batch that the cache did not make, or an architecture that cannot.
+    fn forward_cached(
+        &self,
+        batch: &TokenBatch,
+        cache: &mut KeyValueCache,
+        pass: &Pass,
+    ) -> Result<TextOutput, ModelError> {
+        let _ = (batch, cache, pass);
+        let problem = "the network is not for them".to_owned();
+        Err(ModelError::Tokens { problem })
+    }
+
     /// The name of the layer that gives the logits, such as `fc` where its weight is `fc.weight`. Its
     /// shape follows the number of outputs, so weights of another task have another one.
     fn head(&self) -> &str;
+
+    /// Whether the outputs are the tokens of a vocabulary, which are the same for every task.
+    fn gives_vocabulary(&self) -> bool {
+        false
+    }
+
+    /// The linear layers that low-rank changes are usually made of, by the ends of their names; where there are none,
+    /// all but the head.
+    fn usual_targets(&self) -> &[&'static str] {
+        &[]
+    }
+}
+
+/// What a network is shown of a batch.
+#[derive(Clone, Debug)]
+pub enum NetworkInput {
+    /// `[N, C, H, W]` or `[N, F]` of f32.
+    Values(Tensor),
+    /// Texts.
+    Tokens(TokenBatch),
 }
 
 /// A network with its weights.
 pub struct Network {
-    architecture: Box<dyn Architecture>,
+    pub(super) architecture: Box<dyn Architecture>,
     input: InputShape,
     outputs: usize,
-    parameters: Vec<Parameter>,
+    pub(super) parameters: Vec<Parameter>,
     /// For each parameter, the flag that its layer reads.
-    frozen: Vec<Arc<AtomicBool>>,
+    pub(super) frozen: Vec<Arc<AtomicBool>>,
     statistics: Vec<(String, Arc<Mutex<RunningStatistics>>)>,
+    pub(super) linears: Vec<LinearPlace>,
 }
 
 /// Fails where a weight of `inputs` x `outputs` values is beyond reason.
@@ -136,6 +177,18 @@ impl Network {
             parameters: builder.parameters,
             frozen: builder.frozen,
             statistics: builder.statistics,
+            linears: builder.linears,
+        }
+    }
+
+    /// What the network gives for a batch of whatever it is for.
+    ///
+    /// # Errors
+    /// A batch that it is not for.
+    pub fn answer(&self, input: &NetworkInput, pass: &Pass) -> Result<TextOutput, ModelError> {
+        match input {
+            NetworkInput::Values(values) => self.forward(values, pass).map(TextOutput::Rows),
+            NetworkInput::Tokens(tokens) => self.forward_tokens(tokens, pass),
         }
     }
 
@@ -145,6 +198,20 @@ impl Network {
     /// A network that is not for tokens, samples that are too long, or a token that is not in the vocabulary.
     pub fn forward_tokens(&self, batch: &TokenBatch, pass: &Pass) -> Result<TextOutput, ModelError> {
         self.architecture.forward_tokens(batch, pass)
+    }
+
+    /// The outputs of the next tokens of some sequences, a batch that `cache` made of them; it has them too afterwards.
+    /// They are what [`Network::forward_tokens`] gives for whole sequences, up to rounding.
+    ///
+    /// # Errors
+    /// A network whose tokens see those behind them, or tokens that do not fit.
+    pub fn forward_cached(
+        &self,
+        batch: &TokenBatch,
+        cache: &mut KeyValueCache,
+        pass: &Pass,
+    ) -> Result<TextOutput, ModelError> {
+        self.architecture.forward_cached(batch, cache, pass)
     }
 
     /// The logits `[N, outputs]` of a batch `[N, C, H, W]` or `[N, F]` of f32; of tokens `[N, T]` of u32 the
@@ -186,6 +253,16 @@ impl Network {
         self.outputs
     }
 
+    /// The parameters of the output layer, where it belongs to a task: not those over a vocabulary.
+    pub fn task_head(&self) -> impl Iterator<Item = &Parameter> {
+        let head = (!self.architecture.gives_vocabulary()).then(|| format!("{}.", self.architecture.head()));
+        let own = move |parameter: &&Parameter| {
+            head.as_deref()
+                .is_some_and(|head| parameter.name.starts_with(head))
+        };
+        self.parameters.iter().filter(own)
+    }
+
     /// What is trained, or would be were it not frozen, in definition order.
     pub fn parameters(&self) -> &[Parameter] {
         &self.parameters
@@ -201,7 +278,7 @@ impl Network {
         }
     }
 
-    fn device(&self) -> Device {
+    pub(super) fn device(&self) -> Device {
         self.parameters
             .first()
             .map_or(Device::Cpu, |parameter| parameter.var.device().clone())

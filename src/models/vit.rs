@@ -173,18 +173,15 @@ impl EncoderLayer {
         let xavier = |inputs: usize, outputs: usize| Init::Uniform((6.0 / (inputs + outputs) as f64).sqrt());
         let mlp_bias = Some(Init::Normal(1e-6));
         let norm_1 = builder.layer_norm(&name("ln_1"), width, EPSILON)?;
-        let in_projection = Linear {
-            weight: builder.parameter(
-                name("self_attention.in_proj_weight"),
-                &[3 * width, width],
-                xavier(width, 3 * width),
-            )?,
-            bias: Some(builder.parameter(
-                name("self_attention.in_proj_bias"),
-                &[3 * width],
-                Init::Constant(0.0),
-            )?),
-        };
+        let weight = builder.parameter(
+            name("self_attention.in_proj_weight"),
+            &[3 * width, width],
+            xavier(width, 3 * width),
+        )?;
+        let zero = Init::Constant(0.0);
+        let bias = builder.parameter(name("self_attention.in_proj_bias"), &[3 * width], zero)?;
+        let in_projection = name("self_attention.in_proj");
+        let in_projection = builder.linear_of(&in_projection, [width, 3 * width], weight, Some(bias));
         let out_projection = builder.linear_with(
             &name("self_attention.out_proj"),
             (width, width),

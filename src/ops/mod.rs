@@ -85,7 +85,7 @@ pub use swiglu::swiglu;
 pub use table_rows::{TableRows, add_rows};
 pub use tape::{Tape, VariableGradients};
 pub use tokens::embed_tokens;
-pub use vocabulary_loss::{vocabulary_loss, vocabulary_loss_per_row};
+pub use vocabulary_loss::{RowVerdict, vocabulary_loss, vocabulary_loss_with_score, vocabulary_verdicts};
 
 /// The instruction sets that this processor's kernels are made for, the fastest first.
 pub fn instruction_sets() -> impl Iterator<Item = &'static str> {

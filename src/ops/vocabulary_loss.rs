@@ -14,6 +14,8 @@ use super::tensor::with_arrays;
 use crate::spec::Precision;
 use blocks::{BlockGradients, VocabularyBlocks};
 
+pub use blocks::RowVerdict;
+
 /// The cross-entropy of the logits `hidden * weight^T + bias` of each row, summed over the rows that have a
 /// target and divided by `divisor`: a scalar in the graph. `hidden` is `[N, D]`, `weight` `[V, D]`, which may be
 /// the embedding's too, `bias` `[V]`, `targets` one a row, or nothing where the row does not count.
@@ -33,6 +35,23 @@ pub fn vocabulary_loss(
     divisor: f64,
     precision: Precision,
 ) -> std::result::Result<Tensor, OpError> {
+    let (loss, _) = vocabulary_loss_with_score(hidden, weight, bias, targets, divisor, precision)?;
+    Ok(loss)
+}
+
+/// The same, and how many targets have the largest logit (the first of equals): a scalar of f64 beside the graph. To
+/// find that costs little while the logits are there.
+///
+/// # Errors
+/// As [`vocabulary_loss`].
+pub fn vocabulary_loss_with_score(
+    hidden: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    targets: &[Option<u32>],
+    divisor: f64,
+    precision: Precision,
+) -> std::result::Result<(Tensor, Tensor), OpError> {
     check(hidden, weight, bias, targets)?;
     if !divisor.is_finite() || divisor < 0.0 {
         return Err(OpError::shape(
@@ -47,22 +66,31 @@ pub fn vocabulary_loss(
         precision,
         trained: operands.iter().map(|operand| operand.track_op()).collect(),
         gradients: Mutex::default(),
+        likeliest: Arc::default(),
     };
-    run(op, &operands)
+    let likeliest = Arc::clone(&op.likeliest);
+    let loss = run(op, &operands)?;
+    let found = likeliest.lock().unwrap_or_else(PoisonError::into_inner).take();
+    // Every way to the loss finds the number first.
+    let likeliest = match found {
+        Some(found) => found,
+        None => Tensor::new(0.0, loss.device())?,
+    };
+    Ok((loss, likeliest))
 }
 
-/// The cross-entropy of each row before any division, in f64 and on the host; nothing for rows without a target. Not
+/// What is found of each row, the loss before any division, on the host; nothing for rows without a target. Not
 /// differentiable. For evaluation, with the arguments of [`vocabulary_loss`].
 ///
 /// # Errors
 /// As [`vocabulary_loss`].
-pub fn vocabulary_loss_per_row(
+pub fn vocabulary_verdicts(
     hidden: &Tensor,
     weight: &Tensor,
     bias: Option<&Tensor>,
     targets: &[Option<u32>],
     precision: Precision,
-) -> std::result::Result<Vec<Option<f64>>, OpError> {
+) -> std::result::Result<Vec<Option<RowVerdict>>, OpError> {
     check(hidden, weight, bias, targets)?;
     let cpu = candle_core::Device::Cpu;
     let operands: Vec<Tensor> = [hidden, weight]
@@ -70,11 +98,11 @@ pub fn vocabulary_loss_per_row(
         .chain(bias)
         .map(|operand| operand.detach().to_device(&cpu))
         .collect::<Result<_>>()?;
-    let losses = with_arrays(&operands, |operands| {
-        VocabularyBlocks::new(operands, targets, precision).losses()
+    let verdicts = with_arrays(&operands, |operands| {
+        VocabularyBlocks::new(operands, targets, precision).verdicts()
     })?;
-    let mut losses = losses.into_iter();
-    let of_row = |target: &Option<u32>| target.and_then(|_| losses.next());
+    let mut verdicts = verdicts.into_iter();
+    let of_row = |target: &Option<u32>| target.and_then(|_| verdicts.next());
     Ok(targets.iter().map(of_row).collect())
 }
 
@@ -127,10 +155,12 @@ struct VocabularyLoss {
     trained: Vec<bool>,
     /// The gradients of the loss: they are found with it, while the logits are there.
     gradients: Mutex<Option<BlockGradients>>,
+    /// How many targets have the largest logit, once that is known.
+    likeliest: Arc<Mutex<Option<Tensor>>>,
 }
 
 impl VocabularyLoss {
-    fn find(&self, operands: &[ArrayView], wanted: &[bool]) -> (f64, BlockGradients) {
+    fn find(&self, operands: &[ArrayView], wanted: &[bool]) -> (f64, u64, BlockGradients) {
         VocabularyBlocks::new(operands, &self.targets, self.precision).run(self.scale, wanted)
     }
 }
@@ -148,13 +178,17 @@ impl Operation for VocabularyLoss {
     }
 
     fn composed(&self, operands: &[Tensor]) -> Result<Tensor> {
-        composed::loss(operands, &self.targets, self.scale, self.precision)
+        let (loss, likeliest) = composed::loss(operands, &self.targets, self.scale, self.precision)?;
+        *self.likeliest.lock().unwrap_or_else(PoisonError::into_inner) = Some(likeliest);
+        Ok(loss)
     }
 }
 
 impl CpuKernel for VocabularyLoss {
     fn forward(&self, operands: &[ArrayView]) -> (Vec<f32>, Shape) {
-        let (loss, gradients) = self.find(operands, &self.trained);
+        let (loss, likeliest, gradients) = self.find(operands, &self.trained);
+        let likeliest = Tensor::new(likeliest as f64, &candle_core::Device::Cpu).ok();
+        *self.likeliest.lock().unwrap_or_else(PoisonError::into_inner) = likeliest;
         *self.gradients.lock().unwrap_or_else(PoisonError::into_inner) = Some(gradients);
         (vec![loss as f32], Shape::from(()))
     }
@@ -174,7 +208,7 @@ impl CpuKernel for VocabularyLoss {
         // They are gone where another walk through the same pass took them.
         let found = match found {
             Some(found) if found.has(wanted) => found,
-            _ => self.find(operands, wanted).1,
+            _ => self.find(operands, wanted).2,
         };
         let mut found = found.scaled(upstream[0]).into_iter();
         let of = |&wanted: &bool| {

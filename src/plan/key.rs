@@ -177,4 +177,23 @@ mod tests {
             prop_assert_eq!(key.fingerprint(), Digest::of_value("stage key", &key));
         }
     }
+
+    #[test]
+    fn a_model_that_is_there_counts_by_its_content_and_what_is_asked_of_it_by_itself() {
+        let stage = |model: &str| {
+            let source = format!(
+                "stages:\n  d: {{command: {{run: make, outputs: [o]}}}}\n  m: {{train: {{data: d, model: {{pretrained: \
+                 {model}}}, epochs: 1, optimizer: {{sgd: {{lr: 0.1}}}}}}}}\n"
+            );
+            Pipeline::parse(Path::new("p.yaml"), &source, &[]).unwrap().stages["m"].clone()
+        };
+        let key = |model: &str| StageKey::new(&stage(model), 0, BTreeMap::new()).fingerprint();
+        let one = key("{from: ./a}");
+        assert_eq!(one, key("{from: /elsewhere/b}"));
+        assert_ne!(one, key("{from: ./a, head: tokens}"));
+        assert_ne!(one, key("{from: ./a, tied: true}"));
+        let inputs = stage("{from: ./a}").kind.inputs();
+        assert_eq!((inputs.len(), inputs[1].role.as_str()), (2, "pretrained"));
+        assert_eq!(inputs[1].path, ["model", "pretrained", "from"]);
+    }
 }

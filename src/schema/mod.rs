@@ -21,7 +21,7 @@ pub use field::Field;
 pub use input_shape::InputShape;
 pub use kinds::{ElementType, Encoding, FieldKind, FieldRole, NO_CLASS};
 pub use preparation::ImagePreparation;
-pub use table_reading::{DateReading, TableReading};
+pub use table_reading::{DateReading, TableReading, UntitledColumns};
 pub use vocabulary::{TokenRoles, TokenVocabulary};
 
 /// The fields of every sample, in order. Names differ, every field is sound by itself.

@@ -25,6 +25,19 @@ pub struct TableReading {
     pub boolean: Vec<String>,
     /// Columns of dates.
     pub dates: Vec<DateReading>,
+    /// Of a table without titles, where its columns were.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub untitled: Option<UntitledColumns>,
+}
+
+/// The columns of a table without titles, which are known by their places alone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UntitledColumns {
+    /// How many the table has.
+    pub count: usize,
+    /// The places of what is to be predicted, from 0, in the table's order.
+    pub labels: Vec<usize>,
 }
 
 /// How a column of dates became numbers.
@@ -51,6 +64,7 @@ impl Default for TableReading {
             missing_values: None,
             boolean: Vec::new(),
             dates: Vec::new(),
+            untitled: None,
         }
     }
 }

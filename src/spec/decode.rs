@@ -465,6 +465,11 @@ impl<'a> Variant<'a> {
         self.name
     }
 
+    /// Whether options are given.
+    pub fn has_options(&self) -> bool {
+        self.options.is_some_and(|options| options.value != Value::Null)
+    }
+
     /// The options that are given. With a name alone, every option has its default, or the error says
     /// which one is missing.
     pub fn options<T: DeserializeOwned>(self) -> Result<T, DecodeError> {

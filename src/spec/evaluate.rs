@@ -23,7 +23,7 @@ use crate::metric::MetricTable;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Evaluate {
-    /// A model made by `train` or `export`, or a folder of the project with one; of a list, the average of the
+    /// A model made by `train` or `export`, or a folder with one, also as Hugging Face's programs write it; of a list, the average of the
     /// models' probabilities or numbers is measured.
     pub model: ModelReferences,
     /// A dataset made by `preprocess`.
@@ -62,7 +62,7 @@ impl StageKind for Evaluate {
 
     fn accepts(&self, role: &str) -> Accepts {
         if ModelReferences::is_role(role) {
-            Accepts::stages_or_files(&["train", "export", "command"])
+            Accepts::stages_or_files(&["train", "export", "download", "command"])
         } else {
             Accepts::stages(&["preprocess", "command"])
         }

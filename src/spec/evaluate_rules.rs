@@ -1,13 +1,14 @@
 //! What an evaluation cannot measure, whenever it is looked at.
 
 use super::evaluate::Evaluate;
+use super::formats::SampleKind;
 use super::mistake::Mistake;
 use super::tasks::TaskRules;
 use super::vocabulary::Vocabulary;
 
 /// The mistakes of `evaluate`, whose paths begin at it, where the model predicts what `task` says and
-/// the samples are images or not.
-pub fn evaluate_mistakes(evaluate: &Evaluate, task: &TaskRules, images: bool) -> Vec<Mistake> {
+/// the samples are `samples`.
+pub fn evaluate_mistakes(evaluate: &Evaluate, task: &TaskRules, samples: SampleKind) -> Vec<Mistake> {
     let mut mistakes = Vec::new();
     for (index, metric) in evaluate.metrics.iter().enumerate() {
         if task.metric(metric.as_str()).is_none() {
@@ -28,11 +29,16 @@ pub fn evaluate_mistakes(evaluate: &Evaluate, task: &TaskRules, images: bool) ->
             };
             mistakes.push(Mistake::new(["metrics", &index.to_string()], message).help(help));
         }
+        if let Some((field, message, help)) = metric.mistake() {
+            let path = ["metrics", &index.to_string(), metric.as_str(), field];
+            mistakes.push(Mistake::new(path, message).help(help));
+        }
     }
-    if evaluate.test_time_flip && !images {
+    if evaluate.test_time_flip && samples != SampleKind::Images {
         let message = format!(
-            "`test_time_flip` mirrors images, and `{}` is a table",
-            evaluate.data
+            "`test_time_flip` mirrors images, and `{}` is {}",
+            evaluate.data,
+            samples.dataset()
         );
         mistakes.push(Mistake::new(["test_time_flip"], message).help("leave it out"));
     }

@@ -13,7 +13,7 @@ use crate::metric::MetricTable;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Export {
-    /// A model made by `train`.
+    /// A model made by `train`; for the format `huggingface` a folder too that a Hugging Face program has written.
     pub model: Reference,
     /// Stages whose metrics belong on the model's card.
     #[serde(default)]
@@ -46,6 +46,9 @@ impl StageKind for Export {
 
     fn accepts(&self, role: &str) -> Accepts {
         match role {
+            "model" if self.format.takes_folders() => {
+                Accepts::stages_or_files(&["train", "export", "download", "command"])
+            }
             "model" => Accepts::stages(&["train", "command"]),
             _ => Accepts::stages(&["evaluate", "train", "command"]),
         }

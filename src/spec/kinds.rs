@@ -78,6 +78,12 @@ pub trait StageKind: ChoiceOptions {
         None
     }
 
+    /// How long it is in whatever its options measure it in, such as steps; by default in epochs. Of two stages that are
+    /// equal but for their lengths, the longer one has the larger length.
+    fn length(&self) -> Option<u32> {
+        self.epochs()
+    }
+
     /// The fields that the output depends on but for the number of epochs, where what more epochs give
     /// begins, bit for bit, with what fewer give, so that the one can go on where the other ended; else why
     /// it does not. Nothing for kinds that go through no epochs.
@@ -199,6 +205,7 @@ macro_rules! built_in_kinds {
             $crate::spec::Train,
             $crate::spec::Evaluate,
             $crate::spec::Predict,
+            $crate::spec::Generate,
             $crate::spec::Export,
             $crate::spec::Command,
         }

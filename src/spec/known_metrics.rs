@@ -29,22 +29,26 @@ pub(super) fn describe_loss(
     stages: &IndexMap<String, Arc<StageSpec>>,
     known: &mut MetricTable,
 ) {
-    let loss = train.loss.clone().or_else(|| usual_loss(stages, train));
+    let target = target_of(stages, train);
+    let loss = train.loss.clone().or_else(|| target.map(Loss::usual));
     if let (Some(loss), Some(info)) = (loss, known.get(MetricInfo::LOSS)) {
         let info = loss.describe(info, train.standardize_targets.unwrap_or(true));
+        let info = match target {
+            Some(TargetKind::NextToken) => info.unit("nats per token"),
+            Some(TargetKind::TokenClasses) => info.unit("nats per word"),
+            _ => info,
+        };
         known.add_to(stage, info);
     }
 }
 
-/// The loss of a training that names none, where the file tells what is predicted.
-fn usual_loss(stages: &IndexMap<String, Arc<StageSpec>>, train: &Train) -> Option<Loss> {
-    match &train.task {
-        None => Some(Loss::usual(data_of(stages, &train.data).task?.data)),
-        Some(name) => {
-            let chosen = Vocabulary::current().task(name)?;
-            Some(Loss::usual(chosen.data))
-        }
-    }
+/// What a training predicts, where the file tells.
+fn target_of(stages: &IndexMap<String, Arc<StageSpec>>, train: &Train) -> Option<TargetKind> {
+    let task = match &train.task {
+        None => data_of(stages, &train.data).task,
+        Some(name) => Vocabulary::current().task(name),
+    };
+    Some(task?.data)
 }
 
 impl Loss {

@@ -19,6 +19,7 @@ mod export;
 mod export_formats;
 mod file_places;
 mod formats;
+mod generate;
 mod header;
 mod interpolate;
 mod kinds;
@@ -65,7 +66,7 @@ pub use evaluate::{Evaluate, SplitName};
 pub use evaluate_rules::evaluate_mistakes;
 pub use export::Export;
 pub(crate) use export_formats::built_in_export_formats;
-pub use export_formats::{ExportFormat, ExportFormatOptions, SafetensorsOptions};
+pub use export_formats::{ExportFormat, ExportFormatOptions, HuggingFaceOptions, SafetensorsOptions};
 pub use file_places::{FilePlaces, UnknownRoot};
 pub(crate) use formats::built_in_formats;
 pub use formats::{
@@ -73,8 +74,9 @@ pub use formats::{
     ConllOptions, CsvColumn, CsvImage, CsvOptions, DateOptions, DatePart, DocumentBegin, DocumentEnd,
     FolderNames, Format, FormatFacts, FormatOptions, IdxOptions, ImageFolderOptions, ImageManifestOptions,
     ImageOptions, LabelColumns, LabelNames, MissingOptions, MissingPolicy, NamedSplits, NoSplits,
-    ParquetOptions, Quote, SplitFolders, StoredAs, TextOptions,
+    ParquetOptions, Quote, SampleKind, SplitFolders, StoredAs, TextOptions,
 };
+pub use generate::{ChatTurn, Generate, Prompt, SampleOptions};
 pub use header::{HeaderEntry, HeaderSecret};
 pub(crate) use kinds::built_in_kinds;
 pub use kinds::{Accepts, Input, Kind, StageKind};
@@ -84,9 +86,9 @@ pub(crate) use models::built_in_models;
 pub use models::{
     BertOptions, BertVariant, ConvLayer, ConvNetOptions, DropoutLayer, EfficientNetOptions, Gpt2Options,
     Layer, LeakyReluLayer, LinearLayer, LlamaOptions, LlamaVariant, MlpActivation, MlpOptions,
-    MobileNetOptions, Model, ModelOptions, NoOptions, PoolLayer, ResNet18Options, ResNet34Options,
-    ResNet50Options, ResNet101Options, ResNetOptions, SequentialOptions, Stem, TextHead,
-    VisionTransformerOptions, VitPreset, WideDepth, WideResNetOptions,
+    MobileNetOptions, Model, ModelOptions, NoOptions, PoolLayer, PretrainedOptions, ResNet18Options,
+    ResNet34Options, ResNet50Options, ResNet101Options, ResNetOptions, SequentialOptions, Stem, TextHead,
+    TextModelFacts, VisionTransformerOptions, VitPreset, WideDepth, WideResNetOptions,
 };
 pub use pipeline::{Override, Pipeline, Resources, StageSpec};
 pub use predict::{Predict, PredictionFormat};
@@ -103,7 +105,10 @@ pub use sweep::{
 pub use table::{MetricPath, Round, Table, TableFormat};
 pub use table_column::{Best, NumberFormat, Show, TableColumn};
 pub use table_rows::{Baseline, Filter, Group, Rows, SortKey, SortKeys, same_value};
-pub use tasks::{CLASSIFICATION, EvaluationMetric, MULTI_LABEL, REGRESSION, TaskMetric, TaskRules};
+pub use tasks::{
+    CLASSIFICATION, EntityF1Options, EntityMode, EntityScheme, EvaluationMetric, MASKED_TOKEN, MULTI_LABEL,
+    MetricDetail, NEXT_TOKEN, PerplexityOptions, REGRESSION, TOKEN_CLASSES, TaskMetric, TaskRules,
+};
 pub use template::Template;
 pub use tokenizer::{
     BpeOptions, CharOptions, SpecialTokenOptions, Tokenizer, TokenizerModel, UnicodeForm, UnigramOptions,
@@ -115,12 +120,15 @@ pub use train::{
     ClassWeights, Clip, ColorJitterOptions, ConstantOptions, CosineOptions, CosineRestartsOptions,
     CrossEntropy, CutmixOptions, DecayOn, EarlyStop, EmaOptions, EvalTransform, ExponentialOptions,
     GaussianBlurOptions, Huber, InitOptions, LionOptions, Loss, MixupOptions, Mse, MultistepOptions,
-    Normalize, OneCycleOptions, Optimizer, OptimizerOptions, Pace, ParameterGroup, PlateauOptions,
-    PolynomialOptions, Precision, RandAugmentOptions, RandomAffineOptions, RandomCropOptions,
+    Normalize, OneCycleOptions, Optimizer, OptimizerOptions, Pace, Pack, PackedDocuments, ParameterGroup,
+    PlateauOptions, PolynomialOptions, Precision, RandAugmentOptions, RandomAffineOptions, RandomCropOptions,
     RandomErasingOptions, RandomFlipOptions, RandomGrayscaleOptions, RandomResizedCropOptions,
     RandomRotationOptions, ResizeOptions, Schedule, ScheduleMoment, ScheduleOptions, Select, SgdOptions,
-    Size, StepOptions, ThresholdMode, Train, TrivialAugmentOptions, Validate, Warmup,
+    Size, StepOptions, ThresholdMode, Train, TrainingLength, TrivialAugmentOptions, Validate, Warmup,
 };
-pub use train::{AugmentMistake, DataFacts, augment_mistakes, recipe_mistakes, shortened};
+pub use train::{
+    AugmentMistake, DataFacts, LoraOptions, LoraTargets, augment_mistakes, fits_pattern, recipe_mistakes,
+    shortened,
+};
 pub use values::{BelowOne, ByteSize, NonNegative, Positive, Probability, Share, Span};
 pub use vocabulary::Vocabulary;

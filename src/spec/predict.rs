@@ -45,7 +45,7 @@ impl StageKind for Predict {
 
     fn accepts(&self, role: &str) -> Accepts {
         if ModelReferences::is_role(role) {
-            Accepts::stages_or_files(&["train", "export", "command"])
+            Accepts::stages_or_files(&["train", "export", "download", "command"])
         } else {
             Accepts::stages_or_files(&["download", "command"])
         }

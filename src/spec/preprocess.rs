@@ -61,7 +61,9 @@ impl Preprocess {
 /// Version 6: groups that are one but for how they are written are one (they were several, which splits could part). The
 /// categories of a Parquet file's column are the names that it has for its whole numbers (they were the numbers). Labels
 /// by name of a list are one where they are equal as numbers, and in the numbers' order. Blanks without width around
-/// cells are none of their texts, and no-break blanks between thousands none of a number.
+/// cells are none of their texts, and no-break blanks between thousands none of a number. The numbers and dates of an order
+/// are read as those of the table (by `decimal`, `thousands` and `dates`), years of `%Y` have four digits, and Parquet
+/// files that are called as splits are (`test.parquet`) are splits. Tables without a header tell the places of their columns.
 impl StageKind for Preprocess {
     fn version(&self) -> u32 {
         6

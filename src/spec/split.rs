@@ -32,7 +32,8 @@ pub struct SplitOptions {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<CsvColumn>,
     /// A table's column of numbers or dates: the last rows in its order are the test split, those before
-    /// them the validation split. It is no feature, unless it is among the format's `dates`.
+    /// them the validation split. It is read as the table's cells are: its numbers by `decimal` and `thousands`, its dates
+    /// as `dates` says. It is no feature, unless `dates` makes some of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order: Option<CsvColumn>,
     /// Every so manieth sample in the files' order is in a split, whatever it holds: `{val: 10}` takes the tenth, the

@@ -25,7 +25,7 @@ pub(super) fn data_of(
     let brings_none = !facts.brings_val && !preprocess.makes_val();
     DataFacts {
         task: Vocabulary::current().task_for(facts.task),
-        images: Some(facts.images),
+        kind: Some(facts.samples),
         outputs: facts.outputs,
         validated: brings_none.then_some(false),
         ..DataFacts::default()
@@ -49,14 +49,18 @@ pub(super) fn evaluation_mistakes(
     evaluate: &Evaluate,
     place: &dyn Fn(&[&str]) -> SourceSpan,
 ) -> Vec<Diagnostic> {
-    let chosen = evaluate.training(stages).and_then(|train| train.task.as_deref());
+    let train = evaluate.training(stages);
     let facts = data_of(stages, &evaluate.data);
-    let task = match chosen {
-        Some(name) => Vocabulary::current().task(name),
-        None => facts.task,
+    let vocabulary = Vocabulary::current();
+    let task = match train.and_then(|train| train.task.as_deref()) {
+        Some(name) => vocabulary.task(name),
+        None => facts.task.map(|task| match train {
+            Some(train) => task.for_model(&train.model, vocabulary.tasks()),
+            None => task,
+        }),
     };
-    let (Some(task), Some(images)) = (task, facts.images) else {
+    let (Some(task), Some(samples)) = (task, facts.kind) else {
         return Vec::new();
     };
-    placed(&[], evaluate_mistakes(evaluate, task, images), place)
+    placed(&[], evaluate_mistakes(evaluate, task, samples), place)
 }

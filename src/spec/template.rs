@@ -1,5 +1,6 @@
 //! A pipeline file that is read once and filled in many times.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -68,6 +69,21 @@ impl Template {
             trial,
             vocabulary: Vocabulary::current(),
         })
+    }
+
+    /// Whether the parameter `name` chooses a fold of a cross-validation.
+    pub fn chooses_fold(&self, name: &str) -> bool {
+        let Some(NodeValue::Map(stages)) = self.root.get("stages").map(|stages| &stages.value) else {
+            return false;
+        };
+        let mut chosen = BTreeSet::new();
+        for (_, stage) in stages.iter() {
+            let split = stage.get("preprocess").and_then(|kind| kind.get("split"));
+            if let Some(fold) = split.and_then(|split| split.get("fold")) {
+                fold.parameters(&mut chosen);
+            }
+        }
+        chosen.contains(name)
     }
 
     /// The file's path, as it was named.

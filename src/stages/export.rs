@@ -1,5 +1,6 @@
 //! How the `export` kind runs.
 
+mod huggingface;
 mod list;
 
 use std::collections::BTreeMap;
@@ -15,11 +16,11 @@ use crate::event::{Metrics, Monitor};
 use crate::schema::{InputShape, Schema};
 use crate::spec::{EvalTransform, Export, Loss, METRICS_FILE, Model, Precision, SafetensorsOptions};
 use crate::train::{
-    self, CARD_FILE, Card, ModelTarget, OutputMeaning, TrainError, TrainedModel, WEIGHTS_FILE, on_threads,
-    read_card,
+    self, CARD_FILE, ModelTarget, OutputMeaning, TextReading, TrainError, TrainedModel, WEIGHTS_FILE,
+    on_threads, read_card,
 };
 
-use super::{Job, Outcome, Registry, StageError, StageRunner};
+use super::{Job, Outcome, Registry, StageError, StageRunner, own_tokenizer};
 
 pub use list::{ExportedModel, ModelWriter, ModelWriters};
 
@@ -30,9 +31,9 @@ const METRICS_ROLE: &str = "metrics.";
 ///
 /// The artifact, in the format `safetensors`: `model.safetensors`, with PyTorch's names and layouts, and
 /// `model.json`, a card that says how to use it, what it reached (from the inputs `metrics.STAGE`) and
-/// what it was made from.
+/// what it was made from. In the format `huggingface`, a folder as transformers writes them.
 impl StageRunner for Export {
-    fn run(&self, job: &Job, registry: &Registry, _: &Monitor) -> Result<Outcome, StageError> {
+    fn run(&self, job: &Job, registry: &Registry, monitor: &Monitor) -> Result<Outcome, StageError> {
         let folder = job.input("model")?;
         let mut metrics = BTreeMap::new();
         for (role, path) in &job.inputs {
@@ -43,6 +44,11 @@ impl StageRunner for Export {
             }
         }
         let written = on_threads(job.surroundings.threads, || {
+            let (writers, components) = (registry.model_writers(), registry.training());
+            let written = writers.write_from_folder(&self.format, folder, job, components, monitor);
+            if let Some(written) = written {
+                return Ok(written);
+            }
             // Loading checks that the weights are whole and are those of the architecture.
             let model = TrainedModel::load(folder, &Device::Cpu, registry.training())?;
             let exported = ExportedModel {
@@ -61,13 +67,7 @@ impl StageRunner for Export {
 
 impl ModelWriter for SafetensorsOptions {
     fn write(&self, exported: &ExportedModel<'_>) -> Result<(), TrainError> {
-        write(
-            &exported.model.card,
-            exported.meaning,
-            exported.folder,
-            exported.metrics.clone(),
-            exported.job,
-        )
+        write(exported)
     }
 }
 
@@ -102,6 +102,9 @@ struct ExportedInput<'a> {
     layout: &'static str,
     range: &'static str,
     normalization: &'a Normalization,
+    /// How texts reach the network.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<&'a TextReading>,
 }
 
 struct ExportedOutput<'a> {
@@ -116,6 +119,9 @@ impl Serialize for ExportedOutput<'_> {
         output.serialize_entry("layout", self.meaning.layout)?;
         output.serialize_entry("meaning", self.meaning.meaning)?;
         output.serialize_entry(self.meaning.names, &self.target.names)?;
+        if let Some(width) = self.target.width {
+            output.serialize_entry("width", &width)?;
+        }
         // How to get from outputs to the targets' own units: times `std`, plus `mean`.
         if let Some(scale) = &self.target.scale {
             output.serialize_entry("scale", scale)?;
@@ -144,13 +150,15 @@ struct ExportedProvenance<'a> {
     inputs: &'a BTreeMap<String, String>,
 }
 
-fn write(
-    card: &Card,
-    meaning: OutputMeaning,
-    folder: &Path,
-    metrics: BTreeMap<String, Metrics>,
-    job: &Job,
-) -> Result<(), TrainError> {
+fn write(exported: &ExportedModel<'_>) -> Result<(), TrainError> {
+    let ExportedModel {
+        model,
+        meaning,
+        folder,
+        metrics,
+        job,
+    } = exported;
+    let card = &model.card;
     let (layout, range) = match card.input {
         InputShape::Image { .. } => ("N,C,H,W", "pixels from 0 to 255 divided by 255"),
         InputShape::Features { .. } => (
@@ -159,7 +167,7 @@ fn write(
         ),
         InputShape::Tokens { .. } => ("N,T", "numbers of tokens in the tokenizer's vocabulary"),
     };
-    let exported = ExportCard {
+    let card_out = ExportCard {
         architecture: &card.architecture,
         parameters: card.parameters,
         weights: ExportedWeights {
@@ -174,9 +182,10 @@ fn write(
             layout,
             range,
             normalization: &card.normalization,
+            text: card.text.as_ref(),
         },
         output: ExportedOutput {
-            meaning,
+            meaning: *meaning,
             target: &card.target,
         },
         training: ExportedTraining {
@@ -188,13 +197,18 @@ fn write(
             selected_epoch: card.selected_epoch,
             metrics: card.metrics.clone(),
         },
-        metrics,
+        metrics: metrics.clone(),
         provenance: ExportedProvenance {
             erlen: env!("CARGO_PKG_VERSION"),
             fingerprint: job.fingerprint.to_string(),
             inputs: &job.provenance,
         },
     };
+    train::write_json(&job.output.join(CARD_FILE), &card_out)?;
+    own_tokenizer::take_over(folder, &job.output)?;
+    if card.lora.is_some() {
+        return train::write_weights(&job.output, &model.weights()?);
+    }
     let target = job.output.join(WEIGHTS_FILE);
     // Read and written rather than copied: a copy would take over the store's read-only mode.
     let source = folder.join(WEIGHTS_FILE);
@@ -202,8 +216,7 @@ fn write(
         path: source,
         source: error,
     })?;
-    fs::write(&target, bytes).map_err(|source| TrainError::Write { path: target, source })?;
-    train::write_json(&job.output.join(CARD_FILE), &exported)
+    fs::write(&target, bytes).map_err(|source| TrainError::Write { path: target, source })
 }
 
 /// The figures in a stage's artifact: those in `metrics.json`, or those on a trained model's card.

@@ -1,27 +1,46 @@
 //! How the `train` kind runs.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::data::Dataset;
 use crate::event::Monitor;
-use crate::spec::{Mistake, Train};
+use crate::spec::{Mistake, PretrainedOptions, Train};
 use crate::train::{
-    self, CARD_FILE, ShorterTraining, SingleWorker, TrainError, Trained, Training, on_threads,
+    self, CARD_FILE, Components, FolderWish, PretrainedFolder, ShorterTraining, SingleWorker, TrainError,
+    Trained, Training, on_threads,
 };
 
-use super::{Job, Outcome, Registry, StageError, StageRunner};
+use super::{Job, Outcome, Registry, StageError, StageRunner, own_tokenizer};
 
 /// Trains the model of a `train` job on its input `data`, from the weights of its input `init` where
 /// there is one.
 ///
 /// The artifact: `model.safetensors` (weights as PyTorch names and lays them out), `model.json`
-/// (the card), `history.csv`, and `validations.csv` where validations within epochs were asked for.
+/// (the card), `history.csv`, and `validations.csv` where validations within epochs were asked for; of a model of texts
+/// the folder `tokenizer` with that of its data.
+/// With `lora`, the weights are two files: `adapter.safetensors`, what was trained, and `base.safetensors`, what was not.
 /// The metrics: the selected epoch's `train_loss` and `train_accuracy` (for numbers `train_mae`)
 /// and, with a val split, `val_loss` and `val_accuracy` (`val_mae`); `parameters` and `epochs`.
 impl StageRunner for Train {
     fn run(&self, job: &Job, registry: &Registry, monitor: &Monitor) -> Result<Outcome, StageError> {
-        let recipe = self;
+        let folder = match self.model.options::<PretrainedOptions>() {
+            Some(options) => Some(
+                open(options, job.input("pretrained")?, registry.training()).map_err(pretrained_mistake)?,
+            ),
+            None => None,
+        };
+        let described;
+        let recipe = match &folder {
+            Some(folder) => {
+                described = Self {
+                    model: folder.model().clone(),
+                    ..self.clone()
+                };
+                &described
+            }
+            None => self,
+        };
         let data = job.input("data")?;
         let init = recipe.init.as_ref().map(|_| job.input("init")).transpose()?;
         let work = || {
@@ -31,6 +50,7 @@ impl StageRunner for Train {
                 metrics: registry.vocabulary().metrics(),
                 dataset: &dataset,
                 init,
+                pretrained: folder.as_ref(),
                 seed: job.seed,
                 identity: job.fingerprint.to_string(),
                 scratch: &job.scratch,
@@ -43,8 +63,12 @@ impl StageRunner for Train {
                 device: job.surroundings.device.open()?,
                 components: registry.training(),
             };
+            train::tell_unweighted(recipe.loss.as_ref(), &dataset.target().names, monitor);
             let trained = train::train(&task, monitor)?;
             write(&trained, job)?;
+            if trained.card.text.is_some() {
+                own_tokenizer::take_over(data, &job.output)?;
+            }
             Ok(trained)
         };
         let trained = on_threads(job.surroundings.threads, work)?;
@@ -55,17 +79,51 @@ impl StageRunner for Train {
     }
 
     fn look_into(&self, files: &BTreeMap<String, PathBuf>, registry: &Registry) -> Vec<Mistake> {
-        let (Some(init), Some(path)) = (&self.init, files.get("init")) else {
-            return Vec::new();
-        };
-        let problem = train::init_problem(&self.model, path, registry.training());
-        let mistake = |problem| Mistake::new(["init", "from"], format!("`{}`: {problem}", init.from));
-        problem.map(mistake).into_iter().collect()
+        let mut mistakes = Vec::new();
+        if let (Some(init), Some(path)) = (&self.init, files.get("init")) {
+            let problem = train::init_problem(&self.model, path, registry.training());
+            let mistake = |problem| Mistake::new(["init", "from"], format!("`{}`: {problem}", init.from));
+            mistakes.extend(problem.map(mistake));
+        }
+        if let (Some(options), Some(path)) =
+            (self.model.options::<PretrainedOptions>(), files.get("pretrained"))
+        {
+            let components = registry.training();
+            let checked = open(options, path, components).and_then(|folder| folder.check(&components.models));
+            if let Err(problem) = checked {
+                mistakes.push(pretrained(format!("`{}`: {problem}", options.from)));
+            }
+        }
+        mistakes
     }
 }
 
+/// The folder of a model that is there.
+fn open(
+    options: &PretrainedOptions,
+    path: &Path,
+    components: &Components,
+) -> Result<PretrainedFolder, String> {
+    let wish = FolderWish {
+        head: options.head,
+        tied: options.tied,
+    };
+    PretrainedFolder::open(path, wish, components)
+}
+
+fn pretrained(problem: String) -> Mistake {
+    Mistake::new(["model", "pretrained", "from"], problem)
+}
+
+fn pretrained_mistake(problem: String) -> TrainError {
+    pretrained(problem).into()
+}
+
 fn write(trained: &Trained, job: &Job) -> Result<(), TrainError> {
-    train::write_weights(&job.output, &trained.weights)?;
+    match &trained.base {
+        Some(base) => train::write_adapter(&job.output, base, &trained.weights)?,
+        None => train::write_weights(&job.output, &trained.weights)?,
+    }
     train::write_json(&job.output.join(CARD_FILE), &trained.card)?;
     train::write_history(&job.output, &trained.history)?;
     match &trained.validations {

@@ -5,12 +5,14 @@
 //! it is; other classes rebuild parts of it. `chat_template.jinja` is the template of conversations.
 
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 use tokenizers::Tokenizer as CrateTokenizer;
 
 use super::error::TokenizerError;
+use super::gguf::{self, GGUF_MAGIC};
 use super::special::{SpecialToken, SpecialTokens};
 
 /// The file with the tokenizer.
@@ -49,12 +51,23 @@ pub struct TokenizerFolder {
 }
 
 impl TokenizerFolder {
-    /// Reads a folder, or a `tokenizer.json`.
+    /// Reads a folder, a `tokenizer.json`, or a GGUF file.
     ///
     /// # Errors
     /// There is none, or a file cannot be read.
     pub fn read(path: &Path) -> Result<Self, TokenizerError> {
         if !path.is_dir() {
+            if starts_as_gguf(path) {
+                let read = gguf::read(path)?;
+                return Ok(Self {
+                    path: path.to_owned(),
+                    tokenizer: read.tokenizer,
+                    config: read.config,
+                    special: Map::new(),
+                    positions: read.positions,
+                    chat_template: read.chat_template,
+                });
+            }
             return Ok(Self {
                 path: path.to_owned(),
                 tokenizer: fs::read(path).map_err(TokenizerError::io("read", path))?,
@@ -262,6 +275,13 @@ fn template_of(config: &Map<String, Value>) -> Option<String> {
         }
         _ => None,
     }
+}
+
+/// Whether a file is one of llama.cpp.
+fn starts_as_gguf(path: &Path) -> bool {
+    let mut magic = [0; GGUF_MAGIC.len()];
+    let read = fs::File::open(path).and_then(|mut file| file.read_exact(&mut magic));
+    read.is_ok() && magic == GGUF_MAGIC
 }
 
 /// The positions that a model has for tokens.

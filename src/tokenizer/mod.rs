@@ -9,6 +9,7 @@ mod chat;
 mod encoded;
 mod error;
 mod folder;
+mod gguf;
 mod loaded;
 mod special;
 #[cfg(test)]

@@ -85,6 +85,20 @@ pub enum TrainError {
         /// What the recipe calls the dataset.
         data: String,
     },
+    /// Tokens of which nobody knows how many there are.
+    #[error(
+        "the dataset does not tell the vocabulary of its tokens; make it by `preprocess` with a `tokenizer`"
+    )]
+    NoVocabulary,
+    /// A step without anything to predict.
+    #[error(
+        "step {step} of the epoch has no token that is to be predicted: make batches larger (`batch_size`, `accumulate`), \
+         or see by `erlen show` which tokens of the data are learnt"
+    )]
+    NothingToLearn {
+        /// From 1, within the epoch.
+        step: u32,
+    },
     /// A model predicts what this program does not know of.
     #[error(
         "the model is for the task `{task}`, which this program does not have; use the program that trained it"

@@ -5,16 +5,20 @@ use std::sync::Arc;
 use candle_core::Device;
 
 use super::error::TrainError;
+use super::feed::{Feed, SampleFeed, StagedBatches, TextFeed, TextReading};
 use super::inference::{Inference, average, ordered, output_order, to_units};
 use super::model_file::TrainedModel;
-use super::staging::{Staged, stage};
-use super::tasks::{ModelTarget, SplitTally, Task};
-use crate::data::{Array, Collation, Dataset, Loader, LoaderConfig, Normalization, Split};
+use super::tasks::{Criterion, JudgedOutputs, ModelTarget, SplitTally, Task};
+use crate::data::{
+    Array, Collation, Dataset, LoaderConfig, Normalization, RowRule, Split, TextGoal, TextLoaderConfig,
+};
 use crate::event::Monitor;
-use crate::models::Network;
+use crate::models::{Network, NetworkInput};
 use crate::ops::PackedWeights;
 use crate::schema::InputShape;
-use crate::spec::{self, EvalTransform, Precision, SplitName};
+use crate::spec::{
+    self, EvalTransform, EvaluationMetric, MetricDetail, PerplexityOptions, Precision, SplitName,
+};
 
 /// A model that is judged, and how samples reach it.
 #[derive(Debug)]
@@ -31,6 +35,8 @@ pub struct JudgedModel<'a> {
     pub transforms: Vec<EvalTransform>,
     /// The outputs.
     pub target: ModelTarget,
+    /// How texts reach it, where samples are texts.
+    pub text: Option<TextReading>,
 }
 
 impl<'a> JudgedModel<'a> {
@@ -43,6 +49,7 @@ impl<'a> JudgedModel<'a> {
             normalization: model.card.normalization.clone(),
             transforms: model.card.transforms.clone(),
             target: model.card.target.clone(),
+            text: model.card.text,
         }
     }
 }
@@ -55,7 +62,7 @@ pub struct Evaluation<'a> {
     /// The loss that is reported; nothing where the task has one of its own.
     pub loss: Option<spec::Loss>,
     /// The metrics that are asked for: what only others need is not kept.
-    pub metrics: Vec<&'a str>,
+    pub metrics: Vec<EvaluationMetric>,
     /// Samples that are judged together.
     pub batch_size: usize,
     /// Whether the mean of the outputs for an image and its mirror image is judged.
@@ -65,8 +72,9 @@ pub struct Evaluation<'a> {
 }
 
 /// Judges every sample of a split in order, batch by batch, without a gradient graph. `each` hears
-/// every sample's index and its outputs in the targets' own units. Samples of a class that the loss
-/// ignores count in no figure.
+/// every sample's index, how many there are, and its outputs in the targets' own units. Samples of a class that the
+/// loss ignores count in no figure. Of language models the samples are rows of texts, as the model reads them or
+/// [`PerplexityOptions`](spec::PerplexityOptions) say.
 ///
 /// Of several models the average is judged ([`Task::average`]), by the first one's split, and in a
 /// regression by its scale of the targets.
@@ -81,44 +89,68 @@ pub fn evaluate(
     models: &[JudgedModel<'_>],
     options: &Evaluation<'_>,
     monitor: &Monitor,
-    mut each: impl FnMut(usize, &[f32]) -> Result<(), TrainError>,
+    mut each: impl FnMut(usize, u64, &[f32]) -> Result<(), TrainError>,
 ) -> Result<SplitTally, TrainError> {
     let Some(first) = models.first() else {
         return Err(TrainError::Ensemble("there is none".to_owned()));
     };
-    let (split, width) = (&first.split, first.target.outputs());
+    let of_vocabulary = matches!(
+        options.task.text_goal(),
+        TextGoal::NextToken | TextGoal::MaskedTokens
+    );
+    if models.len() > 1 && of_vocabulary {
+        return Err(TrainError::Ensemble(
+            "language models are judged one by one".to_owned(),
+        ));
+    }
+    let split = &first.split;
+    let criterion = options
+        .task
+        .criterion(&first.target, options.loss.as_ref(), false)?;
     let asked: Result<Vec<AskedModel>, TrainError> = models
         .iter()
         .map(|model| AskedModel::start(model, &first.target, options))
         .collect();
     let mut asked = asked?;
-    let criterion = options
-        .task
-        .criterion(&first.target, options.loss.as_ref(), false)?;
-    let mut tally = SplitTally::new(options.task.tally(width, &options.metrics));
+    let total = asked.first().map_or(0, |asked| asked.samples);
+    let outputs = first.target.outputs();
+    let mut tally = SplitTally::new(options.task.tally(outputs, &options.metrics));
     let mut index = 0;
     loop {
         // The last batch is quicker judged than undone.
-        if index > 0 && index < split.len() && monitor.stopped() {
+        if index > 0 && (index as u64) < total && monitor.stopped() {
             return Err(TrainError::Interrupted);
         }
-        let Some((mut outputs, targets)) = answers(&mut asked, &first.target, options)? else {
+        let Some(mut batch) = answers(&mut asked, &first.target, options, &*criterion)? else {
             break;
         };
-        let losses = criterion.sample_losses(&outputs, &targets)?;
-        to_units(&mut outputs, &first.target);
-        for (outputs, loss) in outputs.chunks_exact(width).zip(losses) {
-            if !tally.add(outputs, split, index, loss)? {
+        let losses = match batch.outputs.losses.take() {
+            Some(losses) => losses,
+            None => criterion.sample_losses(&batch.outputs.values, &batch.targets)?,
+        };
+        let mut values = batch.outputs.values;
+        to_units(&mut values, &first.target);
+        let width = values.len() / losses.len().max(1);
+        let mut start = 0;
+        for end in batch.ends {
+            let outputs = &values[start * width..end * width];
+            let (mut loss, mut weight) = (0.0, 0.0);
+            for (own, counts) in &losses[start..end] {
+                loss += own;
+                weight += counts;
+            }
+            start = end;
+            if !tally.add(outputs, split, index, (loss, weight))? {
                 return Err(TrainError::NonFiniteLogits {
                     index,
                     split: split.name().as_str(),
                 });
             }
-            each(index, outputs)?;
+            each(index, total, outputs)?;
             index += 1;
         }
     }
-    if index < split.len() {
+    if (index as u64) < total {
         return Err(TrainError::Incomplete {
             what: "the evaluated split",
         });
@@ -131,10 +163,20 @@ pub fn evaluate(
     Ok(tally)
 }
 
+/// A batch that was asked about.
+struct AnsweredBatch {
+    /// The outputs of all models together, scaled as the first one's targets are.
+    outputs: JudgedOutputs,
+    targets: Array,
+    /// Where the rows of outputs of each sample end.
+    ends: Vec<usize>,
+}
+
 /// A model that is asked for batch after batch.
 struct AskedModel<'a> {
     model: &'a JudgedModel<'a>,
-    batches: Box<dyn Iterator<Item = Result<Staged, TrainError>>>,
+    batches: StagedBatches,
+    samples: u64,
     shape: InputShape,
     weights: Arc<PackedWeights>,
     /// Which of its outputs each of the first model's is.
@@ -147,46 +189,94 @@ impl<'a> AskedModel<'a> {
         first: &ModelTarget,
         options: &Evaluation<'_>,
     ) -> Result<Self, TrainError> {
-        let config = LoaderConfig {
-            batch_size: options.batch_size,
-            augment: model.transforms.iter().map(spec::Augment::from).collect(),
-            normalization: model.normalization.clone(),
-            target_scale: model.target.scale.clone(),
-            collation: Collation::default(),
-            shuffle: false,
-            seed: 0,
-            prefetch: 2,
-        };
-        let loader = Loader::new(model.split.clone(), config)?;
-        let shape = loader.shape()?;
+        let feed = model.feed(options)?;
         Ok(Self {
             model,
-            batches: stage(
-                loader.epoch(0, 0),
-                loader.schema(),
-                &options.device,
-                options.test_time_flip,
-            ),
-            shape,
+            batches: feed.serve(0, 0, &options.device, options.test_time_flip),
+            samples: feed.samples(),
+            shape: feed.input(),
             weights: Arc::default(),
             order: output_order(&model.target, first)?,
         })
     }
 
-    /// The outputs for the next batch as the network gives them, and its targets.
-    fn next(&mut self, device: &Device) -> Result<Option<(Vec<f32>, Array)>, TrainError> {
+    /// What the network gives for the next batch, and its targets.
+    fn next(
+        &mut self,
+        device: &Device,
+        criterion: &dyn Criterion,
+    ) -> Result<Option<AnsweredBatch>, TrainError> {
         let Some(batch) = self.batches.next().transpose()? else {
             return Ok(None);
         };
+        let precision = self.model.precision;
         let inference = Inference {
             network: self.model.network,
-            precision: self.model.precision,
+            precision,
             shape: self.shape,
             device,
             weights: &self.weights,
         };
-        let outputs = inference.outputs(&batch.inputs, batch.host)?;
-        Ok(Some((outputs, batch.targets)))
+        let outputs = match &batch.inputs {
+            NetworkInput::Values(values) => JudgedOutputs {
+                values: inference.outputs(values, batch.host)?,
+                losses: None,
+            },
+            tokens @ NetworkInput::Tokens(_) => {
+                criterion.judged(&inference.answer(tokens)?, &batch.targets, precision)?
+            }
+        };
+        let ends = batch.ends.unwrap_or_else(|| (1..=batch.samples).collect());
+        Ok(Some(AnsweredBatch {
+            outputs,
+            targets: batch.targets,
+            ends,
+        }))
+    }
+}
+
+impl JudgedModel<'_> {
+    /// The samples in order.
+    fn feed(&self, options: &Evaluation<'_>) -> Result<Feed, TrainError> {
+        if let Some(text) = &self.text {
+            let windows = options.metrics.iter().find_map(|metric| match metric.options() {
+                MetricDetail::Perplexity(windows) => Some(windows),
+                _ => None,
+            });
+            let goal = options.task.text_goal();
+            let rows = match windows.filter(|_| goal == TextGoal::NextToken) {
+                Some(PerplexityOptions { window, stride }) => RowRule::Strided {
+                    window: window.get().into(),
+                    stride: stride.unwrap_or(window).get().into(),
+                    documents: text.documents,
+                },
+                None => text.rows(),
+            };
+            let config = TextLoaderConfig {
+                rows,
+                goal,
+                batch_size: options.batch_size,
+                batch_tokens: match windows {
+                    Some(_) => None,
+                    None => text.batch_tokens.map(u64::from),
+                },
+                shuffle: false,
+                seed: 0,
+                target_scale: self.target.scale.clone(),
+            };
+            return Ok(Feed::Texts(TextFeed::new(&self.split, config, false)?));
+        }
+        let config = LoaderConfig {
+            batch_size: options.batch_size,
+            augment: self.transforms.iter().map(spec::Augment::from).collect(),
+            normalization: self.normalization.clone(),
+            target_scale: self.target.scale.clone(),
+            collation: Collation::default(),
+            shuffle: false,
+            seed: 0,
+            prefetch: 2,
+        };
+        Ok(Feed::Samples(SampleFeed::new(self.split.clone(), config, false)?))
     }
 }
 
@@ -196,18 +286,20 @@ fn answers(
     asked: &mut [AskedModel<'_>],
     first: &ModelTarget,
     options: &Evaluation<'_>,
-) -> Result<Option<(Vec<f32>, Array)>, TrainError> {
+    criterion: &dyn Criterion,
+) -> Result<Option<AnsweredBatch>, TrainError> {
     if let [only] = asked {
-        return only.next(&options.device);
+        return only.next(&options.device, criterion);
     }
-    let (mut outputs, mut targets) = (Vec::with_capacity(asked.len()), None);
+    let (mut outputs, mut batch) = (Vec::with_capacity(asked.len()), None);
     for asked in asked {
-        let Some((mut own, wanted)) = asked.next(&options.device)? else {
+        let Some(mut own) = asked.next(&options.device, criterion)? else {
             return Ok(None);
         };
-        to_units(&mut own, &asked.model.target);
-        outputs.push(ordered(&own, &asked.order));
-        targets.get_or_insert(wanted);
+        let mut values = std::mem::take(&mut own.outputs.values);
+        to_units(&mut values, &asked.model.target);
+        outputs.push(ordered(&values, &asked.order));
+        batch.get_or_insert(own);
     }
     let mut together = average(options.task, &outputs, first.outputs());
     if let Some(scale) = &first.scale {
@@ -215,7 +307,13 @@ fn answers(
             .chunks_exact_mut(first.outputs())
             .for_each(|row| scale.apply(row));
     }
-    Ok(targets.map(|targets| (together, targets)))
+    Ok(batch.map(|batch| AnsweredBatch {
+        outputs: JudgedOutputs {
+            values: together,
+            losses: None,
+        },
+        ..batch
+    }))
 }
 
 /// A split that has samples.

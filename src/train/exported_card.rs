@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::feed::TextReading;
 use super::model_file::Card;
 use super::tasks::{ModelTarget, Tasks};
 use crate::data::{Normalization, TargetScale};
@@ -30,6 +31,8 @@ struct ReadInput {
     #[serde(default)]
     transforms: Vec<spec::EvalTransform>,
     normalization: Normalization,
+    #[serde(default)]
+    text: Option<TextReading>,
 }
 
 #[derive(Deserialize)]
@@ -58,6 +61,7 @@ pub(super) fn read_exported(text: &str, tasks: &Tasks) -> Result<Card, String> {
         architecture: card.architecture,
         input: input.shape,
         inputs: input.fields,
+        text: input.text,
         target: read_target(&card.output, tasks)?,
         transforms: input.transforms,
         normalization: input.normalization,
@@ -70,6 +74,7 @@ pub(super) fn read_exported(text: &str, tasks: &Tasks) -> Result<Card, String> {
         selected_epoch: training.selected_epoch,
         selected_step: 0,
         metrics: training.metrics,
+        lora: None,
     })
 }
 
@@ -89,6 +94,7 @@ fn read_target(output: &serde_json::Value, tasks: &Tasks) -> Result<ModelTarget,
     Ok(ModelTarget {
         task: task.rules().name.to_owned(),
         names: Vec::deserialize(&output[task.meaning().names]).map_err(bad)?,
+        width: Option::<usize>::deserialize(&output["width"]).map_err(bad)?,
         scale: Option::<TargetScale>::deserialize(&output["scale"]).map_err(bad)?,
     })
 }

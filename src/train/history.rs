@@ -1,5 +1,6 @@
 //! What each epoch gave: the rows of `history.csv`, and those of `validations.csv`.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -7,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::error::TrainError;
 use super::tasks::{CsvFile, float_text};
 use crate::event::{MetricValue, Metrics};
-use crate::metric::Direction;
+use crate::metric::{Direction, EpochSplit};
 use crate::spec::ArtifactTable;
 
 /// The column that counts; the others measure.
@@ -39,7 +40,7 @@ impl From<Exact> for u64 {
 /// The figure of validations that decides.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Monitored {
-    /// Its name in the history: `val_loss`, or `val_` and the task's score.
+    /// Its name in the history: `val_loss`, or `val_` and the task's score or what else it measures.
     pub name: String,
     /// Which way it is better.
     pub better: Direction,
@@ -56,6 +57,9 @@ pub struct Judgement {
     pub loss: Exact,
     /// The score on the validation split.
     pub score: Exact,
+    /// What else the task measures there, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub further: BTreeMap<String, Exact>,
 }
 
 impl Judgement {
@@ -63,7 +67,11 @@ impl Judgement {
     pub fn monitored(&self, monitored: &Monitored) -> f64 {
         match monitored.name.as_str() {
             "val_loss" => self.loss.0,
-            _ => self.score.0,
+            name => {
+                let measured = EpochSplit::of_column(name).filter(|(split, _)| *split == EpochSplit::Val);
+                let further = measured.and_then(|(_, name)| self.further.get(name));
+                further.unwrap_or(&self.score).0
+            }
         }
     }
 }
@@ -121,7 +129,9 @@ impl EpochFigures {
         ];
         // An epoch in which every step overflowed has neither a loss nor a gradient, and a validation
         // without what a score is made of has no score: not a number is what is not defined there.
-        let known = columns.into_iter().filter_map(|(name, value)| {
+        let further = self.validation.iter().flat_map(|given| &given.further);
+        let further = further.map(|(name, value)| (format!("val_{name}"), Some(value.0)));
+        let known = columns.into_iter().chain(further).filter_map(|(name, value)| {
             let value = value?;
             let value = if value.is_nan() {
                 MetricValue::Undefined
@@ -149,10 +159,11 @@ pub fn write_history(folder: &Path, rows: &[EpochFigures]) -> Result<(), TrainEr
         format!("train_{score}"),
         "val_loss".to_owned(),
         format!("val_{score}"),
-        "gradient_norm".to_owned(),
-        "loss_scale".to_owned(),
-        COUNTED.to_owned(),
     ];
+    let judged = rows.iter().flat_map(|row| &row.validation);
+    let further: BTreeSet<&String> = judged.flat_map(|given| given.further.keys()).collect();
+    columns.extend(further.into_iter().map(|name| format!("val_{name}")));
+    columns.extend(["gradient_norm", "loss_scale", COUNTED].map(str::to_owned));
     columns.retain(|column| metrics.iter().any(|row| row.number(column).is_some()));
     let mut file = CsvFile::create(folder, ArtifactTable::HISTORY, columns.iter().cloned())?;
     for (row, metrics) in rows.iter().zip(&metrics) {
@@ -171,14 +182,25 @@ pub fn write_history(folder: &Path, rows: &[EpochFigures]) -> Result<(), TrainEr
 /// # Errors
 /// The file cannot be written.
 pub fn write_validations(folder: &Path, score: &str, validations: &[Judgement]) -> Result<(), TrainError> {
-    let mut file = CsvFile::create(folder, ArtifactTable::VALIDATIONS, [format!("val_{score}")])?;
+    let further: BTreeSet<&String> = validations
+        .iter()
+        .flat_map(|given| given.further.keys())
+        .collect();
+    let titles = further.iter().map(|name| format!("val_{name}"));
+    let titles = std::iter::once(format!("val_{score}")).chain(titles);
+    let mut file = CsvFile::create(folder, ArtifactTable::VALIDATIONS, titles)?;
     for given in validations {
-        file.row([
+        let cells = [
             given.epoch.to_string(),
             given.step.to_string(),
             float_text(given.loss.0),
             float_text(given.score.0),
-        ])?;
+        ];
+        let more = further.iter().map(|name| {
+            let value = given.further.get(*name);
+            value.map_or_else(String::new, |value| float_text(value.0))
+        });
+        file.row(cells.into_iter().chain(more))?;
     }
     file.finish()
 }
@@ -217,6 +239,7 @@ mod tests {
             step: 12,
             loss: Exact(2.0),
             score: Exact(0.25),
+            further: BTreeMap::new(),
         };
         let full = EpochFigures {
             validation: Some(judgement.clone()),

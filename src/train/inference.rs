@@ -7,7 +7,7 @@ use candle_core::{Device, Tensor};
 use super::error::TrainError;
 use super::tasks::{ModelTarget, Task};
 use super::tensor_file::input_tensor;
-use crate::models::{Network, Pass};
+use crate::models::{Network, NetworkInput, Pass, TextOutput};
 use crate::ops::PackedWeights;
 use crate::schema::InputShape;
 use crate::spec::Precision;
@@ -24,6 +24,12 @@ pub(super) struct Inference<'a> {
 }
 
 impl Inference<'_> {
+    /// What the network gives for a batch of whatever it is for.
+    pub fn answer(&self, inputs: &NetworkInput) -> Result<TextOutput, TrainError> {
+        let pass = Pass::evaluate(self.precision);
+        Ok(self.weights.reuse(|| self.network.answer(inputs, &pass))?)
+    }
+
     /// The outputs for a batch, `[N, outputs]` on the host. With the `mirrored` inputs' values on the host,
     /// of images, the mean with the outputs for their mirror images.
     pub fn outputs(&self, inputs: &Tensor, mirrored: Option<Vec<f32>>) -> Result<Vec<f32>, TrainError> {

@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::components::Components;
+use super::low_rank::ADAPTER_FILE;
+use super::model_file::{CARD_FILE, WEIGHTS_FILE};
 use super::state_dict::{Fitting, StateDict, WantedTensor, WantedTensors};
 use crate::models::{Models, NetworkLayout};
 use crate::schema::InputShape;
@@ -21,6 +23,16 @@ const OUTLINES: usize = 2;
 /// What is wrong with the weights at `path`, a file or the folder of a model, for `model`, as far as their
 /// description tells. Only that is read.
 pub fn init_problem(model: &spec::Model, path: &Path, components: &Components) -> Option<String> {
+    if has_card_beside(path) {
+        return Some(format!(
+            "the model's card, `{CARD_FILE}`, stands beside it, and tells its columns, classes and normalisation: name the \
+             stage or the folder, not the file in it, so that they are compared"
+        ));
+    }
+    // Such a folder was written by a training, whole and with our own names.
+    if path.join(ADAPTER_FILE).is_file() {
+        return None;
+    }
     let file = match StateDict::open(path) {
         Ok(file) => file,
         Err(problem) => return Some(problem),
@@ -33,6 +45,18 @@ pub fn init_problem(model: &spec::Model, path: &Path, components: &Components) -
         generalise(&mut wanted.tensors, &other.tensors);
     }
     Fitting::find(&wanted, &file).err()
+}
+
+/// Whether `path` is the file of weights of a model that a stage made, with its card beside it.
+pub(super) fn has_card_beside(path: &Path) -> bool {
+    let is_file = path.file_name().is_some_and(|name| name == WEIGHTS_FILE) && path.is_file();
+    let text = path
+        .parent()
+        .map(|folder| std::fs::read_to_string(folder.join(CARD_FILE)));
+    let card = text
+        .and_then(Result::ok)
+        .and_then(|text| serde_json::from_str::<serde_json::Value>(&text).ok());
+    is_file && card.is_some_and(|card| card.get("architecture").is_some())
 }
 
 /// The model for several kinds of samples and numbers of outputs.

@@ -13,7 +13,9 @@ use serde_json::Value;
 use super::error::TrainError;
 use super::model_file::CARD_FILE;
 use super::tasks::{ModelTarget, Task, Tasks};
-use crate::data::{Alignment, Dataset, Rearrangement, TargetScale, UnknownFeature, match_classes};
+use crate::data::{
+    Alignment, Dataset, Normalization, Rearrangement, TargetScale, UnknownFeature, match_classes,
+};
 use crate::event::Monitor;
 use crate::schema::{Field, FieldKind, FieldRole, Schema};
 use crate::spec::shortened;
@@ -25,6 +27,8 @@ pub struct KnownModel {
     pub inputs: Option<Schema>,
     /// What it gives.
     pub target: ModelTarget,
+    /// What is done to each channel (or column) first; nothing where the card does not tell.
+    pub normalization: Option<Normalization>,
 }
 
 /// How a training begins with the weights of another model.
@@ -34,6 +38,8 @@ pub struct Beginning {
     pub other_outputs: Option<String>,
     /// How the targets of the output layer that is kept were scaled.
     pub scale: Option<Option<TargetScale>>,
+    /// What was done to each channel (or column) of what the weights know.
+    pub normalization: Option<Normalization>,
 }
 
 impl KnownModel {
@@ -63,6 +69,7 @@ impl KnownModel {
             return Ok(Some(Self {
                 inputs: inputs(&card["inputs"])?,
                 target: ModelTarget::deserialize(&card["target"]).map_err(bad)?,
+                normalization: Option::deserialize(&card["normalization"]).map_err(bad)?,
             }));
         }
         let output = &card["output"];
@@ -74,8 +81,10 @@ impl KnownModel {
             target: ModelTarget {
                 task: task.rules().name.to_owned(),
                 names: Vec::deserialize(&output[task.meaning().names]).map_err(bad)?,
+                width: Option::deserialize(&output["width"]).map_err(bad)?,
                 scale: Option::deserialize(&output["scale"]).map_err(bad)?,
             },
+            normalization: Option::deserialize(&card["input"]["normalization"]).map_err(bad)?,
         }))
     }
 
@@ -116,7 +125,7 @@ impl KnownModel {
             return Err(mismatch("they differ".to_owned()));
         }
         let change = match target.kind {
-            FieldKind::Class => {
+            FieldKind::Class if target.dimensions.is_fixed() => {
                 let numbers = match_classes(&names, wanted)
                     .map_err(|foreign| mismatch(format!("the model does not know {}", quoted(&foreign))))?;
                 let absent = wanted.iter().filter(|name| !names.contains(name));
@@ -155,6 +164,18 @@ impl KnownModel {
             }
             return Ok(dataset.clone());
         };
+        if let Some(difference) = other_preparation(given, wanted) {
+            monitor.warn(difference);
+        }
+        if let (Some(own), Some(wanted)) = (&given.vocabulary, &wanted.vocabulary)
+            && own.digest != wanted.digest
+        {
+            return Err(TrainError::Mismatch {
+                what: "the tokenizer",
+                model: format!("one of {} tokens ({})", wanted.size, short(&wanted.digest)),
+                data: format!("one of {} tokens ({})", own.size, short(&own.digest)),
+            });
+        }
         // Other inputs have no names; their shapes are compared.
         if !given.is_row() || !wanted.is_row() {
             return Ok(dataset.clone());
@@ -189,6 +210,7 @@ impl KnownModel {
         let anew = |reason: String| Beginning {
             other_outputs: Some(reason),
             scale: None,
+            normalization: self.normalization.clone(),
         };
         let (rules, known) = (task.rules(), &self.target);
         let names = task.outputs(&dataset).unwrap_or_default();
@@ -228,10 +250,29 @@ impl KnownModel {
             Some(change) => dataset.rearranged(FieldRole::Target, &change, folder)?,
             None => dataset,
         };
-        let scale = Some(known.scale.clone());
-        let other_outputs = None;
-        Ok((dataset, Beginning { other_outputs, scale }))
+        let beginning = Beginning {
+            other_outputs: None,
+            scale: Some(known.scale.clone()),
+            normalization: self.normalization.clone(),
+        };
+        Ok((dataset, beginning))
     }
+}
+
+/// What differs in how image files became pixels, so that the same files are other pixels.
+fn other_preparation(given: &Field, wanted: &Field) -> Option<String> {
+    let (given, wanted) = (given.preparation?, wanted.preparation?);
+    (given.exif_orientation != wanted.exif_orientation).then(|| {
+        let words = |turned: bool| match turned {
+            true => "turned upright (`exif_orientation: true`)",
+            false => "left as they are stored (`exif_orientation: false`)",
+        };
+        format!(
+            "the model was trained on images that were {}, and those of the data were {}: prepare both in one way",
+            words(wanted.exif_orientation),
+            words(given.exif_orientation)
+        )
+    })
 }
 
 /// Refuses, or tells of, samples with categories that the model does not know.
@@ -275,6 +316,11 @@ fn tell_order(given: &Field, wanted: &Field, monitor: &Monitor) {
     if names(given) != names(wanted) {
         monitor.info("the data's columns stand in another order than the model's: they are matched by name");
     }
+}
+
+/// The beginning of a digest, for people.
+fn short(digest: &str) -> &str {
+    digest.get(..12).unwrap_or(digest)
 }
 
 /// How many names there are, and the first of them.

@@ -22,12 +22,15 @@ mod ema;
 mod error;
 mod evaluate;
 mod exported_card;
+mod feed;
 mod gradients;
 mod groups;
 mod history;
+mod huggingface;
 mod inference;
 mod init_check;
 mod loss_scale;
+mod low_rank;
 mod meeting;
 mod model_file;
 mod optimizer;
@@ -43,32 +46,42 @@ mod threads;
 mod trainer;
 
 pub use checkpoint::{Checkpoint, LAST_CHECKPOINT};
+pub(crate) use class_weights::tell_unweighted;
 pub use collective::{Collective, SingleWorker};
 pub use components::Components;
 pub use device::DeviceChoice;
 pub use error::TrainError;
 pub use evaluate::{Evaluation, JudgedModel, evaluate, filled_split};
+pub use feed::{Feed, SampleFeed, StagedBatches, TextFeed, TextReading};
 pub use gradients::{Gradients, StepGradients};
 pub use history::{EpochFigures, Exact, Judgement, Monitored, Scaling, write_history, write_validations};
+pub use huggingface::{
+    CONFIG_FILE, Filled, FolderFamily, FolderFitting, FolderLabels, FolderWeights, FolderWish, FolderWriting,
+    LabelKind, PretrainedFolder, TextModelSizes, write_folder,
+};
 pub use init_check::init_problem;
 pub use loss_scale::LossScale;
+pub use low_rank::{ADAPTER_FILE, BASE_FILE, write_adapter};
 pub use meeting::{Beginning, KnownModel};
 pub use model_file::{CARD_FILE, Card, TrainedModel, WEIGHTS_FILE, read_card, write_json, write_weights};
 pub use optimizer::{
     Chunk, Optimizer, OptimizerRule, OptimizerState, Optimizers, ParameterSettings, StepSettings, UpdateRule,
 };
 pub use predictor::{Predictor, PredictorOptions};
-pub use progress::{EpochSteps, TrainingState};
+pub use progress::{BatchPlace, EpochSteps, EpochSums, TrainingState};
 pub use schedule::LearningRate;
 pub use tasks::{
-    ClassFigures, Classification, Criterion, CsvFile, LossCriterion, ModelTarget, MultiLabel, OutputMeaning,
-    PREDICTED, PROBABILITIES, PROBABILITY, PredictedColumn, PredictedKind, PredictedValue, Regression,
-    SplitTally, Task, TaskTally, Tasks, float_text, score_sum, target_values,
+    ClassFigures, Classification, Criterion, CsvFile, JudgedOutputs, LossCriterion, MaskedToken, ModelTarget,
+    MultiLabel, NextToken, OutputMeaning, PREDICTED, PROBABILITIES, PROBABILITY, PredictedColumn,
+    PredictedKind, PredictedValue, Regression, SplitTally, Task, TaskTally, Tasks, TokenClasses, float_text,
+    score_sum, target_values,
 };
 pub use tensor_file::{HostTensor, NamedTensors, read_tensors};
 pub use threads::on_threads;
 pub use trainer::{ShorterTraining, Trained, Training, train};
 
+#[cfg(test)]
+pub(crate) use huggingface::testing as folder_testing;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]

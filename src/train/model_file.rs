@@ -10,13 +10,16 @@ use serde::{Deserialize, Serialize};
 use super::components::Components;
 use super::error::TrainError;
 use super::exported_card::read_exported;
+use super::feed::TextReading;
+use super::huggingface::PretrainedFolder;
+use super::low_rank;
 use super::meeting::KnownModel;
 use super::tasks::{ModelTarget, Task, Tasks};
-use super::tensor_file::{NamedTensors, encode, read_tensors, to_device, write_atomically};
+use super::tensor_file::{NamedTensors, encode, read_tensors, to_device, to_host, write_atomically};
 use crate::data::{Augmentation, Dataset, Normalization};
 use crate::event::{Metrics, Monitor};
 use crate::models::{Models, Network};
-use crate::schema::{InputShape, Schema};
+use crate::schema::{FieldKind, InputShape, Schema};
 use crate::spec;
 
 /// The file with the weights.
@@ -38,6 +41,9 @@ pub struct Card {
     /// cards of version 2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inputs: Option<Schema>,
+    /// How texts reach the network, where samples are texts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<TextReading>,
     /// What the outputs mean.
     pub target: ModelTarget,
     /// What is done to each image first.
@@ -64,6 +70,9 @@ pub struct Card {
     pub selected_step: u64,
     /// The figures of that epoch.
     pub metrics: Metrics,
+    /// The low-rank changes that were trained, where the weights themselves were not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lora: Option<spec::LoraOptions>,
 }
 
 impl Card {
@@ -84,17 +93,31 @@ pub struct TrainedModel {
 }
 
 impl TrainedModel {
-    /// Loads the model in `folder`, which `train` or `export` made.
+    /// Loads the model in `folder`, which `train` or `export` made, or a Hugging Face program.
     ///
     /// # Errors
     /// A file is missing or damaged, or the weights are not exactly those of the architecture.
     pub fn load(folder: &Path, device: &Device, components: &Components) -> Result<Self, TrainError> {
+        if PretrainedFolder::is_at(folder) {
+            return Self::of_folder(folder, device, components);
+        }
         let card = components
             .vocabulary
             .reading(|| read_any_card(&folder.join(CARD_FILE), &components.tasks))?;
-        let path = folder.join(WEIGHTS_FILE);
-        let tensors = read_tensors(&path)?;
-        let network = build(
+        Self::of_card(card, folder, device, components)
+    }
+
+    /// The same, where the card has been read.
+    ///
+    /// # Errors
+    /// As [`TrainedModel::load`].
+    pub(super) fn of_card(
+        card: Card,
+        folder: &Path,
+        device: &Device,
+        components: &Components,
+    ) -> Result<Self, TrainError> {
+        let mut network = build(
             &components.models,
             &card.architecture,
             card.input,
@@ -102,12 +125,26 @@ impl TrainedModel {
             card.seed,
             device,
         )?;
+        if let Some(options) = &card.lora {
+            low_rank::load(&mut network, folder, options, device)?;
+            return Ok(Self { card, network });
+        }
+        let path = folder.join(WEIGHTS_FILE);
+        let tensors = read_tensors(&path)?;
         let load = || -> Result<(), String> {
             let tensors = to_device(&tensors, device)?;
             network.load_state(&tensors).map_err(|error| error.to_string())
         };
         load().map_err(|problem| TrainError::BadFile { path, problem })?;
         Ok(Self { card, network })
+    }
+
+    /// The weights and running statistics.
+    ///
+    /// # Errors
+    /// A device's memory cannot be read.
+    pub fn weights(&self) -> Result<NamedTensors, TrainError> {
+        Ok(to_host(&self.network.state()?)?)
     }
 
     /// What the model predicts, one of `tasks`.
@@ -126,6 +163,7 @@ impl TrainedModel {
         KnownModel {
             inputs: self.card.inputs.clone(),
             target: self.card.target.clone(),
+            normalization: Some(self.card.normalization.clone()),
         }
     }
 
@@ -163,6 +201,11 @@ impl TrainedModel {
     }
 
     fn check_shape(&self, dataset: &Dataset) -> Result<(), TrainError> {
+        // Of texts the tokenizer was compared, and lengths are checked where they are cut.
+        let is_text = dataset.input().kind == FieldKind::Tokens;
+        if is_text && matches!(self.card.input, InputShape::Tokens { .. }) {
+            return Ok(());
+        }
         let transforms: Vec<spec::Augment> = self.card.transforms.iter().map(spec::Augment::from).collect();
         let augmentation = Augmentation::new(&transforms, dataset.schema())?;
         let input = augmentation.input_after();
@@ -170,7 +213,10 @@ impl TrainedModel {
             return Err(TrainError::Mismatch {
                 what: "the shape of a sample",
                 model: self.card.input.of_sample(),
-                data: input.to_string(),
+                data: match is_text {
+                    true => "tokens".to_owned(),
+                    false => input.to_string(),
+                },
             });
         }
         Ok(())
@@ -244,15 +290,22 @@ pub fn read_card(path: &Path) -> Result<Card, TrainError> {
 /// # Errors
 /// The file cannot be written.
 pub fn write_weights(folder: &Path, weights: &NamedTensors) -> Result<(), TrainError> {
-    let path = folder.join(WEIGHTS_FILE);
+    write_tensors(&folder.join(WEIGHTS_FILE), weights)
+}
+
+/// Writes tensors into a file, in the order of their names.
+///
+/// # Errors
+/// The file cannot be written.
+pub(super) fn write_tensors(path: &Path, weights: &NamedTensors) -> Result<(), TrainError> {
     let entries = weights.iter().map(|(name, tensor)| (name.as_str(), tensor));
     // `format: pt` is what programs of the PyTorch world look for.
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
     let bytes = encode(entries, metadata).map_err(|problem| TrainError::BadFile {
-        path: path.clone(),
+        path: path.to_owned(),
         problem,
     })?;
-    write_atomically(&path, &bytes)
+    write_atomically(path, &bytes)
 }
 
 /// Writes `value` as indented JSON with a final newline.

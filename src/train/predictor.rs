@@ -217,6 +217,13 @@ impl EnsembleMember {
     /// A model whose outputs have the order `order`. An error says why it cannot be asked.
     fn new(model: TrainedModel, order: Vec<usize>) -> Result<Self, String> {
         let TrainedModel { card, network } = model;
+        if card.text.is_some() {
+            return Err(
+                "it reads texts, about which `predict` does not ask: put them into a dataset and evaluate the model on that, \
+                 with `metrics: [predictions]`"
+                    .to_owned(),
+            );
+        }
         let Some(shown) = card.inputs.as_ref().map(Schema::inputs) else {
             return Err(
                 "it was made by an Erlen that did not keep what a model is shown: train it again".to_owned(),

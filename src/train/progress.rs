@@ -1,8 +1,11 @@
 //! Where a training stands.
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
 use super::history::{EpochFigures, Exact, Judgement};
+use crate::spec::{Train, TrainingLength};
 
 /// Where a training stands, beside its tensors: a plain record that goes into the checkpoint.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -21,6 +24,9 @@ pub struct TrainingState {
     pub best: Option<Judgement>,
     /// Whether the training ends although there are epochs left.
     pub stopped_early: bool,
+    /// The figures of the last epoch, where the training ended before that was full: a longer one goes on with them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unfilled: Option<EpochSums>,
 }
 
 /// Sums over the finished micro-batches of the epoch under way.
@@ -64,7 +70,8 @@ impl EpochSums {
 impl TrainingState {
     /// Optimizer steps so far, skipped ones included; between two steps.
     pub fn steps(&self, steps: EpochSteps) -> u64 {
-        u64::from(self.epoch) * u64::from(steps.per_epoch()) + u64::from(steps.done_after(self.batch))
+        u64::from(self.epoch) * u64::from(steps.per_epoch())
+            + u64::from(steps.done_after(self.epoch, self.batch))
     }
 
     /// The validation at this very place, if it has been made.
@@ -81,112 +88,194 @@ impl TrainingState {
     }
 }
 
-/// How an epoch's micro-batches form optimizer steps.
+/// How micro-batches form optimizer steps, and steps the epochs of a training.
+///
+/// Micro-batches come in passes over the data; a step has those of one pass alone. An epoch is a pass, or, of a training
+/// that is measured in steps, as many steps as its length says, wherever passes begin and end.
 #[derive(Clone, Copy, Debug)]
 pub struct EpochSteps {
-    samples: u64,
-    batch_size: u32,
+    /// Micro-batches of a pass, at least 1.
+    pass: u32,
     accumulate: u32,
-    batches: u32,
+    /// Steps of an epoch; the last epoch may have fewer.
+    per_epoch: u32,
+    /// All steps.
+    total: u64,
+}
+
+/// Which micro-batch one of an epoch is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchPlace {
+    /// The pass that it is of.
+    pub pass: u32,
+    /// Its index in that.
+    pub index: u32,
+    /// The optimizer step of the epoch that it belongs to.
+    pub step: u32,
+    /// Its place among the micro-batches of the step.
+    pub place: u32,
+    /// Whether it is the last of these.
+    pub ends_step: bool,
 }
 
 impl EpochSteps {
-    /// The steps of an epoch over `samples` samples.
-    pub fn new(recipe: &crate::spec::Train, samples: u64) -> Self {
+    /// The steps of a training with `passes` of so many micro-batches.
+    pub fn new(recipe: &Train, batches: u32) -> Self {
+        let pass = batches.max(1);
+        let accumulate = recipe.accumulate.get();
+        let per_pass = pass.div_ceil(accumulate);
+        let (per_epoch, total) = match recipe.length() {
+            TrainingLength::Epochs(epochs) => (per_pass, u64::from(epochs) * u64::from(per_pass)),
+            TrainingLength::Steps { steps, per_epoch } => (per_epoch.max(1), u64::from(steps)),
+        };
         Self {
-            samples,
-            batch_size: recipe.batch_size.get(),
-            accumulate: recipe.accumulate.get(),
-            batches: recipe.batches(samples),
+            pass,
+            accumulate,
+            per_epoch,
+            total,
         }
     }
 
-    /// Micro-batches an epoch; the last may be smaller than the others.
-    pub fn batches(&self) -> u32 {
-        self.batches
+    /// All steps.
+    pub fn total(&self) -> u64 {
+        self.total
     }
 
-    /// Samples of the last micro-batch.
-    pub fn last_batch(&self) -> u64 {
-        self.used() - u64::from(self.batches().saturating_sub(1)) * u64::from(self.batch_size)
+    /// All epochs.
+    pub fn epochs(&self) -> u32 {
+        u32::try_from(self.total.div_ceil(u64::from(self.per_epoch))).unwrap_or(u32::MAX)
     }
 
-    /// Samples an epoch that are trained on.
-    pub fn used(&self) -> u64 {
-        self.samples
-            .min(u64::from(self.batches()) * u64::from(self.batch_size))
-    }
-
-    /// Optimizer steps an epoch; the last may have fewer micro-batches than the others.
+    /// Optimizer steps an epoch; the last epoch may have fewer.
     pub fn per_epoch(&self) -> u32 {
-        self.batches().div_ceil(self.accumulate)
+        self.per_epoch
     }
 
-    /// The step that micro-batch `batch` belongs to.
-    pub fn step_of(&self, batch: u32) -> u32 {
-        batch / self.accumulate
+    /// Optimizer steps of `epoch`.
+    pub fn steps_of(&self, epoch: u32) -> u32 {
+        let left = self.total.saturating_sub(self.before_epoch(epoch));
+        u32::try_from(left).unwrap_or(u32::MAX).min(self.per_epoch)
     }
 
-    /// The place of micro-batch `batch` within its step.
-    pub fn place_in_step(&self, batch: u32) -> u32 {
-        batch % self.accumulate
+    /// Micro-batches of `epoch`; the last of a pass may be smaller than the others.
+    pub fn batches_of(&self, epoch: u32) -> u32 {
+        let first = self.before_epoch(epoch);
+        let end = first + u64::from(self.steps_of(epoch));
+        u32::try_from(self.batches_before(end) - self.batches_before(first)).unwrap_or(u32::MAX)
     }
 
-    /// Finished steps after `batches` micro-batches, the last of which ended a step.
-    pub fn done_after(&self, batches: u32) -> u32 {
-        batches.div_ceil(self.accumulate)
+    /// Micro-batches of `epoch` that its first `steps` steps have.
+    pub fn batches_within(&self, epoch: u32, steps: u32) -> u32 {
+        let first = self.before_epoch(epoch);
+        let batches = self.batches_before(first + u64::from(steps)) - self.batches_before(first);
+        u32::try_from(batches).unwrap_or(u32::MAX)
     }
 
-    /// Whether `batch` is the last micro-batch of its step.
-    pub fn ends_with(&self, batch: u32) -> bool {
-        (batch + 1).is_multiple_of(self.accumulate) || batch + 1 == self.batches()
+    /// The micro-batch `batch` of `epoch`.
+    pub fn place(&self, epoch: u32, batch: u32) -> BatchPlace {
+        let first = self.before_epoch(epoch);
+        let all = self.batches_before(first) + u64::from(batch);
+        let (pass, index) = (all / u64::from(self.pass), (all % u64::from(self.pass)) as u32);
+        let step = pass * u64::from(self.steps_per_pass()) + u64::from(index / self.accumulate);
+        BatchPlace {
+            pass: u32::try_from(pass).unwrap_or(u32::MAX),
+            index,
+            step: u32::try_from(step.saturating_sub(first)).unwrap_or(u32::MAX),
+            place: index % self.accumulate,
+            ends_step: (index + 1).is_multiple_of(self.accumulate) || index + 1 == self.pass,
+        }
     }
 
-    /// The samples of step `step`, as places in the epoch's order.
-    pub fn samples_of(&self, step: u32) -> std::ops::Range<u64> {
-        let full = u64::from(self.batch_size) * u64::from(self.accumulate);
-        let start = u64::from(step) * full;
-        start..self.used().min(start + full)
+    /// The micro-batches, in their pass, of the step that a micro-batch is of.
+    pub fn batches_of_step(&self, at: BatchPlace) -> Range<u32> {
+        let start = at.index - at.place;
+        start..self.pass.min(start + self.accumulate)
+    }
+
+    /// Micro-batches of a pass.
+    pub fn batches_of_pass(&self) -> u32 {
+        self.pass
+    }
+
+    /// Finished steps of `epoch` after `batches` of its micro-batches, the last of which ended a step.
+    pub fn done_after(&self, epoch: u32, batches: u32) -> u32 {
+        match batches.checked_sub(1) {
+            None => 0,
+            Some(last) => self.place(epoch, last).step + 1,
+        }
+    }
+
+    /// Steps of a pass; the last may have fewer micro-batches than the others.
+    fn steps_per_pass(&self) -> u32 {
+        self.pass.div_ceil(self.accumulate)
+    }
+
+    /// Steps before `epoch`.
+    fn before_epoch(&self, epoch: u32) -> u64 {
+        u64::from(epoch) * u64::from(self.per_epoch)
+    }
+
+    /// Micro-batches before the step `step` of the training.
+    fn batches_before(&self, step: u64) -> u64 {
+        let per_pass = u64::from(self.steps_per_pass());
+        let within = (step % per_pass) * u64::from(self.accumulate);
+        step / per_pass * u64::from(self.pass) + within.min(u64::from(self.pass))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
-    fn steps(samples: u64, batch_size: u32, accumulate: u32, drop_last: bool) -> EpochSteps {
-        let recipe = json!({
-            "data": "data", "model": {"mlp": {}}, "epochs": 1, "optimizer": {"sgd": {"lr": 0.1}},
-            "batch_size": batch_size, "accumulate": accumulate, "drop_last": drop_last,
+    fn steps(batches: u32, accumulate: u32, more: Value) -> EpochSteps {
+        let mut recipe = json!({
+            "data": "data", "model": {"mlp": {}}, "optimizer": {"sgd": {"lr": 0.1}}, "accumulate": accumulate,
         });
-        EpochSteps::new(&serde_json::from_value(recipe).unwrap(), samples)
+        for (key, value) in more.as_object().unwrap() {
+            recipe[key] = value.clone();
+        }
+        EpochSteps::new(&serde_json::from_value(recipe).unwrap(), batches)
     }
 
     #[test]
-    fn the_last_step_is_shorter() {
-        let steps = steps(23, 4, 2, false);
-        assert_eq!(
-            (steps.batches(), steps.per_epoch(), steps.last_batch()),
-            (6, 3, 3)
-        );
-        let ends: Vec<bool> = (0..6).map(|batch| steps.ends_with(batch)).collect();
-        assert_eq!(ends, [false, true, false, true, false, true]);
-        let samples: Vec<_> = (0..3).map(|step| steps.samples_of(step)).collect();
-        assert_eq!(samples, [0..8, 8..16, 16..23]);
-
-        let steps = self::steps(20, 4, 3, false);
-        assert_eq!((steps.batches(), steps.per_epoch(), steps.step_of(4)), (5, 2, 1));
-        assert!(steps.ends_with(2) && !steps.ends_with(3) && steps.ends_with(4));
-        assert_eq!((steps.samples_of(0), steps.samples_of(1)), (0..12, 12..20));
-        assert_eq!([0, 3, 5].map(|batches| steps.done_after(batches)), [0, 1, 2]);
+    fn the_last_step_of_a_pass_is_shorter() {
+        let steps = steps(5, 3, json!({"epochs": 2}));
+        assert_eq!((steps.batches_of(1), steps.per_epoch(), steps.total()), (5, 2, 4));
+        let ends: Vec<bool> = (0..5).map(|batch| steps.place(1, batch).ends_step).collect();
+        assert_eq!(ends, [false, false, true, false, true]);
+        let place = steps.place(1, 4);
+        assert_eq!((place.pass, place.index, place.step, place.place), (1, 4, 1, 1));
+        assert_eq!(steps.batches_of_step(place), 3..5);
+        assert_eq!([0, 3, 5].map(|batches| steps.done_after(1, batches)), [0, 1, 2]);
     }
 
     #[test]
-    fn the_last_batch_can_be_left_out() {
-        let steps = steps(23, 4, 2, true);
-        assert_eq!((steps.batches(), steps.per_epoch(), steps.used()), (5, 3, 20));
-        assert_eq!((steps.samples_of(2), steps.last_batch()), (16..20, 4));
+    fn epochs_of_steps_begin_anywhere_in_a_pass() {
+        // Passes of 5 micro-batches have two steps; an epoch has three.
+        let steps = steps(5, 3, json!({"steps": 8, "validate": {"steps": 3}}));
+        assert_eq!((steps.epochs(), steps.steps_of(0), steps.steps_of(2)), (3, 3, 2));
+        assert_eq!([0, 1, 2].map(|epoch| steps.batches_of(epoch)), [8, 7, 5]);
+        let mut all = Vec::new();
+        for epoch in 0..3 {
+            for batch in 0..steps.batches_of(epoch) {
+                let at = steps.place(epoch, batch);
+                all.push((at.pass, at.index, epoch * 3 + at.step));
+                assert_eq!(
+                    at.ends_step,
+                    steps.done_after(epoch, batch + 1) == at.step + 1 && at.ends_step
+                );
+            }
+            assert_eq!(
+                steps.done_after(epoch, steps.batches_of(epoch)),
+                steps.steps_of(epoch)
+            );
+        }
+        let expected: Vec<(u32, u32, u32)> = (0..4)
+            .flat_map(|pass| (0..5).map(move |index| (pass, index, pass * 2 + index / 3)))
+            .collect();
+        assert_eq!(all, expected);
+        assert_eq!(steps.batches_within(1, 1), 2);
     }
 }

@@ -8,11 +8,12 @@ use candle_core::Device;
 use serde_json::{Value, json};
 
 use super::{Components, ShorterTraining, SingleWorker, TrainError, Trained, Training, on_threads, train};
+use crate::data::text_testing::{TinyText, write_texts_with};
 use crate::data::{Dataset, DatasetWriter, FieldValue, Formats, SplitInput, prepare};
 use crate::event::{Activity, Monitor};
 use crate::metric::MetricTable;
 use crate::random::{Purpose, Stream};
-use crate::schema::{Dimensions, Field, InputShape, Schema};
+use crate::schema::{Dimensions, Field, InputShape, Schema, TokenRoles};
 use crate::spec::{self, SplitName};
 
 /// The classes of the tiny datasets.
@@ -56,6 +57,18 @@ impl Bench {
             },
             splits,
         )
+    }
+
+    /// Texts of `vocabulary` tokens.
+    pub fn texts(vocabulary: u32, texts: &[(SplitName, TinyText)]) -> Self {
+        Self::texts_with(vocabulary, texts, TokenRoles::default())
+    }
+
+    /// The same, where some tokens have a meaning of their own.
+    pub fn texts_with(vocabulary: u32, texts: &[(SplitName, TinyText)], roles: TokenRoles) -> Self {
+        let bench = Self::empty();
+        write_texts_with(&bench.data(), vocabulary, texts, roles);
+        bench
     }
 
     /// What `preprocess` makes of a CSV table with a header.
@@ -131,6 +144,7 @@ impl Bench {
             metrics: &MetricTable::built_in(),
             dataset: &dataset,
             init: self.init.as_deref(),
+            pretrained: None,
             device: Device::Cpu,
             seed: self.seed,
             identity: self.identity.clone(),

@@ -294,3 +294,23 @@ sweep:
         "{minimize: scores.bleu}"
     ));
 }
+
+#[test]
+fn a_project_file_named_by_its_absolute_path_is_told() {
+    let project = Project::new().with("data.csv", "1\n");
+    let path = project.path("data.csv");
+    let yaml = format!(
+        "stages:\n  c: {{command: {{run: 'cat {} > o', outputs: [o]}}}}\n",
+        path.display()
+    );
+    project.write("p.yaml", yaml);
+    let told = "`c` names `./data.csv` by its absolute path";
+    project
+        .erlen(["check", "p.yaml"])
+        .assert_code(0)
+        .assert_stderr(told);
+    project
+        .erlen(["run", "p.yaml"])
+        .assert_code(0)
+        .assert_stderr(told);
+}

@@ -22,6 +22,7 @@ mod schema;
 mod soak;
 mod sweep;
 mod table;
+mod texts;
 mod train;
 mod trust;
 mod vanishing;

@@ -560,3 +560,43 @@ fn a_pruner_knows_that_a_small_error_is_better() {
         "the worst learning rate ran to its end: {table:?}"
     );
 }
+
+#[test]
+fn the_best_of_single_folds_is_told() {
+    let rows: String = (0..24)
+        .map(|row| format!("{row},{}\n", ["u", "v"][row % 2]))
+        .collect();
+    let project = Project::new().with("t.csv", format!("x,y\n{rows}")).with(
+        "p.yaml",
+        "params: {fold: 1, lr: 0.1}
+stages:
+  data: {preprocess: {input: ./t.csv, format: {csv: {header: true, label: y}}, split: {folds: 2, fold: \"${fold}\"}}}
+  m: {train: {data: data, model: mlp, epochs: 1, batch_size: 4, optimizer: {sgd: {lr: \"${lr}\"}}}}
+  e: {evaluate: {model: m, data: data}}
+sweep: {params: {fold: [1, 2], lr: [0.1, 0.2]}, objective: {maximize: e.accuracy}}
+",
+    );
+    project
+        .erlen(["sweep", "p.yaml"])
+        .assert_code(0)
+        .assert_stderr("`fold` chooses a fold and is swept, so the best trial is the best of single folds");
+}
+
+#[test]
+fn a_figure_that_is_not_defined_in_a_replicate_leaves_the_trial_done() {
+    let project = Project::new().with(
+        "p.yaml",
+        "params: {x: 1}
+stages:
+  s: {command: {run: 'v=0.$ERLEN_SEED; [ ${x}-$ERLEN_SEED = 2-1 ] && v=null; echo \"{\\\"auc\\\": $v, \\\"acc\\\": 0.9}\" > m.json', draws: true, outputs: [m.json], metrics: m.json}}
+sweep: {params: {x: [1, 2]}, replicates: 2, objective: {maximize: s.auc}}
+tables: {t: {rows: [x], columns: {auc: s.auc, acc: s.acc}}}
+",
+    );
+    project
+        .erlen(["sweep", "p.yaml"])
+        .assert_code(0)
+        .assert_stderr("2 done");
+    let table = project.read("results/t.csv");
+    assert!(table.lines().count() == 3 && table.contains("0.9"), "{table}");
+}

@@ -74,6 +74,14 @@ impl SweepSetting {
         })
     }
 
+    /// The parameter of the space that chooses a fold, where trials are ranked: the best trial is then the best of
+    /// single folds.
+    pub fn ranked_fold(&self) -> Option<&str> {
+        let mut names = self.sweep.params.keys().map(String::as_str);
+        let is_ranked = !self.sweep.objective.0.is_empty();
+        names.find(|name| is_ranked && self.template.chooses_fold(name))
+    }
+
     /// All that decides which trials there are.
     pub fn definition(&self) -> Definition {
         Definition {

@@ -20,6 +20,9 @@ pub(super) fn claimed_size(bytes: &[u8]) -> Option<[usize; 2]> {
 
 /// Decodes a file whose pixels take no more than `most` bytes.
 pub(super) fn decode(bytes: &[u8], most: usize) -> Result<Raster, DecodeProblem> {
+    if is_truncated(bytes) {
+        return Err(DecodeProblem::Corrupt("it ends early".to_owned()));
+    }
     let mut decoder = WebPDecoder::new(Cursor::new(bytes))?;
     decoder.set_memory_limit(most);
     let size = size_of(&decoder);
@@ -35,6 +38,15 @@ pub(super) fn decode(bytes: &[u8], most: usize) -> Result<Raster, DecodeProblem>
         channels,
         values: RasterValues::Eight(values),
     })
+}
+
+/// Whether a file has fewer bytes than its header says, which count from behind them. As libwebp does, others are taken
+/// whatever follows; the decoder fills what is missing and says nothing.
+fn is_truncated(bytes: &[u8]) -> bool {
+    let stated = bytes
+        .get(4..8)
+        .and_then(|stated| <[u8; 4]>::try_from(stated).ok());
+    stated.is_none_or(|stated| u64::from(u32::from_le_bytes(stated)) + 8 > bytes.len() as u64)
 }
 
 /// The EXIF data of a file.

@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod tests;
+mod unnamed_split;
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Component, Path, PathBuf};
@@ -18,6 +19,7 @@ use crate::data::labels::Classes;
 use crate::data::record_targets::RecordTargets;
 use crate::data::records::{RecordFile, RecordForm, RecordLine};
 use crate::spec::{ImageManifestOptions, SplitName, counted_that};
+use unnamed_split::UnnamedSplit;
 
 impl FormatReader for ImageManifestOptions {
     fn read(&self, input: &Path, intake: &mut Intake<'_>) -> Result<Option<Classes>, DataError> {
@@ -72,10 +74,15 @@ fn read(
     let mut list = RecordFile::open(&file, form, &named)?;
     let mut targets = RecordTargets::new(options.task, options.label.as_slice(), &options.separator);
     let mut lines: HashMap<PathBuf, u64> = HashMap::new();
+    let mut unnamed = UnnamedSplit::default();
+    let says_split = options.split.is_some() || places.split().is_some();
     let mut listed = Vec::new();
     while let Some(line) = list.next_line()? {
         intake.tick()?;
         let number = line.number;
+        if let (Ok(line), false) = (&line.content, says_split) {
+            unnamed.watch(line, &named);
+        }
         let found = line.content.and_then(|line| {
             let path = image_path(options, &folder, &line)?;
             if let Some(first) = lines.get(&path) {
@@ -106,6 +113,9 @@ fn read(
         }
     }
     places.finish(intake)?;
+    if let Some(told) = unnamed.told() {
+        intake.warn(told);
+    }
     tell_unlisted(input, &file, &lines, intake)?;
 
     let is_tested = listed

@@ -30,6 +30,7 @@ use super::labels::{Classes, MergedClasses};
 use super::packing::Packing;
 use crate::schema::{Dimensions, Field, Schema};
 use crate::spec::{Format, FormatOptions, ListedOptions, Mistake, SplitName, built_in_formats};
+use split_names::{SplitHint, SplitWord};
 
 pub(in crate::data) use image_files::is_image;
 pub(in crate::data) use table::{
@@ -220,16 +221,49 @@ fn single_file(input: &Path) -> Result<PathBuf, DataError> {
             input,
             "one file is expected here, and there is none",
         )),
-        _ => Err(DataError::input(
-            input,
-            format!(
-                "one file is expected here, and there are {} (`{}`, `{}`, ...): name the file in `input`",
-                files.len(),
-                name_of(&files[0]),
-                name_of(&files[1])
-            ),
-        )),
+        _ => Err(DataError::input(input, several_files(&files))),
     }
+}
+
+/// The error that there are several files where one is expected.
+fn several_files(files: &[PathBuf]) -> String {
+    const NAMED: usize = 4;
+    let names: Vec<String> = files.iter().map(|path| name_of(path)).collect();
+    let more = if names.len() > NAMED { ", ..." } else { "" };
+    let shown = names[..names.len().min(NAMED)].join("`, `");
+    let advice = match by_split(&names) {
+        Some(splits) => {
+            let splits: Vec<String> = splits
+                .iter()
+                .map(|(split, name)| format!("{}: .../{name}", split.as_str()))
+                .collect();
+            format!(
+                "name those of the splits, `input: {{{}}}`, or the file in `input`",
+                splits.join(", ")
+            )
+        }
+        None => "name the file in `input`".to_owned(),
+    };
+    format!(
+        "one file is expected here, and there are {} (`{shown}`{more}): {advice}",
+        names.len()
+    )
+}
+
+/// The file of each split, where each of `names` is called as another one is, and one is to train on.
+fn by_split(names: &[String]) -> Option<BTreeMap<SplitName, &String>> {
+    let mut found = BTreeMap::new();
+    for name in names {
+        let hint = SplitHint::of(name.split('.').next()?)?;
+        let split = match hint.word {
+            SplitWord::Split(split) => split,
+            SplitWord::Evaluation => SplitName::Test,
+        };
+        if found.insert(split, name).is_some() {
+            return None;
+        }
+    }
+    (found.len() > 1 && found.contains_key(&SplitName::Train)).then_some(found)
 }
 
 /// The folder that `holds` says is right: the input, or a folder in it.

@@ -11,7 +11,7 @@ use groups::GroupSpellings;
 use orders::OrderWatch;
 
 pub(super) use groups::group_named;
-pub(super) use orders::{OrderPlace, order_of};
+pub(super) use orders::{OrderPlace, OrderReading, order_of};
 pub(super) use records::{RecordPlaces, split_word};
 pub(super) use splits::split_named;
 
@@ -49,8 +49,9 @@ impl PlaceWatch {
         }
     }
 
-    /// Tells of groups that are written in several ways.
-    pub fn tell(&self, intake: &Intake<'_>) {
+    /// Tells of groups that are written in several ways, and how groups are called.
+    pub fn tell(&self, intake: &mut Intake<'_>) {
+        intake.name_groups(self.groups.names());
         if let Some(told) = self.groups.told() {
             intake.warn(told);
         }

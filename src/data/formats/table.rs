@@ -13,6 +13,7 @@ mod header;
 mod images;
 mod label_numbering;
 mod numbers;
+mod order_advice;
 mod parquet_cells;
 mod parquet_header;
 mod parquet_rows;
@@ -38,7 +39,7 @@ use crate::data::value::FieldValue;
 use crate::schema::Dimensions;
 use crate::spec::{CsvOptions, ParquetOptions, SplitName, TargetKind, counted_that};
 use categories::Categories;
-use columns::Columns;
+use columns::{ColumnUse, Columns};
 use features::RowSchema;
 use first_line::{FirstLineWatch, header_of_data};
 use label_numbering::{LabelNumbering, check_names};
@@ -112,7 +113,7 @@ impl FormatReader for ParquetOptions {
 }
 
 /// A file, or those of a folder in which a table is kept in parts; as Hugging Face's datasets call them,
-/// `test-00000-of-00002.parquet`, their names tell the split.
+/// `test-00000-of-00002.parquet` or `test.parquet`, their names tell the split.
 fn parquet_files(input: &Path) -> Result<Vec<(Option<SplitName>, PathBuf)>, DataError> {
     if !input.is_dir() {
         return Ok(vec![(None, input.to_owned())]);
@@ -122,11 +123,17 @@ fn parquet_files(input: &Path) -> Result<Vec<(Option<SplitName>, PathBuf)>, Data
         path.extension()
             .is_some_and(|found| found.eq_ignore_ascii_case("parquet"))
     };
-    let parts: Vec<(Option<SplitName>, PathBuf)> = found
+    let mut parts: Vec<(Option<SplitName>, PathBuf)> = found
         .iter()
         .filter(|path| is_part(path) && !path.is_dir())
         .map(|path| (split_of_part(&name_of(path)), path.clone()))
         .collect();
+    if let Some(splits) = splits_of_names(&parts) {
+        parts
+            .iter_mut()
+            .zip(splits)
+            .for_each(|(part, split)| part.0 = Some(split));
+    }
     let mut folders = found.iter().filter(|path| path.is_dir());
     match (parts.is_empty(), folders.next(), folders.next()) {
         (false, ..) => Ok(parts),
@@ -139,15 +146,28 @@ fn parquet_files(input: &Path) -> Result<Vec<(Option<SplitName>, PathBuf)>, Data
     }
 }
 
-/// The split that a file's name tells: `SPLIT-NUMBER-of-NUMBER.parquet`.
+/// The split that a file's name tells: `SPLIT-NUMBER-of-NUMBER.parquet`, where a digest may follow the numbers.
 fn split_of_part(name: &str) -> Option<SplitName> {
     let (stem, _) = name.rsplit_once('.')?;
     let (rest, count) = stem.rsplit_once("-of-")?;
     let (split, number) = rest.rsplit_once('-')?;
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    (is_number(count) && is_number(number))
+    let (count, digest) = count.split_once('-').unwrap_or((count, ""));
+    let is_digest = digest.bytes().all(|byte| byte.is_ascii_hexdigit());
+    (is_number(count) && is_number(number) && is_digest)
         .then(|| split_named(split).ok())
         .flatten()
+}
+
+/// The split of files that are called as splits are, `train.parquet` and `test.parquet`: of each of them, where all are
+/// and one is to train on.
+fn splits_of_names(parts: &[(Option<SplitName>, PathBuf)]) -> Option<Vec<SplitName>> {
+    let named = parts.iter().map(|(_, path)| {
+        let name = name_of(path);
+        split_named(name.split('.').next()?).ok()
+    });
+    let splits: Vec<SplitName> = named.collect::<Option<_>>()?;
+    (splits.len() > 1 && splits.contains(&SplitName::Train)).then_some(splits)
 }
 
 /// Reads tables of the same columns; the rows of those without a split are training samples, unless a
@@ -196,11 +216,13 @@ fn read(
     let mut suspects = Suspects::new(&columns);
     let mut places = PlaceWatch::default();
     let mut row = CsvRow::default();
+    let mut rows = 0u64;
     for table in &tables {
         intake.begin_input(table.split);
         let file = name_of(table.path);
         let mut first_line = FirstLineWatch::begin();
         table.each_row(|reader, record, line| {
+            rows += 1;
             if columns.header.is_absent() {
                 first_line.watch(record, &columns);
             }
@@ -246,8 +268,16 @@ fn read(
         })?;
         first_line.tell(&columns, &file, intake);
     }
+    if rows == 0 {
+        let problem = match source.is_parquet {
+            true => "it has no rows",
+            false => "it has no rows: its first line names the columns, and nothing follows",
+        };
+        return Err(DataError::input(first, problem));
+    }
     tell_dropped(&dropped, &columns, intake);
-    precision.tell(|column| columns.header.describe(column), intake);
+    let are_dates = |column: usize| matches!(columns.roles()[column], ColumnUse::Date(_));
+    precision.tell(|column| columns.header.describe(column), are_dates, intake);
     suspects.tell(&columns, intake);
     places.tell(intake);
     Ok((options.task == TargetKind::Classification).then(|| labels.classes(intake)))

@@ -12,6 +12,7 @@ mod row;
 mod table;
 #[cfg(test)]
 mod tests;
+mod untitled;
 
 use std::path::PathBuf;
 

@@ -1,12 +1,13 @@
 //! The rows of tables on their way to a model.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use csv::ByteRecord;
 
 use super::files::{FileWalk, FoundFile};
 use super::row::RowEncoder;
+use super::untitled::{TableNote, UntitledNames, is_untitled, place_name};
 use super::{UnlabelledInputs, UnlabelledSample, UnlabelledSource};
 use crate::data::error::DataError;
 use crate::data::example::Example;
@@ -18,11 +19,8 @@ use crate::spec::counted;
 /// What may separate fields beside what did so in training; a table has that which gives it the model's columns.
 const DELIMITERS: [char; 4] = [',', ';', '\t', '|'];
 
-/// What the names of columns begin with in a table without titles; their place follows.
-const UNTITLED: &str = "column_";
-
-/// Rows of tables, one a sample. Columns are found by their names, whatever their order; those that a model does not
-/// know, such as the one that it predicts, are left out.
+/// Rows of tables, one a sample. Columns are found by their names, whatever their order, or in tables without titles by
+/// their places; those that a model does not know, such as the one that it predicts, are left out.
 pub(super) struct UnlabelledRows {
     files: FileWalk,
     /// For each model, its features.
@@ -30,6 +28,8 @@ pub(super) struct UnlabelledRows {
     open: Option<OpenTable>,
     /// Columns that no model knows, in the order of the first table that has them.
     ignored: Vec<String>,
+    /// What is worth telling of tables without titles.
+    notes: BTreeSet<TableNote>,
     /// How many cells had an unknown category that is let through, by column.
     unknown: BTreeMap<String, u64>,
 }
@@ -43,6 +43,40 @@ struct OpenTable {
     encoders: Vec<RowEncoder>,
     /// Whether nothing more can be read of it.
     is_broken: bool,
+}
+
+/// A table that was opened, and what is to be told of it.
+struct OpenedTable {
+    table: OpenTable,
+    /// Its columns that no model knows.
+    ignored: Vec<String>,
+    notes: Vec<TableNote>,
+}
+
+/// What makes features of a table's rows, for each model.
+struct TableEncoders {
+    encoders: Vec<RowEncoder>,
+    /// How the table's columns are called.
+    names: Vec<String>,
+    /// What is worth telling of them.
+    notes: Vec<TableNote>,
+}
+
+impl TableEncoders {
+    /// With the rows of a table of so many columns.
+    fn of(self, rows: UnlabelledTable, file: &FoundFile, columns: usize) -> OpenedTable {
+        OpenedTable {
+            ignored: ignored(&self.encoders, &self.names),
+            notes: self.notes,
+            table: OpenTable {
+                rows,
+                name: file.name.clone(),
+                columns,
+                encoders: self.encoders,
+                is_broken: false,
+            },
+        }
+    }
 }
 
 /// The rows of a table.
@@ -75,6 +109,7 @@ impl UnlabelledRows {
             fields: fields.iter().map(|field| (*field).clone()).collect(),
             open: None,
             ignored: Vec::new(),
+            notes: BTreeSet::new(),
             unknown: BTreeMap::new(),
         })
     }
@@ -92,17 +127,16 @@ impl UnlabelledRows {
             other => other.to_string(),
         };
         if ParquetTable::is_at(&file.path) {
-            let (table, ignored) = self.of_parquet(file).map_err(told)?;
-            self.ignore(ignored);
-            return Ok(table);
+            let opened = self.of_parquet(file).map_err(told)?;
+            return Ok(self.take(opened));
         }
         let (mut first, mut found) = (None, None);
         let reading = self.reading();
         let others = DELIMITERS.into_iter().filter(|other| *other != reading.delimiter);
         for delimiter in std::iter::once(reading.delimiter).chain(others) {
             match self.with_delimiter(file, delimiter).map_err(told) {
-                Ok(table) => {
-                    found = Some(table);
+                Ok(opened) => {
+                    found = Some(opened);
                     break;
                 }
                 Err(problem) => {
@@ -110,80 +144,104 @@ impl UnlabelledRows {
                 }
             }
         }
-        let (table, ignored) = found.ok_or_else(|| first.unwrap_or_default())?;
-        self.ignore(ignored);
-        Ok(table)
+        let opened = found.ok_or_else(|| first.unwrap_or_default())?;
+        Ok(self.take(opened))
     }
 
-    /// Remembers columns that no model knows.
-    fn ignore(&mut self, names: Vec<String>) {
-        for name in names {
+    /// Remembers what is to be told of a table.
+    fn take(&mut self, opened: OpenedTable) -> OpenTable {
+        for name in opened.ignored {
             if !self.ignored.contains(&name) {
                 self.ignored.push(name);
             }
         }
+        self.notes.extend(opened.notes);
+        opened.table
     }
 
-    /// The table with fields that `delimiter` separates, and its columns that no model knows.
-    fn with_delimiter(
-        &self,
-        file: &FoundFile,
-        delimiter: char,
-    ) -> Result<(OpenTable, Vec<String>), DataError> {
-        let untitled = self.fields.iter().all(is_untitled);
-        let options = options_of(&self.reading(), delimiter, !untitled);
-        let rows = CsvRows::open(&options, &file.path)?;
-        let header: Vec<String> = if untitled {
-            (0..rows.first().len())
-                .map(|place| format!("{UNTITLED}{place}"))
-                .collect()
-        } else {
-            Header::read(&file.path, rows.first(), true)?.names().to_vec()
-        };
-        let encoders = self.encoders(file, &header)?;
-        let ignored = ignored(&encoders, &header);
-        let table = OpenTable {
-            rows: UnlabelledTable::Text(Box::new(rows)),
-            name: file.name.clone(),
-            columns: header.len(),
-            encoders,
-            is_broken: false,
-        };
-        Ok((table, ignored))
+    /// Whether all models know columns by their places alone.
+    fn are_untitled(&self) -> bool {
+        self.fields.iter().all(is_untitled)
     }
 
-    /// The table of a Parquet file, and its columns that no model knows. Numbers and dates that are such in the file
-    /// are read as they are, however the model's table spelt its own.
-    fn of_parquet(&self, file: &FoundFile) -> Result<(OpenTable, Vec<String>), DataError> {
-        let table = ParquetTable::open(&file.path)?;
-        let mut header = table.names();
-        let untitled = self.fields.iter().all(is_untitled);
-        if untitled && self.encoders(file, &header).is_err() {
-            header = (0..header.len())
-                .map(|place| format!("{UNTITLED}{place}"))
-                .collect();
+    /// Whether a table's first row has names that only look like places, of a model that does not say which of the two
+    /// its columns have.
+    fn names_places(&self, first: &ByteRecord) -> bool {
+        let mut unsure = self.fields.iter().filter(|field| {
+            let reading = field.reading.as_deref();
+            reading.is_none_or(|reading| reading.untitled.is_none())
+        });
+        unsure.any(|field| {
+            let reading = field.reading.as_deref().cloned().unwrap_or_default();
+            field.columns.iter().any(|column| {
+                let (_, name) = NumberReading::of(&column.name, &reading);
+                first.iter().any(|cell| cell.trim_ascii() == name.as_bytes())
+            })
+        })
+    }
+
+    /// The table with fields that `delimiter` separates.
+    fn with_delimiter(&self, file: &FoundFile, delimiter: char) -> Result<OpenedTable, DataError> {
+        let options = |header| options_of(&self.reading(), delimiter, header);
+        let untitled = match self.are_untitled() {
+            true => Some(CsvRows::open(&options(false), &file.path)?),
+            false => None,
+        };
+        if let Some(rows) = untitled.filter(|rows| !self.names_places(rows.first())) {
+            let columns = rows.first().len();
+            let encoders = self.untitled(file, columns)?;
+            return Ok(encoders.of(UnlabelledTable::Text(Box::new(rows)), file, columns));
         }
-        let mut encoders = self.encoders(file, &header)?;
-        for encoder in &mut encoders {
+        let rows = CsvRows::open(&options(true), &file.path)?;
+        let header = Header::read(&file.path, rows.first(), true)?;
+        let names: Vec<String> = (0..rows.first().len()).map(|place| header.name(place)).collect();
+        let columns = names.len();
+        let encoders = self.titled(file, &names)?;
+        Ok(encoders.of(UnlabelledTable::Text(Box::new(rows)), file, columns))
+    }
+
+    /// The table of a Parquet file. Numbers and dates that are such in the file are read as they are, however the
+    /// model's table spelt its own.
+    fn of_parquet(&self, file: &FoundFile) -> Result<OpenedTable, DataError> {
+        let table = ParquetTable::open(&file.path)?;
+        let names = table.names();
+        let mut encoders = match self.titled(file, &names) {
+            Err(_) if self.are_untitled() => self.untitled(file, names.len())?,
+            titled => titled?,
+        };
+        for encoder in &mut encoders.encoders {
             encoder.read_as(|place| table.form(place), |place| table.names_of(place).cloned());
         }
-        let rows = table.rows(|place| reads(&encoders, place))?;
-        let ignored = ignored(&encoders, &header);
-        let open = OpenTable {
-            rows: UnlabelledTable::Parquet(Box::new(rows)),
-            name: file.name.clone(),
-            columns: header.len(),
-            encoders,
-            is_broken: false,
-        };
-        Ok((open, ignored))
+        let rows = table.rows(|place| reads(&encoders.encoders, place))?;
+        Ok(encoders.of(UnlabelledTable::Parquet(Box::new(rows)), file, names.len()))
     }
 
-    /// What makes features of rows under the titles `header`, for each model.
-    fn encoders(&self, file: &FoundFile, header: &[String]) -> Result<Vec<RowEncoder>, DataError> {
-        let encoders = self.fields.iter().map(|field| RowEncoder::new(field, header));
+    /// What makes features of rows under the titles `names`, for each model.
+    fn titled(&self, file: &FoundFile, names: &[String]) -> Result<TableEncoders, DataError> {
+        let encoders = self.fields.iter().map(|field| RowEncoder::new(field, names));
         let encoders: Result<Vec<RowEncoder>, String> = encoders.collect();
-        encoders.map_err(|problem| DataError::input(&file.path, problem))
+        Ok(TableEncoders {
+            encoders: encoders.map_err(|problem| DataError::input(&file.path, problem))?,
+            names: names.to_vec(),
+            notes: Vec::new(),
+        })
+    }
+
+    /// What makes features of rows of so many `columns` without titles, for each model.
+    fn untitled(&self, file: &FoundFile, columns: usize) -> Result<TableEncoders, DataError> {
+        let wrong = |problem| DataError::input(&file.path, problem);
+        let (mut encoders, mut all_names, mut notes) = (Vec::new(), None, Vec::new());
+        for field in &self.fields {
+            let UntitledNames { names, note } = UntitledNames::of(field, columns).map_err(wrong)?;
+            encoders.push(RowEncoder::new(field, &names).map_err(wrong)?);
+            all_names.get_or_insert(names);
+            notes.extend(note);
+        }
+        Ok(TableEncoders {
+            encoders,
+            names: all_names.unwrap_or_else(|| (0..columns).map(place_name).collect()),
+            notes,
+        })
     }
 
     /// Counts what the table let through.
@@ -232,6 +290,12 @@ impl UnlabelledSource for UnlabelledRows {
 
     fn finish(&mut self, monitor: &Monitor) {
         self.files.tell_left_out("tables", monitor);
+        for TableNote { is_warning, text } in &self.notes {
+            match is_warning {
+                true => monitor.warn(text.clone()),
+                false => monitor.info(text.clone()),
+            }
+        }
         if !self.ignored.is_empty() {
             monitor.info(format!(
                 "columns that the model does not know are left out: `{}`",
@@ -306,16 +370,6 @@ fn ignored(encoders: &[RowEncoder], header: &[String]) -> Vec<String> {
     let columns = header.iter().enumerate();
     let ignored = columns.filter(|(place, _)| !reads(encoders, *place));
     ignored.map(|(_, name)| name.clone()).collect()
-}
-
-/// Whether all columns bear the names of their places, as in a table without titles.
-fn is_untitled(field: &Field) -> bool {
-    let reading = field.reading.as_deref().cloned().unwrap_or_default();
-    field.columns.iter().all(|column| {
-        let (_, name) = NumberReading::of(&column.name, &reading);
-        let place = name.strip_prefix(UNTITLED).map(str::parse::<usize>);
-        matches!(place, Some(Ok(_)))
-    })
 }
 
 /// Whether a file in a folder is to be read as a table.

@@ -172,10 +172,107 @@ fn tables_without_titles_are_read_by_place() {
     let (samples, told) = read(std::slice::from_ref(&path), field, 10);
     assert_eq!(samples[1].examples, Ok(features(&[2.5])));
     assert_eq!(samples[1].name, "a.csv:2");
+    // A model from before places were counted.
+    assert_eq!(told.len(), 2);
+    assert!(
+        told[0].starts_with("the model does not tell how many columns its table had"),
+        "{told:?}"
+    );
+    assert_eq!(
+        told[1],
+        "columns that the model does not know are left out: `column_0`, `column_2`"
+    );
+    // Names that look like places are names.
+    fs::write(&path, "other,column_1\n7,1.5\n").unwrap();
+    let field = Field::of_columns("features", vec![FeatureColumn::number("column_1")]);
+    let (samples, told) = read(std::slice::from_ref(&path), field.clone(), 10);
+    assert_eq!(samples[0].examples, Ok(features(&[1.5])));
     assert_eq!(
         told,
-        ["columns that the model does not know are left out: `column_0`, `column_2`"]
+        ["columns that the model does not know are left out: `other`"]
     );
+    let lacking = Field::of_columns(
+        "features",
+        vec![field.columns[0].clone(), FeatureColumn::number("column_2")],
+    );
+    let (samples, _) = read(std::slice::from_ref(&path), lacking, 10);
+    let problem = samples[0].examples.clone().unwrap_err();
+    assert!(problem.starts_with("it has no column `column_2`"), "{problem}");
+}
+
+/// The features that a model of a table with the options `json` has.
+fn trained(json: &str, table: &str) -> Field {
+    let bench = Bench::new();
+    bench.file("t.csv", table.as_bytes());
+    let options: crate::spec::CsvOptions = serde_json::from_str(json).unwrap();
+    bench.dataset(&options.into()).input().clone()
+}
+
+#[test]
+fn columns_without_titles_are_counted_around_what_is_predicted() {
+    let place = Place::new(&[]);
+    let path = place.folder.path().join("new.csv");
+    let predicted = |field: &Field, table: &str| {
+        fs::write(&path, table).unwrap();
+        let (samples, told) = read(std::slice::from_ref(&path), field.clone(), 10);
+        (samples[0].examples.clone(), told)
+    };
+    // The label first, in the middle and last; a column that is left out at either side.
+    for (json, labelled, unlabelled, features_of, predicted_places) in [
+        (
+            r#"{"label": 0, "ignore": [3]}"#,
+            ["u,1,2,9", "v,3,4,8"],
+            "3,4,8",
+            [3.0, 4.0],
+            "column 0 from 0",
+        ),
+        (
+            r#"{"label": 2, "ignore": [0]}"#,
+            ["9,1,u,2", "8,3,v,4"],
+            "8,3,4",
+            [3.0, 4.0],
+            "column 2 from 0",
+        ),
+        (
+            r#"{"ignore": [1]}"#,
+            ["1,9,2,u", "3,8,4,v"],
+            "3,8,4",
+            [3.0, 4.0],
+            "column 3 from 0",
+        ),
+        (
+            r#"{"label": [3, 0], "task": "regression", "ignore": [4]}"#,
+            ["0.5,1,2,7,9", "0.7,3,4,8,8"],
+            "3,4,8",
+            [3.0, 4.0],
+            "columns 0, 3 from 0",
+        ),
+    ] {
+        let field = trained(json, &labelled.join("\n"));
+        let count = labelled[0].split(',').count();
+        let (examples, told) = predicted(&field, &format!("{}\n", labelled[1]));
+        assert_eq!(examples, Ok(features(&features_of)), "{json}");
+        assert!(
+            told.iter().all(|told| !told.contains("are taken for")),
+            "{told:?}"
+        );
+        let (examples, told) = predicted(&field, &format!("{unlabelled}\n"));
+        assert_eq!(examples, Ok(features(&features_of)), "{json}");
+        assert!(
+            told[0].starts_with("rows of 3 fields are taken for those") && told[0].contains(predicted_places),
+            "{told:?}"
+        );
+        for table in ["3,4\n", "1,2,3,4,5,6\n", "7\n"] {
+            let (examples, _) = predicted(&field, table);
+            let problem = examples.unwrap_err();
+            let fields = crate::spec::counted(table.split(',').count(), "column");
+            let expected = format!(
+                "it has {fields}, and the table that the model was trained on had {count}, or 3 without what is \
+                 predicted ({predicted_places})"
+            );
+            assert!(problem.starts_with(&expected), "{problem}");
+        }
+    }
 }
 
 #[test]

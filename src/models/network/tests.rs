@@ -11,6 +11,7 @@ use crate::spec::{self, Model};
 
 mod draws;
 mod graph;
+mod low_rank;
 mod sequential;
 mod text;
 mod torchvision;
@@ -23,6 +24,7 @@ const TRAIN: Pass<'static> = Pass {
     seed: 5,
     epoch: 0,
     samples: &[],
+    sequences: None,
 };
 
 fn widths(widths: &[u32]) -> Vec<NonZeroU32> {

@@ -219,6 +219,17 @@ impl TokenBatch {
         }
     }
 
+    /// `options` for tokens of which others are kept, whose rows `spans` tells.
+    pub(super) fn attending_to<'a>(
+        spans: &'a Sequences,
+        options: AttentionOptions<'a>,
+    ) -> AttentionOptions<'a> {
+        AttentionOptions {
+            sequences: Some(spans),
+            ..options
+        }
+    }
+
     /// `options` for these samples.
     pub(super) fn attending<'a>(&'a self, options: AttentionOptions<'a>) -> AttentionOptions<'a> {
         AttentionOptions {

@@ -226,6 +226,10 @@ impl BertLayer {
 }
 
 impl TextBody for Bert {
+    fn usual_targets(&self) -> &[&'static str] {
+        &["query", "q_lin", "value", "v_lin"]
+    }
+
     fn forward(&self, batch: &TokenBatch, pass: &Pass) -> Result<Tensor, ModelError> {
         let mut x = self.tokens.forward(batch.ids(), pass)?;
         match (&self.types, batch.types()) {

@@ -3,6 +3,7 @@
 use candle_core::Tensor;
 
 use super::batch::TokenBatch;
+use super::cache::KeyValueCache;
 use super::decoder_head::DecoderHead;
 use super::layers::{DEVIATION, Dropouts, EmbeddingTable, TransposedLinear, activate, drop_tokens};
 use super::sizes::TextPlan;
@@ -12,7 +13,7 @@ use crate::models::error::ModelError;
 use crate::models::layers::{Dropout, LayerNorm};
 use crate::models::list::ModelBuilder;
 use crate::models::network::{Architecture, Pass};
-use crate::ops::{self, AttentionOperands, AttentionOptions};
+use crate::ops::{self, AttentionOperands, AttentionOptions, Sequences};
 use crate::schema::InputShape;
 use crate::spec::{BelowOne, Gpt2Options, MlpActivation, Positive, TextHead};
 
@@ -163,14 +164,35 @@ impl Gpt2Layer {
         })
     }
 
-    fn forward(&self, x: &Tensor, batch: &TokenBatch, pass: &Pass) -> Result<Tensor, ModelError> {
+    /// With the tokens that `kept` has of this layer, where there are any: the layer's number, the cache and the rows.
+    fn forward(
+        &self,
+        x: &Tensor,
+        batch: &TokenBatch,
+        kept: Option<(usize, &mut KeyValueCache, &Sequences)>,
+        pass: &Pass,
+    ) -> Result<Tensor, ModelError> {
         let y = self.attention.forward(&self.norm_1.forward(x, pass)?, pass)?;
-        let options = batch.attending(AttentionOptions {
+        let options = AttentionOptions {
             causal: true,
             dropout: self.attention_dropout.of(pass),
             ..AttentionOptions::full(self.heads, pass.precision)
-        });
-        let y = ops::attention(AttentionOperands::SideBySide(&y), &options)?;
+        };
+        let y = match kept {
+            None => ops::attention(AttentionOperands::SideBySide(&y), &batch.attending(options))?,
+            Some((layer, cache, spans)) => {
+                let columns = y.dims()[1] / 3;
+                let part = |index: usize| y.narrow(1, index * columns, columns)?.contiguous();
+                let queries = part(0)?;
+                let [keys, values] = cache.add(layer, batch, [&part(1)?, &part(2)?])?;
+                let operands = AttentionOperands::Apart {
+                    queries: &queries,
+                    keys: &keys,
+                    values: &values,
+                };
+                ops::attention(operands, &TokenBatch::attending_to(spans, options))?
+            }
+        };
         let y = self.projection.forward(&y, pass)?;
         let x = ops::add(x, &drop_tokens(&self.dropout, y, batch, pass)?)?;
 
@@ -181,14 +203,40 @@ impl Gpt2Layer {
     }
 }
 
-impl TextBody for Gpt2 {
-    fn forward(&self, batch: &TokenBatch, pass: &Pass) -> Result<Tensor, ModelError> {
+impl Gpt2 {
+    /// Tokens and their places.
+    fn embed(&self, batch: &TokenBatch, pass: &Pass) -> Result<Tensor, ModelError> {
         let x = self.tokens.forward(batch.ids(), pass)?;
         let x = ops::add_rows(&x, &self.positions.weight.operand(pass), batch.position_rows(0))?;
-        let mut x = drop_tokens(&self.dropout, x, batch, pass)?;
+        drop_tokens(&self.dropout, x, batch, pass)
+    }
+}
+
+impl TextBody for Gpt2 {
+    fn usual_targets(&self) -> &[&'static str] {
+        &["c_attn"]
+    }
+
+    fn forward(&self, batch: &TokenBatch, pass: &Pass) -> Result<Tensor, ModelError> {
+        let mut x = self.embed(batch, pass)?;
         for layer in &self.layers {
-            x = layer.forward(&x, batch, pass)?;
+            x = layer.forward(&x, batch, None, pass)?;
         }
+        self.norm.forward(&x, pass)
+    }
+
+    fn forward_cached(
+        &self,
+        batch: &TokenBatch,
+        cache: &mut KeyValueCache,
+        pass: &Pass,
+    ) -> Result<Tensor, ModelError> {
+        let spans = cache.spans(batch)?;
+        let mut x = self.embed(batch, pass)?;
+        for (number, layer) in self.layers.iter().enumerate() {
+            x = layer.forward(&x, batch, Some((number, &mut *cache, &spans)), pass)?;
+        }
+        cache.advance(batch);
         self.norm.forward(&x, pass)
     }
 }

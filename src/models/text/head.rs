@@ -94,6 +94,11 @@ impl HeadLayers {
                 dropout,
                 outputs,
             } => {
+                // A row is a sample from here on.
+                let pass = &Pass {
+                    sequences: None,
+                    ..*pass
+                };
                 let drop = |dropout: &Option<Dropout>, x: Tensor| match dropout {
                     Some(dropout) => dropout.forward(x, pass),
                     None => Ok(x),

@@ -6,6 +6,7 @@ use super::batch::TokenBatch;
 use crate::models::builder::{Builder, Init};
 use crate::models::error::ModelError;
 use crate::models::layers::{Dropout, Weight};
+use crate::models::low_rank::{ChangeSlot, LinearOperands};
 use crate::models::network::Pass;
 use crate::ops;
 use crate::spec::MlpActivation;
@@ -59,6 +60,7 @@ impl RmsNorm {
 pub(super) struct TransposedLinear {
     weight: Weight,
     bias: Weight,
+    change: ChangeSlot,
 }
 
 impl TransposedLinear {
@@ -69,16 +71,22 @@ impl TransposedLinear {
         shape: [usize; 2],
         deviation: f64,
     ) -> Result<Self, ModelError> {
+        let weight = builder.parameter(format!("{name}.weight"), &shape, Init::Normal(deviation))?;
         Ok(Self {
-            weight: builder.parameter(format!("{name}.weight"), &shape, Init::Normal(deviation))?,
             bias: builder.parameter(format!("{name}.bias"), &shape[1..], Init::Constant(0.0))?,
+            change: builder.changeable(name, shape, &weight, true),
+            weight,
         })
     }
 
     /// `[..., in]` to `[..., out]`.
     pub fn forward(&self, x: &Tensor, pass: &Pass) -> Result<Tensor, ModelError> {
-        let (weight, bias) = (self.weight.operand(pass), self.bias.operand(pass));
-        Ok(ops::linear_transposed(x, &weight, Some(&bias), pass.precision)?)
+        let layer = LinearOperands {
+            weight: &self.weight.operand(pass),
+            bias: Some(&self.bias.operand(pass)),
+            transposed: true,
+        };
+        layer.forward(x, &self.change, pass)
     }
 }
 

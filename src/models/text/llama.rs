@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use candle_core::Tensor;
 
 use super::batch::TokenBatch;
+use super::cache::KeyValueCache;
 use super::decoder_head::DecoderHead;
 use super::layers::{DEVIATION, Dropouts, EmbeddingTable, RmsNorm};
 use super::sizes::TextPlan;
@@ -14,7 +15,7 @@ use crate::models::error::ModelError;
 use crate::models::layers::{Dropout, Linear};
 use crate::models::list::ModelBuilder;
 use crate::models::network::{Architecture, Pass};
-use crate::ops::{self, AttentionOperands, AttentionOptions, RotaryTable};
+use crate::ops::{self, AttentionOperands, AttentionOptions, RotaryTable, Sequences};
 use crate::schema::InputShape;
 use crate::spec::{BelowOne, LlamaOptions, LlamaVariant, Positive, TextHead};
 
@@ -203,12 +204,14 @@ impl LlamaLayer {
         })
     }
 
+    /// With the tokens that `kept` has of this layer, where there are any: the layer's number, the cache and the rows.
     fn forward(
         &self,
         x: &Tensor,
         table: &RotaryTable,
         positions: Option<&[u32]>,
         batch: &TokenBatch,
+        kept: Option<(usize, &mut KeyValueCache, &Sequences)>,
         pass: &Pass,
     ) -> Result<Tensor, ModelError> {
         let y = self.norm_1.forward(x, pass)?;
@@ -222,13 +225,20 @@ impl LlamaLayer {
         let queries = ops::rotate(&queries, table, positions)?;
         let keys = ops::rotate(&keys, table, positions)?;
         let [heads, key_value_heads] = self.heads;
-        let options = batch.attending(AttentionOptions {
+        let options = AttentionOptions {
             key_value_heads,
             causal: true,
             window: self.window,
             dropout: self.attention_dropout.of(pass),
             ..AttentionOptions::full(heads, pass.precision)
-        });
+        };
+        let (keys, values, options) = match kept {
+            None => (keys, values, batch.attending(options)),
+            Some((layer, cache, spans)) => {
+                let [keys, values] = cache.add(layer, batch, [&keys, &values])?;
+                (keys, values, TokenBatch::attending_to(spans, options))
+            }
+        };
         let operands = AttentionOperands::Apart {
             queries: &queries,
             keys: &keys,
@@ -245,6 +255,10 @@ impl LlamaLayer {
 }
 
 impl TextBody for Llama {
+    fn usual_targets(&self) -> &[&'static str] {
+        &["q_proj", "v_proj"]
+    }
+
     fn forward(&self, batch: &TokenBatch, pass: &Pass) -> Result<Tensor, ModelError> {
         let positions = batch.positions();
         let needed = match &positions {
@@ -254,8 +268,30 @@ impl TextBody for Llama {
         let table = self.rotary.of(needed);
         let mut x = self.tokens.forward(batch.ids(), pass)?;
         for layer in &self.layers {
-            x = layer.forward(&x, &table, positions.as_deref(), batch, pass)?;
+            x = layer.forward(&x, &table, positions.as_deref(), batch, None, pass)?;
         }
+        self.norm.forward(&x, pass)
+    }
+
+    fn forward_cached(
+        &self,
+        batch: &TokenBatch,
+        cache: &mut KeyValueCache,
+        pass: &Pass,
+    ) -> Result<Tensor, ModelError> {
+        let spans = cache.spans(batch)?;
+        let positions = batch.positions();
+        let positions = positions.as_deref();
+        let needed = positions
+            .and_then(|positions| positions.iter().max())
+            .map_or(0, |last| *last as usize + 1);
+        let table = self.rotary.of(needed);
+        let mut x = self.tokens.forward(batch.ids(), pass)?;
+        for (number, layer) in self.layers.iter().enumerate() {
+            let kept = Some((number, &mut *cache, &spans));
+            x = layer.forward(&x, &table, positions, batch, kept, pass)?;
+        }
+        cache.advance(batch);
         self.norm.forward(&x, pass)
     }
 }

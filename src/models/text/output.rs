@@ -3,10 +3,10 @@
 use candle_core::Tensor;
 
 use crate::models::error::ModelError;
-use crate::ops::{self, LossFunction, LossTargets};
+use crate::ops::{self, LossFunction, LossTargets, RowVerdict};
 use crate::spec::Precision;
 
-/// What a network of text gives for a batch.
+/// What a network gives for a batch.
 #[derive(Clone, Debug)]
 pub enum TextOutput {
     /// A row for each sample or token: `[N, outputs]`, `[N, T, outputs]` or `[rows, outputs]`.
@@ -75,6 +75,51 @@ impl TextOutput {
         }
     }
 
+    /// As [`TextOutput::loss`] of a vocabulary, and beside the graph how many targets have the largest logit: a scalar of
+    /// f64.
+    ///
+    /// # Errors
+    /// As there, or outputs that are no vocabulary's.
+    pub fn vocabulary_loss(
+        &self,
+        targets: &[Option<u32>],
+        divisor: f64,
+        precision: Precision,
+    ) -> Result<(Tensor, Tensor), ModelError> {
+        let (hidden, weight, bias) = self.vocabulary()?;
+        let hidden = flat(hidden)?;
+        Ok(ops::vocabulary_loss_with_score(
+            &hidden, weight, bias, targets, divisor, precision,
+        )?)
+    }
+
+    /// What is found of each row of a vocabulary's outputs, on the host; nothing for rows without a target. Not
+    /// differentiable.
+    ///
+    /// # Errors
+    /// As [`TextOutput::vocabulary_loss`].
+    pub fn vocabulary_verdicts(
+        &self,
+        targets: &[Option<u32>],
+        precision: Precision,
+    ) -> Result<Vec<Option<RowVerdict>>, ModelError> {
+        let (hidden, weight, bias) = self.vocabulary()?;
+        let hidden = flat(hidden)?;
+        Ok(ops::vocabulary_verdicts(
+            &hidden, weight, bias, targets, precision,
+        )?)
+    }
+
+    fn vocabulary(&self) -> Result<(&Tensor, &Tensor, Option<&Tensor>), ModelError> {
+        match self {
+            Self::Vocabulary { hidden, weight, bias } => Ok((hidden, weight, bias.as_ref())),
+            Self::Rows(_) => {
+                let problem = "the network's head gives no vocabulary".to_owned();
+                Err(ModelError::Tokens { problem })
+            }
+        }
+    }
+
     /// The cross-entropy of each row, in f64 and on the host; nothing for rows without a target. Not differentiable.
     ///
     /// # Errors
@@ -86,9 +131,11 @@ impl TextOutput {
     ) -> Result<Vec<Option<f64>>, ModelError> {
         if let Self::Vocabulary { hidden, weight, bias } = self {
             let (hidden, bias) = (flat(hidden)?, bias.as_ref());
-            return Ok(ops::vocabulary_loss_per_row(
-                &hidden, weight, bias, targets, precision,
-            )?);
+            let verdicts = ops::vocabulary_verdicts(&hidden, weight, bias, targets, precision)?;
+            let losses = verdicts
+                .into_iter()
+                .map(|verdict| verdict.map(|verdict| verdict.loss));
+            return Ok(losses.collect());
         }
         const IGNORED: u32 = u32::MAX;
         let rows = flat(&self.outputs(precision)?)?;

@@ -57,7 +57,9 @@ impl TextPlan {
             TextHead::Similarity => Some(("its width", self.width)),
             _ => None,
         };
-        if let Some((what, wanted)) = wanted.filter(|(_, wanted)| *wanted != outputs) {
+        // Of a vocabulary with more rows than there are tokens, those of the tokens are what is predicted.
+        let is_tokens = self.head.is_vocabulary() && outputs == vocabulary;
+        if let Some((what, wanted)) = wanted.filter(|(_, wanted)| *wanted != outputs && !is_tokens) {
             return Err(ModelError::HeadOutputs {
                 head: self.head.name(),
                 what,

@@ -30,6 +30,15 @@ pub(super) struct VocabularyBlocks<'a> {
     precision: Precision,
 }
 
+/// What is found of a row.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RowVerdict {
+    /// The cross-entropy, in nats.
+    pub loss: f64,
+    /// Whether the target has the largest logit, the first of equals.
+    pub is_likeliest: bool,
+}
+
 /// Gradients of hidden states, weight and bias, where they are wanted.
 #[derive(Default)]
 pub(super) struct BlockGradients([Option<Vec<f32>>; 3]);
@@ -84,20 +93,21 @@ impl<'a> VocabularyBlocks<'a> {
         }
     }
 
-    /// The loss of each row that counts.
-    pub fn losses(&self) -> Vec<f64> {
+    /// The verdict on each row that counts.
+    pub fn verdicts(&self) -> Vec<RowVerdict> {
         let packed = PackedOnce::default();
-        let mut losses = Vec::with_capacity(self.targets.len());
+        let mut verdicts = Vec::with_capacity(self.targets.len());
         for first in (0..self.targets.len()).step_by(ROWS) {
             let targets = &self.targets[first..(first + ROWS).min(self.targets.len())];
             let mut logits = self.logits(first, targets.len(), &packed);
-            losses.extend(self.judge(&mut logits, targets, None));
+            verdicts.extend(self.judge(&mut logits, targets, None));
         }
-        losses
+        verdicts
     }
 
-    /// The loss times `scale` and its gradients with respect to those operands that they are wanted of.
-    pub fn run(&self, scale: f64, wanted: &[bool]) -> (f64, BlockGradients) {
+    /// The loss times `scale`, how many targets were the likeliest, and the loss's gradients with respect to those
+    /// operands that they are wanted of.
+    pub fn run(&self, scale: f64, wanted: &[bool]) -> (f64, u64, BlockGradients) {
         let wanted = |operand: usize| wanted.get(operand).copied().unwrap_or(false);
         let is_wanted = wanted(0) || wanted(1) || wanted(2);
         let zeros = |operand: usize, len: usize| wanted(operand).then(|| vec![0.0f32; len]);
@@ -105,12 +115,13 @@ impl<'a> VocabularyBlocks<'a> {
         let mut for_weight = zeros(1, self.weight.len());
         let mut for_bias = wanted(2).then(|| vec![0.0f64; self.vocabulary]);
         let packed = PackedOnce::default();
-        let mut loss = 0.0;
+        let (mut loss, mut likeliest) = (0.0, 0);
         for first in (0..self.targets.len()).step_by(ROWS) {
             let targets = &self.targets[first..(first + ROWS).min(self.targets.len())];
             let mut logits = self.logits(first, targets.len(), &packed);
-            let losses = self.judge(&mut logits, targets, is_wanted.then_some(scale as f32));
-            loss += losses.iter().sum::<f64>();
+            let verdicts = self.judge(&mut logits, targets, is_wanted.then_some(scale as f32));
+            loss += verdicts.iter().map(|verdict| verdict.loss).sum::<f64>();
+            likeliest += verdicts.iter().filter(|verdict| verdict.is_likeliest).count() as u64;
             // From here on they are gradients.
             let gradients = logits;
             if let Some(sums) = &mut for_bias {
@@ -130,7 +141,11 @@ impl<'a> VocabularyBlocks<'a> {
         }
         let for_bias = for_bias.map(|sums| sums.into_iter().map(|sum| sum as f32).collect());
         let loss = if scale > 0.0 { loss * scale } else { 0.0 };
-        (loss, BlockGradients([for_hidden, for_weight, for_bias]))
+        (
+            loss,
+            likeliest,
+            BlockGradients([for_hidden, for_weight, for_bias]),
+        )
     }
 
     fn plan(&self, rows: usize) -> ConvPlan {
@@ -144,12 +159,16 @@ impl<'a> VocabularyBlocks<'a> {
         self.plan(count).forward_with_bias(hidden, weight, self.bias)
     }
 
-    /// The loss of each row of logits. With a scale, the logits become its gradients.
-    fn judge(&self, logits: &mut [f32], targets: &[(usize, u32)], scale: Option<f32>) -> Vec<f64> {
+    /// The verdict on each row of logits. With a scale, the logits become the loss's gradients.
+    fn judge(&self, logits: &mut [f32], targets: &[(usize, u32)], scale: Option<f32>) -> Vec<RowVerdict> {
         logits
             .par_chunks_exact_mut(self.vocabulary)
             .zip(targets)
-            .map(|(logits, &(_, target))| judge(logits, target as usize, scale))
+            .map(|(logits, &(_, target))| RowVerdict {
+                // Before they become gradients.
+                is_likeliest: is_likeliest(logits, target as usize),
+                loss: judge(logits, target as usize, scale),
+            })
             .collect()
     }
 
@@ -213,6 +232,13 @@ impl<'a> VocabularyBlocks<'a> {
                 outer.add(&[steps], sums.len() / self.width, self.width, sums);
             });
     }
+}
+
+/// Whether `target` is the place of the largest value, the first of equals.
+fn is_likeliest(logits: &[f32], target: usize) -> bool {
+    let own = logits[target];
+    let before = logits[..target].iter().all(|logit| *logit < own);
+    before && logits[target + 1..].iter().all(|logit| *logit <= own)
 }
 
 /// The cross-entropy of a row of logits. With a scale, they become its gradient times that.

@@ -9,18 +9,19 @@ use crate::spec::Precision;
 /// Rows whose logits are made together.
 const ROWS: usize = 1024;
 
-/// The loss times `scale`, of hidden states, weight and, where there is one, bias.
+/// The loss times `scale`, and how many targets have the largest logit, of hidden states, weight and, where there is one, bias.
 pub(super) fn loss(
     operands: &[Tensor],
     targets: &[Option<u32>],
     scale: f64,
     precision: Precision,
-) -> Result<Tensor> {
+) -> Result<(Tensor, Tensor)> {
     let device = operands[0].device();
     let constants: Vec<Tensor> = operands.iter().map(Tensor::detach).collect();
     let weight = rounded(&constants[1], precision)?.contiguous()?;
     let vocabulary = weight.dim(0)?;
     let mut value = Tensor::zeros((), candle_core::DType::F32, device)?;
+    let mut likeliest = Tensor::zeros((), candle_core::DType::F64, device)?;
     let mut for_hidden = Vec::new();
     let mut for_weight = weight.zeros_like()?;
     let mut for_bias = Tensor::zeros(vocabulary, candle_core::DType::F32, device)?;
@@ -43,6 +44,9 @@ pub(super) fn loss(
         let classes = Tensor::from_vec(classes, (targets.len(), 1), device)?;
         let own = (logarithms.gather(&classes, 1)? * &counts)?;
         value = (value - own.sum_all()?)?;
+        let found = logits.argmax_keepdim(D::Minus1)?.eq(&classes)?;
+        let found = (found.to_dtype(candle_core::DType::F32)? * &counts)?;
+        likeliest = (likeliest + found.to_dtype(candle_core::DType::F64)?.sum_all()?)?;
         let range = Tensor::arange(0u32, vocabulary as u32, device)?.unsqueeze(0)?;
         let is_target = range.broadcast_eq(&classes)?.to_dtype(candle_core::DType::F32)?;
         let gradient = ((logarithms.exp()? - is_target)?.broadcast_mul(&counts)? * scale)?;
@@ -60,5 +64,5 @@ pub(super) fn loss(
         let along = (operand * gradient.detach())?.sum_all()?;
         joined = (joined + (&along - along.detach())?)?;
     }
-    Ok(joined)
+    Ok((joined, likeliest))
 }

@@ -138,7 +138,7 @@ fn rows_are_judged_one_by_one() {
     let [rows, width, vocabulary] = LARGE;
     let operands = operands(rows, width, vocabulary);
     let targets = targets(rows, vocabulary);
-    let losses = vocabulary_loss_per_row(
+    let verdicts = vocabulary_verdicts(
         &operands[0],
         &operands[1],
         Some(&operands[2]),
@@ -146,16 +146,57 @@ fn rows_are_judged_one_by_one() {
         Precision::F32,
     )
     .expect("fits");
-    assert_eq!(losses.len(), rows);
+    assert_eq!(verdicts.len(), rows);
     let [hidden, weight, bias] = operands.each_ref().map(|operand| host64(operand));
     for row in [0, 3, 599] {
         let hidden = &hidden[row * width..][..width];
         let expected = targets[row].map(|target| naive(hidden, &weight, &bias, &[Some(target)], 1.0));
-        match (losses[row], expected) {
+        match (verdicts[row].map(|verdict| verdict.loss), expected) {
             (Some(loss), Some(expected)) => assert!((loss - expected).abs() < 1e-5, "{loss} for {expected}"),
             (loss, expected) => assert_eq!(loss, expected),
         }
     }
+    // The likeliest of each row, by logits in f64: the score of the training loss is how many were predicted.
+    let likeliest: Vec<u32> = (0..rows)
+        .map(|row| {
+            let logit = |class: usize| {
+                let products = (0..width).map(|at| hidden[row * width + at] * weight[class * width + at]);
+                products.sum::<f64>() + bias[class]
+            };
+            let best = (0..vocabulary).max_by(|a, b| logit(*a).total_cmp(&logit(*b)));
+            best.unwrap() as u32
+        })
+        .collect();
+    let right: Vec<Option<u32>> = (0..rows)
+        .map(|row| match row % 3 {
+            0 => Some(likeliest[row]),
+            1 => Some((likeliest[row] + 1) % vocabulary as u32),
+            _ => None,
+        })
+        .collect();
+    let found = vocabulary_verdicts(
+        &operands[0],
+        &operands[1],
+        Some(&operands[2]),
+        &right,
+        Precision::F32,
+    );
+    for (row, verdict) in found.expect("fits").into_iter().enumerate() {
+        assert_eq!(
+            verdict.map(|verdict| verdict.is_likeliest),
+            [Some(true), Some(false), None][row % 3]
+        );
+    }
+    let (_, score) = vocabulary_loss_with_score(
+        &operands[0],
+        &operands[1],
+        Some(&operands[2]),
+        &right,
+        1.0,
+        Precision::F32,
+    )
+    .expect("fits");
+    assert_eq!(score.to_scalar::<f64>().expect("one"), rows.div_ceil(3) as f64);
 }
 
 #[test]

@@ -52,7 +52,8 @@ pub struct Command {
     #[serde(default)]
     pub env: IndexMap<String, EnvEntry>,
     /// Where it runs: a Python interpreter or virtual environment, a conda environment, a container image. What
-    /// that holds is part of the key.
+    /// its lock file says is part of the key, or the image's digest; of a Python interpreter its version where
+    /// `version` names one.
     #[serde(default)]
     pub environment: Option<Environment>,
     /// Whether it draws random numbers: then it finds its seed in `ERLEN_SEED`, and the seed is part of its

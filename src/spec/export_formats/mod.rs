@@ -1,13 +1,20 @@
 //! The file formats of exported models: the options of each in a file of its own.
 
+mod huggingface;
 mod safetensors;
 
 use super::choice::{ChoiceList, ChoiceOptions, choice};
 
+pub use huggingface::HuggingFaceOptions;
 pub use safetensors::SafetensorsOptions;
 
 /// The options of a file format for models.
-pub trait ExportFormatOptions: ChoiceOptions {}
+pub trait ExportFormatOptions: ChoiceOptions {
+    /// Whether a model may be a folder that was not made here.
+    fn takes_folders(&self) -> bool {
+        false
+    }
+}
 
 choice!("The file format of an exported model.", ExportFormat of ExportFormatOptions in export_formats);
 
@@ -23,6 +30,7 @@ macro_rules! built_in_export_formats {
     ($each:ident) => {
         $each! {
             $crate::spec::SafetensorsOptions,
+            $crate::spec::HuggingFaceOptions,
         }
     };
 }

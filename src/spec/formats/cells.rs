@@ -59,7 +59,9 @@ pub enum CellConstant {
 /// How a column of dates becomes numbers. In short a list of the parts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct DateOptions {
-    /// The numbers that a date becomes: a feature `NAME.part` for each.
+    /// The numbers that a date becomes: a feature `NAME.part` for each. None of the column of `split.order`, which
+    /// needs its `format` alone.
+    #[serde(default)]
     pub parts: Vec<DatePart>,
     /// How dates are written, as for `strftime`: `%d.%m.%Y`. Without it as in ISO 8601: `2026-01-31`, with
     /// or without a time. A time that names its offset or zone is taken in UTC, all parts of it; one that
@@ -170,6 +172,7 @@ impl<'de> Deserialize<'de> for DateOptions {
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]
         struct DateFields {
+            #[serde(default)]
             parts: Vec<DatePart>,
             #[serde(default)]
             format: Option<String>,
@@ -228,6 +231,8 @@ mod tests {
         assert_eq!(short.parts, [DatePart::Year, DatePart::Weekday]);
         let long: DateOptions = serde_json::from_str(r#"{"parts": ["days"], "format": "%d.%m.%Y"}"#).unwrap();
         assert_eq!(long.format.as_deref(), Some("%d.%m.%Y"));
+        let order: DateOptions = serde_json::from_str(r#"{"format": "%d.%m.%Y"}"#).unwrap();
+        assert!(order.parts.is_empty());
         assert!(serde_json::from_str::<DateOptions>(r#"{"part": ["days"]}"#).is_err());
     }
 }

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::text::tokenizers;
-use super::{FormatFacts, FormatOptions};
+use super::{FormatFacts, FormatOptions, SampleKind};
 use crate::spec::choice::Named;
 use crate::spec::kinds::{Accepts, Input};
 use crate::spec::preprocess::TargetKind;
@@ -59,7 +59,7 @@ impl FormatOptions for ChatOptions {
     fn facts(&self) -> FormatFacts {
         FormatFacts {
             task: TargetKind::NextToken,
-            images: false,
+            samples: SampleKind::Texts,
             outputs: None,
             brings_val: false,
         }

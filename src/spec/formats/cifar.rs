@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{FormatFacts, FormatOptions};
+use super::{FormatFacts, FormatOptions, SampleKind};
 use crate::spec::choice::Named;
 use crate::spec::preprocess::TargetKind;
 
@@ -20,7 +20,7 @@ impl FormatOptions for Cifar10Options {
     fn facts(&self) -> FormatFacts {
         FormatFacts {
             task: TargetKind::Classification,
-            images: true,
+            samples: SampleKind::Images,
             outputs: Some(10),
             brings_val: false,
         }
@@ -44,7 +44,7 @@ impl FormatOptions for Cifar100Options {
     fn facts(&self) -> FormatFacts {
         FormatFacts {
             task: TargetKind::Classification,
-            images: true,
+            samples: SampleKind::Images,
             outputs: match self.labels {
                 Cifar100Labels::Fine => Some(100),
                 Cifar100Labels::Coarse => Some(20),

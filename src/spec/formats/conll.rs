@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::text::tokenizers;
-use super::{FormatFacts, FormatOptions};
+use super::{FormatFacts, FormatOptions, SampleKind};
 use crate::spec::choice::Named;
 use crate::spec::kinds::{Accepts, Input};
 use crate::spec::mistake::Mistake;
@@ -46,7 +46,7 @@ impl FormatOptions for ConllOptions {
     fn facts(&self) -> FormatFacts {
         FormatFacts {
             task: TargetKind::TokenClasses,
-            images: false,
+            samples: SampleKind::Texts,
             outputs: None,
             brings_val: false,
         }

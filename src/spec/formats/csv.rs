@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::cells::{DateOptions, MissingOptions};
-use super::{FormatFacts, FormatOptions};
+use super::{FormatFacts, FormatOptions, SampleKind};
 use crate::schema::UnknownCategory;
 use crate::spec::choice::Named;
 use crate::spec::mistake::Mistake;
@@ -107,7 +107,10 @@ impl FormatOptions for CsvOptions {
         let columns = self.label.as_slice().len();
         FormatFacts {
             task: self.task,
-            images: self.image.is_some(),
+            samples: match self.image {
+                Some(_) => SampleKind::Images,
+                None => SampleKind::Rows,
+            },
             outputs: (self.task != TargetKind::Classification).then_some(columns),
             brings_val: false,
         }
@@ -170,7 +173,9 @@ impl FormatOptions for CsvOptions {
                 );
             }
         }
-        for (key, _) in self.dates.iter().filter(|(_, date)| date.parts.is_empty()) {
+        // A form alone tells how the column of an order is read.
+        let says_nothing = |date: &DateOptions| date.parts.is_empty() && date.format.is_none();
+        for (key, _) in self.dates.iter().filter(|(_, date)| says_nothing(date)) {
             let mistake = Mistake::new(["dates", key], "no number is to be made of its dates");
             mistakes.push(
                 mistake.help("name some parts, such as [year, month, weekday] or [days], or ignore it"),

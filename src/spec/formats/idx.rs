@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{FormatFacts, FormatOptions};
+use super::{FormatFacts, FormatOptions, SampleKind};
 use crate::spec::choice::Named;
 use crate::spec::preprocess::TargetKind;
 
@@ -21,7 +21,7 @@ impl FormatOptions for IdxOptions {
     fn facts(&self) -> FormatFacts {
         FormatFacts {
             task: TargetKind::Classification,
-            images: true,
+            samples: SampleKind::Images,
             outputs: None,
             brings_val: false,
         }

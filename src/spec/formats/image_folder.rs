@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::image_options::ImageOptions;
-use super::{FormatFacts, FormatOptions};
+use super::{FormatFacts, FormatOptions, SampleKind};
 use crate::spec::choice::Named;
 use crate::spec::evaluate::SplitName;
 use crate::spec::mistake::Mistake;
@@ -131,7 +131,7 @@ impl FormatOptions for ImageFolderOptions {
     fn facts(&self) -> FormatFacts {
         FormatFacts {
             task: TargetKind::Classification,
-            images: true,
+            samples: SampleKind::Images,
             outputs: None,
             brings_val: true,
         }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::image_folder::{Color, StoredAs};
 use super::image_options::ImageOptions;
-use super::{FormatFacts, FormatOptions};
+use super::{FormatFacts, FormatOptions, SampleKind};
 use crate::spec::choice::Named;
 use crate::spec::mistake::Mistake;
 use crate::spec::preprocess::TargetKind;
@@ -69,7 +69,7 @@ impl FormatOptions for ImageManifestOptions {
         };
         FormatFacts {
             task: self.task,
-            images: true,
+            samples: SampleKind::Images,
             outputs: is_counted.then_some(columns),
             brings_val: self.split.is_some(),
         }

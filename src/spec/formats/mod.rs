@@ -16,6 +16,7 @@ use super::choice::{ChoiceList, ChoiceOptions, choice};
 use super::kinds::{Accepts, Input};
 use super::mistake::Mistake;
 use super::preprocess::TargetKind;
+use crate::schema::InputShape;
 
 pub use cells::{CellConstant, DateOptions, DatePart, MissingOptions, MissingPolicy};
 pub use chat::{ChatOptions, ChatTargets};
@@ -71,12 +72,43 @@ choice!("How the input files are laid out.", Format of FormatOptions in formats)
 pub struct FormatFacts {
     /// What there is to predict.
     pub task: TargetKind,
-    /// Whether samples are images.
-    pub images: bool,
+    /// What samples are.
+    pub samples: SampleKind,
     /// How many classes, labels or numbers there are to predict, where that is known.
     pub outputs: Option<usize>,
     /// Whether the files may bring a validation split of their own.
     pub brings_val: bool,
+}
+
+/// What samples are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SampleKind {
+    /// Images.
+    Images,
+    /// Rows of numbers.
+    Rows,
+    /// Texts as tokens.
+    Texts,
+}
+
+impl SampleKind {
+    /// What samples of such a shape are.
+    pub fn of(shape: InputShape) -> Self {
+        match shape {
+            InputShape::Image { .. } => Self::Images,
+            InputShape::Features { .. } => Self::Rows,
+            InputShape::Tokens { .. } => Self::Texts,
+        }
+    }
+
+    /// What a dataset of them is called.
+    pub fn dataset(self) -> &'static str {
+        match self {
+            Self::Images => "a dataset of images",
+            Self::Rows => "a table",
+            Self::Texts => "a dataset of texts",
+        }
+    }
 }
 
 /// The formats of this crate, in the order in which users are told of them. `$each` is a macro that is handed their

@@ -10,7 +10,7 @@ use super::cells::{DateOptions, MissingOptions};
 use super::csv::{CsvColumn, CsvOptions, LabelColumns};
 use super::image_folder::{Color, StoredAs};
 use super::image_options::ImageOptions;
-use super::{FormatFacts, FormatOptions};
+use super::{FormatFacts, FormatOptions, SampleKind};
 use crate::schema::UnknownCategory;
 use crate::spec::choice::Named;
 use crate::spec::mistake::Mistake;
@@ -81,7 +81,10 @@ impl FormatOptions for ParquetOptions {
         FormatFacts {
             // A folder may have a file for each split.
             brings_val: true,
-            images: self.image.is_some(),
+            samples: match self.image {
+                Some(_) => SampleKind::Images,
+                None => SampleKind::Rows,
+            },
             ..self.as_table().facts()
         }
     }

@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{FormatFacts, FormatOptions};
+use super::{FormatFacts, FormatOptions, SampleKind};
 use crate::spec::choice::Named;
 use crate::spec::documents::Documents;
 use crate::spec::kinds::{Accepts, Input};
@@ -95,7 +95,7 @@ impl FormatOptions for TextOptions {
         };
         FormatFacts {
             task,
-            images: false,
+            samples: SampleKind::Texts,
             outputs,
             brings_val: false,
         }

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::text_head::{MlpActivation, TextHead};
-use super::{ModelOptions, or, undivided};
+use super::{Model, ModelOptions, TextModelFacts, or, undivided};
 use crate::spec::choice::Named;
 use crate::spec::mistake::Mistake;
 use crate::spec::values::{BelowOne, Positive};
@@ -98,6 +98,21 @@ impl ModelOptions for BertOptions {
                 .push(Mistake::new(["types"], message).help("leave the field out, or use another variant"));
         }
         mistakes
+    }
+
+    fn text(&self) -> Option<TextModelFacts> {
+        Some(TextModelFacts {
+            context: self.context(),
+            vocabulary: self.vocabulary.map(|rows| rows.get() as usize),
+            head: self.head,
+            is_causal: false,
+            padding: Some(self.padding()),
+        })
+    }
+
+    fn with_head(&self, head: TextHead) -> Option<Model> {
+        let head = Some(head);
+        Some(Self { head, ..self.clone() }.into())
     }
 }
 

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::text_head::{MlpActivation, TextHead};
-use super::{ModelOptions, or, undivided};
+use super::{Model, ModelOptions, TextModelFacts, or, undivided};
 use crate::spec::choice::Named;
 use crate::spec::mistake::Mistake;
 use crate::spec::values::{BelowOne, Positive};
@@ -68,6 +68,21 @@ impl ModelOptions for Gpt2Options {
             mistakes.push(Mistake::new(["head"], message).help("use `bert`, or the head `causal`"));
         }
         mistakes
+    }
+
+    fn text(&self) -> Option<TextModelFacts> {
+        Some(TextModelFacts {
+            context: self.context(),
+            vocabulary: self.vocabulary.map(|rows| rows.get() as usize),
+            head: self.head,
+            is_causal: true,
+            padding: None,
+        })
+    }
+
+    fn with_head(&self, head: TextHead) -> Option<Model> {
+        let head = Some(head);
+        Some(Self { head, ..self.clone() }.into())
     }
 }
 

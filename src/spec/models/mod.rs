@@ -7,6 +7,7 @@ mod gpt2;
 mod llama;
 mod mlp;
 mod mobilenet;
+mod pretrained;
 mod resnet;
 mod sequential;
 mod text_head;
@@ -16,6 +17,7 @@ use std::num::NonZeroU32;
 
 use super::choice::{ChoiceList, ChoiceOptions, choice};
 use super::mistake::Mistake;
+use super::reference::Reference;
 
 pub use bert::{BertOptions, BertVariant};
 pub use conv_net::ConvNetOptions;
@@ -24,6 +26,7 @@ pub use gpt2::Gpt2Options;
 pub use llama::{LlamaOptions, LlamaVariant};
 pub use mlp::MlpOptions;
 pub use mobilenet::MobileNetOptions;
+pub use pretrained::PretrainedOptions;
 pub use resnet::{
     ResNet18Options, ResNet34Options, ResNet50Options, ResNet101Options, ResNetOptions, Stem, WideDepth,
     WideResNetOptions,
@@ -39,6 +42,49 @@ pub trait ModelOptions: ChoiceOptions {
     /// What is wrong with them whatever the data, with paths from the options on.
     fn mistakes(&self) -> Vec<Mistake> {
         Vec::new()
+    }
+
+    /// A model that is there and that this one is made from: the field that names it, and where it is. It counts by its
+    /// content.
+    fn base(&self) -> Option<(&'static str, &Reference)> {
+        None
+    }
+
+    /// What is known of a network of text; nothing of others.
+    fn text(&self) -> Option<TextModelFacts> {
+        None
+    }
+
+    /// The same network of text with the head `head`; nothing of other networks.
+    fn with_head(&self, head: TextHead) -> Option<Model> {
+        let _ = head;
+        None
+    }
+}
+
+/// What is known of a network of text without tensors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TextModelFacts {
+    /// Tokens of the longest sample.
+    pub context: usize,
+    /// Rows of the embedding, where they are given.
+    pub vocabulary: Option<usize>,
+    /// The head, where it is given.
+    pub head: Option<TextHead>,
+    /// Whether a token sees none of those behind it.
+    pub is_causal: bool,
+    /// The token whose embedding is not trained, since it fills up samples elsewhere.
+    pub padding: Option<u32>,
+}
+
+impl TextModelFacts {
+    /// Whether a network of the family can have the head `head`.
+    pub fn can_have(&self, head: TextHead) -> bool {
+        match head {
+            TextHead::Causal => self.is_causal,
+            TextHead::Masked => !self.is_causal,
+            TextHead::Classification | TextHead::Tokens | TextHead::Similarity => true,
+        }
     }
 }
 
@@ -63,6 +109,7 @@ macro_rules! built_in_models {
             $crate::spec::Gpt2Options,
             $crate::spec::BertOptions,
             $crate::spec::LlamaOptions,
+            $crate::spec::PretrainedOptions,
         }
     };
 }

@@ -1,7 +1,7 @@
 //! The task of one of some classes.
 
 use super::{MACRO_MEANS, TaskMetric, TaskRules};
-use crate::spec::TargetKind;
+use crate::spec::{TargetKind, TextHead};
 
 /// One of some classes.
 pub static CLASSIFICATION: TaskRules = TaskRules {
@@ -10,7 +10,9 @@ pub static CLASSIFICATION: TaskRules = TaskRules {
     predicts: "classes",
     outputs: "the classes",
     losses: &["cross_entropy"],
+    head: TextHead::Classification,
     score: "accuracy",
+    further: &[],
     monitor: "val_accuracy",
     standardizes: false,
     metrics: &[
@@ -36,6 +38,18 @@ pub static CLASSIFICATION: TaskRules = TaskRules {
             name: "roc_auc",
             about: "The area under the ROC curve: of the second of two classes, else the mean over classes (each against the rest) or labels. Those without both kinds of samples in the split are left out of the mean (scikit-learn's is not a number then); without any other it is not defined.",
             figures: &["roc_auc"],
+            always: false,
+        },
+        TaskMetric {
+            name: "f1",
+            about: "Of two classes, F1 of the second; of more it is not defined (`per_class` gives their mean).",
+            figures: &["f1"],
+            always: false,
+        },
+        TaskMetric {
+            name: "mcc",
+            about: "Matthews' correlation coefficient; 0 where one class only is there or predicted.",
+            figures: &["mcc"],
             always: false,
         },
         TaskMetric {

@@ -1,21 +1,30 @@
 //! What a recipe may ask of each task: all that can be said of a task without tensors.
 
 mod classification;
+mod masked_token;
 mod metric;
 mod multi_label;
+mod next_token;
 mod regression;
+mod token_classes;
 
 use indexmap::IndexSet;
 use schemars::{Schema, SchemaGenerator, json_schema};
 
 use super::diagnostic::nearest;
+use super::models::{Model, TextHead};
 use super::preprocess::TargetKind;
 use super::vocabulary::Vocabulary;
 
 pub use classification::CLASSIFICATION;
-pub use metric::EvaluationMetric;
+pub use masked_token::MASKED_TOKEN;
+pub use metric::{
+    EntityF1Options, EntityMode, EntityScheme, EvaluationMetric, MetricDetail, PerplexityOptions,
+};
 pub use multi_label::MULTI_LABEL;
+pub use next_token::NEXT_TOKEN;
 pub use regression::REGRESSION;
+pub use token_classes::TOKEN_CLASSES;
 
 /// What a recipe may ask of a task.
 #[derive(Debug, PartialEq, Eq)]
@@ -31,8 +40,12 @@ pub struct TaskRules {
     /// The losses that fit, by their names in a recipe, the default first. None where the task has a
     /// loss of its own.
     pub losses: &'static [&'static str],
+    /// The head of a network of text for it.
+    pub head: TextHead,
     /// The metric that is told beside the loss.
     pub score: &'static str,
+    /// Metrics that are measured on the validation split beside the loss and the score.
+    pub further: &'static [&'static str],
     /// What decides where a recipe does not choose: `val_loss`, or `val_` and the score.
     pub monitor: &'static str,
     /// Whether targets can be standardised.
@@ -94,11 +107,37 @@ static OF_EVERY_TASK: [TaskMetric; 2] = [
 
 impl TaskRules {
     /// The rules of the tasks that this crate brings.
-    pub const BUILT_IN: [&'static Self; 3] = [&CLASSIFICATION, &MULTI_LABEL, &REGRESSION];
+    pub const BUILT_IN: [&'static Self; 6] = [
+        &CLASSIFICATION,
+        &MULTI_LABEL,
+        &REGRESSION,
+        &TOKEN_CLASSES,
+        &NEXT_TOKEN,
+        &MASKED_TOKEN,
+    ];
 
     /// What is measured on the validation split, each of which can decide.
-    pub fn monitors(&self) -> [String; 2] {
-        ["val_loss".to_owned(), format!("val_{}", self.score)]
+    pub fn monitors(&self) -> Vec<String> {
+        let names = ["loss", self.score]
+            .into_iter()
+            .chain(self.further.iter().copied());
+        names.map(|name| format!("val_{name}")).collect()
+    }
+
+    /// Whether what is predicted can be listed sample by sample.
+    fn lists_predictions(&self) -> bool {
+        self.data != TargetKind::NextToken
+    }
+
+    /// This task, which data is for where nothing else is asked for, or the first of `tasks` for such data whose head
+    /// `model` can have where that is a network of text.
+    pub(super) fn for_model<'a>(&'a self, model: &Model, tasks: &[&'a Self]) -> &'a Self {
+        let Some(text) = model.text().filter(|text| !text.can_have(self.head)) else {
+            return self;
+        };
+        let mut others = tasks.iter().copied();
+        let other = others.find(|task| task.data == self.data && text.can_have(task.head));
+        other.unwrap_or(self)
     }
 
     /// The metric that an evaluation calls `name`.
@@ -107,6 +146,9 @@ impl TaskRules {
             .iter()
             .chain(&OF_EVERY_TASK)
             .find(|metric| metric.name == name)
+            .filter(|metric| {
+                metric.name != EvaluationMetric::PREDICTIONS.as_str() || self.lists_predictions()
+            })
     }
 
     /// What to say where `name`, of this kind of thing, is not among `known`.

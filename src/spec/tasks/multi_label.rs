@@ -1,7 +1,7 @@
 //! The task of several labels, each of which applies or not.
 
 use super::{MACRO_MEANS, TaskMetric, TaskRules};
-use crate::spec::TargetKind;
+use crate::spec::{TargetKind, TextHead};
 
 /// For each of some labels, whether it applies.
 pub static MULTI_LABEL: TaskRules = TaskRules {
@@ -10,7 +10,9 @@ pub static MULTI_LABEL: TaskRules = TaskRules {
     predicts: "several labels",
     outputs: "the labels",
     losses: &["binary_cross_entropy"],
+    head: TextHead::Classification,
     score: "accuracy",
+    further: &[],
     monitor: "val_loss",
     standardizes: false,
     metrics: &[

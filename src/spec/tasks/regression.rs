@@ -1,7 +1,7 @@
 //! The task of one or more numbers.
 
 use super::{TaskMetric, TaskRules};
-use crate::spec::TargetKind;
+use crate::spec::{TargetKind, TextHead};
 
 /// One or more numbers.
 pub static REGRESSION: TaskRules = TaskRules {
@@ -10,7 +10,9 @@ pub static REGRESSION: TaskRules = TaskRules {
     predicts: "numbers",
     outputs: "the numbers to predict",
     losses: &["mse", "huber"],
+    head: TextHead::Classification,
     score: "mae",
+    further: &[],
     monitor: "val_loss",
     standardizes: true,
     metrics: &[
@@ -31,6 +33,18 @@ pub static REGRESSION: TaskRules = TaskRules {
             about: "The coefficient of determination, for numbers.",
             figures: &["r2"],
             always: true,
+        },
+        TaskMetric {
+            name: "pearson",
+            about: "Pearson's correlation of numbers and predictions, the mean over several; not defined where one of them never changes.",
+            figures: &["pearson"],
+            always: false,
+        },
+        TaskMetric {
+            name: "spearman",
+            about: "Spearman's correlation: Pearson's of the ranks, of equals their mean.",
+            figures: &["spearman"],
+            always: false,
         },
     ],
 };

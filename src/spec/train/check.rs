@@ -1,6 +1,8 @@
 //! What the types of a recipe cannot say about optimizer and schedule.
 
-use super::Train;
+use std::num::NonZeroU32;
+
+use super::{Train, TrainingLength};
 use crate::spec::mistake::{Mistake, under};
 
 /// Options of the optimizer and of groups that contradict each other.
@@ -18,17 +20,89 @@ pub(super) fn optimizer_mistakes(train: &Train) -> Vec<Mistake> {
     mistakes
 }
 
+/// Low-rank changes without weights that they could be made of.
+pub(super) fn lora_mistakes(train: &Train) -> Vec<Mistake> {
+    if train.lora.is_none() || train.init.is_some() || train.model.base().is_some() {
+        return Vec::new();
+    }
+    let message = "low-rank changes are made of weights that are there, and these would be drawn";
+    vec![
+        Mistake::new(["lora"], message)
+            .help("name the weights to begin with: `init: {from: STAGE}`, or a file of weights, or a `pretrained` model"),
+    ]
+}
+
+/// How long the training is, said not at all or twice.
+pub(super) fn length_mistakes(train: &Train) -> Vec<Mistake> {
+    match (train.epochs, train.steps) {
+        (None, None) => {
+            let message = "the recipe does not say how long to train";
+            let help = "add `epochs`, passes over the training split, or `steps`, optimizer steps";
+            vec![Mistake::new(Vec::<String>::new(), message).help(help)]
+        }
+        (Some(_), Some(_)) => {
+            let message = "`epochs` and `steps` both say how long to train";
+            vec![Mistake::new(["steps"], message).help("leave one of them out")]
+        }
+        (None, Some(_)) if train.validate.epochs.is_some() => {
+            let message = "a training that is measured in steps is validated by steps";
+            vec![Mistake::new(["validate", "epochs"], message).help("write `validate: {steps: ...}`")]
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Options of the warm-up that contradict each other or the length.
+fn warmup_mistake(train: &Train) -> Option<Mistake> {
+    let warmup = train.warmup.as_ref()?;
+    let given = [
+        ("epochs", warmup.epochs.is_some()),
+        ("steps", warmup.steps.is_some()),
+        ("fraction", warmup.fraction.is_some()),
+    ];
+    let given: Vec<&str> = given
+        .into_iter()
+        .filter_map(|(field, is_given)| is_given.then_some(field))
+        .collect();
+    let mistake =
+        |field: &str, message: String, help: &str| Some(Mistake::new(["warmup", field], message).help(help));
+    match (given.as_slice(), train.length()) {
+        ([], _) => {
+            let message = "the warm-up does not say how long it is";
+            let help = "add `steps`, `fraction` (of all steps) or `epochs`";
+            Some(Mistake::new(["warmup"], message).help(help))
+        }
+        ([first, second, ..], _) => mistake(
+            second,
+            format!("`{first}` and `{second}` both say how long the warm-up is"),
+            "leave one of them out",
+        ),
+        (["epochs"], TrainingLength::Steps { .. }) => mistake(
+            "epochs",
+            "a training that is measured in steps has no epochs to warm up for".to_owned(),
+            "write `warmup: {steps: ...}`",
+        ),
+        (["epochs"], TrainingLength::Epochs(epochs)) => {
+            let warm = warmup.epochs.map_or(0, NonZeroU32::get);
+            let message = format!("the warm-up takes {warm} epochs of {epochs}");
+            (epochs > 0 && warm >= epochs)
+                .then(|| mistake("epochs", message, "leave at least one epoch for the schedule"))
+                .flatten()
+        }
+        (["steps"], TrainingLength::Steps { steps, .. }) => {
+            let warm = warmup.steps.map_or(0, NonZeroU32::get);
+            let message = format!("the warm-up takes {warm} steps of {steps}");
+            (warm >= steps)
+                .then(|| mistake("steps", message, "leave at least one step for the schedule"))
+                .flatten()
+        }
+        _ => None,
+    }
+}
+
 /// Options of the schedule that contradict each other or the epochs.
 pub(super) fn schedule_mistakes(train: &Train) -> Vec<Mistake> {
-    let mut mistakes = Vec::new();
-    if let Some(warmup) = &train.warmup
-        && warmup.epochs >= train.epochs
-    {
-        let message = format!("the warm-up takes {} epochs of {}", warmup.epochs, train.epochs);
-        mistakes.push(
-            Mistake::new(["warmup", "epochs"], message).help("leave at least one epoch for the schedule"),
-        );
-    }
+    let mut mistakes = Vec::from_iter(warmup_mistake(train));
     mistakes.extend(under(
         ["schedule", train.schedule.name()],
         train.schedule.mistakes(),
@@ -45,13 +119,14 @@ fn late_validation_mistake(train: &Train) -> Option<Mistake> {
     let (Some(every), None) = (train.validate.epochs, train.validate.steps) else {
         return None;
     };
-    let warm = train.warmup.as_ref().map_or(0, |warmup| warmup.epochs.get());
+    let warmup = train.warmup.as_ref();
+    let warm = warmup.and_then(|warmup| warmup.epochs).map_or(0, NonZeroU32::get);
+    let epochs = train.length().epochs();
     let first = (warm / every + 1).saturating_mul(every.get());
-    (every.get() > 1 && first >= train.epochs.get()).then(|| {
+    (every.get() > 1 && first >= epochs).then(|| {
         let message = format!(
-            "`schedule: {}` goes by validations, and the first that it could go by is after epoch {first} of {}",
+            "`schedule: {}` goes by validations, and the first that it could go by is after epoch {first} of {epochs}",
             train.schedule.name(),
-            train.epochs
         );
         Mistake::new(["validate", "epochs"], message).help("validate more often")
     })

@@ -5,10 +5,15 @@ mod augment_check;
 mod check;
 mod class_weights;
 mod keeping;
+mod length;
+mod lora;
 mod loss;
 pub(super) mod optimizers;
+mod pack;
+mod pattern;
 mod rules;
 pub(super) mod schedules;
+mod text_rules;
 mod update;
 
 use std::num::NonZeroU32;
@@ -20,11 +25,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::choice::Named;
+use super::choice::{ChoiceOptions, Named};
 use super::diagnostic::Diagnostic;
-use super::kinds::{Accepts, Input, StageKind};
+use super::kinds::{Accepts, Input, StageKind, keyed};
 use super::known_metrics::describe_loss;
-use super::mistake::placed;
+use super::mistake::{Mistake, placed};
 use super::models::Model;
 use super::pipeline::StageSpec;
 use super::reference::Reference;
@@ -42,8 +47,12 @@ pub use augment::{
 pub use augment_check::{AugmentMistake, augment_mistakes};
 pub use class_weights::ClassWeights;
 pub use keeping::{CheckpointOptions, EarlyStop, Select, Validate};
+pub use length::TrainingLength;
+pub use lora::{LoraOptions, LoraTargets};
 pub use loss::{BinaryCrossEntropy, CrossEntropy, Huber, Loss, Mse};
 pub use optimizers::{AdamOptions, AdamWOptions, LionOptions, Optimizer, OptimizerOptions, SgdOptions};
+pub use pack::{Pack, PackedDocuments};
+pub use pattern::fits_pattern;
 pub use rules::{DataFacts, recipe_mistakes, shortened};
 pub use schedules::{
     Anneal, ConstantOptions, CosineOptions, CosineRestartsOptions, ExponentialOptions, MultistepOptions,
@@ -63,6 +72,9 @@ pub struct Train {
     /// Weights to begin with. Without it they are drawn.
     #[serde(default)]
     pub init: Option<InitOptions>,
+    /// Train low-rank changes beside weights that stay as they are. Needs weights to begin with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lora: Option<LoraOptions>,
     /// Parameters that are frozen, or trained with a learning rate or weight decay of their own.
     #[serde(default)]
     pub groups: Vec<ParameterGroup>,
@@ -82,11 +94,22 @@ pub struct Train {
     /// the scaled ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub standardize_targets: Option<bool>,
+    /// How documents become the rows that a language model is trained on. For texts without a label.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pack: Option<Pack>,
     /// Passes over the training split.
-    pub epochs: NonZeroU32,
-    /// Samples a micro-batch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epochs: Option<NonZeroU32>,
+    /// Optimizer steps, instead of `epochs`. Schedules and their options then count steps instead of epochs, and what
+    /// is between two validations (`validate.steps`, 1000 by default) is what the history and pruners call an epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub steps: Option<NonZeroU32>,
+    /// Samples a micro-batch, at most; of documents that are packed, rows.
     #[serde(default = "default_batch_size")]
     pub batch_size: NonZeroU32,
+    /// Tokens a micro-batch, at most, beside `batch_size`. Samples of like lengths are then put together. For texts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch_tokens: Option<NonZeroU32>,
     /// Leave out the last micro-batch of an epoch where it is smaller than the others.
     #[serde(default)]
     pub drop_last: bool,
@@ -96,8 +119,8 @@ pub struct Train {
     /// The arithmetic of convolutions and matrix products; master weights are always f32.
     #[serde(default)]
     pub precision: Precision,
-    /// What is predicted. By default what the dataset has to predict: `classification`, `multi_label`
-    /// or `regression`.
+    /// What is predicted. By default what the dataset has to predict: `classification`, `multi_label`, `regression`,
+    /// `token_classes`, or of texts without a label `next_token`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "super::tasks::task_names")]
     pub task: Option<String>,
@@ -155,7 +178,8 @@ impl Named for Train {
 /// more micro-batches are summed pairwise. Version 4: the targets of a regression are standardised by default,
 /// weights to begin with are matched with the data by the names of columns, classes and targets, the card tells
 /// the inputs by name, whole floats are written with a point (`1.0`) in CSV files, and attention is summed by tiles,
-/// so that vision transformers round otherwise.
+/// so that vision transformers round otherwise; a training that begins with a model normalises as that model did, where
+/// the recipe does not say how.
 impl StageKind for Train {
     fn version(&self) -> u32 {
         4
@@ -167,20 +191,37 @@ impl StageKind for Train {
             path: vec!["init".to_owned(), "from".to_owned()],
             reference: init.from.clone(),
         });
+        let base = self.model.base().map(|(field, reference)| Input {
+            role: "pretrained".to_owned(),
+            path: ["model", self.model.name(), field].map(str::to_owned).into(),
+            reference: reference.clone(),
+        });
         std::iter::once(Input::field("data", &self.data))
             .chain(init)
+            .chain(base)
             .collect()
     }
 
     fn accepts(&self, role: &str) -> Accepts {
         match role {
-            "init" => Accepts::stages_or_files(&["train", "export", "download", "command"]),
+            "init" | "pretrained" => Accepts::stages_or_files(&["train", "export", "download", "command"]),
             _ => Accepts::stages(&["preprocess", "command"]),
         }
     }
 
     fn unkeyed_fields(&self) -> &'static [&'static str] {
         &["data", "init", "checkpoint", "log_every"]
+    }
+
+    /// A model that is there counts by its content, as other inputs do.
+    fn key_fields(&self) -> Value {
+        let mut fields = keyed(self.to_json(), self.unkeyed_fields());
+        if let Some((field, _)) = self.model.base()
+            && let Some(Value::Object(options)) = fields.pointer_mut(&format!("/model/{}", self.model.name()))
+        {
+            options.shift_remove(field);
+        }
+        fields
     }
 
     fn draws(&self) -> bool {
@@ -192,7 +233,11 @@ impl StageKind for Train {
     }
 
     fn epochs(&self) -> Option<u32> {
-        Some(self.epochs.get())
+        Some(self.length().epochs())
+    }
+
+    fn length(&self) -> Option<u32> {
+        Some(Self::length(self).count())
     }
 
     fn fields_of_any_length(&self) -> Option<Result<Value, String>> {
@@ -200,6 +245,10 @@ impl StageKind for Train {
             let mut fields = self.key_fields();
             if let Value::Object(fields) = &mut fields {
                 fields.shift_remove("epochs");
+                // Epochs and steps have other data in another order.
+                if let Some(steps) = fields.get_mut("steps") {
+                    *steps = Value::Bool(true);
+                }
             }
             fields
         };
@@ -207,9 +256,16 @@ impl StageKind for Train {
             Err("`checkpoint: {lasting: false}` keeps nothing to go on from".to_owned())
         } else if self.schedule.depends_on_length() {
             Err(format!(
-                "the learning rates of `schedule: {}` depend on the number of epochs",
-                self.schedule.name()
+                "the learning rates of `schedule: {}` depend on the number of {}",
+                self.schedule.name(),
+                Self::length(self).field()
             ))
+        } else if self
+            .warmup
+            .as_ref()
+            .is_some_and(|warmup| warmup.fraction.is_some())
+        {
+            Err("the learning rates of `warmup: {fraction}` depend on the number of steps".to_owned())
         } else {
             Ok(fields())
         })
@@ -242,12 +298,20 @@ impl StageKind for Train {
             self.model.mistakes(),
             place,
         ));
+        mistakes.extend(placed(&[], self.two_beginnings().into_iter().collect(), place));
         mistakes.extend(train_mistakes(stages, self, place));
         mistakes
     }
 }
 
 impl Train {
+    /// Weights to begin with beside a model that brings its own.
+    fn two_beginnings(&self) -> Option<Mistake> {
+        let (_, base) = self.model.base().filter(|_| self.init.is_some())?;
+        let message = format!("the training would begin with these weights and with those of `{base}`");
+        Some(Mistake::new(["init", "from"], message).help("leave one of them out"))
+    }
+
     /// Micro-batches of an epoch over `samples` samples; the last may be smaller than the others.
     pub fn batches(&self, samples: u64) -> u32 {
         let size = u64::from(self.batch_size.get());

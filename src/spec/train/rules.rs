@@ -4,9 +4,12 @@
 //! tells of the data, and when the training begins, with what the dataset tells. A rule that needs a
 //! fact that is not known yet is silent.
 
-use super::check::{optimizer_mistakes, schedule_mistakes};
-use super::{Augment, ClassWeights, Loss, Select, Train};
+use super::check::{length_mistakes, lora_mistakes, optimizer_mistakes, schedule_mistakes};
+use super::text_rules::text_mistakes;
+use super::{Augment, ClassWeights, Loss, Select, Train, TrainingLength};
+use crate::schema::TokenRoles;
 use crate::spec::diagnostic::nearest;
+use crate::spec::formats::SampleKind;
 use crate::spec::mistake::Mistake;
 use crate::spec::tasks::TaskRules;
 
@@ -15,8 +18,14 @@ use crate::spec::tasks::TaskRules;
 pub struct DataFacts<'a> {
     /// What is predicted, where the recipe does not choose otherwise.
     pub task: Option<&'a TaskRules>,
-    /// Whether samples are images.
-    pub images: Option<bool>,
+    /// What samples are.
+    pub kind: Option<SampleKind>,
+    /// The tokens of the longest sample, of those that are not packed.
+    pub longest: Option<usize>,
+    /// One more than the largest token.
+    pub vocabulary: Option<usize>,
+    /// The tokens with a meaning of their own.
+    pub roles: Option<TokenRoles>,
     /// How many classes, labels or numbers there are to predict.
     pub outputs: Option<usize>,
     /// Their names, where those are known.
@@ -30,17 +39,22 @@ pub struct DataFacts<'a> {
 /// The mistakes of `train`, whose paths begin at the recipe, for data of which `facts` is known, where
 /// `tasks` are those that there are.
 pub fn recipe_mistakes(train: &Train, facts: &DataFacts<'_>, tasks: &[&TaskRules]) -> Vec<Mistake> {
-    let mut mistakes = optimizer_mistakes(train);
+    let mut mistakes = length_mistakes(train);
+    mistakes.extend(optimizer_mistakes(train));
     mistakes.extend(schedule_mistakes(train));
+    mistakes.extend(lora_mistakes(train));
     let mut facts = *facts;
     if let Some(name) = &train.task {
         let chosen = tasks.iter().copied().find(|task| task.name == *name);
         mistakes.extend(task_mistake(train, name, chosen, &facts, tasks));
         facts.task = chosen;
+    } else {
+        facts.task = facts.task.map(|task| task.for_model(&train.model, tasks));
     }
     mistakes.extend(loss_mistakes(train, &facts));
     mistakes.extend(monitor_mistake(train, &facts, tasks));
     mistakes.extend(data_mistakes(train, &facts));
+    mistakes.extend(text_mistakes(train, &facts));
     mistakes.extend(validation_mistake(train, &facts));
     mistakes.extend(step_mistakes(train, &facts));
     mistakes
@@ -201,8 +215,12 @@ fn data_mistakes(train: &Train, facts: &DataFacts<'_>) -> Vec<Mistake> {
         ("eval_transforms", train.eval_transforms.is_empty()),
     ];
     for (section, empty) in sections {
-        if !empty && facts.images == Some(false) {
-            let message = format!("`{section}` changes images, and `{}` is a table", train.data);
+        if let Some(kind) = facts.kind.filter(|kind| !empty && *kind != SampleKind::Images) {
+            let message = format!(
+                "`{section}` changes images, and `{}` is {}",
+                train.data,
+                kind.dataset()
+            );
             mistakes.push(Mistake::new([section], message).help("leave it out"));
         }
     }
@@ -238,6 +256,9 @@ fn validation_mistake(train: &Train, facts: &DataFacts<'_>) -> Option<Mistake> {
 /// What does not fit the number of optimizer steps.
 fn step_mistakes(train: &Train, facts: &DataFacts<'_>) -> Vec<Mistake> {
     let mut mistakes = Vec::new();
+    let TrainingLength::Epochs(epochs) = train.length() else {
+        return mistakes;
+    };
     let Some(samples) = facts.samples else {
         return mistakes;
     };
@@ -258,10 +279,9 @@ fn step_mistakes(train: &Train, facts: &DataFacts<'_>) -> Vec<Mistake> {
     } else {
         return mistakes;
     };
-    if !validates_before_the_last(train, steps) {
+    if !validates_before_the_last(train, epochs, steps) {
         let message = format!(
-            "{what} goes by validations, and none falls before the last of {} epochs ({steps} steps each)",
-            train.epochs
+            "{what} goes by validations, and none falls before the last of {epochs} epochs ({steps} steps each)"
         );
         mistakes.push(Mistake::new(["validate"], message).help("validate more often, or leave it out"));
     }
@@ -269,14 +289,14 @@ fn step_mistakes(train: &Train, facts: &DataFacts<'_>) -> Vec<Mistake> {
 }
 
 /// Whether a validation falls before the last epoch, of `steps` optimizer steps.
-fn validates_before_the_last(train: &Train, steps: u32) -> bool {
-    let (epochs, every) = (train.epochs.get(), &train.validate);
+fn validates_before_the_last(train: &Train, epochs: u32, steps: u32) -> bool {
+    let every = &train.validate;
     let by_epoch = match (every.epochs, every.steps) {
         (Some(every), _) => every.get() < epochs,
         (None, None) => epochs > 1,
         (None, Some(_)) => false,
     };
-    let before_the_last = u64::from(epochs - 1) * u64::from(steps);
+    let before_the_last = u64::from(epochs.saturating_sub(1)) * u64::from(steps);
     let by_step = every
         .steps
         .is_some_and(|every| u64::from(every.get()) <= before_the_last);

@@ -10,7 +10,7 @@ use std::fmt::{self, Formatter};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use crate::event::Metrics;
+use crate::event::{MetricValue, Metrics};
 
 /// The figures of a metrics file.
 #[derive(Debug, Default)]
@@ -219,6 +219,8 @@ fn not_finite(word: &str) -> Option<f64> {
 struct FoundFigures {
     /// By name, each number that stands there, as it is written.
     numbers: BTreeMap<String, Vec<String>>,
+    /// Figures that are not defined.
+    undefined: Vec<String>,
     others: Vec<String>,
 }
 
@@ -233,8 +235,7 @@ impl FoundFigures {
             match member {
                 Member::Object(members) => self.collect(&name, members),
                 Member::Number(text) => self.numbers.entry(name).or_default().push(text),
-                // A figure that is not defined.
-                Member::Null => {}
+                Member::Null => self.undefined.push(name),
                 other => self.others.push(format!("`{name}` ({})", other.describe())),
             }
         }
@@ -243,6 +244,9 @@ impl FoundFigures {
     fn finish(self) -> ReadMetrics {
         let mut read = ReadMetrics::default();
         let mut not_numbers = Vec::new();
+        for name in self.undefined {
+            read.metrics.insert(name, MetricValue::Undefined);
+        }
         for (name, texts) in self.numbers {
             let values: Vec<f64> = texts.iter().map(|text| value_of(text)).collect();
             let (text, value) = (&texts[0], values[0]);
@@ -352,7 +356,8 @@ mod tests {
                 "huge": 1e400, "quoted": "a \" NaN 9007199254740993"}"#,
         );
         let names: Vec<&str> = metrics.names().collect();
-        assert_eq!(names, ["a b", "f1.same", "huge", "m", "n", "zero"]);
+        assert_eq!(names, ["a b", "f1.same", "huge", "m", "n", "none", "zero"]);
+        assert_eq!(metrics.get("none"), Some(MetricValue::Undefined));
         assert_eq!(metrics["huge"], f64::INFINITY);
         assert!(metrics["zero"].is_sign_negative());
         insta::assert_snapshot!(notes.join("\n"), @r#"

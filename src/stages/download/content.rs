@@ -1,6 +1,8 @@
 //! What a file is by its beginning, for messages: the web page that a server sends in place of a file, an
 //! error in JSON, an archive of a kind that is not read here.
 
+use crate::data::Packing;
+
 /// So many bytes of the beginning are enough to tell.
 pub(super) const ENOUGH: usize = 4096;
 
@@ -17,6 +19,11 @@ pub(super) fn description(start: &[u8]) -> String {
             Some(title) => format!("it is a web page (HTML) with the title `{title}`"),
             None => "it is a web page (HTML)".to_owned(),
         };
+    }
+    if Packing::is_lzma_alone(start) {
+        return "it is an LZMA file (.lzma), the format before xz, which is not read here; unpack it in a `command` stage, \
+                as by `xz --format=lzma -d`, or pack it anew as xz"
+            .to_owned();
     }
     if let Some(name) = foreign_archive(start) {
         return format!(

@@ -8,7 +8,7 @@ use candle_core::Device;
 
 use crate::data::Dataset;
 use crate::event::{MetricValue, Metrics, Monitor, Unit};
-use crate::spec::{self, Evaluate, EvaluationMetric, METRICS_FILE, TaskRules, counted_that};
+use crate::spec::{self, Evaluate, EvaluationMetric, METRICS_FILE, SampleKind, TaskRules, counted_that};
 use crate::train::{
     self, Evaluation, JudgedModel, SplitTally, Tasks, TrainError, TrainedModel, filled_split, on_threads,
 };
@@ -55,7 +55,7 @@ fn run(
     };
     let card = &model.card;
     let task = model.task(tasks)?;
-    let mistakes = spec::evaluate_mistakes(options, task.rules(), card.input.is_image());
+    let mistakes = spec::evaluate_mistakes(options, task.rules(), SampleKind::of(card.input));
     if !mistakes.is_empty() {
         return Err(TrainError::Evaluation(mistakes));
     }
@@ -68,11 +68,10 @@ fn run(
         let dataset = other.meet_inputs(&given, &job.scratch, monitor)?;
         judged.push(JudgedModel::of(other, filled_split(&dataset, options.split)?));
     }
-    let asked: Vec<&str> = options.metrics.iter().map(|metric| metric.as_str()).collect();
     let evaluation = Evaluation {
         task,
         loss: card.reported_loss.clone(),
-        metrics: asked.clone(),
+        metrics: options.metrics.clone(),
         batch_size: card.batch_size as usize,
         test_time_flip: options.test_time_flip,
         device: device.clone(),
@@ -82,8 +81,7 @@ fn run(
     } else {
         None
     };
-    let total = split.len() as u64;
-    let each = |index: usize, outputs: &[f32]| {
+    let each = |index: usize, total: u64, outputs: &[f32]| {
         let done = index as u64 + 1;
         if done.is_multiple_of(REPORT_EVERY) || done == total {
             monitor.progress("evaluate", done, Some(total), Unit::Samples);
@@ -97,16 +95,16 @@ fn run(
     if let Some(predictions) = predictions {
         predictions.finish()?;
     }
-    for metric in &asked {
-        tally.write(metric, &card.target.names, output)?;
+    for metric in &options.metrics {
+        tally.write(metric.as_str(), &card.target.names, output)?;
     }
-    let metrics = figures(&tally, task.rules(), &asked, monitor);
+    let metrics = figures(&tally, task.rules(), &options.metrics, monitor);
     train::write_json(&output.join(METRICS_FILE), &metrics)?;
     Ok(metrics)
 }
 
 /// What always is measured, and what else was asked for.
-fn figures(tally: &SplitTally, rules: &TaskRules, asked: &[&str], monitor: &Monitor) -> Metrics {
+fn figures(tally: &SplitTally, rules: &TaskRules, asked: &[EvaluationMetric], monitor: &Monitor) -> Metrics {
     let mut figures = Metrics::from([
         ("loss".to_owned(), tally.loss()),
         ("samples".to_owned(), tally.samples() as f64),
@@ -114,7 +112,7 @@ fn figures(tally: &SplitTally, rules: &TaskRules, asked: &[&str], monitor: &Moni
     let measured = rules
         .metrics
         .iter()
-        .filter(|metric| metric.always || asked.contains(&metric.name));
+        .filter(|metric| metric.always || asked.iter().any(|asked| asked.as_str() == metric.name));
     for &name in measured.flat_map(|metric| metric.figures) {
         let value = MetricValue::from(tally.figure(name));
         figures.insert(name, value);

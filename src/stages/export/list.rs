@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Debug, Formatter};
 use std::path::Path;
 
-use crate::event::Metrics;
+use crate::event::{Metrics, Monitor};
 use crate::spec::{ExportFormat, ExportFormatOptions, ListedOptions, built_in_export_formats};
 use crate::stages::{Job, StageError};
-use crate::train::{OutputMeaning, TrainError, TrainedModel};
+use crate::train::{Components, OutputMeaning, TrainError, TrainedModel};
 
 /// A model to be written for other programs.
 pub struct ExportedModel<'a> {
@@ -30,14 +30,33 @@ pub trait ModelWriter: ExportFormatOptions + ListedOptions {
     /// # Errors
     /// The format cannot hold the model, or a file cannot be written.
     fn write(&self, exported: &ExportedModel<'_>) -> Result<(), TrainError>;
+
+    /// Writes the model's files from its folder, where the format takes it from there: then the model need not be one
+    /// that was made here. Nothing where it does not, as by default.
+    fn write_from_folder(
+        &self,
+        folder: &Path,
+        job: &Job,
+        components: &Components,
+        monitor: &Monitor,
+    ) -> Option<Result<(), StageError>> {
+        let _ = (folder, job, components, monitor);
+        None
+    }
 }
 
 /// The file formats that models can be written in: those of this crate, and what a program adds.
 #[derive(Clone)]
 pub struct ModelWriters(BTreeMap<&'static str, WriteModel>);
 
-/// Writes by options that are known by their trait alone; nothing where they are of another type.
-type WriteModel = fn(&ExportFormat, &ExportedModel<'_>) -> Option<Result<(), TrainError>>;
+/// What is done by options that are known by their trait alone; nothing where they are of another type.
+#[derive(Clone, Copy)]
+struct WriteModel {
+    loaded: fn(&ExportFormat, &ExportedModel<'_>) -> Option<Result<(), TrainError>>,
+    from_folder: FromFolder,
+}
+
+type FromFolder = fn(&ExportFormat, &Path, &Job, &Components, &Monitor) -> Option<Result<(), StageError>>;
 
 impl ModelWriters {
     /// The file formats of this crate.
@@ -51,9 +70,31 @@ impl ModelWriters {
     /// With one more file format; one of the same name gives way.
     #[must_use]
     pub fn with<O: ModelWriter>(mut self) -> Self {
-        let write: WriteModel = |format, exported| Some(format.options::<O>()?.write(exported));
+        let write = WriteModel {
+            loaded: |format, exported| Some(format.options::<O>()?.write(exported)),
+            from_folder: |format, folder, job, components, monitor| {
+                let options = format.options::<O>()?;
+                options.write_from_folder(folder, job, components, monitor)
+            },
+        };
         self.0.insert(O::NAME, write);
         self
+    }
+
+    /// Writes the model in `folder` as `format` says, where that takes it from there.
+    ///
+    /// # Errors
+    /// Those of [`ModelWriter::write_from_folder`].
+    pub fn write_from_folder(
+        &self,
+        format: &ExportFormat,
+        folder: &Path,
+        job: &Job,
+        components: &Components,
+        monitor: &Monitor,
+    ) -> Option<Result<(), StageError>> {
+        let write = self.0.get(format.name())?;
+        (write.from_folder)(format, folder, job, components, monitor)
     }
 
     /// Writes the model as `format` says.
@@ -62,7 +103,7 @@ impl ModelWriters {
     /// Those of [`ModelWriter::write`], and a format that this program does not know.
     pub fn write(&self, format: &ExportFormat, exported: &ExportedModel<'_>) -> Result<(), StageError> {
         let write = self.0.get(format.name());
-        match write.and_then(|write| write(format, exported)) {
+        match write.and_then(|write| (write.loaded)(format, exported)) {
             Some(written) => Ok(written?),
             None => Err(StageError::failed(format!(
                 "this program cannot write models as `{}`; add it to the program's export formats",

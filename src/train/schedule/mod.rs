@@ -1,16 +1,16 @@
 //! The learning rate as a pure function of the recipe, the place in training, and the figures so far.
 
 use crate::metric::Direction;
-use crate::spec::{self, ScheduleMoment};
+use crate::spec::{self, ScheduleMoment, TrainingLength};
 
-/// The learning rate of every optimizer step: a schedule counted in epochs, after a linear warm-up
-/// counted in steps.
+/// The learning rate of every optimizer step: a schedule counted in epochs, or in steps where the training is measured
+/// in them, after a linear warm-up counted in steps.
 ///
 /// A group's `lr_factor` multiplies what comes out, lower bounds such as `eta_min` included.
 #[derive(Clone, Debug)]
 pub struct LearningRate {
     base: f64,
-    epochs: u32,
+    length: TrainingLength,
     schedule: spec::Schedule,
     warmup: Option<spec::Warmup>,
     /// Which way the figure that a plateau is made of is better.
@@ -23,7 +23,7 @@ impl LearningRate {
     pub fn new(recipe: &spec::Train, better: Direction) -> Self {
         Self {
             base: recipe.optimizer.lr(),
-            epochs: recipe.epochs.get(),
+            length: recipe.length(),
             schedule: recipe.schedule.clone(),
             warmup: recipe.warmup.clone(),
             better,
@@ -39,25 +39,40 @@ impl LearningRate {
     /// `warmup.start` at the very first step to 1 at the first step after the warm-up, as
     /// `torch.optim.lr_scheduler.LinearLR` stepped every batch. The schedule counts its epochs from
     /// there. It is constant within an epoch, as PyTorch's are when stepped every epoch, unless it
-    /// moves with every step.
+    /// moves with every step. In a training that is measured in steps, it counts these instead.
     pub fn at(&self, epoch: u32, step: u32, steps_per_epoch: u32, judged: &[f64]) -> f64 {
         let steps_per_epoch = steps_per_epoch.max(1);
-        let warm_epochs = self.warmup.as_ref().map_or(0, |warmup| warmup.epochs.get());
+        let per_epoch = f64::from(steps_per_epoch);
+        let total = match self.length {
+            TrainingLength::Epochs(epochs) => f64::from(epochs) * per_epoch,
+            TrainingLength::Steps { steps, .. } => f64::from(steps),
+        };
+        let done = f64::from(epoch) * per_epoch + f64::from(step);
+        let warm = self
+            .warmup
+            .as_ref()
+            .map_or(0.0, |warmup| warmup.steps_of(per_epoch, total));
         if let Some(warmup) = &self.warmup
-            && epoch < warm_epochs
+            && done < warm
         {
-            let done = f64::from(epoch) * f64::from(steps_per_epoch) + f64::from(step);
-            let share = done / (f64::from(warm_epochs) * f64::from(steps_per_epoch));
-            let start = warmup.start.get();
-            return self.base * (start + (1.0 - start) * share);
+            let start = warmup.first_factor(warm);
+            return self.base * (start + (1.0 - start) * (done / warm));
         }
+        // What the schedule calls an epoch.
+        let unit = match self.length {
+            TrainingLength::Epochs(_) => steps_per_epoch,
+            TrainingLength::Steps { .. } => 1,
+        };
+        // Whole numbers far below 2^53.
+        let past = (done - warm) as u64;
+        let warm_epochs = (warm / per_epoch).ceil() as usize;
         let finished = judged.len().min(epoch as usize);
         let moment = ScheduleMoment {
-            epoch: epoch - warm_epochs,
-            step,
-            steps_per_epoch,
-            epochs: self.epochs.saturating_sub(warm_epochs).max(1),
-            figures: judged.get(warm_epochs as usize..finished).unwrap_or_default(),
+            epoch: u32::try_from(past / u64::from(unit)).unwrap_or(u32::MAX),
+            step: (past % u64::from(unit)) as u32,
+            steps_per_epoch: unit,
+            epochs: ((total - warm) / f64::from(unit)).max(1.0 / f64::from(unit)),
+            figures: judged.get(warm_epochs..finished).unwrap_or_default(),
             better: self.better,
         };
         self.schedule.rate(self.base, &moment)

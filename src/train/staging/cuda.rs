@@ -10,6 +10,7 @@ use candle_core::{CudaDevice, CudaStorage, Storage, Tensor};
 
 use super::{Staged, Unpacked, unpack};
 use crate::data::{Batch, DataError};
+use crate::models::NetworkInput;
 use crate::schema::Schema;
 use crate::train::error::TrainError;
 
@@ -132,10 +133,12 @@ impl Stager {
         } = unpack(batch, schema)?;
         let inputs = self.copy(&values, dimensions).map_err(|error| failed(&error))?;
         Ok(Staged {
-            inputs,
+            inputs: NetworkInput::Values(inputs),
             host: keep_host.then_some(values),
-            samples,
+            samples: samples.len(),
+            keys: samples,
             targets,
+            ends: None,
         })
     }
 
@@ -202,7 +205,10 @@ mod tests {
         let batches = (0..7).map(move |index| Ok(batch(index)));
         for (index, staged) in super::super::stage(batches, &schema, &device, true).enumerate() {
             let staged = staged.unwrap();
-            let found: Vec<f32> = staged.inputs.flatten_all().unwrap().to_vec1().unwrap();
+            let NetworkInput::Values(inputs) = &staged.inputs else {
+                panic!("the inputs are values");
+            };
+            let found: Vec<f32> = inputs.flatten_all().unwrap().to_vec1().unwrap();
             assert_eq!(found, values(index));
             assert_eq!(staged.host, Some(found));
         }

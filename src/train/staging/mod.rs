@@ -11,18 +11,23 @@ use candle_core::{Device, Tensor};
 
 use super::error::TrainError;
 use crate::data::{Array, ArrayValues, Batch, DataError};
+use crate::models::NetworkInput;
 use crate::schema::Schema;
 
 /// A batch whose inputs are on the device.
 pub struct Staged {
-    /// `[N, C, H, W]` or `[N, F]`.
-    pub inputs: Tensor,
+    /// What the network is shown.
+    pub inputs: NetworkInput,
     /// The inputs on the host, where they were kept.
     pub host: Option<Vec<f32>>,
-    /// The samples' indices in the split, `[N]`.
-    pub samples: Vec<u32>,
+    /// How many samples there are; of texts, rows.
+    pub samples: usize,
+    /// What dropout is drawn by: the samples' indices in the split, `[N]`, or a number for each sequence of tokens.
+    pub keys: Vec<u32>,
     /// What the samples are to be judged by.
     pub targets: Array,
+    /// Where the outputs of each sample end, where it has more than one: one for each of its tokens.
+    pub ends: Option<Vec<usize>>,
 }
 
 /// `batches` on `device`, in order. They hold what `schema` says.
@@ -51,10 +56,12 @@ pub fn stage(
         } = unpack(batch?, &schema)?;
         let host = keep_host.then(|| inputs.clone());
         Ok(Staged {
-            inputs: Tensor::from_vec(inputs, dimensions, &device)?,
+            inputs: NetworkInput::Values(Tensor::from_vec(inputs, dimensions, &device)?),
             host,
-            samples,
+            samples: samples.len(),
+            keys: samples,
             targets,
+            ends: None,
         })
     }))
 }

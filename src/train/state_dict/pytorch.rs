@@ -196,7 +196,7 @@ fn rebuilt(pickle: &Pickle, function: &str, arguments: &[ValueId]) -> Result<Opt
         }
         ("torch._utils._rebuild_tensor", [of, offset, shape, strides]) => (of, offset, shape, strides, None),
         (other, _) if other.starts_with("torch._utils._rebuild_") => {
-            return Err(format!("made by `{other}`, which gives no plain tensor"));
+            return Err(format!("a tensor made by `{other}`, which gives no plain one"));
         }
         _ => return Ok(None),
     };
@@ -258,17 +258,15 @@ fn storage(pickle: &Pickle, of: ValueId) -> Result<Option<(String, Storage)>, St
     if pickle.text(kind) != Some("storage") {
         return Ok(None);
     }
-    let wrong = || "it describes a storage in an unknown way".to_owned();
+    let wrong = || "a storage that is described in an unknown way".to_owned();
     if view.iter().any(|view| *pickle.get(*view) != PickledValue::None) {
-        return Err("it holds views of storages, as PyTorch before 0.4 wrote them".to_owned());
+        return Err("a view of a storage, as PyTorch before 0.4 wrote them".to_owned());
     }
     let class = pickle.global(class).ok_or_else(wrong)?;
     let key = key_text(pickle, key).ok_or_else(wrong)?;
     let elements = pickle.natural(elements).ok_or_else(wrong)?;
     let dtype = element_type(class).ok_or_else(|| {
-        format!(
-            "it holds tensors of the type `{class}`, which is neither a float of 16 to 64 bits nor an integer"
-        )
+        format!("a tensor of the type `{class}`, which is neither a float of 16 to 64 bits nor an integer")
     })?;
     Ok(Some((key, Storage { dtype, elements })))
 }

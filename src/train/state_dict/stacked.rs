@@ -52,7 +52,7 @@ pub(super) fn describe(file: &File, length: u64) -> Result<WeightsDescription, S
     {
         let key = keys.text(key).ok_or("it does not name its storages")?;
         let storage = storages.get(key).ok_or_else(|| match &unknown_storage {
-            Some(problem) => problem.clone(),
+            Some(problem) => format!("it holds {problem}"),
             None => format!("it has a storage `{key}` that nothing speaks of"),
         })?;
         let mut elements = [0; 8];

@@ -17,7 +17,7 @@ use super::{
 use crate::data::{Array, Dataset, Split};
 use crate::ops;
 use crate::schema::FieldKind;
-use crate::spec::{self, ArtifactTable, Loss, TaskRules};
+use crate::spec::{self, ArtifactTable, EvaluationMetric, Loss, TaskRules};
 use crate::train::error::TrainError;
 
 /// With more classes than this, `predictions.csv` gives only the predicted class's probability.
@@ -34,7 +34,8 @@ impl Task for Classification {
 
     fn outputs(&self, dataset: &Dataset) -> Option<Vec<String>> {
         let target = dataset.target();
-        (target.kind == FieldKind::Class).then(|| target.names.clone())
+        let is_one = target.kind == FieldKind::Class && target.dimensions.is_fixed();
+        is_one.then(|| target.names.clone())
     }
 
     fn default_loss(&self) -> Option<Loss> {
@@ -53,8 +54,9 @@ impl Task for Classification {
         }))
     }
 
-    fn tally(&self, outputs: usize, asked: &[&str]) -> Box<dyn TaskTally> {
-        Box::new(ClassTally::new(outputs, asked.contains(&"roc_auc")))
+    fn tally(&self, outputs: usize, asked: &[EvaluationMetric]) -> Box<dyn TaskTally> {
+        let scores = asked.iter().any(|metric| metric.as_str() == "roc_auc");
+        Box::new(ClassTally::new(outputs, scores))
     }
 
     fn prediction_columns(&self, names: &[String]) -> Vec<String> {
@@ -326,6 +328,29 @@ impl ClassTally {
         mean(areas)
     }
 
+    /// Matthews' correlation coefficient, of more than two classes Gorodkin's (2004), as scikit-learn's
+    /// `matthews_corrcoef`: 0 where there is one class only, or one only is predicted.
+    fn correlation(&self) -> f64 {
+        let sums = |of: &dyn Fn(usize, usize) -> u64| -> Vec<f64> {
+            let sum = |class| (0..self.classes).map(|other| of(class, other)).sum::<u64>() as f64;
+            (0..self.classes).map(sum).collect()
+        };
+        let true_ones = sums(&|class, other| self.confused(class, other));
+        let predicted = sums(&|class, other| self.confused(other, class));
+        let samples = self.samples as f64;
+        let right: f64 = (0..self.classes)
+            .map(|class| self.confused(class, class) as f64)
+            .sum();
+        let products =
+            |left: &[f64], right: &[f64]| -> f64 { left.iter().zip(right).map(|(l, r)| l * r).sum() };
+        let spread = |sums: &[f64]| samples * samples - products(sums, sums);
+        let below = spread(&true_ones) * spread(&predicted);
+        match below > 0.0 {
+            true => (right * samples - products(&true_ones, &predicted)) / below.sqrt(),
+            false => 0.0,
+        }
+    }
+
     /// Rows are true classes, columns predicted ones.
     fn write_confusion(&self, folder: &Path, classes: &[String]) -> Result<(), TrainError> {
         let mut file = CsvFile::create(folder, ArtifactTable::CONFUSION, classes.iter().cloned())?;
@@ -349,6 +374,8 @@ impl TaskTally for ClassTally {
             "top3" => Some(self.top(3)),
             "top5" => Some(self.top(5)),
             "roc_auc" => self.roc_auc(),
+            "f1" if self.classes == 2 => Some(self.class_figures()[1].f1),
+            "mcc" => Some(self.correlation()),
             "calibration_error" => Some(self.calibration.error(self.samples)),
             // The means are over the classes that occur in the split or were predicted.
             _ => {

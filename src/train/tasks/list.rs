@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{Classification, MultiLabel, Regression, Task};
+use super::{Classification, MaskedToken, MultiLabel, NextToken, Regression, Task, TokenClasses};
 use crate::data::Dataset;
+use crate::spec::Model;
 
 /// The tasks that there are, in order: without a choice, a dataset has the first that it holds the
 /// targets for.
@@ -17,6 +18,9 @@ impl Tasks {
             Arc::new(Classification),
             Arc::new(MultiLabel),
             Arc::new(Regression),
+            Arc::new(TokenClasses),
+            Arc::new(NextToken),
+            Arc::new(MaskedToken),
         ])
     }
 
@@ -38,6 +42,18 @@ impl Tasks {
     pub fn of(&self, dataset: &Dataset) -> Option<&dyn Task> {
         let holds = self.0.iter().find(|task| task.outputs(dataset).is_some());
         holds.map(Arc::as_ref)
+    }
+
+    /// The task of `dataset` for `model` where nothing else is asked for: of texts, one whose head the model can have
+    /// where there is one.
+    pub fn fitting(&self, dataset: &Dataset, model: &Model) -> Option<&dyn Task> {
+        let text = model.text();
+        let fits = |task: &&Arc<dyn Task>| {
+            let can_have = text.is_none_or(|text| text.can_have(task.rules().head));
+            can_have && task.outputs(dataset).is_some()
+        };
+        let fitting = self.0.iter().find(fits).map(Arc::as_ref);
+        fitting.or_else(|| self.of(dataset))
     }
 
     /// All of them.

@@ -9,10 +9,14 @@
 mod calibration;
 mod class_figures;
 mod classification;
+mod correlation;
 mod csv_file;
+mod entities;
 mod list;
 mod losses;
+mod masked_token;
 mod multi_label;
+mod next_token;
 mod predicted;
 mod ranking;
 mod regression;
@@ -21,6 +25,7 @@ mod tally;
 mod target;
 #[cfg(test)]
 mod tests;
+mod token_classes;
 
 use std::fmt::Debug;
 use std::path::Path;
@@ -28,20 +33,24 @@ use std::path::Path;
 use candle_core::Tensor;
 
 use super::error::TrainError;
-use crate::data::{Array, Dataset, Split};
-use crate::spec::{Loss, TaskRules};
+use crate::data::{Array, Dataset, Split, TextGoal};
+use crate::models::TextOutput;
+use crate::spec::{EvaluationMetric, Loss, Precision, TaskRules};
 
 pub use class_figures::ClassFigures;
 pub use classification::Classification;
 pub use csv_file::{CsvFile, float_text};
 pub use list::Tasks;
 pub use losses::{LossCriterion, target_values};
+pub use masked_token::MaskedToken;
 pub use multi_label::MultiLabel;
+pub use next_token::NextToken;
 pub use predicted::{PREDICTED, PROBABILITIES, PROBABILITY, PredictedColumn, PredictedKind, PredictedValue};
 pub use regression::Regression;
 pub use scores::score_sum;
 pub use tally::SplitTally;
 pub use target::ModelTarget;
+pub use token_classes::TokenClasses;
 
 /// What is predicted.
 pub trait Task: Debug + Send + Sync {
@@ -51,6 +60,17 @@ pub trait Task: Debug + Send + Sync {
     /// The names of the outputs that a model needs for `dataset`, such as its classes; nothing where
     /// it does not hold what the task predicts.
     fn outputs(&self, dataset: &Dataset) -> Option<Vec<String>>;
+
+    /// How many outputs a sample, or each of its tokens, gets, where they are called `names`: by default one each.
+    fn width(&self, dataset: &Dataset, names: &[String]) -> usize {
+        let _ = dataset;
+        names.len()
+    }
+
+    /// What is to be predicted where samples are texts: by default something for each sample.
+    fn text_goal(&self) -> TextGoal {
+        TextGoal::Samples
+    }
 
     /// The loss where a recipe does not choose: the first of [`TaskRules::losses`], or nothing where the
     /// task has one of its own.
@@ -71,7 +91,7 @@ pub trait Task: Debug + Send + Sync {
 
     /// Counts nothing yet, for samples of so many outputs. `asked` are the metrics that will be asked
     /// for: what only others need is not kept.
-    fn tally(&self, outputs: usize, asked: &[&str]) -> Box<dyn TaskTally>;
+    fn tally(&self, outputs: usize, asked: &[EvaluationMetric]) -> Box<dyn TaskTally>;
 
     /// The columns of `predictions.csv` after the sample's own.
     fn prediction_columns(&self, names: &[String]) -> Vec<String>;
@@ -124,6 +144,36 @@ pub trait Criterion: Debug + Send + Sync {
     /// Outputs and targets do not fit each other.
     fn loss(&self, outputs: &Tensor, targets: &Array, divisor: f64) -> Result<Tensor, TrainError>;
 
+    /// The loss of what a network gives, as [`Criterion::loss`], and the sum of the scores where it is found on the way:
+    /// by default of all outputs, and none.
+    ///
+    /// # Errors
+    /// As [`Criterion::loss`].
+    fn answer_loss(
+        &self,
+        answer: &TextOutput,
+        targets: &Array,
+        divisor: f64,
+        precision: Precision,
+    ) -> Result<(Tensor, Option<Tensor>), TrainError> {
+        Ok((self.loss(&answer.outputs(precision)?, targets, divisor)?, None))
+    }
+
+    /// What is judged of what a network gives, on the host: by default all outputs.
+    ///
+    /// # Errors
+    /// As [`Criterion::loss`].
+    fn judged(
+        &self,
+        answer: &TextOutput,
+        targets: &Array,
+        precision: Precision,
+    ) -> Result<JudgedOutputs, TrainError> {
+        let _ = targets;
+        let values = answer.outputs(precision)?.flatten_all()?.to_vec1::<f32>()?;
+        Ok(JudgedOutputs { values, losses: None })
+    }
+
     /// What a batch of such targets adds to the divisor of the mean loss.
     fn weight(&self, targets: &Array) -> f64;
 
@@ -148,6 +198,15 @@ pub trait Criterion: Debug + Send + Sync {
     fn sample_losses(&self, outputs: &[f32], targets: &Array) -> Result<Vec<(f64, f64)>, TrainError>;
 }
 
+/// What is judged of what a network gives for a batch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JudgedOutputs {
+    /// The outputs, row by row; of a vocabulary, which are too many, what is found of each row.
+    pub values: Vec<f32>,
+    /// The losses, where they follow from more than the values: as [`Criterion::sample_losses`] gives them.
+    pub losses: Option<Vec<(f64, f64)>>,
+}
+
 /// What a task counts over the samples of a split, in their order and in f64, so that its figures are
 /// the same bits whatever the batch size.
 pub trait TaskTally: Debug + Send {
@@ -156,6 +215,11 @@ pub trait TaskTally: Debug + Send {
     /// # Errors
     /// The split does not hold what the task predicts.
     fn add(&mut self, outputs: &[f32], split: &Split, index: usize) -> Result<(), TrainError>;
+
+    /// Counts the loss of the sample that was added last, and what it adds to the divisor. By default nothing.
+    fn add_loss(&mut self, loss: f64, weight: f64) {
+        let _ = (loss, weight);
+    }
 
     /// The figure `name` over the samples so far, at least one; nothing where it is not defined for
     /// them.

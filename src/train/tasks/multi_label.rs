@@ -15,7 +15,7 @@ use super::{
 use crate::data::{Array, Dataset, Split};
 use crate::ops;
 use crate::schema::FieldKind;
-use crate::spec::{self, Loss, TaskRules};
+use crate::spec::{self, EvaluationMetric, Loss, TaskRules};
 use crate::train::error::TrainError;
 
 /// For each of some labels, whether it applies.
@@ -46,8 +46,9 @@ impl Task for MultiLabel {
         Ok(Box::new(LabelCriterion { loss }))
     }
 
-    fn tally(&self, outputs: usize, asked: &[&str]) -> Box<dyn TaskTally> {
-        Box::new(LabelTally::new(outputs, asked.contains(&"roc_auc")))
+    fn tally(&self, outputs: usize, asked: &[EvaluationMetric]) -> Box<dyn TaskTally> {
+        let scores = asked.iter().any(|metric| metric.as_str() == "roc_auc");
+        Box::new(LabelTally::new(outputs, scores))
     }
 
     fn prediction_columns(&self, names: &[String]) -> Vec<String> {

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use candle_core::Tensor;
 
+use super::correlation::{pearson, ranks};
 use super::{
     Criterion, LossCriterion, ModelTarget, OutputMeaning, Task, TaskTally, float_text, score_sum,
     target_values,
@@ -11,8 +12,11 @@ use super::{
 use crate::data::{Array, Dataset, Split};
 use crate::ops;
 use crate::schema::FieldKind;
-use crate::spec::{self, Loss, TaskRules};
+use crate::spec::{self, EvaluationMetric, Loss, TaskRules};
 use crate::train::error::TrainError;
+
+/// The figures that are made of all pairs of a number and a prediction.
+const CORRELATIONS: [&str; 2] = ["pearson", "spearman"];
 
 /// One or more numbers.
 #[derive(Clone, Copy, Debug)]
@@ -47,8 +51,9 @@ impl Task for Regression {
         }))
     }
 
-    fn tally(&self, outputs: usize, _asked: &[&str]) -> Box<dyn TaskTally> {
-        Box::new(NumberTally::new(outputs))
+    fn tally(&self, outputs: usize, asked: &[EvaluationMetric]) -> Box<dyn TaskTally> {
+        let is_kept = asked.iter().any(|metric| CORRELATIONS.contains(&metric.as_str()));
+        Box::new(NumberTally::new(outputs).keeping(is_kept))
     }
 
     fn prediction_columns(&self, names: &[String]) -> Vec<String> {
@@ -140,6 +145,8 @@ impl Criterion for NumberCriterion {
 pub(super) struct NumberTally {
     samples: u64,
     outputs: Vec<OutputSums>,
+    /// For each output all numbers and predictions, where they are kept.
+    pairs: Option<Vec<[Vec<f64>; 2]>>,
 }
 
 /// One output's sums.
@@ -160,12 +167,23 @@ impl NumberTally {
         Self {
             samples: 0,
             outputs: vec![OutputSums::default(); outputs],
+            pairs: None,
         }
+    }
+
+    /// With all pairs, or without.
+    pub fn keeping(mut self, is_kept: bool) -> Self {
+        self.pairs = is_kept.then(|| vec![<[Vec<f64>; 2]>::default(); self.outputs.len()]);
+        self
     }
 
     /// Counts finite outputs for these targets.
     pub fn count(&mut self, outputs: &[f32], targets: &[f32]) {
         self.samples += 1;
+        for (kept, (&value, &target)) in self.pairs.iter_mut().flatten().zip(outputs.iter().zip(targets)) {
+            kept[0].push(target.into());
+            kept[1].push(value.into());
+        }
         for ((sums, &value), &target) in self.outputs.iter_mut().zip(outputs).zip(targets) {
             let target = f64::from(target);
             let error = f64::from(value) - target;
@@ -203,6 +221,17 @@ impl NumberTally {
         (self.samples > 1).then(|| self.mean(of_output))
     }
 
+    /// The mean over the outputs of the correlation of `of` the numbers and `of` the predictions.
+    fn correlation(&self, of: fn(&[f64]) -> Vec<f64>) -> Option<f64> {
+        let pairs = self.pairs.as_ref()?;
+        let each: Option<Vec<f64>> = pairs
+            .iter()
+            .map(|[numbers, predictions]| pearson(&of(numbers), &of(predictions)))
+            .collect();
+        let each = each?;
+        Some(each.iter().sum::<f64>() / each.len() as f64)
+    }
+
     fn mean(&self, figure: impl Fn(&OutputSums) -> f64) -> f64 {
         self.outputs.iter().map(figure).sum::<f64>() / self.outputs.len() as f64
     }
@@ -221,6 +250,8 @@ impl TaskTally for NumberTally {
             "mae" => Some(self.mae()),
             "rmse" => Some(self.rmse()),
             "r2" => self.r2(),
+            "pearson" => self.correlation(<[f64]>::to_vec),
+            "spearman" => self.correlation(ranks),
             _ => None,
         }
     }

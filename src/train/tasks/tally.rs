@@ -51,6 +51,7 @@ impl SplitTally {
         let (value, weight) = loss;
         if weight != 0.0 {
             self.figures.add(outputs, split, index)?;
+            self.figures.add_loss(value, weight);
             self.counted += 1;
             self.loss += value;
             self.weight += weight;

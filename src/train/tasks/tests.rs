@@ -178,7 +178,7 @@ fn classes() -> (Bench, Split) {
 #[test]
 fn what_is_not_finite_is_not_counted() {
     let (_bench, split) = classes();
-    let mut tally = SplitTally::new(Classification.tally(3, &["roc_auc"]));
+    let mut tally = SplitTally::new(Classification.tally(3, &[EvaluationMetric::plain("roc_auc")]));
     assert!(!tally.add(&[f32::NAN, 0.0, 0.0], &split, 0, (1.0, 1.0)).unwrap());
     assert!(
         !tally
@@ -221,6 +221,7 @@ fn scores_are_the_same_wherever_they_are_computed() {
     let target = |scale| ModelTarget {
         task: String::new(),
         names: ["a", "b", "c"].map(str::to_owned).to_vec(),
+        width: None,
         scale,
     };
     let ignoring = Loss::CrossEntropy(spec::CrossEntropy {
@@ -296,4 +297,46 @@ fn what_several_models_say_is_averaged() {
         let first = said(task, &together);
         assert_eq!(first, [1.0, 0.0]);
     }
+}
+
+/// scikit-learn 1.9.1's `matthews_corrcoef` and `f1_score`.
+#[test]
+fn correlation_and_f1_of_classes_are_those_of_scikit_learn() {
+    let tally = |classes: usize, wanted: &[usize], found: &[usize]| {
+        let mut tally = ClassTally::new(classes, false);
+        for (wanted, found) in wanted.iter().zip(found) {
+            let mut logits = vec![0.0; classes];
+            logits[*found] = 1.0;
+            tally.count(&logits, *wanted);
+        }
+        tally
+    };
+    let three = tally(
+        3,
+        &[0, 1, 2, 2, 1, 0, 0, 1, 2, 1],
+        &[0, 1, 1, 2, 1, 2, 0, 0, 2, 1],
+    );
+    assert_close(three.figure("mcc").unwrap(), 0.545_454_545_454_545_4);
+    assert_eq!(three.figure("f1"), None);
+    let two = tally(2, &[0, 1, 1, 0, 1], &[0, 1, 0, 0, 1]);
+    assert_close(two.figure("mcc").unwrap(), 0.666_666_666_666_666_6);
+    assert_close(two.figure("f1").unwrap(), 0.8);
+    assert_eq!(tally(2, &[0, 1, 1], &[1, 1, 1]).figure("mcc"), Some(0.0));
+}
+
+#[test]
+fn correlations_are_kept_where_they_are_asked_for() {
+    let mut tally = NumberTally::new(2).keeping(true);
+    for (outputs, targets) in [
+        ([1.0, 0.0], [2.0, 1.0]),
+        ([2.0, 1.0], [4.0, 0.0]),
+        ([4.0, 3.0], [8.0, -1.0]),
+    ] {
+        tally.count(&outputs, &targets);
+    }
+    // 1 of the first output; of the second -1 by ranks.
+    assert_eq!(tally.figure("spearman"), Some(0.0));
+    let second = -3.0 / (14.0f64 / 3.0 * 2.0).sqrt();
+    assert_close(tally.figure("pearson").unwrap(), (1.0 + second) / 2.0);
+    assert_eq!(NumberTally::new(1).figure("pearson"), None);
 }

@@ -8,16 +8,19 @@ use serde_json::{Value, json};
 
 mod few_steps;
 mod lengthening;
+mod low_rank;
 mod outside_task;
 mod recipe;
 mod refused;
 mod reproducible;
 mod starting;
 mod tasks;
+mod texts;
 mod traces;
 
 use super::testing::{Bench, difference, recipe};
 use super::*;
+use crate::data::text_testing::documents;
 use crate::event::{Activity, Level, Monitor};
 use crate::spec::SplitName::{Train, Val};
 
@@ -48,7 +51,21 @@ fn demanding() -> Vec<(&'static str, Bench, Value)> {
         "normalize": {"mean": [0.0, 0.0, 0.0, 0.0], "std": [1e-3, 1e-3, 1e-3, 1e-3]},
         "optimizer": {"sgd": {"lr": 1e-7, "momentum": 0.9}},
     });
+    let joined = json!({
+        "model": {"gpt2": {"layers": 1, "heads": 2, "width": 8, "context": 8, "dropout": 0.2}},
+        "pack": {"length": 6, "documents": "joined"}, "epochs": null, "steps": 7, "validate": {"steps": 3},
+        "batch_size": 3, "accumulate": 2, "optimizer": {"adamw": {"lr": 0.02}}, "schedule": {"cosine": {}},
+        "warmup": {"steps": 2}, "select": "best",
+    });
+    let separate = json!({
+        "model": {"llama": {"layers": 1, "heads": 2, "width": 8, "context": 16, "attention_dropout": 0.3}},
+        "pack": {"length": 12}, "epochs": null, "steps": 10, "validate": {"steps": 4}, "batch_size": 2,
+        "batch_tokens": 20, "accumulate": 3, "optimizer": {"adamw": {"lr": 0.02}}, "ema": {"decay": 0.5},
+    });
+    let texts = || [documents(Train, 11, 20, 5), documents(Val, 11, 6, 5)].concat();
     vec![
+        ("joined", Bench::texts(11, &texts()), joined),
+        ("separate", Bench::texts(11, &texts()), separate),
         ("dropout", Bench::table(6, &splits), dropout),
         ("convolutions", Bench::images(&splits), convolutions),
         ("overflowing", Bench::table(4, &splits), overflowing),
@@ -117,9 +134,9 @@ fn an_interruption_after_any_step_changes_no_bit() {
         let recipe = recipe(changes);
         let undisturbed = bench.train(&recipe).unwrap();
         let (resumed, interruptions) = bench.train_step_by_step(&recipe);
-        let steps = EpochSteps::new(&recipe, 41).per_epoch() * recipe.epochs.get();
+        let steps = EpochSteps::new(&recipe, recipe.batches(41)).total();
         assert!(
-            interruptions as u32 >= steps,
+            interruptions as u64 >= steps,
             "{name}: {interruptions} interruptions"
         );
         assert_same(&undisturbed, &resumed);
@@ -282,7 +299,7 @@ fn a_pause_at_the_limits_changes_nothing_but_the_moment() {
         };
         assert!(same(&pause(1), 1), "{name}");
         // A checkpoint beyond the limits does not change what is told of them.
-        let epochs = recipe.epochs.get();
+        let epochs = recipe.length().epochs();
         if epochs > 2 {
             assert!(same(&pause(2), 2), "{name}");
             assert!(same(&pause(1), 1), "{name}");

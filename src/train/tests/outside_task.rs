@@ -24,6 +24,7 @@ fn train_with(bench: &Bench, tasks: &Tasks, recipe: &spec::Train) -> Result<Trai
         metrics: &metrics,
         dataset: &dataset,
         init: None,
+        pretrained: None,
         seed: 3,
         identity: "test".to_owned(),
         scratch: &scratch,
@@ -67,7 +68,8 @@ fn a_recipe_can_choose_a_task_that_is_added() {
     let error = bench.train(&recipe(changes)).unwrap_err().to_string();
     assert_eq!(
         error,
-        "`train.task`: there is no task `class_number`: use classification or multi_label or regression"
+        "`train.task`: there is no task `class_number`: use classification or multi_label or regression or \
+         token_classes or next_token or masked_token"
     );
     let changes = json!({"task": "class_number", "loss": {"mse": {}}});
     let error = train_with(&bench, &tasks, &recipe(changes))

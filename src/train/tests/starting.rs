@@ -143,3 +143,39 @@ fn frozen_parameters_stay_and_factors_count() {
         assert!((10.0 * plain - grouped).abs() < 1e-6 + 1e-4 * grouped.abs());
     }
 }
+
+#[test]
+fn weights_that_are_kept_see_what_they_saw_before() {
+    let bench = Bench::table(6, &[(Train, 41)]);
+    let first = bench.train(&recipe(json!({"epochs": 2}))).unwrap();
+    let folder = bench.folder.path().join("model");
+    std::fs::create_dir(&folder).unwrap();
+    write_weights(&folder, &first.weights).unwrap();
+    write_json(&folder.join(CARD_FILE), &first.card).unwrap();
+    // Other rows of the same columns have another mean.
+    let mut other = Bench::table(6, &[(Train, 5)]);
+    let measured = other.train(&recipe(json!({}))).unwrap().card.normalization;
+    assert_ne!(measured, first.card.normalization);
+    other.init = Some(folder.clone());
+    let begun = |more: serde_json::Value| {
+        let mut options = json!({"epochs": 1, "init": {"from": "model"}});
+        options
+            .as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        other.train(&recipe(options)).unwrap().card.normalization
+    };
+    assert_eq!(begun(json!({})), first.card.normalization);
+    let given = json!({"mean": [0, 0, 0, 0, 0, 0], "std": [1, 1, 1, 1, 1, 1]});
+    let given = begun(json!({ "normalize": given }));
+    assert!(given != first.card.normalization && given != measured);
+    // The file in the folder would say nothing of all that.
+    other.init = Some(folder.join(WEIGHTS_FILE));
+    let error = other
+        .train(&recipe(json!({"init": {"from": "./model/model.safetensors"}})))
+        .unwrap_err();
+    assert!(
+        error.to_string().contains("name the stage or the folder"),
+        "{error}"
+    );
+}

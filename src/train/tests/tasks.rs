@@ -64,12 +64,12 @@ fn judged(bench: &Bench, trained: &Trained) -> SplitTally {
         loss: model.card.reported_loss.clone(),
         batch_size: 16,
         test_time_flip: false,
-        metrics: vec!["roc_auc"],
+        metrics: vec![crate::spec::EvaluationMetric::plain("roc_auc")],
         device: Device::Cpu,
     };
     let split = filled_split(&dataset, Test).unwrap();
     let judged = [JudgedModel::of(&model, split)];
-    evaluate(&judged, &options, &Monitor::silent(), |_, _| Ok(())).unwrap()
+    evaluate(&judged, &options, &Monitor::silent(), |_, _, _| Ok(())).unwrap()
 }
 
 #[test]

@@ -5,10 +5,10 @@
 use candle_core::{Device, Tensor};
 use serde_json::{Value, json};
 
-use crate::models::{InputShape, Network, Parameter, Pass, TokenBatch, build};
+use crate::models::{InputShape, Network, Parameter, Pass, TokenBatch, build, is_low_rank};
 use crate::ops::Tape;
 use crate::ops::testing::host;
-use crate::spec::{Model, Optimizer as OptimizerSpec, Precision};
+use crate::spec::{LoraOptions, Model, Optimizer as OptimizerSpec, Precision};
 use crate::train::gradients::{Gradients, clip_factor};
 use crate::train::optimizer::{Optimizer, Optimizers, ParameterSettings};
 
@@ -132,6 +132,7 @@ const TRAIN: Pass<'static> = Pass {
     seed: 0,
     epoch: 0,
     samples: &[0, 1, 2, 3],
+    sequences: None,
 };
 
 /// The loss over all targets of some batches, and the sum of their gradients.
@@ -156,17 +157,17 @@ fn gradients(network: &Network, batches: &[StepBatch]) -> (f64, Gradients) {
     (total, sums)
 }
 
-/// The losses and gradient norms of ten steps.
-fn train(network: &Network, batch: impl Fn(usize) -> StepBatch) -> [Vec<f64>; 2] {
+/// The losses and gradient norms of ten steps with this weight decay.
+fn train(network: &Network, decay: f64, batch: impl Fn(usize) -> StepBatch) -> [Vec<f64>; 2] {
     let spec: OptimizerSpec =
         serde_json::from_value(json!({"adamw": {"lr": 1e-3, "weight_decay": 0.01}})).expect("valid");
     let settings: Vec<ParameterSettings> = network
         .parameters()
         .iter()
         .map(|parameter| ParameterSettings {
-            frozen: false,
+            frozen: parameter.frozen,
             lr_factor: 1.0,
-            weight_decay: if parameter.decays { 0.01 } else { 0.0 },
+            weight_decay: if parameter.decays { decay } else { 0.0 },
         })
         .collect();
     let rule = Optimizers::built_in().rule(&spec).expect("known");
@@ -205,7 +206,12 @@ fn compare(
             "logit {own} for {expected}"
         );
     }
-    let [own_losses, own_norms] = train(network, batch);
+    compare_steps(train(network, 0.01, batch), losses, norms);
+}
+
+/// Fails unless the losses and the gradient norms are those of the reference.
+#[track_caller]
+fn compare_steps([own_losses, own_norms]: [Vec<f64>; 2], losses: [f64; 10], norms: [f64; 10]) {
     for (step, (own, expected)) in own_losses.iter().zip(losses).enumerate() {
         assert!(
             (own - expected).abs() < 2e-6,
@@ -329,6 +335,49 @@ fn distilbert_learns_classes_as_hugging_faces() {
         [
             0.5318780, 0.4197852, 0.4052313, 0.4094893, 0.4268026, 0.4539093, 0.4523298, 0.4460294,
             0.4191159, 0.4824313,
+        ],
+    );
+}
+
+#[test]
+fn low_rank_changes_learn_as_pefts() {
+    let mut network = bert("bert");
+    let options = json!({"rank": 4, "alpha": 8, "targets": ["query", "value"]});
+    let options: LoraOptions = serde_json::from_value(options).expect("valid");
+    assert_eq!(network.adapt(&options, 1).expect("has them").len(), 4);
+    for Parameter { name, var, .. } in network.parameters() {
+        if is_low_rank(name) {
+            let name = format!("base_model.model.{name}");
+            let values = (0..var.elem_count()).map(|index| formula(&name, index) as f32);
+            let values = Tensor::from_vec(values.collect(), var.shape(), &Device::Cpu);
+            var.set(&values.expect("as many as it holds"))
+                .expect("the same shape");
+        }
+    }
+    network.freeze(|name| !is_low_rank(name) && !name.starts_with("classifier."));
+    let trained = network.parameters().iter().filter(|parameter| !parameter.frozen);
+    assert_eq!(
+        trained.map(|parameter| parameter.var.elem_count()).sum::<usize>(),
+        1_123
+    );
+    // PEFT 0.21, decay 0.
+    compare_steps(
+        train(&network, 0.0, |step| classes(step, true)),
+        [
+            1.106319421,
+            1.091718033,
+            1.094872494,
+            1.115652123,
+            1.093706649,
+            1.089101313,
+            1.115371291,
+            1.094383007,
+            1.094813884,
+            1.114144729,
+        ],
+        [
+            0.4690276, 0.3167066, 0.3078261, 0.3555037, 0.3206326, 0.3068131, 0.3540689, 0.3047326,
+            0.3192178, 0.3606268,
         ],
     );
 }

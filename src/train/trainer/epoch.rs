@@ -13,7 +13,7 @@ use crate::spec::Precision;
 use crate::train::error::TrainError;
 use crate::train::gradients::{ClipLimits, Gradients, all_finite};
 use crate::train::history::{EpochFigures, Exact, Scaling};
-use crate::train::staging::{Staged, stage};
+use crate::train::staging::Staged;
 
 /// The shortest time between two reports on batches.
 const REPORT_EVERY: Duration = Duration::from_millis(100);
@@ -22,6 +22,8 @@ const REPORT_EVERY: Duration = Duration::from_millis(100);
 #[derive(Default)]
 struct StepGroup {
     gradients: Gradients,
+    /// What the step's mean loss divides by: the weight of all its samples, whoever computes their gradients.
+    divisor: f64,
     /// The figures of micro-batches that are still where they were computed.
     pending: Vec<Pending>,
     /// In f16: a loss was not finite, so the gradients are of no use.
@@ -48,26 +50,36 @@ impl Trainer<'_> {
         let mut clock = Clock::start();
         let mut reported = Instant::now();
         let mut seen = 0u64;
-        let (epoch, batches) = (self.progress.epoch, self.setup.steps.batches());
-        let weights = self.step_weights(epoch);
+        let epoch = self.progress.epoch;
+        let batches = self.setup.steps.batches_of(epoch);
         let mut group = StepGroup::default();
         // A validation may be due where an interruption left off.
         self.judge_within_epoch(&mut clock)?;
-        if self.progress.batch < batches {
+        while self.progress.batch < batches {
             let setup = self.setup;
-            let left = (batches - self.progress.batch) as usize;
-            let served = setup.loader.epoch(epoch, self.progress.batch as usize).take(left);
-            for batch in stage(served, setup.loader.schema(), &self.task.device, false) {
+            let at = setup.steps.place(epoch, self.progress.batch);
+            let left = (batches - self.progress.batch).min(setup.steps.batches_of_pass() - at.index);
+            let served = setup.feed.serve(at.pass, at.index, &self.task.device, false);
+            let mut count = 0;
+            for batch in served.take(left as usize) {
                 let batch = batch?;
+                count += 1;
                 clock.tick(EpochPhase::Data);
-                let index = self.progress.batch;
-                let step = self.setup.steps.step_of(index);
-                seen += batch.samples.len() as u64;
-                let (loss, tape) = self.forward(batch, weights[step as usize], &mut group)?;
+                let at = setup.steps.place(epoch, self.progress.batch);
+                if at.place == 0 {
+                    let own = setup.steps.batches_of_step(at);
+                    group.divisor = setup.feed.weight(&*setup.criterion, at.pass, own)?;
+                    if group.divisor == 0.0 && setup.text.is_some() {
+                        return Err(TrainError::NothingToLearn { step: at.step + 1 });
+                    }
+                }
+                seen += batch.samples as u64;
+                let (loss, tape) = self.forward(batch, at.pass, &mut group)?;
                 clock.tick(EpochPhase::Forward);
                 let gradients = tape.backward(&loss)?;
-                let place = self.setup.steps.place_in_step(index);
-                group.gradients.add(place, self.network.parameters(), gradients)?;
+                group
+                    .gradients
+                    .add(at.place, self.network.parameters(), gradients)?;
                 clock.tick(EpochPhase::Backward);
                 self.progress.batch += 1;
                 if reported.elapsed() >= REPORT_EVERY {
@@ -75,8 +87,8 @@ impl Trainer<'_> {
                     self.read_figures(&mut group)?;
                     self.report_batch(seen as f64 / clock.training());
                 }
-                if self.setup.steps.ends_with(index) {
-                    self.step(std::mem::take(&mut group), step)?;
+                if at.ends_step {
+                    self.step(std::mem::take(&mut group), at.step)?;
                     clock.tick(EpochPhase::Step);
                     self.log(seen as f64 / clock.training());
                     self.judge_within_epoch(&mut clock)?;
@@ -86,7 +98,7 @@ impl Trainer<'_> {
                     self.save_in_time()?;
                 }
             }
-            if self.progress.batch < batches {
+            if count < left {
                 return Err(TrainError::Incomplete {
                     what: "the training split",
                 });
@@ -95,51 +107,41 @@ impl Trainer<'_> {
         self.finish_epoch(clock, seen)
     }
 
-    /// What the mean loss of each step of `epoch` divides by: the weight of all its samples, whoever
-    /// computes their gradients.
-    fn step_weights(&self, epoch: u32) -> Vec<f64> {
-        let (steps, setup) = (self.setup.steps, self.setup);
-        let order = setup.loader.order(epoch);
-        let weight = |step| {
-            let range = steps.samples_of(step);
-            let samples = &order[range.start as usize..range.end as usize];
-            setup.criterion.weight_of(&setup.split, samples)
-        };
-        (0..steps.per_epoch()).map(weight).collect()
-    }
-
-    /// The forward pass of a micro-batch of a step whose mean divides by `divisor`: what to go backward
+    /// The forward pass of a micro-batch of `pass` in the step that `group` is of: what to go backward
     /// from, the batch's share of the step's mean loss, times the loss scale, and the way.
     fn forward(
         &mut self,
         batch: Staged,
-        divisor: f64,
+        pass: u32,
         group: &mut StepGroup,
     ) -> Result<(Tensor, Tape), TrainError> {
         let Staged {
             inputs,
             targets,
-            samples,
+            keys,
             ..
         } = batch;
-        let criterion = &self.setup.criterion;
+        let (criterion, precision) = (&self.setup.criterion, self.task.recipe.precision);
+        let divisor = group.divisor;
         let pass = Pass {
             train: true,
-            precision: self.task.recipe.precision,
+            precision,
             seed: self.task.seed,
-            epoch: self.progress.epoch,
-            samples: &samples,
+            epoch: pass,
+            samples: &keys,
+            sequences: None,
         };
         let (forward, tape) = Tape::record(|| -> Result<_, TrainError> {
-            let outputs = self.network.forward(&inputs, &pass)?;
-            let loss = criterion.loss(&outputs, &targets, divisor)?;
-            Ok((outputs, loss))
+            let answer = self.network.answer(&inputs, &pass)?;
+            let loss = criterion.answer_loss(&answer, &targets, divisor, precision)?;
+            Ok((answer, loss))
         });
-        let (outputs, loss) = forward?;
-        let figures = [
-            loss.detach().to_dtype(DType::F64)?,
-            criterion.score(&outputs, &targets)?,
-        ];
+        let (answer, (loss, score)) = forward?;
+        let score = match score {
+            Some(score) => score,
+            None => criterion.score(&answer.outputs(precision)?, &targets)?,
+        };
+        let figures = [loss.detach().to_dtype(DType::F64)?, score];
         group.pending.push(Pending {
             batch: self.progress.batch,
             figures: Tensor::stack(&figures, 0)?,
@@ -174,7 +176,7 @@ impl Trainer<'_> {
                     epoch: self.progress.epoch + 1,
                     batch: pending.batch + 1,
                     loss,
-                    lr: self.learning_rate(self.setup.steps.step_of(pending.batch)),
+                    lr: self.learning_rate(self.setup.steps.place(self.progress.epoch, pending.batch).step),
                     precision_hint: self.precision_hint(),
                 });
             }
@@ -281,6 +283,9 @@ impl Trainer<'_> {
             seconds: clock.total(),
             phases: clock.phases(),
         });
+        let steps = self.setup.steps;
+        let is_filled = steps.steps_of(self.progress.epoch) == steps.per_epoch();
+        self.progress.unfilled = (!is_filled).then(|| self.progress.sums.clone());
         self.progress.finish_epoch(row);
         self.tell_early_stop();
         let last = !self.goes_on();
@@ -302,7 +307,7 @@ impl Trainer<'_> {
             self.monitor.info(format!(
                 "epoch {}: {skipped} of {} steps skipped because f16 overflowed; the loss scale is now {}",
                 self.progress.epoch + 1,
-                self.setup.steps.per_epoch(),
+                self.setup.steps.steps_of(self.progress.epoch),
                 scale.get()
             ));
         }
@@ -319,7 +324,7 @@ impl Trainer<'_> {
             return;
         }
         let sums = &self.progress.sums;
-        let within = steps.done_after(self.progress.batch);
+        let within = steps.done_after(self.progress.epoch, self.progress.batch);
         let scale = self
             .loss_scale
             .map(|scale| format!(", loss scale {}", scale.get()))
@@ -327,7 +332,7 @@ impl Trainer<'_> {
         self.monitor.info(format!(
             "epoch {}, step {within}/{}: loss {:.4}, {} {:.4}, lr {:.4e}, gradient norm {:.3}{scale}, {:.0} samples/s",
             self.progress.epoch + 1,
-            steps.per_epoch(),
+            steps.steps_of(self.progress.epoch),
             sums.mean_loss(),
             self.setup.task.rules().score,
             sums.mean_score(),

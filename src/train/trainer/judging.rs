@@ -4,11 +4,10 @@ use super::Trainer;
 use super::clock::{Clock, EpochPhase};
 use crate::data::Split;
 use crate::metric::Direction;
-use crate::spec::Select;
+use crate::spec::{EvaluationMetric, Select, TrainingLength};
 use crate::train::error::TrainError;
 use crate::train::evaluate::{Evaluation, JudgedModel, evaluate};
 use crate::train::history::{Exact, Judgement, Monitored};
-use crate::train::tensor_file::to_host;
 
 impl Trainer<'_> {
     /// Validates where that is due within an epoch.
@@ -17,7 +16,10 @@ impl Trainer<'_> {
         let every = self.task.recipe.validate.steps;
         let due = every.is_some_and(|every| step > 0 && step.is_multiple_of(u64::from(every.get())));
         // The end of an epoch has a rule of its own, which covers this step.
-        if due && self.progress.batch > 0 && self.progress.batch < self.setup.steps.batches() {
+        if due
+            && self.progress.batch > 0
+            && self.progress.batch < self.setup.steps.batches_of(self.progress.epoch)
+        {
             self.judge(step, clock)?;
         }
         Ok(())
@@ -25,9 +27,8 @@ impl Trainer<'_> {
 
     /// Validates where that is due after an epoch's last step.
     pub(super) fn judge_epoch(&mut self, clock: &mut Clock) -> Result<(), TrainError> {
-        let recipe = self.task.recipe;
         let (epoch, step) = (self.progress.epoch + 1, self.progress.steps(self.setup.steps));
-        let last = epoch == recipe.epochs.get() || self.progress.stopped_early;
+        let last = epoch == self.setup.steps.epochs() || self.progress.stopped_early;
         if self.is_due_after(epoch, step) || last {
             self.judge(step, clock)?;
         }
@@ -38,6 +39,9 @@ impl Trainer<'_> {
     /// wherever the training ends.
     pub(super) fn is_due_after(&self, epoch: u32, step: u64) -> bool {
         let validate = &self.task.recipe.validate;
+        if let TrainingLength::Steps { per_epoch, .. } = self.task.recipe.length() {
+            return step.is_multiple_of(u64::from(per_epoch.max(1)));
+        }
         let by_epoch = match (validate.epochs, validate.steps) {
             (Some(every), _) => epoch.is_multiple_of(every.get()),
             (None, None) => true,
@@ -62,7 +66,7 @@ impl Trainer<'_> {
         let judged = self.measure(split, step);
         let state = match &judged {
             Ok(judgement) if self.task.recipe.select == Select::Best && self.is_best(judgement) => {
-                Some(to_host(&self.network.state()?)?)
+                Some(self.changing_state()?)
             }
             _ => None,
         };
@@ -94,11 +98,13 @@ impl Trainer<'_> {
     }
 
     fn measure(&self, split: &Split, step: u64) -> Result<Judgement, TrainError> {
-        let score = self.setup.task.rules().score;
+        let rules = self.setup.task.rules();
+        let score = rules.score;
+        let asked = std::iter::once(score).chain(rules.further.iter().copied());
         let options = Evaluation {
             task: self.setup.task,
             loss: self.setup.reported_loss.clone(),
-            metrics: vec![score],
+            metrics: asked.map(EvaluationMetric::plain).collect(),
             batch_size: self.task.recipe.batch_size.get() as usize,
             test_time_flip: false,
             device: self.task.device.clone(),
@@ -110,13 +116,19 @@ impl Trainer<'_> {
             normalization: self.setup.normalization.clone(),
             transforms: self.task.recipe.eval_transforms.clone(),
             target: self.setup.target.clone(),
+            text: self.setup.text,
         };
-        let tally = evaluate(&[model], &options, self.monitor, |_, _| Ok(()))?;
+        let tally = evaluate(&[model], &options, self.monitor, |_, _, _| Ok(()))?;
+        let further = rules.further.iter().filter_map(|name| {
+            let figure = tally.figure(name)?;
+            Some(((*name).to_owned(), Exact(figure)))
+        });
         Ok(Judgement {
             epoch: self.progress.epoch + 1,
             step,
             loss: Exact(tally.loss()),
             score: Exact(tally.figure(score).unwrap_or(f64::NAN)),
+            further: further.collect(),
         })
     }
 
@@ -132,7 +144,7 @@ impl Trainer<'_> {
 
     /// Tells that the training ends where nothing has been gained for long enough.
     pub(super) fn tell_early_stop(&self) {
-        if self.progress.stopped_early && self.progress.epoch < self.task.recipe.epochs.get() {
+        if self.progress.stopped_early && self.progress.epoch < self.setup.steps.epochs() {
             let monitored = &self.setup.monitored.name;
             let epoch = self.progress.epoch;
             self.monitor.info(format!(

@@ -8,13 +8,20 @@ use crate::metric::EpochSplit;
 use crate::train::checkpoint::Checkpoint;
 use crate::train::ema::Ema;
 use crate::train::error::TrainError;
+use crate::train::low_rank::split;
 use crate::train::model_file::Card;
-use crate::train::tensor_file::{to_device, to_host};
+use crate::train::tensor_file::{NamedTensors, to_device, to_host};
 
 impl Trainer<'_> {
     /// Puts everything where `checkpoint` stands. On an error the training is of no more use.
     pub(super) fn restore(&mut self, checkpoint: Checkpoint) -> Result<(), String> {
-        let tensors = to_device(&checkpoint.model, &self.task.device)?;
+        let mut tensors = to_device(&checkpoint.model, &self.task.device)?;
+        if self.task.recipe.lora.is_some() {
+            // What stays as it is stands there already.
+            for (name, tensor) in self.network.state().map_err(|error| error.to_string())? {
+                tensors.entry(name).or_insert(tensor);
+            }
+        }
         self.network
             .load_state(&tensors)
             .map_err(|error| error.to_string())?;
@@ -85,7 +92,7 @@ impl Trainer<'_> {
             identity: self.task.identity.clone(),
             progress: self.progress.clone(),
             loss_scale: self.loss_scale,
-            model: to_host(&self.network.state()?)?,
+            model: self.changing_state()?,
             optimizer: self.optimizer.state()?,
             ema: self.ema.as_ref().map(Ema::state).transpose()?,
             best: self.best.clone(),
@@ -100,6 +107,15 @@ impl Trainer<'_> {
         Ok(())
     }
 
+    /// What of the network's state a training changes: all of it, unless low-rank changes are trained.
+    pub(super) fn changing_state(&self) -> Result<NamedTensors, TrainError> {
+        let state = to_host(&self.network.state()?)?;
+        Ok(match self.task.recipe.lora {
+            Some(_) => split(&self.network, state).1,
+            None => state,
+        })
+    }
+
     /// The weights that the recipe selects, with their card.
     pub(super) fn finish(mut self) -> Result<Trained, TrainError> {
         let (recipe, setup) = (self.task.recipe, self.setup);
@@ -107,8 +123,12 @@ impl Trainer<'_> {
             Some(best) => best,
             None => {
                 self.exchange_averages()?;
-                to_host(&self.network.state()?)?
+                self.changing_state()?
             }
+        };
+        let base = match recipe.lora {
+            Some(_) => Some(split(&self.network, to_host(&self.network.state()?)?).0),
+            None => None,
         };
         let last = self.progress.judgements.last();
         let judgement = self.progress.best.as_ref().or(last);
@@ -129,9 +149,10 @@ impl Trainer<'_> {
         metrics.retain(|name| EpochSplit::of_column(name).is_some());
         let card = Card {
             card_version: Card::VERSION,
-            architecture: recipe.model.clone(),
+            architecture: setup.model.clone(),
             input: setup.input,
             inputs: Some(self.task.dataset.schema().inputs()),
+            text: setup.text,
             target: setup.target.clone(),
             transforms: recipe.eval_transforms.clone(),
             normalization: setup.normalization.clone(),
@@ -147,6 +168,7 @@ impl Trainer<'_> {
                 None => self.progress.steps(setup.steps),
             },
             metrics,
+            lora: recipe.lora.clone(),
         };
         let validations = recipe
             .validate
@@ -156,6 +178,7 @@ impl Trainer<'_> {
         Ok(Trained {
             card,
             weights,
+            base,
             score: setup.task.rules().score,
             history: self.progress.history,
             validations,

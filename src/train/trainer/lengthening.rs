@@ -7,6 +7,7 @@
 
 use super::Trainer;
 use crate::train::checkpoint::Checkpoint;
+use crate::train::progress::TrainingState;
 
 impl Trainer<'_> {
     /// The end of the shorter training, where there is one, as a checkpoint of this one.
@@ -28,13 +29,14 @@ impl Trainer<'_> {
     /// What the end of a shorter training would be in the middle of this one.
     fn lengthened(&self, mut checkpoint: Checkpoint) -> Result<Checkpoint, String> {
         let progress = &mut checkpoint.progress;
-        let epochs = self.task.recipe.epochs.get();
-        if progress.batch != 0 || progress.epoch > epochs {
+        let steps = self.setup.steps;
+        if progress.batch != 0 || progress.epoch > steps.epochs() {
             return Err(format!("it ended after {} epochs", progress.epoch));
         }
+        let ended = self.reopen_last_epoch(progress)?;
         checkpoint.identity.clone_from(&self.task.identity);
-        let step = progress.steps(self.setup.steps);
-        let due = self.is_due_after(progress.epoch, step) || progress.epoch == epochs;
+        let step = progress.steps(steps);
+        let due = self.is_due_after(ended, step) || step == steps.total();
         let Some((last, before)) = progress.judgements.split_last() else {
             return Ok(checkpoint);
         };
@@ -51,12 +53,30 @@ impl Trainer<'_> {
         progress.judgements.pop();
         progress.stopped_early = false;
         let earlier = progress.judgements.last();
-        let earlier = earlier
-            .filter(|judgement| judgement.epoch == progress.epoch)
-            .cloned();
-        if let Some(row) = progress.history.last_mut() {
+        let earlier = earlier.filter(|judgement| judgement.epoch == ended).cloned();
+        if let Some(row) = progress.history.last_mut().filter(|row| row.epoch == ended) {
             row.validation = earlier;
         }
         Ok(checkpoint)
+    }
+
+    /// Goes back into the last epoch where that was not filled, as it may be in a training that is measured in steps;
+    /// the number of that epoch, from 1.
+    fn reopen_last_epoch(&self, progress: &mut TrainingState) -> Result<u32, String> {
+        let ended = progress.epoch;
+        let Some(sums) = progress.unfilled.take() else {
+            return Ok(ended);
+        };
+        let done = sums.stepped + sums.skipped;
+        let epoch = ended.saturating_sub(1);
+        let done = u32::try_from(done).unwrap_or(u32::MAX);
+        if done > self.setup.steps.steps_of(epoch) {
+            return Err("it ended after more steps".to_owned());
+        }
+        progress.history.pop();
+        progress.epoch = epoch;
+        progress.batch = self.setup.steps.batches_within(epoch, done);
+        progress.sums = sums;
+        Ok(ended)
     }
 }

@@ -10,6 +10,7 @@ mod epoch;
 mod judging;
 mod keeping;
 mod lengthening;
+mod pretrained;
 mod starting;
 
 use std::path::Path;
@@ -22,6 +23,8 @@ use super::components::Components;
 use super::ema::Ema;
 use super::error::TrainError;
 use super::history::{EpochFigures, Judgement};
+use super::huggingface::PretrainedFolder;
+use super::init_check::{has_card_beside, init_problem};
 use super::loss_scale::LossScale;
 use super::meeting::{Beginning, KnownModel};
 use super::model_file::Card;
@@ -33,7 +36,7 @@ use super::tensor_file::NamedTensors;
 use crate::data::Dataset;
 use crate::event::Monitor;
 use crate::metric::MetricTable;
-use crate::models::Network;
+use crate::models::{Network, is_low_rank};
 use crate::spec::{self, Mistake};
 
 /// What is to be trained.
@@ -47,6 +50,8 @@ pub struct Training<'a> {
     pub dataset: &'a Dataset,
     /// Weights to begin with: a file of weights, or a folder that holds `model.safetensors`.
     pub init: Option<&'a Path>,
+    /// A folder whose model this is, to begin with its weights. The recipe's model is what the folder describes.
+    pub pretrained: Option<&'a PretrainedFolder>,
     /// The seed of everything drawn.
     pub seed: u64,
     /// What names this training: only a checkpoint with the same name is continued.
@@ -81,6 +86,8 @@ pub struct Trained {
     pub card: Card,
     /// The selected weights and running statistics.
     pub weights: NamedTensors,
+    /// The weights that stayed as they were, where low-rank changes were trained: then `weights` are the others.
+    pub base: Option<NamedTensors>,
     /// The name of the score, the metric that stands beside the loss.
     pub score: &'static str,
     /// What each epoch gave.
@@ -127,13 +134,22 @@ impl Training<'_> {
     /// output layer.
     fn begin(&self, monitor: &Monitor) -> Result<(Dataset, Beginning), TrainError> {
         let as_it_is = || Ok((self.dataset.clone(), Beginning::default()));
-        let (Some(folder), Some(init)) = (self.init.filter(|path| path.is_dir()), &self.recipe.init) else {
+        let (Some(folder), Some(init)) = (self.init, &self.recipe.init) else {
             return as_it_is();
         };
+        if !folder.is_dir() {
+            let problem = init_problem(&self.recipe.model, folder, self.components);
+            return match problem.filter(|_| has_card_beside(folder)) {
+                Some(problem) => {
+                    Err(Mistake::new(["init", "from"], format!("`{}`: {problem}", init.from)).into())
+                }
+                None => as_it_is(),
+            };
+        }
         let tasks = &self.components.tasks;
         let task = match &self.recipe.task {
             Some(name) => tasks.named(name),
-            None => tasks.of(self.dataset),
+            None => tasks.fitting(self.dataset, &self.recipe.model),
         };
         let (Some(known), Some(task)) = (KnownModel::read(folder, tasks)?, task) else {
             return as_it_is();
@@ -165,15 +181,14 @@ impl Trainer<'_> {
     fn goes_on(&self) -> bool {
         // An epoch that is under way is finished.
         let stopped = self.progress.stopped_early && self.progress.batch == 0;
-        !stopped && self.progress.epoch < self.task.recipe.epochs.get()
+        !stopped && self.progress.epoch < self.setup.steps.epochs()
     }
 
-    /// The number of parameters, frozen ones included.
+    /// The number of the model's parameters, frozen ones included.
     fn parameters(&self) -> u64 {
-        let sizes = self
-            .network
-            .parameters()
-            .iter()
+        let own = self.network.parameters().iter();
+        let sizes = own
+            .filter(|parameter| !is_low_rank(&parameter.name))
             .map(|parameter| parameter.var.elem_count() as u64);
         sizes.sum()
     }

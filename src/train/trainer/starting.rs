@@ -5,16 +5,18 @@ use std::time::Instant;
 
 use candle_core::DType;
 
+use super::pretrained::load_pretrained;
 use super::{Trainer, Training};
 use crate::event::{Activity, Monitor};
 use crate::models::{Network, Pass};
 use crate::ops::has_own_kernels;
-use crate::spec::{Mistake, Precision};
+use crate::spec::{Mistake, Precision, TrainingLength};
 use crate::train::checkpoint::Checkpoint;
 use crate::train::ema::{Ema, share_of_the_start};
 use crate::train::error::TrainError;
 use crate::train::gradients::all_finite;
 use crate::train::loss_scale::LossScale;
+use crate::train::low_rank::{adapt, merged_weights};
 use crate::train::model_file::build;
 use crate::train::optimizer::{Optimizer, parameter_settings};
 use crate::train::progress::TrainingState;
@@ -43,11 +45,14 @@ impl<'a> Trainer<'a> {
             (own, _) => (own, false),
         };
         if let Some(checkpoint) = checkpoint {
-            let epoch = checkpoint.progress.epoch;
+            let length = match task.recipe.length() {
+                TrainingLength::Epochs(_) => format!("{} epochs", checkpoint.progress.epoch),
+                TrainingLength::Steps { .. } => format!("{} steps", checkpoint.progress.steps(setup.steps)),
+            };
             match trainer.restore(checkpoint) {
                 Ok(()) if goes_on => {
                     monitor.info(format!(
-                        "goes on where a training of {epoch} epochs ended that is equal but for their number"
+                        "goes on where a training of {length} ended that is equal but for their number"
                     ));
                     return Ok(trainer);
                 }
@@ -61,8 +66,8 @@ impl<'a> Trainer<'a> {
                 }
             }
         }
-        if let Some(path) = task.init {
-            trainer.load_init(path)?;
+        if task.recipe.lora.is_none() {
+            take_over_weights(&trainer.network, task, setup, monitor)?;
         }
         Ok(trainer)
     }
@@ -70,7 +75,21 @@ impl<'a> Trainer<'a> {
     fn new(task: &'a Training<'a>, setup: &'a Setup<'a>, monitor: &'a Monitor) -> Result<Self, TrainError> {
         let recipe = task.recipe;
         let mut network = network(task, setup)?;
-        let settings = parameter_settings(recipe, network.parameters())?;
+        // Low-rank changes are made of weights that are there, whether the training is new or goes on.
+        let trained = match &recipe.lora {
+            Some(options) => {
+                take_over_weights(&network, task, setup, monitor)?;
+                let trained = adapt(&mut network, options, task.seed);
+                Some(trained.map_err(|problem| Mistake::new(["lora"], problem))?)
+            }
+            None => None,
+        };
+        let mut settings = parameter_settings(recipe, network.parameters())?;
+        if let Some(trained) = &trained {
+            for (parameter, settings) in network.parameters().iter().zip(&mut settings) {
+                settings.frozen |= !trained.contains(&parameter.name);
+            }
+        }
         let frozen: Vec<String> = network
             .parameters()
             .iter()
@@ -99,53 +118,10 @@ impl<'a> Trainer<'a> {
         })
     }
 
-    /// Begins with the weights in a file, or in the folder of a model.
-    fn load_init(&mut self, path: &Path) -> Result<(), TrainError> {
-        let from = match &self.task.recipe.init {
-            Some(init) => init.from.to_string(),
-            None => path.display().to_string(),
-        };
-        let failed = |problem: String| -> TrainError {
-            Mistake::new(["init", "from"], format!("`{from}`: {problem}")).into()
-        };
-        let file = StateDict::open(path).map_err(failed)?;
-        let network = WantedTensors::of(self.task.recipe.model.name(), self.network.layout());
-        let fitting = Fitting::find(&network, &file).map_err(failed)?;
-        let tensors = fitting.read(&file).map_err(failed)?;
-        let tensors = to_device(&tensors, &self.task.device).map_err(failed)?;
-        for (name, tensor) in &tensors {
-            if tensor.dtype() == DType::F32 && !all_finite(tensor)? {
-                return Err(failed(format!(
-                    "`{name}` holds values that are not finite (in f32)"
-                )));
-            }
-        }
-        let other_outputs = self.setup.other_outputs.as_deref();
-        let anew = self
-            .network
-            .load_pretrained(&tensors, other_outputs.is_none())
-            .map_err(|error| failed(error.to_string()))?;
-        self.monitor.info(match anew.as_slice() {
-            [] => format!("begins with the weights of `{from}`"),
-            anew => format!(
-                "begins with the weights of `{from}`, but for the output layer ({}), which {} and is drawn anew",
-                anew.join(", "),
-                match other_outputs {
-                    Some(reason) => format!("is of no use here ({reason})"),
-                    None => "does not fit".to_owned(),
-                }
-            ),
-        });
-        for told in fitting.told() {
-            self.monitor.info(format!("`{from}`: {told}"));
-        }
-        Ok(())
-    }
-
     /// A last micro-batch of one sample would stop a network with batch norm at the end of the first
     /// epoch; that is better known now.
     fn check_smallest_batch(&self) -> Result<(), TrainError> {
-        if self.setup.steps.last_batch() != 1 {
+        if !self.setup.feed.ends_with_one() {
             return Ok(());
         }
         let trial = network(self.task, self.setup)?;
@@ -157,6 +133,7 @@ impl<'a> Trainer<'a> {
             seed: self.task.seed,
             epoch: 0,
             samples: &[0],
+            sequences: None,
         };
         trial.forward(&input, &pass)?;
         Ok(())
@@ -166,9 +143,9 @@ impl<'a> Trainer<'a> {
         let recipe = self.task.recipe;
         self.monitor.emit(Activity::TrainingStarted {
             parameters: self.parameters(),
-            samples: self.setup.steps.used(),
-            epochs: recipe.epochs.get(),
-            batches: self.setup.steps.batches(),
+            samples: self.setup.feed.samples(),
+            epochs: self.setup.steps.epochs(),
+            batches: self.setup.steps.batches_of(self.progress.epoch),
             threads: rayon::current_num_threads(),
             resumed_from: self.saved,
         });
@@ -176,7 +153,23 @@ impl<'a> Trainer<'a> {
             self.monitor
                 .warn("the learning rate is 0: nothing is learnt, and the weights stay as they begin");
         }
+        if recipe.lora.is_some() {
+            let sizes = |trained: bool| {
+                let own = self
+                    .network
+                    .parameters()
+                    .iter()
+                    .filter(|parameter| !trained || !parameter.frozen);
+                own.map(|parameter| parameter.var.elem_count()).sum::<usize>()
+            };
+            self.monitor.info(format!(
+                "trains {} of {} parameters (`lora`)",
+                sizes(true),
+                sizes(false)
+            ));
+        }
         self.warn_of_few_steps();
+        self.warn_of_untrained_token();
         if self.setup.target.scale.is_some() {
             self.monitor.info(
                 "trains on standardised targets (mean 0, deviation 1): losses are of those, predictions and all \
@@ -195,18 +188,33 @@ impl<'a> Trainer<'a> {
         }
     }
 
+    /// Tells of a token that is taken for what fills up texts, where the tokenizer says nothing of it.
+    fn warn_of_untrained_token(&self) {
+        let row = self.setup.model.text().and_then(|text| text.padding);
+        let vocabulary = self.task.dataset.input().vocabulary.as_ref();
+        if let (Some(row), Some(vocabulary)) = (row, vocabulary)
+            && vocabulary.roles.pad.is_none()
+        {
+            self.monitor.warn(format!(
+                "the embedding of the token {row} is not trained: `{}` takes it for what fills up texts (`padding`), and \
+                 the tokenizer has no `pad`",
+                self.setup.model.name()
+            ));
+        }
+    }
+
     /// Tells what a recipe asks for that so few steps do not give.
     fn warn_of_few_steps(&self) {
         let (recipe, steps) = (self.task.recipe, &self.setup.steps);
-        if recipe.accumulate.get() > steps.batches() {
+        if recipe.accumulate.get() > steps.batches_of_pass() {
             self.monitor.warn(format!(
                 "`accumulate: {}` is more than an epoch's micro-batches ({}): an epoch is one step over its samples ({})",
                 recipe.accumulate,
-                steps.batches(),
-                steps.used(),
+                steps.batches_of_pass(),
+                self.setup.feed.samples(),
             ));
         }
-        let all = u64::from(steps.per_epoch()) * u64::from(recipe.epochs.get());
+        let all = steps.total();
         if let Some(ema) = &recipe.ema
             && let Some(left) = share_of_the_start(ema.decay.get(), all)
         {
@@ -222,13 +230,78 @@ impl<'a> Trainer<'a> {
 
 /// The network with its initial weights.
 fn network(task: &Training<'_>, setup: &Setup<'_>) -> Result<Network, TrainError> {
-    let (models, model, outputs) = (
-        &task.components.models,
-        &task.recipe.model,
-        setup.target.outputs(),
-    );
+    let (models, model, outputs) = (&task.components.models, &setup.model, setup.target.outputs());
     models
         .check(model, setup.input, outputs)
         .map_err(|error| Mistake::new(["model"], error.to_string()))?;
     build(models, model, setup.input, outputs, task.seed, &task.device)
+}
+
+/// Takes over the weights that the recipe begins with, where it names any.
+fn take_over_weights(
+    network: &Network,
+    task: &Training<'_>,
+    setup: &Setup<'_>,
+    monitor: &Monitor,
+) -> Result<(), TrainError> {
+    if let Some(path) = task.init {
+        load_init(network, task, setup, monitor, path)?;
+    }
+    if let Some(folder) = task.pretrained {
+        load_pretrained(network, task, monitor, folder)?;
+    }
+    Ok(())
+}
+
+/// Begins with the weights in a file, or in the folder of a model.
+fn load_init(
+    network: &Network,
+    task: &Training<'_>,
+    setup: &Setup<'_>,
+    monitor: &Monitor,
+    path: &Path,
+) -> Result<(), TrainError> {
+    let from = match &task.recipe.init {
+        Some(init) => init.from.to_string(),
+        None => path.display().to_string(),
+    };
+    let failed = |problem: String| -> TrainError {
+        Mistake::new(["init", "from"], format!("`{from}`: {problem}")).into()
+    };
+    let (tensors, told) = match merged_weights(path, task.components)? {
+        Some(tensors) => (tensors, Vec::new()),
+        None => {
+            let file = StateDict::open(path).map_err(failed)?;
+            let wanted = WantedTensors::of(task.recipe.model.name(), network.layout());
+            let fitting = Fitting::find(&wanted, &file).map_err(failed)?;
+            (fitting.read(&file).map_err(failed)?, fitting.told())
+        }
+    };
+    let tensors = to_device(&tensors, &task.device).map_err(failed)?;
+    for (name, tensor) in &tensors {
+        if tensor.dtype() == DType::F32 && !all_finite(tensor)? {
+            return Err(failed(format!(
+                "`{name}` holds values that are not finite (in f32)"
+            )));
+        }
+    }
+    let other_outputs = setup.other_outputs.as_deref();
+    let anew = network
+        .load_pretrained(&tensors, other_outputs.is_none())
+        .map_err(|error| failed(error.to_string()))?;
+    monitor.info(match anew.as_slice() {
+        [] => format!("begins with the weights of `{from}`"),
+        anew => format!(
+            "begins with the weights of `{from}`, but for the output layer ({}), which {} and is drawn anew",
+            anew.join(", "),
+            match other_outputs {
+                Some(reason) => format!("is of no use here ({reason})"),
+                None => "does not fit".to_owned(),
+            }
+        ),
+    });
+    for told in told {
+        monitor.info(format!("`{from}`: {told}"));
+    }
+    Ok(())
 }

@@ -49,6 +49,63 @@ fn rows(dataset: &Dataset) -> Vec<Vec<f32>> {
 }
 
 #[test]
+fn lists_of_another_form_are_read_or_named() {
+    let options = |name: &str| format(&format!(r#"{{"file": "{name}", "label": "label"}}"#));
+    let csv = "file_name,label\nphotos/0.png,a\nphotos/1.png,b\n";
+    for (delimiter, name) in [(';', "l.csv"), ('\t', "l.csv"), ('|', "l.csv"), (',', "l.tsv")] {
+        let told = bench(name, &csv.replace(',', &delimiter.to_string())).error(&options(name));
+        assert!(
+            told.contains(&format!("so add `delimiter: {:?}`", delimiter.to_string())),
+            "{told}"
+        );
+    }
+    let told = bench("l.csv", "file,label\nphotos/0.png,a\n").error(&options("l.csv"));
+    assert!(
+        told.contains("it has no column `file_name`") && !told.contains("delimiter"),
+        "{told}"
+    );
+    let list =
+        r#"[{"file_name": "photos/0.png", "label": "a"}, {"file_name": "photos/1.png", "label": "b"}]"#;
+    for name in ["l.json", "l.jsonl", "l.csv"] {
+        let told = bench(name, list).error(&options(name));
+        assert!(
+            told.contains("it is a list in JSON, and records are read from JSON lines"),
+            "{told}"
+        );
+    }
+    // An object a line is one whatever the file is called.
+    let lines = "{\"file_name\": \"photos/0.png\", \"label\": \"a\"}\n{\"file_name\": \"photos/1.png\", \"label\": \"b\"}\n";
+    let dataset = bench("l.json", lines).dataset(&options("l.json"));
+    assert_eq!(dataset.target().names, ["a", "b"]);
+}
+
+#[test]
+fn a_column_of_splits_that_nothing_names_is_told() {
+    let told = |list: &str, json: &str| {
+        let bench = bench("l.csv", list);
+        bench.dataset(&format(json));
+        let notices = bench.notices.lock().unwrap().join("\n");
+        notices
+            .lines()
+            .find(|line| line.contains("seems to say the splits"))
+            .map(str::to_owned)
+    };
+    let list = "file_name,label,Split\nphotos/0.png,a,train\nphotos/1.png,b,Train\nphotos/2.png,a,test\n";
+    let unnamed = r#"{"file": "l.csv", "label": "label"}"#;
+    assert_eq!(
+        told(list, unnamed).unwrap(),
+        "the list's column `Split` seems to say the splits (`test`, `train`), and nothing names it: all images are training \
+         samples; add `split: Split` to the format if it does"
+    );
+    let named = r#"{"file": "l.csv", "label": "label", "split": "Split"}"#;
+    assert_eq!(told(list, named), None);
+    // What is no split, or the label itself.
+    assert_eq!(told(&list.replace("Train", "7 of 9"), unnamed), None);
+    assert_eq!(told(list, r#"{"file": "l.csv", "label": "Split"}"#), None);
+    assert_eq!(told(&list.replace("Split", "kind"), unnamed), None);
+}
+
+#[test]
 fn classes_and_splits_come_from_the_list() {
     let csv = "\u{feff}file_name,label,split\nphotos/3.png,10,Training\n\"./photos/1.png\",9,train\nphotos/0.png,9,dev\n\
                photos\\2.png,10,testing\n";
@@ -174,7 +231,7 @@ fn bad_lines_are_named_or_left_out() {
     let list = "[\n {\"file_name\": \"photos/0.png\", \"label\": \"a\"}\n]\n";
     let error = bench("l.jsonl", list).error(&format(r#"{"file": "l.jsonl", "label": "label"}"#));
     assert!(
-        error.contains("it is a list in JSON and no JSON lines: write an object a line"),
+        error.contains("it is a list in JSON, and records are read from JSON lines: write an object a line"),
         "{error}"
     );
     let error = bench("l.csv", "PK\u{3}\u{4} xl/").error(&format(r#"{"file": "l.csv", "label": "label"}"#));

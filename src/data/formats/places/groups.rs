@@ -69,6 +69,12 @@ impl GroupSpellings {
         }
     }
 
+    /// How the groups were called first.
+    pub fn names(&self) -> impl Iterator<Item = (ContentDigest, String)> + '_ {
+        let known = self.first.iter();
+        known.map(|(key, spelling)| (digest_bytes(key.as_bytes()), shortened(&spelling.text)))
+    }
+
     /// What is to be told of them.
     pub fn told(&self) -> Option<String> {
         if self.several == 0 {

@@ -1,7 +1,7 @@
 //! Where samples stand in an order.
 
 use crate::data::formats::shortened;
-use crate::data::formats::table::{has_zone, read_date, seconds_since_1970};
+use crate::data::formats::table::{NumberSpelling, has_zone, read_date, seconds_since_1970};
 
 /// Where a sample stands in an order.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -21,21 +21,34 @@ pub(in crate::data::formats) enum OrderForm {
     Moment,
 }
 
-/// Where a row stands in an order: a number, or a date with or without a time, which is written as `format` says, where
-/// that is given.
-pub(in crate::data::formats) fn order_of(text: &str, format: Option<&str>) -> Result<OrderPlace, String> {
-    if format.is_none()
-        && let Ok(value) = text.parse::<f64>()
-        && value.is_finite()
-    {
-        let form = OrderForm::Number;
-        return Ok(OrderPlace { value, form });
-    }
-    let date = read_date(text, format).map_err(|problem| match format {
-        Some(_) => problem,
-        None => format!(
-            "`{}` is neither a number nor a date such as 2026-01-31 or 2026-01-31T12:30:00: write it so in all rows; in \
-             a table `dates` can tell by `format` how its dates are written",
+/// How places in an order are written.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::data::formats) enum OrderReading<'a> {
+    /// As numbers that are spelt so, or as dates in ISO 8601.
+    Usual(NumberSpelling),
+    /// As dates of this form, without one in ISO 8601.
+    Dates(Option<&'a str>),
+}
+
+/// Where a row stands in an order: a number, or a date with or without a time. An error does not say what to do.
+pub(in crate::data::formats) fn order_of(
+    text: &str,
+    reading: OrderReading<'_>,
+) -> Result<OrderPlace, String> {
+    let format = match reading {
+        OrderReading::Dates(format) => format,
+        OrderReading::Usual(spelling) => {
+            if let Some(value) = spelling.number(text) {
+                let form = OrderForm::Number;
+                return Ok(OrderPlace { value, form });
+            }
+            None
+        }
+    };
+    let date = read_date(text, format).map_err(|problem| match reading {
+        OrderReading::Dates(_) => problem,
+        OrderReading::Usual(_) => format!(
+            "`{}` is neither a number nor a date such as 2026-01-31 or 2026-01-31T12:30:00",
             shortened(text)
         ),
     })?;
@@ -110,23 +123,42 @@ fn in_words(form: OrderForm) -> &'static str {
 mod tests {
     use super::*;
 
+    const USUAL: OrderReading<'_> = OrderReading::Usual(NumberSpelling::PLAIN);
+
     #[test]
     fn places_in_an_order_are_read() {
-        let order = |text| order_of(text, None).unwrap().value;
+        let order = |text| order_of(text, USUAL).unwrap().value;
         assert_eq!(order("1970-01-02"), 86400.0);
         assert_eq!(order("1970-01-01T00:00:01.5Z"), 1.5);
         assert_eq!(order("1970-01-01 01:00:00"), 3600.0);
         assert_eq!(order("-3.5"), -3.5);
-        for text in ["NaN", "31.01.2026", "", "inf"] {
-            assert!(order_of(text, None).is_err(), "{text}");
+        // Beyond f32.
+        assert_eq!(order("1e300"), 1e300);
+        for text in ["NaN", "31.01.2026", "", "inf", "true", "1e999"] {
+            assert!(order_of(text, USUAL).is_err(), "{text}");
         }
-        let dated = |text| order_of(text, Some("%Y%m%d"));
+        let dated = |text| order_of(text, OrderReading::Dates(Some("%Y%m%d")));
         assert_eq!(dated("19700103").unwrap().value, 2.0 * 86400.0);
         assert!(
             dated("1970-01-03")
                 .unwrap_err()
                 .contains("no date of the form `%Y%m%d`")
         );
+        assert!(order_of("12", OrderReading::Dates(None)).is_err());
+    }
+
+    #[test]
+    fn numbers_are_spelt_as_those_of_the_table() {
+        let spelling = NumberSpelling {
+            decimal: ',',
+            thousands: Some('.'),
+        };
+        let order = |text| order_of(text, OrderReading::Usual(spelling)).map(|place| place.value);
+        assert_eq!(order("4.103"), Ok(4103.0));
+        assert_eq!(order("900"), Ok(900.0));
+        assert_eq!(order("1.234,5"), Ok(1234.5));
+        assert_eq!(order("1970-01-02"), Ok(86400.0));
+        assert!(order("4.10").is_err());
     }
 
     #[test]
@@ -134,7 +166,7 @@ mod tests {
         let told = |texts: &[&str]| {
             let mut watch = OrderWatch::default();
             for (line, text) in texts.iter().enumerate() {
-                let form = order_of(text, None).unwrap().form;
+                let form = order_of(text, USUAL).unwrap().form;
                 watch.watch(form, text, || format!("line {line}"))?;
             }
             Ok::<(), String>(())

@@ -1,8 +1,9 @@
 //! What records say of their splits.
 
 use super::super::split_names::{SplitHint, SplitWord};
-use super::{PlaceTexts, PlaceWatch, group_named, mixed_order, order_of};
+use super::{OrderReading, PlaceTexts, PlaceWatch, group_named, mixed_order, order_of};
 use crate::data::error::DataError;
+use crate::data::formats::table::NumberSpelling;
 use crate::data::intake::{Intake, SplitPlace};
 use crate::data::records::RecordLine;
 use crate::spec::{CsvColumn, SplitName, SplitOptions};
@@ -66,9 +67,11 @@ impl RecordPlaces {
             Some(group) => Some(group_named(group)?),
             None => None,
         };
-        let wrong = |problem: String| format!("its place in the order: {problem}");
+        let usual = OrderReading::Usual(NumberSpelling::PLAIN);
+        let wrong =
+            |problem: String| format!("its place in the order: {problem}; write it so in all records");
         let placed = match &order {
-            Some(order) => Some(order_of(order, None).map_err(wrong)?),
+            Some(order) => Some(order_of(order, usual).map_err(wrong)?),
             None => None,
         };
         let texts = PlaceTexts {
@@ -110,7 +113,7 @@ impl RecordPlaces {
     ///
     /// # Errors
     /// The order is written in several ways.
-    pub fn finish(self, intake: &Intake<'_>) -> Result<(), DataError> {
+    pub fn finish(self, intake: &mut Intake<'_>) -> Result<(), DataError> {
         self.watch.tell(intake);
         match self.mixed {
             Some(problem) => Err(mixed_order(problem)),

@@ -6,9 +6,11 @@ use csv::ByteRecord;
 
 use super::cells::CellRules;
 use super::header::Header;
+use super::numbers::NumberSpelling;
 use super::source::TableSource;
 use crate::data::error::DataError;
-use crate::schema::{DateReading, TableReading, UnknownCategory};
+use crate::data::formats::places::OrderReading;
+use crate::schema::{DateReading, TableReading, UnknownCategory, UntitledColumns};
 use crate::spec::{CsvColumn, CsvImage, DateOptions, SplitOptions, TargetKind};
 
 /// What a column is.
@@ -43,6 +45,8 @@ pub(super) struct Columns<'a> {
     categorical: Vec<usize>,
     /// How the dates of each column of dates are read.
     dates: Vec<&'a DateOptions>,
+    /// How the dates of the order's column are written, where no features are made of them.
+    order_dates: Option<&'a DateOptions>,
     /// How the rows are read, for whoever reads others later.
     pub reading: TableReading,
     /// What becomes of a category in other data that these tables do not have.
@@ -107,6 +111,7 @@ impl<'a> Columns<'a> {
             labels: Vec::new(),
             categorical: Vec::new(),
             dates: Vec::new(),
+            order_dates: None,
             reading: TableReading {
                 delimiter: options.delimiter,
                 quote: options.quote.byte().map(char::from),
@@ -123,6 +128,11 @@ impl<'a> Columns<'a> {
             header,
         };
         columns.labels = columns.claim("label", options.label.as_slice())?;
+        if columns.header.is_absent() {
+            let mut labels = columns.labels.clone();
+            labels.sort_unstable();
+            columns.reading.untitled = Some(UntitledColumns { count, labels });
+        }
         columns.categorical = columns.claim("categorical", &options.categorical)?;
         columns.categorical.sort_unstable();
         for (index, column) in columns.categorical.iter().enumerate() {
@@ -130,8 +140,13 @@ impl<'a> Columns<'a> {
         }
         let boolean = columns.claim("boolean", &options.boolean)?;
         columns.reading.boolean = boolean.iter().map(|index| columns.header.name(*index)).collect();
+        let mut undivided = Vec::new();
         for (key, date) in &options.dates {
             let index = columns.header.find_key("dates", key)?;
+            if date.parts.is_empty() {
+                undivided.push((index, date));
+                continue;
+            }
             columns.take(index, "dates", ColumnUse::Date(columns.dates.len()))?;
             columns.dates.push(date);
             columns.reading.dates.push(DateReading {
@@ -145,6 +160,9 @@ impl<'a> Columns<'a> {
             columns.claim("image", std::slice::from_ref(image))?;
         }
         columns.claim_places(split)?;
+        for (index, date) in undivided {
+            columns.take_order_dates(index, date)?;
+        }
         if source.image.is_some() {
             let rest = columns
                 .roles
@@ -217,6 +235,20 @@ impl<'a> Columns<'a> {
         Ok(())
     }
 
+    /// Takes how the dates of a column are written of which no features are made: those of an order.
+    fn take_order_dates(&mut self, index: usize, date: &'a DateOptions) -> Result<(), DataError> {
+        if self.place.order == Some(index) && self.roles[index] == ColumnUse::Ignored {
+            self.order_dates = Some(date);
+            return Ok(());
+        }
+        let problem = format!(
+            "`dates` makes no number of {}, which is not the column of `split.order` either: name some `parts`, such as \
+             [year, month, weekday] or [days], or name it in `ignore`",
+            self.header.describe(index)
+        );
+        Err(DataError::input(self.path, problem))
+    }
+
     /// Checks that the columns fit the task and the image.
     fn check(&self) -> Result<(), DataError> {
         let is_feature = |role: &ColumnUse| !matches!(role, ColumnUse::Label(_) | ColumnUse::Ignored);
@@ -286,11 +318,17 @@ impl<'a> Columns<'a> {
         self.dates[date]
     }
 
-    /// How the dates of a column are written, where it is one of dates and that was said.
-    pub fn date_format(&self, index: usize) -> Option<&'a str> {
-        match self.roles.get(index)? {
-            ColumnUse::Date(date) => self.date(*date).format.as_deref(),
-            _ => None,
+    /// How the column of the order is read: as `dates` says where it is among them, else numbers as all of the table's.
+    pub fn order_reading(&self) -> OrderReading<'a> {
+        let role = self.place.order.and_then(|index| self.roles.get(index));
+        let dates = match role {
+            Some(ColumnUse::Date(date)) => Some(self.date(*date)),
+            _ => self.order_dates,
+        };
+        match (dates, self.place.order) {
+            (Some(dates), _) => OrderReading::Dates(dates.format.as_deref()),
+            (None, Some(index)) => OrderReading::Usual(self.cells(index).spelling),
+            (None, None) => OrderReading::Usual(NumberSpelling::PLAIN),
         }
     }
 

@@ -98,7 +98,7 @@ pub(super) fn read(
         images.take(&waiting, intake)?;
     }
     tell_dropped(&dropped, columns, intake);
-    precision.tell(|column| columns.header.describe(column), intake);
+    precision.tell(|column| columns.header.describe(column), |_| false, intake);
     places.tell(intake);
     Ok((columns.task == TargetKind::Classification).then(|| labels.classes(intake)))
 }

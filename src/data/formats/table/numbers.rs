@@ -24,12 +24,18 @@ impl NumberSpelling {
         let value = match text.to_ascii_lowercase().as_str() {
             "true" => Some(1.0),
             "false" => Some(0.0),
-            _ => self.plain(text).and_then(|plain| plain.parse::<f64>().ok()),
+            _ => self.number(text),
         };
         match value {
             Some(value) if (value as f32).is_finite() => Ok(value),
             _ => Err(format!("`{}` is not a finite number", shortened(text))),
         }
+    }
+
+    /// A finite number, to the precision of f64.
+    pub fn number(&self, text: &str) -> Option<f64> {
+        let value = self.plain(text)?.parse::<f64>().ok()?;
+        value.is_finite().then_some(value)
     }
 
     /// Whether a character stands between thousands.
@@ -103,6 +109,8 @@ pub(super) enum OddCell {
     DecimalComma(Option<char>),
     /// A number with commas, or whatever stands here, between thousands.
     Thousands(char),
+    /// A number with a decimal point, where commas are to stand before decimals.
+    DecimalPoint,
     /// A date: as in ISO 8601, or in the given form.
     Date(Option<&'static str>),
     /// A number past what f32 can hold.
@@ -112,10 +120,20 @@ pub(super) enum OddCell {
 }
 
 impl OddCell {
-    /// What `text` probably is.
-    pub fn of(text: &str) -> Self {
+    /// What `text` probably is, which is no number that is spelt as `wanted`.
+    pub fn of(text: &str, wanted: NumberSpelling) -> Self {
         if is_nothing(text) {
             return Self::Nothing;
+        }
+        let reads = |decimal, thousands| NumberSpelling { decimal, thousands }.read(text).is_ok();
+        if wanted.decimal == ',' {
+            let others = ['.', ' ', '\'', '\u{2019}', '_'];
+            if let Some(thousands) = others.into_iter().find(|other| reads(',', Some(*other))) {
+                return Self::Thousands(thousands);
+            }
+            if reads('.', None) || reads('.', Some(',')) {
+                return Self::DecimalPoint;
+            }
         }
         if text.parse::<f64>().is_ok() {
             return Self::Infinite;
@@ -123,7 +141,6 @@ impl OddCell {
         if ["yes", "no", "y", "n", "t", "f", "on", "off"].contains(&text.to_ascii_lowercase().as_str()) {
             return Self::Boolean;
         }
-        let reads = |decimal, thousands| NumberSpelling { decimal, thousands }.read(text).is_ok();
         for thousands in [',', ' ', '\'', '\u{2019}', '_'] {
             if text.contains(thousands) && reads('.', Some(thousands)) && !reads(',', None) {
                 return Self::Thousands(thousands);
@@ -141,7 +158,8 @@ impl OddCell {
             return Self::Date(None);
         }
         for format in [
-            "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d", "%d-%m-%Y", "%Y%m%d",
+            "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d", "%d-%m-%Y", "%Y%m%d", "%d.%m.%y", "%d/%m/%y",
+            "%m/%d/%y", "%d-%m-%y",
         ] {
             if super::dates::read_date(text, Some(format)).is_ok() {
                 return Self::Date(Some(format));
@@ -212,12 +230,29 @@ mod tests {
             ("2026-01-31", OddCell::Date(None)),
             ("2026-01-31T12:30:00Z", OddCell::Date(None)),
             ("31.01.2026", OddCell::Date(Some("%d.%m.%Y"))),
+            ("31.01.26", OddCell::Date(Some("%d.%m.%y"))),
             ("01/31/2026", OddCell::Date(Some("%m/%d/%Y"))),
             ("inf", OddCell::Infinite),
             ("Berlin", OddCell::Text),
             ("12:30", OddCell::Text),
         ] {
-            assert_eq!(OddCell::of(text), expected, "{text}");
+            assert_eq!(OddCell::of(text, NumberSpelling::PLAIN), expected, "{text}");
+        }
+        let commas = NumberSpelling {
+            decimal: ',',
+            thousands: None,
+        };
+        for (text, expected) in [
+            ("1.990", OddCell::Thousands('.')),
+            ("-12.345.678", OddCell::Thousands('.')),
+            ("1.234,50", OddCell::Thousands('.')),
+            ("1,234.5", OddCell::DecimalPoint),
+            ("1.99", OddCell::DecimalPoint),
+            ("1.5e3", OddCell::DecimalPoint),
+            ("inf", OddCell::Infinite),
+            ("1e39", OddCell::Infinite),
+        ] {
+            assert_eq!(OddCell::of(text, commas), expected, "{text}");
         }
     }
 }

@@ -69,15 +69,28 @@ impl PrecisionWatch {
         }
     }
 
-    /// Warns of the columns that lose something, which `describe` names.
-    pub fn tell(&self, describe: impl Fn(usize) -> String, intake: &Intake<'_>) {
+    /// Warns of the columns that lose something, which `describe` names. What is watched of those that `are_dates` are
+    /// their days.
+    pub fn tell(
+        &self,
+        describe: impl Fn(usize) -> String,
+        are_dates: impl Fn(usize) -> bool,
+        intake: &Intake<'_>,
+    ) {
         let mut count = 0;
         for (index, watched) in self.columns.iter().enumerate() {
             let Some(loss) = watched.loss() else {
                 continue;
             };
             count += 1;
-            if count <= NAMED {
+            if count <= NAMED && are_dates(index) {
+                intake.warn(format!(
+                    "{}: of its days {loss}, as numbers are kept with 24 bits (f32), which parts days since 1970 by about \
+                     three minutes: if such differences matter, add the parts hour and minute, or give the time since a \
+                     later moment as a number",
+                    describe(index)
+                ));
+            } else if count <= NAMED {
                 intake.warn(format!(
                     "{}: {loss}, as numbers are kept with 24 bits (f32): if such differences matter, subtract an \
                      offset from the column or give it in coarser units beforehand; if it only tells rows apart, \

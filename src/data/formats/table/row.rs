@@ -10,6 +10,7 @@ use super::columns::{ColumnUse, Columns};
 use super::dates::{date_part, read_date};
 use super::fields::{as_target, flag, no_label, pixel};
 use super::numbers::boolean;
+use super::order_advice::order_advice;
 use super::quotes::LongField;
 use super::source::TableSource;
 use crate::data::blanks::trimmed;
@@ -18,7 +19,7 @@ use crate::data::error::DataError;
 use crate::data::formats::places::{OrderPlace, PlaceTexts, group_named, order_of, split_named};
 use crate::data::intake::SplitPlace;
 use crate::data::value::write_f32s;
-use crate::spec::{MissingPolicy, SplitName, TargetKind, counted};
+use crate::spec::{DatePart, MissingPolicy, SplitName, TargetKind, counted};
 
 /// One row's values.
 #[derive(Default)]
@@ -224,7 +225,12 @@ impl<'a> RowReader<'a> {
                     let options = self.columns.date(*date);
                     let moment = read_date(text, options.format.as_deref()).map_err(wrong)?;
                     for part in &options.parts {
-                        row.push_feature(date_part(moment, *part));
+                        let number = date_part(moment, *part);
+                        // No other part is a number that f32 does not hold.
+                        if *part == DatePart::Days {
+                            row.numbers.push((index, number));
+                        }
+                        row.push_feature(number);
                     }
                     self.push_presence(index, row);
                 }
@@ -293,8 +299,10 @@ impl<'a> RowReader<'a> {
         let place = self.columns.place;
         row.split = self.read_field(record, line, place.split, split_named)?;
         row.place.group = self.read_field(record, line, place.group, group_named)?;
-        let format = place.order.and_then(|index| self.columns.date_format(index));
-        row.order = self.read_field(record, line, place.order, |text| order_of(text, format))?;
+        let reading = self.columns.order_reading();
+        row.order = self.read_field(record, line, place.order, |text| {
+            order_of(text, reading).map_err(|problem| problem + &order_advice(text, reading, self.columns))
+        })?;
         row.place.order = row.order.map(|order| order.value);
         Ok(())
     }

@@ -61,7 +61,7 @@ impl<'a> Survey<'a> {
             }
             let odd = self.found.entry(index).or_default();
             let first = || (0, line, text.to_owned());
-            let sort = OddCell::of(text);
+            let sort = OddCell::of(text, self.columns.cells(index).spelling);
             odd.cells.entry(sort).or_insert_with(first).0 += 1;
             if sort == OddCell::Text && odd.texts.len() <= FEW_TEXTS && !odd.texts.contains(text) {
                 odd.texts.insert(text.to_owned());
@@ -76,8 +76,8 @@ impl<'a> Survey<'a> {
             ColumnUse::Image | ColumnUse::Ignored => false,
             ColumnUse::Label(_) => {
                 let is_spelt = matches!(
-                    OddCell::of(text),
-                    OddCell::DecimalComma(_) | OddCell::Thousands(_)
+                    OddCell::of(text, cells.spelling),
+                    OddCell::DecimalComma(_) | OddCell::Thousands(_) | OddCell::DecimalPoint
                 );
                 self.columns.task == TargetKind::Regression && cells.spelling.read(text).is_err() && is_spelt
             }
@@ -141,8 +141,17 @@ impl<'a> Survey<'a> {
                     counted(*count, "number")
                 ),
                 OddCell::Thousands(separator) => format!(
-                    "{} with `{separator}` between thousands ({example}): add `thousands: \"{separator}\"`, or `decimal: \
-                     \",\"` where commas stand before decimals",
+                    "{} with `{separator}` between thousands ({example}): add `thousands: \"{separator}\"`{}",
+                    counted(*count, "number"),
+                    match separator {
+                        ',' => ", or `decimal: \",\"` where commas stand before decimals",
+                        '.' => ", or take `decimal` out where points stand before decimals",
+                        _ => "",
+                    }
+                ),
+                OddCell::DecimalPoint => format!(
+                    "{} with decimal points ({example}), and `decimal` says that commas stand before decimals: write them \
+                     alike, or take `decimal` out",
                     counted(*count, "number")
                 ),
                 OddCell::Date(None) => format!(

@@ -420,7 +420,11 @@ fn bad_values_are_named() {
             regression,
             "line 2, column `x`: `NaN` is not a finite number",
         ),
-        ("x,y\n", regression, "no readable training sample"),
+        (
+            "x,y\n",
+            regression,
+            "it has no rows: its first line names the columns",
+        ),
         (
             "x,y,z\n1,0,2\n",
             labels,

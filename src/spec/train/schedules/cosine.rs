@@ -30,8 +30,8 @@ impl Named for CosineOptions {
 
 impl ScheduleOptions for CosineOptions {
     fn rate(&self, base: f64, moment: &ScheduleMoment<'_>) -> f64 {
-        let t_max = self.t_max.map_or(moment.epochs, |t_max| t_max.get());
-        let share = moment.time(self.per) / f64::from(t_max);
+        let t_max = self.t_max.map_or(moment.epochs, |t_max| f64::from(t_max.get()));
+        let share = moment.time(self.per) / t_max;
         half_wave(base, self.eta_min.get(), share)
     }
 

@@ -9,9 +9,9 @@ mod one_cycle;
 mod plateau;
 mod polynomial;
 mod step;
+mod warmup;
 
 use std::f64::consts::PI;
-use std::num::NonZeroU32;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -19,7 +19,6 @@ use serde::{Deserialize, Serialize};
 use crate::metric::Direction;
 use crate::spec::choice::{ChoiceList, ChoiceOptions, choice};
 use crate::spec::mistake::Mistake;
-use crate::spec::values::Probability;
 
 pub use constant::ConstantOptions;
 pub use cosine::{CosineOptions, CosineRestartsOptions};
@@ -29,6 +28,7 @@ pub use one_cycle::{Anneal, OneCycleOptions};
 pub use plateau::{PlateauOptions, ThresholdMode};
 pub use polynomial::PolynomialOptions;
 pub use step::StepOptions;
+pub use warmup::Warmup;
 
 /// A schedule of the learning rate.
 pub trait ScheduleOptions: ChoiceOptions {
@@ -53,7 +53,7 @@ pub trait ScheduleOptions: ChoiceOptions {
 }
 
 choice!(
-    "How the learning rate changes. Factors are applied to the optimizer's `lr`. Epochs count from the\nend of the warm-up.",
+    "How the learning rate changes. Factors are applied to the optimizer's `lr`. Epochs count from the\nend of the warm-up; with `steps`, all that counts epochs counts steps.",
     Schedule of ScheduleOptions in schedules
 );
 
@@ -77,7 +77,8 @@ pub(in crate::spec) fn built_in() -> ChoiceList<dyn ScheduleOptions> {
         .with::<PlateauOptions>()
 }
 
-/// A moment in the part of a training that the schedule rules over: what follows the warm-up.
+/// A moment in the part of a training that the schedule rules over: what follows the warm-up. In a training that is
+/// measured in steps, a step takes the place of an epoch.
 #[derive(Clone, Copy, Debug)]
 pub struct ScheduleMoment<'a> {
     /// The epoch, from 0.
@@ -86,8 +87,8 @@ pub struct ScheduleMoment<'a> {
     pub step: u32,
     /// At least 1.
     pub steps_per_epoch: u32,
-    /// All epochs of the part; at least 1.
-    pub epochs: u32,
+    /// All epochs of the part, over 0; whole ones unless a warm-up ends within one.
+    pub epochs: f64,
     /// The monitored figure of each finished epoch of the part, NaN where there was no validation.
     pub figures: &'a [f64],
     /// Which way that figure is better.
@@ -113,21 +114,6 @@ pub enum Pace {
     Epoch,
     /// After each optimizer step, by that step's share of an epoch.
     Step,
-}
-
-/// A linear rise of the learning rate, step by step, before the schedule starts.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Warmup {
-    /// Epochs that it takes; the schedule counts from their end.
-    pub epochs: NonZeroU32,
-    /// The factor at the first step.
-    #[serde(default = "default_start")]
-    pub start: Probability,
-}
-
-fn default_start() -> Probability {
-    Probability::new(0.01).expect("0.01 is a probability")
 }
 
 /// From `from` at 0 down (or up) to `to` at 1, as a cosine.

@@ -37,7 +37,7 @@ impl ScheduleOptions for OneCycleOptions {
     /// of PyTorch's `OneCycleLR`.
     fn rate(&self, base: f64, moment: &ScheduleMoment<'_>) -> f64 {
         let per_epoch = f64::from(moment.steps_per_epoch);
-        let total = f64::from(moment.epochs) * per_epoch;
+        let total = moment.epochs * per_epoch;
         let step = (f64::from(moment.epoch) * per_epoch + f64::from(moment.step)).min(total - 1.0);
         let initial = base / self.div_factor.get();
         let last = initial / self.final_div_factor.get();

@@ -30,8 +30,10 @@ impl Named for PolynomialOptions {
 
 impl ScheduleOptions for PolynomialOptions {
     fn rate(&self, base: f64, moment: &ScheduleMoment<'_>) -> f64 {
-        let epochs = self.epochs.map_or(moment.epochs, |epochs| epochs.get());
-        let share = (moment.time(self.per) / f64::from(epochs)).min(1.0);
+        let epochs = self
+            .epochs
+            .map_or(moment.epochs, |epochs| f64::from(epochs.get()));
+        let share = (moment.time(self.per) / epochs).min(1.0);
         base * (1.0 - share).powf(self.power.get())
     }
 

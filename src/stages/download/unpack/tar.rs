@@ -169,7 +169,12 @@ fn drain(
 }
 
 fn text(tree: &UnpackedTree<'_>, bytes: &[u8]) -> Result<String, DownloadFault> {
-    let refused = |_| tree.refuse(&lossy(bytes), "has a name that is not UTF-8");
+    let refused = |_| {
+        let why = "has a name that is not UTF-8 but, perhaps, Latin-1, as old programs write them";
+        let advice = "unpack it in a `command` stage that gives its files other names, as Python's \
+                      `tarfile.open(path, encoding=\"latin-1\")` does, or pack it anew with names in UTF-8";
+        tree.unnameable(&lossy(bytes), why, advice)
+    };
     String::from_utf8(bytes.to_vec()).map_err(refused)
 }
 

@@ -84,6 +84,15 @@ impl<'a> UnpackedTree<'a> {
         ))
     }
 
+    /// The archive's entry `entry` has a name that no file can be given here; what is wrong with it, and what to do.
+    pub fn unnameable(&self, entry: &str, why: &str, advice: &str) -> DownloadFault {
+        DownloadFault::source(format!(
+            "the archive `{}` cannot be unpacked here: its entry {} {why}; {advice}",
+            self.archive(),
+            quoted(entry)
+        ))
+    }
+
     /// The archive has something at `place` that is sound and cannot be read here.
     pub fn unsupported(&self, place: &str, why: &str) -> DownloadFault {
         DownloadFault::source(format!(

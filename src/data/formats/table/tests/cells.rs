@@ -355,3 +355,36 @@ fn categories_that_are_alike_are_told() {
     }
     assert!(!told.contains("`blue`"), "{told}");
 }
+
+#[test]
+fn days_that_become_equal_are_told() {
+    let told = |json: &str, step: &dyn Fn(u32) -> String| {
+        let bench = Bench::new();
+        let rows: String = (10..34)
+            .map(|row| format!("{},{},{}\n", step(row), row % 7, row % 5))
+            .collect();
+        bench.file("t.csv", format!("when,x,y\n{rows}").as_bytes());
+        bench.dataset(&format(json));
+        let notices = bench.notices.lock().unwrap().join("\n");
+        notices
+            .lines()
+            .find(|line| line.contains("become equal"))
+            .map(str::to_owned)
+    };
+    let minutes = |row: u32| format!("2024-07-01T12:{row}:00");
+    let days = |parts: &str| {
+        format!(r#"{{"header": true, "task": "regression", "label": "y", "dates": {{"when": [{parts}]}}}}"#)
+    };
+    let problem = told(&days(r#""days""#), &minutes).unwrap();
+    assert!(
+        problem.starts_with("column `when`: of its days `19905.")
+            && problem.contains("add the parts hour and minute"),
+        "{problem}"
+    );
+    assert_eq!(told(&days(r#""hour", "minute", "weekday""#), &minutes), None);
+    assert_eq!(
+        told(&days(r#""days""#), &|row| format!("2024-07-{row}")
+            .replace("2024-07-3", "2024-08-1")),
+        None
+    );
+}

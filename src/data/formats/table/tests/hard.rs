@@ -469,3 +469,89 @@ fn long_integers_are_right_to_the_last_digit() {
     );
     assert!(!told.contains("are the same but for"), "{told}");
 }
+
+#[test]
+fn points_under_decimal_commas_are_told_for_what_they_are() {
+    let commas = r#"{"header": true, "delimiter": ";", "decimal": ",", "label": "y"}"#;
+    for (cells, advice) in [
+        (
+            ["1.990", "990,5", "2.500", "3,5"],
+            "2 numbers with `.` between thousands (`1.990` in line 2): add `thousands: \".\"`, or take `decimal` out",
+        ),
+        (
+            ["1.234,5", "990,5", "1.000.000", "3,5"],
+            "2 numbers with `.` between thousands (`1.234,5` in line 2): add `thousands: \".\"`",
+        ),
+        (
+            ["1.5", "2.25", "3,5", "4"],
+            "2 numbers with decimal points (`1.5` in line 2), and `decimal` says that commas stand before decimals",
+        ),
+        (
+            ["1 234,5", "2", "3", "4"],
+            "1 number with ` ` between thousands (`1 234,5` in line 2): add `thousands: \" \"`",
+        ),
+    ] {
+        let rows = cells.iter().zip(["u", "v", "u", "v"]);
+        let text: String = rows.map(|(cell, label)| format!("{cell};{label}\n")).collect();
+        let told = error(&format!("a;y\n{text}"), parsed(commas));
+        assert!(told.contains(advice) && !told.contains("not finite ("), "{told}");
+    }
+}
+
+#[test]
+fn a_table_without_rows_is_told() {
+    for options in [
+        r#"{"header": true}"#,
+        r#"{"header": true, "task": "regression"}"#,
+        r#"{"header": true, "categorical": ["a"]}"#,
+    ] {
+        for text in ["a,b,y\n", "a,b,y", "a,b,y\n\n"] {
+            let told = error(text, parsed(options));
+            assert!(
+                told.contains("it has no rows: its first line names the columns, and nothing follows"),
+                "{told}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_files_of_splits_in_a_folder_are_named() {
+    let told = |names: &[&str]| {
+        let bench = Bench::new();
+        for name in names {
+            bench.file(name, b"a,y\n1,u\n2,v\n");
+        }
+        bench.error(&format(r#"{"header": true}"#))
+    };
+    let splits = told(&["train.csv", "test.csv"]);
+    assert!(
+        splits.ends_with(
+            "there are 2 (`test.csv`, `train.csv`): name those of the splits, `input: {train: .../train.csv, test: \
+             .../test.csv}`, or the file in `input`"
+        ),
+        "{splits}"
+    );
+    let splits = told(&["Training.csv", "dev.csv", "test.csv"]);
+    assert!(
+        splits.contains("`input: {train: .../Training.csv, val: .../dev.csv, test: .../test.csv}`"),
+        "{splits}"
+    );
+    for (names, expected) in [
+        (
+            &["a.csv", "b.csv"][..],
+            "there are 2 (`a.csv`, `b.csv`): name the file in `input`",
+        ),
+        (
+            &["test.csv", "notes.csv"],
+            "there are 2 (`notes.csv`, `test.csv`): name the file in `input`",
+        ),
+        (
+            &["1.csv", "2.csv", "3.csv", "4.csv", "5.csv"],
+            "there are 5 (`1.csv`, `2.csv`, `3.csv`, `4.csv`, ...): name the file in `input`",
+        ),
+    ] {
+        let told = told(names);
+        assert!(told.ends_with(expected), "{told}");
+    }
+}

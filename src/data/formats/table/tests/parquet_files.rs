@@ -171,6 +171,33 @@ fn parts_are_of_the_splits_that_they_are_called_after() {
 }
 
 #[test]
+fn files_that_are_called_as_splits_are_splits() {
+    let splits = |names: &[&str]| {
+        let bench = Bench::new();
+        for name in names {
+            bench.file(name, &file(Compression::SNAPPY, 1));
+        }
+        let dataset = bench.dataset(&parquet(OPTIONS));
+        SplitName::ALL.map(|name| dataset.split(name).map_or(0, |split| split.len()))
+    };
+    let [whole, ..] = splits(&["train.parquet"]);
+    assert_eq!(splits(&["train.parquet", "test.parquet"]), [whole, 0, whole]);
+    assert_eq!(
+        splits(&["train.parquet", "validation.parquet", "test.parquet"]),
+        [whole; 3]
+    );
+    // As older downloads are called, with a digest.
+    let digests = [
+        "train-00000-of-00001-4746b8785c874cc7.parquet",
+        "test-00000-of-00001-f8a34d5c4cbfc8c1.parquet",
+    ];
+    assert_eq!(splits(&digests), [whole, 0, whole]);
+    // Parts of one table.
+    assert_eq!(splits(&["test.parquet"]), [whole, 0, 0]);
+    assert_eq!(splits(&["train.parquet", "more.parquet"]), [2 * whole, 0, 0]);
+}
+
+#[test]
 fn what_cannot_be_read_is_told() {
     let told = |bytes: &[u8], options: &str| {
         let bench = Bench::new();

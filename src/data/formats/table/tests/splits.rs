@@ -243,3 +243,179 @@ fn an_order_of_two_forms_is_refused() {
         Ok(3)
     );
 }
+
+#[test]
+fn no_group_is_in_two_splits_of_the_input() {
+    let table = |first: u32, own: &dyn Fn(u32) -> String| {
+        let rows = (0..24).map(|row| {
+            format!(
+                "{}.5,{},p{}{}\n",
+                row + first,
+                row % 5,
+                (row + first) / 4,
+                own(row)
+            )
+        });
+        rows.collect::<String>()
+    };
+    let options = format(r#"{"header": true, "task": "regression", "label": "y"}"#);
+    let group = Some(CsvColumn::Name("who".into()));
+    // By files: the patients 5 and 6 are in both.
+    let by_files = |first: u32, val: Option<f64>| {
+        let mut bench = Bench::new();
+        bench.split_folders = vec![SplitName::Train, SplitName::Test];
+        bench.split.val = val.and_then(crate::spec::Share::new);
+        bench.split.group.clone_from(&group);
+        let none = |_: u32| String::new();
+        bench.file("train/a.csv", format!("x,y,who\n{}", table(0, &none)).as_bytes());
+        bench.file(
+            "test/b.csv",
+            format!("x,y,who\n{}", table(first, &none)).as_bytes(),
+        );
+        bench
+    };
+    let told = by_files(20, Some(0.2)).error(&options);
+    assert!(
+        told.contains("`split.group`: 1 group stands in more than one split (`p5` in ")
+            && told.contains("the input's own files"),
+        "{told}"
+    );
+    let told = by_files(0, None).error(&options);
+    assert!(
+        told.contains(
+            "6 groups stand in more than one split (`p0` in train and test, `p1` in train and test, `p2` in train and \
+             test, ...)"
+        ),
+        "{told}"
+    );
+    let bench = by_files(24, Some(0.2));
+    assert_eq!(bench.prepare(&options).unwrap().splits[&SplitName::Test], 24);
+    assert!(
+        !bench
+            .notices
+            .lock()
+            .unwrap()
+            .join("\n")
+            .contains("divides nothing")
+    );
+    let bench = by_files(24, None);
+    bench.prepare(&options).unwrap();
+    let notices = bench.notices.lock().unwrap().join("\n");
+    assert!(
+        notices.contains("`split.group` divides nothing here"),
+        "{notices}"
+    );
+
+    // By a column.
+    let by_column = |part: &dyn Fn(u32) -> &'static str| {
+        let mut bench = Bench::new();
+        bench.split.group.clone_from(&group);
+        bench.split.column = Some(CsvColumn::Name("part".into()));
+        let rows = table(0, &|row| format!(",{}", part(row)));
+        bench.file("t.csv", format!("x,y,who,part\n{rows}").as_bytes());
+        bench
+    };
+    let told = by_column(&|row| if row % 2 == 0 { "train" } else { "test" }).error(&options);
+    assert!(
+        told.contains("6 groups stand in more than one split")
+            && told.contains("where `split.column` put them"),
+        "{told}"
+    );
+    by_column(&|row| if row < 12 { "train" } else { "test" })
+        .prepare(&options)
+        .unwrap();
+}
+
+#[test]
+fn the_order_is_read_as_the_table_is() {
+    let tested = |json: &str, rows: &[String], delimiter: char| {
+        let mut bench = Bench::new();
+        bench.split = crate::spec::SplitOptions {
+            order: Some(CsvColumn::Name("t".into())),
+            test: crate::spec::Share::new(0.25),
+            ..crate::spec::SplitOptions::default()
+        };
+        let header = format!("x{delimiter}t{delimiter}y\n");
+        bench.file("t.csv", (header + &rows.concat()).as_bytes());
+        bench.prepare(&format(json)).map_err(|error| error.to_string())?;
+        let dataset = crate::data::Dataset::open(&bench.output()).unwrap();
+        let [_, _, test] = members(&dataset);
+        Ok::<_, String>((test, dataset.input().names.clone()))
+    };
+    // The later in the year by the form, the earlier by ISO 8601.
+    let swapped: Vec<String> = (1..=12)
+        .map(|row| format!("{row},2024-{row:02}-{:02},{}\n", 13 - row, row % 3))
+        .collect();
+    let regression = r#""header": true, "task": "regression", "label": "y""#;
+    let json = |more: &str| format!("{{{regression}{more}}}");
+    let (test, names) = tested(
+        &json(r#", "dates": {"t": {"format": "%Y-%d-%m"}}"#),
+        &swapped,
+        ',',
+    )
+    .unwrap();
+    assert_eq!((test, names), (vec![1, 2, 3], vec!["x".to_owned()]));
+    let dated = r#", "dates": {"t": {"parts": ["month"], "format": "%Y-%d-%m"}}"#;
+    let (test, names) = tested(&json(dated), &swapped, ',').unwrap();
+    assert_eq!(
+        (test, names),
+        (vec![1, 2, 3], vec!["x".to_owned(), "t.month".to_owned()])
+    );
+    assert_eq!(tested(&json(""), &swapped, ',').unwrap().0, [10, 11, 12]);
+
+    // 900, 950, then thousands: 4.103 is more than 950.
+    let counts = |spelt: &dyn Fn(u32) -> String| -> Vec<String> {
+        (1..=12)
+            .map(|row| format!("{row};{};{}\n", spelt(row), row % 3))
+            .collect()
+    };
+    let thousands = counts(&|row| {
+        if row < 3 {
+            format!("{}", 850 + 50 * row)
+        } else {
+            format!("{row}.{}", 100 + row)
+        }
+    });
+    let spelt = r#", "delimiter": ";", "decimal": ",", "thousands": ".""#;
+    assert_eq!(tested(&json(spelt), &thousands, ';').unwrap().0, [10, 11, 12]);
+    let decimals = counts(&|row| format!("{row},5"));
+    let spelt = r#", "delimiter": ";", "decimal": ",""#;
+    assert_eq!(tested(&json(spelt), &decimals, ';').unwrap().0, [10, 11, 12]);
+
+    // What is missing is said.
+    let semicolons = json(r#", "delimiter": ";""#);
+    let single = |text: &str| counts(&|_| text.to_owned());
+    for (cell, advice) in [
+        ("1,5", "add `decimal: \",\"` where"),
+        ("1.234,5", "add `decimal: \",\"` and `thousands: \".\"`"),
+        ("1'234", "add `thousands: \"'\"`"),
+        (
+            "31.12.2024",
+            "add `dates: {t: {format: \"%d.%m.%Y\"}}` to the format",
+        ),
+        (
+            "31.12.24",
+            "add `dates: {t: {format: \"%d.%m.%y\"}}` to the format",
+        ),
+        (
+            "12/31/2024",
+            "add `dates: {t: {format: \"%m/%d/%Y\"}}` to the format",
+        ),
+        (
+            "soon",
+            "write it so in all rows, or, of dates, add `dates: {t: {format:",
+        ),
+        ("NA", "fill it in, or leave the row out"),
+    ] {
+        let told = tested(&semicolons, &single(cell), ';').unwrap_err();
+        assert!(
+            told.contains("column `t`: ")
+                && told.contains("is neither a number nor a date")
+                && told.contains(advice),
+            "{told}"
+        );
+    }
+    // A form alone makes no feature.
+    let told = tested(&json(r#", "dates": {"x": {"format": "%Y"}}"#), &swapped, ',').unwrap_err();
+    assert!(told.contains("`dates` makes no number of column `x`"), "{told}");
+}

@@ -1,0 +1,80 @@
+//! A network that is shown each token once.
+
+use std::sync::Arc;
+
+use candle_core::{Device, Tensor};
+
+use super::error::GenerationError;
+use super::scores::check_finite;
+use crate::models::{KeyValueCache, Network, Pass, TextOutput};
+use crate::ops::PackedWeights;
+use crate::spec::Precision;
+
+/// A network that is asked for the scores of next tokens.
+pub struct Decoder<'a> {
+    network: &'a Network,
+    device: &'a Device,
+    precision: Precision,
+    /// Tokens that it can be shown at once.
+    context: usize,
+    /// What is kept of the weights from token to token.
+    weights: Arc<PackedWeights>,
+}
+
+impl<'a> Decoder<'a> {
+    /// Asks `network`, which has `context` positions for tokens.
+    pub fn new(network: &'a Network, context: usize, precision: Precision, device: &'a Device) -> Self {
+        Self {
+            network,
+            device,
+            precision,
+            context,
+            weights: Arc::default(),
+        }
+    }
+
+    /// Tokens that the network can be shown at once.
+    pub fn context(&self) -> usize {
+        self.context
+    }
+
+    /// The scores behind the next tokens of each sequence of `cache`, which has them afterwards.
+    ///
+    /// # Errors
+    /// Tokens that do not fit, a network that is not for this, or scores that are not finite.
+    pub fn scores(
+        &self,
+        cache: &mut KeyValueCache,
+        next: &[&[u32]],
+    ) -> Result<Vec<Vec<f32>>, GenerationError> {
+        let batch = cache.batch(next, self.device)?;
+        let pass = Pass::evaluate(self.precision);
+        let forward = || -> Result<Tensor, GenerationError> {
+            let output = self.network.forward_cached(&batch, cache, &pass)?;
+            let mut end = 0;
+            let last: Vec<u32> = next
+                .iter()
+                .map(|tokens| {
+                    end += tokens.len();
+                    end as u32 - 1
+                })
+                .collect();
+            // All logits of a prompt would be many.
+            let rows = |tensor: &Tensor| tensor.index_select(&Tensor::new(last.as_slice(), self.device)?, 0);
+            let output = match output {
+                TextOutput::Vocabulary { hidden, weight, bias } => TextOutput::Vocabulary {
+                    hidden: rows(&hidden)?,
+                    weight,
+                    bias,
+                },
+                TextOutput::Rows(outputs) => TextOutput::Rows(rows(&outputs)?),
+            };
+            Ok(output.outputs(self.precision)?)
+        };
+        let scores = self.weights.reuse(forward)?.to_vec2::<f32>()?;
+        for scores in &scores {
+            check_finite(scores)?;
+        }
+        Ok(scores)
+    }
+}

@@ -1,0 +1,184 @@
+//! The files of weights in a folder, as one set of tensors.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use serde::Deserialize;
+
+use super::gguf::GgufFile;
+use crate::train::state_dict::StateDict;
+use crate::train::tensor_file::HostTensor;
+
+/// Files that hold all weights, the first that is there.
+const WHOLE: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
+
+/// Files that say which weights are in which file.
+const INDICES: [&str; 2] = ["model.safetensors.index.json", "pytorch_model.bin.index.json"];
+
+/// What stands in folders without weights that can be read here, and what to say of it.
+const OTHERS: [(&str, &str); 4] = [
+    (
+        "adapter_config.json",
+        "it is an adapter and not a whole model: merge it into its base (`merge_and_unload()` of peft) and save that",
+    ),
+    (
+        "tf_model.h5",
+        "its weights are TensorFlow's: load it with `from_tf=True` and save it again",
+    ),
+    (
+        "flax_model.msgpack",
+        "its weights are Flax's: load it with `from_flax=True` and save it again",
+    ),
+    (
+        "model.onnx",
+        "it is an ONNX model: take the folder that it was exported from",
+    ),
+];
+
+/// The weights of a folder, of which the descriptions have been read.
+#[derive(Debug)]
+pub struct FolderWeights {
+    files: Vec<StateDict>,
+    /// A file of llama.cpp, which then is the only one.
+    gguf: Option<GgufFile>,
+    /// By name: which file, and the tensor's shape.
+    tensors: BTreeMap<String, (usize, Vec<usize>)>,
+}
+
+/// What an index says.
+#[derive(Deserialize)]
+struct WeightIndex {
+    weight_map: BTreeMap<String, String>,
+}
+
+impl FolderWeights {
+    /// Those in `folder`: one file, or the several that an index names.
+    ///
+    /// # Errors
+    /// There are none, or one cannot be read: a sentence with what to do.
+    pub fn find(folder: &Path) -> Result<Self, String> {
+        for (whole, index) in WHOLE.iter().zip(INDICES) {
+            if folder.join(whole).is_file() {
+                return Self::whole(&folder.join(whole), whole);
+            }
+            if folder.join(index).is_file() {
+                return Self::indexed(folder, index);
+            }
+        }
+        let known = OTHERS.iter().find(|(name, _)| folder.join(name).is_file());
+        Err(match known {
+            Some((_, problem)) => (*problem).to_owned(),
+            None => format!(
+                "it has no weights: no {}, and no index of several",
+                WHOLE.join(", no ")
+            ),
+        })
+    }
+
+    /// Those of a file of llama.cpp.
+    pub fn of_gguf(file: GgufFile) -> Self {
+        Self {
+            files: Vec::new(),
+            tensors: file
+                .shapes()
+                .map(|(name, shape)| (name.clone(), (0, shape)))
+                .collect(),
+            gguf: Some(file),
+        }
+    }
+
+    fn whole(path: &Path, name: &str) -> Result<Self, String> {
+        let file = StateDict::open(path).map_err(|problem| format!("its {name}: {problem}"))?;
+        let tensors = file.tensors().iter();
+        Ok(Self {
+            tensors: tensors
+                .map(|(name, place)| (name.clone(), (0, place.shape.clone())))
+                .collect(),
+            files: vec![file],
+            gguf: None,
+        })
+    }
+
+    fn indexed(folder: &Path, index: &str) -> Result<Self, String> {
+        let text = fs::read_to_string(folder.join(index))
+            .map_err(|error| format!("cannot read its {index}: {error}"))?;
+        let map: WeightIndex = serde_json::from_str(&text)
+            .map_err(|error| format!("its {index} is no index of weights: {error}"))?;
+        let mut names: Vec<&String> = map.weight_map.values().collect();
+        names.sort();
+        names.dedup();
+        let mut found = Self {
+            files: Vec::new(),
+            gguf: None,
+            tensors: BTreeMap::new(),
+        };
+        for name in &names {
+            if name.contains(['/', '\\']) {
+                return Err(format!(
+                    "its {index} names `{name}`, which is no file of the folder"
+                ));
+            }
+            if !folder.join(name).is_file() {
+                return Err(format!(
+                    "its {index} names `{name}`, which is not there: get the whole folder"
+                ));
+            }
+        }
+        for name in names {
+            let file =
+                StateDict::open(&folder.join(name)).map_err(|problem| format!("its {name}: {problem}"))?;
+            let number = found.files.len();
+            for (tensor, place) in file.tensors() {
+                let told = map.weight_map.get(tensor);
+                if told.is_none_or(|told| told != name) {
+                    return Err(format!(
+                        "its {name} holds `{tensor}`, which its {index} does not say of it: the files do not belong \
+                         together"
+                    ));
+                }
+                found
+                    .tensors
+                    .insert(tensor.clone(), (number, place.shape.clone()));
+            }
+            found.files.push(file);
+        }
+        if let Some(missing) = map
+            .weight_map
+            .keys()
+            .find(|name| !found.tensors.contains_key(*name))
+        {
+            return Err(format!(
+                "its {index} names `{missing}`, which is in none of the files"
+            ));
+        }
+        Ok(found)
+    }
+
+    /// The tensors' shapes by name.
+    pub fn shapes(&self) -> impl Iterator<Item = (&str, &[usize])> {
+        self.tensors
+            .iter()
+            .map(|(name, (_, shape))| (name.as_str(), shape.as_slice()))
+    }
+
+    /// The shape of a tensor, where it is there.
+    pub fn shape(&self, name: &str) -> Option<&[usize]> {
+        self.tensors.get(name).map(|(_, shape)| shape.as_slice())
+    }
+
+    /// Reads a tensor, as it is in the file.
+    ///
+    /// # Errors
+    /// It cannot be read: a sentence with its name.
+    pub fn read(&self, name: &str) -> Result<HostTensor, String> {
+        if let Some(gguf) = &self.gguf {
+            return gguf.read(name);
+        }
+        let Some((file, _)) = self.tensors.get(name) else {
+            return Err(format!("`{name}` is not there"));
+        };
+        let mut read = self.files[*file].read([name])?;
+        read.remove(name).ok_or_else(|| format!("`{name}` is not there"))
+    }
+}

@@ -1,0 +1,225 @@
+//! Texts, from raw files to figures.
+
+use std::fs;
+
+use crate::project::Project;
+
+/// Three hundred short sentences that follow a pattern, in JSON lines.
+fn sentences() -> String {
+    let words = [
+        "the", "bee", "ant", "cat", "sees", "likes", "a", "red", "green", "flower",
+    ];
+    let sentence = |index: usize| {
+        let word = |step: usize| words[(index * 7 + step * (1 + index % 3)) % words.len()];
+        let text: Vec<&str> = (0..4 + index % 5).map(word).collect();
+        let class = ["calm", "loud", "odd"][index % 3];
+        format!("{{\"text\": \"{}\", \"class\": \"{class}\"}}\n", text.join(" "))
+    };
+    (0..300).map(sentence).collect()
+}
+
+const LANGUAGE: &str = r#"
+name: language
+params: {steps: 12}
+stages:
+  tok:
+    tokenizer:
+      input: ./lines.jsonl
+      documents: {jsonl: {text: text}}
+      bpe: {vocab_size: 300}
+      special: {eos: "</s>"}
+  text:
+    preprocess:
+      input: ./lines.jsonl
+      format: {text: {documents: {jsonl: {text: text}}, tokenizer: tok}}
+      split: {val: 0.2}
+  gpt:
+    train:
+      data: text
+      model: {llama: {layers: 1, heads: 2, width: 16, context: 32, attention_dropout: 0.1}}
+      pack: {length: 24}
+      steps: ${steps}
+      batch_size: 4
+      accumulate: 2
+      optimizer: {adamw: {lr: 0.01}}
+      warmup: {steps: 2}
+      validate: {steps: 5}
+  judged:
+    evaluate:
+      model: gpt
+      data: text
+      split: val
+      metrics: [perplexity: {window: 16, stride: 8}, bits_per_byte]
+  weights: {export: {model: gpt, metrics: [judged]}}
+tables:
+  language:
+    rows: [steps]
+    columns: {perplexity: judged.perplexity, bits: judged.bits_per_byte, tokens: judged.scored_tokens}
+"#;
+
+fn language() -> Project {
+    Project::new()
+        .with("lines.jsonl", sentences())
+        .with("language.yaml", LANGUAGE)
+}
+
+#[test]
+fn a_language_model_from_raw_text_to_figures() {
+    let project = language();
+    let run = ["run", "language.yaml", "--tables=results"];
+    project.erlen(run).assert_code(0).assert_stderr("5 ran");
+    let table = project.read("results/language.csv");
+    let mut rows = csv::Reader::from_reader(table.as_bytes());
+    assert_eq!(
+        rows.headers().unwrap(),
+        vec!["steps", "perplexity", "bits", "tokens"]
+    );
+    let row = rows.records().next().unwrap().unwrap();
+    let [perplexity, bits] = [1, 2].map(|column: usize| row[column].parse::<f64>().unwrap());
+    assert!(
+        perplexity > 1.0 && perplexity < 300.0 && bits > 0.1 && bits < 9.0,
+        "{table}"
+    );
+    // The model, its tokenizer and what both mean stand together.
+    project
+        .erlen(["get", "language.yaml", "weights", "-o", "model"])
+        .assert_code(0);
+    project
+        .erlen(["get", "language.yaml", "tok", "-o", "tok"])
+        .assert_code(0);
+    for file in ["tokenizer.json", "tokenizer_config.json"] {
+        let own = fs::read(project.path("model/tokenizer").join(file)).unwrap();
+        assert_eq!(own, fs::read(project.path("tok").join(file)).unwrap(), "{file}");
+    }
+    let card: serde_json::Value = serde_json::from_str(&project.read("model/model.json")).unwrap();
+    assert_eq!(card["architecture"]["llama"]["head"], "causal");
+    assert_eq!(card["output"]["task"], "next_token");
+    assert_eq!(card["input"]["text"]["length"], 24);
+    let history = project.erlen(["get", "language.yaml", "gpt/history.csv", "-o", "history.csv"]);
+    history.assert_code(0);
+    let history = project.read("history.csv");
+    assert!(
+        history.starts_with(
+            "epoch,lr,train_loss,train_accuracy,val_loss,val_accuracy,val_bits_per_byte,val_perplexity,gradient_norm\n"
+        ),
+        "{history}"
+    );
+    assert_eq!(history.lines().count(), 1 + 3, "12 steps, five to an epoch");
+    // Again nothing runs; more steps go on where fewer ended, to what so many give at once.
+    project.erlen(run).assert_code(0).assert_stderr("0 ran");
+    let more = ["--set", "steps=17"];
+    project
+        .erlen(["run", "language.yaml"].iter().chain(&more))
+        .assert_code(0)
+        .assert_stderr("goes on where a training of 12 steps ended");
+    let arguments = ["language.yaml", "--set", "steps=17"];
+    let alone = language();
+    alone
+        .erlen(["run", "language.yaml"].iter().chain(&more))
+        .assert_code(0);
+    assert_eq!(project.artifacts(&arguments), alone.artifacts(&arguments));
+}
+
+#[test]
+fn mistakes_around_texts_are_told_before_anything_runs() {
+    let project = language();
+    let refused = |from: &str, to: &str, expected: &str| {
+        let file = LANGUAGE.replace(from, to);
+        assert_ne!(file, LANGUAGE);
+        project.write("wrong.yaml", file);
+        project
+            .erlen(["check", "wrong.yaml"])
+            .assert_code(2)
+            .assert_stderr(expected);
+    };
+    refused(
+        "{length: 24}",
+        "{length: 33}",
+        "rows of 33 tokens are longer than the 32 positions of `llama`",
+    );
+    refused("{llama: {", "{mlp: {hidden: [4]}} #", "`mlp` does not read texts");
+    refused(
+        "attention_dropout: 0.1}}",
+        "head: tokens}}",
+        "does not give what is predicted",
+    );
+    refused(
+        "window: 16, stride: 8",
+        "window: 8, stride: 16",
+        "leave tokens out",
+    );
+    refused("steps: ${steps}", "", "does not say how long to train");
+    refused("bits_per_byte]", "predictions]", "`predictions` is not defined");
+    refused(
+        "validate: {steps: 5}",
+        "batch_tokens: 20",
+        "a row of 24 tokens does not fit a batch of 20",
+    );
+}
+
+#[test]
+fn texts_of_classes_and_hidden_tokens_are_learnt() {
+    let project = Project::new().with("lines.jsonl", sentences()).with(
+        "classes.yaml",
+        r#"
+name: classes
+stages:
+  tok:
+    tokenizer: {input: ./lines.jsonl, documents: {jsonl: {text: text}}, wordpiece: {vocab_size: 80}}
+  data:
+    preprocess:
+      input: ./lines.jsonl
+      format: {text: {documents: {jsonl: {text: text, label: class}}, tokenizer: tok, max_length: 16}}
+      split: {val: 0.2, test: 0.2}
+  raw:
+    preprocess:
+      input: ./lines.jsonl
+      format: {text: {documents: {jsonl: {text: text}}, tokenizer: tok}}
+      split: {val: 0.2}
+  hidden:
+    train:
+      data: raw
+      model: {bert: {layers: 1, heads: 2, width: 16, context: 16}}
+      pack: {length: 16}
+      epochs: 2
+      optimizer: {adamw: {lr: 0.01}}
+  classes:
+    train:
+      data: data
+      model: {bert: {layers: 1, heads: 2, width: 16, context: 16}}
+      epochs: 4
+      batch_size: 8
+      optimizer: {adamw: {lr: 0.01}}
+  test: {evaluate: {model: classes, data: data, metrics: [mcc, per_class, predictions]}}
+  hidden-test: {evaluate: {model: hidden, data: raw, split: val}}
+"#,
+    );
+    project
+        .erlen(["run", "classes.yaml"])
+        .assert_code(0)
+        .assert_stderr("7 ran");
+    project
+        .erlen([
+            "get",
+            "classes.yaml",
+            "hidden-test/metrics.json",
+            "-o",
+            "hidden.json",
+        ])
+        .assert_code(0);
+    let hidden: serde_json::Value = serde_json::from_str(&project.read("hidden.json")).unwrap();
+    assert!(
+        hidden["accuracy"].as_f64().unwrap() > 0.0 && hidden["scored_tokens"].as_f64().unwrap() > 20.0,
+        "{hidden}"
+    );
+    project
+        .erlen([
+            "get",
+            "classes.yaml",
+            "test/predictions.csv",
+            "-o",
+            "predictions.csv",
+        ])
+        .assert_code(0);
+    assert!(project.read("predictions.csv").lines().count() > 30);
+}
