@@ -24,10 +24,13 @@ use super::{Job, Outcome, Registry, StageError, StageRunner, own_tokenizer};
 /// and, with a val split, `val_loss` and `val_accuracy` (`val_mae`); `parameters` and `epochs`.
 impl StageRunner for Train {
     fn run(&self, job: &Job, registry: &Registry, monitor: &Monitor) -> Result<Outcome, StageError> {
+        let data = job.input("data")?;
         let folder = match self.model.options::<PretrainedOptions>() {
-            Some(options) => Some(
-                open(options, job.input("pretrained")?, registry.training()).map_err(pretrained_mistake)?,
-            ),
+            Some(options) => {
+                let (path, components) = (job.input("pretrained")?, registry.training());
+                let dataset = Dataset::open(data).map_err(TrainError::from)?;
+                Some(open_for(options, path, &dataset, components).map_err(pretrained_mistake)?)
+            }
             None => None,
         };
         let described;
@@ -41,7 +44,6 @@ impl StageRunner for Train {
             }
             None => self,
         };
-        let data = job.input("data")?;
         let init = recipe.init.as_ref().map(|_| job.input("init")).transpose()?;
         let work = || {
             let dataset = Dataset::open(data)?;
@@ -109,6 +111,28 @@ fn open(
         tied: options.tied,
     };
     PretrainedFolder::open(path, wish, components)
+}
+
+/// The same for a training on `dataset`: where no head is asked for, it is that of what is to be predicted.
+fn open_for(
+    options: &PretrainedOptions,
+    path: &Path,
+    dataset: &Dataset,
+    components: &Components,
+) -> Result<PretrainedFolder, String> {
+    let folder = open(options, path, components)?;
+    let task = components.tasks.fitting(dataset, folder.model());
+    let wanted = task.map(|task| task.rules().head);
+    match (options.head, wanted) {
+        (None, Some(head)) if head != folder.head() => {
+            let options = PretrainedOptions {
+                head: Some(head),
+                ..options.clone()
+            };
+            open(&options, path, components)
+        }
+        _ => Ok(folder),
+    }
 }
 
 fn pretrained(problem: String) -> Mistake {

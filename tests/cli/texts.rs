@@ -57,6 +57,38 @@ tables:
     columns: {perplexity: judged.perplexity, bits: judged.bits_per_byte, tokens: judged.scored_tokens}
 "#;
 
+/// What is done with that model afterwards.
+const BEYOND: &str = r#"
+  folder: {export: {model: gpt, format: huggingface}}
+  again: {evaluate: {model: folder, data: text, split: val, metrics: [bits_per_byte]}}
+  before: {evaluate: {model: gpt, data: text, split: val, metrics: [bits_per_byte]}}
+  classes:
+    preprocess:
+      input: ./lines.jsonl
+      format: {text: {documents: {jsonl: {text: text, label: class}}, tokenizer: tok}}
+      split: {val: 0.2}
+  tuned:
+    train:
+      data: classes
+      model: {pretrained: {from: folder}}
+      lora: {rank: 2, dropout: 0.1}
+      epochs: 2
+      batch_size: 16
+      optimizer: {adamw: {lr: 0.01}}
+  judged-classes: {evaluate: {model: tuned, data: classes, split: val, metrics: [f1]}}
+  merged: {export: {model: tuned, format: huggingface}}
+  merged-classes: {evaluate: {model: merged, data: classes, split: val, metrics: [f1]}}
+  samples: {generate: {model: gpt, prompts: ["the bee"], tokens: 10, count: 2, sample: {temperature: 0.8}}}
+tables:
+  folders:
+    rows: [steps]
+    columns:
+      before: before.bits_per_byte
+      again: again.bits_per_byte
+      tuned: judged-classes.accuracy
+      merged: merged-classes.accuracy
+"#;
+
 fn language() -> Project {
     Project::new()
         .with("lines.jsonl", sentences())
@@ -118,6 +150,47 @@ fn a_language_model_from_raw_text_to_figures() {
         .erlen(["run", "language.yaml"].iter().chain(&more))
         .assert_code(0);
     assert_eq!(project.artifacts(&arguments), alone.artifacts(&arguments));
+}
+
+#[test]
+fn a_model_goes_out_as_a_folder_and_comes_back() {
+    let (stages, _) = LANGUAGE.split_once("  judged:").unwrap();
+    let project = language().with(
+        "beyond.yaml",
+        format!("{stages}{}", BEYOND.trim_start_matches('\n')),
+    );
+    // What is predicted says which head the model gets that comes back.
+    project
+        .erlen(["run", "beyond.yaml"])
+        .assert_code(0)
+        .assert_stderr("begins with the model in")
+        .assert_stderr("parameters (`lora`)");
+    let table = project.read("results/folders.csv");
+    let mut rows = csv::Reader::from_reader(table.as_bytes());
+    let row = rows.records().next().unwrap().unwrap();
+    assert_eq!((&row[1], &row[3]), (&row[2], &row[4]), "{table}");
+    project
+        .erlen(["get", "beyond.yaml", "tuned", "-o", "tuned"])
+        .assert_code(0);
+    for file in [
+        "adapter.safetensors",
+        "base.safetensors",
+        "tokenizer/tokenizer.json",
+    ] {
+        assert!(project.path("tuned").join(file).is_file(), "{file}");
+    }
+    project
+        .erlen(["get", "beyond.yaml", "samples/samples.md", "-o", "samples.md"])
+        .assert_code(0);
+    assert!(project.read("samples.md").contains("the bee"));
+    let alone = format!(
+        "{stages}  tuned: {{train: {{data: text, model: gpt2, lora: {{rank: 2}}, steps: 1, optimizer: {{sgd: {{lr: 1}}}}}}}}\n"
+    );
+    project.write("alone.yaml", alone);
+    project
+        .erlen(["check", "alone.yaml"])
+        .assert_code(2)
+        .assert_stderr("low-rank changes are made of weights that are there");
 }
 
 #[test]

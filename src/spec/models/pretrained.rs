@@ -16,7 +16,7 @@ pub struct PretrainedOptions {
     /// A folder as Hugging Face's programs write it, a GGUF file with a Llama, or a stage of kind `train` or `export`. It
     /// counts by its content.
     pub from: Reference,
-    /// What the model is to give. By default what the folder's model gives. A head that the folder does not have is
+    /// What the model is to give. By default what there is to predict. A head that the folder does not have is
     /// drawn, which is told.
     #[serde(default)]
     pub head: Option<TextHead>,

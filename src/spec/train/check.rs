@@ -20,7 +20,8 @@ pub(super) fn optimizer_mistakes(train: &Train) -> Vec<Mistake> {
     mistakes
 }
 
-/// Low-rank changes without weights that they could be made of.
+/// Low-rank changes without weights that they could be made of. Told of the file alone: a model that is there has been
+/// read by the time that a recipe is carried out.
 pub(super) fn lora_mistakes(train: &Train) -> Vec<Mistake> {
     if train.lora.is_none() || train.init.is_some() || train.model.base().is_some() {
         return Vec::new();

@@ -299,6 +299,7 @@ impl StageKind for Train {
             place,
         ));
         mistakes.extend(placed(&[], self.two_beginnings().into_iter().collect(), place));
+        mistakes.extend(placed(&[], check::lora_mistakes(self), place));
         mistakes.extend(train_mistakes(stages, self, place));
         mistakes
     }

@@ -4,7 +4,7 @@
 //! tells of the data, and when the training begins, with what the dataset tells. A rule that needs a
 //! fact that is not known yet is silent.
 
-use super::check::{length_mistakes, lora_mistakes, optimizer_mistakes, schedule_mistakes};
+use super::check::{length_mistakes, optimizer_mistakes, schedule_mistakes};
 use super::text_rules::text_mistakes;
 use super::{Augment, ClassWeights, Loss, Select, Train, TrainingLength};
 use crate::schema::TokenRoles;
@@ -42,7 +42,6 @@ pub fn recipe_mistakes(train: &Train, facts: &DataFacts<'_>, tasks: &[&TaskRules
     let mut mistakes = length_mistakes(train);
     mistakes.extend(optimizer_mistakes(train));
     mistakes.extend(schedule_mistakes(train));
-    mistakes.extend(lora_mistakes(train));
     let mut facts = *facts;
     if let Some(name) = &train.task {
         let chosen = tasks.iter().copied().find(|task| task.name == *name);
