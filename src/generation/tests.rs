@@ -1,11 +1,11 @@
 //! Generation beside transformers', whose values `tests/fixtures/generation.py` wrote; and what it does beyond that.
 
-use candle_core::{Device, Tensor};
+use candle_core::Device;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::models::{InputShape, KeyValueCache, Network, Parameter, Pass, TokenBatch, build};
+use crate::models::{InputShape, KeyValueCache, Network, Pass, TokenBatch, build, formula};
 use crate::random::{Purpose, Stream};
 use crate::spec::{Generate, Model, Precision};
 
@@ -46,18 +46,6 @@ fn fixture() -> Fixture {
     serde_json::from_str(include_str!("../../tests/fixtures/generation.json")).expect("valid")
 }
 
-/// The value `index` of `name`, by the scripts' formula.
-fn formula(name: &str, index: usize) -> f64 {
-    let hash = name.bytes().fold(0xCBF2_9CE4_8422_2325u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3)
-    });
-    let mut z = hash.wrapping_add((index as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^= z >> 31;
-    (2.0 * ((z >> 11) as f64) / 2f64.powi(53) - 1.0) * 0.05
-}
-
 fn network(model: Value) -> (Network, usize) {
     let context = model
         .as_object()
@@ -69,14 +57,10 @@ fn network(model: Value) -> (Network, usize) {
         length: context,
     };
     let network = build(&model, input, VOCABULARY, 0, &Device::Cpu).expect("fits");
-    for Parameter { name, var, .. } in network.parameters() {
-        let scale = if var.rank() > 1 { 8.0 } else { 1.0 };
-        let around = f64::from(u8::from(var.rank() == 1 && name.ends_with("weight")));
-        let value = |index| ((formula(name, index) + around) * scale) as f32;
-        let values: Vec<f32> = (0..var.elem_count()).map(value).collect();
-        var.set(&Tensor::from_vec(values, var.shape(), &Device::Cpu).expect("as many"))
-            .expect("the same shape");
-    }
+    formula::fill(&network, |parameter, value| match parameter.var.rank() {
+        1 => value,
+        _ => 8.0 * value,
+    });
     (network, context)
 }
 
@@ -132,7 +116,7 @@ fn scores_become_what_transformers_makes_of_them() {
     for case in fixture.processed {
         let rules = rules(&case.options);
         let mut scores: Vec<f32> = (0..VOCABULARY)
-            .map(|index| (formula("scores", index) * 100.0) as f32)
+            .map(|index| (formula::value("scores", index) * 100.0) as f32)
             .collect();
         constrain(&mut scores, &fixture.tokens, 3, &rules);
         if let Some(sample) = &rules.sample {

@@ -25,6 +25,8 @@ mod builder;
 mod conv_net;
 mod efficientnet;
 mod error;
+#[cfg(test)]
+pub(crate) mod formula;
 mod inverted;
 mod layers;
 mod list;

@@ -25,28 +25,25 @@ use super::{Job, Outcome, Registry, StageError, StageRunner, own_tokenizer};
 impl StageRunner for Train {
     fn run(&self, job: &Job, registry: &Registry, monitor: &Monitor) -> Result<Outcome, StageError> {
         let data = job.input("data")?;
-        let folder = match self.model.options::<PretrainedOptions>() {
-            Some(options) => {
-                let (path, components) = (job.input("pretrained")?, registry.training());
-                let dataset = Dataset::open(data).map_err(TrainError::from)?;
-                Some(open_for(options, path, &dataset, components).map_err(pretrained_mistake)?)
-            }
+        let init = self.init.as_ref().map(|_| job.input("init")).transpose()?;
+        let base = match self.model.options::<PretrainedOptions>() {
+            Some(options) => Some((options, job.input("pretrained")?)),
             None => None,
         };
-        let described;
-        let recipe = match &folder {
-            Some(folder) => {
-                described = Self {
-                    model: folder.model().clone(),
-                    ..self.clone()
-                };
-                &described
-            }
-            None => self,
-        };
-        let init = recipe.init.as_ref().map(|_| job.input("init")).transpose()?;
         let work = || {
             let dataset = Dataset::open(data)?;
+            let folder = match base {
+                Some((options, path)) => {
+                    let folder = open_for(options, path, &dataset, registry.training());
+                    Some(folder.map_err(pretrained_mistake)?)
+                }
+                None => None,
+            };
+            let described = folder.as_ref().map(|folder| Self {
+                model: folder.model().clone(),
+                ..self.clone()
+            });
+            let recipe = described.as_ref().unwrap_or(self);
             let task = Training {
                 recipe,
                 metrics: registry.vocabulary().metrics(),

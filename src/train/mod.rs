@@ -71,10 +71,10 @@ pub use predictor::{Predictor, PredictorOptions};
 pub use progress::{BatchPlace, EpochSteps, EpochSums, TrainingState};
 pub use schedule::LearningRate;
 pub use tasks::{
-    ClassFigures, Classification, Criterion, CsvFile, JudgedOutputs, LossCriterion, MaskedToken, ModelTarget,
-    MultiLabel, NextToken, OutputMeaning, PREDICTED, PROBABILITIES, PROBABILITY, PredictedColumn,
-    PredictedKind, PredictedValue, Regression, SplitTally, Task, TaskTally, Tasks, TokenClasses, float_text,
-    score_sum, target_values,
+    ClassFigures, Classification, Criterion, CsvFile, JudgedOutputs, LossCriterion, ModelTarget, MultiLabel,
+    OutputMeaning, PREDICTED, PROBABILITIES, PROBABILITY, PredictedColumn, PredictedKind, PredictedValue,
+    Regression, SplitTally, Task, TaskTally, Tasks, TokenClasses, TokenPrediction, float_text, score_sum,
+    target_values,
 };
 pub use tensor_file::{HostTensor, NamedTensors, read_tensors};
 pub use threads::on_threads;

@@ -76,7 +76,7 @@ const BEYOND: &str = r#"
       batch_size: 16
       optimizer: {adamw: {lr: 0.01}}
   judged-classes: {evaluate: {model: tuned, data: classes, split: val, metrics: [f1]}}
-  merged: {export: {model: tuned}}
+  merged: {export: {model: tuned, format: huggingface}}
   merged-classes: {evaluate: {model: merged, data: classes, split: val, metrics: [f1]}}
   samples: {generate: {model: gpt, prompts: ["the bee"], tokens: 10, count: 2, sample: {temperature: 0.8}}}
 tables:

@@ -1,4 +1,4 @@
-//! The files of weights in a folder, as one set of tensors.
+//! The weights of a folder, as one set of tensors.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::gguf::GgufFile;
 use crate::train::state_dict::StateDict;
-use crate::train::tensor_file::HostTensor;
+use crate::train::tensor_file::{HostTensor, NamedTensors};
 
 /// Files that hold all weights, the first that is there.
 const WHOLE: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
@@ -39,11 +39,19 @@ const OTHERS: [(&str, &str); 4] = [
 /// The weights of a folder, of which the descriptions have been read.
 #[derive(Debug)]
 pub struct FolderWeights {
-    files: Vec<StateDict>,
-    /// A file of llama.cpp, which then is the only one.
-    gguf: Option<GgufFile>,
+    source: WeightSource,
     /// By name: which file, and the tensor's shape.
     tensors: BTreeMap<String, (usize, Vec<usize>)>,
+}
+
+/// Where tensors are read from.
+#[derive(Debug)]
+enum WeightSource {
+    Files(Vec<StateDict>),
+    /// A file of llama.cpp, which then is the only one.
+    Gguf(GgufFile),
+    /// They have been read: low-rank changes are part of them.
+    Merged(NamedTensors),
 }
 
 /// What an index says.
@@ -79,12 +87,22 @@ impl FolderWeights {
     /// Those of a file of llama.cpp.
     pub fn of_gguf(file: GgufFile) -> Self {
         Self {
-            files: Vec::new(),
             tensors: file
                 .shapes()
                 .map(|(name, shape)| (name.clone(), (0, shape)))
                 .collect(),
-            gguf: Some(file),
+            source: WeightSource::Gguf(file),
+        }
+    }
+
+    /// Those of a model of low-rank changes, with the changes in them.
+    pub fn merged(tensors: NamedTensors) -> Self {
+        Self {
+            tensors: tensors
+                .iter()
+                .map(|(name, tensor)| (name.clone(), (0, tensor.shape().to_vec())))
+                .collect(),
+            source: WeightSource::Merged(tensors),
         }
     }
 
@@ -95,8 +113,7 @@ impl FolderWeights {
             tensors: tensors
                 .map(|(name, place)| (name.clone(), (0, place.shape.clone())))
                 .collect(),
-            files: vec![file],
-            gguf: None,
+            source: WeightSource::Files(vec![file]),
         })
     }
 
@@ -108,11 +125,8 @@ impl FolderWeights {
         let mut names: Vec<&String> = map.weight_map.values().collect();
         names.sort();
         names.dedup();
-        let mut found = Self {
-            files: Vec::new(),
-            gguf: None,
-            tensors: BTreeMap::new(),
-        };
+        let mut files = Vec::new();
+        let mut tensors = BTreeMap::new();
         for name in &names {
             if name.contains(['/', '\\']) {
                 return Err(format!(
@@ -128,7 +142,7 @@ impl FolderWeights {
         for name in names {
             let file =
                 StateDict::open(&folder.join(name)).map_err(|problem| format!("its {name}: {problem}"))?;
-            let number = found.files.len();
+            let number = files.len();
             for (tensor, place) in file.tensors() {
                 let told = map.weight_map.get(tensor);
                 if told.is_none_or(|told| told != name) {
@@ -137,22 +151,19 @@ impl FolderWeights {
                          together"
                     ));
                 }
-                found
-                    .tensors
-                    .insert(tensor.clone(), (number, place.shape.clone()));
+                tensors.insert(tensor.clone(), (number, place.shape.clone()));
             }
-            found.files.push(file);
+            files.push(file);
         }
-        if let Some(missing) = map
-            .weight_map
-            .keys()
-            .find(|name| !found.tensors.contains_key(*name))
-        {
+        if let Some(missing) = map.weight_map.keys().find(|name| !tensors.contains_key(*name)) {
             return Err(format!(
                 "its {index} names `{missing}`, which is in none of the files"
             ));
         }
-        Ok(found)
+        Ok(Self {
+            source: WeightSource::Files(files),
+            tensors,
+        })
     }
 
     /// The tensors' shapes by name.
@@ -172,13 +183,12 @@ impl FolderWeights {
     /// # Errors
     /// It cannot be read: a sentence with its name.
     pub fn read(&self, name: &str) -> Result<HostTensor, String> {
-        if let Some(gguf) = &self.gguf {
-            return gguf.read(name);
+        let absent = || format!("`{name}` is not there");
+        let (number, _) = self.tensors.get(name).ok_or_else(absent)?;
+        match &self.source {
+            WeightSource::Files(files) => files[*number].read([name])?.remove(name).ok_or_else(absent),
+            WeightSource::Gguf(file) => file.read(name),
+            WeightSource::Merged(tensors) => tensors.get(name).cloned().ok_or_else(absent),
         }
-        let Some((file, _)) = self.tensors.get(name) else {
-            return Err(format!("`{name}` is not there"));
-        };
-        let mut read = self.files[*file].read([name])?;
-        read.remove(name).ok_or_else(|| format!("`{name}` is not there"))
     }
 }

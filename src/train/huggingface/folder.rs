@@ -21,6 +21,7 @@ use crate::schema::InputShape;
 use crate::spec::{BertOptions, Gpt2Options, LlamaOptions, Model, TextHead};
 use crate::train::components::Components;
 use crate::train::gradients::all_finite;
+use crate::train::low_rank::merged_weights;
 use crate::train::meeting::KnownModel;
 use crate::train::model_file::CARD_FILE;
 use crate::train::tensor_file::HostTensor;
@@ -191,7 +192,10 @@ impl PretrainedFolder {
         let head = wish.head.unwrap_or(own);
         check_head(family, head)?;
         let tied = wish.tied.unwrap_or_else(|| is_tied(&model));
-        let weights = FolderWeights::find(path)?;
+        let weights = match merged_weights(path, components).map_err(|error| error.to_string())? {
+            Some(tensors) => FolderWeights::merged(tensors),
+            None => FolderWeights::find(path)?,
+        };
         let [embedding, _] = family.twins()[0];
         let rows = weights
             .shapes()

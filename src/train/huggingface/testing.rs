@@ -7,31 +7,17 @@ use std::path::Path;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::models::formula;
 use crate::train::huggingface::{FolderWish, PretrainedFolder};
 use crate::train::tensor_file::{HostTensor, encode};
 use crate::train::{Components, NamedTensors};
 
-/// The value `index` of the tensor `name`, as `tests/fixtures/text_models.py` makes it.
-pub fn formula(name: &str, index: usize) -> f32 {
-    let hash = name.bytes().fold(0xCBF2_9CE4_8422_2325u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3)
-    });
-    let mut z = hash.wrapping_add((index as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^= z >> 31;
-    ((2.0 * ((z >> 11) as f64) / 2f64.powi(53) - 1.0) * 0.05) as f32
-}
-
 /// The tensor `name` by the formula; weights of norms lie around 1.
 pub fn tensor(name: &str, shape: &[usize]) -> HostTensor {
-    let around = if shape.len() == 1 && name.ends_with("weight") {
-        1.0
-    } else {
-        0.0
-    };
-    let count = shape.iter().product();
-    let values: Vec<f32> = (0..count).map(|index| formula(name, index) + around).collect();
+    let values: Vec<f32> = formula::tensor(name, shape)
+        .into_iter()
+        .map(|value| value as f32)
+        .collect();
     HostTensor::from_f32(shape.to_vec(), &values)
 }
 

@@ -8,7 +8,7 @@ use super::folder::{FolderWish, PretrainedFolder};
 use crate::data::Normalization;
 use crate::event::Metrics;
 use crate::schema::{Field, Schema, TokenRoles, TokenVocabulary};
-use crate::spec::{PackedDocuments, Precision, TextHead};
+use crate::spec::{MASKED_TOKEN, NEXT_TOKEN, PackedDocuments, Precision, TOKEN_CLASSES, TextHead};
 use crate::train::components::Components;
 use crate::train::error::TrainError;
 use crate::train::feed::TextReading;
@@ -89,9 +89,9 @@ impl PretrainedFolder {
         let labels = self.labels();
         let task = match (self.head(), labels) {
             (TextHead::Classification, Some(labels)) => labels.kind.task(),
-            (TextHead::Tokens, Some(_)) => "token_classes",
-            (TextHead::Causal, _) => "next_token",
-            (TextHead::Masked, _) => "masked_token",
+            (TextHead::Tokens, Some(_)) => TOKEN_CLASSES.name,
+            (TextHead::Causal, _) => NEXT_TOKEN.name,
+            (TextHead::Masked, _) => MASKED_TOKEN.name,
             (head, _) => {
                 return Err(format!(
                     "its head is `{}`, whose outputs have no names to be compared with: `generate` and `export` take such \

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Classification, MaskedToken, MultiLabel, NextToken, Regression, Task, TokenClasses};
+use super::{Classification, MultiLabel, Regression, Task, TokenClasses, TokenPrediction};
 use crate::data::Dataset;
 use crate::spec::Model;
 
@@ -19,8 +19,8 @@ impl Tasks {
             Arc::new(MultiLabel),
             Arc::new(Regression),
             Arc::new(TokenClasses),
-            Arc::new(NextToken),
-            Arc::new(MaskedToken),
+            Arc::new(TokenPrediction::NEXT),
+            Arc::new(TokenPrediction::MASKED),
         ])
     }
 

@@ -14,9 +14,7 @@ mod csv_file;
 mod entities;
 mod list;
 mod losses;
-mod masked_token;
 mod multi_label;
-mod next_token;
 mod predicted;
 mod ranking;
 mod regression;
@@ -26,6 +24,7 @@ mod target;
 #[cfg(test)]
 mod tests;
 mod token_classes;
+mod token_prediction;
 
 use std::fmt::Debug;
 use std::path::Path;
@@ -42,15 +41,14 @@ pub use classification::Classification;
 pub use csv_file::{CsvFile, float_text};
 pub use list::Tasks;
 pub use losses::{LossCriterion, target_values};
-pub use masked_token::MaskedToken;
 pub use multi_label::MultiLabel;
-pub use next_token::NextToken;
 pub use predicted::{PREDICTED, PROBABILITIES, PROBABILITY, PredictedColumn, PredictedKind, PredictedValue};
 pub use regression::Regression;
 pub use scores::score_sum;
 pub use tally::SplitTally;
 pub use target::ModelTarget;
 pub use token_classes::TokenClasses;
+pub use token_prediction::TokenPrediction;
 
 /// What is predicted.
 pub trait Task: Debug + Send + Sync {

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use serde_json::{Value, json};
 
 mod few_steps;
+mod labelled_texts;
 mod lengthening;
 mod low_rank;
 mod outside_task;

@@ -5,7 +5,7 @@
 use candle_core::{Device, Tensor};
 use serde_json::{Value, json};
 
-use crate::models::{InputShape, Network, Parameter, Pass, TokenBatch, build, is_low_rank};
+use crate::models::{InputShape, Network, Parameter, Pass, TokenBatch, build, formula, is_low_rank};
 use crate::ops::Tape;
 use crate::ops::testing::host;
 use crate::spec::{LoraOptions, Model, Optimizer as OptimizerSpec, Precision};
@@ -17,51 +17,12 @@ const SAMPLES: usize = 4;
 const TOKENS: usize = 16;
 const VOCABULARY: usize = 61;
 
-/// SplitMix64's finaliser.
-fn mixed(mut z: u64) -> u64 {
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
-}
-
-const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
-
-/// FNV-1a of 64 bits.
-fn fnv(name: &str) -> u64 {
-    name.bytes().fold(0xCBF2_9CE4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3)
-    })
-}
-
-/// The value `index` of the tensor `name`.
-fn formula(name: &str, index: usize) -> f64 {
-    let bits = mixed(fnv(name).wrapping_add((index as u64 + 1).wrapping_mul(GOLDEN)));
-    (2.0 * ((bits >> 11) as f64) / 2f64.powi(53) - 1.0) * 0.05
-}
-
-/// Fills a network's parameters; norms, which are vectors called weight, are around 1.
-fn fill(network: &Network) {
-    for Parameter { name, var, .. } in network.parameters() {
-        let around = if var.rank() == 1 && name.ends_with("weight") {
-            1.0
-        } else {
-            0.0
-        };
-        let values: Vec<f32> = (0..var.elem_count())
-            .map(|index| (formula(name, index) + around) as f32)
-            .collect();
-        let values = Tensor::from_vec(values, var.shape(), &Device::Cpu).expect("as many as it holds");
-        var.set(&values).expect("the same shape");
-    }
-}
-
 /// The tokens of a step, `[samples, tokens]`.
 fn tokens(step: usize) -> Vec<u32> {
-    let token = |place: usize| {
-        let counted = (step * SAMPLES * TOKENS + place) as u64;
-        (mixed(12_345u64.wrapping_add(counted.wrapping_mul(GOLDEN))) % VOCABULARY as u64) as u32
-    };
-    (0..SAMPLES * TOKENS).map(token).collect()
+    let first = step * SAMPLES * TOKENS;
+    (first..first + SAMPLES * TOKENS)
+        .map(|place| formula::token(place, VOCABULARY))
+        .collect()
 }
 
 fn network(model: Value, outputs: usize) -> Network {
@@ -71,7 +32,7 @@ fn network(model: Value, outputs: usize) -> Network {
         length: TOKENS,
     };
     let network = build(&model, input, outputs, 1, &Device::Cpu).expect("fits");
-    fill(&network);
+    formula::fill(&network, |_, value| value);
     network
 }
 
@@ -227,19 +188,6 @@ fn compare_steps([own_losses, own_norms]: [Vec<f64>; 2], losses: [f64; 10], norm
 }
 
 #[test]
-fn the_formula_is_that_of_the_reference() {
-    assert_eq!(fnv("transformer.wte.weight"), 0x1784_db15_dc26_1b4e);
-    for (index, expected) in [-0.025_956_05, 0.033_194_81, 0.011_394_24]
-        .into_iter()
-        .enumerate()
-    {
-        assert!((formula("transformer.wte.weight", index) - expected).abs() < 1e-8);
-    }
-    let first = [18, 35, 30, 32, 9, 32, 23, 9, 24, 3, 24, 26, 49, 15, 31, 17];
-    assert_eq!(tokens(0)[..TOKENS], first);
-}
-
-#[test]
 fn gpt2_learns_as_hugging_faces() {
     compare(
         &gpt2(),
@@ -348,7 +296,9 @@ fn low_rank_changes_learn_as_pefts() {
     for Parameter { name, var, .. } in network.parameters() {
         if is_low_rank(name) {
             let name = format!("base_model.model.{name}");
-            let values = (0..var.elem_count()).map(|index| formula(&name, index) as f32);
+            let values = formula::tensor(&name, var.dims())
+                .into_iter()
+                .map(|value| value as f32);
             let values = Tensor::from_vec(values.collect(), var.shape(), &Device::Cpu);
             var.set(&values.expect("as many as it holds"))
                 .expect("the same shape");

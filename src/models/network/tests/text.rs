@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::models::formula;
 use crate::models::{TextOutput, TokenBatch};
 use crate::ops::Tape;
 
@@ -33,32 +34,9 @@ fn tokens(length: usize) -> InputShape {
     }
 }
 
-/// The value `index` of the tensor `name`, by the script's formula.
-fn formula(name: &str, index: usize) -> f64 {
-    let hash = name.bytes().fold(0xCBF2_9CE4_8422_2325u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3)
-    });
-    let mut z = hash.wrapping_add((index as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^= z >> 31;
-    (2.0 * ((z >> 11) as f64) / 2f64.powi(53) - 1.0) * 0.05
-}
-
 fn by_formula(model: &Model, outputs: usize) -> Network {
     let network = cpu(model, tokens(16), outputs);
-    for Parameter { name, var, .. } in network.parameters() {
-        let around = if var.rank() == 1 && name.ends_with("weight") {
-            1.0
-        } else {
-            0.0
-        };
-        let values: Vec<f32> = (0..var.elem_count())
-            .map(|index| (formula(name, index) + around) as f32)
-            .collect();
-        let values = Tensor::from_vec(values, var.shape(), &Device::Cpu).expect("as many as it holds");
-        var.set(&values).expect("the same shape");
-    }
+    formula::fill(&network, |_, value| value);
     network
 }
 

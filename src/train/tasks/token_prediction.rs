@@ -1,4 +1,5 @@
-//! The next token of a text: each of its tokens gets a logit for each of the vocabulary.
+//! Tokens of a text: each of its tokens gets a logit for each of the vocabulary, for the next one or for itself where it
+//! is hidden.
 
 use std::path::Path;
 
@@ -15,13 +16,34 @@ use crate::schema::FieldKind;
 use crate::spec::{self, EvaluationMetric, Loss, Precision, TaskRules};
 use crate::train::error::TrainError;
 
-/// For each token of a text the next one.
+/// Which tokens of a text are predicted.
 #[derive(Clone, Copy, Debug)]
-pub struct NextToken;
+pub struct TokenPrediction {
+    rules: &'static TaskRules,
+    goal: TextGoal,
+    /// What the outputs are, in words.
+    meaning: &'static str,
+}
 
-impl Task for NextToken {
+impl TokenPrediction {
+    /// For each token of a text the next one.
+    pub const NEXT: Self = Self {
+        rules: &spec::NEXT_TOKEN,
+        goal: TextGoal::NextToken,
+        meaning: "logits of the token behind each token: softmax gives probabilities",
+    };
+
+    /// For some tokens of a text, which are hidden, what they were.
+    pub const MASKED: Self = Self {
+        rules: &spec::MASKED_TOKEN,
+        goal: TextGoal::MaskedTokens,
+        meaning: "logits of the token at each place, of which those of hidden ones count: softmax gives probabilities",
+    };
+}
+
+impl Task for TokenPrediction {
     fn rules(&self) -> &'static TaskRules {
-        &spec::NEXT_TOKEN
+        self.rules
     }
 
     /// The tokens have no names here: they are the vocabulary's.
@@ -30,11 +52,12 @@ impl Task for NextToken {
     }
 
     fn width(&self, dataset: &Dataset, _names: &[String]) -> usize {
-        vocabulary_of(dataset)
+        let vocabulary = dataset.target().vocabulary.as_ref();
+        vocabulary.map_or(0, |vocabulary| vocabulary.size as usize)
     }
 
     fn text_goal(&self) -> TextGoal {
-        TextGoal::NextToken
+        self.goal
     }
 
     fn default_loss(&self) -> Option<Loss> {
@@ -80,28 +103,22 @@ impl Task for NextToken {
     fn meaning(&self) -> OutputMeaning {
         OutputMeaning {
             layout: "N,T,tokens",
-            meaning: "logits of the token behind each token: softmax gives probabilities",
+            meaning: self.meaning,
             names: "tokens",
         }
     }
 }
 
-/// How many tokens the vocabulary of what is to be predicted has.
-pub(super) fn vocabulary_of(dataset: &Dataset) -> usize {
-    let vocabulary = dataset.target().vocabulary.as_ref();
-    vocabulary.map_or(0, |vocabulary| vocabulary.size as usize)
-}
-
 /// Cross-entropy over the vocabulary, and how many tokens are the most likely ones.
 #[derive(Debug)]
-pub(super) struct VocabularyCriterion {
+struct VocabularyCriterion {
     /// For logits that are there.
     rows: TokenLoss,
 }
 
 impl VocabularyCriterion {
     /// Over so many tokens.
-    pub fn new(vocabulary: usize) -> Self {
+    fn new(vocabulary: usize) -> Self {
         Self {
             rows: TokenLoss::plain(vocabulary),
         }
@@ -180,7 +197,7 @@ impl Criterion for VocabularyCriterion {
 
 /// What a language model's figures are made of.
 #[derive(Debug, Default)]
-pub(super) struct TokenTally {
+struct TokenTally {
     likeliest: f64,
     /// The summed loss in nats.
     loss: f64,
