@@ -12,6 +12,7 @@ use super::dataset::Split;
 use super::error::DataError;
 use super::normalization::Normalization;
 use super::pipeline::{PipelineOptions, SamplePipeline};
+use super::sample_order::SampleOrder;
 use super::target_scale::TargetScale;
 use crate::schema::{InputShape, Schema};
 use crate::spec;
@@ -32,8 +33,8 @@ pub struct LoaderConfig {
     pub target_scale: Option<TargetScale>,
     /// What becomes of samples of various lengths.
     pub collation: Collation,
-    /// Whether each epoch has a new order; otherwise it is the split's.
-    pub shuffle: bool,
+    /// The order of an epoch.
+    pub order: SampleOrder,
     /// What everything drawn depends on, with the epoch and the sample's index.
     pub seed: u64,
     /// Batches that wait, at least 1, while one more is being made; each costs its size in memory.
@@ -68,7 +69,7 @@ impl Loader {
         };
         let recipe = Recipe {
             batch_size: config.batch_size,
-            shuffle: config.shuffle,
+            order: config.order,
             seed: config.seed,
             pipeline: SamplePipeline::new(split.schema(), options)?,
             pool: None,
@@ -87,7 +88,7 @@ impl Loader {
 
     /// Samples an epoch.
     pub fn samples(&self) -> usize {
-        self.recipe.split.len()
+        self.recipe.order.len(self.recipe.split.len())
     }
 
     /// Whether samples are mixed, so that classes become probabilities.

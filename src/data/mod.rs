@@ -39,6 +39,7 @@ mod pixels;
 mod prepare;
 mod record_targets;
 mod records;
+mod sample_order;
 mod split;
 mod target_scale;
 #[cfg(test)]
@@ -66,6 +67,7 @@ pub use normalization::Normalization;
 pub use packing::Packing;
 pub use pipeline::{PipelineOptions, SamplePipeline};
 pub use prepare::{Prepared, TOKENIZER_FOLDER, prepare, prepare_with};
+pub use sample_order::SampleOrder;
 pub use target_scale::TargetScale;
 #[cfg(test)]
 pub(crate) use texts::testing as text_testing;

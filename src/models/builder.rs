@@ -14,7 +14,8 @@ use crate::random::{Purpose, Stream};
 
 /// Hands out layers and keeps what they are made of, in definition order.
 pub struct Builder<'a> {
-    seed: u64,
+    /// What values are drawn by; nothing where they are to be filled, and 0 until then.
+    seed: Option<u64>,
     device: &'a Device,
     /// The names and shapes of the parameters, where nothing but these is wanted: then they have no values.
     pub(super) outline: Option<Vec<(String, Vec<usize>)>>,
@@ -108,7 +109,7 @@ impl Init {
 }
 
 impl<'a> Builder<'a> {
-    pub(super) fn new(seed: u64, device: &'a Device) -> Self {
+    pub(super) fn new(seed: Option<u64>, device: &'a Device) -> Self {
         Self {
             seed,
             device,
@@ -125,7 +126,7 @@ impl<'a> Builder<'a> {
     pub(super) fn of_outline(device: &'a Device) -> Self {
         Self {
             outline: Some(Vec::new()),
-            ..Self::new(0, device)
+            ..Self::new(None, device)
         }
     }
 
@@ -252,7 +253,6 @@ impl<'a> Builder<'a> {
     pub fn parameter(&mut self, name: String, shape: &[usize], init: Init) -> Result<Weight, ModelError> {
         let index = u32::try_from(self.parameters.len()).unwrap_or(u32::MAX);
         let index = self.first.saturating_add(index);
-        let mut stream = Stream::new(self.seed, Purpose::Init, 0, index);
         let filled: &[usize] = match &mut self.outline {
             Some(outline) => {
                 outline.push((name.clone(), shape.to_vec()));
@@ -261,6 +261,11 @@ impl<'a> Builder<'a> {
             None => shape,
         };
         let len = filled.iter().product();
+        let init = match self.seed {
+            Some(_) => init,
+            None => Init::Constant(0.0),
+        };
+        let mut stream = Stream::new(self.seed.unwrap_or(0), Purpose::Init, 0, index);
         let values: Vec<f32> = match init {
             Init::Constant(value) => vec![value; len],
             Init::Uniform(bound) => (0..len)

@@ -118,8 +118,31 @@ impl Models {
         seed: u64,
         device: &Device,
     ) -> Result<Network, ModelError> {
+        self.built(model, input, outputs, Builder::new(Some(seed), device))
+    }
+
+    /// Builds `model` with weights that are all 0, to be filled: drawing those of a large network takes seconds.
+    ///
+    /// # Errors
+    /// Those of [`build`](Self::build).
+    pub fn blank(
+        &self,
+        model: &Model,
+        input: InputShape,
+        outputs: usize,
+        device: &Device,
+    ) -> Result<Network, ModelError> {
+        self.built(model, input, outputs, Builder::new(None, device))
+    }
+
+    fn built(
+        &self,
+        model: &Model,
+        input: InputShape,
+        outputs: usize,
+        mut builder: Builder<'_>,
+    ) -> Result<Network, ModelError> {
         self.check(model, input, outputs)?;
-        let mut builder = Builder::new(seed, device);
         let architecture = (self.construction(model)?.build)(model, input, outputs, &mut builder)?;
         Ok(Network::new(architecture, input, outputs, builder))
     }

@@ -216,7 +216,7 @@ impl Network {
         }
         let chosen = self.targets(&options.targets)?;
         let device = self.device();
-        let mut builder = Builder::new(seed, &device);
+        let mut builder = Builder::new(Some(seed), &device);
         // Each parameter is drawn by its number in the network.
         builder.first = u32::try_from(self.parameters.len()).unwrap_or(u32::MAX);
         let rank = options.rank.get() as usize;

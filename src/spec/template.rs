@@ -189,7 +189,7 @@ impl Template {
                 ));
             };
             fix(&mut sweep, &fixed, &pipeline.params);
-            if sweep.params.is_empty() {
+            if !sweep.is_of_several() {
                 return Err(fail(
                     "there is nothing to sweep: the command line sets every swept parameter".to_owned(),
                     "leave one out, or use `erlen run`",
@@ -428,5 +428,10 @@ sweep:
         assert!(complaint(plain, &[]).contains("nothing to sweep"));
         let all = [set("lr=1"), set("width=4")];
         assert!(complaint(SOURCE, &all).contains("every swept parameter"));
+        // Seeds are left.
+        let seeds = SOURCE.replace("{log_uniform: [0.01, 1]}", "[0.1, 0.2]");
+        let seeds = seeds.replace("search: {random: {trials: 4}}", "search: grid");
+        let (_, sweep, _) = template(&seeds).sweep(&all).unwrap();
+        assert!(sweep.params.is_empty());
     }
 }

@@ -10,7 +10,8 @@ use super::inference::{Inference, average, ordered, output_order, to_units};
 use super::model_file::TrainedModel;
 use super::tasks::{Criterion, JudgedOutputs, ModelTarget, SplitTally, Task};
 use crate::data::{
-    Array, Collation, Dataset, LoaderConfig, Normalization, RowRule, Split, TextGoal, TextLoaderConfig,
+    Array, Collation, Dataset, LoaderConfig, Normalization, RowRule, SampleOrder, Split, TextGoal,
+    TextLoaderConfig,
 };
 use crate::event::Monitor;
 use crate::models::{Network, NetworkInput};
@@ -65,14 +66,16 @@ pub struct Evaluation<'a> {
     pub metrics: Vec<EvaluationMetric>,
     /// Samples that are judged together.
     pub batch_size: usize,
+    /// Which samples are judged; of language models, which rows.
+    pub order: SampleOrder,
     /// Whether the mean of the outputs for an image and its mirror image is judged.
     pub test_time_flip: bool,
     /// Where to compute.
     pub device: Device,
 }
 
-/// Judges every sample of a split in order, batch by batch, without a gradient graph. `each` hears
-/// every sample's index, how many there are, and its outputs in the targets' own units. Samples of a class that the
+/// Judges the samples of a split in order, batch by batch, without a gradient graph. `each` hears
+/// every judged sample's index, how many there are, and its outputs in the targets' own units. Samples of a class that the
 /// loss ignores count in no figure. Of language models the samples are rows of texts, as the model reads them or
 /// [`PerplexityOptions`](spec::PerplexityOptions) say.
 ///
@@ -112,7 +115,10 @@ pub fn evaluate(
         .map(|model| AskedModel::start(model, &first.target, options))
         .collect();
     let mut asked = asked?;
-    let total = asked.first().map_or(0, |asked| asked.samples);
+    let order = asked
+        .first()
+        .map_or_else(Arc::default, |asked| Arc::clone(&asked.order_of_pass));
+    let total = order.len() as u64;
     let outputs = first.target.outputs();
     let mut tally = SplitTally::new(options.task.tally(outputs, &options.metrics));
     let mut index = 0;
@@ -140,13 +146,14 @@ pub fn evaluate(
                 weight += counts;
             }
             start = end;
-            if !tally.add(outputs, split, index, (loss, weight))? {
+            let sample = order.get(index).map_or(index, |sample| *sample as usize);
+            if !tally.add(outputs, split, sample, (loss, weight))? {
                 return Err(TrainError::NonFiniteLogits {
-                    index,
+                    index: sample,
                     split: split.name().as_str(),
                 });
             }
-            each(index, total, outputs)?;
+            each(sample, total, outputs)?;
             index += 1;
         }
     }
@@ -176,7 +183,8 @@ struct AnsweredBatch {
 struct AskedModel<'a> {
     model: &'a JudgedModel<'a>,
     batches: StagedBatches,
-    samples: u64,
+    /// The samples that are judged, in order.
+    order_of_pass: Arc<Vec<u32>>,
     shape: InputShape,
     weights: Arc<PackedWeights>,
     /// Which of its outputs each of the first model's is.
@@ -193,7 +201,7 @@ impl<'a> AskedModel<'a> {
         Ok(Self {
             model,
             batches: feed.serve(0, 0, &options.device, options.test_time_flip),
-            samples: feed.samples(),
+            order_of_pass: feed.order(0),
             shape: feed.input(),
             weights: Arc::default(),
             order: output_order(&model.target, first)?,
@@ -260,7 +268,7 @@ impl JudgedModel<'_> {
                     Some(_) => None,
                     None => text.batch_tokens.map(u64::from),
                 },
-                shuffle: false,
+                order: options.order,
                 seed: 0,
                 target_scale: self.target.scale.clone(),
             };
@@ -272,7 +280,7 @@ impl JudgedModel<'_> {
             normalization: self.normalization.clone(),
             target_scale: self.target.scale.clone(),
             collation: Collation::default(),
-            shuffle: false,
+            order: options.order,
             seed: 0,
             prefetch: 2,
         };

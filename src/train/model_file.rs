@@ -18,7 +18,7 @@ use super::tasks::{ModelTarget, Task, Tasks};
 use super::tensor_file::{NamedTensors, encode, read_tensors, to_device, to_host, write_atomically};
 use crate::data::{Augmentation, Dataset, Normalization};
 use crate::event::{Metrics, Monitor};
-use crate::models::{Models, Network};
+use crate::models::Network;
 use crate::schema::{FieldKind, InputShape, Schema};
 use crate::spec;
 
@@ -117,14 +117,10 @@ impl TrainedModel {
         device: &Device,
         components: &Components,
     ) -> Result<Self, TrainError> {
-        let mut network = build(
-            &components.models,
-            &card.architecture,
-            card.input,
-            card.target.outputs(),
-            card.seed,
-            device,
-        )?;
+        let outputs = card.target.outputs();
+        let mut network = components
+            .models
+            .blank(&card.architecture, card.input, outputs, device)?;
         if let Some(options) = &card.lora {
             low_rank::load(&mut network, folder, options, device)?;
             return Ok(Self { card, network });
@@ -221,21 +217,6 @@ impl TrainedModel {
         }
         Ok(())
     }
-}
-
-/// Builds a network of `outputs` outputs for samples of `shape`.
-///
-/// # Errors
-/// The architecture does not fit the shape.
-pub fn build(
-    models: &Models,
-    architecture: &spec::Model,
-    shape: InputShape,
-    outputs: usize,
-    seed: u64,
-    device: &Device,
-) -> Result<Network, TrainError> {
-    Ok(models.build(architecture, shape, outputs, seed, device)?)
 }
 
 /// Reads the card of a trained or of an exported model.

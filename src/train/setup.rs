@@ -9,8 +9,8 @@ use super::meeting::Beginning;
 use super::progress::EpochSteps;
 use super::tasks::{Criterion, ModelTarget, Task, Tasks};
 use crate::data::{
-    Augmentation, Collation, Dataset, LoaderConfig, Normalization, RowRule, Split, TargetScale, TextGoal,
-    TextLoaderConfig, TokenRun,
+    Augmentation, Collation, Dataset, LoaderConfig, Normalization, RowRule, SampleOrder, Split, TargetScale,
+    TextGoal, TextLoaderConfig, TokenRun,
 };
 use crate::metric::MetricTable;
 use crate::schema::{FieldKind, InputShape};
@@ -130,7 +130,7 @@ impl<'a> Setup<'a> {
                     normalization: normalization.clone(),
                     target_scale: target.scale.clone(),
                     collation: Collation::default(),
-                    shuffle: true,
+                    order: SampleOrder::Shuffled,
                     seed,
                     prefetch: PREFETCH,
                 };
@@ -277,7 +277,7 @@ fn text_feed(
         goal: task.text_goal(),
         batch_size: batch_size as usize,
         batch_tokens: text.batch_tokens.map(u64::from),
-        shuffle: true,
+        order: SampleOrder::Shuffled,
         seed,
         target_scale: target.scale.clone(),
     };

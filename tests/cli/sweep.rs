@@ -94,6 +94,49 @@ fn several_seeds_are_replicates() {
 }
 
 #[test]
+fn seeds_alone_are_a_sweep() {
+    let project = Project::new();
+    project.write(
+        "p.yaml",
+        "name: seeds
+seed: 3
+params: {x: 5}
+stages:
+  score:
+    command:
+      run: 'echo \"{\\\"loss\\\": $((${x} + ${seed}))}\" > m.json'
+      outputs: [m.json]
+      metrics: {file: m.json, of: {loss: {better: smaller}}}
+sweep: {replicates: 3}
+tables:
+  seeds: {rows: {trials: [x]}, columns: {loss: score.loss}, formats: [md]}
+",
+    );
+    let sweep = |more: &[&str]| project.erlen([&["sweep", "p.yaml"], more].concat());
+    sweep(&[]).assert_code(0).assert_stderr("3 ran");
+    let table = project.read("results/seeds.md");
+    assert!(table.contains("| 5 | 9 ± 1 |"), "{table}");
+    sweep(&["--set", "x=6"]).assert_code(0).assert_stderr("3 ran");
+    for (change, advice) in [
+        ("sweep: {}", "several `replicates`"),
+        (
+            "sweep: {replicates: 3, search: {random: {trials: 2}}}",
+            "leave `search` out",
+        ),
+    ] {
+        project.write(
+            "q.yaml",
+            project.read("p.yaml").replace("sweep: {replicates: 3}", change),
+        );
+        project
+            .erlen(["check", "q.yaml"])
+            .assert_code(2)
+            .assert_stderr("there is nothing to sweep")
+            .assert_stderr(advice);
+    }
+}
+
+#[test]
 fn a_wider_space_runs_only_the_new_points_and_says_what_it_keeps() {
     let project = toy(GRID);
     project.erlen(["sweep", "p.yaml"]).assert_code(0);

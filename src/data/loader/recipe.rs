@@ -6,15 +6,15 @@ use crate::data::batch::Batch;
 use crate::data::dataset::Split;
 use crate::data::error::DataError;
 use crate::data::pipeline::{Draws, FillThreads, SamplePipeline, SampleSource};
+use crate::data::sample_order::SampleOrder;
 use crate::data::value::FieldValue;
-use crate::random::{Purpose, Stream};
 
 /// All that a batch depends on beside its epoch and index.
 pub(super) struct Recipe {
     pub split: Split,
     pub batch_size: usize,
     pub pipeline: SamplePipeline,
-    pub shuffle: bool,
+    pub order: SampleOrder,
     pub seed: u64,
     /// Nothing where a batch is too small to be shared by threads.
     pub pool: Option<ThreadPool>,
@@ -39,11 +39,7 @@ impl Recipe {
     /// The order of `epoch`'s samples.
     pub fn order(&self, epoch: u32) -> Vec<u32> {
         // A dataset holds fewer than 2^32 samples.
-        let mut order: Vec<u32> = (0..self.split.len() as u32).collect();
-        if self.shuffle {
-            Stream::new(self.seed, Purpose::Shuffle, epoch, 0).shuffle(&mut order);
-        }
-        order
+        self.order.of_pass(self.split.len() as u32, self.seed, epoch)
     }
 
     /// The batch `index` of `epoch`, whose samples have the order `order`.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::*;
 use crate::data::testing::{bytes_of, images, label, with_classes};
-use crate::data::{ArrayValues, Batch, Dataset, DatasetWriter, FieldValue};
+use crate::data::{ArrayValues, Batch, Dataset, DatasetWriter, FieldValue, SampleOrder};
 use crate::schema::{Dimensions, Field, FieldKind};
 use crate::spec::SplitName;
 
@@ -34,7 +34,7 @@ fn config(split: &Split) -> LoaderConfig {
         normalization: Normalization::measure(split).unwrap(),
         target_scale: None,
         collation: Collation::Pack,
-        shuffle: true,
+        order: SampleOrder::Shuffled,
         seed: 3,
         prefetch: 2,
     }
@@ -116,7 +116,7 @@ fn threads_and_restarts_do_not_matter() {
     // A sample's augmentation does not depend on its batch.
     let other = LoaderConfig {
         batch_size: 50,
-        shuffle: false,
+        order: SampleOrder::Given,
         ..config(&split)
     };
     let all = &collect(&Loader::new(split.clone(), other).unwrap(), 5, 0)[0];
@@ -138,7 +138,7 @@ fn without_augmentation_inputs_are_the_normalised_samples() {
     let split = train(&images(folder.path(), 20));
     let plain = LoaderConfig {
         augment: Vec::new(),
-        shuffle: false,
+        order: SampleOrder::Given,
         ..config(&split)
     };
     let normalization = plain.normalization.clone();
@@ -192,9 +192,15 @@ fn tables_are_normalised_and_not_augmented() {
     let error = Loader::new(split.clone(), options.clone()).err().unwrap();
     assert!(error.to_string().contains("remove `augment`"), "{error}");
     options.augment.clear();
-    options.shuffle = false;
+    options.order = SampleOrder::Given;
     let batches = collect(&Loader::new(split.clone(), options.clone()).unwrap(), 0, 0);
     assert_eq!(inputs(&batches[0]), [-1.0, 0.0, 1.0, 0.0]);
+    options.order = SampleOrder::Spread(1);
+    let one = Loader::new(split.clone(), options.clone()).unwrap();
+    assert_eq!((one.samples(), one.batches(), one.order(3)), (1, 1, vec![0]));
+    let batches = collect(&one, 0, 0);
+    assert_eq!((batches.len(), inputs(&batches[0]).len()), (1, 2));
+    options.order = SampleOrder::Given;
     options.batch_size = 0;
     assert!(Loader::new(split.clone(), options.clone()).is_err());
     options.batch_size = 1;
@@ -385,7 +391,7 @@ fn an_image_that_would_become_too_large_is_named() {
     let split = files(folder.path(), true, &[]);
     let options = LoaderConfig {
         augment: changes(r#"[{"resize": {"size": 60000}}, {"center_crop": {"size": 4}}]"#),
-        shuffle: false,
+        order: SampleOrder::Given,
         ..config(&split)
     };
     let loader = Loader::new(split, options).unwrap();
@@ -416,7 +422,7 @@ fn a_broken_image_file_ends_the_epoch_and_is_named() {
         assert!(error.contains("sample `9.png`: the image is corrupt"), "{error}");
     }
     let plain = LoaderConfig {
-        shuffle: false,
+        order: SampleOrder::Given,
         batch_size: 4,
         ..options
     };
@@ -462,7 +468,7 @@ fn numbers_are_scaled_as_asked_for() {
     assert_eq!((mean[0], mean[1], std[1]), (5.0, 7.0, 1.0));
     let mut options = config(&split);
     options.augment.clear();
-    options.shuffle = false;
+    options.order = SampleOrder::Given;
     let loader = Loader::new(split.clone(), options.clone()).unwrap();
     let raw = vec![0.0, 7.0, 2.0, 7.0, 4.0, 7.0, 6.0, 7.0, 8.0, 7.0, 10.0, 7.0];
     assert_eq!(targets(&collect(&loader, 0, 0)[0]), &ArrayValues::F32(raw));
@@ -498,7 +504,7 @@ fn labels_are_zeros_and_ones() {
     let split = rows(folder.path(), Field::labels("labels", two_names()));
     let mut options = config(&split);
     options.augment.clear();
-    options.shuffle = false;
+    options.order = SampleOrder::Given;
     options.batch_size = 4;
     let loader = Loader::new(split, options).unwrap();
     let batches = collect(&loader, 0, 0);

@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::rows::TextRows;
 use super::run::TokenRun;
 use crate::data::error::DataError;
+use crate::data::sample_order::SampleOrder;
 use crate::random::{Purpose, Stream};
 
 /// How rows are put together to batches.
@@ -12,8 +13,8 @@ use crate::random::{Purpose, Stream};
 pub(super) enum BatchPlan {
     /// So many each, the last one fewer; shuffled under a seed, or in order.
     Counted { size: u32, rows: u32, seed: Option<u64> },
-    /// As many as a number of tokens allows, in order: batch `i` ends with the row before `ends[i]`.
-    Ordered { ends: Vec<u32> },
+    /// These rows, in order: batch `i` ends with the one before `ends[i]`.
+    Ordered { rows: Vec<u32>, ends: Vec<u32> },
     /// As many as a number of tokens allows, shuffled.
     Bucketed(Buckets),
 }
@@ -37,8 +38,6 @@ pub(super) enum PassOrder {
     Counted { size: u32, rows: u32 },
     /// The same, in another order.
     Shuffled { size: u32, rows: Vec<u32> },
-    /// In order, with batches that end at `ends`.
-    Ordered { ends: Vec<u32> },
     /// Batches of `rows`.
     Listed {
         rows: Vec<u32>,
@@ -47,7 +46,7 @@ pub(super) enum PassOrder {
 }
 
 impl BatchPlan {
-    /// Batches of at most `size` rows, and at most `most` tokens.
+    /// Batches of at most `size` rows, and at most `most` tokens, of rows in an order under a seed.
     ///
     /// # Errors
     /// A row has more tokens than that.
@@ -56,12 +55,21 @@ impl BatchPlan {
         rows: &TextRows,
         size: usize,
         most: Option<u64>,
-        seed: Option<u64>,
+        (order, seed): (SampleOrder, u64),
     ) -> Result<Self, DataError> {
-        let seed = seed.filter(|_| !rows.are_drawn());
+        let is_shuffled = order == SampleOrder::Shuffled && !rows.are_drawn();
+        let seed = is_shuffled.then_some(seed);
         let count = rows.count();
         let size = u32::try_from(size).unwrap_or(u32::MAX);
+        let chosen = |lengths: &dyn Fn(u32) -> u64, most| {
+            let rows = order.kept(count);
+            let ends = cut(rows.iter().map(|row| lengths(*row)), size, most);
+            Ok(Self::Ordered { rows, ends })
+        };
         let Some(most) = most else {
+            if let SampleOrder::Spread(_) = order {
+                return chosen(&|_| 0, u64::MAX);
+            }
             return Ok(Self::Counted {
                 size,
                 rows: count,
@@ -85,9 +93,7 @@ impl BatchPlan {
             return Err(too_long(*length, most));
         }
         let Some(seed) = seed else {
-            let in_order = 0..count;
-            let ends = cut(in_order.map(|row| lengths[row as usize]), size, most);
-            return Ok(Self::Ordered { ends });
+            return chosen(&|row| lengths[row as usize], most);
         };
         let mut order: Vec<u32> = (0..count).collect();
         order.sort_by_key(|row| bucket(lengths[*row as usize]));
@@ -110,8 +116,16 @@ impl BatchPlan {
     pub fn batches(&self) -> usize {
         match self {
             Self::Counted { size, rows, .. } => rows.div_ceil(*size) as usize,
-            Self::Ordered { ends } => ends.len(),
+            Self::Ordered { ends, .. } => ends.len(),
             Self::Bucketed(buckets) => buckets.batches.len(),
+        }
+    }
+
+    /// Rows of a pass.
+    pub fn rows(&self) -> usize {
+        match self {
+            Self::Counted { rows, .. } => *rows as usize,
+            Self::Ordered { rows, .. } | Self::Bucketed(Buckets { rows, .. }) => rows.len(),
         }
     }
 
@@ -135,7 +149,10 @@ impl BatchPlan {
                 Stream::new(*seed, Purpose::Shuffle, pass, 0).shuffle(&mut rows);
                 PassOrder::Shuffled { size: *size, rows }
             }
-            Self::Ordered { ends } => PassOrder::Ordered { ends: ends.clone() },
+            Self::Ordered { rows, ends } => PassOrder::Listed {
+                rows: rows.clone(),
+                batches: ranges(ends),
+            },
             Self::Bucketed(buckets) => buckets.pass(pass),
         }
     }
@@ -150,13 +167,7 @@ impl Buckets {
             Stream::new(self.seed, Purpose::Shuffle, pass, bucket).shuffle(&mut rows[start..end]);
             start = end;
         }
-        let mut start = 0;
-        let batches = self.batches.iter().map(|end| {
-            let range = start..*end as usize;
-            start = range.end;
-            range
-        });
-        let mut batches: Vec<Range<usize>> = batches.collect();
+        let mut batches = ranges(&self.batches);
         Stream::new(self.seed, Purpose::Shuffle, pass, 0).shuffle(&mut batches);
         PassOrder::Listed { rows, batches }
     }
@@ -172,15 +183,6 @@ impl PassOrder {
         match self {
             Self::Counted { size, rows } => counted(*size, *rows as usize).map(|row| row as u32).collect(),
             Self::Shuffled { size, rows } => rows[counted(*size, rows.len())].to_vec(),
-            Self::Ordered { ends } => {
-                let start = index
-                    .checked_sub(1)
-                    .map_or(Some(0), |before| ends.get(before).copied());
-                match (start, ends.get(index)) {
-                    (Some(start), Some(end)) => (start..*end).collect(),
-                    _ => Vec::new(),
-                }
-            }
             Self::Listed { rows, batches } => batches
                 .get(index)
                 .map_or_else(Vec::new, |range| rows[range.clone()].to_vec()),
@@ -192,6 +194,17 @@ impl PassOrder {
 fn bucket(length: u64) -> u64 {
     let step = (length.max(1).next_power_of_two() / 16).max(1);
     length.next_multiple_of(step)
+}
+
+/// The ranges that end at `ends`, one behind the other.
+fn ranges(ends: &[u32]) -> Vec<Range<usize>> {
+    let mut start = 0;
+    let ranges = ends.iter().map(|end| {
+        let range = start..*end as usize;
+        start = range.end;
+        range
+    });
+    ranges.collect()
 }
 
 /// Where batches end of rows of such lengths, in order: of at most `size` rows and `most` tokens, or of a single row.

@@ -11,6 +11,7 @@ use crate::data::batch::Array;
 use crate::data::dataset::Split;
 use crate::data::error::DataError;
 use crate::data::field_names::SEGMENTS;
+use crate::data::sample_order::SampleOrder;
 use crate::data::target_scale::TargetScale;
 
 /// How a [`TextLoader`] makes batches.
@@ -24,8 +25,8 @@ pub struct TextLoaderConfig {
     pub batch_size: usize,
     /// Tokens of a batch, at most.
     pub batch_tokens: Option<u64>,
-    /// Whether each pass has a new order.
-    pub shuffle: bool,
+    /// The order of a pass over rows that are not drawn.
+    pub order: SampleOrder,
     /// What everything drawn depends on.
     pub seed: u64,
     /// In a regression: what the numbers are shifted and scaled by.
@@ -77,11 +78,11 @@ impl TextLoader {
                 split.name().as_str()
             )));
         }
-        let seed = config.shuffle.then_some(config.seed);
+        let order = (config.order, config.seed);
         let recipe = TextRecipe {
             targets,
             segments: split.schema().position(SEGMENTS),
-            plan: BatchPlan::new(&run, &rows, config.batch_size, config.batch_tokens, seed)?,
+            plan: BatchPlan::new(&run, &rows, config.batch_size, config.batch_tokens, order)?,
             order: Mutex::default(),
             run,
             rows,
@@ -98,7 +99,7 @@ impl TextLoader {
 
     /// Rows of a pass.
     pub fn rows(&self) -> usize {
-        self.recipe.rows.count() as usize
+        self.recipe.plan.rows()
     }
 
     /// The tokens of the longest sequence.

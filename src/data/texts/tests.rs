@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::testing::{TinyTarget, TinyText, write_texts};
 use super::*;
-use crate::data::{ArrayValues, Dataset, Split};
+use crate::data::{ArrayValues, Dataset, SampleOrder, Split};
 use crate::random::{Purpose, Stream};
 use crate::schema::NO_CLASS;
 use crate::spec::PackedDocuments::{Joined, Separate};
@@ -37,7 +37,7 @@ fn config(rows: RowRule) -> TextLoaderConfig {
         goal: TextGoal::NextToken,
         batch_size: 4,
         batch_tokens: None,
-        shuffle: true,
+        order: SampleOrder::Shuffled,
         seed: 3,
         target_scale: None,
     }
@@ -215,10 +215,10 @@ fn batches_keep_to_their_tokens_and_follow_from_seed_and_pass() {
         .map(|index| 3 + Stream::new(1, Purpose::Bootstrap, 0, index).below(30))
         .collect();
     let split = texts(&lengths);
-    let of = |most, shuffle| TextLoaderConfig {
+    let of = |most, order| TextLoaderConfig {
         batch_size: 7,
         batch_tokens: Some(most),
-        shuffle,
+        order,
         goal: TextGoal::NextToken,
         ..config(RowRule::Strided {
             window: 100,
@@ -226,7 +226,7 @@ fn batches_keep_to_their_tokens_and_follow_from_seed_and_pass() {
             documents: Separate,
         })
     };
-    let loader = TextLoader::new(&split, of(64, true)).unwrap();
+    let loader = TextLoader::new(&split, of(64, SampleOrder::Shuffled)).unwrap();
     let passes = [0, 1].map(|pass| collect(&loader, pass));
     for batches in &passes {
         assert_eq!(batches.len(), loader.batches());
@@ -249,14 +249,33 @@ fn batches_keep_to_their_tokens_and_follow_from_seed_and_pass() {
     assert_eq!(collect(&loader, 0), passes[0]);
     let later: Vec<TextBatch> = loader.pass(0, 3).map(Result::unwrap).collect();
     assert_eq!(later, passes[0][3..]);
-    let ordered = TextLoader::new(&split, of(64, false)).unwrap();
+    let ordered = TextLoader::new(&split, of(64, SampleOrder::Given)).unwrap();
     let rows: Vec<u32> = collect(&ordered, 0)
         .iter()
         .flat_map(|batch| batch.rows.clone())
         .collect();
     assert_eq!(rows, (0..60).collect::<Vec<u32>>());
     assert!(collect(&ordered, 0).iter().all(|batch| batch.ids.len() <= 64));
-    let error = TextLoader::new(&split, of(20, true)).err().unwrap().to_string();
+    for (most, expected) in [(64, vec![0, 12, 24, 36, 48]), (10_000, vec![0, 12, 24, 36, 48])] {
+        let spread = TextLoader::new(&split, of(most, SampleOrder::Spread(5))).unwrap();
+        let rows: Vec<Vec<u32>> = collect(&spread, 0).into_iter().map(|batch| batch.rows).collect();
+        assert_eq!(
+            (rows.concat(), spread.rows(), spread.batches()),
+            (expected, 5, rows.len())
+        );
+    }
+    let plain = TextLoaderConfig {
+        batch_tokens: None,
+        batch_size: 2,
+        ..of(64, SampleOrder::Spread(5))
+    };
+    let spread = TextLoader::new(&split, plain).unwrap();
+    let rows: Vec<Vec<u32>> = collect(&spread, 0).into_iter().map(|batch| batch.rows).collect();
+    assert_eq!(rows, [vec![0, 12], vec![24, 36], vec![48]]);
+    let error = TextLoader::new(&split, of(20, SampleOrder::Shuffled))
+        .err()
+        .unwrap()
+        .to_string();
     assert!(error.contains("does not fit `batch_tokens: 20`"), "{error}");
     assert_eq!(passes[1].len(), loader.batches());
     for (place, batch) in passes[1].iter().enumerate() {
@@ -309,7 +328,7 @@ fn whole_samples_keep_their_targets() {
     ]);
     let options = TextLoaderConfig {
         goal: TextGoal::Tokens,
-        shuffle: false,
+        order: SampleOrder::Given,
         ..config(RowRule::Texts)
     };
     let loader = TextLoader::new(&split, options.clone()).unwrap();

@@ -25,8 +25,17 @@ pub(in crate::spec) fn sweep_mistakes(pipeline: &Pipeline, sweep: &Sweep, root: 
     } = pipeline;
     let mut mistakes = Vec::new();
     let place = |path: &[&str]| root.span_at(&[&["sweep"], path].concat());
-    if sweep.params.is_empty() {
-        mistakes.push(Diagnostic::new("there is nothing to sweep", place(&["params"])));
+    if !sweep.is_of_several() {
+        let help = match (&sweep.search, sweep.replicates.get()) {
+            (Search::Grid(_), _) => {
+                "name parameters and their values under `params`, or several `replicates`"
+            }
+            (_, 1) => "name parameters and their values under `params`",
+            _ => {
+                "leave `search` out for the replicates alone, or name parameters and their values under `params`"
+            }
+        };
+        mistakes.push(Diagnostic::new("there is nothing to sweep", place(&[])).help(help));
     }
     for name in sweep.params.keys() {
         let span = place(&["params", name]);

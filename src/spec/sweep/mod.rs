@@ -30,7 +30,9 @@ use crate::metric::MetricTable;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Sweep {
-    /// The swept parameters and the values that each may take. A list means one of its members.
+    /// The swept parameters and the values that each may take. A list means one of its members. Without any, `replicates`
+    /// seeds of the pipeline as it is.
+    #[serde(default)]
     pub params: IndexMap<String, SweptParameter>,
     /// What every trial's values must fulfil.
     #[serde(default)]
@@ -58,6 +60,11 @@ pub struct Sweep {
 }
 
 impl Sweep {
+    /// Whether there is more than one run in it: values to choose from, or seeds.
+    pub fn is_of_several(&self) -> bool {
+        !self.params.is_empty() || (self.replicates.get() > 1 && matches!(self.search, Search::Grid(_)))
+    }
+
     /// The stages of `pipeline` that every trial brings up to date: those that objectives, the pruner and tables
     /// speak of, or else all.
     pub fn targets(&self, pipeline: &Pipeline) -> BTreeSet<String> {

@@ -18,6 +18,10 @@ pub struct Validate {
     /// Optimizer steps between two validations, counted from the beginning of training.
     #[serde(default)]
     pub steps: Option<NonZeroU32>,
+    /// How many samples of the split are judged, of documents that are packed how many rows: evenly over the split, and
+    /// the same ones each time. All by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub samples: Option<NonZeroU32>,
 }
 
 impl Validate {

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use candle_core::Device;
 
-use crate::data::Dataset;
+use crate::data::{Dataset, SampleOrder};
 use crate::event::{MetricValue, Metrics, Monitor, Unit};
 use crate::spec::{self, Evaluate, EvaluationMetric, METRICS_FILE, SampleKind, TaskRules, counted_that};
 use crate::train::{
@@ -73,6 +73,7 @@ fn run(
         loss: card.reported_loss.clone(),
         metrics: options.metrics.clone(),
         batch_size: card.batch_size as usize,
+        order: SampleOrder::Given,
         test_time_flip: options.test_time_flip,
         device: device.clone(),
     };

@@ -7,6 +7,7 @@ mod samples;
 mod texts;
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use candle_core::Device;
 
@@ -43,6 +44,14 @@ impl Feed {
         match self {
             Self::Samples(feed) => feed.samples(),
             Self::Texts(feed) => feed.samples(),
+        }
+    }
+
+    /// The samples of `pass`, of texts the rows, in their order.
+    pub fn order(&self, pass: u32) -> Arc<Vec<u32>> {
+        match self {
+            Self::Samples(feed) => feed.order(pass),
+            Self::Texts(feed) => Arc::new(feed.order(pass)),
         }
     }
 

@@ -32,7 +32,7 @@ impl SampleFeed {
         let batch_size = config.batch_size as u64;
         let loader = Loader::new(split.clone(), config)?;
         let input = loader.shape()?;
-        let samples = split.len() as u64;
+        let samples = loader.samples() as u64;
         let batches = match drop_last {
             true => samples / batch_size.max(1),
             false => samples.div_ceil(batch_size.max(1)),
@@ -57,7 +57,7 @@ impl SampleFeed {
     }
 
     pub(super) fn samples(&self) -> u64 {
-        (self.split.len() as u64).min(u64::from(self.batches) * self.batch_size)
+        (self.loader.samples() as u64).min(u64::from(self.batches) * self.batch_size)
     }
 
     /// Samples of the last batch of a pass.
@@ -81,7 +81,7 @@ impl SampleFeed {
         stage(served, self.loader.schema(), device, keep_host)
     }
 
-    fn order(&self, pass: u32) -> Arc<Vec<u32>> {
+    pub(super) fn order(&self, pass: u32) -> Arc<Vec<u32>> {
         let mut kept = self.order.lock().unwrap_or_else(PoisonError::into_inner);
         match &*kept {
             Some((of, order)) if *of == pass => Arc::clone(order),

@@ -87,6 +87,13 @@ impl TextFeed {
         self.samples
     }
 
+    pub(super) fn order(&self, pass: u32) -> Vec<u32> {
+        let batches = 0..self.batches;
+        batches
+            .flat_map(|batch| self.loader.rows_of(pass, batch as usize))
+            .collect()
+    }
+
     pub(super) fn input(&self) -> InputShape {
         self.input
     }

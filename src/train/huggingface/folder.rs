@@ -393,7 +393,7 @@ impl PretrainedFolder {
     /// As [`PretrainedFolder::fill`], and a head that the folder does not have.
     pub fn network(&self, models: &Models, device: &Device) -> Result<Network, String> {
         let network = models
-            .build(&self.model, self.input(), self.outputs(), 0, device)
+            .blank(&self.model, self.input(), self.outputs(), device)
             .map_err(|error| error.to_string())?;
         let filled = self.fill(&network, device)?;
         match filled.fresh.is_empty() {

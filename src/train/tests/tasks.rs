@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::super::testing::{Bench, difference, recipe};
 use super::super::*;
 use super::assert_same;
-use crate::data::Dataset;
+use crate::data::{Dataset, SampleOrder};
 use crate::event::Monitor;
 use crate::random::{Purpose, Stream};
 use crate::spec::SplitName::{Test, Train, Val};
@@ -63,6 +63,7 @@ fn judged(bench: &Bench, trained: &Trained) -> SplitTally {
         task: model.task(&tasks).unwrap(),
         loss: model.card.reported_loss.clone(),
         batch_size: 16,
+        order: SampleOrder::Given,
         test_time_flip: false,
         metrics: vec![crate::spec::EvaluationMetric::plain("roc_auc")],
         device: Device::Cpu,

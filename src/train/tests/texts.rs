@@ -6,8 +6,8 @@ use std::path::Path;
 use candle_core::Device;
 
 use super::*;
-use crate::data::Dataset;
 use crate::data::text_testing::{TinyText, documents, write_texts};
+use crate::data::{Dataset, SampleOrder};
 use crate::models::{Pass, TokenBatch, formula};
 use crate::schema::TokenRoles;
 use crate::spec::{self, EvaluationMetric, MetricDetail, Precision, SplitName};
@@ -217,6 +217,46 @@ fn naive_loss(model: &TrainedModel, dataset: &Dataset, window: usize, stride: us
 }
 
 #[test]
+fn validation_judges_as_many_rows_as_it_is_told() {
+    let bench = Bench::texts(13, &lines());
+    let judged = |samples: u32| {
+        let validate = json!({"samples": samples});
+        let trained = bench.train(&with(json!({"epochs": 2, "validate": validate, "batch_size": 3})));
+        let trained = trained.unwrap();
+        let components = Components::built_in();
+        let folder = written(&bench, &trained);
+        let model = TrainedModel::load(&folder, &Device::Cpu, &components).unwrap();
+        let dataset = Dataset::open(&bench.data()).unwrap();
+        let split = filled_split(&dataset, Val).unwrap();
+        let of = |order| {
+            let options = Evaluation {
+                task: model.task(&components.tasks).unwrap(),
+                loss: None,
+                metrics: Vec::new(),
+                batch_size: 5,
+                order,
+                test_time_flip: false,
+                device: Device::Cpu,
+            };
+            let mut rows = Vec::new();
+            let judged = [JudgedModel::of(&model, split.clone())];
+            let tally = evaluate(&judged, &options, &Monitor::silent(), |row, _, _| {
+                rows.push(row);
+                Ok(())
+            });
+            (tally.unwrap().loss(), rows)
+        };
+        let (some, rows) = of(SampleOrder::Spread(samples));
+        let last = trained.history.last().unwrap().validation.clone();
+        assert_eq!(last.unwrap().loss.0, some);
+        (some == of(SampleOrder::Given).0, rows)
+    };
+    let (is_whole, rows) = judged(3);
+    assert!(!is_whole && rows.len() == 3 && rows[2] > 2, "{rows:?}");
+    assert!(judged(1_000).0);
+}
+
+#[test]
 fn perplexity_is_of_the_windows_that_are_asked_for() {
     let bench = Bench::texts(13, &lines());
     let trained = bench.train(&with(json!({"epochs": 4}))).unwrap();
@@ -231,6 +271,7 @@ fn perplexity_is_of_the_windows_that_are_asked_for() {
             loss: None,
             metrics: vec![metric],
             batch_size,
+            order: SampleOrder::Given,
             test_time_flip: false,
             device: Device::Cpu,
         };
@@ -557,6 +598,7 @@ pub(super) fn judged(
         loss: model.card.reported_loss.clone(),
         metrics: asked.iter().map(|name| EvaluationMetric::plain(name)).collect(),
         batch_size,
+        order: SampleOrder::Given,
         test_time_flip: false,
         device: Device::Cpu,
     };

@@ -2,7 +2,7 @@
 
 use super::Trainer;
 use super::clock::{Clock, EpochPhase};
-use crate::data::Split;
+use crate::data::{SampleOrder, Split};
 use crate::metric::Direction;
 use crate::spec::{EvaluationMetric, Select, TrainingLength};
 use crate::train::error::TrainError;
@@ -106,6 +106,10 @@ impl Trainer<'_> {
             loss: self.setup.reported_loss.clone(),
             metrics: asked.map(EvaluationMetric::plain).collect(),
             batch_size: self.task.recipe.batch_size.get() as usize,
+            order: match self.task.recipe.validate.samples {
+                Some(most) => SampleOrder::Spread(most.get()),
+                None => SampleOrder::Given,
+            },
             test_time_flip: false,
             device: self.task.device.clone(),
         };

@@ -17,7 +17,6 @@ use crate::train::error::TrainError;
 use crate::train::gradients::all_finite;
 use crate::train::loss_scale::LossScale;
 use crate::train::low_rank::{adapt, merged_weights};
-use crate::train::model_file::build;
 use crate::train::optimizer::{Optimizer, parameter_settings};
 use crate::train::progress::TrainingState;
 use crate::train::schedule::LearningRate;
@@ -234,7 +233,7 @@ fn network(task: &Training<'_>, setup: &Setup<'_>) -> Result<Network, TrainError
     models
         .check(model, setup.input, outputs)
         .map_err(|error| Mistake::new(["model"], error.to_string()))?;
-    build(models, model, setup.input, outputs, task.seed, &task.device)
+    Ok(models.build(model, setup.input, outputs, task.seed, &task.device)?)
 }
 
 /// Takes over the weights that the recipe begins with, where it names any.

@@ -147,7 +147,7 @@ fn a_mask_of_another_size_is_named() {
     let split = train(&Dataset::open(folder.path()).unwrap());
     let mut options = config(&split);
     options.augment = changes(r#"[{"resize": {"size": [2, 2]}}]"#);
-    options.shuffle = false;
+    options.order = SampleOrder::Given;
     let loader = Loader::new(split, options).unwrap();
     let error = loader.epoch(0, 0).next().unwrap().unwrap_err().to_string();
     assert!(
@@ -175,7 +175,7 @@ fn samples_from_outside_give_the_loaders_batches_bit_for_bit() {
     let pixels = decoded(right.path(), &files);
     let mut options = config(&files);
     options.augment = changes(r#"[{"resize": {"size": 9}}, {"center_crop": {"size": [8, 7]}}]"#);
-    options.shuffle = false;
+    options.order = SampleOrder::Given;
     options.batch_size = 20;
     let examples: Vec<Example> = (0..20)
         .map(|index| Example::default().with_image_file("image", png(index, 5 + index % 3, 6 + index % 2)))
@@ -195,7 +195,7 @@ fn samples_from_outside_give_the_loaders_batches_bit_for_bit() {
     let rows = rows(table.path(), Field::numbers("targets", two_names()));
     let mut options = config(&rows);
     options.augment.clear();
-    options.shuffle = false;
+    options.order = SampleOrder::Given;
     let served = collect(&Loader::new(rows.clone(), options.clone()).unwrap(), 0, 0);
     let pipeline = pipeline(&rows, &options);
     let row = |name: &str, number: f32| {
@@ -234,7 +234,7 @@ fn every_kind_of_field_can_come_from_outside() {
     let split = mixed_fields(folder.path());
     let mut options = config(&split);
     options.augment.clear();
-    options.shuffle = false;
+    options.order = SampleOrder::Given;
     let served = collect(&Loader::new(split.clone(), options.clone()).unwrap(), 0, 0);
     let options = PipelineOptions {
         augment: Vec::new(),

@@ -189,6 +189,27 @@ fn two_readings_of_a_tied_head_are_refused() {
     super::network(&folder);
 }
 
+/// `findings/transformers-untied-masked-bias.sh`.
+#[test]
+fn two_readings_of_a_bias_are_refused() {
+    let both = TinyFolder::bert()
+        .with("architectures", json!(["BertForMaskedLM"]))
+        .with("tie_word_embeddings", json!(false))
+        .and("cls.predictions.transform.dense.weight", &[8, 8])
+        .and("cls.predictions.transform.dense.bias", &[8])
+        .and("cls.predictions.transform.LayerNorm.weight", &[8])
+        .and("cls.predictions.transform.LayerNorm.bias", &[8])
+        .and("cls.predictions.decoder.weight", &[11, 8])
+        .and("cls.predictions.decoder.bias", &[11])
+        .and("cls.predictions.bias", &[11])
+        .write();
+    let told = both.problem(FolderWish::default());
+    assert!(
+        told.contains("version 4 of transformers adds the first, version 5 the second; make them equal"),
+        "{told}"
+    );
+}
+
 #[test]
 fn folders_without_weights_say_what_they_are() {
     let tiny = TinyFolder::llama();
