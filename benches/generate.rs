@@ -3,10 +3,7 @@
 //! `cargo bench --bench generate -- MODEL [--precision f32|bf16] [--tokens N] [--threads N]`, where `MODEL` is a folder of
 //! Hugging Face's or a GGUF file. Prints one JSON line; `generate.py` has transformers and llama.cpp do the same.
 
-#![allow(
-    clippy::print_stdout,
-    reason = "a benchmark tells its figures"
-)]
+#![allow(clippy::print_stdout, reason = "a benchmark tells its figures")]
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -71,7 +68,15 @@ fn measure(arguments: &Arguments) -> Result<serde_json::Value, Box<dyn Error + S
     };
     // Weights are laid out for the processor when they are used first.
     let started = Started::new(&decoder, &PROMPT, arguments.tokens)?;
-    continue_text(&started, &GenerationRules { tokens: 2, ..rules.clone() }, (0, 0), &mut |_| Ok(false))?;
+    continue_text(
+        &started,
+        &GenerationRules {
+            tokens: 2,
+            ..rules.clone()
+        },
+        (0, 0),
+        &mut |_| Ok(false),
+    )?;
     let begun = Instant::now();
     let started = Started::new(&decoder, &PROMPT, arguments.tokens)?;
     let prompt = begun.elapsed().as_secs_f64();

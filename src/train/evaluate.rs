@@ -167,6 +167,15 @@ pub fn evaluate(
             split: split.name().as_str(),
         });
     }
+    if let (SampleOrder::Spread(_), Some(_)) = (options.order, &first.text) {
+        let whole = first.feed(&Evaluation {
+            order: SampleOrder::Given,
+            ..options.clone()
+        })?;
+        if whole.samples() > total {
+            tally.add_rest(whole.weight(&*criterion, 0, 0..whole.batches())?);
+        }
+    }
     Ok(tally)
 }
 

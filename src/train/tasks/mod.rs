@@ -219,6 +219,12 @@ pub trait TaskTally: Debug + Send {
         let _ = (loss, weight);
     }
 
+    /// Says that the samples are a part of their split, over which the divisor is `whole`. For figures that compare with
+    /// something of the whole split.
+    fn add_rest(&mut self, whole: f64) {
+        let _ = whole;
+    }
+
     /// The figure `name` over the samples so far, at least one; nothing where it is not defined for
     /// them.
     fn figure(&self, name: &str) -> Option<f64>;

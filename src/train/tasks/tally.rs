@@ -59,6 +59,11 @@ impl SplitTally {
         Ok(true)
     }
 
+    /// Says that the samples are a part of their split, over which the divisor of the loss is `whole`.
+    pub fn add_rest(&mut self, whole: f64) {
+        self.figures.add_rest(whole);
+    }
+
     /// How many samples were added.
     pub fn samples(&self) -> u64 {
         self.samples

@@ -202,6 +202,8 @@ struct TokenTally {
     /// The summed loss in nats.
     loss: f64,
     tokens: f64,
+    /// The tokens that are predicted in the whole split, where that is more.
+    whole: Option<f64>,
     split: Option<Split>,
 }
 
@@ -233,6 +235,10 @@ impl TaskTally for TokenTally {
         self.tokens += weight;
     }
 
+    fn add_rest(&mut self, whole: f64) {
+        self.whole = Some(whole);
+    }
+
     fn figure(&self, name: &str) -> Option<f64> {
         match name {
             "accuracy" => Some(self.likeliest / self.tokens),
@@ -240,7 +246,11 @@ impl TaskTally for TokenTally {
             "scored_tokens" => Some(self.tokens),
             "bits_per_byte" => {
                 let bytes = self.bytes().filter(|bytes| *bytes > 0.0)?;
-                Some(self.loss / std::f64::consts::LN_2 / bytes)
+                let loss = match self.whole {
+                    Some(whole) => self.loss / self.tokens * whole,
+                    None => self.loss,
+                };
+                Some(loss / std::f64::consts::LN_2 / bytes)
             }
             _ => None,
         }

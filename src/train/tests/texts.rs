@@ -247,8 +247,13 @@ fn validation_judges_as_many_rows_as_it_is_told() {
             (tally.unwrap().loss(), rows)
         };
         let (some, rows) = of(SampleOrder::Spread(samples));
-        let last = trained.history.last().unwrap().validation.clone();
-        assert_eq!(last.unwrap().loss.0, some);
+        let last = trained.history.last().unwrap().validation.clone().unwrap();
+        assert_eq!(last.loss.0, some);
+        // Of each token two bytes, and of the first of each document no loss, whatever is judged.
+        let texts = lines().into_iter().filter(|(split, _)| *split == Val);
+        let tokens: usize = texts.map(|(_, text)| text.tokens.len()).sum();
+        let bits = some * (tokens - 6) as f64 / std::f64::consts::LN_2 / (2 * tokens) as f64;
+        assert!((last.further["bits_per_byte"].0 - bits).abs() < 1e-12, "{bits}");
         (some == of(SampleOrder::Given).0, rows)
     };
     let (is_whole, rows) = judged(3);
