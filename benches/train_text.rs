@@ -95,7 +95,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         .num_threads(threads)
         .stack_size(64 << 20)
         .build()?;
-    let (tokens, steps) = pool
+    let Measured {
+        tokens,
+        steps,
+        cpu_seconds,
+    } = pool
         .install(|| measure(&arguments))
         .map_err(|error| error.to_string())?;
     let part = |part: usize| median(steps.iter().map(|step| step[part]));
@@ -110,6 +114,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     );
     let figures = json!({
         "step_seconds": seconds,
+        "cpu_seconds": cpu_seconds,
         "tokens_per_second": tokens as f64 / seconds,
         "phases": {"forward": forward, "backward": backward, "step": step},
         "steps": steps.len(),
@@ -122,8 +127,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The tokens of a step, and how long its parts took: forward, backward, optimizer.
-type Measured = (usize, Vec<[Duration; 3]>);
+struct Measured {
+    /// Of a step.
+    tokens: usize,
+    /// How long the parts of each step took: forward, backward, optimizer.
+    steps: Vec<[Duration; 3]>,
+    /// Of all threads in a step, where the system tells it.
+    cpu_seconds: Option<f64>,
+}
 
 /// Steps for as long as the arguments say, at least three, after two to warm up.
 fn measure(arguments: &Arguments) -> Result<Measured, Box<dyn Error + Send + Sync>> {
@@ -156,11 +167,11 @@ fn measure(arguments: &Arguments) -> Result<Measured, Box<dyn Error + Send + Syn
 
     let names: Vec<u32> = (0..samples as u32).collect();
     let mut steps = Vec::new();
-    let mut start = Instant::now();
+    let (mut start, mut used) = (Instant::now(), None);
     for index in 0.. {
         if index == WARM_UP {
             steps.clear();
-            start = Instant::now();
+            (start, used) = (Instant::now(), processor_seconds());
         }
         if steps.len() >= 3 && start.elapsed().as_secs_f64() >= arguments.seconds {
             break;
@@ -190,7 +201,13 @@ fn measure(arguments: &Arguments) -> Result<Measured, Box<dyn Error + Send + Syn
         optimizer.step(parameters, &gradients, 1e-4, 1.0, None)?;
         steps.push([forward, backward, begun.elapsed() - backward - forward]);
     }
-    Ok((tokens, steps))
+    let used = processor_seconds().zip(used).map(|(now, then)| now - then);
+    let cpu_seconds = used.map(|seconds| seconds / steps.len() as f64);
+    Ok(Measured {
+        tokens,
+        steps,
+        cpu_seconds,
+    })
 }
 
 fn optimizer(network: &Network) -> Result<Optimizer, Box<dyn Error + Send + Sync>> {
@@ -210,6 +227,15 @@ fn median(times: impl Iterator<Item = Duration>) -> f64 {
     let mut seconds: Vec<f64> = times.map(|time| time.as_secs_f64()).collect();
     seconds.sort_by(f64::total_cmp);
     seconds[seconds.len() / 2]
+}
+
+/// What all threads have used, where the system tells it: to a hundredth.
+fn processor_seconds() -> Option<f64> {
+    let status = std::fs::read_to_string("/proc/self/stat").ok()?;
+    // The name of the program, in parentheses, may hold anything.
+    let fields: Vec<&str> = status.rsplit_once(')')?.1.split_whitespace().collect();
+    let ticks = |field: usize| fields.get(field)?.parse::<f64>().ok();
+    Some((ticks(11)? + ticks(12)?) / 100.0)
 }
 
 /// Of the process, in bytes, where the system tells it.

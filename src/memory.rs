@@ -23,8 +23,8 @@ const STEPS: usize = 4;
 /// Powers of two from [`LARGE`] on.
 const POWERS: usize = 24;
 const CLASSES: usize = POWERS * STEPS;
-/// Blocks of one size that are kept, at most.
-const KEPT: usize = 64;
+/// Blocks of one size that are kept, at most: a deep network has a few of its usual size for each layer.
+const KEPT: usize = 256;
 /// What may be held in any case.
 const SLACK: usize = 32 << 20;
 

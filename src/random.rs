@@ -89,17 +89,14 @@ impl Stream {
             _ => bits.split_at_mut(0),
         };
         for bits in aligned.chunks_exact_mut(4 * SIDE) {
-            let mut counters = [[0u32; SIDE]; 4];
-            for (index, counter) in counters.iter_mut().enumerate() {
-                *counter = [self.counter[index]; SIDE];
-            }
-            for (block, counter) in (0u32..).zip(&mut counters[0]) {
-                *counter = counter.wrapping_add(block);
+            let mut counters = self.counter.map(|counter| [u64::from(counter); SIDE]);
+            for (block, counter) in (0u64..).zip(&mut counters[0]) {
+                *counter += block;
             }
             philox_side_by_side(&mut counters, self.key);
             for (block, bits) in bits.chunks_exact_mut(4).enumerate() {
                 for (bits, counter) in bits.iter_mut().zip(&counters) {
-                    *bits = counter[block];
+                    *bits = counter[block] as u32;
                 }
             }
             self.counter[0] = self.counter[0].wrapping_add(SIDE as u32);
@@ -155,9 +152,11 @@ impl Stream {
     }
 }
 
-/// [`philox4x32_10`] of several counters.
+/// [`philox4x32_10`] of several counters, which are the lower halves of these: products need no widening then, and
+/// what is in the upper halves is of no meaning.
 #[inline(always)]
-fn philox_side_by_side<const SIDE: usize>(counters: &mut [[u32; SIDE]; 4], mut key: [u32; 2]) {
+fn philox_side_by_side<const SIDE: usize>(counters: &mut [[u64; SIDE]; 4], mut key: [u32; 2]) {
+    const LOW: u64 = 0xFFFF_FFFF;
     for round in 0..10 {
         if round > 0 {
             key[0] = key[0].wrapping_add(0x9E37_79B9);
@@ -165,10 +164,10 @@ fn philox_side_by_side<const SIDE: usize>(counters: &mut [[u32; SIDE]; 4], mut k
         }
         let [a, b, c, d] = counters;
         for (((a, b), c), d) in a.iter_mut().zip(b).zip(c).zip(d) {
-            let first = u64::from(*a) * 0xD251_1F53;
-            let second = u64::from(*c) * 0xCD9E_8D57;
-            (*a, *b) = ((second >> 32) as u32 ^ *b ^ key[0], second as u32);
-            (*c, *d) = ((first >> 32) as u32 ^ *d ^ key[1], first as u32);
+            let first = (*a & LOW) * 0xD251_1F53;
+            let second = (*c & LOW) * 0xCD9E_8D57;
+            (*a, *b) = ((second >> 32) ^ *b ^ u64::from(key[0]), second);
+            (*c, *d) = ((first >> 32) ^ *d ^ u64::from(key[1]), first);
         }
     }
 }

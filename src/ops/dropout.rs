@@ -171,18 +171,20 @@ fn threshold(probability: f64) -> u64 {
 /// Sets each value to what `value` makes of 32 bits of `stream`.
 fn draw<T>(stream: &mut Stream, values: &mut [T], value: impl Fn(u32) -> T) {
     const DRAWS: usize = 64;
-    for values in values.chunks_mut(DRAWS) {
-        let mut bits = [0u32; DRAWS];
-        let bits = &mut bits[..values.len()];
-        with_wide_vectors(
-            #[inline(always)]
-            || stream.fill(bits),
-        );
-        values
-            .iter_mut()
-            .zip(bits)
-            .for_each(|(target, bits)| *target = value(*bits));
-    }
+    with_wide_vectors(
+        #[inline(always)]
+        || {
+            for values in values.chunks_mut(DRAWS) {
+                let mut bits = [0u32; DRAWS];
+                let bits = &mut bits[..values.len()];
+                stream.fill(bits);
+                values
+                    .iter_mut()
+                    .zip(bits)
+                    .for_each(|(target, bits)| *target = value(*bits));
+            }
+        },
+    );
 }
 
 /// Draws `factors`, as [`factors`] gives them, from `stream`.

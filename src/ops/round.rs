@@ -7,13 +7,17 @@ use half::slice::HalfFloatSliceExt;
 
 use super::fill::changed;
 use super::scratch::with_scratch;
+use super::vectors::with_wide_vectors;
 use crate::spec::Precision;
 
 /// Rounds `values` to the format.
 pub(super) fn round_in_place(values: &mut [f32], precision: Precision) {
     match precision {
         Precision::F32 => {}
-        Precision::Bf16 => values.iter_mut().for_each(|value| *value = round_bf16(*value)),
+        Precision::Bf16 => with_wide_vectors(
+            #[inline(always)]
+            || values.iter_mut().for_each(|value| *value = round_bf16(*value)),
+        ),
         Precision::F16 => {
             for block in values.chunks_mut(BLOCK) {
                 let mut narrow = [f16::ZERO; BLOCK];
@@ -29,11 +33,14 @@ pub(super) fn round_in_place(values: &mut [f32], precision: Precision) {
 pub(super) fn copy_rounded(source: &[f32], target: &mut [f32], precision: Precision) {
     match precision {
         Precision::F32 => target.copy_from_slice(source),
-        Precision::Bf16 => {
-            for (target, &value) in target.iter_mut().zip(source) {
-                *target = round_bf16(value);
-            }
-        }
+        Precision::Bf16 => with_wide_vectors(
+            #[inline(always)]
+            || {
+                for (target, &value) in target.iter_mut().zip(source) {
+                    *target = round_bf16(value);
+                }
+            },
+        ),
         Precision::F16 => {
             target.copy_from_slice(source);
             round_in_place(target, precision);

@@ -112,7 +112,7 @@ pub(super) enum Function {
 }
 
 /// `1 / sqrt(2 pi)`.
-const NORMAL_DENSITY: f64 = 0.398_942_280_401_432_7;
+const NORMAL_DENSITY: f32 = 0.398_942_3;
 
 impl Function {
     /// Sets each value to the function of it.
@@ -136,15 +136,16 @@ impl Function {
 
     /// Multiplies `gradient` by the derivative at `x`, where the function's value is `y`.
     fn backward(self, x: &[f32], y: &[f32], gradient: &mut [f32]) {
-        let wide = f64::from;
         match self {
             Self::Relu => scale(x, gradient, |x, gradient| if x <= 0.0 { 0.0 } else { gradient }),
             Self::LeakyRelu(slope) => scale(x, gradient, |x, gradient| {
                 gradient * if x > 0.0 { 1.0 } else { slope }
             }),
             Self::Gelu => scale(x, gradient, |x, gradient| {
-                let (probability, density) = functions::normal(wide(x));
-                (wide(gradient) * (probability + wide(x) * density * NORMAL_DENSITY)) as f32
+                // Where the density is 0 the argument may be infinite.
+                let x = x.clamp(-FAR, FAR);
+                let (probability, density) = functions::normal_f32(x);
+                gradient * (probability + x * density * NORMAL_DENSITY)
             }),
             Self::GeluTanh => scale(x, gradient, |x, gradient| {
                 let x = if x < -FAR { -FAR } else { x };
@@ -176,7 +177,7 @@ const TWICE_ROOT: f32 = 1.595_769;
 /// The coefficient of the cube in GELU by tanh.
 const TANH_CUBIC: f32 = 0.044_715;
 
-/// Beyond it GELU by tanh is 0 or its argument, and the cube may be infinite.
+/// Beyond it GELU is 0 or its argument, and powers of that may be infinite.
 const FAR: f32 = 20.0;
 
 /// Twice what GELU by tanh takes the hyperbolic tangent of.

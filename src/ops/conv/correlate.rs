@@ -188,7 +188,13 @@ impl Correlation<'_> {
         let batch = self.source.batch;
         let rows = batch * self.target.height * self.target.width;
         let groups = (rows / TASK_ROWS).clamp(1, batch.max(1));
-        let group = batch.div_ceil(groups).max(1);
+        // Images of one pixel can be cut anywhere: at the end of a block, so that no rows are left over, and into
+        // more tasks, so that all threads end at about the same time.
+        let block = BLOCKS * self.kernels.rows;
+        let group = match rows == batch && rows >= TASKS * TASK_ROWS / 2 {
+            true => (TASK_ROWS / 2).next_multiple_of(block),
+            false => batch.div_ceil(groups).max(1),
+        };
         let groups = batch.div_ceil(group);
         let panels = self.target.channels.div_ceil(self.kernels.panel);
         let chunk = panels.div_ceil(TASKS.div_ceil(groups.max(1))).max(1);

@@ -85,6 +85,16 @@ impl Geometry {
         self.window.size > 1 && self.input.channels < 16
     }
 
+    /// Whether each pixel is multiplied by itself: then images are a matrix of pixels by channels.
+    pub fn is_pointwise(&self) -> bool {
+        let Window {
+            size,
+            stride,
+            padding,
+        } = self.window;
+        (size, stride, padding, self.groups) == (1, 1, 0, 1)
+    }
+
     /// Whether each channel is convolved by itself, with one kernel.
     pub fn is_depthwise(&self) -> bool {
         self.groups > 1 && self.groups == self.input.channels && self.groups == self.output.channels

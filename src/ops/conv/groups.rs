@@ -164,9 +164,14 @@ pub(super) fn bias_gradient(plan: &ConvPlan, output_gradient: &[f32]) -> Vec<f32
         .map(|block| {
             with_rounded(block, plan.precision, |block| {
                 let mut sums = vec![0.0f32; channels];
-                for pixel in block.chunks_exact(channels) {
-                    sums.iter_mut().zip(pixel).for_each(|(sum, value)| *sum += value);
-                }
+                with_wide_vectors(
+                    #[inline(always)]
+                    || {
+                        for pixel in block.chunks_exact(channels) {
+                            sums.iter_mut().zip(pixel).for_each(|(sum, value)| *sum += value);
+                        }
+                    },
+                );
                 sums
             })
         })

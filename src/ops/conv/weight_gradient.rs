@@ -1,5 +1,6 @@
 //! The gradient of a convolution's weight: sums of outer products over pixels. Parallel over slices of
-//! the batch, each with a sum of its own, and over parts of the weight where such sums are too large.
+//! the batch, each with a sum of its own, and over parts of the weight where such sums are too large. Where
+//! images are a matrix of pixels, its columns are multiplied by those of the gradient.
 
 use rayon::prelude::*;
 use std::borrow::Cow;
@@ -9,7 +10,9 @@ use super::axes::input;
 use super::correlate::pad;
 use super::geometry::{Geometry, Window};
 use super::plan::ConvPlan;
-use crate::ops::microkernel::{Kernels, Outer, OuterSteps, WordFormat, interleave_pairs, words_of};
+use crate::ops::microkernel::{
+    ColumnProducts, Kernels, Outer, OuterSteps, WordFormat, interleave_pairs, words_of,
+};
 use crate::ops::round::copy_rounded;
 use crate::ops::tensor::Images;
 use crate::spec::Precision;
@@ -23,6 +26,10 @@ pub(super) fn weight_gradient(plan: &ConvPlan, x: &[f32], output_gradient: &[f32
     } = *plan;
     let Window { size, padding, .. } = geometry.window;
     let channels = geometry.input.channels;
+    let outputs = geometry.output.channels;
+    if geometry.is_pointwise() && outputs >= MATRIX_OUTPUTS {
+        return column_products(kernels, (output_gradient, outputs), (x, channels), precision);
+    }
     let shallow = geometry.is_shallow();
     let padded = shallow.then(|| {
         let Images {
@@ -64,6 +71,32 @@ pub(super) fn weight_gradient(plan: &ConvPlan, x: &[f32], output_gradient: &[f32
         }
     };
     sums.run(&taps, order)
+}
+
+/// Outputs from which on there are tasks enough without slices of the batch.
+const MATRIX_OUTPUTS: usize = 128;
+/// Rows that are packed at the same time: a multiple of the steps that tiles sum, so that it does not change them.
+const PACKED_ROWS: usize = 1 << 13;
+
+/// `left^T right` for two matrices, given with their columns.
+fn column_products(
+    kernels: &'static Kernels,
+    (left, left_columns): (&[f32], usize),
+    (right, right_columns): (&[f32], usize),
+    precision: Precision,
+) -> Vec<f32> {
+    let of_rows =
+        |left, right| ColumnProducts::new(kernels, (left, left_columns), (right, right_columns), precision);
+    let lefts = left.chunks(PACKED_ROWS * left_columns);
+    let mut parts = lefts.zip(right.chunks(PACKED_ROWS * right_columns));
+    let Some((left, right)) = parts.next() else {
+        return vec![0.0; left_columns * right_columns];
+    };
+    let mut products = of_rows(left, right).products();
+    for (left, right) in parts {
+        of_rows(left, right).add_to(&mut products);
+    }
+    products
 }
 
 /// An operand in the kernels' words: pairs of images, or rounded values.

@@ -5,6 +5,7 @@ use rayon::prelude::*;
 
 use super::attributes::Attributes;
 use super::error::OpError;
+use super::fill::in_zeroed_blocks;
 use super::operation::{ArrayView, CpuKernel, OperandGradient, Operation, run};
 use super::vectors::{sum, with_wide_vectors};
 
@@ -129,11 +130,10 @@ impl Operation for LayerNormalization {
 impl CpuKernel for LayerNormalization {
     fn forward(&self, operands: &[ArrayView]) -> (Vec<f32>, Shape) {
         let [x, weight, bias] = [0, 1, 2].map(|index: usize| operands[index].values);
-        let mut y = vec![0.0; x.len()];
         let block = ROWS * weight.len();
-        y.par_chunks_mut(block)
-            .zip(x.par_chunks(block))
-            .for_each(|(y, x)| self.normalize(x, weight, bias, y));
+        let y = in_zeroed_blocks(x.len(), block, |index, y| {
+            self.normalize(&x[index * block..][..y.len()], weight, bias, y);
+        });
         (y, operands[0].dims.into())
     }
 

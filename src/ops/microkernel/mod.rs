@@ -3,11 +3,12 @@
 //! Two shapes of product cover convolutions and fully connected layers, forward and backward:
 //! [`RowProduct`] times a packed panel, where each row is put together from runs of memory that may lie
 //! anywhere (so that a convolution needs no copy of its windows), and [`Outer`] products summed over
-//! steps (pixels, rows of a batch).
+//! steps (pixels, rows of a batch); [`ColumnProducts`] are the latter of whole matrices.
 //!
 //! An operand's unit is the 32-bit word: one f32 value, or two neighbouring bf16 values where the
 //! processor multiplies those. Which of the two a set of [`Kernels`] takes is its [`WordFormat`].
 
+mod column_products;
 mod finish;
 mod outer;
 mod pack;
@@ -20,6 +21,7 @@ mod vector;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
+pub(super) use column_products::ColumnProducts;
 pub(super) use finish::Finish;
 pub(super) use outer::{Outer, OuterSteps};
 pub(super) use pack::{Elements, PackSource, Panels, interleave_pairs, narrow, words_of};
@@ -200,11 +202,11 @@ kernels!(
 #[cfg(target_arch = "x86_64")]
 kernels!(
     AVX512, "AVX-512", WordFormat::F32, avx512, x86::Avx512, #[target_feature(enable = "avx512f")]
-    rows: 14 of [1 2 3 4 5 6 7 8 9 10 11 12 13 14], outer: 8 of [1 2 3 4 5 6 7 8]
+    rows: 14 of [1 2 3 4 5 6 7 8 9 10 11 12 13 14], outer: 14 of [1 2 3 4 5 6 7 8 9 10 11 12 13 14]
 );
 #[cfg(target_arch = "x86_64")]
 kernels!(
     AVX512_BF16, "AVX-512 bf16", WordFormat::Bf16Pair, avx512_bf16, x86::Avx512Bf16,
     #[target_feature(enable = "avx512f,avx512bf16")]
-    rows: 14 of [1 2 3 4 5 6 7 8 9 10 11 12 13 14], outer: 8 of [1 2 3 4 5 6 7 8]
+    rows: 14 of [1 2 3 4 5 6 7 8 9 10 11 12 13 14], outer: 14 of [1 2 3 4 5 6 7 8 9 10 11 12 13 14]
 );

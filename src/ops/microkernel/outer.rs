@@ -74,3 +74,52 @@ impl Outer<'_> {
         }
     }
 }
+
+/// One tile of outer products of operands that are packed for it.
+pub(super) struct PackedTile<'a> {
+    /// `[steps][left_stride]` words, of which each step has `rows`.
+    pub left: &'a [u32],
+    pub left_stride: usize,
+    /// `[steps][right_stride]`, of which each step has `width`.
+    pub right: &'a [u32],
+    pub right_stride: usize,
+    pub rows: usize,
+    pub width: usize,
+}
+
+/// Adds the tile's products, summed over all steps, to `target`, whose rows are `target_stride` apart.
+pub(super) fn add_packed(kernels: &Kernels, tile: &PackedTile, target: &mut [f32], target_stride: usize) {
+    let steps = tile.left.len() / tile.left_stride;
+    if steps == 0 {
+        return;
+    }
+    assert!(
+        tile.rows <= tile.left_stride.min(kernels.outer_rows),
+        "left words"
+    );
+    assert!(tile.width <= tile.right_stride.min(kernels.panel), "right words");
+    assert_eq!(tile.right.len(), steps * tile.right_stride, "as many steps");
+    assert!(
+        (tile.rows - 1) * target_stride + tile.width <= target.len(),
+        "the target's size"
+    );
+    let segment = Segment {
+        left: tile.left.as_ptr(),
+        right: tile.right.as_ptr(),
+        len: steps,
+    };
+    let outer = OuterTile {
+        segments: &raw const segment,
+        segment_count: 1,
+        left_stride: tile.left_stride,
+        right_stride: tile.right_stride,
+        left_offset: 0,
+        right_offset: 0,
+        target: target.as_mut_ptr(),
+        target_stride,
+        width: tile.width,
+    };
+    // SAFETY: `available` only gives kernels that the processor can run, and the assertions above hold all
+    // that they touch within the slices.
+    unsafe { (kernels.outer_tile)(tile.rows, &outer) };
+}

@@ -4,6 +4,8 @@ use rayon::prelude::*;
 
 use super::{Finish, Kernels, SharedValues, Tile, Transform, WordFormat};
 use crate::ops::round::{bf16_bits, round_in_place};
+use crate::ops::scratch::with_narrow_scratch;
+use crate::ops::vectors::with_wide_vectors;
 use crate::spec::Precision;
 
 /// Where the elements of a right factor lie: element `e` of tap `t` in column `c` is
@@ -98,6 +100,21 @@ const STAGED: usize = 1024;
 
 fn pack_panel(kernels: &Kernels, source: &PackSource, first: usize, words: &mut [u32]) {
     let lanes = kernels.panel.min(source.columns - first);
+    if let [tap] = *source.taps {
+        let from = |element: usize| element + tap + first * source.column;
+        if source.column == 1 {
+            let row = |element: usize| &source.values[from(element)..][..lanes];
+            return pack_rows(kernels, source.elements, row, words);
+        }
+        let run = source.elements.first().map_or(0, |element| element + tap);
+        let follows = |(index, element): (usize, &usize)| element + tap == run + index;
+        let is_run = source.elements.iter().enumerate().all(follows);
+        if is_run && kernels.format == WordFormat::Bf16Pair {
+            let len = source.elements.len();
+            let column = |lane: usize| &source.values[run + (first + lane) * source.column..][..len];
+            return pack_runs(kernels, lanes, column, words);
+        }
+    }
     let part = words.len() / source.taps.len().max(1);
     let (low, high) = (
         source.taps.iter().min().copied().unwrap_or(0),
@@ -147,6 +164,35 @@ fn pack_panel(kernels: &Kernels, source: &PackSource, first: usize, words: &mut 
     }
 }
 
+/// Packs a panel whose columns lie side by side: `row` gives the lanes of an element.
+fn pack_rows<'a>(kernels: &Kernels, elements: &[usize], row: impl Fn(usize) -> &'a [f32], words: &mut [u32]) {
+    let pairs = elements.chunks(kernels.format.elements());
+    for (pair, words) in pairs.zip(words.chunks_exact_mut(kernels.panel)) {
+        let first = row(pair[0]);
+        let words = &mut words[..first.len()];
+        match kernels.format {
+            WordFormat::F32 => words.copy_from_slice(words_of(first)),
+            WordFormat::Bf16Pair => pair_words(words, first, pair.get(1).map(|&second| row(second))),
+        }
+    }
+}
+
+/// Packs a panel of bf16 whose elements follow each other: `column` gives those of a lane.
+fn pack_runs<'a>(kernels: &Kernels, lanes: usize, column: impl Fn(usize) -> &'a [f32], words: &mut [u32]) {
+    let len = words.len() / kernels.panel;
+    with_narrow_scratch(lanes * 2 * len, |narrowed| {
+        for (lane, target) in narrowed.chunks_exact_mut((2 * len).max(1)).enumerate() {
+            let column = column(lane);
+            narrow(column, column.len(), target, 2 * len);
+        }
+        for (word, words) in words.chunks_exact_mut(kernels.panel).enumerate() {
+            for (word_of_lane, pair) in words.iter_mut().zip(narrowed[2 * word..].chunks(2 * len)) {
+                *word_of_lane = u32::from(pair[0]) | u32::from(pair[1]) << 16;
+            }
+        }
+    });
+}
+
 /// Rows of a left factor, as the kernels' format wants them.
 #[derive(Clone, Copy)]
 pub(in crate::ops) enum Elements<'a> {
@@ -187,12 +233,36 @@ fn bytes<T: Copy>(values: &[T]) -> &[u8] {
 
 /// Writes rows of `from` values each to rows of `to` bf16 values, at least as many; the rest is 0.
 pub(in crate::ops) fn narrow(values: &[f32], from: usize, target: &mut [u16], to: usize) {
-    for (row, target) in values.chunks_exact(from).zip(target.chunks_exact_mut(to)) {
-        for (target, &value) in target.iter_mut().zip(row) {
-            *target = bf16_bits(value);
-        }
-        target[from..].fill(0);
-    }
+    with_wide_vectors(
+        #[inline(always)]
+        || {
+            for (row, target) in values.chunks_exact(from).zip(target.chunks_exact_mut(to)) {
+                for (target, &value) in target.iter_mut().zip(row) {
+                    *target = bf16_bits(value);
+                }
+                target[from..].fill(0);
+            }
+        },
+    );
+}
+
+/// Words of bf16 values that stand at the same place; 0 without a second one.
+fn pair_words(words: &mut [u32], first: &[f32], second: Option<&[f32]>) {
+    with_wide_vectors(
+        #[inline(always)]
+        || match second {
+            Some(second) => {
+                for ((word, &first), &second) in words.iter_mut().zip(first).zip(second) {
+                    *word = u32::from(bf16_bits(first)) | u32::from(bf16_bits(second)) << 16;
+                }
+            }
+            None => {
+                for (word, &first) in words.iter_mut().zip(first) {
+                    *word = u32::from(bf16_bits(first));
+                }
+            }
+        },
+    );
 }
 
 /// Words that pair the values of two images at the same place: `[images / 2][image]`, the last one's
@@ -204,14 +274,57 @@ pub(in crate::ops) fn interleave_pairs(images: &[f32], image_len: usize) -> Vec<
         .zip(images.par_chunks(2 * image_len.max(1)))
         .for_each(|(words, pair)| {
             let (first, second) = pair.split_at(image_len);
-            if second.is_empty() {
-                for (word, &first) in words.iter_mut().zip(first) {
-                    *word = u32::from(bf16_bits(first));
-                }
-            }
-            for ((word, &first), &second) in words.iter_mut().zip(first).zip(second) {
-                *word = u32::from(bf16_bits(first)) | u32::from(bf16_bits(second)) << 16;
-            }
+            pair_words(words, first, (!second.is_empty()).then_some(second));
         });
     words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::testing::{host, random};
+
+    #[test]
+    fn a_matrix_and_its_transpose_are_packed_alike() {
+        for kernels in Kernels::available() {
+            for [elements, columns] in [[1, 1], [2, 40], [7, 33], [65, 64]] {
+                let values = host(&random(&[elements, columns], 1));
+                let value = |element: usize, column: usize| values[element * columns + column];
+                let places =
+                    (0..columns).flat_map(|column| (0..elements).map(move |element| (element, column)));
+                let transposed: Vec<f32> = places.map(|(element, column)| value(element, column)).collect();
+                let rows: Vec<usize> = (0..elements).map(|element| element * columns).collect();
+                let run: Vec<usize> = (0..elements).collect();
+                let pack = |values, column, elements| {
+                    let source = PackSource {
+                        values,
+                        columns,
+                        column,
+                        elements,
+                        taps: &[0],
+                    };
+                    Panels::pack(kernels, source, Precision::Bf16)
+                };
+                let (packed, alike) = (pack(&values, 1, &rows), pack(&transposed, elements, &run));
+                for (panel, first) in (0..columns).step_by(kernels.panel).enumerate() {
+                    let words = packed.part(panel, 0);
+                    assert_eq!(words, alike.part(panel, 0), "{}", kernels.name);
+                    let per_word = kernels.format.elements();
+                    for (word, words) in words.chunks_exact(kernels.panel).enumerate() {
+                        for (lane, packed) in words.iter().enumerate() {
+                            let of = |element: usize| match element < elements && first + lane < columns {
+                                true => u32::from(bf16_bits(value(element, first + lane))),
+                                false => 0,
+                            };
+                            let expected = match kernels.format {
+                                WordFormat::F32 => of(word) << 16,
+                                WordFormat::Bf16Pair => of(word * per_word) | of(word * per_word + 1) << 16,
+                            };
+                            assert_eq!(*packed, expected, "{}: {word}, {lane}", kernels.name);
+                        }
+                    }
+                }
+            }
+        }
+    }
 }

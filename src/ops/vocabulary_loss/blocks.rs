@@ -7,13 +7,13 @@ use rayon::prelude::*;
 
 use crate::ops::activation::functions::exp_f32;
 use crate::ops::conv::{ConvPlan, ConvWeight, PackedOnce};
-use crate::ops::microkernel::{Kernels, Outer, OuterSteps, WordFormat, interleave_pairs, words_of};
+use crate::ops::microkernel::{ColumnProducts, Kernels};
 use crate::ops::operation::ArrayView;
-use crate::ops::round::{round_in_place, rounded_copy};
+use crate::ops::round::rounded_copy;
 use crate::ops::vectors::{largest_of, with_wide_vectors};
 use crate::spec::Precision;
 
-/// Rows whose logits are made together, an even number.
+/// Rows whose logits are made together.
 const ROWS: usize = 256;
 
 /// Operands and targets, without the rows that do not count.
@@ -136,7 +136,7 @@ impl<'a> VocabularyBlocks<'a> {
             }
             if let Some(sums) = &mut for_weight {
                 let hidden = &self.hidden[first * self.width..][..targets.len() * self.width];
-                self.add_weight(gradients, hidden, sums);
+                self.add_weight(&gradients, hidden, sums);
             }
         }
         let for_bias = for_bias.map(|sums| sums.into_iter().map(|sum| sum as f32).collect());
@@ -190,47 +190,10 @@ impl<'a> VocabularyBlocks<'a> {
 
     /// Adds the products of the logits' gradients, `[count, V]`, and the hidden states, `[count, D]`, summed
     /// over the rows: `[V, D]`.
-    fn add_weight(&self, mut gradients: Vec<f32>, hidden: &[f32], sums: &mut [f32]) {
-        /// Rows of the weight that a task has.
-        const TASK: usize = 128;
+    fn add_weight(&self, gradients: &[f32], hidden: &[f32], sums: &mut [f32]) {
         let kernels = Kernels::best(self.precision);
-        let count = hidden.len() / self.width;
-        let (left, right): (Cow<[u32]>, Cow<[u32]>) = match kernels.format {
-            WordFormat::F32 => {
-                if self.precision != Precision::F32 {
-                    gradients
-                        .par_chunks_mut(1 << 14)
-                        .for_each(|values| round_in_place(values, self.precision));
-                }
-                let hidden: Cow<[u32]> = match rounded_copy(hidden, self.precision) {
-                    Cow::Borrowed(hidden) => words_of(hidden).into(),
-                    Cow::Owned(hidden) => words_of(&hidden).to_vec().into(),
-                };
-                (words_of(&gradients).into(), hidden)
-            }
-            WordFormat::Bf16Pair => (
-                interleave_pairs(&gradients, self.vocabulary).into(),
-                interleave_pairs(hidden, self.width).into(),
-            ),
-        };
-        let outer = Outer {
-            kernels,
-            left: &left,
-            left_stride: self.vocabulary,
-            right: &right,
-            right_stride: self.width,
-        };
-        let len = kernels.format.words(count);
-        sums.par_chunks_mut(TASK * self.width)
-            .enumerate()
-            .for_each(|(task, sums)| {
-                let steps = OuterSteps {
-                    left: task * TASK,
-                    right: 0,
-                    len,
-                };
-                outer.add(&[steps], sums.len() / self.width, self.width, sums);
-            });
+        let (left, right) = ((gradients, self.vocabulary), (hidden, self.width));
+        ColumnProducts::new(kernels, left, right, self.precision).add_to(sums);
     }
 }
 

@@ -179,10 +179,11 @@ impl Named for Train {
 /// weights to begin with are matched with the data by the names of columns, classes and targets, the card tells
 /// the inputs by name, whole floats are written with a point (`1.0`) in CSV files, and attention is summed by tiles,
 /// so that vision transformers round otherwise; a training that begins with a model normalises as that model did, where
-/// the recipe does not say how.
+/// the recipe does not say how. Version 5: gradients of the weights of fully connected layers, of convolutions of
+/// one pixel and of vocabularies are summed in the order of the rows, and GELU's derivative is found in f32.
 impl StageKind for Train {
     fn version(&self) -> u32 {
-        4
+        5
     }
 
     fn inputs(&self) -> Vec<Input> {
