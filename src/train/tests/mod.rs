@@ -11,6 +11,7 @@ mod labelled_texts;
 mod lengthening;
 mod low_rank;
 mod outside_task;
+mod peft;
 mod recipe;
 mod refused;
 mod reproducible;

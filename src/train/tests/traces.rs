@@ -2,13 +2,13 @@
 //! that logits, ten losses and ten gradient norms of a training by AdamW can be compared without files. The
 //! reference was made with transformers 5.24 in f64 (its cross-entropy in f32); f32 differs by 5e-7 at most.
 
-use candle_core::{Device, Tensor};
+use candle_core::Device;
 use serde_json::{Value, json};
 
-use crate::models::{InputShape, Network, Parameter, Pass, TokenBatch, build, formula, is_low_rank};
+use crate::models::{InputShape, Network, Pass, TokenBatch, build, formula};
 use crate::ops::Tape;
 use crate::ops::testing::host;
-use crate::spec::{LoraOptions, Model, Optimizer as OptimizerSpec, Precision};
+use crate::spec::{Model, Optimizer as OptimizerSpec, Precision};
 use crate::train::gradients::{Gradients, clip_factor};
 use crate::train::optimizer::{Optimizer, Optimizers, ParameterSettings};
 
@@ -36,7 +36,7 @@ fn network(model: Value, outputs: usize) -> Network {
     network
 }
 
-fn gpt2() -> Network {
+pub(super) fn gpt2() -> Network {
     let options = json!({"layers": 2, "heads": 4, "width": 32, "context": 16});
     network(json!({ "gpt2": options }), VOCABULARY)
 }
@@ -48,7 +48,7 @@ fn llama() -> Network {
     network(json!({ "llama": options }), VOCABULARY)
 }
 
-fn bert(variant: &str) -> Network {
+pub(super) fn bert(variant: &str) -> Network {
     let options = json!({
         "variant": variant, "layers": 2, "heads": 4, "width": 32, "ffn": 64, "context": 16, "dropout": 0.0,
         "head_dropout": 0.0, "head": "classification",
@@ -57,7 +57,7 @@ fn bert(variant: &str) -> Network {
 }
 
 /// What a step is taken on.
-type StepBatch = (TokenBatch, Vec<Option<u32>>);
+pub(super) type StepBatch = (TokenBatch, Vec<Option<u32>>);
 
 /// The next token of each, within samples of one length.
 fn causal(ids: &[u32]) -> Vec<Option<u32>> {
@@ -65,14 +65,14 @@ fn causal(ids: &[u32]) -> Vec<Option<u32>> {
     (0..ids.len()).map(next).collect()
 }
 
-fn language(step: usize) -> StepBatch {
+pub(super) fn language(step: usize) -> StepBatch {
     let ids = tokens(step);
     let batch = TokenBatch::equal(&ids, SAMPLES, &Device::Cpu).expect("whole samples");
     (batch, causal(&ids))
 }
 
 /// Samples of several lengths, with classes.
-fn classes(step: usize, with_types: bool) -> StepBatch {
+pub(super) fn classes(step: usize, with_types: bool) -> StepBatch {
     const LENGTHS: [usize; SAMPLES] = [16, 13, 9, 5];
     let batch = TokenBatch::padded(&tokens(step), &LENGTHS, &Device::Cpu).expect("fits");
     let types: Vec<u32> = LENGTHS
@@ -119,7 +119,7 @@ fn gradients(network: &Network, batches: &[StepBatch]) -> (f64, Gradients) {
 }
 
 /// The losses and gradient norms of ten steps with this weight decay.
-fn train(network: &Network, decay: f64, batch: impl Fn(usize) -> StepBatch) -> [Vec<f64>; 2] {
+pub(super) fn train(network: &Network, decay: f64, batch: impl Fn(usize) -> StepBatch) -> [Vec<f64>; 2] {
     let spec: OptimizerSpec =
         serde_json::from_value(json!({"adamw": {"lr": 1e-3, "weight_decay": 0.01}})).expect("valid");
     let settings: Vec<ParameterSettings> = network
@@ -167,12 +167,13 @@ fn compare(
             "logit {own} for {expected}"
         );
     }
-    compare_steps(train(network, 0.01, batch), losses, norms);
+    compare_steps(train(network, 0.01, batch), &losses, &norms);
 }
 
 /// Fails unless the losses and the gradient norms are those of the reference.
 #[track_caller]
-fn compare_steps([own_losses, own_norms]: [Vec<f64>; 2], losses: [f64; 10], norms: [f64; 10]) {
+pub(super) fn compare_steps([own_losses, own_norms]: [Vec<f64>; 2], losses: &[f64], norms: &[f64]) {
+    assert_eq!([losses.len(), norms.len()], [own_losses.len(), own_norms.len()]);
     for (step, (own, expected)) in own_losses.iter().zip(losses).enumerate() {
         assert!(
             (own - expected).abs() < 2e-6,
@@ -283,51 +284,6 @@ fn distilbert_learns_classes_as_hugging_faces() {
         [
             0.5318780, 0.4197852, 0.4052313, 0.4094893, 0.4268026, 0.4539093, 0.4523298, 0.4460294,
             0.4191159, 0.4824313,
-        ],
-    );
-}
-
-#[test]
-fn low_rank_changes_learn_as_pefts() {
-    let mut network = bert("bert");
-    let options = json!({"rank": 4, "alpha": 8, "targets": ["query", "value"]});
-    let options: LoraOptions = serde_json::from_value(options).expect("valid");
-    assert_eq!(network.adapt(&options, 1).expect("has them").len(), 4);
-    for Parameter { name, var, .. } in network.parameters() {
-        if is_low_rank(name) {
-            let name = format!("base_model.model.{name}");
-            let values = formula::tensor(&name, var.dims())
-                .into_iter()
-                .map(|value| value as f32);
-            let values = Tensor::from_vec(values.collect(), var.shape(), &Device::Cpu);
-            var.set(&values.expect("as many as it holds"))
-                .expect("the same shape");
-        }
-    }
-    network.freeze(|name| !is_low_rank(name) && !name.starts_with("classifier."));
-    let trained = network.parameters().iter().filter(|parameter| !parameter.frozen);
-    assert_eq!(
-        trained.map(|parameter| parameter.var.elem_count()).sum::<usize>(),
-        1_123
-    );
-    // PEFT 0.21, decay 0.
-    compare_steps(
-        train(&network, 0.0, |step| classes(step, true)),
-        [
-            1.106319421,
-            1.091718033,
-            1.094872494,
-            1.115652123,
-            1.093706649,
-            1.089101313,
-            1.115371291,
-            1.094383007,
-            1.094813884,
-            1.114144729,
-        ],
-        [
-            0.4690276, 0.3167066, 0.3078261, 0.3555037, 0.3206326, 0.3068131, 0.3540689, 0.3047326,
-            0.3192178, 0.3606268,
         ],
     );
 }
