@@ -8,8 +8,8 @@ tests/fixtures/huggingface_folders.py), and a built program:
 Writes a folder by each version for each case of the fixture, has one pipeline write each as `huggingface`, and loads
 what it wrote in both versions: nothing may be missing or unexpected, tensors are byte-equal, logits those of the folder,
 and the tokenizer gives the same tokens. Further folders (such as all-MiniLM-L6-v2) are taken as they are. Then low-rank
-changes (`peft_exchange.py`, where peft is installed). Prints a line a case; where torch or a version is missing it says
-so and ends well."""
+changes (`peft_exchange.py`, where peft is installed) and embeddings of pairs (`sentence_exchange.py`, where
+sentence-transformers is). Prints a line a case; where torch or a version is missing it says so and ends well."""
 
 import hashlib
 import json
@@ -167,8 +167,12 @@ def main():
     import peft_exchange
 
     changed = peft_exchange.run(erlen, lambda version, cases: asked(older, version, "--peft", *cases))
-    if wrong or changed:
-        raise SystemExit(f"{wrong} of {len(names)} folders did not come back as they were, {changed} adapters differ")
+    import sentence_exchange
+
+    embedded = sentence_exchange.run(erlen)
+    if wrong or changed or embedded:
+        raise SystemExit(f"{wrong} of {len(names)} folders did not come back as they were, {changed} adapters and "
+                         f"{embedded} models of embeddings differ")
 
 
 if __name__ == "__main__":

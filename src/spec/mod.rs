@@ -109,7 +109,7 @@ pub use table_column::{Best, NumberFormat, Show, TableColumn};
 pub use table_rows::{Baseline, Filter, Group, Rows, SortKey, SortKeys, same_value};
 pub use tasks::{
     CLASSIFICATION, EntityF1Options, EntityMode, EntityScheme, EvaluationMetric, MASKED_TOKEN, MULTI_LABEL,
-    MetricDetail, NEXT_TOKEN, PerplexityOptions, REGRESSION, TOKEN_CLASSES, TaskMetric,
+    MetricDetail, NEXT_TOKEN, PerplexityOptions, REGRESSION, SIMILARITY, TOKEN_CLASSES, TaskMetric,
     TaskRules,
 };
 pub use template::Template;

@@ -73,7 +73,7 @@ pub use schedule::LearningRate;
 pub use tasks::{
     ClassFigures, Classification, Criterion, CsvFile, JudgedOutputs, LossCriterion, ModelTarget, MultiLabel,
     OutputMeaning, PREDICTED, PROBABILITIES, PROBABILITY, PredictedColumn, PredictedKind, PredictedValue,
-    Regression, SplitTally, Task, TaskTally, Tasks, TokenClasses, TokenPrediction, float_text,
+    Regression, Similarity, SplitTally, Task, TaskTally, Tasks, TokenClasses, TokenPrediction, float_text,
     score_sum, target_values,
 };
 pub use tensor_file::{HostTensor, NamedTensors, read_tensors};

@@ -67,6 +67,8 @@ pub trait ModelOptions: ChoiceOptions {
 pub struct TextModelFacts {
     /// Tokens of the longest sample.
     pub context: usize,
+    /// Values of a token.
+    pub width: usize,
     /// Rows of the embedding, where they are given.
     pub vocabulary: Option<usize>,
     /// The head, where it is given.

@@ -1,5 +1,6 @@
 //! Models of text as folders that Hugging Face's programs load.
 
+use std::fs;
 use std::path::Path;
 
 use super::list::{ExportedModel, ModelWriter};
@@ -11,6 +12,9 @@ use crate::tokenizer::{TOKENIZER_FILE, TokenizerError, TokenizerFolder};
 use crate::train::{
     Adapter, Components, FolderWish, FolderWriting, PretrainedFolder, TrainError, write_folder,
 };
+
+/// Where an adapter is that stands beside its base.
+const ADAPTER_FOLDER: &str = "adapter";
 
 impl ModelWriter for HuggingFaceOptions {
     fn write(&self, exported: &ExportedModel<'_>) -> Result<(), TrainError> {
@@ -47,9 +51,11 @@ impl HuggingFaceOptions {
         };
         let folder = PretrainedFolder::open(path, wish, components).map_err(failed)?;
         if !self.merge {
-            // Beside its base, an adapter needs no name of it.
             let adapter = Adapter::read(path, components).map_err(failed)?;
-            adapter.write(None, &job.output)?;
+            // In a folder of its own: beside the base, version 4 of transformers would look for another base by name.
+            let output = job.output.join(ADAPTER_FOLDER);
+            fs::create_dir(&output).map_err(TrainError::writing(&output))?;
+            adapter.write(None, &output)?;
         }
         for note in folder.notes() {
             monitor.info(note.clone());

@@ -254,7 +254,11 @@ fn saved_modules<'a>(
         }
         let module = name.rsplit_once('.').map_or(name.as_str(), |(module, _)| module);
         let core = core_name(family, &format!("{module}."));
-        let is_tied = |twin: &&&str| twin.starts_with(&core) && (folder.is_tied() || twin.ends_with("bias"));
+        let is_tied = |twin: &&&str| {
+            let is_twin = twin.starts_with(&core) && (folder.is_tied() || twin.ends_with("bias"));
+            // Other heads have nothing of the vocabulary's.
+            is_twin && matches!(folder.head(), TextHead::Causal | TextHead::Masked)
+        };
         if let Some(twin) = family.twins().iter().flatten().find(is_tied) {
             return Err(format!(
                 "PEFT keeps modules as a whole, and `{module}`, of which `{name}` was trained (`also`), holds `{twin}`, which \

@@ -65,7 +65,8 @@ pub fn write_folder(
     if folder.head() == TextHead::Similarity {
         let sizes = folder.sizes();
         let length = sentence::max_length(writing.source).unwrap_or(sizes.context);
-        for (name, content) in sentence::files(sizes.width, length) {
+        let normalizes = sentence::normalizes(writing.source);
+        for (name, content) in sentence::files(sizes.width, length, normalizes) {
             let path = writing.output.join(name);
             if let Some(parent) = path.parent() {
                 fs::create_dir_all(parent).map_err(TrainError::writing(parent))?;

@@ -15,6 +15,7 @@ mod peft;
 mod recipe;
 mod refused;
 mod reproducible;
+mod similarity;
 mod starting;
 mod tasks;
 mod texts;

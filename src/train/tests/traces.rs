@@ -2,10 +2,10 @@
 //! that logits, ten losses and ten gradient norms of a training by AdamW can be compared without files. The
 //! reference was made with transformers 5.24 in f64 (its cross-entropy in f32); f32 differs by 5e-7 at most.
 
-use candle_core::Device;
+use candle_core::{Device, Tensor};
 use serde_json::{Value, json};
 
-use crate::models::{InputShape, Network, Pass, TokenBatch, build, formula};
+use crate::models::{InputShape, Network, Pass, TextOutput, TokenBatch, build, formula};
 use crate::ops::Tape;
 use crate::ops::testing::host;
 use crate::spec::{Model, Optimizer as OptimizerSpec, Precision};
@@ -96,8 +96,17 @@ const TRAIN: Pass<'static> = Pass {
     sequences: None,
 };
 
+/// The loss of what a network gives, by targets and the number of them that count.
+fn plain_loss(output: &TextOutput, targets: &[Option<u32>], counted: f64) -> Tensor {
+    output.loss(targets, counted, Precision::F32).expect("fits")
+}
+
 /// The loss over all targets of some batches, and the sum of their gradients.
-fn gradients(network: &Network, batches: &[StepBatch]) -> (f64, Gradients) {
+fn gradients(
+    network: &Network,
+    batches: &[StepBatch],
+    loss_of: impl Fn(&TextOutput, &[Option<u32>], f64) -> Tensor,
+) -> (f64, Gradients) {
     let counted = batches
         .iter()
         .flat_map(|(_, targets)| targets.iter().flatten())
@@ -107,9 +116,7 @@ fn gradients(network: &Network, batches: &[StepBatch]) -> (f64, Gradients) {
     for (place, (batch, targets)) in (0..).zip(batches) {
         let (loss, tape) = Tape::record(|| {
             let output = network.forward_tokens(batch, &TRAIN).expect("fits");
-            output
-                .loss(targets, counted as f64, Precision::F32)
-                .expect("fits")
+            loss_of(&output, targets, counted as f64)
         });
         total += f64::from(loss.to_scalar::<f32>().expect("a scalar"));
         let found = tape.backward(&loss).expect("differentiable");
@@ -120,6 +127,16 @@ fn gradients(network: &Network, batches: &[StepBatch]) -> (f64, Gradients) {
 
 /// The losses and gradient norms of ten steps with this weight decay.
 pub(super) fn train(network: &Network, decay: f64, batch: impl Fn(usize) -> StepBatch) -> [Vec<f64>; 2] {
+    train_by(network, decay, batch, plain_loss)
+}
+
+/// The same by another loss.
+pub(super) fn train_by(
+    network: &Network,
+    decay: f64,
+    batch: impl Fn(usize) -> StepBatch,
+    loss_of: impl Fn(&TextOutput, &[Option<u32>], f64) -> Tensor,
+) -> [Vec<f64>; 2] {
     let spec: OptimizerSpec =
         serde_json::from_value(json!({"adamw": {"lr": 1e-3, "weight_decay": 0.01}})).expect("valid");
     let settings: Vec<ParameterSettings> = network
@@ -135,7 +152,7 @@ pub(super) fn train(network: &Network, decay: f64, batch: impl Fn(usize) -> Step
     let mut optimizer = Optimizer::new(rule, network.parameters(), &settings);
     let mut found = [Vec::new(), Vec::new()];
     for step in 0..10 {
-        let (loss, gradients) = gradients(network, &[batch(step)]);
+        let (loss, gradients) = gradients(network, &[batch(step)], &loss_of);
         let gradients = gradients.total().expect("adds");
         let norm = gradients.norm(1.0, None).expect("finite");
         let factor = clip_factor(norm, 1.0);
@@ -356,7 +373,7 @@ fn micro_batches_weighted_by_tokens_equal_the_whole_batch() {
                 (batch.expect("whole samples"), targets[places].to_vec())
             })
             .collect();
-        let (loss, gradients) = gradients(network, &batches);
+        let (loss, gradients) = gradients(network, &batches, plain_loss);
         let gradients = gradients.total().expect("adds");
         (loss, gradients.norm(1.0, None).expect("finite"))
     };
@@ -380,7 +397,7 @@ fn rows_without_padding_are_what_samples_of_one_length_are() {
         let ragged = TokenBatch::padded(&ids, &[TOKENS; SAMPLES], &device).expect("fits");
         let of = |batch: &TokenBatch| {
             let batches = [(batch.clone(), targets.clone())];
-            let (loss, gradients) = gradients(&network, &batches);
+            let (loss, gradients) = gradients(&network, &batches, plain_loss);
             let sums = gradients.total().expect("adds");
             let sums: Vec<Vec<f32>> = sums.sums().iter().flatten().map(host).collect();
             (loss, sums)

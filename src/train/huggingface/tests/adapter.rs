@@ -214,7 +214,7 @@ fn layers_are_named_in_full_where_others_are_called_so() {
 #[test]
 fn what_was_trained_in_full_is_saved_as_a_whole() {
     let lora = json!({
-        "rank": 2, "targets": ["q_lin", "v_lin", "classifier"], "also": ["*.sa_layer_norm.weight", "*.v_lin.bias"],
+        "rank": 2, "targets": ["q_lin", "v_lin", "classifier"], "also": ["*.sa_layer_norm.weight", "*.v_lin.bias", "*word_embeddings*"],
     });
     let model = bert("distilbert", lora);
     let (tensors, config, _) = written(model.path(), None).expect("writable");
@@ -225,7 +225,14 @@ fn what_was_trained_in_full_is_saved_as_a_whole() {
     );
     assert_eq!(
         config["modules_to_save"],
-        json!(["classifier", values, norm, "pre_classifier", "score"])
+        json!([
+            "classifier",
+            "distilbert.embeddings.word_embeddings",
+            values,
+            norm,
+            "pre_classifier",
+            "score"
+        ])
     );
     assert_eq!(config["target_modules"], json!(["q_lin"]));
     let merged =
