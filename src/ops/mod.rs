@@ -85,7 +85,7 @@ pub use shape::{flatten, select, squeeze, unsqueeze};
 pub use stochastic_depth::stochastic_depth;
 pub use swiglu::swiglu;
 pub use table_rows::{TableRows, add_rows};
-pub use tape::{Tape, VariableGradients};
+pub use tape::{Tape, VariableGradients, block};
 pub use tokens::embed_tokens;
 pub use vocabulary_loss::{RowVerdict, vocabulary_loss, vocabulary_loss_with_score, vocabulary_verdicts};
 
