@@ -148,11 +148,11 @@ pub(super) fn losses(pairs: &UnitPairs, numbers: Option<&[f32]>) -> Vec<f64> {
 fn ranking(cosines: &[f64], numbers: &[f32]) -> f64 {
     let mut largest = 0f64;
     each_misplaced(cosines, numbers, |_, _, difference| {
-        largest = largest.max(difference)
+        largest = largest.max(difference);
     });
     let mut sum = (-largest).exp();
     each_misplaced(cosines, numbers, |_, _, difference| {
-        sum += (difference - largest).exp()
+        sum += (difference - largest).exp();
     });
     largest + sum.ln()
 }
