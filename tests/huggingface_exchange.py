@@ -7,8 +7,9 @@ tests/fixtures/huggingface_folders.py), and a built program:
 
 Writes a folder by each version for each case of the fixture, has one pipeline write each as `huggingface`, and loads
 what it wrote in both versions: nothing may be missing or unexpected, tensors are byte-equal, logits those of the folder,
-and the tokenizer gives the same tokens. Further folders (such as all-MiniLM-L6-v2) are taken as they are. Prints a line
-a case; where torch or a version is missing it says so and ends well."""
+and the tokenizer gives the same tokens. Further folders (such as all-MiniLM-L6-v2) are taken as they are. Then low-rank
+changes (`peft_exchange.py`, where peft is installed) and embeddings of pairs (`sentence_exchange.py`, where
+sentence-transformers is). Prints a line a case; where torch or a version is missing it says so and ends well."""
 
 import hashlib
 import json
@@ -116,13 +117,16 @@ def differences(before, after):
 
 def main():
     arguments = sys.argv[1:]
-    if arguments in (["--load"], ["--save"]):
+    if arguments and arguments[0] in ("--load", "--save", "--peft"):
         given = json.load(sys.stdin)
         import transformers as hf
 
+        import peft_exchange
+
         hf.logging.set_verbosity_error()
-        result = [load(*pair) for pair in given] if arguments == ["--load"] else save(*given)
-        print(json.dumps(result))
+        task = {"--load": lambda: [load(*pair) for pair in given], "--save": lambda: save(*given),
+                "--peft": lambda: [peft_exchange.differences(*case) for case in given]}[arguments[0]]
+        print(json.dumps(task()))
         return
     try:
         import torch  # noqa: F401
@@ -160,8 +164,15 @@ def main():
                  for difference in differences(right, after[version][index])]
         wrong += bool(found)
         print(f"{name}: {'; '.join(found) or 'as it was, in both versions'}")
-    if wrong:
-        raise SystemExit(f"{wrong} of {len(names)} folders did not come back as they were")
+    import peft_exchange
+
+    changed = peft_exchange.run(erlen, lambda version, cases: asked(older, version, "--peft", *cases))
+    import sentence_exchange
+
+    embedded = sentence_exchange.run(erlen)
+    if wrong or changed or embedded:
+        raise SystemExit(f"{wrong} of {len(names)} folders did not come back as they were, {changed} adapters and "
+                         f"{embedded} models of embeddings differ")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use memmap2::Mmap;
 
 use super::error::DataError;
+use super::field_names::TEXTS;
 use super::layout::FILE_NAME;
 use super::pixels::decode_value;
 use super::value::{FieldValue, read_f32s};
@@ -67,6 +68,9 @@ impl DatasetMap {
     }
 
     fn task(&self) -> Result<TargetKind, DataError> {
+        if compares(&self.contents.schema) {
+            return Ok(TargetKind::Similarity);
+        }
         match self.target().kind {
             FieldKind::Class if self.target().dimensions == Dimensions::SCALAR => {
                 Ok(TargetKind::Classification)
@@ -83,7 +87,17 @@ impl DatasetMap {
     }
 }
 
+/// Whether samples are two texts each that are read apart.
+fn compares(schema: &Schema) -> bool {
+    schema.position(TEXTS).is_some()
+}
+
 impl Dataset {
+    /// Whether samples are two texts each that are read apart, to be compared.
+    pub fn compares(&self) -> bool {
+        compares(self.schema())
+    }
+
     /// Opens the dataset in `folder`.
     ///
     /// # Errors
@@ -166,6 +180,11 @@ impl Split {
     /// Whether there is no sample.
     pub fn is_empty(&self) -> bool {
         self.indices.is_empty()
+    }
+
+    /// Whether samples are two texts each that are read apart, to be compared.
+    pub fn compares(&self) -> bool {
+        compares(self.schema())
     }
 
     /// What every sample holds.

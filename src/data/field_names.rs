@@ -18,6 +18,9 @@ pub const TOKENS: &str = "tokens";
 /// Which of two texts each token is of.
 pub const SEGMENTS: &str = "segments";
 
+/// The same where the two are read apart.
+pub const TEXTS: &str = "texts";
+
 /// Which tokens are to be predicted.
 pub const LOSS_MASK: &str = "loss_mask";
 

@@ -73,7 +73,7 @@ pub fn prepare_with(
             TargetKind::Classification | TargetKind::MultiLabel | TargetKind::TokenClasses => {
                 dataset.target().names.len()
             }
-            TargetKind::Regression | TargetKind::NextToken => 0,
+            TargetKind::Regression | TargetKind::NextToken | TargetKind::Similarity => 0,
         };
         if matches!(dataset.target().kind, FieldKind::Labels | FieldKind::Numbers) {
             for split in dataset.splits().filter_map(|name| dataset.split(name)) {

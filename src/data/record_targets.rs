@@ -64,7 +64,7 @@ impl<'a> RecordTargets<'a> {
     /// Targets in `columns`; labels by name in one of them have `separator` between them.
     pub fn new(task: TargetKind, columns: &'a [String], separator: &'a str) -> Self {
         match (task, columns) {
-            (TargetKind::Regression, columns) => Self::Numbers {
+            (TargetKind::Regression | TargetKind::Similarity, columns) => Self::Numbers {
                 columns,
                 taken: Vec::new(),
                 precision: PrecisionWatch::new(columns.len()),

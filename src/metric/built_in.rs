@@ -12,9 +12,11 @@ const ANY: &[&str] = &[
     "multi_label",
     "regression",
     "token_classes",
+    "similarity",
     "next_token",
     "masked_token",
 ];
+const NUMBERS_OR_PAIRS: &[&str] = &["regression", "similarity"];
 const NEXT_TOKEN: &[&str] = &["next_token"];
 const TOKEN_CLASSES: &[&str] = &["token_classes"];
 const CLASSES_OF_ANY: &[&str] = &["classification", "multi_label", "token_classes"];
@@ -22,6 +24,7 @@ const NAMES: &[&str] = &[
     "classification",
     "multi_label",
     "token_classes",
+    "similarity",
     "next_token",
     "masked_token",
 ];
@@ -57,8 +60,8 @@ pub(super) fn metrics() -> Vec<MetricInfo> {
         metric("scored_tokens", "tokens that were predicted").unit("count").better(Maximize).tasks(VOCABULARY).rank(900),
         metric("f1", "F1").better(Maximize).tasks(CLASSES).asked("f1").rank(85),
         metric("mcc", "Matthews' correlation").better(Maximize).tasks(CLASSES).asked("mcc").rank(86),
-        metric("pearson", "Pearson's correlation").better(Maximize).tasks(NUMBERS).asked("pearson").rank(52),
-        metric("spearman", "Spearman's correlation").better(Maximize).tasks(NUMBERS).asked("spearman").rank(54),
+        metric("pearson", "Pearson's correlation").better(Maximize).tasks(NUMBERS_OR_PAIRS).asked("pearson").rank(52),
+        metric("spearman", "Spearman's correlation").better(Maximize).tasks(NUMBERS_OR_PAIRS).asked("spearman").rank(54),
         // Of trainings.
         metric("lr", "learning rate"),
         metric("gradient_norm", "gradient norm"),

@@ -238,7 +238,7 @@ impl Architecture for VisionTransformer {
         let x = ops::embed_tokens(&x, &class_token, &positions)?;
         let mut x = self.dropout.forward(x, pass)?;
         for layer in &self.layers {
-            x = layer.forward(&x, pass)?;
+            x = ops::block(|| layer.forward(&x, pass))?;
         }
         // The norm works token by token, and only the first, the class token, is looked at.
         let x = self.norm.forward(&ops::select(&x, 1, 0)?, pass)?;

@@ -328,7 +328,17 @@ fn losses() -> Vec<Case> {
             loss(x[0], targets, &kind, 4.0)
         })
     };
+    let pairs = |numbers: Option<[f32; 3]>| {
+        case("PairLoss", &[&[6, 5]], move |x, _| {
+            let targets = numbers
+                .as_ref()
+                .map_or(PairTargets::Matches, |numbers| PairTargets::Numbers(numbers));
+            pair_loss(x[0], targets, 4.0)
+        })
+    };
     vec![
+        pairs(None),
+        pairs(Some([0.5, 3.0, 1.0])),
         of(LossFunction::CrossEntropy {
             label_smoothing: 0.1,
             class_weights: None,

@@ -47,6 +47,10 @@ pub struct RecordOptions {
     /// The field of a second text, where samples are pairs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pair: Option<String>,
+    /// Whether the two texts of a pair are read apart, to be compared, and not as one: then what is learnt is how alike they
+    /// are, by the number in `label` (of any scale), or, without one, that they belong together and no others.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub compare: bool,
     /// The field of what is to be predicted; with several labels or numbers a list of fields. Without it there is
     /// nothing but the text, for language models.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -130,6 +134,14 @@ impl Documents {
                     .help("name the field of the second text"),
             );
         }
+        if records.compare {
+            mistakes.extend(
+                compare_mistakes(records)
+                    .into_iter()
+                    .map(|(field, message, help)| Mistake::new(at(field), message).help(help)),
+            );
+            return mistakes;
+        }
         if records.separator.is_empty() {
             let mistake = Mistake::new(at("separator"), "nothing cannot separate labels");
             mistakes.push(mistake.help("write what stands between them, such as \",\" or \"|\""));
@@ -154,6 +166,36 @@ impl Documents {
         }
         mistakes
     }
+}
+
+/// What is wrong with texts that are compared: the field, the mistake, and what to do.
+fn compare_mistakes(records: &RecordOptions) -> Vec<(&'static str, &'static str, &'static str)> {
+    let mut mistakes = Vec::new();
+    if records.pair.is_none() {
+        let help = "name the field of the second text by `pair`";
+        mistakes.push((
+            "compare",
+            "there is one text, and nothing to compare it with",
+            help,
+        ));
+    }
+    if records.task != TargetKind::Classification {
+        let help = "remove it: the label is a number, or there is none";
+        mistakes.push((
+            "task",
+            "how alike two texts are is what is learnt of texts that are compared",
+            help,
+        ));
+    }
+    if records
+        .label
+        .as_ref()
+        .is_some_and(|label| label.as_slice().len() != 1)
+    {
+        let help = "name one field, or remove `label`";
+        mistakes.push(("label", "how alike two texts are is one number", help));
+    }
+    mistakes
 }
 
 fn text() -> String {

@@ -1,11 +1,19 @@
 //! The `export` kind: a model in a form that other programs read.
 
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+use miette::SourceSpan;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Train;
 use super::choice::Named;
+use super::diagnostic::Diagnostic;
 use super::export_formats::ExportFormat;
 use super::kinds::{Accepts, Input, StageKind};
+use super::mistake::placed;
+use super::pipeline::StageSpec;
 use super::reference::Reference;
 use crate::metric::MetricTable;
 
@@ -60,5 +68,99 @@ impl StageKind for Export {
 
     fn metrics(&self, _: &MetricTable) -> Option<Vec<String>> {
         Some(Vec::new())
+    }
+
+    fn mistakes(
+        &self,
+        stages: &IndexMap<String, Arc<StageSpec>>,
+        place: &dyn Fn(&[&str]) -> SourceSpan,
+    ) -> Vec<Diagnostic> {
+        let stage = self.model.stage().and_then(|stage| stages.get(stage));
+        let train = stage.and_then(|stage| stage.kind.options::<Train>());
+        let of_model = train.and_then(|train| self.format.model_mistake(train));
+        let mut mistakes = placed(&["format", self.format.name()], self.format.mistakes(), place);
+        mistakes.extend(placed(&["model"], of_model.into_iter().collect(), place));
+        mistakes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use crate::spec::Pipeline;
+
+    /// What is wrong with an export of a training, each as `TEXT AT ITS PLACE: MESSAGE`.
+    fn told(train: &str, format: &str) -> Vec<String> {
+        let source = format!(
+            "stages:\n  d: {{command: {{run: make, outputs: [o]}}}}\n  m: {{train: {{data: d, epochs: 1, optimizer: {{sgd: \
+             {{lr: 0.1}}}}, {train}}}}}\n  e: {{export: {{model: m, format: {format}}}}}\n"
+        );
+        let Err(error) = Pipeline::parse(Path::new("p.yaml"), &source, &[]) else {
+            return Vec::new();
+        };
+        let tell = |mistake: &crate::spec::Diagnostic| {
+            let span = mistake.span.expect("has a place");
+            assert!(mistake.help.is_some());
+            format!(
+                "{}: {mistake}",
+                &source[span.offset()..span.offset() + span.len()]
+            )
+        };
+        error.mistakes.iter().map(tell).collect()
+    }
+
+    #[test]
+    fn what_a_format_cannot_hold_is_told_before_anything_is_trained() {
+        let text = "model: {pretrained: {from: ./bert}}";
+        let changed = format!("{text}, lora: {{rank: 2}}");
+        for (train, format, expected) in [
+            (
+                text,
+                "peft",
+                vec![
+                    "m: the training has no low-rank changes (`lora`), so there is nothing that `peft` could hold",
+                ],
+            ),
+            (
+                text,
+                "{huggingface: {merge: false}}",
+                vec![
+                    "m: the training has no low-rank changes (`lora`), so there is nothing that could be left unmerged \
+                     (`merge: false`)",
+                ],
+            ),
+            (
+                "model: mlp, lora: {rank: 2}, init: {from: ./w.pth}",
+                "peft",
+                vec![
+                    "m: `peft` is a format for models of text that Hugging Face's programs know, and this is a `mlp`",
+                ],
+            ),
+            (
+                "model: mlp",
+                "huggingface",
+                vec![
+                    "m: `huggingface` is a format for models of text that Hugging Face's programs know, and this is a \
+                     `mlp`",
+                ],
+            ),
+            (
+                &changed,
+                "{peft: {base: /home/me/bert}}",
+                vec!["/home/me/bert: `/home/me/bert` is a path of this machine, which no other has"],
+            ),
+            (
+                &changed,
+                "{peft: {base: \"\"}}",
+                vec!["\"\": it is empty, or has spaces around it"],
+            ),
+            (&changed, "{peft: {base: me/bert}}", vec![]),
+            (&changed, "peft", vec![]),
+            (&changed, "{huggingface: {merge: false}}", vec![]),
+            (text, "{huggingface: {merge: true}}", vec![]),
+        ] {
+            assert_eq!(told(train, format), expected, "{train}, {format}");
+        }
     }
 }

@@ -36,6 +36,7 @@ pub(super) fn describe_loss(
         let info = match target {
             Some(TargetKind::NextToken) => info.unit("nats per token"),
             Some(TargetKind::TokenClasses) => info.unit("nats per word"),
+            Some(TargetKind::Similarity) => info.unit("nats per pair"),
             _ => info,
         };
         known.add_to(stage, info);
@@ -55,9 +56,10 @@ impl Loss {
     /// The loss where a pipeline names none.
     pub fn usual(task: TargetKind) -> Self {
         match task {
-            TargetKind::Classification | TargetKind::NextToken | TargetKind::TokenClasses => {
-                Self::CrossEntropy(Default::default())
-            }
+            TargetKind::Classification
+            | TargetKind::NextToken
+            | TargetKind::TokenClasses
+            | TargetKind::Similarity => Self::CrossEntropy(Default::default()),
             TargetKind::MultiLabel => Self::BinaryCrossEntropy(Default::default()),
             TargetKind::Regression => Self::Mse(Default::default()),
         }

@@ -66,7 +66,9 @@ pub use evaluate::{Evaluate, SplitName};
 pub use evaluate_rules::evaluate_mistakes;
 pub use export::Export;
 pub(crate) use export_formats::built_in_export_formats;
-pub use export_formats::{ExportFormat, ExportFormatOptions, HuggingFaceOptions, SafetensorsOptions};
+pub use export_formats::{
+    ExportFormat, ExportFormatOptions, HuggingFaceOptions, PeftOptions, SafetensorsOptions,
+};
 pub use file_places::{FilePlaces, UnknownRoot};
 pub(crate) use formats::built_in_formats;
 pub use formats::{
@@ -107,7 +109,8 @@ pub use table_column::{Best, NumberFormat, Show, TableColumn};
 pub use table_rows::{Baseline, Filter, Group, Rows, SortKey, SortKeys, same_value};
 pub use tasks::{
     CLASSIFICATION, EntityF1Options, EntityMode, EntityScheme, EvaluationMetric, MASKED_TOKEN, MULTI_LABEL,
-    MetricDetail, NEXT_TOKEN, PerplexityOptions, REGRESSION, TOKEN_CLASSES, TaskMetric, TaskRules,
+    MetricDetail, NEXT_TOKEN, PerplexityOptions, REGRESSION, SIMILARITY, TOKEN_CLASSES, TaskMetric,
+    TaskRules,
 };
 pub use template::Template;
 pub use tokenizer::{

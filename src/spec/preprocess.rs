@@ -209,6 +209,9 @@ pub enum TargetKind {
     /// A class for each word. The format says so, and no option.
     #[serde(skip)]
     TokenClasses,
+    /// How alike two texts are. Records say so by `compare`.
+    #[serde(skip)]
+    Similarity,
 }
 
 impl TargetKind {
@@ -220,6 +223,7 @@ impl TargetKind {
             Self::Regression => "numbers",
             Self::NextToken => "tokens",
             Self::TokenClasses => "classes of words",
+            Self::Similarity => "how alike two texts are",
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod huggingface;
 mod list;
+mod peft;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -31,7 +32,8 @@ const METRICS_ROLE: &str = "metrics.";
 ///
 /// The artifact, in the format `safetensors`: `model.safetensors`, with PyTorch's names and layouts, and
 /// `model.json`, a card that says how to use it, what it reached (from the inputs `metrics.STAGE`) and
-/// what it was made from. In the format `huggingface`, a folder as transformers writes them.
+/// what it was made from. In the format `huggingface`, a folder as transformers writes them; in the format `peft`, one
+/// of low-rank changes as PEFT writes them.
 impl StageRunner for Export {
     fn run(&self, job: &Job, registry: &Registry, monitor: &Monitor) -> Result<Outcome, StageError> {
         let folder = job.input("model")?;

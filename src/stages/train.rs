@@ -106,6 +106,7 @@ fn open(
     let wish = FolderWish {
         head: options.head,
         tied: options.tied,
+        ..FolderWish::default()
     };
     PretrainedFolder::open(path, wish, components)
 }

@@ -97,14 +97,13 @@ pub fn evaluate(
     let Some(first) = models.first() else {
         return Err(TrainError::Ensemble("there is none".to_owned()));
     };
-    let of_vocabulary = matches!(
-        options.task.text_goal(),
-        TextGoal::NextToken | TextGoal::MaskedTokens
-    );
-    if models.len() > 1 && of_vocabulary {
-        return Err(TrainError::Ensemble(
-            "language models are judged one by one".to_owned(),
-        ));
+    let alone = match options.task.text_goal() {
+        TextGoal::NextToken | TextGoal::MaskedTokens => Some("language models"),
+        TextGoal::Pairs => Some("models of similarity"),
+        TextGoal::Tokens | TextGoal::Samples => None,
+    };
+    if let Some(what) = alone.filter(|_| models.len() > 1) {
+        return Err(TrainError::Ensemble(format!("{what} are judged one by one")));
     }
     let split = &first.split;
     let criterion = options

@@ -87,6 +87,22 @@ pub(super) fn load(
     load().map_err(|problem| TrainError::BadFile { path, problem })
 }
 
+/// The weights that the changes of the model in `folder` were made of, with what was trained in full; nothing where there are
+/// no changes.
+///
+/// # Errors
+/// A file is missing or damaged.
+pub(super) fn unmerged_weights(folder: &Path) -> Result<Option<NamedTensors>, TrainError> {
+    let path = folder.join(ADAPTER_FILE);
+    if !path.is_file() {
+        return Ok(None);
+    }
+    let mut tensors = read_tensors(&folder.join(BASE_FILE))?;
+    tensors.extend(read_tensors(&path)?);
+    tensors.retain(|name, _| !is_low_rank(name));
+    Ok(Some(tensors))
+}
+
 /// The weights of the model of low-rank changes in `folder`, with the changes in them; nothing where there is none.
 ///
 /// # Errors

@@ -56,8 +56,8 @@ pub use feed::{Feed, SampleFeed, StagedBatches, TextFeed, TextReading};
 pub use gradients::{Gradients, StepGradients};
 pub use history::{EpochFigures, Exact, Judgement, Monitored, Scaling, write_history, write_validations};
 pub use huggingface::{
-    CONFIG_FILE, Filled, FolderFamily, FolderFitting, FolderLabels, FolderWeights, FolderWish, FolderWriting,
-    LabelKind, PretrainedFolder, TextModelSizes, write_folder,
+    Adapter, CONFIG_FILE, Filled, FolderFamily, FolderFitting, FolderLabels, FolderWeights, FolderWish,
+    FolderWriting, LabelKind, PretrainedFolder, TextModelSizes, write_folder,
 };
 pub use init_check::init_problem;
 pub use loss_scale::LossScale;
@@ -73,8 +73,8 @@ pub use schedule::LearningRate;
 pub use tasks::{
     ClassFigures, Classification, Criterion, CsvFile, JudgedOutputs, LossCriterion, ModelTarget, MultiLabel,
     OutputMeaning, PREDICTED, PROBABILITIES, PROBABILITY, PredictedColumn, PredictedKind, PredictedValue,
-    Regression, SplitTally, Task, TaskTally, Tasks, TokenClasses, TokenPrediction, float_text, score_sum,
-    target_values,
+    Regression, Similarity, SplitTally, Task, TaskTally, Tasks, TokenClasses, TokenPrediction, float_text,
+    score_sum, target_values,
 };
 pub use tensor_file::{HostTensor, NamedTensors, read_tensors};
 pub use threads::on_threads;

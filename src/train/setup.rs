@@ -16,7 +16,7 @@ use crate::metric::MetricTable;
 use crate::schema::{FieldKind, InputShape};
 use crate::spec::{
     self, DataFacts, Loss, Mistake, Model, PackedDocuments, SampleKind, SplitName, TargetKind, TaskRules,
-    TrainingLength,
+    TextHead, TrainingLength,
 };
 
 /// Batches that are made ahead of the training step; each costs its size in memory.
@@ -74,7 +74,11 @@ impl<'a> Setup<'a> {
             None => of_data,
         };
         let names = chosen.and_then(|task| task.outputs(dataset)).unwrap_or_default();
-        let width = chosen.map_or(0, |task| task.width(dataset, &names));
+        let width = chosen.map_or(0, |task| match (task.rules().head, recipe.model.text()) {
+            // Embeddings are as wide as the model.
+            (TextHead::Similarity, Some(text)) => text.width,
+            _ => task.width(dataset, &names),
+        });
         check(
             recipe,
             dataset,
@@ -188,8 +192,9 @@ fn check(
     let field = dataset.input();
     let is_text = field.kind == FieldKind::Tokens;
     let rules = of_data.map(Task::rules);
-    // Documents are cut into rows.
-    let is_whole = is_text && rules.is_some_and(|rules| rules.data != TargetKind::NextToken);
+    // Documents are cut into rows, and of pairs each text is one of its own.
+    let is_one = |kind| !matches!(kind, TargetKind::NextToken | TargetKind::Similarity);
+    let is_whole = is_text && rules.is_some_and(|rules| is_one(rules.data));
     let longest = match is_whole {
         true => {
             let run = TokenRun::new(split)?;

@@ -77,6 +77,8 @@ const BEYOND: &str = r#"
       optimizer: {adamw: {lr: 0.01}}
   judged-classes: {evaluate: {model: tuned, data: classes, split: val, metrics: [f1]}}
   merged: {export: {model: tuned, format: huggingface}}
+  adapter: {export: {model: tuned, format: {peft: {base: me/language}}}}
+  apart: {export: {model: tuned, format: {huggingface: {merge: false}}}}
   merged-classes: {evaluate: {model: merged, data: classes, split: val, metrics: [f1]}}
   samples: {generate: {model: gpt, prompts: ["the bee"], tokens: 10, count: 2, sample: {temperature: 0.8}}}
 tables:
@@ -181,6 +183,40 @@ fn a_model_goes_out_as_a_folder_and_comes_back() {
     ] {
         assert!(project.path("tuned").join(file).is_file(), "{file}");
     }
+    for (stage, files) in [
+        (
+            "adapter",
+            &["adapter_config.json", "README.md", "tokenizer.json"][..],
+        ),
+        (
+            "apart",
+            &["adapter/adapter_config.json", "config.json", "model.safetensors"][..],
+        ),
+    ] {
+        project
+            .erlen(["get", "beyond.yaml", stage, "-o", stage])
+            .assert_code(0);
+        for file in files {
+            assert!(project.path(stage).join(file).is_file(), "{stage}/{file}");
+        }
+    }
+    let weights = |folder: &str| fs::read(project.path(folder).join("adapter_model.safetensors")).unwrap();
+    assert_eq!(weights("adapter"), weights("apart/adapter"));
+    assert!(!project.path("adapter/model.safetensors").exists());
+    let config = project.read("adapter/adapter_config.json");
+    assert!(
+        config.contains(r#""base_model_name_or_path": "me/language""#)
+            && config.contains(r#""task_type": "SEQ_CLS""#),
+        "{config}"
+    );
+    let plain = format!("{stages}  adapter: {{export: {{model: gpt, format: peft}}}}\n");
+    project.write("plain.yaml", plain);
+    project
+        .erlen(["check", "plain.yaml"])
+        .assert_code(2)
+        .assert_stderr(
+            "the training has no low-rank changes (`lora`), so there is nothing that `peft` could hold",
+        );
     project
         .erlen(["get", "beyond.yaml", "samples/samples.md", "-o", "samples.md"])
         .assert_code(0);
@@ -230,6 +266,152 @@ fn mistakes_around_texts_are_told_before_anything_runs() {
         "batch_tokens: 20",
         "a row of 24 tokens does not fit a batch of 20",
     );
+}
+
+/// Pairs of sentences that say one thing in two ways, and how alike they are, by a number.
+fn pairs(numbered: bool) -> String {
+    let animals = ["ant", "bee", "cat", "dog", "eel", "fox"];
+    let mut lines = String::from(if numbered {
+        "one,other,alike\n"
+    } else {
+        "one,other\n"
+    });
+    for index in 0..60usize {
+        let animal = animals[index % 6];
+        let other = if index % 4 == 3 && numbered {
+            animals[(index + 2) % 6]
+        } else {
+            animal
+        };
+        let number = if other == animal { ",4" } else { ",1" };
+        let number = if numbered { number } else { "" };
+        lines.push_str(&format!(
+            "the {animal} number {index} eats,here the {other} sits{number}\n"
+        ));
+    }
+    lines
+}
+
+#[test]
+fn pairs_of_texts_train_embeddings_that_come_back() {
+    let project = Project::new()
+        .with("pairs.csv", pairs(false))
+        .with("scored.csv", pairs(true))
+        .with(
+            "similar.yaml",
+            r#"
+name: similar
+stages:
+  tok:
+    tokenizer: {input: ./pairs.csv, documents: {csv: {text: one}}, word: {vocab_size: 200}}
+  pairs:
+    preprocess:
+      input: ./pairs.csv
+      format: {text: {documents: {csv: {text: one, pair: other, compare: true}}, tokenizer: tok, max_length: 16}}
+      split: {val: 0.2}
+  scored:
+    preprocess:
+      input: ./scored.csv
+      format: {text: {documents: {csv: {text: one, pair: other, compare: true, label: alike}}, tokenizer: tok}}
+      split: {val: 0.4}
+  first:
+    train:
+      data: pairs
+      model: {bert: {layers: 1, heads: 2, width: 16, context: 16}}
+      epochs: 3
+      batch_size: 6
+      optimizer: {adamw: {lr: 0.01}}
+  folder: {export: {model: first, format: huggingface}}
+  before: {evaluate: {model: first, data: scored, split: val, metrics: [spearman, predictions]}}
+  after: {evaluate: {model: folder, data: scored, split: val, metrics: [spearman, predictions]}}
+  tuned:
+    train:
+      data: scored
+      model: {pretrained: {from: folder, head: similarity}}
+      lora: {rank: 2}
+      epochs: 1
+      batch_size: 8
+      optimizer: {adamw: {lr: 0.01}}
+  adapter: {export: {model: tuned, format: peft}}
+  found: {evaluate: {model: tuned, data: pairs, split: val}}
+"#,
+        );
+    project
+        .erlen(["run", "similar.yaml"])
+        .assert_code(0)
+        .assert_stderr("10 ran");
+    let get = |what: &str, to: &str| {
+        project
+            .erlen(["get", "similar.yaml", what, "-o", to])
+            .assert_code(0);
+    };
+    get("before/predictions.csv", "before.csv");
+    get("after/predictions.csv", "after.csv");
+    let cosines = |file: &str| -> Vec<f64> {
+        let text = project.read(file);
+        let mut rows = csv::Reader::from_reader(text.as_bytes());
+        assert_eq!(
+            rows.headers().unwrap().iter().skip(1).collect::<Vec<_>>(),
+            ["number", "cosine"]
+        );
+        rows.records()
+            .map(|row| row.unwrap()[2].parse().unwrap())
+            .collect()
+    };
+    let (before, after) = (cosines("before.csv"), cosines("after.csv"));
+    assert!(before.len() > 10);
+    for (before, after) in before.iter().zip(&after) {
+        assert!((before - after).abs() < 1e-6 && before.abs() <= 1.0 + 1e-6);
+    }
+    get("folder", "folder");
+    let modules = project.read("folder/modules.json");
+    assert!(
+        modules.contains("Pooling") && modules.contains("2_Normalize"),
+        "{modules}"
+    );
+    assert!(
+        project
+            .read("folder/1_Pooling/config.json")
+            .contains(r#""word_embedding_dimension": 16"#)
+    );
+    get("adapter", "adapter");
+    assert!(
+        project
+            .read("adapter/adapter_config.json")
+            .contains("FEATURE_EXTRACTION")
+    );
+    // What cannot be is told before anything runs.
+    for (from, to, expected) in [
+        (
+            "one, pair: other, compare",
+            "one, compare",
+            "nothing to compare it with",
+        ),
+        (
+            "batch_size: 6",
+            "batch_size: 1",
+            "a pair is compared with the others of its batch",
+        ),
+        (
+            "pair: other, compare: true}",
+            "pair: other}",
+            "or write `compare: true`",
+        ),
+        (
+            "label: alike",
+            "label: [alike, one]",
+            "how alike two texts are is one number",
+        ),
+    ] {
+        let file = project.read("similar.yaml");
+        let wrong = file.replacen(from, to, 1);
+        assert_ne!(file, wrong);
+        project.write("wrong.yaml", wrong);
+        project
+            .erlen(["check", "wrong.yaml"])
+            .assert_code(2)
+            .assert_stderr(expected);
+    }
 }
 
 #[test]

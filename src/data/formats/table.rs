@@ -245,7 +245,8 @@ fn read(
                 TargetKind::MultiLabel
                 | TargetKind::Regression
                 | TargetKind::NextToken
-                | TargetKind::TokenClasses => None,
+                | TargetKind::TokenClasses
+                | TargetKind::Similarity => None,
             };
             suspects.watch(&row, class);
             row.encode(options.task);

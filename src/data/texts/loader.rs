@@ -10,7 +10,7 @@ use super::targets::{TargetReader, TextGoal};
 use crate::data::batch::Array;
 use crate::data::dataset::Split;
 use crate::data::error::DataError;
-use crate::data::field_names::SEGMENTS;
+use crate::data::field_names::{SEGMENTS, TEXTS};
 use crate::data::sample_order::SampleOrder;
 use crate::data::target_scale::TargetScale;
 
@@ -68,6 +68,10 @@ impl TextLoader {
             (TextGoal::MaskedTokens, RowRule::Packed { length, documents }) => {
                 let around = targets.around().map_or(0, |around| around.len() as u64);
                 TextRows::pieces(&run, length, documents, around)?
+            }
+            (TextGoal::Pairs, _) => {
+                let field = split.schema().position(TEXTS).unwrap_or_default();
+                TextRows::pairs(&run, field)?
             }
             (_, rule) => TextRows::new(&run, rule, config.seed)?,
         };

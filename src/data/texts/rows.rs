@@ -66,6 +66,8 @@ pub struct TextRows {
 #[derive(Debug)]
 enum RowPlan {
     Texts,
+    /// Each text is a row of two sequences, of which the first has so many tokens.
+    Pairs(Vec<u32>),
     /// Windows of the whole run.
     Strided {
         window: u64,
@@ -164,6 +166,34 @@ impl TextRows {
         })
     }
 
+    /// The texts of `run`, each of which is two of its own: where the field `field` changes, the second begins.
+    ///
+    /// # Errors
+    /// One of the two has no token.
+    pub(super) fn pairs(run: &TokenRun, field: usize) -> Result<Self, DataError> {
+        let mut texts = Vec::new();
+        let firsts: Result<Vec<u32>, DataError> = (0..run.texts())
+            .map(|text| {
+                texts.clear();
+                run.append(field, run.text(text), &mut texts);
+                let first = texts.partition_point(|of| *of == 0);
+                match first == 0 || first == texts.len() {
+                    false => Ok(first as u32),
+                    true => Err(DataError::Options(format!(
+                        "the texts of the sample {text} of the split `{}` are to be compared, and one of them has no token",
+                        run.split().name().as_str()
+                    ))),
+                }
+            })
+            .collect();
+        let firsts = firsts?;
+        Ok(Self {
+            count: firsts.len() as u32,
+            plan: RowPlan::Pairs(firsts),
+            around: 0,
+        })
+    }
+
     /// How many there are.
     pub fn count(&self) -> u32 {
         self.count
@@ -182,6 +212,17 @@ impl TextRows {
                 targets: 0..0,
                 key: row,
             }),
+            RowPlan::Pairs(firsts) => {
+                let text = run.text(row as usize);
+                let middle = text.start + u64::from(firsts[row as usize]);
+                for (number, inputs) in (0..).zip([text.start..middle, middle..text.end]) {
+                    take(TokenSequence {
+                        inputs,
+                        targets: 0..0,
+                        key: row.wrapping_mul(2).wrapping_add(number),
+                    });
+                }
+            }
             RowPlan::Strided { window, stride } => take(TokenSequence {
                 key: row,
                 ..window_at(0..run.len(), u64::from(row), *window, *stride)
@@ -225,6 +266,14 @@ impl TextRows {
                     .map(|text| run.text(text))
                     .map(|text| text.end - text.start);
                 lengths.max().unwrap_or(0)
+            }
+            RowPlan::Pairs(firsts) => {
+                let halves = firsts.iter().zip(0..).map(|(first, text)| {
+                    let text = run.text(text);
+                    let first = u64::from(*first);
+                    first.max(text.end - text.start - first)
+                });
+                halves.max().unwrap_or(0)
             }
             RowPlan::Strided { window, .. } => (window - 1).min(run.len().saturating_sub(1)),
             RowPlan::Drawn { length, .. } => *length,

@@ -20,6 +20,8 @@ pub enum TextGoal {
     Tokens,
     /// For each sample what its target holds.
     Samples,
+    /// For each sample, which is two texts, how alike these are, or nothing but that they belong together.
+    Pairs,
 }
 
 /// Reads what is to be predicted.
@@ -39,6 +41,8 @@ pub(super) enum TargetReader {
         served: Box<Field>,
         scale: Option<TargetScale>,
     },
+    /// The field of numbers, where there are some.
+    Pairs(Option<(usize, Box<Field>)>),
 }
 
 impl TargetReader {
@@ -76,7 +80,11 @@ impl TargetReader {
             (TextGoal::Tokens, Some(field)) if target.kind == FieldKind::Class && of_tokens => {
                 Ok(Self::Tokens { field })
             }
-            (TextGoal::Samples, Some(field)) if !of_tokens => {
+            (TextGoal::Pairs, field) if split.compares() => {
+                let field = field.filter(|_| target.kind == FieldKind::Numbers);
+                Ok(Self::Pairs(field.map(|field| (field, Box::new(target.clone())))))
+            }
+            (TextGoal::Samples, Some(field)) if !of_tokens && !split.compares() => {
                 if let Some(scale) = &scale {
                     match target.kind {
                         FieldKind::Numbers => scale.check(target.dimensions.len().unwrap_or(0))?,
@@ -148,6 +156,18 @@ impl TargetReader {
                 for sequence in sequences {
                     run.append(*field, sequence.inputs.clone(), &mut values);
                 }
+            }
+            // That they belong together is known of all of them.
+            Self::Pairs(None) => {
+                let matches = ArrayValues::U32(vec![1; rows.len()]);
+                return Ok(Array::stacked(matches, vec![rows.len()]));
+            }
+            Self::Pairs(Some((field, stored))) => {
+                let held: Vec<_> = rows
+                    .iter()
+                    .map(|row| run.split().value(*field, *row as usize))
+                    .collect();
+                return collate(stored, stored, &held, Collation::Pack);
             }
             Self::Samples {
                 field,

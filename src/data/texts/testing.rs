@@ -27,6 +27,8 @@ pub enum TinyTarget {
     Class(u32),
     /// Numbers.
     Numbers(Vec<f32>),
+    /// The text is two, of which the first has so many tokens, and how alike these are, where that is known.
+    Pair(usize, Option<f32>),
 }
 
 impl TinyText {
@@ -63,8 +65,13 @@ pub fn write_texts_with(folder: &Path, vocabulary: u32, texts: &[(SplitName, Tin
         TinyTarget::Classes(_) => Field::token_classes("tags", owned(&TAGS)),
         TinyTarget::Class(_) => Field::class("class", owned(&["ant", "bee", "cat"])),
         TinyTarget::Numbers(numbers) => Field::numbers("targets", owned(&["x", "y"][..numbers.len()])),
+        TinyTarget::Pair(..) => Field::segments("texts"),
     };
-    let schema = Schema::new(vec![tokens, second]).unwrap();
+    let mut fields = vec![tokens, second];
+    if let TinyTarget::Pair(_, Some(_)) = &texts[0].1.target {
+        fields.push(Field::numbers("targets", owned(&["alike"])));
+    }
+    let schema = Schema::new(fields).unwrap();
     let mut writer = DatasetWriter::create(folder, schema).unwrap();
     let wide =
         |numbers: &[u32]| -> Vec<u8> { numbers.iter().flat_map(|number| number.to_le_bytes()).collect() };
@@ -83,8 +90,16 @@ pub fn write_texts_with(folder: &Path, vocabulary: u32, texts: &[(SplitName, Tin
                 let bytes = numbers.iter().flat_map(|number| number.to_le_bytes());
                 (bytes.collect(), Dimensions::row(numbers.len()))
             }
+            TinyTarget::Pair(first, _) => {
+                let of_texts = (0..text.tokens.len()).map(|token| u8::from(token >= *first));
+                (of_texts.collect(), Dimensions::row(text.tokens.len()))
+            }
         };
-        let values = [
+        let number = match &text.target {
+            TinyTarget::Pair(_, number) => number.map(f32::to_le_bytes),
+            _ => None,
+        };
+        let mut values = vec![
             FieldValue {
                 bytes: &ids,
                 dimensions: Dimensions::row(text.tokens.len()),
@@ -94,6 +109,10 @@ pub fn write_texts_with(folder: &Path, vocabulary: u32, texts: &[(SplitName, Tin
                 dimensions,
             },
         ];
+        values.extend(number.as_ref().map(|number| FieldValue {
+            bytes: number,
+            dimensions: Dimensions::row(1),
+        }));
         writer.push(&values, &format!("text {index}")).unwrap();
     }
     let splits: Vec<SplitName> = texts.iter().map(|(split, _)| *split).collect();

@@ -313,6 +313,64 @@ fn a_mask_says_what_is_predicted() {
 }
 
 #[test]
+fn pairs_are_two_sequences_of_a_row() {
+    let pair = |tokens: &[u32], first: usize, number: Option<f32>| {
+        let target = TinyTarget::Pair(first, number);
+        (
+            SplitName::Train,
+            TinyText {
+                tokens: tokens.to_vec(),
+                target,
+            },
+        )
+    };
+    let pairs = |number: fn(f32) -> Option<f32>| {
+        split_of(&[
+            pair(&[1, 2, 3, 4], 3, number(0.5)),
+            pair(&[5, 6], 1, number(2.0)),
+            pair(&[7, 8, 9, 10, 11], 1, number(-1.0)),
+        ])
+    };
+    let loader = |split: &Split| {
+        let config = TextLoaderConfig {
+            goal: TextGoal::Pairs,
+            batch_size: 2,
+            order: SampleOrder::Given,
+            ..config(RowRule::Texts)
+        };
+        TextLoader::new(split, config).unwrap()
+    };
+    let (numbered, matches) = (pairs(Some), pairs(|_| None));
+    let own = loader(&numbered);
+    assert_eq!((own.rows(), own.batches(), own.longest()), (3, 2, 4));
+    let batches = collect(&own, 0);
+    assert_eq!(batches[0].ids, [1, 2, 3, 4, 5, 6]);
+    assert_eq!(batches[0].offsets, [0, 3, 4, 5, 6]);
+    assert_eq!(
+        (&batches[0].keys, &batches[1].keys),
+        (&vec![0, 1, 2, 3], &vec![4, 5])
+    );
+    assert_eq!(batches[1].offsets, [0, 1, 5]);
+    assert!(batches.iter().all(|batch| batch.segments.is_none()));
+    assert_eq!(batches[0].targets.f32(), Some(&[0.5, 2.0][..]));
+    let batches = collect(&loader(&matches), 0);
+    assert_eq!(batches[0].targets.u32(), Some(&[1, 1][..]));
+    // Texts that are read as one are none.
+    let joint = split_of(&[(
+        SplitName::Train,
+        TinyText {
+            tokens: vec![1, 2],
+            target: TinyTarget::Numbers(vec![1.0]),
+        },
+    )]);
+    let config = TextLoaderConfig {
+        goal: TextGoal::Pairs,
+        ..config(RowRule::Texts)
+    };
+    assert!(TextLoader::new(&joint, config).is_err());
+}
+
+#[test]
 fn whole_samples_keep_their_targets() {
     let tagged = |tokens: &[u32], classes: &[u32]| {
         let text = TinyText {

@@ -9,6 +9,7 @@ use crate::ops::testing::{assert_close, host, random, same_for_any_number_of_thr
 use crate::ops::{LossFunction, LossTargets};
 use crate::spec::{self, Model};
 
+mod checkpointing;
 mod draws;
 mod graph;
 mod low_rank;

@@ -247,7 +247,7 @@ impl TextBody for Bert {
         let x = ops::add_rows(&x, &self.positions.weight.operand(pass), rows)?;
         let mut x = drop_tokens(&self.dropout, self.norm.forward(&x, pass)?, batch, pass)?;
         for layer in &self.layers {
-            x = layer.forward(&x, batch, pass)?;
+            x = ops::block(|| layer.forward(&x, batch, pass))?;
         }
         Ok(x)
     }

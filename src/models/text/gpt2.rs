@@ -220,7 +220,7 @@ impl TextBody for Gpt2 {
     fn forward(&self, batch: &TokenBatch, pass: &Pass) -> Result<Tensor, ModelError> {
         let mut x = self.embed(batch, pass)?;
         for layer in &self.layers {
-            x = layer.forward(&x, batch, None, pass)?;
+            x = ops::block(|| layer.forward(&x, batch, None, pass))?;
         }
         self.norm.forward(&x, pass)
     }

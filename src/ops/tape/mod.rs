@@ -6,6 +6,8 @@
 //! came from. What candle's own operations make of such variables in between is a *segment*: a small
 //! graph of candle's, whose leaves are variables.
 
+mod checkpoint;
+
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -17,11 +19,21 @@ use rayon::prelude::*;
 
 use super::operation::{CpuKernel, OperandGradient};
 use super::tensor;
+use checkpoint::SleepingBlock;
+
+pub use checkpoint::block;
 
 /// Operations in the order in which they ran.
 #[derive(Default)]
 pub struct Tape {
-    nodes: Vec<TapeNode>,
+    entries: Vec<TapeEntry>,
+}
+
+enum TapeEntry {
+    /// An operation, with what it was given and what it made.
+    Ran(TapeNode),
+    /// The operations of a block, of which most of that is not there.
+    Asleep(SleepingBlock),
 }
 
 struct TapeNode {
@@ -37,6 +49,10 @@ struct Recording {
     tape: Tape,
     /// The results of segments that some node took.
     seen: HashSet<TensorId>,
+    /// Whether the insides of blocks are let go.
+    is_sparing: bool,
+    /// Whether such a block is being run.
+    is_within_block: bool,
 }
 
 thread_local! {
@@ -58,12 +74,43 @@ impl Tape {
     /// # Panics
     /// Within another recording: what it records would be missing from the outer one.
     pub fn record<T>(forward: impl FnOnce() -> T) -> (T, Self) {
+        Self::record_as(false, forward)
+    }
+
+    /// The same, where the insides of blocks ([`block`]) are let go if `is_sparing`, and made again on the way back: it
+    /// takes longer and less memory, and gives the same bits.
+    ///
+    /// # Panics
+    /// As there.
+    pub fn record_as<T>(is_sparing: bool, forward: impl FnOnce() -> T) -> (T, Self) {
         assert!(!is_recording(), "one recording at a time");
         let _guard = EndOfTape;
-        RECORDING.set(Some(Recording::default()));
+        RECORDING.set(Some(Recording {
+            is_sparing,
+            ..Recording::default()
+        }));
         let result = forward();
         let recording = RECORDING.take().unwrap_or_default();
         (result, recording.tape)
+    }
+
+    /// How many values it holds, those of variables too.
+    #[cfg(test)]
+    pub fn held(&self) -> usize {
+        let tensors = self
+            .entries
+            .iter()
+            .flat_map(|entry| -> Box<dyn Iterator<Item = &Tensor> + '_> {
+                match entry {
+                    TapeEntry::Ran(node) => {
+                        Box::new(node.operands.iter().chain([&node.output]).chain(&node.segments))
+                    }
+                    TapeEntry::Asleep(block) => Box::new(block.tensors()),
+                }
+            });
+        let sizes: HashMap<TensorId, usize> =
+            tensors.map(|tensor| (tensor.id(), tensor.elem_count())).collect();
+        sizes.values().sum()
     }
 
     /// The gradients of `loss`, a single value, with respect to all variables that it depends on.
@@ -78,13 +125,19 @@ impl Tape {
     pub fn backward(mut self, loss: &Tensor) -> Result<VariableGradients> {
         let mut gradients = VariableGradients::default();
         gradients.add_segment(loss)?;
-        while let Some(TapeNode {
-            kernel,
-            operands,
-            output,
-            segments,
-        }) = self.nodes.pop()
-        {
+        while let Some(entry) = self.entries.pop() {
+            let TapeNode {
+                kernel,
+                operands,
+                output,
+                segments,
+            } = match entry {
+                TapeEntry::Ran(node) => node,
+                TapeEntry::Asleep(block) => {
+                    self.entries.extend(block.wake()?.into_iter().map(TapeEntry::Ran));
+                    continue;
+                }
+            };
             if let Some(gradient) = gradients.remove(&output) {
                 let wanted: Vec<bool> = operands.iter().map(Tensor::track_op).collect();
                 let all = operands.iter().chain([&output, &gradient]);
@@ -117,20 +170,25 @@ impl Tape {
     }
 }
 
+/// What `kernel` makes of contiguous `operands` on the CPU: a variable to candle.
+fn ran(kernel: &dyn CpuKernel, operands: &[Tensor]) -> Result<Tensor> {
+    let (values, shape) = tensor::with_arrays(operands, |operands| kernel.forward(operands))?;
+    // No copy: the variable owns the very values.
+    Ok(Var::from_vec(values, shape, &Device::Cpu)?.into_inner())
+}
+
 pub(super) fn is_recording() -> bool {
     RECORDING.with_borrow(Option::is_some)
 }
 
 /// The result of `kernel` for contiguous `operands` on the CPU, on the tape.
 pub(super) fn run(kernel: Arc<dyn CpuKernel>, operands: Vec<Tensor>) -> Result<Tensor> {
-    let (values, shape) = tensor::with_arrays(&operands, |operands| kernel.forward(operands))?;
-    // No copy: the variable owns the very values.
-    let output = Var::from_vec(values, shape, &Device::Cpu)?.into_inner();
+    let output = ran(&*kernel, &operands)?;
     RECORDING.with_borrow_mut(|recording| {
-        if let Some(Recording { tape, seen }) = recording {
+        if let Some(Recording { tape, seen, .. }) = recording {
             let is_segment = |operand: &&Tensor| operand.track_op() && !operand.is_variable();
             let segments = operands.iter().filter(is_segment);
-            tape.nodes.push(TapeNode {
+            tape.entries.push(TapeEntry::Ran(TapeNode {
                 segments: segments
                     .filter(|segment| seen.insert(segment.id()))
                     .cloned()
@@ -138,7 +196,7 @@ pub(super) fn run(kernel: Arc<dyn CpuKernel>, operands: Vec<Tensor>) -> Result<T
                 kernel,
                 operands,
                 output: output.clone(),
-            });
+            }));
         }
     });
     Ok(output)

@@ -1,11 +1,16 @@
 //! The file formats of exported models: the options of each in a file of its own.
 
 mod huggingface;
+mod peft;
+mod rules;
 mod safetensors;
 
 use super::choice::{ChoiceList, ChoiceOptions, choice};
+use super::mistake::Mistake;
+use super::train::Train;
 
 pub use huggingface::HuggingFaceOptions;
+pub use peft::PeftOptions;
 pub use safetensors::SafetensorsOptions;
 
 /// The options of a file format for models.
@@ -13,6 +18,17 @@ pub trait ExportFormatOptions: ChoiceOptions {
     /// Whether a model may be a folder that was not made here.
     fn takes_folders(&self) -> bool {
         false
+    }
+
+    /// What is wrong with them whatever the model, with paths from the options on.
+    fn mistakes(&self) -> Vec<Mistake> {
+        Vec::new()
+    }
+
+    /// Why the format cannot hold what `train` makes, as far as its recipe tells.
+    fn model_mistake(&self, train: &Train) -> Option<Mistake> {
+        let _ = train;
+        None
     }
 }
 
@@ -31,6 +47,7 @@ macro_rules! built_in_export_formats {
         $each! {
             $crate::spec::SafetensorsOptions,
             $crate::spec::HuggingFaceOptions,
+            $crate::spec::PeftOptions,
         }
     };
 }

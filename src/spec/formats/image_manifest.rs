@@ -63,7 +63,10 @@ impl FormatOptions for ImageManifestOptions {
     fn facts(&self) -> FormatFacts {
         let columns = self.label.as_slice().len();
         let is_counted = match self.task {
-            TargetKind::Classification | TargetKind::NextToken | TargetKind::TokenClasses => false,
+            TargetKind::Classification
+            | TargetKind::NextToken
+            | TargetKind::TokenClasses
+            | TargetKind::Similarity => false,
             TargetKind::MultiLabel => columns > 1,
             TargetKind::Regression => true,
         };

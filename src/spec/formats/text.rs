@@ -70,25 +70,27 @@ impl TextOptions {
         let is_pair = self
             .documents
             .records()
-            .is_some_and(|records| records.pair.is_some());
+            .is_some_and(|records| records.pair.is_some() || records.compare);
         is_pair || self.documents.label().is_some()
     }
 }
 
 impl FormatOptions for TextOptions {
     fn facts(&self) -> FormatFacts {
-        let labelled = self
-            .documents
-            .records()
-            .and_then(|records| Some((records, records.label.as_ref()?)));
+        let records = self.documents.records();
+        let labelled = records.and_then(|records| Some((records, records.label.as_ref()?)));
         let (task, outputs) = match labelled {
+            _ if records.is_some_and(|records| records.compare) => (TargetKind::Similarity, None),
             None => (TargetKind::NextToken, None),
             Some((records, label)) => {
                 let columns = label.as_slice().len();
                 let is_counted = match records.task {
                     TargetKind::MultiLabel => columns > 1,
                     TargetKind::Regression => true,
-                    TargetKind::Classification | TargetKind::NextToken | TargetKind::TokenClasses => false,
+                    TargetKind::Classification
+                    | TargetKind::NextToken
+                    | TargetKind::TokenClasses
+                    | TargetKind::Similarity => false,
                 };
                 (records.task, is_counted.then_some(columns))
             }
@@ -160,14 +162,14 @@ impl FormatOptions for TextOptions {
         if self
             .documents
             .records()
-            .is_some_and(|records| records.pair.is_some() && records.label.is_none())
+            .is_some_and(|records| records.pair.is_some() && records.label.is_none() && !records.compare)
         {
             mistakes.push(
                 Mistake::new(
                     ["documents", self.documents.name(), "pair"],
                     "there is nothing to be predicted for pairs",
                 )
-                .help("name the field of the label by `label`"),
+                .help("name the field of the label by `label`, or write `compare: true` to learn that they belong together"),
             );
         }
         mistakes

@@ -73,6 +73,7 @@ impl ModelOptions for Gpt2Options {
     fn text(&self) -> Option<TextModelFacts> {
         Some(TextModelFacts {
             context: self.context(),
+            width: self.width(),
             vocabulary: self.vocabulary.map(|rows| rows.get() as usize),
             head: self.head,
             is_causal: true,

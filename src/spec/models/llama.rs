@@ -124,6 +124,7 @@ impl ModelOptions for LlamaOptions {
     fn text(&self) -> Option<TextModelFacts> {
         Some(TextModelFacts {
             context: self.context(),
+            width: self.width(),
             vocabulary: self.vocabulary.map(|rows| rows.get() as usize),
             head: self.head,
             is_causal: true,

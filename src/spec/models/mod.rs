@@ -55,6 +55,11 @@ pub trait ModelOptions: ChoiceOptions {
         None
     }
 
+    /// Whether it is a row of blocks of which each sees nothing but what the one before gives.
+    fn has_blocks(&self) -> bool {
+        self.text().is_some() || self.base().is_some()
+    }
+
     /// The same network of text with the head `head`; nothing of other networks.
     fn with_head(&self, head: TextHead) -> Option<Model> {
         let _ = head;
@@ -67,6 +72,8 @@ pub trait ModelOptions: ChoiceOptions {
 pub struct TextModelFacts {
     /// Tokens of the longest sample.
     pub context: usize,
+    /// Values of a token.
+    pub width: usize,
     /// Rows of the embedding, where they are given.
     pub vocabulary: Option<usize>,
     /// The head, where it is given.

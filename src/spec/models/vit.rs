@@ -46,6 +46,10 @@ impl Named for VisionTransformerOptions {
 }
 
 impl ModelOptions for VisionTransformerOptions {
+    fn has_blocks(&self) -> bool {
+        true
+    }
+
     fn mistakes(&self) -> Vec<Mistake> {
         undivided(self.heads.is_some(), self.width(), self.heads())
     }

@@ -6,6 +6,7 @@ mod metric;
 mod multi_label;
 mod next_token;
 mod regression;
+mod similarity;
 mod token_classes;
 
 use indexmap::IndexSet;
@@ -24,6 +25,7 @@ pub use metric::{
 pub use multi_label::MULTI_LABEL;
 pub use next_token::NEXT_TOKEN;
 pub use regression::REGRESSION;
+pub use similarity::SIMILARITY;
 pub use token_classes::TOKEN_CLASSES;
 
 /// What a recipe may ask of a task.
@@ -107,11 +109,12 @@ static OF_EVERY_TASK: [TaskMetric; 2] = [
 
 impl TaskRules {
     /// The rules of the tasks that this crate brings.
-    pub const BUILT_IN: [&'static Self; 6] = [
+    pub const BUILT_IN: [&'static Self; 7] = [
         &CLASSIFICATION,
         &MULTI_LABEL,
         &REGRESSION,
         &TOKEN_CLASSES,
+        &SIMILARITY,
         &NEXT_TOKEN,
         &MASKED_TOKEN,
     ];

@@ -33,6 +33,28 @@ pub(super) fn lora_mistakes(train: &Train) -> Vec<Mistake> {
     ]
 }
 
+/// Activations that are to be computed again block by block, of a network that has no blocks.
+pub(super) fn blocks_mistake(train: &Train) -> Option<Mistake> {
+    if !train.checkpoint_activations {
+        return None;
+    }
+    if train.lora.is_some() {
+        let message = "blocks with low-rank changes keep their activations";
+        return Some(Mistake::new(["checkpoint_activations"], message).help("leave it out"));
+    }
+    if train.model.has_blocks() {
+        return None;
+    }
+    let message = format!(
+        "`{}` has no blocks whose activations could be computed again",
+        train.model.name()
+    );
+    Some(
+        Mistake::new(["checkpoint_activations"], message)
+            .help("leave it out; a smaller `batch_size` with `accumulate` saves memory too"),
+    )
+}
+
 /// How long the training is, said not at all or twice.
 pub(super) fn length_mistakes(train: &Train) -> Vec<Mistake> {
     match (train.epochs, train.steps) {
@@ -167,6 +189,14 @@ mod tests {
     #[test]
     fn contradictions_are_told_where_they_stand() {
         for (options, told) in [
+            (
+                "checkpoint_activations: true",
+                "true: `mlp` has no blocks whose activations could be computed again",
+            ),
+            (
+                "checkpoint_activations: true, lora: {rank: 1}, init: {from: ./a.pth}",
+                "true: blocks with low-rank changes keep their activations",
+            ),
             (
                 "optimizer: {sgd: {lr: 0.1, nesterov: true}}",
                 "true: `nesterov` needs a `momentum` over 0",

@@ -43,6 +43,7 @@ pub(super) fn text_mistakes(train: &Train, facts: &DataFacts<'_>) -> Vec<Mistake
             mistakes.extend(head_mistake(train, facts, &text));
             mistakes.extend(size_mistakes(train, facts, &text));
             mistakes.extend(padding_mistake(train, facts, &text));
+            mistakes.extend(lonely_pair_mistake(train, facts));
         }
         _ => {}
     }
@@ -99,6 +100,15 @@ fn head_mistake(train: &Train, facts: &DataFacts<'_>, text: &TextModelFacts) -> 
         false => "use `gpt2` or `llama`",
     };
     Some(Mistake::new(["model"], message).help(help))
+}
+
+/// Pairs that have no other to be compared with.
+fn lonely_pair_mistake(train: &Train, facts: &DataFacts<'_>) -> Option<Mistake> {
+    let compares = facts.task.is_some_and(|task| task.data == TargetKind::Similarity);
+    (compares && train.batch_size.get() == 1).then(|| {
+        let message = "a pair is compared with the others of its batch, and there would be none";
+        Mistake::new(["batch_size"], message).help("make it larger, such as 32")
+    })
 }
 
 /// A token of texts that would never be trained, since it is taken for what fills them up.

@@ -1,5 +1,6 @@
 //! Models of text as folders that Hugging Face's programs load.
 
+use std::fs;
 use std::path::Path;
 
 use super::list::{ExportedModel, ModelWriter};
@@ -7,8 +8,13 @@ use crate::event::Monitor;
 use crate::schema::TokenRoles;
 use crate::spec::HuggingFaceOptions;
 use crate::stages::{Job, StageError};
-use crate::tokenizer::{TOKENIZER_FILE, TokenizerFolder};
-use crate::train::{Components, FolderWish, FolderWriting, PretrainedFolder, TrainError, write_folder};
+use crate::tokenizer::{TOKENIZER_FILE, TokenizerError, TokenizerFolder};
+use crate::train::{
+    Adapter, Components, FolderWish, FolderWriting, PretrainedFolder, TrainError, write_folder,
+};
+
+/// Where an adapter is that stands beside its base.
+const ADAPTER_FOLDER: &str = "adapter";
 
 impl ModelWriter for HuggingFaceOptions {
     fn write(&self, exported: &ExportedModel<'_>) -> Result<(), TrainError> {
@@ -37,22 +43,24 @@ impl HuggingFaceOptions {
         components: &Components,
         monitor: &Monitor,
     ) -> Result<(), StageError> {
-        let folder = PretrainedFolder::open(path, FolderWish::default(), components).map_err(|problem| {
-            StageError::failed(format!("the model cannot be written as `huggingface`: {problem}"))
-        })?;
+        let failed =
+            |problem| StageError::failed(format!("the model cannot be written as `huggingface`: {problem}"));
+        let wish = FolderWish {
+            without_changes: !self.merge,
+            ..FolderWish::default()
+        };
+        let folder = PretrainedFolder::open(path, wish, components).map_err(failed)?;
+        if !self.merge {
+            let adapter = Adapter::read(path, components).map_err(failed)?;
+            // In a folder of its own: beside the base, version 4 of transformers would look for another base by name.
+            let output = job.output.join(ADAPTER_FOLDER);
+            fs::create_dir(&output).map_err(TrainError::writing(&output))?;
+            adapter.write(None, &output)?;
+        }
         for note in folder.notes() {
             monitor.info(note.clone());
         }
-        let tokens = match folder.tokenizer_folder() {
-            Some(tokenizer) => write_tokenizer(&tokenizer, folder.sizes().context, &job.output)?,
-            None => {
-                monitor.warn(format!(
-                    "the model has no `{TOKENIZER_FILE}` beside it, so the folder has none: a program that loads it needs \
-                     the tokenizer too"
-                ));
-                TokenRoles::default()
-            }
-        };
+        let tokens = write_tokenizer(&folder, &job.output, monitor)?;
         let writing = FolderWriting {
             source: path,
             output: &job.output,
@@ -66,15 +74,28 @@ impl HuggingFaceOptions {
     }
 }
 
-/// Writes the tokenizer of the folder `source` as both versions of transformers load it, and tells its special tokens.
-fn write_tokenizer(source: &Path, context: usize, output: &Path) -> Result<TokenRoles, StageError> {
-    let failed = |error: crate::tokenizer::TokenizerError| StageError::failed(error.to_string());
-    let folder = TokenizerFolder::read(source).map_err(failed)?;
-    let tokenizer = folder.parsed().map_err(failed)?;
-    let special = folder.special_tokens(&tokenizer);
+/// Writes the tokenizer of the model in `folder` as both versions of transformers load it, and tells its special tokens;
+/// a model that has none is told of.
+pub(super) fn write_tokenizer(
+    folder: &PretrainedFolder,
+    output: &Path,
+    monitor: &Monitor,
+) -> Result<TokenRoles, StageError> {
+    let Some(source) = folder.tokenizer_folder() else {
+        monitor.warn(format!(
+            "the model has no `{TOKENIZER_FILE}` beside it, so the folder has none: a program that loads it needs the \
+             tokenizer too"
+        ));
+        return Ok(TokenRoles::default());
+    };
+    let failed = |error: TokenizerError| StageError::failed(error.to_string());
+    let own = TokenizerFolder::read(&source).map_err(failed)?;
+    let tokenizer = own.parsed().map_err(failed)?;
+    let special = own.special_tokens(&tokenizer);
     // Programs that load it cut texts to what the model takes.
-    let length = folder.max_length().or_else(|| u32::try_from(context).ok());
-    let written = folder
+    let context = folder.sizes().context;
+    let length = own.max_length().or_else(|| u32::try_from(context).ok());
+    let written = own
         .adopted(&tokenizer, false, &special, length, None)
         .map_err(failed)?;
     written.write(output).map_err(failed)?;

@@ -109,7 +109,7 @@ impl TextFeed {
         pass: u32,
         batches: Range<u32>,
     ) -> Result<f64, TrainError> {
-        if self.goal == TextGoal::Samples {
+        if matches!(self.goal, TextGoal::Samples | TextGoal::Pairs) {
             let rows: Vec<u32> = batches
                 .flat_map(|batch| self.loader.rows_of(pass, batch as usize))
                 .collect();
@@ -158,6 +158,6 @@ fn staged(batch: TextBatch, goal: TextGoal, device: &Device) -> Result<Staged, T
         samples: rows.len(),
         keys,
         targets,
-        ends: (goal != TextGoal::Samples).then_some(ends),
+        ends: (!matches!(goal, TextGoal::Samples | TextGoal::Pairs)).then_some(ends),
     })
 }

@@ -21,7 +21,7 @@ use crate::schema::InputShape;
 use crate::spec::{BertOptions, Gpt2Options, LlamaOptions, Model, TextHead};
 use crate::train::components::Components;
 use crate::train::gradients::all_finite;
-use crate::train::low_rank::merged_weights;
+use crate::train::low_rank::{merged_weights, unmerged_weights};
 use crate::train::meeting::KnownModel;
 use crate::train::model_file::CARD_FILE;
 use crate::train::tensor_file::HostTensor;
@@ -36,6 +36,8 @@ pub struct FolderWish {
     pub head: Option<TextHead>,
     /// Whether the head is tied to the embedding; as the folder says where nothing is asked for.
     pub tied: Option<bool>,
+    /// Whether low-rank changes are left out of the weights that they were made of.
+    pub without_changes: bool,
 }
 
 /// A folder with a model of text, of which the descriptions have been read: sizes, names and shapes.
@@ -192,7 +194,11 @@ impl PretrainedFolder {
         let head = wish.head.unwrap_or(own);
         check_head(family, head)?;
         let tied = wish.tied.unwrap_or_else(|| is_tied(&model));
-        let weights = match merged_weights(path, components).map_err(|error| error.to_string())? {
+        let changed = match wish.without_changes {
+            true => unmerged_weights(path),
+            false => merged_weights(path, components),
+        };
+        let weights = match changed.map_err(|error| error.to_string())? {
             Some(tensors) => FolderWeights::merged(tensors),
             None => FolderWeights::find(path)?,
         };

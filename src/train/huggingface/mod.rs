@@ -7,6 +7,7 @@
 //! versions load ([`write_folder`]). A GGUF file with a Llama is read as the folder that it was made from.
 
 mod activation;
+mod adapter;
 mod bert;
 mod config;
 mod family;
@@ -28,6 +29,7 @@ mod write;
 
 use serde_json::{Map, Value};
 
+pub use adapter::Adapter;
 pub use config::CONFIG_FILE;
 pub use family::FolderFamily;
 pub use files::FolderWeights;

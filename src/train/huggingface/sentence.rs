@@ -84,19 +84,22 @@ fn check_pooling(folder: &Path) -> Result<(), String> {
     }
 }
 
+/// Whether embeddings are divided by their lengths: so they are where the folder does not tell.
+pub fn normalizes(folder: &Path) -> bool {
+    let modules = modules(folder).ok().flatten();
+    modules.is_none_or(|modules| modules.iter().any(|(kind, _)| kind == "Normalize"))
+}
+
 /// The files that make a folder one of sentence-transformers: names and contents.
-pub fn files(width: usize, max_length: usize) -> Vec<(String, Value)> {
+pub fn files(width: usize, max_length: usize, normalizes: bool) -> Vec<(String, Value)> {
     let module = |index: usize, path: &str, kind: &str| {
         json!({
             "idx": index, "name": index.to_string(), "path": path,
             "type": format!("sentence_transformers.models.{kind}"),
         })
     };
-    let modules = json!([
-        module(0, "", "Transformer"),
-        module(1, POOLING_FOLDER, "Pooling"),
-        module(2, "2_Normalize", "Normalize"),
-    ]);
+    let mut modules = vec![module(0, "", "Transformer"), module(1, POOLING_FOLDER, "Pooling")];
+    modules.extend(normalizes.then(|| module(2, "2_Normalize", "Normalize")));
     let pooling = json!({
         "word_embedding_dimension": width,
         "pooling_mode_cls_token": false,
@@ -105,7 +108,7 @@ pub fn files(width: usize, max_length: usize) -> Vec<(String, Value)> {
         "pooling_mode_mean_sqrt_len_tokens": false,
     });
     vec![
-        (MODULES_FILE.to_owned(), modules),
+        (MODULES_FILE.to_owned(), json!(modules)),
         (format!("{POOLING_FOLDER}/{CONFIG_FILE}"), pooling),
         (
             "sentence_bert_config.json".to_owned(),

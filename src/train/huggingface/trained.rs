@@ -8,7 +8,9 @@ use super::folder::{FolderWish, PretrainedFolder};
 use crate::data::Normalization;
 use crate::event::Metrics;
 use crate::schema::{Field, Schema, TokenRoles, TokenVocabulary};
-use crate::spec::{MASKED_TOKEN, NEXT_TOKEN, PackedDocuments, Precision, TOKEN_CLASSES, TextHead};
+use crate::spec::{
+    MASKED_TOKEN, NEXT_TOKEN, PackedDocuments, Precision, SIMILARITY, TOKEN_CLASSES, TextHead,
+};
 use crate::train::components::Components;
 use crate::train::error::TrainError;
 use crate::train::feed::TextReading;
@@ -44,7 +46,7 @@ impl PretrainedFolder {
     /// What a card of `train` would say of it.
     fn card(&self, network: &crate::models::Network) -> Result<Card, String> {
         let target = self.target()?;
-        let is_of_vocabulary = target.width.is_some();
+        let is_of_vocabulary = matches!(self.head(), TextHead::Causal | TextHead::Masked);
         let context = self.model().text().map_or(0, |text| text.context);
         let context = u32::try_from(context).unwrap_or(u32::MAX);
         let parameters = network.parameters().iter();
@@ -92,6 +94,7 @@ impl PretrainedFolder {
             (TextHead::Tokens, Some(_)) => TOKEN_CLASSES.name,
             (TextHead::Causal, _) => NEXT_TOKEN.name,
             (TextHead::Masked, _) => MASKED_TOKEN.name,
+            (TextHead::Similarity, _) => SIMILARITY.name,
             (head, _) => {
                 return Err(format!(
                     "its head is `{}`, whose outputs have no names to be compared with: `generate` and `export` take such \
@@ -100,8 +103,11 @@ impl PretrainedFolder {
                 ));
             }
         };
-        let is_of_vocabulary = matches!(self.head(), TextHead::Causal | TextHead::Masked);
-        let width = is_of_vocabulary.then(|| self.rows());
+        let width = match self.head() {
+            TextHead::Causal | TextHead::Masked => Some(self.rows()),
+            TextHead::Similarity => Some(self.sizes().width),
+            TextHead::Classification | TextHead::Tokens => None,
+        };
         Ok(ModelTarget {
             task: task.to_owned(),
             names: match width {

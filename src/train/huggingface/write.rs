@@ -53,7 +53,7 @@ pub fn write_folder(
         problem,
     };
     let (tensors, notes) = tensors(folder, writing.precision, models).map_err(bad)?;
-    write_weights(&writing.output.join(WEIGHTS_FILE), &tensors)?;
+    write_tensors_for_all(&writing.output.join(WEIGHTS_FILE), &tensors)?;
     let config = config(folder, writing, &tensors);
     write_json(&writing.output.join(CONFIG_FILE), &config)?;
     if folder.head() == TextHead::Causal {
@@ -65,7 +65,8 @@ pub fn write_folder(
     if folder.head() == TextHead::Similarity {
         let sizes = folder.sizes();
         let length = sentence::max_length(writing.source).unwrap_or(sizes.context);
-        for (name, content) in sentence::files(sizes.width, length) {
+        let normalizes = sentence::normalizes(writing.source);
+        for (name, content) in sentence::files(sizes.width, length, normalizes) {
             let path = writing.output.join(name);
             if let Some(parent) = path.parent() {
                 fs::create_dir_all(parent).map_err(TrainError::writing(parent))?;
@@ -208,8 +209,8 @@ fn in_format(tensor: &HostTensor, precision: Precision) -> Result<HostTensor, St
     Ok(HostTensor::new(wanted, tensor.shape().to_vec(), bytes))
 }
 
-/// Writes the weights, readable by everyone: what safetensors itself writes is the owner's alone.
-fn write_weights(path: &Path, tensors: &NamedTensors) -> Result<(), TrainError> {
+/// Writes tensors, readable by everyone: what safetensors itself writes is the owner's alone.
+pub fn write_tensors_for_all(path: &Path, tensors: &NamedTensors) -> Result<(), TrainError> {
     let entries = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor));
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
     let bytes = encode(entries, metadata).map_err(|problem| TrainError::BadFile {

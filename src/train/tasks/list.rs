@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Classification, MultiLabel, Regression, Task, TokenClasses, TokenPrediction};
+use super::{Classification, MultiLabel, Regression, Similarity, Task, TokenClasses, TokenPrediction};
 use crate::data::Dataset;
 use crate::spec::Model;
 
@@ -19,6 +19,7 @@ impl Tasks {
             Arc::new(MultiLabel),
             Arc::new(Regression),
             Arc::new(TokenClasses),
+            Arc::new(Similarity),
             Arc::new(TokenPrediction::NEXT),
             Arc::new(TokenPrediction::MASKED),
         ])

@@ -19,6 +19,7 @@ mod predicted;
 mod ranking;
 mod regression;
 mod scores;
+mod similarity;
 mod tally;
 mod target;
 #[cfg(test)]
@@ -45,6 +46,7 @@ pub use multi_label::MultiLabel;
 pub use predicted::{PREDICTED, PROBABILITIES, PROBABILITY, PredictedColumn, PredictedKind, PredictedValue};
 pub use regression::Regression;
 pub use scores::score_sum;
+pub use similarity::Similarity;
 pub use tally::SplitTally;
 pub use target::ModelTarget;
 pub use token_classes::TokenClasses;

@@ -29,7 +29,7 @@ impl Task for Regression {
 
     fn outputs(&self, dataset: &Dataset) -> Option<Vec<String>> {
         let target = dataset.target();
-        (target.kind == FieldKind::Numbers).then(|| target.names.clone())
+        (target.kind == FieldKind::Numbers && !dataset.compares()).then(|| target.names.clone())
     }
 
     fn default_loss(&self) -> Option<Loss> {

@@ -48,7 +48,7 @@ impl Task for TokenPrediction {
 
     /// The tokens have no names here: they are the vocabulary's.
     fn outputs(&self, dataset: &Dataset) -> Option<Vec<String>> {
-        (dataset.target().kind == FieldKind::Tokens).then(Vec::new)
+        (dataset.target().kind == FieldKind::Tokens && !dataset.compares()).then(Vec::new)
     }
 
     fn width(&self, dataset: &Dataset, _names: &[String]) -> usize {

@@ -42,6 +42,17 @@ fn tagger(changes: Value) -> spec::Train {
 }
 
 #[test]
+fn activations_that_are_computed_again_change_nothing() {
+    let bench = Bench::texts(11, &[tagged(Train, 24), tagged(Val, 8)].concat());
+    let bert = json!({"bert": {"layers": 3, "heads": 2, "width": 16, "context": 24, "dropout": 0.2}});
+    let of = |again: bool| {
+        let changes = json!({"model": bert, "epochs": 2, "accumulate": 2, "checkpoint_activations": again});
+        bench.train(&tagger(changes)).unwrap()
+    };
+    assert_same(&of(false), &of(true));
+}
+
+#[test]
 fn words_are_classified_by_their_first_tokens() {
     let bench = Bench::texts(11, &[tagged(Train, 40), tagged(Val, 12)].concat());
     let trained = bench.train(&tagger(json!({}))).unwrap();

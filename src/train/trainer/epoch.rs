@@ -131,7 +131,8 @@ impl Trainer<'_> {
             samples: &keys,
             sequences: None,
         };
-        let (forward, tape) = Tape::record(|| -> Result<_, TrainError> {
+        let is_sparing = self.task.recipe.checkpoint_activations;
+        let (forward, tape) = Tape::record_as(is_sparing, || -> Result<_, TrainError> {
             let answer = self.network.answer(&inputs, &pass)?;
             let loss = criterion.answer_loss(&answer, &targets, divisor, precision)?;
             Ok((answer, loss))

@@ -167,6 +167,10 @@ impl<'a> Trainer<'a> {
                 sizes(false)
             ));
         }
+        if recipe.checkpoint_activations && !self.task.device.is_cpu() {
+            self.monitor
+                .warn("`checkpoint_activations` is for the CPU: on this device activations are kept");
+        }
         self.warn_of_few_steps();
         self.warn_of_untrained_token();
         if self.setup.target.scale.is_some() {

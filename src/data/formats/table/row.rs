@@ -91,7 +91,8 @@ impl CsvRow {
             TargetKind::Classification
             | TargetKind::Regression
             | TargetKind::NextToken
-            | TargetKind::TokenClasses => {
+            | TargetKind::TokenClasses
+            | TargetKind::Similarity => {
                 write_f32s(&self.targets, &mut self.target);
             }
         }
@@ -186,7 +187,10 @@ impl<'a> RowReader<'a> {
                 ColumnUse::Ignored | ColumnUse::Image => {}
                 ColumnUse::Label(label) => match self.columns.task {
                     _ if is_missing => return Err(wrong(no_label(text))),
-                    TargetKind::Classification | TargetKind::NextToken | TargetKind::TokenClasses => {
+                    TargetKind::Classification
+                    | TargetKind::NextToken
+                    | TargetKind::TokenClasses
+                    | TargetKind::Similarity => {
                         class = text;
                     }
                     TargetKind::MultiLabel => row.targets[*label] = flag(text).map_err(wrong)?,

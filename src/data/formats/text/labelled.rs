@@ -7,14 +7,14 @@ use super::vocabulary::{TextVocabulary, row, scalar};
 use crate::data::digest::RowDigest;
 use crate::data::documents::{DocumentContent, DocumentSource};
 use crate::data::error::DataError;
-use crate::data::field_names::{DOCUMENT, SEGMENTS};
+use crate::data::field_names::{DOCUMENT, SEGMENTS, TEXTS};
 use crate::data::formats::places::RecordPlaces;
 use crate::data::intake::{Intake, IntakeSample, SplitPlace};
 use crate::data::labels::Classes;
 use crate::data::record_targets::{RecordTarget, RecordTargets};
 use crate::data::value::FieldValue;
 use crate::schema::{Field, Schema};
-use crate::spec::{RecordOptions, SplitName, TextOptions, counted_that};
+use crate::spec::{RecordOptions, SplitName, TargetKind, TextOptions, counted_that};
 use crate::tokenizer::{CuttingTokenizer, EncodedText, TokenizerError};
 
 /// A sample that waits.
@@ -38,8 +38,8 @@ pub(super) fn read(
 ) -> Result<Option<Classes>, DataError> {
     let source = DocumentSource::find(&options.documents, input)?;
     let records = options.documents.records();
-    let labelled = records.and_then(|records| Some((records, records.label.as_ref()?)));
-    let Some((records, label)) = labelled else {
+    let labelled = records.filter(|records| records.label.is_some() || records.compare);
+    let Some(records) = labelled else {
         return Err(DataError::Options(
             "there is nothing to be predicted for the texts".to_owned(),
         ));
@@ -51,17 +51,28 @@ pub(super) fn read(
         .map(|length| vocabulary.tokenizer.cut(length, stride))
         .transpose()?;
 
-    let mut targets = RecordTargets::new(records.task, label.as_slice(), &records.separator);
     let mut taken: Vec<Result<usize, String>> = Vec::new();
-    source.each(|found| {
-        intake.tick()?;
-        let record = found
-            .content
-            .and_then(|content| content.record.ok_or_else(no_record));
-        taken.push(record.and_then(|record| targets.take(&record)));
-        Ok(())
-    })?;
-    let (field, targets, classes) = targets.finish(input, intake)?;
+    let (field, targets, classes) = match &records.label {
+        Some(label) => {
+            let task = match records.compare {
+                true => TargetKind::Similarity,
+                false => records.task,
+            };
+            let mut targets = RecordTargets::new(task, label.as_slice(), &records.separator);
+            source.each(|found| {
+                intake.tick()?;
+                let record = found
+                    .content
+                    .and_then(|content| content.record.ok_or_else(no_record));
+                taken.push(record.and_then(|record| targets.take(&record)));
+                Ok(())
+            })?;
+            let (field, targets, classes) = targets.finish(input, intake)?;
+            (Some(field), Some(targets), classes)
+        }
+        None => (None, None, None),
+    };
+    let is_labelled = targets.is_some();
     intake.begin(schema(options, records, &vocabulary, field)?, input)?;
 
     let mut places = RecordPlaces::new(intake.split())?;
@@ -69,8 +80,15 @@ pub(super) fn read(
     let mut cut = 0u64;
     let mut bundles = Bundles::new(
         |sample: &WaitingSample| {
-            let encoded = encode(&vocabulary, cutting.as_ref(), sample);
-            encoded.map_err(|error| bad(&sample.origin, error.to_string()))
+            let encoded = match records.compare {
+                true => encode_apart(&vocabulary, cutting.as_ref(), sample),
+                false => encode(&vocabulary, cutting.as_ref(), sample),
+            };
+            let encoded = encoded.map_err(|error| bad(&sample.origin, error.to_string()))?;
+            match records.compare && !encoded.0.iter().all(has_both) {
+                true => Err(bad(&sample.origin, "one of its texts has no token".to_owned())),
+                false => Ok(encoded),
+            }
         },
         |sample: WaitingSample, (windows, is_cut): (Vec<EncodedText>, bool), intake: &mut Intake<'_>| {
             cut += u64::from(is_cut);
@@ -79,13 +97,13 @@ pub(super) fn read(
             if let Some(pair) = &sample.pair {
                 digest.text(pair);
             }
-            let target = targets.of(sample.target);
+            let target = targets.as_ref().map(|targets| targets.of(sample.target));
             take(
                 &vocabulary,
                 options,
                 &sample,
                 &windows,
-                &target,
+                target.as_ref(),
                 digest.finish(),
                 intake,
             )
@@ -93,9 +111,12 @@ pub(super) fn read(
     );
     let mut taken = taken.into_iter();
     source.each(|found| {
-        let target = taken
-            .next()
-            .unwrap_or_else(|| Err("the file changed while it was read".to_owned()));
+        let target = match is_labelled {
+            true => taken
+                .next()
+                .unwrap_or_else(|| Err("the file changed while it was read".to_owned())),
+            false => Ok(0),
+        };
         let sample = found.content.and_then(|content| {
             let (split, place) = places.streamed(content.record.as_ref(), &found.origin)?;
             let DocumentContent { text, pair, .. } = content;
@@ -136,13 +157,13 @@ fn schema(
     options: &TextOptions,
     records: &RecordOptions,
     vocabulary: &TextVocabulary,
-    target: Field,
+    target: Option<Field>,
 ) -> Result<Schema, DataError> {
     let mut fields = vec![vocabulary.field.clone()];
     if records.pair.is_some() {
-        fields.push(Field::segments(SEGMENTS));
+        fields.push(Field::segments(if records.compare { TEXTS } else { SEGMENTS }));
     }
-    fields.push(target);
+    fields.extend(target);
     if options.stride.is_some() {
         fields.push(Field::count(DOCUMENT));
     }
@@ -165,12 +186,39 @@ fn encode(
     }
 }
 
+/// The tokens of both texts, each as if it were alone, one behind the other, and whether something is missing.
+fn encode_apart(
+    vocabulary: &TextVocabulary,
+    cutting: Option<&CuttingTokenizer>,
+    sample: &WaitingSample,
+) -> Result<(Vec<EncodedText>, bool), TokenizerError> {
+    let (mut both, mut is_cut) = (EncodedText::default(), false);
+    let texts = [Some(sample.text.as_str()), sample.pair.as_deref()];
+    for (number, text) in (0..).zip(texts.into_iter().flatten()) {
+        let own = match cutting {
+            Some(cutting) => {
+                let found = cutting.windows(&vocabulary.tokenizer, text, None)?;
+                is_cut |= found.is_cut || found.windows.len() > 1;
+                found.windows.into_iter().next().unwrap_or_default()
+            }
+            None => vocabulary.tokenizer.encode_pair(text, None)?,
+        };
+        both.segments.extend(own.ids.iter().map(|_| number));
+        both.ids.extend(own.ids);
+    }
+    Ok((vec![both], is_cut))
+}
+
+fn has_both(encoded: &EncodedText) -> bool {
+    encoded.segments.first() == Some(&0) && encoded.segments.last() == Some(&1)
+}
+
 fn take(
     vocabulary: &TextVocabulary,
     options: &TextOptions,
     sample: &WaitingSample,
     windows: &[EncodedText],
-    target: &RecordTarget,
+    target: Option<&RecordTarget>,
     digest: [u8; 16],
     intake: &mut Intake<'_>,
 ) -> Result<(), DataError> {
@@ -183,11 +231,12 @@ fn take(
             values.push(row(&window.segments, 1));
         }
         let class = match target {
-            RecordTarget::Class(class) => Some(*class),
-            RecordTarget::Value(bytes) => {
+            Some(RecordTarget::Class(class)) => Some(*class),
+            Some(RecordTarget::Value(bytes)) => {
                 values.push(target_value(intake, bytes));
                 None
             }
+            None => None,
         };
         if options.stride.is_some() {
             values.push(scalar(&document));

@@ -246,6 +246,63 @@ fn labelled_texts_and_pairs_are_samples() {
 }
 
 #[test]
+fn texts_that_are_compared_are_read_apart() {
+    let bench = TextBench::new(WORD_PIECE, &["good film bad film the a movie is"]);
+    bench.file(
+        "r.csv",
+        "one,other,alike\nthe film,a movie,4.5\nthe good film is good,bad movie,1\nx,good,0\n",
+    );
+    let format = |more: &str| {
+        format!(
+            r#"{{"text": {{"documents": {{"csv": {{"text": "one", "pair": "other", "compare": true{more}}}}},
+                "tokenizer": "tok", "max_length": 5}}}}"#
+        )
+    };
+    let tokenizer = bench.tokenizer();
+    for (more, has_numbers) in [(r#", "label": "alike""#, true), ("", false)] {
+        let dataset = bench.dataset(&format(more), "");
+        assert!(dataset.compares());
+        assert_eq!(dataset.task().unwrap(), TargetKind::Similarity);
+        assert_eq!(dataset.schema().position("targets").is_some(), has_numbers);
+        let both = ["the film", "a movie"].map(|text| tokenizer.encode_pair(text, None).unwrap().ids);
+        let texts: Vec<u32> = (0..2)
+            .flat_map(|text| vec![text; both[text as usize].len()])
+            .collect();
+        assert_eq!(numbers(&dataset, "tokens", SplitName::Train, 0), both.concat());
+        assert_eq!(numbers(&dataset, "texts", SplitName::Train, 0), texts);
+        // Each is cut alone.
+        let texts = numbers(&dataset, "texts", SplitName::Train, 1);
+        assert_eq!(texts.iter().filter(|text| **text == 0).count(), 5);
+        assert!(
+            bench
+                .notices
+                .lock()
+                .unwrap()
+                .concat()
+                .contains("1 text is longer than 5 tokens and cut")
+        );
+        bench.notices.lock().unwrap().clear();
+        if has_numbers {
+            let mut value = [0.0];
+            dataset
+                .split(SplitName::Train)
+                .unwrap()
+                .target_values(0, &mut value)
+                .unwrap();
+            assert_eq!(value, [4.5]);
+        }
+    }
+    // Nothing is left of a text of spaces where no token is put around it.
+    let bare = TextBench::new(r#"{"word": {"vocab_size": 20}}"#, &["good film"]);
+    bare.file("r.csv", "one,other\ngood,film\n\" \",good\n");
+    let error = bare.error(&format(""));
+    assert!(
+        error.contains("r.csv:3") && error.contains("has no token"),
+        "{error}"
+    );
+}
+
+#[test]
 fn long_texts_become_windows_that_stay_together() {
     let bench = TextBench::new(WORD_PIECE, &["a b c d e f g h i j k"]);
     let lines: Vec<String> = [

@@ -1,5 +1,6 @@
 //! Folders read and written: beside what transformers computes, and where they are wrong.
 
+mod adapter;
 mod gguf;
 mod reading;
 mod refused;
@@ -17,7 +18,7 @@ use crate::train::Components;
 fn head(head: TextHead) -> FolderWish {
     FolderWish {
         head: Some(head),
-        tied: None,
+        ..FolderWish::default()
     }
 }
 

@@ -190,8 +190,8 @@ fn either_of_a_tied_pair_is_the_embedding() {
         .renamed(as_embedding)
         .write();
     let wish = FolderWish {
-        head: None,
         tied: Some(true),
+        ..FolderWish::default()
     };
     assert_eq!(
         outputs(&network(&silent.open(wish).expect("known")), &TOKENS),

@@ -181,8 +181,8 @@ fn two_readings_of_a_tied_head_are_refused() {
         "{told}"
     );
     let wish = |tied| FolderWish {
-        head: None,
         tied: Some(tied),
+        ..FolderWish::default()
     };
     assert!(both.open(wish(false)).is_ok());
     let folder = both.open(wish(false)).expect("known");
