@@ -10,7 +10,7 @@ use crate::spec::HuggingFaceOptions;
 use crate::stages::{Job, StageError};
 use crate::tokenizer::{TOKENIZER_FILE, TokenizerError, TokenizerFolder};
 use crate::train::{
-    Adapter, Components, FolderWish, FolderWriting, PretrainedFolder, TrainError, write_folder,
+    Components, FolderWish, FolderWriting, PeftAdapter, PretrainedFolder, TrainError, write_folder,
 };
 
 /// Where an adapter is that stands beside its base.
@@ -51,7 +51,7 @@ impl HuggingFaceOptions {
         };
         let folder = PretrainedFolder::open(path, wish, components).map_err(failed)?;
         if !self.merge {
-            let adapter = Adapter::read(path, components).map_err(failed)?;
+            let adapter = PeftAdapter::read(path, components).map_err(failed)?;
             // In a folder of its own: beside the base, version 4 of transformers would look for another base by name.
             let output = job.output.join(ADAPTER_FOLDER);
             fs::create_dir(&output).map_err(TrainError::writing(&output))?;

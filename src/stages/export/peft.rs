@@ -7,7 +7,7 @@ use super::list::{ExportedModel, ModelWriter};
 use crate::event::Monitor;
 use crate::spec::PeftOptions;
 use crate::stages::{Job, StageError};
-use crate::train::{Adapter, Components, TrainError};
+use crate::train::{Components, PeftAdapter, TrainError};
 
 impl ModelWriter for PeftOptions {
     fn write(&self, exported: &ExportedModel<'_>) -> Result<(), TrainError> {
@@ -36,7 +36,7 @@ impl PeftOptions {
         components: &Components,
         monitor: &Monitor,
     ) -> Result<(), StageError> {
-        let adapter = Adapter::read(path, components).map_err(|problem| {
+        let adapter = PeftAdapter::read(path, components).map_err(|problem| {
             StageError::failed(format!("the model cannot be written as `peft`: {problem}"))
         })?;
         adapter.write(self.base.as_deref(), &job.output)?;

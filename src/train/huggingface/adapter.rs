@@ -35,7 +35,7 @@ const PREFIX: &str = "base_model.model.";
 const CLASSIFIERS: [&str; 2] = ["classifier", "score"];
 
 /// The changes of a model that `train` made.
-pub struct Adapter {
+pub struct PeftAdapter {
     folder: PretrainedFolder,
     options: LoraOptions,
     /// What was trained, and the rest of the modules that are saved as a whole.
@@ -48,7 +48,7 @@ pub struct Adapter {
     matrices: Vec<String>,
 }
 
-impl Adapter {
+impl PeftAdapter {
     /// Reads those of the model in `source`.
     ///
     /// # Errors

@@ -29,7 +29,7 @@ mod write;
 
 use serde_json::{Map, Value};
 
-pub use adapter::Adapter;
+pub use adapter::PeftAdapter;
 pub use config::CONFIG_FILE;
 pub use family::FolderFamily;
 pub use files::FolderWeights;

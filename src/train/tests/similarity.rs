@@ -196,7 +196,7 @@ fn what_cannot_be_compared_is_told() {
     );
     let told = error(json!({"task": "next_token"}));
     assert!(told.contains("next_token"), "{told}");
-    let told = error(json!({"loss": "mse"}));
+    let told = error(json!({"loss": {"mse": {}}}));
     assert!(told.contains("loss"), "{told}");
     // Two texts that are read as one are no pair to be compared.
     let joint = TinyText {

@@ -292,12 +292,11 @@ fn texts_that_are_compared_are_read_apart() {
             assert_eq!(value, [4.5]);
         }
     }
-    // Nothing is left of a text of spaces where no token is put around it.
     let bare = TextBench::new(r#"{"word": {"vocab_size": 20}}"#, &["good film"]);
     bare.file("r.csv", "one,other\ngood,film\n\" \",good\n");
     let error = bare.error(&format(""));
     assert!(
-        error.contains("r.csv:3") && error.contains("has no token"),
+        error.contains("r.csv:3") && error.contains("`one` is empty"),
         "{error}"
     );
 }

@@ -12,7 +12,7 @@ use crate::event::Metrics;
 use crate::models::{formula, is_low_rank};
 use crate::schema::InputShape;
 use crate::spec::{LoraOptions, Model, Precision, fits_pattern};
-use crate::train::huggingface::{Adapter, FolderWish, PretrainedFolder};
+use crate::train::huggingface::{FolderWish, PeftAdapter, PretrainedFolder};
 use crate::train::low_rank::{split, write_adapter};
 use crate::train::model_file::{CARD_FILE, Card, write_json};
 use crate::train::tasks::ModelTarget;
@@ -109,7 +109,7 @@ fn bert(variant: &str, lora: Value) -> TempDir {
 /// What is written of a model: tensors, configuration, and what people read.
 fn written(model: &Path, base: Option<&str>) -> Result<(NamedTensors, Value, String), String> {
     let output = tempfile::tempdir().expect("writable");
-    let adapter = Adapter::read(model, &Components::built_in())?;
+    let adapter = PeftAdapter::read(model, &Components::built_in())?;
     adapter
         .write(base, output.path())
         .map_err(|error| error.to_string())?;
