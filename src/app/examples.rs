@@ -1,26 +1,59 @@
-//! Samples of a stage's dataset of texts.
+//! What a stage has made, for people to look at.
+
+use serde_json::Value;
 
 use super::copy::{known_action, lay_out};
 use super::error::AppError;
 use super::request::PipelineRequest;
 use super::session::Session;
-use crate::stages::{TextExample, text_examples};
+use crate::spec::{Command, Generate, Preprocess};
+use crate::stages::{TextExample, read_samples, text_examples};
 
 /// Tokens of a sample that are shown.
 const MOST: usize = 256;
 
-/// The first `count` samples of each split of the dataset that `stage` has made.
+/// What a stage has made.
+#[derive(Clone, Debug, PartialEq)]
+pub enum StageView {
+    /// Samples of a dataset of texts.
+    Samples(Vec<TextExample>),
+    /// Texts that a model has written.
+    Texts {
+        /// To be read.
+        markdown: String,
+        /// An object each.
+        lines: Vec<Value>,
+    },
+}
+
+/// What `stage` has made: the first `count` samples of each split of a dataset, or all texts of a model.
 ///
 /// # Errors
-/// There is no such stage, its result is not known, or it is no dataset of texts.
-pub fn stage_examples(
+/// There is no such stage, its result is not known, or it is neither a dataset of texts nor texts.
+pub fn view_stage(
     session: &Session,
     request: &PipelineRequest,
     stage: &str,
     count: usize,
-) -> Result<Vec<TextExample>, AppError> {
+) -> Result<StageView, AppError> {
+    session.check_stage(stage)?;
+    let kind = session.pipeline.stages.get(stage).map(|stage| &stage.kind);
+    let makes_data = kind
+        .is_some_and(|kind| kind.options::<Preprocess>().is_some() || kind.options::<Command>().is_some());
+    let makes_texts = kind.is_some_and(|kind| kind.options::<Generate>().is_some());
+    if let (Some(kind), false) = (kind, makes_data || makes_texts) {
+        return Err(AppError::Request(format!(
+            "`{stage}` is a stage of the kind `{}`: what is shown here are datasets of texts (`preprocess`) and texts that a \
+             model has written (`generate`); `erlen get {} {stage}` copies what it has made",
+            kind.name(),
+            session.file().display()
+        )));
+    }
     let action = known_action(session, request, stage)?;
     let (_folder, laid_out) = lay_out(session, &action, None)?;
-    text_examples(&laid_out, count, MOST)
-        .map_err(|problem| AppError::Request(format!("`{stage}`: {problem}")))
+    let view = match makes_texts {
+        true => read_samples(&laid_out).map(|(markdown, lines)| StageView::Texts { markdown, lines }),
+        false => text_examples(&laid_out, count, MOST).map(StageView::Samples),
+    };
+    view.map_err(|problem| AppError::Request(format!("`{stage}`: {problem}")))
 }

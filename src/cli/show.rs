@@ -21,7 +21,7 @@ pub(super) struct ShowArguments {
     /// the row's number or values, and the column's title, such as models:2.accuracy or
     /// models:lr=0.1,accuracy; without a cell, the rows and columns that there are; or a pipeline file
     /// and a stage that made a dataset of texts, such as pipelines/sotu-gpt.yaml:text, for a look at
-    /// its tokens
+    /// its tokens, or one that generated texts, to read them
     #[arg(value_name = "RUN|TABLE:CELL|FILE:STAGE")]
     cell: String,
     /// Print what a run's stages printed, or what one of them did

@@ -1,10 +1,10 @@
-//! `erlen show FILE:STAGE`: samples of a dataset of texts, token by token.
+//! `erlen show FILE:STAGE`: samples of a dataset of texts, token by token, or the texts that a model has written.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use super::arguments::StoreArguments;
-use crate::app::{AppError, PipelineRequest, Session, stage_examples};
+use crate::app::{AppError, PipelineRequest, Session, StageView, view_stage};
 use crate::stages::{TextExample, TokenExample};
 
 /// How many samples of each split are shown.
@@ -18,19 +18,20 @@ pub(super) fn stage_of(text: &str) -> Option<(PathBuf, String)> {
     (is_pipeline && !stage.is_empty()).then(|| (path, stage.to_owned()))
 }
 
-/// Shows samples of the stage's dataset.
+/// Shows what the stage has made.
 pub(super) fn show(file: PathBuf, stage: &str, store: &StoreArguments, json: bool) -> Result<(), AppError> {
     let request = PipelineRequest {
         store: store.folder(),
         ..PipelineRequest::of(file)
     };
     let session = Session::open(&request)?;
-    let examples = stage_examples(&session, &request, stage, SHOWN)?;
-    match json {
-        true => anstream::println!("{:#}", serde_json::json!(examples)),
-        false => examples
+    match (view_stage(&session, &request, stage, SHOWN)?, json) {
+        (StageView::Samples(samples), true) => anstream::println!("{:#}", serde_json::json!(samples)),
+        (StageView::Samples(samples), false) => samples
             .iter()
-            .for_each(|example| anstream::print!("{}", to_text(example))),
+            .for_each(|sample| anstream::print!("{}", to_text(sample))),
+        (StageView::Texts { lines, .. }, true) => anstream::println!("{:#}", serde_json::json!(lines)),
+        (StageView::Texts { markdown, .. }, false) => anstream::print!("{markdown}"),
     }
     Ok(())
 }

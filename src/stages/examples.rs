@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::data::{Dataset, TOKENIZER_FOLDER};
+use crate::data::{Dataset, FILE_NAME, TOKENIZER_FOLDER};
 use crate::schema::{Field, FieldKind, FieldRole, NO_CLASS};
 use crate::spec::SplitName;
 use crate::tokenizer::LoadedTokenizer;
@@ -42,6 +42,9 @@ pub struct TokenExample {
 /// # Errors
 /// A sentence: it is no dataset of texts.
 pub fn text_examples(folder: &Path, count: usize, most: usize) -> Result<Vec<TextExample>, String> {
+    if !folder.join(FILE_NAME).is_file() {
+        return Err("it has made no dataset".to_owned());
+    }
     let dataset = Dataset::open(folder).map_err(|error| error.to_string())?;
     let fields = dataset.schema().fields();
     let of_kind = |kind: FieldKind| fields.iter().position(|field| field.kind == kind);

@@ -17,6 +17,7 @@ use crate::spec::{Generate, METRICS_FILE, Mistake, TextHead};
 use crate::tokenizer::{LoadedTokenizer, TOKENIZER_FILE};
 use crate::train::{self, Components, FolderWish, PretrainedFolder, TrainError, on_threads};
 use prompts::{EncodedPrompt, encode_prompts};
+pub use samples::read_samples;
 use samples::{GeneratedSample, write_samples};
 
 /// Has the input `model` go on with prompts.

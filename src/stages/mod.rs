@@ -25,6 +25,7 @@ mod train;
 pub use command::{environment_problem, secret_problem};
 pub use examples::{TextExample, TokenExample, text_examples};
 pub use export::{ExportedModel, ModelWriter, ModelWriters};
+pub use generate::read_samples;
 pub use log::{kept_log, log_tail};
 pub use orphans::adopt as adopt_orphans;
 pub use predict::{PredictionCounts, PredictionTask, PredictionWriter, Unpredicted, predict_files};

@@ -221,6 +221,19 @@ fn a_model_goes_out_as_a_folder_and_comes_back() {
         .erlen(["get", "beyond.yaml", "samples/samples.md", "-o", "samples.md"])
         .assert_code(0);
     assert!(project.read("samples.md").contains("the bee"));
+    let show = |stage: &str, more: &[&str]| {
+        let cell = format!("beyond.yaml:{stage}");
+        project.erlen([&["show", &cell], more].concat())
+    };
+    let shown = show("samples", &[]);
+    assert_eq!(shown.stdout.trim_end(), project.read("samples.md").trim_end());
+    let lines: Vec<serde_json::Value> = serde_json::from_str(&show("samples", &["--json"]).stdout).unwrap();
+    assert_eq!((lines.len(), &lines[1]["sample"]), (2, &1.into()));
+    show("text", &[]).assert_code(0).assert_stdout("pieces");
+    show("gpt", &[])
+        .assert_code(2)
+        .assert_stderr("`gpt` is a stage of the kind `train`")
+        .assert_stderr("erlen get");
     let alone = format!(
         "{stages}  tuned: {{train: {{data: text, model: gpt2, lora: {{rank: 2}}, steps: 1, optimizer: {{sgd: {{lr: 1}}}}}}}}\n"
     );

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use serde::Serialize;
+use serde_json::Value;
 
 use super::prompts::EncodedPrompt;
 use crate::generation::GeneratedTokens;
@@ -78,6 +79,23 @@ pub fn write_samples(folder: &Path, samples: &[GeneratedSample]) -> Result<(), S
     };
     write(LINES_FILE, &lines)?;
     Ok(write(MARKDOWN_FILE, &markdown(samples))?)
+}
+
+/// The texts in `folder`, to be read and as an object each.
+///
+/// # Errors
+/// A sentence: a file cannot be read.
+pub fn read_samples(folder: &Path) -> Result<(String, Vec<Value>), String> {
+    let read = |name: &str| {
+        let path = folder.join(name);
+        fs::read_to_string(&path).map_err(|error| format!("cannot read `{}`: {error}", path.display()))
+    };
+    let lines = read(LINES_FILE)?;
+    let lines: Result<Vec<Value>, String> = lines
+        .lines()
+        .map(|line| serde_json::from_str(line).map_err(|error| format!("{LINES_FILE}: {error}")))
+        .collect();
+    Ok((read(MARKDOWN_FILE)?, lines?))
 }
 
 /// The texts by their prompts.

@@ -106,23 +106,33 @@ fn dot(left: &[f32], right: &[f32]) -> f64 {
 }
 
 /// The share, or the number, of what is in its place.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct InPlace {
-    right: u64,
+    right: f64,
     of: u64,
 }
 
-/// Of how many first texts the own second one is the nearest. `pairs` are embeddings of length 1; one that is as near as the
-/// own is no nearer.
+/// Of how many first texts the own second one is the nearest. `pairs` are embeddings of length 1. Of several that are as near
+/// as the own, each may be the one that is taken: so a model to which all texts are alike finds one in as many as there are.
 fn nearest(pairs: &[f32], width: usize) -> InPlace {
     let pairs: Vec<&[f32]> = pairs.chunks_exact((2 * width).max(1)).collect();
-    let is_nearest = |pair: &&[f32]| {
+    let found = |pair: &&[f32]| {
         let first = &pair[..width];
         let own = dot(first, &pair[width..]);
-        pairs.iter().all(|other| dot(first, &other[width..]) <= own)
+        let mut as_near = 0u32;
+        for other in &pairs {
+            let near = dot(first, &other[width..]);
+            if near > own {
+                return 0.0;
+            }
+            as_near += u32::from(near == own);
+        }
+        1.0 / f64::from(as_near.max(1))
     };
+    // In their order, so that the sum is the same for any number of threads.
+    let found: Vec<f64> = pairs.par_iter().map(found).collect();
     InPlace {
-        right: pairs.par_iter().filter(|pair| is_nearest(pair)).count() as u64,
+        right: found.iter().sum(),
         of: pairs.len() as u64,
     }
 }
@@ -134,7 +144,7 @@ fn in_order(cosines: &[f64], numbers: &[f32]) -> InPlace {
         for more in 0..numbers.len() {
             if numbers[less] < numbers[more] {
                 found.of += 1;
-                found.right += u64::from(cosines[less] < cosines[more]);
+                found.right += f64::from(u8::from(cosines[less] < cosines[more]));
             }
         }
         found
@@ -205,7 +215,7 @@ impl Criterion for PairCriterion {
     }
 
     fn score(&self, outputs: &Tensor, targets: &Array) -> Result<Tensor, TrainError> {
-        let right = |pairs: &[f32]| self.in_place(pairs, targets).right as f64;
+        let right = |pairs: &[f32]| self.in_place(pairs, targets).right;
         let sum = score_sum(outputs, right, |outputs| {
             let pairs = outputs.flatten_all()?.to_vec1::<f32>()?;
             Tensor::new(right(&pairs), outputs.device())
@@ -262,7 +272,7 @@ impl TaskTally for PairTally {
                     true => nearest(&self.pairs, self.width),
                     false => in_order(&self.cosines, &self.numbers),
                 };
-                (of > 0).then(|| right as f64 / of as f64)
+                (of > 0).then(|| right / of as f64)
             }
             "pearson" => self.correlation(<[f64]>::to_vec),
             "spearman" => self.correlation(ranks),
@@ -272,5 +282,22 @@ impl TaskTally for PairTally {
 
     fn write(&self, _metric: &str, _names: &[String], _folder: &Path) -> Result<(), TrainError> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_alike_to_all_is_found_by_chance() {
+        // Three pairs of the same embedding, then two whose second texts are one another's.
+        let alike = [1.0, 0.0, 1.0, 0.0].repeat(3);
+        assert_eq!(nearest(&alike, 2), InPlace { right: 1.0, of: 3 });
+        let crossed = [1.0, 0.0, 0.0, 1.0, 0.0, 1.0, 1.0, 0.0];
+        assert_eq!(nearest(&crossed, 2), InPlace { right: 0.0, of: 2 });
+        let own = [1.0, 0.0, 1.0, 0.0, 0.0, 1.0, 0.0, 1.0];
+        assert_eq!(nearest(&own, 2), InPlace { right: 2.0, of: 2 });
+        assert_eq!(in_order(&[0.5, 0.5], &[1.0, 2.0]), InPlace { right: 0.0, of: 1 });
     }
 }
