@@ -221,7 +221,9 @@ fn validation_judges_as_many_rows_as_it_is_told() {
     let bench = Bench::texts(13, &lines());
     let judged = |samples: u32| {
         let validate = json!({"samples": samples});
-        let trained = bench.train(&with(json!({"epochs": 2, "validate": validate, "batch_size": 3})));
+        let trained = bench.train(&with(
+            json!({"epochs": 2, "validate": validate, "batch_size": 3, "pack": {"length": 6}}),
+        ));
         let trained = trained.unwrap();
         let components = Components::built_in();
         let folder = written(&bench, &trained);
