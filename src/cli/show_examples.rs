@@ -31,9 +31,22 @@ pub(super) fn show(file: PathBuf, stage: &str, store: &StoreArguments, json: boo
             .iter()
             .for_each(|sample| anstream::print!("{}", to_text(sample))),
         (StageView::Texts { lines, .. }, true) => anstream::println!("{:#}", serde_json::json!(lines)),
-        (StageView::Texts { markdown, .. }, false) => anstream::print!("{markdown}"),
+        (StageView::Texts { markdown, .. }, false) => anstream::print!("{}", printable(&markdown)),
     }
     Ok(())
+}
+
+/// A text in which control characters, that a terminal would obey, are written out.
+fn printable(text: &str) -> String {
+    let obeyed = |c: char| c.is_control() && c != '\n' && c != '\t';
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        match obeyed(c) {
+            true => shown.extend(c.escape_default()),
+            false => shown.push(c),
+        }
+    }
+    shown
 }
 
 /// A sample as text: what is learnt stands out where not all of it is, tags stand behind their tokens.
@@ -94,6 +107,11 @@ mod tests {
         ] {
             assert_eq!(stage_of(other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn no_text_commands_the_terminal() {
+        assert_eq!(printable("a\n\tb \u{1b}[2J\u{9b}ä"), "a\n\tb \\u{1b}[2J\\u{9b}ä");
     }
 
     #[test]

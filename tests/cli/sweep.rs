@@ -115,10 +115,10 @@ tables:
     let sweep = |more: &[&str]| project.erlen([&["sweep", "p.yaml"], more].concat());
     sweep(&[]).assert_code(0).assert_stderr("3 ran");
     let table = project.read("results/seeds.md");
-    assert!(table.contains("| 5 | 9 ± 1 |"), "{table}");
+    assert!(table.contains("|   5 | 9.0000 ± 1.0000 |"), "{table}");
     sweep(&["--set", "x=6"]).assert_code(0).assert_stderr("3 ran");
     for (change, advice) in [
-        ("sweep: {}", "several `replicates`"),
+        ("sweep: {}", "name parameters and their values"),
         (
             "sweep: {replicates: 3, search: {random: {trials: 2}}}",
             "leave `search` out",
