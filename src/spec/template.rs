@@ -189,6 +189,10 @@ impl Template {
                 ));
             };
             fix(&mut sweep, &fixed, &pipeline.params);
+            if sweep.params.is_empty() && sweep.replicates.get() > 1 {
+                // One point is left, and its seeds.
+                sweep.search = Search::default();
+            }
             if !sweep.is_of_several() {
                 return Err(fail(
                     "there is nothing to sweep: the command line sets every swept parameter".to_owned(),
@@ -427,11 +431,11 @@ sweep:
         let plain = SOURCE.split("sweep:").next().unwrap();
         assert!(complaint(plain, &[]).contains("nothing to sweep"));
         let all = [set("lr=1"), set("width=4")];
-        assert!(complaint(SOURCE, &all).contains("every swept parameter"));
+        let single = SOURCE.replace("  replicates: 2\n", "");
+        assert!(complaint(&single, &all).contains("every swept parameter"));
         // Seeds are left.
-        let seeds = SOURCE.replace("{log_uniform: [0.01, 1]}", "[0.1, 0.2]");
-        let seeds = seeds.replace("search: {random: {trials: 4}}", "search: grid");
-        let (_, sweep, _) = template(&seeds).sweep(&all).unwrap();
+        let (_, sweep, _) = template(SOURCE).sweep(&all).unwrap();
+        assert_eq!(sweep.search.name(), "grid");
         assert!(sweep.params.is_empty());
     }
 }

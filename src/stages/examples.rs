@@ -43,7 +43,7 @@ pub struct TokenExample {
 /// A sentence: it is no dataset of texts.
 pub fn text_examples(folder: &Path, count: usize, most: usize) -> Result<Vec<TextExample>, String> {
     if !folder.join(FILE_NAME).is_file() {
-        return Err("it has made no dataset".to_owned());
+        return Err("it has made no dataset: `erlen get` copies what it has made".to_owned());
     }
     let dataset = Dataset::open(folder).map_err(|error| error.to_string())?;
     let fields = dataset.schema().fields();

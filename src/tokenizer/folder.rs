@@ -33,6 +33,9 @@ const MODEL_CONFIG_FILE: &str = "config.json";
 /// What transformers writes where no length is known; larger ones mean nothing.
 const NO_LENGTH: f64 = 1e15;
 
+/// What transformers calls the segments that tokens are in.
+const SEGMENTS_INPUT: &str = "token_type_ids";
+
 /// A tokenizer's files, as they were read or will be written.
 #[derive(Clone, Debug)]
 pub struct TokenizerFolder {
@@ -221,6 +224,18 @@ impl TokenizerFolder {
         }
     }
 
+    /// The same for a model that knows no segments: one that looks them up among its tokens, as GPT-2 does in transformers,
+    /// would give something else for them.
+    #[must_use]
+    pub fn without_segments(mut self) -> Self {
+        let names = self.config.entry("model_input_names").or_insert(Value::Null);
+        match names {
+            Value::Array(names) => names.retain(|name| *name != SEGMENTS_INPUT),
+            names => *names = json!(["input_ids", "attention_mask"]),
+        }
+        self
+    }
+
     /// Puts another template of conversations into the place of its own.
     pub fn set_chat_template(&mut self, template: String) {
         self.chat_template = Some(template);
@@ -248,7 +263,7 @@ fn config_of(special: &SpecialTokens, max_length: Option<u32>, cleans_up: bool) 
     // Version 4 shows models segments unless it is told not to, and version 5 does not unless it is told to.
     let has_segments = special.cls.is_some() && special.sep.is_some();
     let names: &[&str] = match has_segments {
-        true => &["input_ids", "token_type_ids", "attention_mask"],
+        true => &["input_ids", SEGMENTS_INPUT, "attention_mask"],
         false => &["input_ids", "attention_mask"],
     };
     config.insert("model_input_names".to_owned(), json!(names));
@@ -331,5 +346,37 @@ fn what_is_there(folder: &Path) -> String {
         None => format!(
             "there is no `{TOKENIZER_FILE}`: name a folder that a Hugging Face program has written, or the file"
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn models_without_segments_are_shown_none() {
+        let shown = |config: Value| {
+            let folder = TokenizerFolder {
+                path: PathBuf::new(),
+                tokenizer: Vec::new(),
+                config: config.as_object().cloned().unwrap_or_default(),
+                special: Map::new(),
+                positions: None,
+                chat_template: None,
+            };
+            folder.without_segments().config
+        };
+        let expected = json!({"model_input_names": ["input_ids", "attention_mask"]});
+        for names in [
+            json!(["input_ids", "token_type_ids", "attention_mask"]),
+            json!(["input_ids", "attention_mask"]),
+        ] {
+            assert_eq!(
+                Value::Object(shown(json!({"model_input_names": names}))),
+                expected
+            );
+        }
+        // Version 4 of transformers shows segments where nothing is said.
+        assert_eq!(Value::Object(shown(json!({}))), expected);
     }
 }

@@ -98,6 +98,10 @@ pub(super) fn write_tokenizer(
     let written = own
         .adopted(&tokenizer, false, &special, length, None)
         .map_err(failed)?;
+    let written = match folder.family().knows_segments() {
+        true => written,
+        false => written.without_segments(),
+    };
     written.write(output).map_err(failed)?;
     Ok(special.roles())
 }

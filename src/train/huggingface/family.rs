@@ -160,6 +160,11 @@ impl FolderFamily {
         }
     }
 
+    /// Whether models of transformers take the segments that tokens are in.
+    pub fn knows_segments(self) -> bool {
+        matches!(self, Self::Bert(BertVariant::Bert))
+    }
+
     /// Whether heads are tied to the embedding where a `config.json` does not tell.
     pub fn usually_tied(self) -> bool {
         !matches!(self, Self::Llama(_))

@@ -16,10 +16,13 @@ const WHOLE: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
 /// Files that say which weights are in which file.
 const INDICES: [&str; 2] = ["model.safetensors.index.json", "pytorch_model.bin.index.json"];
 
+/// What says that a folder holds low-rank changes, as PEFT keeps them.
+const ADAPTER_CONFIG: &str = "adapter_config.json";
+
 /// What stands in folders without weights that can be read here, and what to say of it.
 const OTHERS: [(&str, &str); 4] = [
     (
-        "adapter_config.json",
+        ADAPTER_CONFIG,
         "it is an adapter and not a whole model: merge it into its base (`merge_and_unload()` of peft) and save that",
     ),
     (
@@ -67,7 +70,11 @@ impl FolderWeights {
     /// There are none, or one cannot be read: a sentence with what to do.
     pub fn find(folder: &Path) -> Result<Self, String> {
         for (whole, index) in WHOLE.iter().zip(INDICES) {
-            if folder.join(whole).is_file() {
+            let is_whole = folder.join(whole).is_file();
+            if is_whole || folder.join(index).is_file() {
+                check_adapters(folder)?;
+            }
+            if is_whole {
                 return Self::whole(&folder.join(whole), whole);
             }
             if folder.join(index).is_file() {
@@ -190,5 +197,24 @@ impl FolderWeights {
             WeightSource::Gguf(file) => file.read(name),
             WeightSource::Merged(tensors) => tensors.get(name).cloned().ok_or_else(absent),
         }
+    }
+}
+
+/// Fails where low-rank changes stand beside weights, or in the folder `adapter` where an export without `merge` puts them:
+/// whoever reads the weights alone would leave them out.
+fn check_adapters(folder: &Path) -> Result<(), String> {
+    let beside = [
+        (folder.join(ADAPTER_CONFIG), "beside its weights"),
+        (
+            folder.join("adapter").join(ADAPTER_CONFIG),
+            "in its folder `adapter`",
+        ),
+    ];
+    match beside.iter().find(|(path, _)| path.is_file()) {
+        None => Ok(()),
+        Some((_, place)) => Err(format!(
+            "low-rank changes stand {place}, and would be left out: export the model with `merge: true`, or have peft merge \
+             them (`merge_and_unload()`); for the weights without them, take the changes away"
+        )),
     }
 }

@@ -92,10 +92,14 @@ fn number(split: &Split, index: usize) -> Result<Option<f32>, TrainError> {
     Ok(Some(value[0]))
 }
 
-/// The cosine of two embeddings of length 1, one behind the other.
+/// The cosine of two embeddings of length 1, one behind the other. Those of equal texts are equal, whose lengths are 1 but
+/// for a rounding each: theirs is 1, so that they are as alike as other equal ones.
 fn cosine(pair: &[f32]) -> f64 {
     let (first, second) = pair.split_at(pair.len() / 2);
-    dot(first, second)
+    match first == second {
+        true => 1.0,
+        false => dot(first, second).clamp(-1.0, 1.0),
+    }
 }
 
 fn dot(left: &[f32], right: &[f32]) -> f64 {
@@ -298,6 +302,9 @@ mod tests {
         assert_eq!(nearest(&crossed, 2), InPlace { right: 0.0, of: 2 });
         let own = [1.0, 0.0, 1.0, 0.0, 0.0, 1.0, 0.0, 1.0];
         assert_eq!(nearest(&own, 2), InPlace { right: 2.0, of: 2 });
+        let third = 1.0 / 3.0f32.sqrt();
+        assert_eq!(cosine(&[third; 6]), 1.0);
+        assert_eq!(cosine(&[1.0, 0.0, 0.0, -1.0, 0.0, 0.0]), -1.0);
         assert_eq!(in_order(&[0.5, 0.5], &[1.0, 2.0]), InPlace { right: 0.0, of: 1 });
     }
 }

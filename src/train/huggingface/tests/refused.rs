@@ -189,6 +189,19 @@ fn two_readings_of_a_tied_head_are_refused() {
     super::network(&folder);
 }
 
+#[test]
+fn changes_beside_weights_are_not_left_out_in_silence() {
+    for (place, told_of) in [("", "beside its weights"), ("adapter", "in its folder `adapter`")] {
+        let tiny = TinyFolder::llama().write();
+        assert!(tiny.open(FolderWish::default()).is_ok());
+        let folder = tiny.path().join(place);
+        fs::create_dir_all(&folder).expect("writable");
+        fs::write(folder.join("adapter_config.json"), "{}").expect("writable");
+        let told = tiny.problem(FolderWish::default());
+        assert!(told.contains(told_of) && told.contains("merge"), "{told}");
+    }
+}
+
 /// `findings/transformers-untied-masked-bias.sh`.
 #[test]
 fn two_readings_of_a_bias_are_refused() {
