@@ -166,7 +166,9 @@ pub fn evaluate(
             split: split.name().as_str(),
         });
     }
-    if let (SampleOrder::Spread(_), Some(_)) = (options.order, &first.text) {
+    // Only the figures of next tokens compare with something of the whole split.
+    let is_part = matches!(options.order, SampleOrder::Spread(_));
+    if is_part && options.task.text_goal() == TextGoal::NextToken {
         let whole = first.feed(&Evaluation {
             order: SampleOrder::Given,
             ..options.clone()

@@ -56,8 +56,8 @@ pub use feed::{Feed, SampleFeed, StagedBatches, TextFeed, TextReading};
 pub use gradients::{Gradients, StepGradients};
 pub use history::{EpochFigures, Exact, Judgement, Monitored, Scaling, write_history, write_validations};
 pub use huggingface::{
-    CONFIG_FILE, Filled, FolderFamily, FolderFitting, FolderLabels, FolderWeights, FolderWish, FolderWriting,
-    LabelKind, PeftAdapter, PretrainedFolder, TextModelSizes, write_folder,
+    ADAPTER_FOLDER, CONFIG_FILE, Filled, FolderFamily, FolderFitting, FolderLabels, FolderWeights,
+    FolderWish, FolderWriting, LabelKind, PeftAdapter, PretrainedFolder, TextModelSizes, write_folder,
 };
 pub use init_check::init_problem;
 pub use loss_scale::LossScale;

@@ -10,11 +10,9 @@ use crate::spec::HuggingFaceOptions;
 use crate::stages::{Job, StageError};
 use crate::tokenizer::{TOKENIZER_FILE, TokenizerError, TokenizerFolder};
 use crate::train::{
-    Components, FolderWish, FolderWriting, PeftAdapter, PretrainedFolder, TrainError, write_folder,
+    ADAPTER_FOLDER, Components, FolderWish, FolderWriting, PeftAdapter, PretrainedFolder, TrainError,
+    write_folder,
 };
-
-/// Where an adapter is that stands beside its base.
-const ADAPTER_FOLDER: &str = "adapter";
 
 impl ModelWriter for HuggingFaceOptions {
     fn write(&self, exported: &ExportedModel<'_>) -> Result<(), TrainError> {

@@ -26,7 +26,10 @@ use crate::train::tensor_file::{NamedTensors, read_tensors};
 const WEIGHTS_FILE: &str = "adapter_model.safetensors";
 
 /// The file that says what they are.
-const CONFIG_FILE: &str = "adapter_config.json";
+pub(super) const ADAPTER_CONFIG_FILE: &str = "adapter_config.json";
+
+/// The folder that they are in beside the weights that they were made of.
+pub const ADAPTER_FOLDER: &str = "adapter";
 
 /// What PEFT's names begin with.
 const PREFIX: &str = "base_model.model.";
@@ -124,7 +127,7 @@ impl PeftAdapter {
             .map(|(name, tensor)| (format!("{PREFIX}{name}"), tensor.clone()))
             .collect();
         write_tensors_for_all(&output.join(WEIGHTS_FILE), &tensors)?;
-        write_json(&output.join(CONFIG_FILE), &self.config(base))?;
+        write_json(&output.join(ADAPTER_CONFIG_FILE), &self.config(base))?;
         let path = output.join("README.md");
         fs::write(&path, self.read_me(base)).map_err(TrainError::writing(&path))
     }

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
+use super::adapter::{ADAPTER_CONFIG_FILE, ADAPTER_FOLDER};
 use super::gguf::GgufFile;
 use crate::train::state_dict::StateDict;
 use crate::train::tensor_file::{HostTensor, NamedTensors};
@@ -16,13 +17,10 @@ const WHOLE: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
 /// Files that say which weights are in which file.
 const INDICES: [&str; 2] = ["model.safetensors.index.json", "pytorch_model.bin.index.json"];
 
-/// What says that a folder holds low-rank changes, as PEFT keeps them.
-const ADAPTER_CONFIG: &str = "adapter_config.json";
-
 /// What stands in folders without weights that can be read here, and what to say of it.
 const OTHERS: [(&str, &str); 4] = [
     (
-        ADAPTER_CONFIG,
+        ADAPTER_CONFIG_FILE,
         "it is an adapter and not a whole model: merge it into its base (`merge_and_unload()` of peft) and save that",
     ),
     (
@@ -204,9 +202,9 @@ impl FolderWeights {
 /// whoever reads the weights alone would leave them out.
 fn check_adapters(folder: &Path) -> Result<(), String> {
     let beside = [
-        (folder.join(ADAPTER_CONFIG), "beside its weights"),
+        (folder.join(ADAPTER_CONFIG_FILE), "beside its weights"),
         (
-            folder.join("adapter").join(ADAPTER_CONFIG),
+            folder.join(ADAPTER_FOLDER).join(ADAPTER_CONFIG_FILE),
             "in its folder `adapter`",
         ),
     ];
