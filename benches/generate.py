@@ -1,7 +1,7 @@
 """Generates the same text with Erlen, transformers and llama.cpp, in turn: seconds a token.
 
     cargo bench --no-run --bench generate
-    python3 benches/generate.py SMOLLM2.gguf FOLDER_F32 FOLDER_BF16 [--rounds 5] [--tokens 128]
+    python3 benches/generate.py SMOLLM2.gguf FOLDER_F32 FOLDER_BF16 [--llama int8=Q8_0.gguf ...] [--rounds 5] [--tokens 128]
 
 needs torch, transformers and llama-cpp-python from PyPI; what is missing is left out. The folders are the GGUF file's
 weights as `export: {format: {huggingface: {dtype: f32}}}` writes them (and bf16). All run on two threads, or --threads,
@@ -27,11 +27,11 @@ def binary():
     return max(found, key=lambda path: path.stat().st_mtime)
 
 
-def erlen(model, precision, options):
+def erlen(model, arithmetic, options):
     program, threads, tokens = binary(), str(options.threads), str(options.tokens)
 
     def run():
-        command = [program, model, "--precision", precision, "--threads", threads, "--tokens", tokens]
+        command = [program, model, *arithmetic, "--threads", threads, "--tokens", tokens]
         figures = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
         return figures["seconds_per_token"], figures["tokens"]
 
@@ -89,16 +89,20 @@ def main():
     parser.add_argument("gguf")
     parser.add_argument("f32")
     parser.add_argument("bf16")
-    parser.add_argument("--llama", action="append", default=[], help="a GGUF file for llama.cpp alone")
+    parser.add_argument(
+        "--llama", action="append", default=[], type=lambda text: text.split("=", 1), metavar="TYPE=FILE",
+        help="the same weights as a GGUF file of the type f32, bf16 or int8 (Q8_0), for llama.cpp",
+    )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--tokens", type=int, default=128)
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
-    rows = {"erlen f32": erlen(options.gguf, "f32", options), "erlen bf16": erlen(options.gguf, "bf16", options)}
+    arithmetic = {"f32": ["--precision", "f32"], "bf16": ["--precision", "bf16"], "int8": ["--int8"]}
+    rows = {f"erlen {name}": erlen(options.gguf, given, options) for name, given in arithmetic.items()}
     for name, make in [
         ("transformers f32", lambda: transformers(options.f32, "float32", options)),
         ("transformers bf16", lambda: transformers(options.bf16, "bfloat16", options)),
-        *((f"llama.cpp {Path(file).name}", lambda file=file: llama(file, options)) for file in options.llama),
+        *((f"llama.cpp {name}", lambda file=file: llama(file, options)) for name, file in options.llama),
     ]:
         try:
             rows[name] = make()
@@ -111,7 +115,7 @@ def main():
             seen[name].append(seconds)
             first.setdefault(name, tokens)
     for name, seconds in seen.items():
-        reference = "erlen bf16" if "bf16" in name.lower() else "erlen f32"
+        reference = f"erlen {name.split()[-1]}"
         ratio = statistics.median(other / own for other, own in zip(seconds, seen[reference]))
         same = sum(1 for a, b in zip(first[name], first[reference]) if a == b)
         print(

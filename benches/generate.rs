@@ -1,6 +1,6 @@
 //! How long a token takes to generate, greedily and one text at a time.
 //!
-//! `cargo bench --bench generate -- MODEL [--precision f32|bf16] [--tokens N] [--threads N]`, where `MODEL` is a folder of
+//! `cargo bench --bench generate -- MODEL [--precision f32|bf16] [--int8] [--tokens N] [--threads N]`, where `MODEL` is a folder of
 //! Hugging Face's or a GGUF file. Prints one JSON line; `generate.py` has transformers and llama.cpp do the same.
 
 #![allow(clippy::print_stdout, reason = "a benchmark tells its figures")]
@@ -30,6 +30,9 @@ struct Arguments {
     model: PathBuf,
     #[arg(long, value_parser = ["f32", "bf16"], default_value = "f32")]
     precision: String,
+    /// Rounds weights of fully connected layers to eight bits.
+    #[arg(long)]
+    int8: bool,
     #[arg(long, default_value_t = 128)]
     tokens: usize,
     /// By default one for each core.
@@ -62,6 +65,10 @@ fn measure(arguments: &Arguments) -> Result<serde_json::Value, Box<dyn Error + S
     let network = folder.network(&components.models, &Device::Cpu)?;
     let loaded = begun.elapsed().as_secs_f64();
     let decoder = Decoder::new(&network, folder.sizes().context, precision, &Device::Cpu);
+    let decoder = match arguments.int8 {
+        true => decoder.with_int8_weights(),
+        false => decoder,
+    };
     let rules = GenerationRules {
         tokens: arguments.tokens,
         ..GenerationRules::default()

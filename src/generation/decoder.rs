@@ -7,7 +7,7 @@ use candle_core::{Device, Tensor};
 use super::error::GenerationError;
 use super::scores::check_finite;
 use crate::models::{KeyValueCache, Network, Pass, TextOutput};
-use crate::ops::PackedWeights;
+use crate::ops::{PackedWeights, WeightForm};
 use crate::spec::Precision;
 
 /// A network that is asked for the scores of next tokens.
@@ -29,7 +29,17 @@ impl<'a> Decoder<'a> {
             device,
             precision,
             context,
-            weights: Arc::default(),
+            weights: Arc::new(PackedWeights::new(WeightForm::Small)),
+        }
+    }
+
+    /// The same with the weights of fully connected layers rounded to eight bits, and what they are multiplied with too.
+    /// Of the CPU alone.
+    #[must_use]
+    pub fn with_int8_weights(self) -> Self {
+        Self {
+            weights: Arc::new(PackedWeights::new(WeightForm::Int8)),
+            ..self
         }
     }
 

@@ -29,6 +29,7 @@ mod embedding;
 mod error;
 mod fill;
 mod graph;
+mod int8_blocks;
 mod layer_norm;
 mod layout;
 mod linear;
@@ -65,7 +66,9 @@ pub use attention::{AttentionOperands, AttentionOptions, attention};
 pub use attributes::{Attribute, Attributes};
 pub use batch_norm::{BatchNormOptions, Epilogue, RunningStatistics, Statistics, batch_norm};
 pub use channel_scale::scale_channels;
-pub use conv::{ConvOptions, ConvolutionOperands, NormOperands, PackedWeights, Window, conv2d, conv2d_norm};
+pub use conv::{
+    ConvOptions, ConvolutionOperands, NormOperands, PackedWeights, WeightForm, Window, conv2d, conv2d_norm,
+};
 pub use dropout::{DropoutKey, dropout, dropout_rows};
 pub use embedding::embedding;
 pub use error::OpError;

@@ -78,7 +78,7 @@ pub use formats::{
     ImageOptions, LabelColumns, LabelNames, MissingOptions, MissingPolicy, NamedSplits, NoSplits,
     ParquetOptions, Quote, SampleKind, SplitFolders, StoredAs, TextOptions,
 };
-pub use generate::{ChatTurn, Generate, Prompt, SampleOptions};
+pub use generate::{ChatTurn, Generate, NarrowWeights, Prompt, SampleOptions};
 pub use header::{HeaderEntry, HeaderSecret};
 pub(crate) use kinds::built_in_kinds;
 pub use kinds::{Accepts, Input, Kind, StageKind};

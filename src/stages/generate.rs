@@ -13,7 +13,7 @@ use crate::event::{Metrics, Monitor, Unit};
 use crate::generation::{
     Decoder, GeneratedTokens, GenerationError, GenerationRules, Started, continue_text, search_beams,
 };
-use crate::spec::{Generate, METRICS_FILE, Mistake, TextHead};
+use crate::spec::{Generate, METRICS_FILE, Mistake, NarrowWeights, TextHead};
 use crate::tokenizer::{LoadedTokenizer, TOKENIZER_FILE};
 use crate::train::{self, Components, FolderWish, PretrainedFolder, TrainError, on_threads};
 use prompts::{EncodedPrompt, encode_prompts};
@@ -103,6 +103,17 @@ impl Generate {
         let rules = GenerationRules::of(self, ends(&folder, &tokenizer));
         let prompts = encode_prompts(self, job, &tokenizer)?;
         let decoder = Decoder::new(&network, context, self.precision, &device);
+        let decoder = match self.weights {
+            None => decoder,
+            Some(NarrowWeights::Int8) if device.is_cpu() => decoder.with_int8_weights(),
+            Some(NarrowWeights::Int8) => {
+                return Err(failed(
+                    "`weights: int8` is for the CPU alone, and this run computes on a GPU: leave `weights` out, or run \
+                     with `--device cpu`"
+                        .to_owned(),
+                ));
+            }
+        };
         self.check_tokens(&prompts, &folder)?;
         let longest = prompts
             .iter()

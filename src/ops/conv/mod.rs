@@ -25,8 +25,8 @@ use crate::spec::Precision;
 use geometry::Geometry;
 pub use geometry::{ConvOptions, Window};
 pub use norm::{ConvolutionOperands, NormOperands, conv2d_norm};
-pub use packed_weights::PackedWeights;
 pub(super) use packed_weights::{ConvWeight, KeptWeight, PackedOnce, kept};
+pub use packed_weights::{PackedWeights, WeightForm};
 pub(super) use plan::ConvPlan;
 #[cfg(test)]
 pub(super) use winograd::testing::WithoutWinograd;

@@ -9,6 +9,7 @@ use candle_core::Tensor;
 use super::correlate::LivePanels;
 use super::geometry::Window;
 use super::plan::ConvPlan;
+use crate::ops::int8_blocks::Int8Blocks;
 use crate::ops::microkernel::Panels;
 use crate::spec::Precision;
 
@@ -19,7 +20,22 @@ use crate::spec::Precision;
 /// a few images.
 #[derive(Debug, Default)]
 pub struct PackedWeights {
+    form: WeightForm,
     of_place: Mutex<HashMap<WeightPlace, Arc<KeptWeight>>>,
+}
+
+/// What weights are kept for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WeightForm {
+    /// Passes over many rows: as the fastest kernels of the precision read them.
+    #[default]
+    Fast,
+    /// Passes over few rows, which wait for memory: fully connected layers' in as few bytes as the precision allows. The
+    /// results are the same bytes.
+    Small,
+    /// The same, and fully connected layers' are rounded to eight bits: to whole numbers from -127 to 127 times the scale
+    /// of their block of 32, as GGUF's `Q8_0` has them. So are the values that they are multiplied with.
+    Int8,
 }
 
 /// Where a contiguous weight lies: the address of its storage, the first value, the dimensions.
@@ -30,6 +46,8 @@ type WeightPlace = (usize, usize, Vec<usize>);
 pub(in crate::ops) struct KeptWeight {
     /// Keeps its storage alive, by whose address it is found.
     _weight: Option<Tensor>,
+    form: WeightForm,
+    int8: Forms<(), Int8Blocks>,
     live: Forms<Direct, LivePanels>,
     /// For the product with the weight's transpose.
     backward: Forms<Direct, LivePanels>,
@@ -100,6 +118,14 @@ impl Drop for RestoreUse {
 }
 
 impl PackedWeights {
+    /// None yet.
+    pub fn new(form: WeightForm) -> Self {
+        Self {
+            form,
+            of_place: Mutex::default(),
+        }
+    }
+
     /// Runs `forward`; what it packs on this thread is kept, and used again by the next calls.
     ///
     /// The weights must not change as long as this lives: a change would not be seen.
@@ -122,10 +148,23 @@ pub(in crate::ops) fn kept(weight: &Tensor) -> Option<Arc<KeptWeight>> {
     let fresh = || {
         Arc::new(KeptWeight {
             _weight: Some(weight.clone()),
+            form: packed.form,
             ..KeptWeight::default()
         })
     };
     Some(of_place.entry(place).or_insert_with(fresh).clone())
+}
+
+impl KeptWeight {
+    /// What it is kept for.
+    pub fn form(&self) -> WeightForm {
+        self.form
+    }
+
+    /// In eight bits, as `pack` makes them the first time.
+    pub fn int8(&self, pack: impl FnOnce() -> Int8Blocks) -> Arc<Int8Blocks> {
+        self.int8.get((), || Arc::new(pack()))
+    }
 }
 
 /// The forms of a weight that one operation uses several times.

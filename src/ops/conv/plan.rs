@@ -48,6 +48,14 @@ impl ConvPlan {
         Self::new(geometry, precision)
     }
 
+    /// The same with kernels that take weights in as few bytes as the precision allows.
+    pub fn with_small_weights(self) -> Self {
+        Self {
+            kernels: Kernels::smallest(self.precision),
+            ..self
+        }
+    }
+
     /// The same with kernels that take f32.
     pub(super) fn of_f32(&self) -> Self {
         Self {

@@ -6,8 +6,9 @@ use candle_core::{Result, Shape, Tensor};
 
 use super::attributes::Attributes;
 use super::composed::{rounded, rounded_weight};
-use super::conv::{ConvPlan, ConvWeight, KeptWeight, kept};
+use super::conv::{ConvPlan, ConvWeight, KeptWeight, WeightForm, kept};
 use super::error::OpError;
+use super::int8_blocks::Int8Blocks;
 use super::operation::{ArrayView, CpuKernel, OperandGradient, Operation, run};
 use crate::spec::Precision;
 
@@ -89,7 +90,25 @@ impl LinearMap {
     /// the way back of one.
     fn plan(&self, x: ArrayView, weight: ArrayView) -> ConvPlan {
         let rows = x.values.len() / x.dims[x.dims.len() - 1].max(1);
-        ConvPlan::pointwise(rows, weight.dims[1], weight.dims[0], self.precision)
+        let plan = ConvPlan::pointwise(rows, weight.dims[1], weight.dims[0], self.precision);
+        match self.kept.as_deref().map(KeptWeight::form) {
+            Some(WeightForm::Small) => plan.with_small_weights(),
+            _ => plan,
+        }
+    }
+
+    /// Rows times a weight of eight bits.
+    fn with_int8(&self, kept: &KeptWeight, operands: &[ArrayView]) -> Vec<f32> {
+        let (x, weight) = (operands[0], operands[1]);
+        let weight = kept.int8(|| {
+            let [outputs, inputs] = match self.transposed {
+                true => [weight.dims[1], weight.dims[0]],
+                false => [weight.dims[0], weight.dims[1]],
+            };
+            Int8Blocks::pack(weight.values, (outputs, inputs), self.transposed)
+        });
+        let bias = operands.get(2).map(|bias| bias.values);
+        weight.multiply(x.values, bias, self.precision)
     }
 }
 
@@ -139,9 +158,11 @@ impl CpuKernel for LinearMap {
             kept: self.kept.as_deref(),
         };
         let plan = self.plan(x, weight);
-        let (y, outputs) = match self.transposed {
-            true => (plan.backward_with_bias(x.values, kept, bias), weight.dims[1]),
-            false => (plan.forward_with_bias(x.values, kept, bias), weight.dims[0]),
+        let outputs = weight.dims[usize::from(self.transposed)];
+        let y = match (&self.kept, self.transposed) {
+            (Some(kept), _) if kept.form() == WeightForm::Int8 => self.with_int8(kept, operands),
+            (_, true) => plan.backward_with_bias(x.values, kept, bias),
+            (_, false) => plan.forward_with_bias(x.values, kept, bias),
         };
         let leading = x.dims[..x.dims.len() - 1].iter().copied();
         let dims: Vec<usize> = leading.chain([outputs]).collect();

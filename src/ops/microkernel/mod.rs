@@ -30,7 +30,7 @@ pub(super) use shared::SharedValues;
 pub(super) use tile::{Tile, Transform};
 use tiles::{OuterTile, RowsTile, outer_tile, rows_tile};
 use transforms::TileTransform;
-use vector::{Portable, Vector};
+use vector::{Portable, Vector, Widened};
 
 use crate::spec::Precision;
 
@@ -84,6 +84,15 @@ impl Kernels {
         available.iter().find(fits).copied().unwrap_or(&PORTABLE)
     }
 
+    /// Those whose packed panels take the fewest bytes. Where the processor does not multiply bf16, its values are widened
+    /// as they are read, which costs time where there are many rows; the results are the same bytes.
+    pub fn smallest(precision: Precision) -> &'static Self {
+        let best = Self::best(precision);
+        let is_best =
+            |(plain, _): &&(&Self, &'static Self)| precision == Precision::Bf16 && plain.name == best.name;
+        WIDENED.iter().find(is_best).map_or(best, |(_, widened)| widened)
+    }
+
     /// These, or the fastest that take f32.
     pub fn of_f32(&'static self) -> &'static Self {
         match self.format {
@@ -114,6 +123,15 @@ impl Kernels {
         })
     }
 }
+
+/// Those that take f32, and beside each those that widen bf16 to them.
+pub(super) static WIDENED: &[(&Kernels, &Kernels)] = &[
+    #[cfg(target_arch = "x86_64")]
+    (&AVX512, &AVX512_WIDENED),
+    #[cfg(target_arch = "x86_64")]
+    (&AVX2, &AVX2_WIDENED),
+    (&PORTABLE, &PORTABLE_WIDENED),
+];
 
 /// Makes the tiles of an instruction set: `$rows` rows (or left words) at most, one function for each
 /// number of them, and one or two vectors of lanes.
@@ -209,4 +227,20 @@ kernels!(
     AVX512_BF16, "AVX-512 bf16", WordFormat::Bf16Pair, avx512_bf16, x86::Avx512Bf16,
     #[target_feature(enable = "avx512f,avx512bf16")]
     rows: 14 of [1 2 3 4 5 6 7 8 9 10 11 12 13 14], outer: 14 of [1 2 3 4 5 6 7 8 9 10 11 12 13 14]
+);
+kernels!(
+    PORTABLE_WIDENED, "portable, bf16 widened", WordFormat::Bf16Pair, portable_widened, Widened<Portable>,
+    rows: 3 of [1 2 3], outer: 1 of [1]
+);
+#[cfg(target_arch = "x86_64")]
+kernels!(
+    AVX2_WIDENED, "AVX2, bf16 widened", WordFormat::Bf16Pair, avx2_widened, Widened<x86::Avx2>,
+    #[target_feature(enable = "avx2,fma")]
+    rows: 4 of [1 2 3 4], outer: 1 of [1]
+);
+#[cfg(target_arch = "x86_64")]
+kernels!(
+    AVX512_WIDENED, "AVX-512, bf16 widened", WordFormat::Bf16Pair, avx512_widened, Widened<x86::Avx512>,
+    #[target_feature(enable = "avx512f")]
+    rows: 12 of [1 2 3 4 5 6 7 8 9 10 11 12], outer: 1 of [1]
 );

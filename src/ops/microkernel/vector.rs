@@ -1,5 +1,7 @@
 //! Vectors that a register tile is made of.
 
+use std::marker::PhantomData;
+
 /// The vectors of one instruction set, and what an operand's 32-bit word holds: one f32, or a pair of
 /// bf16 values whose two products are added to the same sum.
 ///
@@ -38,8 +40,115 @@ pub(super) trait Vector {
     unsafe fn round_bf16(sums: Self::Sums) -> Self::Sums;
 }
 
+/// Vectors whose words are f32 values, and that can take them out of pairs of bf16.
+///
+/// # Safety
+/// As [`Vector`].
+pub(super) trait Widen: Vector {
+    /// The first and the second value of each pair.
+    unsafe fn widen(pairs: Self::Words) -> [Self::Words; 2];
+}
+
+/// The same vectors for words of bf16 pairs, which are widened as they are multiplied, the first values first.
+pub(super) struct Widened<V>(PhantomData<V>);
+
+#[allow(
+    clippy::undocumented_unsafe_blocks,
+    reason = "all that is asked for is the caller's"
+)]
+impl<V: Widen> Vector for Widened<V> {
+    const LANES: usize = V::LANES;
+    type Sums = V::Sums;
+    type Words = V::Words;
+
+    #[inline(always)]
+    unsafe fn zero() -> V::Sums {
+        unsafe { V::zero() }
+    }
+
+    #[inline(always)]
+    unsafe fn load(source: *const f32) -> V::Sums {
+        unsafe { V::load(source) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_some(source: *const f32, len: usize) -> V::Sums {
+        unsafe { V::load_some(source, len) }
+    }
+
+    #[inline(always)]
+    unsafe fn store(target: *mut f32, sums: V::Sums) {
+        unsafe { V::store(target, sums) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_some(target: *mut f32, sums: V::Sums, len: usize) {
+        unsafe { V::store_some(target, sums, len) }
+    }
+
+    #[inline(always)]
+    unsafe fn words(source: *const u32) -> V::Words {
+        unsafe { V::words(source) }
+    }
+
+    #[inline(always)]
+    unsafe fn words_some(source: *const u32, len: usize) -> V::Words {
+        unsafe { V::words_some(source, len) }
+    }
+
+    #[inline(always)]
+    unsafe fn splat(source: *const u32) -> V::Words {
+        unsafe { V::splat(source) }
+    }
+
+    #[inline(always)]
+    unsafe fn add(left: V::Sums, right: V::Sums) -> V::Sums {
+        unsafe { V::add(left, right) }
+    }
+
+    #[inline(always)]
+    unsafe fn add_scaled(sums: V::Sums, factor: f32, values: V::Sums) -> V::Sums {
+        unsafe { V::add_scaled(sums, factor, values) }
+    }
+
+    #[inline(always)]
+    unsafe fn add_products(sums: V::Sums, left: V::Words, right: V::Words) -> V::Sums {
+        unsafe {
+            let [first_left, second_left] = V::widen(left);
+            let [first_right, second_right] = V::widen(right);
+            let sums = V::add_products(sums, first_left, first_right);
+            V::add_products(sums, second_left, second_right)
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn multiply_add(sums: V::Sums, factors: V::Sums, summands: V::Sums) -> V::Sums {
+        unsafe { V::multiply_add(sums, factors, summands) }
+    }
+
+    #[inline(always)]
+    unsafe fn relu(sums: V::Sums) -> V::Sums {
+        unsafe { V::relu(sums) }
+    }
+
+    #[inline(always)]
+    unsafe fn round_bf16(sums: V::Sums) -> V::Sums {
+        unsafe { V::round_bf16(sums) }
+    }
+}
+
 /// Plain arrays, for any processor.
 pub(super) struct Portable;
+
+impl Widen for Portable {
+    #[inline(always)]
+    unsafe fn widen(pairs: [f32; 8]) -> [[f32; 8]; 2] {
+        [
+            pairs.map(|pair| f32::from_bits(pair.to_bits() << 16)),
+            pairs.map(|pair| f32::from_bits(pair.to_bits() & 0xffff_0000)),
+        ]
+    }
+}
 
 impl Vector for Portable {
     const LANES: usize = 8;

@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::vector::Vector;
+use super::vector::{Vector, Widen};
 
 /// 256-bit vectors with fused multiply-add.
 pub(super) struct Avx2;
@@ -108,8 +108,38 @@ impl Vector for Avx2 {
     }
 }
 
+impl Widen for Avx2 {
+    #[inline(always)]
+    unsafe fn widen(pairs: __m256) -> [__m256; 2] {
+        // SAFETY: the caller's.
+        unsafe {
+            let bits = _mm256_castps_si256(pairs);
+            let second = _mm256_and_si256(bits, _mm256_set1_epi32(0xffff_0000_u32 as i32));
+            [
+                _mm256_castsi256_ps(_mm256_slli_epi32::<16>(bits)),
+                _mm256_castsi256_ps(second),
+            ]
+        }
+    }
+}
+
 /// 512-bit vectors of f32.
 pub(super) struct Avx512;
+
+impl Widen for Avx512 {
+    #[inline(always)]
+    unsafe fn widen(pairs: __m512) -> [__m512; 2] {
+        // SAFETY: the caller's.
+        unsafe {
+            let bits = _mm512_castps_si512(pairs);
+            let second = _mm512_and_si512(bits, _mm512_set1_epi32(0xffff_0000_u32 as i32));
+            [
+                _mm512_castsi512_ps(_mm512_slli_epi32::<16>(bits)),
+                _mm512_castsi512_ps(second),
+            ]
+        }
+    }
+}
 
 /// The first `len` lanes.
 #[inline(always)]

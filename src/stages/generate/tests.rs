@@ -103,6 +103,21 @@ fn prompts_become_files_of_texts_that_threads_do_not_matter_for() {
 }
 
 #[test]
+fn weights_of_eight_bits_give_texts_too() {
+    let tiny = TinyFolder::llama().with_tokenizer().write();
+    let inputs = [("model", tiny.path())];
+    let text = |fields: Value, threads| {
+        let (folder, ended) = run(fields, &inputs, threads);
+        ended.expect("generated");
+        samples(&folder).remove(0)
+    };
+    let fields = json!({"tokens": 12, "weights": "int8"});
+    let rounded = text(fields.clone(), 1);
+    assert_eq!(rounded["tokens"], 12);
+    assert_eq!(text(fields, 3), rounded);
+}
+
+#[test]
 fn a_text_ends_where_it_is_told_to() {
     let tiny = TinyFolder::llama().with_tokenizer().write();
     let (folder, ended) = run(json!({}), &[("model", tiny.path())], 2);

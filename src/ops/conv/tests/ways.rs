@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::super::{correlate, weight_gradient, winograd};
 use super::*;
-use crate::ops::microkernel::{Finish, Kernels, WordFormat};
+use crate::ops::microkernel::{Finish, Kernels, WIDENED, WordFormat};
 use crate::ops::round::copy_rounded;
 
 /// The definition's gradients of input and weight, in f64.
@@ -222,6 +222,26 @@ fn instruction_sets_agree() {
                 check(&operands.direct(kernels, precision), &direct, precision, DIRECT);
             } else if precision == Precision::Bf16 {
                 check(&operands.direct(kernels, precision), &direct, precision, DIRECT);
+            }
+        }
+    }
+}
+
+#[test]
+fn bf16_that_is_widened_gives_the_bytes_of_f32() {
+    let available = |kernels: &Kernels| {
+        Kernels::available()
+            .iter()
+            .any(|other| other.name == kernels.name)
+    };
+    for (size, inputs) in [(1, 37), (3, 6)] {
+        let operands =
+            Operands::new([6, 9, 8, inputs], 45, size, moving(1, 0), Precision::Bf16).expect("fits");
+        for (plain, widened) in WIDENED {
+            if available(plain) {
+                let [[y, x_gradient, _], [other_y, other_x_gradient, _]] =
+                    [plain, widened].map(|kernels| operands.direct(kernels, Precision::Bf16));
+                assert!(y == other_y && x_gradient == other_x_gradient, "{}", widened.name);
             }
         }
     }
