@@ -34,6 +34,7 @@ mod http;
 pub mod memory;
 pub mod metric;
 pub mod models;
+pub mod onnx;
 pub mod ops;
 mod parallel;
 pub mod plan;

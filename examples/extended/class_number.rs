@@ -73,6 +73,7 @@ impl Task for ClassNumber {
 
     fn meaning(&self) -> OutputMeaning {
         OutputMeaning {
+            tensor: "numbers",
             layout: "N,1",
             meaning: "the number of the class",
             names: "numbers",

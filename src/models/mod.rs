@@ -46,5 +46,7 @@ pub use error::ModelError;
 pub use layers::{BatchNorm, Conv2d, Dropout, LayerNorm, Linear, Weight};
 pub use list::{ModelBuilder, Models, build};
 pub use low_rank::is_low_rank;
+#[cfg(test)]
+pub(crate) use network::graph_testing;
 pub use network::{Architecture, Network, NetworkInput, NetworkLayout, Parameter, Pass, TensorLayout};
 pub use text::{KeyValueCache, TextOutput, TokenBatch};

@@ -302,3 +302,5 @@ impl Debug for Network {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) use tests::graph as graph_testing;

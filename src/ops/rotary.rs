@@ -43,6 +43,16 @@ impl RotaryTable {
         }
     }
 
+    /// The cosines of each position's angles, `[positions, width / 2]`.
+    pub fn cosines(&self) -> &[f32] {
+        &self.cosines
+    }
+
+    /// The sines of the same.
+    pub fn sines(&self) -> &[f32] {
+        &self.sines
+    }
+
     /// How many positions it has.
     pub fn positions(&self) -> usize {
         self.positions

@@ -21,7 +21,8 @@ use crate::metric::MetricTable;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Export {
-    /// A model made by `train`; for the format `huggingface` a folder too that a Hugging Face program has written.
+    /// A model made by `train`; for the formats `huggingface` and `onnx` a folder too that a Hugging Face program has
+    /// written.
     pub model: Reference,
     /// Stages whose metrics belong on the model's card.
     #[serde(default)]

@@ -67,7 +67,8 @@ pub use evaluate_rules::evaluate_mistakes;
 pub use export::Export;
 pub(crate) use export_formats::built_in_export_formats;
 pub use export_formats::{
-    ExportFormat, ExportFormatOptions, HuggingFaceOptions, PeftOptions, SafetensorsOptions,
+    ExportFormat, ExportFormatOptions, HuggingFaceOptions, OnnxExportOptions, OnnxInput, OnnxNumbers, Opset,
+    PeftOptions, SafetensorsOptions,
 };
 pub use file_places::{FilePlaces, UnknownRoot};
 pub(crate) use formats::built_in_formats;

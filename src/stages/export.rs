@@ -2,6 +2,7 @@
 
 mod huggingface;
 mod list;
+mod onnx;
 mod peft;
 
 use std::collections::BTreeMap;
@@ -32,7 +33,7 @@ const METRICS_ROLE: &str = "metrics.";
 ///
 /// The artifact, in the format `safetensors`: `model.safetensors`, with PyTorch's names and layouts, and
 /// `model.json`, a card that says how to use it, what it reached (from the inputs `metrics.STAGE`) and
-/// what it was made from. In the format `huggingface`, a folder as transformers writes them; in the format `peft`, one
+/// what it was made from. In the format `onnx`, `model.onnx` and the same card. In the format `huggingface`, a folder as transformers writes them; in the format `peft`, one
 /// of low-rank changes as PEFT writes them.
 impl StageRunner for Export {
     fn run(&self, job: &Job, registry: &Registry, monitor: &Monitor) -> Result<Outcome, StageError> {
@@ -59,6 +60,8 @@ impl StageRunner for Export {
                 folder,
                 metrics,
                 job,
+                components: registry.training(),
+                monitor,
             };
             Ok(registry.model_writers().write(&self.format, &exported))
         })?;
@@ -152,13 +155,14 @@ struct ExportedProvenance<'a> {
     inputs: &'a BTreeMap<String, String>,
 }
 
-fn write(exported: &ExportedModel<'_>) -> Result<(), TrainError> {
+/// The card of a model whose weights stand as `weights` says.
+fn export_card<'a>(exported: &'a ExportedModel<'_>, weights: ExportedWeights) -> ExportCard<'a> {
     let ExportedModel {
         model,
         meaning,
-        folder,
         metrics,
         job,
+        ..
     } = exported;
     let card = &model.card;
     let (layout, range) = match card.input {
@@ -169,14 +173,10 @@ fn write(exported: &ExportedModel<'_>) -> Result<(), TrainError> {
         ),
         InputShape::Tokens { .. } => ("N,T", "numbers of tokens in the tokenizer's vocabulary"),
     };
-    let card_out = ExportCard {
+    ExportCard {
         architecture: &card.architecture,
         parameters: card.parameters,
-        weights: ExportedWeights {
-            file: WEIGHTS_FILE,
-            format: "safetensors",
-            layout: "names and shapes of PyTorch (convolutions O,I,H,W), f32",
-        },
+        weights,
         input: ExportedInput {
             shape: card.input,
             fields: card.inputs.as_ref(),
@@ -205,10 +205,24 @@ fn write(exported: &ExportedModel<'_>) -> Result<(), TrainError> {
             fingerprint: job.fingerprint.to_string(),
             inputs: &job.provenance,
         },
-    };
-    train::write_json(&job.output.join(CARD_FILE), &card_out)?;
+    }
+}
+
+fn write(exported: &ExportedModel<'_>) -> Result<(), TrainError> {
+    let ExportedModel {
+        model, folder, job, ..
+    } = exported;
+    let card = export_card(
+        exported,
+        ExportedWeights {
+            file: WEIGHTS_FILE,
+            format: "safetensors",
+            layout: "names and shapes of PyTorch (convolutions O,I,H,W), f32",
+        },
+    );
+    train::write_json(&job.output.join(CARD_FILE), &card)?;
     own_tokenizer::take_over(folder, &job.output)?;
-    if card.lora.is_some() {
+    if model.card.lora.is_some() {
         return train::write_weights(&job.output, &model.weights()?);
     }
     let target = job.output.join(WEIGHTS_FILE);

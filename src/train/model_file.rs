@@ -18,7 +18,7 @@ use super::tasks::{ModelTarget, Task, Tasks};
 use super::tensor_file::{NamedTensors, encode, read_tensors, to_device, to_host, write_atomically};
 use crate::data::{Augmentation, Dataset, Normalization};
 use crate::event::{Metrics, Monitor};
-use crate::models::Network;
+use crate::models::{Models, Network};
 use crate::schema::{FieldKind, InputShape, Schema};
 use crate::spec;
 
@@ -141,6 +141,18 @@ impl TrainedModel {
     /// A device's memory cannot be read.
     pub fn weights(&self) -> Result<NamedTensors, TrainError> {
         Ok(to_host(&self.network.state()?)?)
+    }
+
+    /// The network, on the CPU, with low-rank changes, where it has any, as part of its weights.
+    ///
+    /// # Errors
+    /// Memory that the device does not have.
+    pub fn merged(&self, models: &Models) -> Result<Network, TrainError> {
+        let card = &self.card;
+        let outputs = card.target.outputs();
+        let network = models.blank(&card.architecture, card.input, outputs, &Device::Cpu)?;
+        network.load_state(&self.network.state()?)?;
+        Ok(network)
     }
 
     /// What the model predicts, one of `tasks`.

@@ -11,7 +11,7 @@ use crate::spec::{self, Model};
 
 mod checkpointing;
 mod draws;
-mod graph;
+pub(crate) mod graph;
 mod low_rank;
 mod sequential;
 mod text;

@@ -1,6 +1,7 @@
 //! The file formats of exported models: the options of each in a file of its own.
 
 mod huggingface;
+mod onnx;
 mod peft;
 mod rules;
 mod safetensors;
@@ -10,6 +11,7 @@ use super::mistake::Mistake;
 use super::train::Train;
 
 pub use huggingface::HuggingFaceOptions;
+pub use onnx::{OnnxExportOptions, OnnxInput, OnnxNumbers, Opset};
 pub use peft::PeftOptions;
 pub use safetensors::SafetensorsOptions;
 
@@ -46,6 +48,7 @@ macro_rules! built_in_export_formats {
     ($each:ident) => {
         $each! {
             $crate::spec::SafetensorsOptions,
+            $crate::spec::OnnxExportOptions,
             $crate::spec::HuggingFaceOptions,
             $crate::spec::PeftOptions,
         }

@@ -21,6 +21,10 @@ pub struct ExportedModel<'a> {
     pub metrics: BTreeMap<String, Metrics>,
     /// The job; files go into its output folder.
     pub job: &'a Job,
+    /// What models are made of.
+    pub components: &'a Components,
+    /// Who is told what there is to say.
+    pub monitor: &'a Monitor,
 }
 
 /// Options of a file format that models can be written in.

@@ -162,6 +162,54 @@ fn from_data_to_an_exported_model() {
     );
 }
 
+#[test]
+fn an_onnx_file_holds_the_model_and_its_card() {
+    use rten_tensor::prelude::*;
+
+    let project = Project::new();
+    project.train(json!({})).unwrap();
+    let kind = json!({"export": {"model": "model", "format": {"onnx": {"input": "pixels", "opset": 17}}}});
+    let job = project.job(kind, &[("model", "model")], "exported");
+    Registry::built_in().run(&job, &Monitor::silent()).unwrap();
+    let bytes = fs::read(project.path("exported/model.onnx")).unwrap();
+    let text = String::from_utf8_lossy(&bytes);
+    let card = project.json("exported/model.json");
+    for part in ["architecture", "input", "output", "training", "provenance"] {
+        assert!(text.contains(&card[part].to_string()), "{part}");
+    }
+    assert!(!text.contains(&*project.folder.path().to_string_lossy()));
+
+    let model = TrainedModel::load(
+        &project.path("model"),
+        &Device::Cpu,
+        Registry::built_in().training(),
+    )
+    .unwrap();
+    let pixels: Vec<u8> = (0..2 * 64).map(|index| index * 2).collect();
+    let normalization = &model.card.normalization;
+    let values: Vec<f32> = pixels
+        .iter()
+        .map(|&pixel| (f32::from(pixel) / 255.0 - normalization.mean[0]) / normalization.std[0])
+        .collect();
+    let input = candle_core::Tensor::from_vec(values, (2, 1, 8, 8), &Device::Cpu).unwrap();
+    let expected = model
+        .network
+        .forward(&input, &crate::models::Pass::evaluate(Precision::F32))
+        .and_then(|logits| Ok(logits.to_vec2::<f32>()?.concat()))
+        .unwrap();
+    let loaded = rten::Model::load(bytes).unwrap();
+    let given = rten_tensor::Tensor::from_data(&[2, 8, 8, 1], pixels);
+    let logits = loaded.node_id("logits").unwrap();
+    let [actual] = loaded
+        .run_n(vec![(loaded.input_ids()[0], given.into())], [logits], None)
+        .unwrap();
+    let actual = actual.into_tensor::<f32>().unwrap().to_vec();
+    assert_eq!(actual.len(), expected.len());
+    for (actual, expected) in actual.iter().zip(&expected) {
+        assert!((actual - expected).abs() < 1e-5, "{actual} for {expected}");
+    }
+}
+
 /// The three CSV files agree with each other and with the metrics.
 fn check_files(project: &Project, metrics: &Metrics) {
     let rows = |name: &str| -> Vec<Vec<String>> {

@@ -121,6 +121,7 @@ impl Task for Classification {
 
     fn meaning(&self) -> OutputMeaning {
         OutputMeaning {
+            tensor: "logits",
             layout: "N,classes",
             meaning: "logits: softmax gives probabilities",
             names: "classes",

@@ -242,6 +242,8 @@ pub trait TaskTally: Debug + Send {
 /// What an exported model says of its outputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OutputMeaning {
+    /// What a file with named outputs calls them, such as `logits`.
+    pub tensor: &'static str,
     /// Such as `N,classes`.
     pub layout: &'static str,
     /// Such as `logits: softmax gives probabilities`.

@@ -99,6 +99,7 @@ impl Task for MultiLabel {
 
     fn meaning(&self) -> OutputMeaning {
         OutputMeaning {
+            tensor: "logits",
             layout: "N,labels",
             meaning: "logits: the logistic function gives probabilities",
             names: "labels",

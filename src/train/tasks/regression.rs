@@ -79,6 +79,7 @@ impl Task for Regression {
 
     fn meaning(&self) -> OutputMeaning {
         OutputMeaning {
+            tensor: "outputs",
             layout: "N,targets",
             meaning: "predicted numbers",
             names: "targets",

@@ -75,6 +75,7 @@ impl Task for Similarity {
 
     fn meaning(&self) -> OutputMeaning {
         OutputMeaning {
+            tensor: "embeddings",
             layout: "N,width",
             meaning: "the mean of the tokens: of two that are divided by their lengths, the product is their cosine",
             names: "embeddings",

@@ -102,6 +102,7 @@ impl Task for TokenClasses {
 
     fn meaning(&self) -> OutputMeaning {
         OutputMeaning {
+            tensor: "logits",
             layout: "N,T,classes",
             meaning: "logits of each token's class, of which those of a word's first token count: softmax gives \
                       probabilities",

@@ -102,6 +102,7 @@ impl Task for TokenPrediction {
 
     fn meaning(&self) -> OutputMeaning {
         OutputMeaning {
+            tensor: "logits",
             layout: "N,T,tokens",
             meaning: self.meaning,
             names: "tokens",

@@ -41,7 +41,7 @@ fn evaluate_with(
 
 /// Networks of every architecture, whose weights and running statistics have seen a training step's
 /// batch.
-fn networks() -> Vec<(&'static str, Network)> {
+pub(crate) fn networks() -> Vec<(&'static str, Network)> {
     let model = |value| -> Model { serde_json::from_value(value).expect("valid") };
     let vit = model(json!({ "vit": {
         "patch": 4, "width": 24, "depth": 2, "heads": 3, "mlp_width": 40, "dropout": 0.2,
@@ -103,7 +103,8 @@ fn networks() -> Vec<(&'static str, Network)> {
         .collect()
 }
 
-fn batch(input: InputShape, samples: usize, seed: u64) -> Tensor {
+/// Samples of a kind.
+pub(crate) fn batch(input: InputShape, samples: usize, seed: u64) -> Tensor {
     match input {
         InputShape::Image {
             channels,

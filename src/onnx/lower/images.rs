@@ -1,0 +1,160 @@
+//! Operations on images.
+
+use super::*;
+
+impl Lowering<'_> {
+    /// A convolution, with the batch norm behind it in its weights, and what is added and cut off behind that.
+    pub(super) fn convolution(&mut self, step: &Step) -> Result<Lowered, OnnxError> {
+        let x = self.image_operand(step, 0)?;
+        let operands = step.node.operands.len();
+        let (weight_name, weight) = self.weight_tensor(step, 1)?;
+        let dims = weight.dims().to_vec();
+        let with_norm = step.node.operation.name() == "conv2d_norm";
+        let has_bias = if with_norm {
+            step.flag("bias")
+        } else {
+            operands > 2
+        };
+        let norm = 2 + usize::from(has_bias);
+        let mut inputs = vec![x];
+        if with_norm {
+            let bias = match has_bias {
+                true => self.weight_values(step, 2)?,
+                false => vec![0.0; dims[0]],
+            };
+            let [scale, shift, mean, variance] =
+                [0, 1, 2, 3].map(|part| self.weight_values(step, norm + part));
+            let (scale, shift, mean, variance) = (scale?, shift?, mean?, variance?);
+            let epsilon = step.float("epsilon");
+            let factor: Vec<f64> = scale
+                .iter()
+                .zip(&variance)
+                .map(|(&scale, &variance)| f64::from(scale) / (f64::from(variance) + epsilon).sqrt())
+                .collect();
+            let len = dims[1..].iter().product::<usize>().max(1);
+            let folded: Vec<f32> = host(weight)?
+                .chunks_exact(len)
+                .zip(&factor)
+                .flat_map(|(values, factor)| {
+                    values
+                        .iter()
+                        .map(move |&value| (f64::from(value) * factor) as f32)
+                })
+                .collect();
+            let shifted: Vec<f32> = (0..dims[0])
+                .map(|channel| {
+                    let distance = f64::from(bias[channel]) - f64::from(mean[channel]);
+                    (f64::from(shift[channel]) + distance * factor[channel]) as f32
+                })
+                .collect();
+            inputs.push(self.builder.weight(weight_name, &dims, &folded));
+            let bias_name = format!("{}.bias", weight_name.trim_end_matches(".weight"));
+            inputs.push(self.builder.weight(&bias_name, &[dims[0]], &shifted));
+        } else {
+            for operand in 1..operands {
+                inputs.push(self.operand(step, operand)?.name);
+            }
+        }
+        let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
+        let y = self.builder.node(
+            &step.scope,
+            "Conv",
+            &inputs,
+            &[
+                ("kernel_shape", Value::Ints(&[dims[2] as i64, dims[3] as i64])),
+                ("strides", Value::Ints(&step.integers("strides"))),
+                ("pads", Value::Ints(&step.integers("pads"))),
+                ("dilations", Value::Ints(&step.integers("dilations"))),
+                ("group", Value::Int(step.integer("group").unwrap_or(1) as i64)),
+            ],
+        );
+        self.finish(step, Lowered::channels_first(y))
+    }
+
+    /// A batch norm that stands alone, of images or of rows.
+    pub(super) fn batch_norm(&mut self, step: &Step) -> Result<Lowered, OnnxError> {
+        let is_image = step.node.shape.len() == 4;
+        let x = match is_image {
+            true => Lowered::channels_first(self.image_operand(step, 0)?),
+            false => Lowered::given(self.given_operand(step, 0)?),
+        };
+        let mut inputs = vec![x.name.clone()];
+        for part in 1..5 {
+            inputs.push(self.operand(step, part)?.name);
+        }
+        let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
+        let epsilon = Value::Float(step.float("epsilon") as f32);
+        let name = self.builder.node(
+            &step.scope,
+            "BatchNormalization",
+            &inputs,
+            &[("epsilon", epsilon)],
+        );
+        self.finish(step, Lowered { name, ..x })
+    }
+
+    /// What is behind a convolution or norm: the addition of the last operand, and a ReLU.
+    fn finish(&mut self, step: &Step, y: Lowered) -> Result<Lowered, OnnxError> {
+        let mut y = y;
+        if step.flag("add") {
+            let added = self.operand(step, step.node.operands.len() - 1)?;
+            let added = self.in_layout(&added, y.layout, &step.scope);
+            y.name = self.builder.node(&step.scope, "Add", &[&y.name, &added], &[]);
+        }
+        if step.flag("relu") {
+            y.name = self.builder.node(&step.scope, "Relu", &[&y.name], &[]);
+        }
+        Ok(y)
+    }
+
+    pub(super) fn pool(&mut self, step: &Step) -> Result<Lowered, OnnxError> {
+        let x = self.image_operand(step, 0)?;
+        let [kernel, strides, pads] = ["kernel_shape", "strides", "pads"].map(|name| step.integers(name));
+        let mut attributes = vec![
+            ("kernel_shape", Value::Ints(&kernel)),
+            ("strides", Value::Ints(&strides)),
+            ("pads", Value::Ints(&pads)),
+        ];
+        let operator = match step.node.operation.name() {
+            "max_pool2d" => "MaxPool",
+            _ => {
+                let counted = i64::from(step.flag("count_include_pad"));
+                attributes.push(("count_include_pad", Value::Int(counted)));
+                "AveragePool"
+            }
+        };
+        let y = self.builder.node(&step.scope, operator, &[&x], &attributes);
+        Ok(Lowered::channels_first(y))
+    }
+
+    pub(super) fn global_average_pool(&mut self, step: &Step) -> Result<Lowered, OnnxError> {
+        let x = self.image_operand(step, 0)?;
+        let y = self.builder.node(&step.scope, "GlobalAveragePool", &[&x], &[]);
+        let y = self
+            .builder
+            .node(&step.scope, "Flatten", &[&y], &[("axis", Value::Int(1))]);
+        Ok(Lowered::given(y))
+    }
+
+    pub(super) fn scale_channels(&mut self, step: &Step) -> Result<Lowered, OnnxError> {
+        let x = self.image_operand(step, 0)?;
+        let scale = self.given_operand(step, 1)?;
+        let scale = self.builder.reshape(&step.scope, &scale, &[0, -1, 1, 1]);
+        let y = self.builder.node(&step.scope, "Mul", &[&x, &scale], &[]);
+        Ok(Lowered::channels_first(y))
+    }
+
+    /// Between the two orders of an image nothing happens here.
+    pub(super) fn transpose(&mut self, step: &Step) -> Result<Lowered, OnnxError> {
+        let x = self.operand(step, 0)?;
+        let order = step.integers("perm");
+        Ok(match (x.layout, order.as_slice()) {
+            (Layout::Given, [0, 2, 3, 1]) => Lowered::channels_first(x.name),
+            (Layout::ChannelsFirst, [0, 3, 1, 2]) => Lowered::given(x.name),
+            _ => {
+                let x = self.given(&x, &step.scope);
+                Lowered::given(self.builder.transpose(&step.scope, &x, &order))
+            }
+        })
+    }
+}
