@@ -1,7 +1,7 @@
 """Tokenises 10 MB of texts with Erlen and with the `tokenizers` package, in turn, both on all cores.
 
     cargo build --release
-    python3 benches/tokenize.py --python VENV/bin/python [--rounds 5] [--erlen target/release/erlen]
+    python3 benches/tokenizing.py --python VENV/bin/python [--rounds 5] [--erlen target/release/erlen]
 
 VENV has tokenizers and numpy. The texts are the speeches of `datasets/sotu.jsonl.gz`, cut into paragraphs and repeated up
 to 10 MB; the tokenizer is a byte-level BPE of 8,192 that Erlen trains on them. Erlen's time is that of its whole
