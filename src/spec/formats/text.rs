@@ -119,6 +119,14 @@ impl FormatOptions for TextOptions {
         &["tokens"]
     }
 
+    fn since(&self) -> u32 {
+        let compares = self.documents.records().is_some_and(|records| records.compare);
+        match compares || matches!(self.documents, Documents::Csv(_)) {
+            true => 7,
+            false => 6,
+        }
+    }
+
     fn mistakes(&self) -> Vec<Mistake> {
         let mut mistakes = under_field("documents", self.documents.mistakes());
         let is_labelled = self.is_labelled();

@@ -246,6 +246,43 @@ fn labelled_texts_and_pairs_are_samples() {
 }
 
 #[test]
+fn lines_are_counted_whatever_ends_them() {
+    let bench = TextBench::new(WORD_PIECE, &["good film bad film the a movie is"]);
+    let rows = "review,stars\n\ngood,1\n\"the film\n\nis good\",2\n\n\nbad,1\n\"a \"\"good\"\" movie\",2";
+    let objects = "\n{\"review\": \"good\", \"stars\": 1}\n\n{\"review\": \"bad\", \"stars\": 2}";
+    for end in ["\n", "\r\n"] {
+        for last in ["", end] {
+            for (name, text, lines) in [("r.csv", rows, &[3, 4, 9, 10][..]), ("r.jsonl", objects, &[2, 4])] {
+                bench.file(name, &(text.replace('\n', end) + last));
+                let form = name.trim_start_matches("r.");
+                let format = format!(
+                    r#"{{"text": {{"documents": {{"{form}": {{"text": "review", "label": "stars"}}}}, "tokenizer": "tok"}}}}"#
+                );
+                let dataset = bench.dataset(&format, "");
+                let train = dataset.split(SplitName::Train).unwrap();
+                let origins: Vec<String> = (0..train.len()).map(|index| train.origin(index)).collect();
+                let expected: Vec<String> = lines.iter().map(|line| format!("{name}:{line}")).collect();
+                assert_eq!(origins, expected, "{end:?} {last:?}");
+            }
+            fs::remove_file(bench.path("input").join("r.jsonl")).unwrap();
+        }
+        // What is no record has its own line too, however far into the file.
+        let good = format!("a good film,1{end}").repeat(3000);
+        let format =
+            r#"{"text": {"documents": {"csv": {"text": "review", "label": "stars"}}, "tokenizer": "tok"}}"#;
+        for (row, told) in [
+            ("good", "it has 1 field, and the first line 2"),
+            ("good,1,2", "it has 3 fields, and the first line 2"),
+            ("good,", "its `stars` is missing"),
+        ] {
+            bench.file("r.csv", &format!("review,stars{end}{good}{row}{end}good,2{end}"));
+            let error = bench.error(format);
+            assert!(error.contains(&format!("`r.csv:3002`: {told}")), "{error}");
+        }
+    }
+}
+
+#[test]
 fn texts_that_are_compared_are_read_apart() {
     let bench = TextBench::new(WORD_PIECE, &["good film bad film the a movie is"]);
     bench.file(
