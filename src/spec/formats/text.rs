@@ -22,8 +22,8 @@ pub struct TextOptions {
     pub documents: Documents,
     /// The tokenizer: a stage, a Hugging Face folder, or a `tokenizer.json`.
     pub tokenizer: Reference,
-    /// The most tokens of a sample, special ones included; longer ones are cut, of pairs the longer text. Without it
-    /// what the tokenizer says. Documents without a label are never cut.
+    /// The most tokens of a sample, special ones included; longer ones are cut, of pairs the longer text, of
+    /// texts that are compared each. Without it what the tokenizer says. Documents without a label are never cut.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_length: Option<NonZeroU32>,
     /// Longer texts become several samples, each of which begins with so many of the last tokens of the one before.
