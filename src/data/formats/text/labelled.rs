@@ -75,7 +75,7 @@ pub(super) fn read(
         None => (None, None, None),
     };
     let is_labelled = targets.is_some();
-    intake.begin(schema(options, records, &vocabulary, field)?, input)?;
+    intake.begin(schema(options, records, &vocabulary, length, field)?, input)?;
 
     let mut places = RecordPlaces::new(intake.split())?;
     let mut digest = RowDigest::default();
@@ -164,9 +164,12 @@ fn schema(
     options: &TextOptions,
     records: &RecordOptions,
     vocabulary: &TextVocabulary,
+    length: Option<u32>,
     target: Option<Field>,
 ) -> Result<Schema, DataError> {
-    let mut fields = vec![vocabulary.field.clone()];
+    // Whoever compares other texts later cuts them alike.
+    let length = length.filter(|_| records.compare);
+    let mut fields = vec![vocabulary.field.clone().with_max_length(length)];
     if records.pair.is_some() {
         fields.push(Field::segments(if records.compare { TEXTS } else { SEGMENTS }));
     }
