@@ -63,6 +63,9 @@ fn run(
     let given = Dataset::open(data)?;
     let dataset = model.meet(&given, tasks, &job.scratch, monitor)?;
     let split = filled_split(&dataset, options.split)?;
+    if let Some(problem) = task.nothing_to_tell(&split)? {
+        monitor.warn(format!("the split `{}`: {problem}", options.split.as_str()));
+    }
     let mut judged = vec![JudgedModel::of(model, split.clone())];
     for other in &models[1..] {
         let dataset = other.meet_inputs(&given, &job.scratch, monitor)?;

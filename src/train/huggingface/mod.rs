@@ -36,6 +36,7 @@ pub use files::FolderWeights;
 pub use fitting::FolderFitting;
 pub use folder::{Filled, FolderWish, PretrainedFolder, TextModelSizes};
 pub use labels::{FolderLabels, LabelKind};
+pub use sentence::NO_PAD;
 pub use write::{FolderWriting, write_folder};
 
 /// The fields of a JSON object.
