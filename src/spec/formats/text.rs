@@ -80,7 +80,9 @@ impl FormatOptions for TextOptions {
         let records = self.documents.records();
         let labelled = records.and_then(|records| Some((records, records.label.as_ref()?)));
         let (task, outputs) = match labelled {
-            _ if records.is_some_and(|records| records.compare) => (TargetKind::Similarity, None),
+            // A number, or nothing but that they belong together.
+            Some((records, _)) if records.compare => (TargetKind::Similarity, Some(1)),
+            None if records.is_some_and(|records| records.compare) => (TargetKind::Similarity, Some(0)),
             None => (TargetKind::NextToken, None),
             Some((records, label)) => {
                 let columns = label.as_slice().len();

@@ -8,6 +8,7 @@ use candle_core::Device;
 
 use crate::data::{Dataset, SampleOrder};
 use crate::event::{MetricValue, Metrics, Monitor, Unit};
+use crate::schema::FieldKind;
 use crate::spec::{self, Evaluate, EvaluationMetric, METRICS_FILE, SampleKind, TaskRules, counted_that};
 use crate::train::{
     self, Evaluation, JudgedModel, SplitTally, Tasks, TrainError, TrainedModel, filled_split, on_threads,
@@ -55,12 +56,15 @@ fn run(
     };
     let card = &model.card;
     let task = model.task(tasks)?;
-    let mistakes = spec::evaluate_mistakes(options, task.rules(), SampleKind::of(card.input));
+    let given = Dataset::open(data)?;
+    // Pairs without numbers have nothing to predict but that they belong together.
+    let has_none = given.compares() && given.target().kind != FieldKind::Numbers;
+    let samples = SampleKind::of(card.input);
+    let mistakes = spec::evaluate_mistakes(options, task.rules(), samples, has_none.then_some(0));
     if !mistakes.is_empty() {
         return Err(TrainError::Evaluation(mistakes));
     }
     let output = job.output.as_path();
-    let given = Dataset::open(data)?;
     let dataset = model.meet(&given, tasks, &job.scratch, monitor)?;
     let split = filled_split(&dataset, options.split)?;
     if let Some(problem) = task.nothing_to_tell(&split)? {
