@@ -58,7 +58,7 @@ pub use history::{EpochFigures, Exact, Judgement, Monitored, Scaling, write_hist
 pub use huggingface::{
     ADAPTER_FOLDER, CONFIG_FILE, Filled, FolderFamily, FolderFitting, FolderLabels, FolderWeights,
     FolderWish, FolderWriting, LabelKind, NO_PAD, PeftAdapter, PretrainedFolder, TextModelSizes,
-    write_folder,
+    adapter_alone, write_folder,
 };
 pub use init_check::init_problem;
 pub use loss_scale::LossScale;

@@ -2,19 +2,22 @@
 
 mod predictions;
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use candle_core::Device;
 
 use crate::data::{Dataset, SampleOrder};
 use crate::event::{MetricValue, Metrics, Monitor, Unit};
 use crate::schema::FieldKind;
-use crate::spec::{self, Evaluate, EvaluationMetric, METRICS_FILE, SampleKind, TaskRules, counted_that};
+use crate::spec::{
+    self, Evaluate, EvaluationMetric, METRICS_FILE, Mistake, SampleKind, TaskRules, counted_that,
+};
 use crate::train::{
     self, Evaluation, JudgedModel, SplitTally, Tasks, TrainError, TrainedModel, filled_split, on_threads,
 };
 
-use super::{Job, Outcome, Registry, StageError, StageRunner};
+use super::{Job, Outcome, Registry, StageError, StageRunner, whole_models};
 use predictions::Predictions;
 
 /// Samples between two reports.
@@ -39,6 +42,10 @@ impl StageRunner for Evaluate {
             run(self, &models?, &device, &components.tasks, data, job, monitor)
         })?;
         Ok(Outcome { metrics })
+    }
+
+    fn look_into(&self, files: &BTreeMap<String, PathBuf>, _: &Registry) -> Vec<Mistake> {
+        whole_models::look_into(&self.model, files)
     }
 }
 

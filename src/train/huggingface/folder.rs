@@ -7,6 +7,7 @@ use candle_core::Device;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::adapter::adapter_alone;
 use super::config::{CONFIG_FILE, ConfigFile};
 use super::family::{FolderFamily, with_head, with_tying};
 use super::files::FolderWeights;
@@ -92,7 +93,8 @@ impl PretrainedFolder {
             return Self::of_card(path, wish, components);
         }
         if !path.join(CONFIG_FILE).is_file() {
-            return Err(sentence::where_it_may_be(path).unwrap_or_else(|| {
+            let elsewhere = adapter_alone(path).or_else(|| sentence::where_it_may_be(path));
+            return Err(elsewhere.unwrap_or_else(|| {
                 format!(
                     "it has neither `{CONFIG_FILE}` nor `{CARD_FILE}`: name a folder that a Hugging Face program has \
                      written, or a model that `train` or `export` made"

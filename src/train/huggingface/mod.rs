@@ -29,7 +29,7 @@ mod write;
 
 use serde_json::{Map, Value};
 
-pub use adapter::{ADAPTER_FOLDER, PeftAdapter};
+pub use adapter::{ADAPTER_FOLDER, PeftAdapter, adapter_alone};
 pub use config::CONFIG_FILE;
 pub use family::FolderFamily;
 pub use files::FolderWeights;

@@ -15,7 +15,7 @@ use crate::train::checkpoint::Checkpoint;
 use crate::train::ema::{Ema, share_of_the_start};
 use crate::train::error::TrainError;
 use crate::train::gradients::all_finite;
-use crate::train::huggingface::NO_PAD;
+use crate::train::huggingface::{NO_PAD, adapter_alone};
 use crate::train::loss_scale::LossScale;
 use crate::train::low_rank::{adapt, merged_weights};
 use crate::train::optimizer::{Optimizer, parameter_settings};
@@ -298,6 +298,9 @@ fn load_init(
     let failed = |problem: String| -> TrainError {
         Mistake::new(["init", "from"], format!("`{from}`: {problem}")).into()
     };
+    if let Some(problem) = adapter_alone(path) {
+        return Err(failed(problem));
+    }
     let (tensors, told) = match merged_weights(path, task.components)? {
         Some(tensors) => (tensors, Vec::new()),
         None => {
