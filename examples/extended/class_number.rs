@@ -28,6 +28,7 @@ static RULES: TaskRules = TaskRules {
         about: "The mean distance between the numbers.",
         figures: &["far_off"],
         always: true,
+        of_numbers: false,
     }],
 };
 

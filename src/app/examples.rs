@@ -1,12 +1,14 @@
 //! What a stage has made, for people to look at.
 
+use std::path::Path;
+
 use serde_json::Value;
 
 use super::copy::{known_action, lay_out};
 use super::error::AppError;
 use super::request::PipelineRequest;
 use super::session::Session;
-use crate::spec::{Command, Generate, Preprocess};
+use crate::spec::{Command, Generate, Kind, Preprocess, SampleKind, Template};
 use crate::stages::{TextExample, read_samples, text_examples};
 
 /// Tokens of a sample that are shown.
@@ -24,6 +26,21 @@ pub enum StageView {
         /// An object each.
         lines: Vec<Value>,
     },
+}
+
+/// The stages of a pipeline file whose results can be shown, as far as the file tells.
+///
+/// # Errors
+/// The file has mistakes.
+pub fn shown_stages(file: &Path) -> Result<Vec<String>, AppError> {
+    let pipeline = Template::load(file)?.pipeline(&[])?;
+    let is_shown = |kind: &Kind| {
+        let data = kind.options::<Preprocess>();
+        let is_of_texts = data.is_some_and(|data| data.format.facts().samples == SampleKind::Texts);
+        is_of_texts || kind.options::<Generate>().is_some()
+    };
+    let stages = pipeline.stages.iter().filter(|(_, stage)| is_shown(&stage.kind));
+    Ok(stages.map(|(name, _)| name.clone()).collect())
 }
 
 /// What `stage` has made: the first `count` samples of each split of a dataset, or all texts of a model.

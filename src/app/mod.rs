@@ -55,7 +55,7 @@ pub use check::{check, check_files};
 pub use comparison::{RunComparison, StageComparison};
 pub use copy::copy_result;
 pub use error::AppError;
-pub use examples::{StageView, view_stage};
+pub use examples::{StageView, shown_stages, view_stage};
 pub use execution::{Followers, FrontEnd, RunOptions, Unattended, missing_environments};
 pub use explanation::{Explanation, KeyInput};
 pub use inputs::{InputProblems, input_problems};

@@ -62,19 +62,10 @@ impl Session {
     }
 
     /// The same error, with the place in the file where it is about one.
-    fn placed(&self, error: PlanError) -> AppError {
-        let (PlanError::Unreadable { stage, reference, .. }
-        | PlanError::UnknownRoot { stage, reference, .. }) = &error
-        else {
-            return error.into();
-        };
-        let Ok(template) = Template::load(&self.file) else {
-            return error.into();
-        };
-        let place = template.input_error(&self.pipeline, stage, reference, error.to_string());
-        AppError::Plan {
-            problem: Box::new(error),
-            place: Some(Box::new(place)),
+    pub(super) fn placed(&self, error: PlanError) -> AppError {
+        match Template::load(&self.file) {
+            Ok(template) => placed(&template, &self.pipeline, error),
+            Err(_) => error.into(),
         }
     }
 
@@ -129,5 +120,19 @@ impl Session {
     /// The pipeline file, as it was named.
     pub fn file(&self) -> &Path {
         &self.file
+    }
+}
+
+/// The same error, with the place in the file where it is about one: `pipeline` was read from `template`.
+pub(super) fn placed(template: &Template, pipeline: &Pipeline, error: PlanError) -> AppError {
+    let (PlanError::Unreadable { stage, reference, .. } | PlanError::UnknownRoot { stage, reference, .. }) =
+        &error
+    else {
+        return error.into();
+    };
+    let place = template.input_error(pipeline, stage, reference, error.to_string());
+    AppError::Plan {
+        problem: Box::new(error),
+        place: Some(Box::new(place)),
     }
 }

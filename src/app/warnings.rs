@@ -6,12 +6,13 @@ use std::path::Path;
 use super::notice::Notice;
 use crate::exec::{Capacity, Needs};
 use crate::report::Results;
-use crate::spec::{Command, Pipeline, Run, StageSpec};
+use crate::spec::{Command, Pipeline, RewrittenParameter, Run, StageSpec};
 
 /// What is right in `pipeline` and probably not meant, where it is to run on a machine of `capacity` in the project
 /// whose folder is `root`.
 pub fn warnings(pipeline: &Pipeline, capacity: &Capacity, root: &Path) -> Vec<Notice> {
     let mut warnings = unused_parameters(pipeline);
+    warnings.extend(rewritten_parameters(pipeline));
     warnings.extend(undeclared_files(pipeline, root));
     let exceeding = |(name, stage): (&String, &std::sync::Arc<StageSpec>)| {
         let what = Needs::exceeding(stage, capacity)?;
@@ -30,6 +31,18 @@ pub(super) fn unused_parameters(pipeline: &Pipeline) -> Vec<Notice> {
         ))
     };
     pipeline.unused_params.iter().map(warning).collect()
+}
+
+/// Parameters that stand otherwise in a text than they are given.
+fn rewritten_parameters(pipeline: &Pipeline) -> Vec<Notice> {
+    let warning = |parameter: &RewrittenParameter| {
+        let RewrittenParameter { name, given, text } = parameter;
+        Notice::warning(format!(
+            "the parameter `{name}` is given as {given}, which stands in texts as {text}: write `{name}: \"{given}\"` \
+             where it is to stand there as it is given, and {text} where not"
+        ))
+    };
+    pipeline.rewritten_params.iter().map(warning).collect()
 }
 
 /// Files of the project that a command names by their absolute path: nothing notices when they change.

@@ -48,6 +48,9 @@ pub(super) fn run(arguments: &CheckArguments, registry: &Registry) -> Result<u8,
                 print_notices(&missing_environments(&pipeline, &project.root));
                 for error in problems.missing {
                     anstream::eprintln!("{error}");
+                    for help in error.mistakes.iter().filter_map(|mistake| mistake.help.as_ref()) {
+                        anstream::eprintln!("  {help}");
+                    }
                 }
             }
             Err(AppError::Spec(error)) => {

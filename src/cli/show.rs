@@ -48,6 +48,9 @@ pub(super) fn run(arguments: &ShowArguments) -> Result<u8, AppError> {
         ));
     }
     if let Some((file, stage)) = show_examples::stage_of(&arguments.cell) {
+        let Some(stage) = stage else {
+            return Err(show_examples::without_stage(&file));
+        };
         show_examples::show(file, &stage, &arguments.store, arguments.json)?;
         return Ok(DONE);
     }

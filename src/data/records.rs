@@ -1,10 +1,10 @@
 //! Records: the rows of a CSV file, or JSON lines.
 
 use std::collections::BTreeMap;
-use std::io::BufRead;
+use std::io::{self, BufRead, Read};
 use std::path::{Path, PathBuf};
 
-use csv::{ReaderBuilder, StringRecord};
+use csv::{ByteRecord, ReaderBuilder, StringRecord};
 use serde_json::{Map, Number, Value};
 
 use super::blanks::trimmed;
@@ -57,7 +57,7 @@ pub(super) struct RecordFile {
 
 enum Lines {
     Csv {
-        reader: csv::Reader<Box<dyn BufRead>>,
+        reader: csv::Reader<ReadBytes>,
         header: BTreeMap<String, usize>,
     },
     Json {
@@ -116,7 +116,8 @@ impl RecordFile {
         let delimiter = delimiter.and_then(|delimiter| u8::try_from(delimiter).ok());
         let mut reader = ReaderBuilder::new()
             .delimiter(delimiter.unwrap_or(usual))
-            .from_reader(reader);
+            .flexible(true)
+            .from_reader(ReadBytes::new(reader));
         let record = reader.headers().map_err(|error| cannot_read(path, &error))?;
         let names = record
             .iter()
@@ -154,37 +155,30 @@ impl RecordFile {
     pub fn next_line(&mut self) -> Result<Option<NumberedLine>, DataError> {
         match &mut self.lines {
             Lines::Csv { reader, header } => {
-                let mut record = StringRecord::new();
-                let number = reader.position().line();
-                match reader.read_record(&mut record) {
-                    Ok(false) => Ok(None),
-                    Ok(true) => {
-                        let number = record.position().map_or(number, csv::Position::line);
+                let mut record = ByteRecord::new();
+                let more = reader.read_byte_record(&mut record);
+                if !more.map_err(|error| cannot_read(&self.path, &error))? {
+                    return Ok(None);
+                }
+                let number = first_line(reader, &record);
+                if record.len() != header.len() {
+                    let content = Err(format!(
+                        "it has {}, and the first line {}",
+                        counted(record.len(), "field"),
+                        header.len()
+                    ));
+                    return Ok(Some(NumberedLine { number, content }));
+                }
+                let content = match StringRecord::from_byte_record(record) {
+                    Ok(record) => {
                         let fields = header.iter().map(|(name, index)| {
                             (name.clone(), record.get(*index).unwrap_or_default().to_owned())
                         });
-                        let content = Ok(RecordLine::Fields(fields.collect()));
-                        Ok(Some(NumberedLine { number, content }))
+                        Ok(RecordLine::Fields(fields.collect()))
                     }
-                    Err(error) => match error.kind() {
-                        csv::ErrorKind::UnequalLengths {
-                            pos,
-                            expected_len,
-                            len,
-                        } => Ok(Some(NumberedLine {
-                            number: pos.as_ref().map_or(number, csv::Position::line),
-                            content: Err(format!(
-                                "it has {}, and the first line {expected_len}",
-                                counted(*len, "field")
-                            )),
-                        })),
-                        csv::ErrorKind::Utf8 { pos, .. } => Ok(Some(NumberedLine {
-                            number: pos.as_ref().map_or(number, csv::Position::line),
-                            content: Err("it is not UTF-8: save the file as UTF-8".to_owned()),
-                        })),
-                        _ => Err(cannot_read(&self.path, &error)),
-                    },
-                }
+                    Err(_) => Err("it is not UTF-8: save the file as UTF-8".to_owned()),
+                };
+                Ok(Some(NumberedLine { number, content }))
             }
             Lines::Json { reader, number } => loop {
                 let mut bytes = Vec::new();
@@ -214,6 +208,52 @@ impl RecordFile {
     }
 }
 
+/// The first line of a record that was just read. The csv crate's own place of it is where the one before ended: before the
+/// LF of a CR LF, and before blank lines.
+fn first_line(reader: &csv::Reader<ReadBytes>, record: &ByteRecord) -> u64 {
+    let end = reader.position();
+    let last = end.byte().checked_sub(1);
+    let is_behind_its_end = last.and_then(|last| reader.get_ref().at(last)) == Some(b'\n');
+    let within = record.as_slice().iter().filter(|byte| **byte == b'\n').count() as u64;
+    end.line() - u64::from(is_behind_its_end) - within
+}
+
+/// The bytes of a file, of which the piece that was read last is kept.
+struct ReadBytes {
+    bytes: Box<dyn BufRead>,
+    piece: Vec<u8>,
+    /// Where the piece ends in the file.
+    end: u64,
+}
+
+impl ReadBytes {
+    fn new(bytes: Box<dyn BufRead>) -> Self {
+        Self {
+            bytes,
+            piece: Vec::new(),
+            end: 0,
+        }
+    }
+
+    /// The byte at `place`, where it is in the piece that was read last.
+    fn at(&self, place: u64) -> Option<u8> {
+        let within = place.checked_sub(self.end - self.piece.len() as u64)?;
+        self.piece.get(usize::try_from(within).ok()?).copied()
+    }
+}
+
+impl Read for ReadBytes {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.bytes.read(buffer)?;
+        if count > 0 {
+            self.piece.clear();
+            self.piece.extend_from_slice(&buffer[..count]);
+            self.end += count as u64;
+        }
+        Ok(count)
+    }
+}
+
 /// What stands between the names of columns in a first line, where it is something else than was taken for it: then one
 /// of them is `column`.
 fn other_delimiter(record: &StringRecord, column: &str) -> Option<char> {
@@ -225,7 +265,7 @@ fn other_delimiter(record: &StringRecord, column: &str) -> Option<char> {
 }
 
 /// Reads a line into `out`, or passes over one that is too long; how long it was.
-fn read_line(reader: &mut dyn BufRead, out: &mut Vec<u8>) -> std::io::Result<u64> {
+fn read_line(reader: &mut dyn BufRead, out: &mut Vec<u8>) -> io::Result<u64> {
     let mut count = 0;
     loop {
         let buffer = reader.fill_buf()?;

@@ -47,6 +47,10 @@ pub struct Field {
     /// The vocabulary that its tokens are indices into; nothing where they are no tokens, or nobody knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vocabulary: Option<TokenVocabulary>,
+    /// The most tokens that a text has, special ones included, where longer ones were cut; nothing where none was, or nobody
+    /// knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_length: Option<u32>,
 }
 
 impl Field {
@@ -69,6 +73,7 @@ impl Field {
             preparation: None,
             reading: None,
             vocabulary: None,
+            max_length: None,
         }
     }
 
@@ -275,6 +280,12 @@ impl Field {
             role: FieldRole::Origin,
             ..Self::text("origin")
         }
+    }
+
+    /// The same with a word on how long texts may be.
+    #[must_use]
+    pub fn with_max_length(self, max_length: Option<u32>) -> Self {
+        Self { max_length, ..self }
     }
 
     /// The same with another role.

@@ -7,11 +7,25 @@ use super::tasks::TaskRules;
 use super::vocabulary::Vocabulary;
 
 /// The mistakes of `evaluate`, whose paths begin at it, where the model predicts what `task` says and
-/// the samples are `samples`.
-pub fn evaluate_mistakes(evaluate: &Evaluate, task: &TaskRules, samples: SampleKind) -> Vec<Mistake> {
+/// the samples are `samples`; `outputs` is how many classes, labels or numbers the data has to predict, where that is known.
+pub fn evaluate_mistakes(
+    evaluate: &Evaluate,
+    task: &TaskRules,
+    samples: SampleKind,
+    outputs: Option<usize>,
+) -> Vec<Mistake> {
     let mut mistakes = Vec::new();
     for (index, metric) in evaluate.metrics.iter().enumerate() {
-        if task.metric(metric.as_str()).is_none() {
+        let known = task.metric(metric.as_str());
+        if known.is_some_and(|known| known.of_numbers) && outputs == Some(0) {
+            let message = format!(
+                "`{}` compares with numbers, and the pairs of `{}` have none",
+                metric.as_str(),
+                evaluate.data
+            );
+            let help = "take it out, or name the field of the numbers by `label`";
+            mistakes.push(Mistake::new(["metrics", &index.to_string()], message).help(help));
+        } else if known.is_none() {
             let message = format!(
                 "`{}` is not defined: `{}` has {} to predict",
                 metric.as_str(),

@@ -112,6 +112,47 @@ mod tests {
     }
 
     #[test]
+    fn an_adapter_is_no_model_to_go_on_with() {
+        let told = |stage: &str| {
+            let source = format!(
+                "stages:\n  d: {{command: {{run: make, outputs: [o]}}}}\n  m: {{train: {{data: d, model: {{pretrained: {{from: \
+                 ./bert}}}}, lora: {{rank: 2}}, epochs: 1, optimizer: {{sgd: {{lr: 0.1}}}}}}}}\n  a: {{export: {{model: m, format: \
+                 peft}}}}\n  w: {{export: {{model: m, format: huggingface}}}}\n  s: {{{stage}}}\n"
+            );
+            let error = Pipeline::parse(Path::new("p.yaml"), &source, &[]).err();
+            let mistakes = error.into_iter().flat_map(|error| error.mistakes);
+            let tell = |mistake: crate::spec::Diagnostic| {
+                let span = mistake.span.expect("has a place");
+                let text = &source[span.offset()..span.offset() + span.len()];
+                format!(
+                    "{text}: {} ({})",
+                    mistake.message,
+                    mistake.help.unwrap_or_default()
+                )
+            };
+            mistakes.map(tell).collect::<Vec<String>>()
+        };
+        let train =
+            |more: &str| format!("train: {{data: d, epochs: 1, optimizer: {{sgd: {{lr: 0.1}}}}, {more}}}");
+        let kinds = [
+            "evaluate: {model: MODEL, data: d}".to_owned(),
+            "predict: {model: [MODEL, ./other], input: ./new}".to_owned(),
+            "generate: {model: MODEL, prompts: [a]}".to_owned(),
+            "export: {model: MODEL, format: huggingface}".to_owned(),
+            train("model: {pretrained: {from: MODEL}}"),
+            train("model: bert, init: {from: MODEL}"),
+        ];
+        for kind in kinds {
+            let expected = "a: `a` writes low-rank changes (`peft`) without the model that they change (name `m`, of which it \
+                            writes them, or export that by `format: huggingface`)";
+            assert_eq!(told(&kind.replace("MODEL", "a")), [expected], "{kind}");
+            assert_eq!(told(&kind.replace("MODEL", "w")), [""; 0], "{kind}");
+        }
+        // Whoever takes anything takes an adapter too.
+        assert_eq!(told("command: {run: ls, inputs: {A: a}, outputs: [o]}"), [""; 0]);
+    }
+
+    #[test]
     fn what_a_format_cannot_hold_is_told_before_anything_is_trained() {
         let text = "model: {pretrained: {from: ./bert}}";
         let changed = format!("{text}, lora: {{rank: 2}}");

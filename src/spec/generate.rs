@@ -17,6 +17,7 @@ use super::kinds::{Accepts, Input, StageKind, keyed};
 use super::mistake::{Mistake, placed};
 use super::pipeline::StageSpec;
 use super::reference::Reference;
+use super::task_check::generation_mistake;
 use super::train::Precision;
 use super::values::{Positive, Probability, Share};
 use crate::metric::MetricTable;
@@ -158,10 +159,12 @@ impl StageKind for Generate {
 
     fn mistakes(
         &self,
-        _: &IndexMap<String, Arc<StageSpec>>,
+        stages: &IndexMap<String, Arc<StageSpec>>,
         place: &dyn Fn(&[&str]) -> SourceSpan,
     ) -> Vec<Diagnostic> {
-        placed(&[], self.contradictions(), place)
+        let mut mistakes = self.contradictions();
+        mistakes.extend(generation_mistake(stages, &self.model));
+        placed(&[], mistakes, place)
     }
 }
 
@@ -273,6 +276,93 @@ mod tests {
             json!({"count": 2, "beams": 2}),
         ] {
             assert!(options(fine).contradictions().is_empty());
+        }
+    }
+
+    #[test]
+    fn models_that_do_not_go_on_with_texts_are_told() {
+        let told = |data: &str, train: &str, model: &str| {
+            let source = format!(
+                "stages:\n  d: {data}\n  m: {{train: {{data: d, epochs: 1, optimizer: {{sgd: {{lr: 0.1}}}}, {train}}}}}\n  \
+                 e: {{export: {{model: m, format: huggingface}}}}\n  s: {{export: {{model: m}}}}\n  g: {{generate: \
+                 {{model: {model}, prompts: [a]}}}}\n"
+            );
+            let found = crate::spec::Pipeline::parse(std::path::Path::new("p.yaml"), &source, &[]).err();
+            let mistakes = found.into_iter().flat_map(|error| error.mistakes);
+            // What is wrong with the training or the export itself is none of this.
+            let own = mistakes.filter(|mistake| mistake.message.contains("goes on with texts"));
+            let tell = |mistake: Diagnostic| {
+                let span = mistake.span.expect("has a place");
+                let text = &source[span.offset()..span.offset() + span.len()];
+                format!(
+                    "{text}: {} ({})",
+                    mistake.message,
+                    mistake.help.expect("has advice")
+                )
+            };
+            own.map(tell).collect::<Vec<String>>().join("; ")
+        };
+        let texts = |label: &str| {
+            format!(
+                "{{preprocess: {{input: ./x, format: {{text: {{documents: {{jsonl: {{{label}}}}}, tokenizer: ./t}}}}}}}}"
+            )
+        };
+        let command = "{command: {run: make, outputs: [o]}}";
+        let (documents, classes) = (texts("text: text"), texts("label: y"));
+        let help = "(name a training of `gpt2` or `llama` on documents without a label)";
+        let head = |name: &str, head: &str| {
+            format!(
+                "{name}: the head of `{name}` is `{head}`, and only a model with the head `causal` goes on with texts {help}"
+            )
+        };
+        for (data, train, model, expected) in [
+            (
+                command,
+                "model: mlp",
+                "m",
+                format!("m: `m` is a `mlp`, and only a model of text goes on with texts {help}"),
+            ),
+            (
+                command,
+                "model: resnet18",
+                "s",
+                format!("s: `s` is a `resnet18`, and only a model of text goes on with texts {help}"),
+            ),
+            (&documents, "model: bert", "m", head("m", "masked")),
+            (command, "model: bert", "e", head("e", "masked")),
+            (
+                command,
+                "model: {bert: {head: classification}}",
+                "m",
+                head("m", "classification"),
+            ),
+            (&classes, "model: gpt2", "e", head("e", "classification")),
+            (
+                &classes,
+                "model: {pretrained: {from: ./x}}",
+                "m",
+                head("m", "classification"),
+            ),
+            (
+                command,
+                "model: {pretrained: {from: ./x, head: tokens}}",
+                "m",
+                head("m", "tokens"),
+            ),
+            (
+                command,
+                "model: {pretrained: {from: ./x}}, task: masked_token",
+                "m",
+                head("m", "masked"),
+            ),
+            // What only the folder or the data tells.
+            (&documents, "model: {pretrained: {from: ./x}}", "m", String::new()),
+            (command, "model: {pretrained: {from: ./x}}", "m", String::new()),
+            (command, "model: gpt2", "m", String::new()),
+            (&documents, "model: llama", "e", String::new()),
+            (&documents, "model: llama", "./folder", String::new()),
+        ] {
+            assert_eq!(told(data, train, model), expected, "{data} {train}");
         }
     }
 

@@ -160,6 +160,14 @@ impl Node {
         }
     }
 
+    /// The value at `path`, where there is one.
+    pub fn at(&self, path: &[&str]) -> Option<&Self> {
+        path.iter().try_fold(self, |node, part| match &node.value {
+            Value::List(items) => items.get(part.parse::<usize>().ok()?),
+            _ => node.get(part),
+        })
+    }
+
     /// The place of the value at `path`, or of as much of the path as there is.
     pub fn span_at(&self, path: &[&str]) -> SourceSpan {
         let mut node = self;

@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::diagnostic::SpecError;
+use super::rewritten::RewrittenParameter;
 use super::values::{ByteSize, Span};
 use super::{Kind, PipelineSource, Sweep, Table, Template};
 use crate::metric::MetricTable;
@@ -28,6 +29,8 @@ pub struct Pipeline {
     pub secret_params: BTreeSet<String>,
     /// The parameters that nothing speaks of: to change them changes nothing.
     pub unused_params: Vec<String>,
+    /// The parameters that stand otherwise in a text than they are given.
+    pub rewritten_params: Vec<RewrittenParameter>,
     /// The stages, in the order of the file.
     pub stages: IndexMap<String, Arc<StageSpec>>,
     /// What is swept, and how.

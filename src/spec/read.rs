@@ -17,6 +17,7 @@ use super::interpolate::{Interpolation, unescape_all};
 use super::known_metrics::known_metrics;
 use super::node::{Key, Node, Value};
 use super::pipeline::{Override, Pipeline, Resources, StageSpec};
+use super::rewritten::rewritten;
 use super::source::PipelineSource;
 use super::values::Span;
 use super::vocabulary::Vocabulary;
@@ -58,6 +59,8 @@ pub(super) fn read(
         }
     }
     let original = root.clone();
+    let mut rewritten_params = rewritten(source.text(), &original, &parameters, overrides);
+    rewritten_params.retain(|parameter| !values.contains_key(&parameter.name));
     if let Value::Map(entries) = &mut root.value {
         let interpolation = Interpolation {
             source: source.text(),
@@ -115,6 +118,9 @@ pub(super) fn read(
     };
     let mut secret_params = secret_params(&original, &parameters);
     secret_params.retain(|name| !is_swept(name));
+    // What is swept is given by the sweep, and a secret is told nobody.
+    rewritten_params
+        .retain(|parameter| !is_swept(&parameter.name) && !secret_params.contains(&parameter.name));
     let pipeline = Pipeline {
         name: document.name.unwrap_or_else(|| stem(source.path())),
         description: document.description,
@@ -132,6 +138,7 @@ pub(super) fn read(
             .collect(),
         secret_params,
         unused_params: unused(&original, &parameters),
+        rewritten_params,
         stages,
         sweep,
         tables,

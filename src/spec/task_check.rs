@@ -7,10 +7,12 @@ use miette::SourceSpan;
 
 use super::diagnostic::Diagnostic;
 use super::evaluate_rules::evaluate_mistakes;
-use super::mistake::placed;
+use super::mistake::{Mistake, placed};
+use super::models::TextHead;
+use super::preprocess::TargetKind;
 use super::train::{DataFacts, recipe_mistakes};
 use super::vocabulary::Vocabulary;
-use super::{Evaluate, Preprocess, Reference, StageSpec, Train};
+use super::{Evaluate, Export, Preprocess, PretrainedOptions, Reference, StageSpec, Train};
 
 /// What is known of the dataset that `reference` names; nothing where a command makes it.
 pub(super) fn data_of(
@@ -62,5 +64,72 @@ pub(super) fn evaluation_mistakes(
     let (Some(task), Some(samples)) = (task, facts.kind) else {
         return Vec::new();
     };
-    placed(&[], evaluate_mistakes(evaluate, task, samples), place)
+    placed(
+        &[],
+        evaluate_mistakes(evaluate, task, samples, facts.outputs),
+        place,
+    )
+}
+
+/// Why the model `reference` does not go on with texts, as far as the file tells.
+pub(super) fn generation_mistake(
+    stages: &IndexMap<String, Arc<StageSpec>>,
+    reference: &Reference,
+) -> Option<Mistake> {
+    let train = training_behind(stages, reference)?;
+    let message = if train.model.text().is_none() && train.model.base().is_none() {
+        format!(
+            "`{reference}` is a `{}`, and only a model of text goes on with texts",
+            train.model.name()
+        )
+    } else {
+        let head = head_of(stages, train).filter(|head| *head != TextHead::Causal)?;
+        format!(
+            "the head of `{reference}` is `{}`, and only a model with the head `causal` goes on with texts",
+            head.name()
+        )
+    };
+    let help = "name a training of `gpt2` or `llama` on documents without a label";
+    Some(Mistake::new(["model"], message).help(help))
+}
+
+/// The training whose model `reference` is, by itself or exported.
+fn training_behind<'a>(
+    stages: &'a IndexMap<String, Arc<StageSpec>>,
+    reference: &'a Reference,
+) -> Option<&'a Train> {
+    let mut reference = reference;
+    // Stages that wait for each other are told by themselves.
+    for _ in 0..stages.len() {
+        let kind = &stages.get(reference.stage()?)?.kind;
+        if let Some(train) = kind.options::<Train>() {
+            return Some(train);
+        }
+        reference = &kind.options::<Export>()?.model;
+    }
+    None
+}
+
+/// The head of the model of text that `train` makes; nothing where only its folder or its data tells.
+fn head_of(stages: &IndexMap<String, Arc<StageSpec>>, train: &Train) -> Option<TextHead> {
+    let vocabulary = Vocabulary::current();
+    let text = train.model.text();
+    let pretrained = train.model.options::<PretrainedOptions>();
+    let given = text.and_then(|text| text.head);
+    if let Some(head) = given.or_else(|| pretrained?.head) {
+        return Some(head);
+    }
+    let task = match &train.task {
+        Some(name) => vocabulary.task(name),
+        None => {
+            let of_data = data_of(stages, &train.data).task;
+            // Whether documents teach the next token or hidden ones hangs on the model.
+            let of_data = of_data.filter(|task| text.is_some() || task.data != TargetKind::NextToken);
+            of_data.map(|task| task.for_model(&train.model, vocabulary.tasks()))
+        }
+    };
+    match task {
+        Some(task) => Some(task.head),
+        None => text.filter(|text| !text.is_causal).map(|_| TextHead::Masked),
+    }
 }

@@ -128,7 +128,7 @@ impl Template {
     }
 
     /// An error at the place where the stage `name` of `pipeline`, which was read from here, says that it takes in
-    /// `reference`.
+    /// `reference`; with the parameter that it comes from, and what the file says of that one.
     pub fn input_error(
         &self,
         pipeline: &Pipeline,
@@ -136,20 +136,40 @@ impl Template {
         reference: &Reference,
         message: String,
     ) -> SpecError {
-        let span = pipeline.stages.get(name).and_then(|stage| {
+        let path: Option<Vec<String>> = pipeline.stages.get(name).and_then(|stage| {
             let input = stage
                 .kind
                 .inputs()
                 .into_iter()
                 .find(|input| input.reference == *reference)?;
             let within = ["stages", name, stage.kind.name()];
-            let path: Vec<&str> = within
-                .into_iter()
-                .chain(input.path.iter().map(String::as_str))
-                .collect();
-            Some(self.root.span_at(&path))
+            Some(within.into_iter().map(str::to_owned).chain(input.path).collect())
         });
-        self.mistaken(vec![Diagnostic::new(message, span)])
+        let path: Option<Vec<&str>> = path
+            .as_ref()
+            .map(|path| path.iter().map(String::as_str).collect());
+        let mistake = Diagnostic::new(message, path.as_ref().map(|path| self.root.span_at(path)));
+        let help = path.and_then(|path| self.parameter_help(self.root.at(&path)?));
+        self.mistaken(vec![Diagnostic { help, ..mistake }])
+    }
+
+    /// Which parameter a path comes from, as it is written in the file, how another one is given, and what stands behind the
+    /// parameter as a comment.
+    fn parameter_help(&self, path: &Node) -> Option<String> {
+        let mut names = BTreeSet::new();
+        path.parameters(&mut names);
+        names.retain(|name| name != SEED);
+        let name = names.first()?;
+        let value = self.root.get("params").and_then(|params| params.get(name));
+        let behind = value.and_then(|value| {
+            let rest = self.source.text().get(value.span.offset() + value.span.len()..)?;
+            let comment = rest.lines().next()?.trim_start().strip_prefix('#')?.trim();
+            (value.is_scalar() && !comment.is_empty()).then_some(comment)
+        });
+        let remark = behind.map_or_else(String::new, |comment| format!("; the file says of it: {comment}"));
+        Some(format!(
+            "the path comes from the parameter `{name}`, which `--set {name}=...` changes{remark}"
+        ))
     }
 
     /// The pipeline of one trial: `values` in place of what the file and the command line say, and

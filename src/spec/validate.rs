@@ -12,7 +12,7 @@ use super::diagnostic::{Diagnostic, suggest};
 use super::node::{Key, Node, Value};
 use super::sweep::sweep_mistakes;
 use super::table_check::table_mistakes;
-use super::{Augment, Kind, MetricPath, Pipeline, Reference, StageSpec, Train, augment_mistakes};
+use super::{Augment, Export, Kind, MetricPath, Pipeline, Reference, StageSpec, Train, augment_mistakes};
 use crate::metric::MetricTable;
 
 /// Whether `name` can name a stage, a table or a parameter: letters, digits, `_` and `-`, from a
@@ -116,7 +116,10 @@ fn reference_mistake(
             Some(mistake)
         }
         Some(found) => {
-            let wanted = accepts.kinds.filter(|wanted| !makes(&found.kind, wanted))?;
+            let wanted = accepts.kinds?;
+            if makes(&found.kind, wanted) {
+                return part_mistake(stage, &found.kind);
+            }
             // A command can make anything, which need not be told.
             let named: Vec<&str> = wanted.iter().copied().filter(|kind| *kind != "command").collect();
             let named = named.join(" or ");
@@ -132,6 +135,22 @@ fn reference_mistake(
             )
         }
     }
+}
+
+/// That the stage `name` of kind `kind` writes no whole model, where a model is asked for.
+fn part_mistake(name: &str, kind: &Kind) -> Option<Diagnostic> {
+    let export = kind
+        .options::<Export>()
+        .filter(|export| !export.format.is_whole())?;
+    let message = format!(
+        "`{name}` writes low-rank changes (`{}`) without the model that they change",
+        export.format.name()
+    );
+    let help = format!(
+        "name `{}`, of which it writes them, or export that by `format: huggingface`",
+        export.model
+    );
+    Some(Diagnostic::new(message, None).help(help))
 }
 
 /// Whether `kind` is one of `wanted`, or makes what one of them makes.

@@ -18,6 +18,12 @@ pub struct TextExample {
     pub origin: String,
     /// What is to be predicted for it as a whole, where that is a class.
     pub class: Option<String>,
+    /// The labels that apply to it, where any can.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub labels: Option<Vec<String>>,
+    /// The numbers that are to be predicted for it; empty where there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub numbers: Vec<f32>,
     /// Its tokens.
     pub tokens: Vec<TokenExample>,
 }
@@ -89,10 +95,29 @@ pub fn text_examples(folder: &Path, count: usize, most: usize) -> Result<Vec<Tex
                 None => split.class(index),
                 Some(_) => None,
             };
+            let target = split.target();
+            let mut values = match target.kind {
+                FieldKind::Labels | FieldKind::Numbers => vec![0.0; target.dimensions.len().unwrap_or(0)],
+                _ => Vec::new(),
+            };
+            if !values.is_empty() {
+                let read = split.target_values(index, &mut values);
+                read.map_err(|error| error.to_string())?;
+            }
+            let labels = (target.kind == FieldKind::Labels).then(|| {
+                let named = target.names.iter().zip(&values);
+                let applying = named.filter(|(_, value)| **value != 0.0);
+                applying.map(|(name, _)| name.clone()).collect()
+            });
             examples.push(TextExample {
                 split: split.name(),
                 origin: split.origin(index),
                 class: class.and_then(|class| dataset.target().names.get(class as usize).cloned()),
+                numbers: match labels {
+                    Some(_) => Vec::new(),
+                    None => values,
+                },
+                labels,
                 tokens: shown.collect(),
             });
         }

@@ -21,6 +21,7 @@ mod registry;
 mod surroundings;
 mod tokenizer;
 mod train;
+mod whole_models;
 
 pub use command::{environment_problem, secret_problem};
 pub use examples::{TextExample, TokenExample, text_examples};

@@ -35,7 +35,11 @@ impl StageRunner for Train {
             let folder = match base {
                 Some((options, path)) => {
                     let folder = open_for(options, path, &dataset, registry.training());
-                    Some(folder.map_err(pretrained_mistake)?)
+                    Some(
+                        folder
+                            .map_err(pretrained_mistake)?
+                            .called(options.from.to_string()),
+                    )
                 }
                 None => None,
             };

@@ -169,28 +169,28 @@ impl LoadedTokenizer {
         Ok(encoded)
     }
 
-    /// The same tokenizer, which cuts what is longer than `max` tokens, special ones included: of a pair the longer
-    /// text. With a `stride`, a single text becomes windows of that length instead, each of which begins with the last
+    /// The same tokenizer, which cuts what is longer than `max` tokens, special ones included: of a pair, where `pairs` are
+    /// read as one, the longer text. With a `stride`, a single text becomes windows of that length instead, each of which begins with the last
     /// `stride` tokens of the one before.
     ///
     /// # Errors
     /// The special tokens leave no room for text, or not for more than the stride.
-    pub fn cut(&self, max: u32, stride: u32) -> Result<CuttingTokenizer, TokenizerError> {
+    pub fn cut(&self, max: u32, stride: u32, pairs: bool) -> Result<CuttingTokenizer, TokenizerError> {
         let added = |text: &str, pair: Option<&str>| -> Result<usize, TokenizerError> {
             let encoded = self.encode_pair(text, pair)?;
             Ok(encoded.added.iter().filter(|added| **added).count())
         };
-        // Pairs do not become windows.
-        let around = match stride {
-            0 => added("", Some(""))?.max(added("", None)?),
-            _ => added("", None)?,
-        };
+        let around = added("", pairs.then_some(""))?;
         let room = (max as usize).saturating_sub(around);
         if room <= stride as usize {
+            let what = if pairs { "a pair" } else { "a text" };
+            let advice = match stride {
+                0 => "make `max_length` larger".to_owned(),
+                _ => format!("and the stride is {stride}: make `max_length` larger, or `stride` smaller"),
+            };
+            let joint = if stride == 0 { ":" } else { "," };
             return Err(TokenizerError::Options(format!(
-                "{max} tokens with {around} special ones leave room for {room} of a text, and the stride is {stride}: make \
-                 `max_length` larger{}",
-                if stride > 0 { ", or `stride` smaller" } else { "" }
+                "{max} tokens with {around} special ones leave room for {room} of {what}{joint} {advice}"
             )));
         }
         let mut bare = self.crate_tokenizer.clone();

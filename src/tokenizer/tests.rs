@@ -222,7 +222,7 @@ fn pairs_windows_and_words_are_those_of_transformers() {
     let tokenizer = loaded(fixture["files"]["word_piece"].as_str().unwrap());
     for case in wanted["cut"].as_array().unwrap() {
         let (first, second) = (case[0].as_str().unwrap(), case[1].as_str().unwrap());
-        let cutting = tokenizer.cut(case[2].as_u64().unwrap() as u32, 0).unwrap();
+        let cutting = tokenizer.cut(case[2].as_u64().unwrap() as u32, 0, true).unwrap();
         let found = cutting.windows(&tokenizer, first, Some(second)).unwrap().windows;
         assert_eq!(found.len(), 1);
         assert_eq!(serde_json::json!(found[0].ids), case[3], "{case}");
@@ -231,7 +231,7 @@ fn pairs_windows_and_words_are_those_of_transformers() {
     let text = &texts(&fixture)[0];
     for case in wanted["windows"].as_array().unwrap() {
         let (length, stride) = (case[0].as_u64().unwrap() as u32, case[1].as_u64().unwrap() as u32);
-        let cutting = tokenizer.cut(length, stride).unwrap();
+        let cutting = tokenizer.cut(length, stride, false).unwrap();
         let found: Vec<Vec<u32>> = cutting
             .windows(&tokenizer, text, None)
             .unwrap()
@@ -366,9 +366,37 @@ fn folders_are_written_and_read() {
 fn lengths_without_room_are_refused() {
     let fixture = fixture();
     let tokenizer = loaded(fixture["files"]["word_piece"].as_str().unwrap());
-    for (length, stride) in [(3, 0), (10, 8), (0, 0)] {
-        let error = tokenizer.cut(length, stride).err().unwrap().to_string();
-        assert!(error.contains("leave room"), "{error}");
+    for (length, stride, pairs, told) in [
+        (
+            3,
+            0,
+            true,
+            "3 tokens with 3 special ones leave room for 0 of a pair: make `max_length` larger",
+        ),
+        (
+            2,
+            0,
+            false,
+            "2 tokens with 2 special ones leave room for 0 of a text: make `max_length` larger",
+        ),
+        (
+            10,
+            8,
+            false,
+            "10 tokens with 2 special ones leave room for 8 of a text, and the stride is 8: make `max_length` larger, or \
+             `stride` smaller",
+        ),
+        (
+            0,
+            0,
+            true,
+            "0 tokens with 3 special ones leave room for 0 of a pair: make `max_length` larger",
+        ),
+    ] {
+        let error = tokenizer.cut(length, stride, pairs).err().unwrap().to_string();
+        assert_eq!(error, told);
     }
-    assert!(tokenizer.cut(4, 0).is_ok() && tokenizer.cut(10, 7).is_ok());
+    for (length, stride, pairs) in [(4, 0, true), (3, 0, false), (10, 7, false)] {
+        assert!(tokenizer.cut(length, stride, pairs).is_ok());
+    }
 }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::components::Components;
+use super::huggingface::adapter_alone;
 use super::low_rank::ADAPTER_FILE;
 use super::model_file::{CARD_FILE, WEIGHTS_FILE};
 use super::state_dict::{Fitting, StateDict, WantedTensor, WantedTensors};
@@ -28,6 +29,9 @@ pub fn init_problem(model: &spec::Model, path: &Path, components: &Components) -
             "the model's card, `{CARD_FILE}`, stands beside it, and tells its columns, classes and normalisation: name the \
              stage or the folder, not the file in it, so that they are compared"
         ));
+    }
+    if let Some(problem) = adapter_alone(path) {
+        return Some(problem);
     }
     // Such a folder was written by a training, whole and with our own names.
     if path.join(ADAPTER_FILE).is_file() {

@@ -57,7 +57,8 @@ pub use gradients::{Gradients, StepGradients};
 pub use history::{EpochFigures, Exact, Judgement, Monitored, Scaling, write_history, write_validations};
 pub use huggingface::{
     ADAPTER_FOLDER, CONFIG_FILE, Filled, FolderFamily, FolderFitting, FolderLabels, FolderWeights,
-    FolderWish, FolderWriting, LabelKind, PeftAdapter, PretrainedFolder, TextModelSizes, write_folder,
+    FolderWish, FolderWriting, LabelKind, NO_PAD, PeftAdapter, PretrainedFolder, TextModelSizes,
+    adapter_alone, write_folder,
 };
 pub use init_check::init_problem;
 pub use loss_scale::LossScale;

@@ -11,7 +11,7 @@ use super::components::Components;
 use super::error::TrainError;
 use super::exported_card::read_exported;
 use super::feed::TextReading;
-use super::huggingface::PretrainedFolder;
+use super::huggingface::{PretrainedFolder, adapter_alone};
 use super::low_rank;
 use super::meeting::KnownModel;
 use super::tasks::{ModelTarget, Task, Tasks};
@@ -100,6 +100,12 @@ impl TrainedModel {
     pub fn load(folder: &Path, device: &Device, components: &Components) -> Result<Self, TrainError> {
         if PretrainedFolder::is_at(folder) {
             return Self::of_folder(folder, device, components);
+        }
+        if let Some(problem) = adapter_alone(folder) {
+            return Err(TrainError::BadFile {
+                path: folder.to_owned(),
+                problem,
+            });
         }
         let card = components
             .vocabulary

@@ -278,6 +278,18 @@ fn mistakes_around_texts_are_told_before_anything_runs() {
         "batch_tokens: 20",
         "a row of 24 tokens does not fit a batch of 20",
     );
+    let unjudged = LANGUAGE.replace("split: {val: 0.2}", "split: {test: 0.2}");
+    project.write(
+        "wrong.yaml",
+        unjudged.replace("{steps: 5}", "{steps: 5, samples: 3}"),
+    );
+    project
+        .erlen(["check", "wrong.yaml"])
+        .assert_code(2)
+        .assert_stderr("`validate: {samples: 3}` judges a part of the validation split, but `text`");
+    // How far apart validations would be is what histories and checkpoints go by.
+    project.write("wrong.yaml", unjudged);
+    project.erlen(["check", "wrong.yaml"]).assert_code(0);
 }
 
 /// Pairs of sentences that say one thing in two ways, and how alike they are, by a number.
@@ -319,7 +331,7 @@ stages:
   pairs:
     preprocess:
       input: ./pairs.csv
-      format: {text: {documents: {csv: {text: one, pair: other, compare: true}}, tokenizer: tok, max_length: 16}}
+      format: {text: {documents: {csv: {text: one, pair: other, compare: true}}, tokenizer: tok, max_length: 12}}
       split: {val: 0.2}
   scored:
     preprocess:
@@ -351,7 +363,27 @@ stages:
     project
         .erlen(["run", "similar.yaml"])
         .assert_code(0)
+        .assert_stderr("begins with the model in `folder`")
         .assert_stderr("10 ran");
+    // Pairs are shown with their numbers, and a file without a stage says which can be.
+    let shown = project.erlen(["show", "similar.yaml:scored"]);
+    shown.assert_code(0);
+    assert!(
+        shown.stdout.contains("tokens shown, number 4\n")
+            || shown.stdout.contains("tokens shown, number 1\n"),
+        "{}",
+        shown.stdout
+    );
+    let shown = project.erlen(["show", "similar.yaml:scored", "--json"]);
+    let samples: Vec<serde_json::Value> = serde_json::from_str(&shown.stdout).unwrap();
+    let number = samples[0]["numbers"][0].as_f64();
+    assert!(number == Some(4.0) || number == Some(1.0), "{samples:?}");
+    for without in ["similar.yaml", "similar.yaml:"] {
+        project
+            .erlen(["show", without])
+            .assert_code(2)
+            .assert_stderr("such as `erlen show similar.yaml:pairs`; `pairs`, `scored` can be shown");
+    }
     let get = |what: &str, to: &str| {
         project
             .erlen(["get", "similar.yaml", what, "-o", to])
@@ -386,6 +418,9 @@ stages:
             .read("folder/1_Pooling/config.json")
             .contains(r#""word_embedding_dimension": 16"#)
     );
+    // Texts are cut there as they were.
+    let config = project.read("folder/sentence_bert_config.json");
+    assert!(config.contains(r#""max_seq_length": 12"#), "{config}");
     get("adapter", "adapter");
     assert!(
         project
@@ -414,6 +449,36 @@ stages:
             "label: [alike, one]",
             "how alike two texts are is one number",
         ),
+        (
+            "data: pairs, split: val}",
+            "data: pairs, split: val, metrics: [spearman]}",
+            "`spearman` compares with numbers, and the pairs of `pairs` have none",
+        ),
+        (
+            "found: {evaluate: {model: tuned",
+            "found: {evaluate: {model: adapter",
+            "`adapter` writes low-rank changes (`peft`) without the model",
+        ),
+        (
+            "found: {evaluate: {model: tuned",
+            "found: {evaluate: {model: ./adapter",
+            "it is an adapter as PEFT writes them",
+        ),
+        (
+            "{from: folder, head: similarity}",
+            "{from: ./adapter, head: similarity}",
+            "it is an adapter as PEFT writes them",
+        ),
+        (
+            "  found: {evaluate: {model: tuned, data: pairs, split: val}}",
+            "  found: {generate: {model: ./adapter, prompts: [a]}}",
+            "it is an adapter as PEFT writes them",
+        ),
+        (
+            "  found: {evaluate: {model: tuned, data: pairs, split: val}}",
+            "  found: {generate: {model: folder, prompts: [a]}}",
+            "the head of `folder` is `similarity`",
+        ),
     ] {
         let file = project.read("similar.yaml");
         let wrong = file.replacen(from, to, 1);
@@ -424,6 +489,33 @@ stages:
             .assert_code(2)
             .assert_stderr(expected);
     }
+    project
+        .erlen(["predict", "adapter", "pairs.csv"])
+        .assert_code(1)
+        .assert_stderr("it is an adapter as PEFT writes them")
+        .assert_stderr("`format: huggingface`");
+    // Data that a command makes is known once it is there.
+    let file = project.read("similar.yaml").replace(
+        "  found: {evaluate: {model: tuned, data: pairs, split: val}}",
+        "  copied: {command: {run: 'cp -r \"$D\" d', inputs: {D: pairs}, outputs: [d]}}\n  found: {evaluate: {model: tuned, \
+         data: copied/d, split: val, metrics: [pearson]}}",
+    );
+    project.write("late.yaml", file);
+    project
+        .erlen(["run", "late.yaml", "found"])
+        .assert_code(1)
+        .assert_stderr("`pearson` compares with numbers, and the pairs of `copied/d` have none");
+    // sentence-transformers fills up texts.
+    let file = project
+        .read("similar.yaml")
+        .replace(", special: {pad: \"[PAD]\"}", "")
+        .replacen("context: 16}", "context: 16, vocabulary: 80, padding: 79}", 1);
+    project.write("bare.yaml", file);
+    project
+        .erlen(["run", "bare.yaml", "folder"])
+        .assert_code(0)
+        .assert_stderr("the tokenizer has no `pad`")
+        .assert_stderr("or give it one where the folder is loaded");
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Tables show what the file says; what is asked for beside it is told and takes nothing away.
 
+use std::fs;
+
 use crate::project::Project;
 
 const WORDS: &str = "params: {word: hello}
@@ -75,6 +77,79 @@ fn parameters_without_use_and_all_missing_resources_are_told() {
         .erlen(["run", "p.yaml", "--set", "spare=5"])
         .assert_code(0)
         .assert_stderr("nothing uses the parameter `spare`: to set it changes nothing");
+}
+
+#[test]
+fn values_that_a_text_holds_otherwise_are_told() {
+    let source =
+        "params: {n: 1_000, lr: 1e-3}\nstages:\n  c: {command: {run: 'echo ${n} ${lr} > o', outputs: [o]}}\n";
+    let project = Project::new().with("p.yaml", source);
+    let told = "the parameter `n` is given as 1_000, which stands in texts as 1000: write `n: \"1_000\"`";
+    for command in ["check", "run"] {
+        let finished = project.erlen([command, "p.yaml"]);
+        finished.assert_code(0).assert_stderr(told);
+        assert!(!finished.stderr.contains("`lr`"), "{}", finished.stderr);
+    }
+    project
+        .erlen(["run", "p.yaml", "--set", "n=3.10"])
+        .assert_code(0)
+        .assert_stderr("the parameter `n` is given as 3.10, which stands in texts as 3.1");
+    let finished = project.erlen(["run", "p.yaml", "--set", "n='1_000'"]);
+    finished.assert_code(0);
+    assert!(
+        !finished.stderr.contains("stands in texts"),
+        "{}",
+        finished.stderr
+    );
+    project
+        .erlen(["get", "p.yaml", "c/o", "--set", "n='1_000'", "-o", "o"])
+        .assert_code(0);
+    assert_eq!(project.read("o"), "1_000 0.001\n");
+}
+
+#[test]
+fn a_path_that_is_missing_names_its_parameter() {
+    let source = "params:
+  base: ./model   # python3 fetch.py brings it
+  other: x
+stages:
+  d: {command: {run: 'ls', inputs: {D: './${other}/y.csv'}, outputs: [o]}}
+  m: {train: {data: d, model: {pretrained: {from: '${base}'}}, epochs: 1, optimizer: {sgd: {lr: 0.1}}}}
+  p: {command: {run: 'ls', inputs: {P: ./plain.csv}, outputs: [o]}}
+sweep: {replicates: 2, objective: {maximize: m.val_accuracy}}
+";
+    let project = Project::new().with("p.yaml", source);
+    let base = [
+        "the path comes from the parameter `base`",
+        "--set base=...",
+        "the file says of it: python3 fetch.py",
+    ];
+    let told = |arguments: &[&str], code: i32, parts: &[&str]| {
+        let finished = project.erlen(arguments);
+        finished.assert_code(code);
+        for part in parts {
+            // Lines are broken where the terminal ends.
+            let text = finished
+                .stderr
+                .split_whitespace()
+                .collect::<Vec<_>>()
+                .join(" ")
+                .replace("│ ", "");
+            assert!(text.contains(part), "{part}: {}", finished.stderr);
+        }
+        finished
+    };
+    let other = "the path comes from the parameter `other`, which `--set other=...` changes";
+    told(&["check", "p.yaml"], 0, &[&base[..], &[other]].concat());
+    told(&["run", "p.yaml", "d"], 2, &[other]);
+    let plain = told(&["run", "p.yaml", "p"], 2, &["plain.csv"]);
+    assert!(!plain.stderr.contains("comes from"), "{}", plain.stderr);
+    fs::create_dir(project.path("x")).unwrap();
+    fs::write(project.path("x/y.csv"), "1").unwrap();
+    told(&["run", "p.yaml", "m"], 2, &base);
+    told(&["run", "p.yaml", "m", "--set", "base=./z"], 2, &base[..1]);
+    fs::write(project.path("plain.csv"), "1").unwrap();
+    told(&["sweep", "p.yaml"], 2, &base);
 }
 
 #[test]

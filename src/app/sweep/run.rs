@@ -43,7 +43,8 @@ pub(in crate::app) fn carry_out(
     );
     let shared = setting.shared();
     if !shared.is_empty() {
-        plan.grow(&setting.base, &shared, &StageId::shared)?;
+        plan.grow(&setting.base, &shared, &StageId::shared)
+            .map_err(|error| session.placed(error))?;
     }
     let journal = Journal::open(&setting.folder(&session.project.places(), &session.store)?)?;
     let most = setting.parallel(execution.jobs());

@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use crate::app::error::AppError;
+use crate::app::session::placed;
 use crate::event::StageId;
 use crate::fingerprint::Digest;
 use crate::plan::{EarlierResults, NodeIndex, Plan, PlanError};
@@ -150,7 +151,9 @@ impl SweepSetting {
     pub fn folder(&self, places: &FilePlaces, store: &Store) -> Result<PathBuf, AppError> {
         let mut plan = Plan::empty(&self.base.name, places, store, EarlierResults::default());
         let stages = self.judging();
-        let nodes = plan.grow(&self.base, &stages, &StageId::shared)?;
+        let nodes = plan
+            .grow(&self.base, &stages, &StageId::shared)
+            .map_err(|error| placed(&self.template, &self.base, error))?;
         let recipes: BTreeMap<&String, Digest> = stages
             .iter()
             .map(|name| (name, plan.node(nodes[name]).recipe))
@@ -197,7 +200,8 @@ impl SweepSetting {
                     StageId::shared(stage)
                 }
             };
-            replicates.push(plan.grow(&pipeline, &self.targets, &name_of)?);
+            let grown = plan.grow(&pipeline, &self.targets, &name_of);
+            replicates.push(grown.map_err(|error| placed(&self.template, &pipeline, error))?);
         }
         Ok(replicates)
     }
@@ -216,7 +220,7 @@ impl SweepSetting {
             Ok(replicates) => Ok(Ok(replicates)),
             // Values that fit one by one, and not together.
             Err(AppError::Spec(error)) => Ok(Err(format!("its values do not fit together: {error}"))),
-            Err(AppError::Plan { problem, .. })
+            Err(AppError::Plan { problem, place })
                 if matches!(
                     *problem,
                     PlanError::Unreadable { .. }
@@ -224,7 +228,10 @@ impl SweepSetting {
                         | PlanError::NoSuchPath { .. }
                 ) =>
             {
-                Ok(Err(problem.to_string()))
+                let mistakes = place.map(|place| place.mistakes).unwrap_or_default();
+                let help = mistakes.into_iter().find_map(|mistake| mistake.help);
+                let help = help.map_or_else(String::new, |help| format!(" ({help})"));
+                Ok(Err(format!("{problem}{help}")))
             }
             Err(error) => Err(error),
         }

@@ -22,6 +22,11 @@ pub trait ExportFormatOptions: ChoiceOptions {
         false
     }
 
+    /// Whether what is written is a whole model, which a stage that takes one in can read.
+    fn is_whole(&self) -> bool {
+        true
+    }
+
     /// What is wrong with them whatever the model, with paths from the options on.
     fn mistakes(&self) -> Vec<Mistake> {
         Vec::new()

@@ -26,6 +26,10 @@ impl Named for PeftOptions {
 }
 
 impl ExportFormatOptions for PeftOptions {
+    fn is_whole(&self) -> bool {
+        false
+    }
+
     fn mistakes(&self) -> Vec<Mistake> {
         let problem = self.base.as_deref().and_then(base_problem);
         let help =

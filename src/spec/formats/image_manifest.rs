@@ -82,6 +82,10 @@ impl FormatOptions for ImageManifestOptions {
         true
     }
 
+    fn since(&self) -> u32 {
+        7
+    }
+
     fn mistakes(&self) -> Vec<Mistake> {
         let mut mistakes = self.images().mistakes();
         if !is_inside(&self.file) {

@@ -59,6 +59,11 @@ pub trait FormatOptions: ChoiceOptions {
         &[]
     }
 
+    /// The version of `preprocess` since which datasets in this format are as they are; its history stands there.
+    fn since(&self) -> u32 {
+        6
+    }
+
     /// What contradicts each other in them, with paths from the options on.
     fn mistakes(&self) -> Vec<Mistake> {
         Vec::new()

@@ -22,8 +22,8 @@ pub struct TextOptions {
     pub documents: Documents,
     /// The tokenizer: a stage, a Hugging Face folder, or a `tokenizer.json`.
     pub tokenizer: Reference,
-    /// The most tokens of a sample, special ones included; longer ones are cut, of pairs the longer text. Without it
-    /// what the tokenizer says. Documents without a label are never cut.
+    /// The most tokens of a sample, special ones included; longer ones are cut, of pairs the longer text, of
+    /// texts that are compared each. Without it what the tokenizer says. Documents without a label are never cut.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_length: Option<NonZeroU32>,
     /// Longer texts become several samples, each of which begins with so many of the last tokens of the one before.
@@ -80,7 +80,9 @@ impl FormatOptions for TextOptions {
         let records = self.documents.records();
         let labelled = records.and_then(|records| Some((records, records.label.as_ref()?)));
         let (task, outputs) = match labelled {
-            _ if records.is_some_and(|records| records.compare) => (TargetKind::Similarity, None),
+            // A number, or nothing but that they belong together.
+            Some((records, _)) if records.compare => (TargetKind::Similarity, Some(1)),
+            None if records.is_some_and(|records| records.compare) => (TargetKind::Similarity, Some(0)),
             None => (TargetKind::NextToken, None),
             Some((records, label)) => {
                 let columns = label.as_slice().len();
@@ -117,6 +119,14 @@ impl FormatOptions for TextOptions {
 
     fn metrics(&self) -> &'static [&'static str] {
         &["tokens"]
+    }
+
+    fn since(&self) -> u32 {
+        let compares = self.documents.records().is_some_and(|records| records.compare);
+        match compares || matches!(self.documents, Documents::Csv(_)) {
+            true => 7,
+            false => 6,
+        }
     }
 
     fn mistakes(&self) -> Vec<Mistake> {

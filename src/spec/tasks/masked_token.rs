@@ -21,12 +21,14 @@ pub static MASKED_TOKEN: TaskRules = TaskRules {
             about: "The share of hidden tokens that were the most likely ones.",
             figures: &["accuracy"],
             always: true,
+            of_numbers: false,
         },
         TaskMetric {
             name: "scored_tokens",
             about: "How many tokens were predicted.",
             figures: &["scored_tokens"],
             always: true,
+            of_numbers: false,
         },
     ],
 };

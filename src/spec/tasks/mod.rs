@@ -67,6 +67,8 @@ pub struct TaskMetric {
     pub figures: &'static [&'static str],
     /// Whether it is measured without being asked for.
     pub always: bool,
+    /// Whether it compares with numbers that pairs of texts may have or not.
+    pub of_numbers: bool,
 }
 
 /// What `per_class` gives.
@@ -97,6 +99,7 @@ static OF_EVERY_TASK: [TaskMetric; 2] = [
                 classes or positives; where targets were standardised, of the standardised ones.",
         figures: &[],
         always: false,
+        of_numbers: false,
     },
     TaskMetric {
         name: EvaluationMetric::PREDICTIONS.as_str(),
@@ -104,6 +107,7 @@ static OF_EVERY_TASK: [TaskMetric; 2] = [
                 classes and labels.",
         figures: &[],
         always: false,
+        of_numbers: false,
     },
 ];
 

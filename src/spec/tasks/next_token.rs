@@ -21,18 +21,21 @@ pub static NEXT_TOKEN: TaskRules = TaskRules {
             about: "The share of tokens that were the most likely ones.",
             figures: &["accuracy"],
             always: true,
+            of_numbers: false,
         },
         TaskMetric {
             name: "perplexity",
             about: "The exponential of the mean loss a token: in the windows of the training, or in those of `window` and `stride`, which all figures are then of.",
             figures: &["perplexity", "scored_tokens"],
             always: true,
+            of_numbers: false,
         },
         TaskMetric {
             name: "bits_per_byte",
             about: "The loss of all tokens in bits, divided by the bytes of the texts: the figure that compares models of different tokenizers.",
             figures: &["bits_per_byte"],
             always: false,
+            of_numbers: false,
         },
     ],
 };

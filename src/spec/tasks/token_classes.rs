@@ -21,6 +21,7 @@ pub static TOKEN_CLASSES: TaskRules = TaskRules {
             about: "The share of words whose most likely class is right.",
             figures: &["accuracy"],
             always: true,
+            of_numbers: false,
         },
         TaskMetric {
             name: "entity_f1",
@@ -32,12 +33,14 @@ pub static TOKEN_CLASSES: TaskRules = TaskRules {
                 "entity_recall",
             ],
             always: true,
+            of_numbers: false,
         },
         TaskMetric {
             name: "per_class",
             about: "`classes.csv`: precision, recall and F1 of each class; their means become metrics.",
             figures: &MACRO_MEANS,
             always: false,
+            of_numbers: false,
         },
     ],
 };

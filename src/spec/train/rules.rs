@@ -231,25 +231,36 @@ fn validation_mistake(train: &Train, facts: &DataFacts<'_>) -> Option<Mistake> {
     if facts.validated != Some(false) {
         return None;
     }
-    let (path, asks) = if train.select == Select::Best {
-        ("select", "`select: best` chooses the weights".to_owned())
+    let (path, asks): (&[&str], _) = if train.select == Select::Best {
+        (
+            &["select"],
+            "`select: best` chooses the weights by a figure of".to_owned(),
+        )
     } else if train.early_stop.is_some() {
-        ("early_stop", "`early_stop` ends the training".to_owned())
+        (
+            &["early_stop"],
+            "`early_stop` ends the training by a figure of".to_owned(),
+        )
     } else if train.schedule.needs_validation() {
         let name = train.schedule.name();
         (
-            "schedule",
-            format!("`schedule: {name}` changes the learning rate"),
+            &["schedule"],
+            format!("`schedule: {name}` changes the learning rate by a figure of"),
+        )
+    } else if let Some(samples) = train.validate.samples {
+        (
+            &["validate", "samples"],
+            format!("`validate: {{samples: {samples}}}` judges a part of"),
         )
     } else {
         return None;
     };
     let message = format!(
-        "{asks} by a figure of the validation split, but `{}` has no val split",
+        "{asks} the validation split, but `{}` has no val split",
         train.data
     );
     let help = "add `split: {val: 0.1}` to its preprocess stage, or leave the option out";
-    Some(Mistake::new([path], message).help(help))
+    Some(Mistake::new(path, message).help(help))
 }
 
 /// What does not fit the number of optimizer steps.

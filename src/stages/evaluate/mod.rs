@@ -2,18 +2,22 @@
 
 mod predictions;
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use candle_core::Device;
 
 use crate::data::{Dataset, SampleOrder};
 use crate::event::{MetricValue, Metrics, Monitor, Unit};
-use crate::spec::{self, Evaluate, EvaluationMetric, METRICS_FILE, SampleKind, TaskRules, counted_that};
+use crate::schema::FieldKind;
+use crate::spec::{
+    self, Evaluate, EvaluationMetric, METRICS_FILE, Mistake, SampleKind, TaskRules, counted_that,
+};
 use crate::train::{
     self, Evaluation, JudgedModel, SplitTally, Tasks, TrainError, TrainedModel, filled_split, on_threads,
 };
 
-use super::{Job, Outcome, Registry, StageError, StageRunner};
+use super::{Job, Outcome, Registry, StageError, StageRunner, whole_models};
 use predictions::Predictions;
 
 /// Samples between two reports.
@@ -39,6 +43,10 @@ impl StageRunner for Evaluate {
         })?;
         Ok(Outcome { metrics })
     }
+
+    fn look_into(&self, files: &BTreeMap<String, PathBuf>, _: &Registry) -> Vec<Mistake> {
+        whole_models::look_into(&self.model, files)
+    }
 }
 
 fn run(
@@ -55,14 +63,20 @@ fn run(
     };
     let card = &model.card;
     let task = model.task(tasks)?;
-    let mistakes = spec::evaluate_mistakes(options, task.rules(), SampleKind::of(card.input));
+    let given = Dataset::open(data)?;
+    // Pairs without numbers have nothing to predict but that they belong together.
+    let has_none = given.compares() && given.target().kind != FieldKind::Numbers;
+    let samples = SampleKind::of(card.input);
+    let mistakes = spec::evaluate_mistakes(options, task.rules(), samples, has_none.then_some(0));
     if !mistakes.is_empty() {
         return Err(TrainError::Evaluation(mistakes));
     }
     let output = job.output.as_path();
-    let given = Dataset::open(data)?;
     let dataset = model.meet(&given, tasks, &job.scratch, monitor)?;
     let split = filled_split(&dataset, options.split)?;
+    if let Some(problem) = task.nothing_to_tell(&split)? {
+        monitor.warn(format!("the split `{}`: {problem}", options.split.as_str()));
+    }
     let mut judged = vec![JudgedModel::of(model, split.clone())];
     for other in &models[1..] {
         let dataset = other.meet_inputs(&given, &job.scratch, monitor)?;

@@ -6,11 +6,11 @@ use std::path::Path;
 use super::list::{ExportedModel, ModelWriter};
 use crate::event::Monitor;
 use crate::schema::TokenRoles;
-use crate::spec::HuggingFaceOptions;
+use crate::spec::{HuggingFaceOptions, TextHead};
 use crate::stages::{Job, StageError};
 use crate::tokenizer::{TOKENIZER_FILE, TokenizerError, TokenizerFolder};
 use crate::train::{
-    ADAPTER_FOLDER, Components, FolderWish, FolderWriting, PeftAdapter, PretrainedFolder, TrainError,
+    ADAPTER_FOLDER, Components, FolderWish, FolderWriting, NO_PAD, PeftAdapter, PretrainedFolder, TrainError,
     write_folder,
 };
 
@@ -59,6 +59,13 @@ impl HuggingFaceOptions {
             monitor.info(note.clone());
         }
         let tokens = write_tokenizer(&folder, &job.output, monitor)?;
+        let has_tokenizer = folder.tokenizer_folder().is_some();
+        if folder.head() == TextHead::Similarity && has_tokenizer && tokens.pad.is_none() {
+            monitor.warn(format!(
+                "{NO_PAD}: train the tokenizer with `special: {{pad: \"<pad>\"}}`, or give it one where the folder is loaded, such \
+                 as `model.tokenizer.pad_token = model.tokenizer.eos_token`"
+            ));
+        }
         let writing = FolderWriting {
             source: path,
             output: &job.output,

@@ -4,15 +4,16 @@ mod output;
 mod parquet_output;
 mod task;
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::BufWriter;
 use std::path::PathBuf;
 
 use crate::event::{Metrics, Monitor};
-use crate::spec::{ArtifactTable, METRICS_FILE, OnError, Predict, counted};
+use crate::spec::{ArtifactTable, METRICS_FILE, Mistake, OnError, Predict, counted};
 use crate::train::{self, CsvFile, TrainError, on_threads};
 
-use super::{Job, Outcome, Registry, StageError, StageRunner};
+use super::{Job, Outcome, Registry, StageError, StageRunner, whole_models};
 
 pub use output::PredictionWriter;
 pub use task::{PredictionCounts, PredictionTask, Unpredicted};
@@ -83,6 +84,10 @@ impl StageRunner for Predict {
             Ok(metrics)
         })?;
         Ok(Outcome { metrics })
+    }
+
+    fn look_into(&self, files: &BTreeMap<String, PathBuf>, _: &Registry) -> Vec<Mistake> {
+        whole_models::look_into(&self.model, files)
     }
 }
 

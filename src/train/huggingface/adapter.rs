@@ -10,6 +10,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
+use super::config::CONFIG_FILE;
 use super::family::FolderFamily;
 use super::fitting::{abridged, core_name};
 use super::folder::{FolderWish, PretrainedFolder};
@@ -36,6 +37,23 @@ const PREFIX: &str = "base_model.model.";
 
 /// The modules that PEFT looks for itself where classes are predicted.
 const CLASSIFIERS: [&str; 2] = ["classifier", "score"];
+
+/// Why the folder at `path` is no model, where it holds low-rank changes without the weights that they are changes of.
+pub fn adapter_alone(path: &Path) -> Option<String> {
+    let config = path.join(ADAPTER_CONFIG_FILE);
+    if !config.is_file() || path.join(CARD_FILE).is_file() || path.join(CONFIG_FILE).is_file() {
+        return None;
+    }
+    let config = fs::read_to_string(config).ok();
+    let config = config.and_then(|text| serde_json::from_str::<Map<String, Value>>(&text).ok());
+    let base = config.and_then(|config| Some(config.get("base_model_name_or_path")?.as_str()?.to_owned()));
+    let base = base.map_or_else(String::new, |base| format!(" (`{base}`)"));
+    Some(format!(
+        "it is an adapter as PEFT writes them, which holds low-rank changes without the model that they change{base}: name \
+         the training itself, or export that by `format: huggingface`; an adapter from elsewhere becomes a model by PEFT's \
+         `merge_and_unload`"
+    ))
+}
 
 /// The changes of a model that `train` made.
 pub struct PeftAdapter {

@@ -7,6 +7,7 @@ use candle_core::Device;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::adapter::adapter_alone;
 use super::config::{CONFIG_FILE, ConfigFile};
 use super::family::{FolderFamily, with_head, with_tying};
 use super::files::FolderWeights;
@@ -54,6 +55,10 @@ pub struct PretrainedFolder {
     /// What `config.json` says; empty where there is none.
     config: Map<String, Value>,
     weights: FolderWeights,
+    /// The most tokens that it is shown of a text, where that is told.
+    max_length: Option<usize>,
+    /// What it is called in messages, where not by its path.
+    called: Option<String>,
     /// What whoever watches should know.
     notes: Vec<String>,
 }
@@ -88,7 +93,8 @@ impl PretrainedFolder {
             return Self::of_card(path, wish, components);
         }
         if !path.join(CONFIG_FILE).is_file() {
-            return Err(sentence::where_it_may_be(path).unwrap_or_else(|| {
+            let elsewhere = adapter_alone(path).or_else(|| sentence::where_it_may_be(path));
+            return Err(elsewhere.unwrap_or_else(|| {
                 format!(
                     "it has neither `{CONFIG_FILE}` nor `{CARD_FILE}`: name a folder that a Hugging Face program has \
                      written, or a model that `train` or `export` made"
@@ -174,6 +180,8 @@ impl PretrainedFolder {
             rows: rows as usize,
             config: config.values().clone(),
             weights,
+            max_length: sentence::max_length(path),
+            called: None,
             notes,
         })
     }
@@ -209,6 +217,8 @@ impl PretrainedFolder {
             .and_then(|(_, shape)| shape.first().copied());
         let rows = rows.ok_or_else(|| format!("its weights have no `{embedding}`"))?;
         let known = KnownModel::read(path, &components.tasks).map_err(|error| error.to_string())?;
+        let inputs = known.as_ref().and_then(|known| known.inputs.as_ref());
+        let max_length = inputs.and_then(|inputs| inputs.input()?.max_length);
         let labels = known
             .filter(|_| matches!(own, TextHead::Classification | TextHead::Tokens) && own == head)
             .map(|known| FolderLabels {
@@ -225,6 +235,8 @@ impl PretrainedFolder {
             rows,
             config: Map::new(),
             weights,
+            max_length: max_length.and_then(|length| usize::try_from(length).ok()),
+            called: None,
             notes: Vec::new(),
         })
     }
@@ -232,6 +244,27 @@ impl PretrainedFolder {
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The same, which messages call `name`.
+    #[must_use]
+    pub fn called(self, name: impl Into<String>) -> Self {
+        let called = Some(name.into());
+        Self { called, ..self }
+    }
+
+    /// What it is called: its path, where nobody has said otherwise.
+    pub fn name(&self) -> String {
+        match &self.called {
+            Some(name) => name.clone(),
+            None => self.path.display().to_string(),
+        }
+    }
+
+    /// The most tokens that it is shown of a text: as its files or its training tell, and no more than it has positions.
+    pub fn max_length(&self) -> usize {
+        let context = self.sizes().context;
+        self.max_length.map_or(context, |length| length.min(context))
     }
 
     /// The digest of its tokenizer's file, as datasets keep it; nothing where it has none.

@@ -29,13 +29,14 @@ mod write;
 
 use serde_json::{Map, Value};
 
-pub use adapter::{ADAPTER_FOLDER, PeftAdapter};
+pub use adapter::{ADAPTER_FOLDER, PeftAdapter, adapter_alone};
 pub use config::CONFIG_FILE;
 pub use family::FolderFamily;
 pub use files::FolderWeights;
 pub use fitting::FolderFitting;
 pub use folder::{Filled, FolderWish, PretrainedFolder, TextModelSizes};
 pub use labels::{FolderLabels, LabelKind};
+pub use sentence::NO_PAD;
 pub use write::{FolderWriting, write_folder};
 
 /// The fields of a JSON object.

@@ -13,6 +13,10 @@ const MODULES_FILE: &str = "modules.json";
 /// The folder of the averaging.
 const POOLING_FOLDER: &str = "1_Pooling";
 
+/// What is to be told of a model of similarity whose tokenizer has no token to fill up texts with.
+pub const NO_PAD: &str = "the tokenizer has no `pad`, with which sentence-transformers fills up texts, and without which it \
+                          embeds none";
+
 /// The modules of a folder by the ends of their types, which have been called by several paths, and their own folders.
 /// Nothing where there is no such file.
 fn modules(folder: &Path) -> Result<Option<Vec<(String, String)>>, String> {

@@ -63,8 +63,7 @@ pub fn write_folder(
         write_json(&writing.output.join(GENERATION_FILE), &fields)?;
     }
     if folder.head() == TextHead::Similarity {
-        let sizes = folder.sizes();
-        let length = sentence::max_length(writing.source).unwrap_or(sizes.context);
+        let (sizes, length) = (folder.sizes(), folder.max_length());
         let normalizes = sentence::normalizes(writing.source);
         for (name, content) in sentence::files(sizes.width, length, normalizes) {
             let path = writing.output.join(name);

@@ -131,6 +131,15 @@ pub trait Task: Debug + Send + Sync {
         predicted::mean_outputs(models)
     }
 
+    /// Why the loss and the score over the samples of `split` say nothing of a model, where they do not.
+    ///
+    /// # Errors
+    /// The split does not hold what the task predicts.
+    fn nothing_to_tell(&self, split: &Split) -> Result<Option<String>, TrainError> {
+        let _ = split;
+        Ok(None)
+    }
+
     /// What an exported model says of its outputs.
     fn meaning(&self) -> OutputMeaning;
 }

@@ -73,6 +73,21 @@ impl Task for Similarity {
         Ok(vec![number.unwrap_or_default(), cosine])
     }
 
+    fn nothing_to_tell(&self, split: &Split) -> Result<Option<String>, TrainError> {
+        let numbers: Result<Option<Vec<f32>>, TrainError> =
+            (0..split.len()).map(|index| number(split, index)).collect();
+        let problem = match numbers? {
+            None if split.len() == 1 => "its only pair is compared with no other",
+            Some(numbers) if numbers.windows(2).all(|two| two[0] == two[1]) => {
+                "no two of its pairs have different numbers, so there is no order"
+            }
+            _ => return Ok(None),
+        };
+        Ok(Some(format!(
+            "{problem}: the loss and the accuracy of it say nothing of a model"
+        )))
+    }
+
     fn meaning(&self) -> OutputMeaning {
         OutputMeaning {
             tensor: "embeddings",

@@ -11,6 +11,7 @@ use crate::models::{InputShape, Network, Pass, TokenBatch, build, formula};
 use crate::ops::testing::host;
 use crate::ops::{PairTargets, pair_loss};
 use crate::random::{Purpose, Stream};
+use crate::schema::TokenRoles;
 use crate::spec::{self, Model, Precision, SplitName};
 
 /// Topics, each of which has two tokens for first texts, and two for second ones.
@@ -277,4 +278,52 @@ fn pairs_are_learnt_as_by_sentence_transformers() {
             assert!((own / expected - 1.0).abs() < 1e-4, "norm {own} for {expected}");
         }
     }
+}
+
+#[test]
+fn splits_and_tokenizers_that_are_of_no_use_are_told() {
+    let told = |numbered: bool, count: u32, roles: TokenRoles| {
+        let texts = [pairs(Train, 60, numbered), pairs(Val, count, numbered)];
+        let bench = Bench::texts_with(1 + 4 * TOPICS + 4, &texts.concat(), roles);
+        let messages = Arc::new(Mutex::new(Vec::new()));
+        let listening = Arc::clone(&messages);
+        let emit = move |activity| {
+            if let Activity::Notice { message, .. } = activity {
+                listening.lock().unwrap().push(message);
+            }
+        };
+        let monitor = Monitor::new(emit, Arc::default());
+        bench.go_on(&comparer(json!({"epochs": 1})), &monitor).unwrap();
+        messages.lock().unwrap().join("\n")
+    };
+    let padded = TokenRoles {
+        pad: Some(0),
+        ..TokenRoles::default()
+    };
+    for (numbered, count, expected) in [
+        (
+            false,
+            1,
+            Some("the split `val`: its only pair is compared with no other: the loss and the accuracy"),
+        ),
+        (false, 2, None),
+        (
+            true,
+            1,
+            Some("the split `val`: no two of its pairs have different numbers"),
+        ),
+        (true, 30, None),
+    ] {
+        let told = told(numbered, count, padded);
+        match expected {
+            Some(expected) => assert!(told.contains(expected), "{told}"),
+            None => assert!(!told.contains("the split"), "{told}"),
+        }
+        assert!(!told.contains("sentence-transformers"), "{told}");
+    }
+    let told = told(false, 2, TokenRoles::default());
+    assert!(
+        told.contains("the tokenizer has no `pad`, with which sentence-transformers"),
+        "{told}"
+    );
 }

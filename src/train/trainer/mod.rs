@@ -121,7 +121,7 @@ pub fn train(task: &Training<'_>, monitor: &Monitor) -> Result<Trained, TrainErr
         &beginning,
     )?;
     let mut trainer = Trainer::start(task, &setup, monitor)?;
-    trainer.announce();
+    trainer.announce()?;
     while trainer.goes_on() {
         trainer.pause_at_limits()?;
         trainer.epoch()?;

@@ -14,7 +14,7 @@ pub(super) fn load_pretrained(
     monitor: &Monitor,
     folder: &PretrainedFolder,
 ) -> Result<(), TrainError> {
-    let from = folder.path().display();
+    let from = folder.name();
     let failed = |problem: String| -> TrainError {
         Mistake::new(["model", "pretrained", "from"], format!("`{from}`: {problem}")).into()
     };

@@ -10,11 +10,12 @@ use super::{Trainer, Training};
 use crate::event::{Activity, Monitor};
 use crate::models::{Network, Pass};
 use crate::ops::has_own_kernels;
-use crate::spec::{Mistake, Precision, TrainingLength};
+use crate::spec::{Mistake, Precision, SplitName, TextHead, TrainingLength};
 use crate::train::checkpoint::Checkpoint;
 use crate::train::ema::{Ema, share_of_the_start};
 use crate::train::error::TrainError;
 use crate::train::gradients::all_finite;
+use crate::train::huggingface::{NO_PAD, adapter_alone};
 use crate::train::loss_scale::LossScale;
 use crate::train::low_rank::{adapt, merged_weights};
 use crate::train::optimizer::{Optimizer, parameter_settings};
@@ -138,7 +139,7 @@ impl<'a> Trainer<'a> {
         Ok(())
     }
 
-    pub(super) fn announce(&self) {
+    pub(super) fn announce(&self) -> Result<(), TrainError> {
         let recipe = self.task.recipe;
         self.monitor.emit(Activity::TrainingStarted {
             parameters: self.parameters(),
@@ -173,6 +174,8 @@ impl<'a> Trainer<'a> {
         }
         self.warn_of_few_steps();
         self.warn_of_untrained_token();
+        self.warn_of_missing_padding();
+        self.warn_of_splits()?;
         if self.setup.target.scale.is_some() {
             self.monitor.info(
                 "trains on standardised targets (mean 0, deviation 1): losses are of those, predictions and all \
@@ -180,7 +183,7 @@ impl<'a> Trainer<'a> {
             );
         }
         let name = match recipe.precision {
-            Precision::F32 => return,
+            Precision::F32 => return Ok(()),
             Precision::Bf16 => "bf16",
             Precision::F16 => "f16",
         };
@@ -188,6 +191,30 @@ impl<'a> Trainer<'a> {
             self.monitor.info(format!(
                 "on this processor, `precision: {name}` is computed no faster than f32"
             ));
+        }
+        Ok(())
+    }
+
+    /// Tells of splits whose figures say nothing.
+    fn warn_of_splits(&self) -> Result<(), TrainError> {
+        let trained = self.task.dataset.split(SplitName::Train);
+        for split in trained.iter().chain(&self.setup.validation) {
+            if let Some(problem) = self.setup.task.nothing_to_tell(split)? {
+                self.monitor
+                    .warn(format!("the split `{}`: {problem}", split.name().as_str()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells of a tokenizer that leaves the programs which embeddings are exported for nothing to fill up texts with.
+    fn warn_of_missing_padding(&self) {
+        let vocabulary = self.task.dataset.input().vocabulary.as_ref();
+        if self.setup.task.rules().head == TextHead::Similarity
+            && vocabulary.is_some_and(|vocabulary| vocabulary.roles.pad.is_none())
+        {
+            self.monitor
+                .warn(format!("{NO_PAD}: give it one by `special: {{pad: \"<pad>\"}}`"));
         }
     }
 
@@ -271,6 +298,9 @@ fn load_init(
     let failed = |problem: String| -> TrainError {
         Mistake::new(["init", "from"], format!("`{from}`: {problem}")).into()
     };
+    if let Some(problem) = adapter_alone(path) {
+        return Err(failed(problem));
+    }
     let (tensors, told) = match merged_weights(path, task.components)? {
         Some(tensors) => (tensors, Vec::new()),
         None => {

@@ -47,8 +47,10 @@ pub(super) fn read(
     let vocabulary = TextVocabulary::open(intake)?;
     let length = vocabulary.length(options.max_length)?;
     let stride = options.stride.map_or(0, std::num::NonZeroU32::get);
+    // Texts that are compared are read apart, each with special tokens of its own.
+    let as_one = records.pair.is_some() && !records.compare;
     let cutting = length
-        .map(|length| vocabulary.tokenizer.cut(length, stride))
+        .map(|length| vocabulary.tokenizer.cut(length, stride, as_one))
         .transpose()?;
 
     let mut taken: Vec<Result<usize, String>> = Vec::new();
@@ -73,7 +75,7 @@ pub(super) fn read(
         None => (None, None, None),
     };
     let is_labelled = targets.is_some();
-    intake.begin(schema(options, records, &vocabulary, field)?, input)?;
+    intake.begin(schema(options, records, &vocabulary, length, field)?, input)?;
 
     let mut places = RecordPlaces::new(intake.split())?;
     let mut digest = RowDigest::default();
@@ -90,8 +92,8 @@ pub(super) fn read(
                 false => Ok(encoded),
             }
         },
-        |sample: WaitingSample, (windows, is_cut): (Vec<EncodedText>, bool), intake: &mut Intake<'_>| {
-            cut += u64::from(is_cut);
+        |sample: WaitingSample, (windows, own): (Vec<EncodedText>, u64), intake: &mut Intake<'_>| {
+            cut += own;
             digest.clear();
             digest.text(&sample.text);
             if let Some(pair) = &sample.pair {
@@ -139,10 +141,15 @@ pub(super) fn read(
     bundles.flush(intake)?;
     places.finish(intake)?;
     if cut > 0 {
+        // Pairs do not become several samples.
+        let (what, advice) = match (&records.pair, records.compare) {
+            (None, _) => ("text", "add `stride` to have the rest as samples of their own"),
+            (Some(_), false) => ("pair", "shorten the longer text"),
+            (Some(_), true) => ("text", "shorten what is cut"),
+        };
         intake.warn(format!(
-            "{} longer than {} tokens and cut: make `max_length` larger where the tokenizer allows it, or \
-             add `stride` to have the rest as samples of their own",
-            counted_that(cut, "text", ["is", "are"]),
+            "{} longer than {} tokens and cut: make `max_length` larger where the tokenizer allows it, or {advice}",
+            counted_that(cut, what, ["is", "are"]),
             length.unwrap_or_default()
         ));
     }
@@ -157,9 +164,12 @@ fn schema(
     options: &TextOptions,
     records: &RecordOptions,
     vocabulary: &TextVocabulary,
+    length: Option<u32>,
     target: Option<Field>,
 ) -> Result<Schema, DataError> {
-    let mut fields = vec![vocabulary.field.clone()];
+    // Whoever compares other texts later cuts them alike.
+    let length = length.filter(|_| records.compare);
+    let mut fields = vec![vocabulary.field.clone().with_max_length(length)];
     if records.pair.is_some() {
         fields.push(Field::segments(if records.compare { TEXTS } else { SEGMENTS }));
     }
@@ -170,35 +180,35 @@ fn schema(
     Schema::new(fields).map_err(DataError::Options)
 }
 
-/// The windows of a text, and whether something of it is in none of them.
+/// The windows of a text, and of how many texts (or pairs) something is in none of them.
 fn encode(
     vocabulary: &TextVocabulary,
     cutting: Option<&CuttingTokenizer>,
     sample: &WaitingSample,
-) -> Result<(Vec<EncodedText>, bool), TokenizerError> {
+) -> Result<(Vec<EncodedText>, u64), TokenizerError> {
     let (text, pair) = (sample.text.as_str(), sample.pair.as_deref());
     match cutting {
         Some(cutting) => {
             let found = cutting.windows(&vocabulary.tokenizer, text, pair)?;
-            Ok((found.windows, found.is_cut))
+            Ok((found.windows, found.is_cut.into()))
         }
-        None => Ok((vec![vocabulary.tokenizer.encode_pair(text, pair)?], false)),
+        None => Ok((vec![vocabulary.tokenizer.encode_pair(text, pair)?], 0)),
     }
 }
 
-/// The tokens of both texts, each as if it were alone, one behind the other, and whether something is missing.
+/// The tokens of both texts, each as if it were alone, one behind the other, and of how many of them something is missing.
 fn encode_apart(
     vocabulary: &TextVocabulary,
     cutting: Option<&CuttingTokenizer>,
     sample: &WaitingSample,
-) -> Result<(Vec<EncodedText>, bool), TokenizerError> {
-    let (mut both, mut is_cut) = (EncodedText::default(), false);
+) -> Result<(Vec<EncodedText>, u64), TokenizerError> {
+    let (mut both, mut cut) = (EncodedText::default(), 0);
     let texts = [Some(sample.text.as_str()), sample.pair.as_deref()];
     for (number, text) in (0..).zip(texts.into_iter().flatten()) {
         let own = match cutting {
             Some(cutting) => {
                 let found = cutting.windows(&vocabulary.tokenizer, text, None)?;
-                is_cut |= found.is_cut || found.windows.len() > 1;
+                cut += u64::from(found.is_cut || found.windows.len() > 1);
                 found.windows.into_iter().next().unwrap_or_default()
             }
             None => vocabulary.tokenizer.encode_pair(text, None)?,
@@ -206,7 +216,7 @@ fn encode_apart(
         both.segments.extend(own.ids.iter().map(|_| number));
         both.ids.extend(own.ids);
     }
-    Ok((vec![both], is_cut))
+    Ok((vec![both], cut))
 }
 
 fn has_both(encoded: &EncodedText) -> bool {

@@ -242,7 +242,50 @@ fn labelled_texts_and_pairs_are_samples() {
     assert_eq!(numbers(&dataset, "segments", SplitName::Train, 2), segments);
     assert_eq!(numbers(&dataset, "tokens", SplitName::Train, 0).len(), 8);
     let notices = bench.notices.lock().unwrap().join("\n");
-    assert!(notices.contains("longer than 8 tokens and cut"), "{notices}");
+    // Pairs do not become several samples.
+    assert!(
+        notices.contains("1 pair is longer than 8 tokens and cut: make `max_length` larger")
+            && notices.contains("shorten the longer text")
+            && !notices.contains("stride"),
+        "{notices}"
+    );
+}
+
+#[test]
+fn lines_are_counted_whatever_ends_them() {
+    let bench = TextBench::new(WORD_PIECE, &["good film bad film the a movie is"]);
+    let rows = "review,stars\n\ngood,1\n\"the film\n\nis good\",2\n\n\nbad,1\n\"a \"\"good\"\" movie\",2";
+    let objects = "\n{\"review\": \"good\", \"stars\": 1}\n\n{\"review\": \"bad\", \"stars\": 2}";
+    for end in ["\n", "\r\n"] {
+        for last in ["", end] {
+            for (name, text, lines) in [("r.csv", rows, &[3, 4, 9, 10][..]), ("r.jsonl", objects, &[2, 4])] {
+                bench.file(name, &(text.replace('\n', end) + last));
+                let form = name.trim_start_matches("r.");
+                let format = format!(
+                    r#"{{"text": {{"documents": {{"{form}": {{"text": "review", "label": "stars"}}}}, "tokenizer": "tok"}}}}"#
+                );
+                let dataset = bench.dataset(&format, "");
+                let train = dataset.split(SplitName::Train).unwrap();
+                let origins: Vec<String> = (0..train.len()).map(|index| train.origin(index)).collect();
+                let expected: Vec<String> = lines.iter().map(|line| format!("{name}:{line}")).collect();
+                assert_eq!(origins, expected, "{end:?} {last:?}");
+            }
+            fs::remove_file(bench.path("input").join("r.jsonl")).unwrap();
+        }
+        // What is no record has its own line too, however far into the file.
+        let good = format!("a good film,1{end}").repeat(3000);
+        let format =
+            r#"{"text": {"documents": {"csv": {"text": "review", "label": "stars"}}, "tokenizer": "tok"}}"#;
+        for (row, told) in [
+            ("good", "it has 1 field, and the first line 2"),
+            ("good,1,2", "it has 3 fields, and the first line 2"),
+            ("good,", "its `stars` is missing"),
+        ] {
+            bench.file("r.csv", &format!("review,stars{end}{good}{row}{end}good,2{end}"));
+            let error = bench.error(format);
+            assert!(error.contains(&format!("`r.csv:3002`: {told}")), "{error}");
+        }
+    }
 }
 
 #[test]
@@ -273,15 +316,11 @@ fn texts_that_are_compared_are_read_apart() {
         // Each is cut alone.
         let texts = numbers(&dataset, "texts", SplitName::Train, 1);
         assert_eq!(texts.iter().filter(|text| **text == 0).count(), 5);
+        let notices = std::mem::take(&mut *bench.notices.lock().unwrap()).concat();
         assert!(
-            bench
-                .notices
-                .lock()
-                .unwrap()
-                .concat()
-                .contains("1 text is longer than 5 tokens and cut")
+            notices.contains("1 text is longer than 5 tokens and cut") && !notices.contains("stride"),
+            "{notices}"
         );
-        bench.notices.lock().unwrap().clear();
         if has_numbers {
             let mut value = [0.0];
             dataset
@@ -292,6 +331,19 @@ fn texts_that_are_compared_are_read_apart() {
             assert_eq!(value, [4.5]);
         }
     }
+    // Each has its special tokens, and room for one of its own.
+    let short = bench.dataset(&format("").replace("\"max_length\": 5", "\"max_length\": 3"), "");
+    assert_eq!(numbers(&short, "tokens", SplitName::Train, 1).len(), 6);
+    let notices = std::mem::take(&mut *bench.notices.lock().unwrap()).concat();
+    assert!(
+        notices.contains("4 texts are longer than 3 tokens and cut"),
+        "{notices}"
+    );
+    let error = bench.error(&format("").replace("\"max_length\": 5", "\"max_length\": 2"));
+    assert!(
+        error.contains("2 tokens with 2 special ones leave room for 0 of a text"),
+        "{error}"
+    );
     let bare = TextBench::new(r#"{"word": {"vocab_size": 20}}"#, &["good film"]);
     bare.file("r.csv", "one,other\ngood,film\n\" \",good\n");
     let error = bare.error(&format(""));
@@ -385,8 +437,8 @@ fn what_cannot_be_is_told() {
             "samples of 17 tokens are longer than the 16",
         ),
         (
-            documents(r#"{"json": {"label": "y"}}"#, r#", "max_length": 3"#),
-            "leave room for 0",
+            documents(r#"{"json": {"label": "y"}}"#, r#", "max_length": 2"#),
+            "leave room for 0 of a text",
         ),
         (
             documents(r#"{"json": {}}"#, r#", "end": "eos""#),

@@ -236,6 +236,19 @@ fn folders_without_weights_say_what_they_are() {
     fs::write(tiny.path().join("config.json"), "[]").expect("writable");
     assert!(tiny.problem(FolderWish::default()).contains("no JSON object"));
     fs::remove_file(tiny.path().join("config.json")).expect("there");
+    fs::write(
+        tiny.path().join("adapter_config.json"),
+        "{\"base_model_name_or_path\": \"me/base\"}",
+    )
+    .expect("writable");
+    let told = tiny.problem(FolderWish::default());
+    assert!(
+        told.contains("it is an adapter as PEFT writes them")
+            && told.contains("the model that they change (`me/base`)")
+            && told.contains("`format: huggingface`"),
+        "{told}"
+    );
+    fs::remove_file(tiny.path().join("adapter_config.json")).expect("there");
     assert!(
         tiny.problem(FolderWish::default())
             .contains("neither `config.json` nor `model.json`")
