@@ -9,7 +9,7 @@ use super::sweep::run::{Swept, carry_out};
 use super::sweep::setting::SweepSetting;
 use super::table_output::TableOutput;
 use super::tables::write_tables;
-use super::warnings::{described_in_vain, undeclared_files, unused_parameters};
+use super::warnings::{described_in_vain, rewritten_parameters, undeclared_files, unused_parameters};
 use crate::event::RunStatus;
 use crate::exec::Completion;
 use crate::plan::{Decision, Plan};
@@ -117,8 +117,13 @@ pub fn run_sweep(
 }
 
 fn warn(session: &Session, execution: &mut Execution) {
-    let files = undeclared_files(&session.pipeline, &session.project.root);
-    for notice in unused_parameters(&session.pipeline).into_iter().chain(files) {
+    let pipeline = &session.pipeline;
+    let notices = [
+        unused_parameters(pipeline),
+        rewritten_parameters(pipeline),
+        undeclared_files(pipeline, &session.project.root),
+    ];
+    for notice in notices.into_iter().flatten() {
         execution.notice(notice);
     }
 }

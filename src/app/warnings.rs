@@ -34,7 +34,7 @@ pub(super) fn unused_parameters(pipeline: &Pipeline) -> Vec<Notice> {
 }
 
 /// Parameters that stand otherwise in a text than they are given.
-fn rewritten_parameters(pipeline: &Pipeline) -> Vec<Notice> {
+pub(super) fn rewritten_parameters(pipeline: &Pipeline) -> Vec<Notice> {
     let warning = |parameter: &RewrittenParameter| {
         let RewrittenParameter { name, given, text } = parameter;
         Notice::warning(format!(

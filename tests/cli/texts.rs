@@ -278,7 +278,8 @@ fn mistakes_around_texts_are_told_before_anything_runs() {
         "batch_tokens: 20",
         "a row of 24 tokens does not fit a batch of 20",
     );
-    let unjudged = LANGUAGE.replace("split: {val: 0.2}", "split: {test: 0.2}");
+    let (stages, _) = LANGUAGE.split_once("tables:").unwrap();
+    let unjudged = stages.replace("split: {val: 0.2}", "split: {test: 0.2}");
     project.write(
         "wrong.yaml",
         unjudged.replace("{steps: 5}", "{steps: 5, samples: 3}"),
