@@ -73,9 +73,11 @@ pub struct TextModelSizes {
 }
 
 impl PretrainedFolder {
-    /// Whether there is one at `path`, for all that the names of the files tell.
+    /// Whether there is one at `path`, or a GGUF file, for all that the names of the files and how they begin tell.
     pub fn is_at(path: &Path) -> bool {
-        path.is_dir() && !path.join(CARD_FILE).is_file() && path.join(CONFIG_FILE).is_file()
+        let is_folder =
+            || path.is_dir() && !path.join(CARD_FILE).is_file() && path.join(CONFIG_FILE).is_file();
+        GgufFile::is_at(path) || is_folder()
     }
 
     /// Reads the descriptions in the folder `path`.

@@ -10,7 +10,7 @@ use candle_core::{Device, Tensor};
 use super::{network, outputs};
 use crate::train::folder_testing::TinyFolder;
 use crate::train::huggingface::{FolderWish, PretrainedFolder};
-use crate::train::{Components, HostTensor};
+use crate::train::{Components, HostTensor, TrainedModel};
 
 const TOKENS: [u32; 5] = [3, 1, 4, 10, 5];
 
@@ -89,6 +89,9 @@ fn a_file_of_llama_cpp_computes_what_its_folder_computes() {
         &TOKENS,
     );
     assert_eq!(outputs(&network(&gguf), &TOKENS), expected);
+    // Whoever evaluates or exports a model takes the file too.
+    let loaded = TrainedModel::load(&path, &Device::Cpu, &components).expect("known");
+    assert_eq!(outputs(&loaded.network, &TOKENS), expected);
     // Without an output layer of its own.
     let path = write(&tiny, folder.path(), &[], true);
     let gguf = PretrainedFolder::open(&path, FolderWish::default(), &components).expect("known");
