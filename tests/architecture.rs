@@ -40,7 +40,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("data", &["spec", "tokenizer"]),
     ("ops", &["spec"]),
     ("models", &["ops", "spec"]),
-    ("onnx", &["models", "data", "ops"]),
+    ("onnx", &["models", "data", "ops", "spec"]),
     ("train", &["models", "data", "ops", "spec"]),
     ("generation", &["models", "ops", "spec"]),
     (

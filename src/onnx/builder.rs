@@ -4,17 +4,17 @@ use std::collections::{HashMap, HashSet};
 
 use half::f16;
 
-use super::proto::{AttributeProto, Element, FLOAT, INT, INTS, NodeProto, STRING, TensorProto};
+use super::proto::{AttributeProto, ElementFormat, FLOAT, INT, INTS, NodeProto, STRING, TensorProto};
 
 /// A graph under way. Values are known by their names.
 pub(super) struct GraphBuilder {
     pub opset: i64,
     /// The format of numbers: f32, or f16.
-    pub float: Element,
+    pub float: ElementFormat,
     pub nodes: Vec<NodeProto>,
     pub initializers: Vec<TensorProto>,
     taken: HashSet<String>,
-    shared: HashMap<(Element, Vec<i64>, Vec<u8>), String>,
+    shared: HashMap<(ElementFormat, Vec<i64>, Vec<u8>), String>,
 }
 
 /// The value of an attribute.
@@ -26,7 +26,7 @@ pub(super) enum Value<'a> {
 }
 
 impl GraphBuilder {
-    pub fn new(opset: i64, float: Element) -> Self {
+    pub fn new(opset: i64, float: ElementFormat) -> Self {
         Self {
             opset,
             float,
@@ -131,15 +131,15 @@ impl GraphBuilder {
     /// A list of whole numbers.
     pub fn integers(&mut self, values: &[i64]) -> String {
         let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        self.constant(Element::I64, &[values.len()], bytes)
+        self.constant(ElementFormat::I64, &[values.len()], bytes)
     }
 
     /// A whole number.
     pub fn integer(&mut self, value: i64) -> String {
-        self.constant(Element::I64, &[], value.to_le_bytes().to_vec())
+        self.constant(ElementFormat::I64, &[], value.to_le_bytes().to_vec())
     }
 
-    fn constant(&mut self, element: Element, dims: &[usize], bytes: Vec<u8>) -> String {
+    fn constant(&mut self, element: ElementFormat, dims: &[usize], bytes: Vec<u8>) -> String {
         let dims: Vec<i64> = dims.iter().map(|&extent| extent as i64).collect();
         let key = (element, dims.clone(), bytes);
         if let Some(name) = self.shared.get(&key) {
@@ -159,7 +159,7 @@ impl GraphBuilder {
 
     fn bytes(&self, values: &[f32]) -> Vec<u8> {
         match self.float {
-            Element::F16 => values
+            ElementFormat::F16 => values
                 .iter()
                 .flat_map(|&value| f16::from_f32(value).to_le_bytes())
                 .collect(),
@@ -189,7 +189,7 @@ impl GraphBuilder {
     }
 
     /// `x` in another format.
-    pub fn cast(&mut self, scope: &str, x: &str, element: Element) -> String {
+    pub fn cast(&mut self, scope: &str, x: &str, element: ElementFormat) -> String {
         self.node(scope, "Cast", &[x], &[("to", Value::Int(element as i64))])
     }
 }

@@ -21,8 +21,8 @@ use crate::schema::InputShape;
 use builder::GraphBuilder;
 use lower::{Lowering, TextInputs};
 use proto::{
-    DimensionProto, EXTERNAL, Element, GraphProto, ModelProto, OperatorSetIdProto, StringStringEntryProto,
-    TensorProto, TensorShapeProto, TensorTypeProto, TypeProto, ValueInfoProto,
+    DimensionProto, EXTERNAL, ElementFormat, GraphProto, ModelProto, OperatorSetIdProto,
+    StringStringEntryProto, TensorProto, TensorShapeProto, TensorTypeProto, TypeProto, ValueInfoProto,
 };
 
 /// Why a network cannot be written.
@@ -139,7 +139,11 @@ fn ir_version(opset: u8) -> i64 {
 
 fn graph_of(network: &Network, options: &OnnxOptions<'_>) -> Result<GraphProto, OnnxError> {
     let recorded = network.graph()?;
-    let float = if options.half { Element::F16 } else { Element::F32 };
+    let float = if options.half {
+        ElementFormat::F16
+    } else {
+        ElementFormat::F32
+    };
     let mut builder = GraphBuilder::new(options.opset.into(), float);
     let shape = network.input();
     let (given, texts) = inputs(shape, options)?;
@@ -162,7 +166,7 @@ fn graph_of(network: &Network, options: &OnnxOptions<'_>) -> Result<GraphProto, 
     let uses_mask = lowering.uses_mask;
     let mut builder = lowering.builder;
     let result = match options.half {
-        true => builder.cast("output", &result, Element::F32),
+        true => builder.cast("output", &result, ElementFormat::F32),
         false => result,
     };
     builder.rename(&result, options.output);
@@ -174,7 +178,7 @@ fn graph_of(network: &Network, options: &OnnxOptions<'_>) -> Result<GraphProto, 
         input: given.collect(),
         output: vec![value_info(
             options.output,
-            Element::F32,
+            ElementFormat::F32,
             &output_dims(&recorded, is_text),
         )],
     })
@@ -212,9 +216,9 @@ fn inputs(
             Extent::Fixed(width),
             Extent::Fixed(channels),
         ];
-        return Ok((vec![value_info("pixels", Element::U8, &dims)], None));
+        return Ok((vec![value_info("pixels", ElementFormat::U8, &dims)], None));
     }
-    let numbers = |dims: &[Extent]| Ok((vec![value_info("input", Element::F32, dims)], None));
+    let numbers = |dims: &[Extent]| Ok((vec![value_info("input", ElementFormat::F32, dims)], None));
     match shape {
         InputShape::Image {
             channels,
@@ -234,7 +238,7 @@ fn inputs(
                 mask: names[1].to_owned(),
                 context: options.context,
             };
-            let given = names.map(|name| value_info(name, Element::I64, &[BATCH, LENGTH]));
+            let given = names.map(|name| value_info(name, ElementFormat::I64, &[BATCH, LENGTH]));
             Ok((given.into(), Some(texts)))
         }
     }
@@ -242,10 +246,10 @@ fn inputs(
 
 /// Pixels, `[N, H, W, C]`, as the network takes them, by the arithmetic of training.
 fn normalized(builder: &mut GraphBuilder, pixels: &str, normalization: &Normalization) -> String {
-    let float = std::mem::replace(&mut builder.float, Element::F32);
+    let float = std::mem::replace(&mut builder.float, ElementFormat::F32);
     let channels = normalization.mean.len();
     let scope = "normalize";
-    let x = builder.cast(scope, pixels, Element::F32);
+    let x = builder.cast(scope, pixels, ElementFormat::F32);
     let x = builder.transpose(scope, &x, &[0, 3, 1, 2]);
     let largest = builder.number(255.0);
     let x = builder.node(scope, "Div", &[&x, &largest], &[]);
@@ -255,7 +259,7 @@ fn normalized(builder: &mut GraphBuilder, pixels: &str, normalization: &Normaliz
     let x = builder.node(scope, "Div", &[&x, &std], &[]);
     builder.float = float;
     match float {
-        Element::F32 => x,
+        ElementFormat::F32 => x,
         narrow => builder.cast(scope, &x, narrow),
     }
 }
@@ -273,7 +277,7 @@ fn output_dims(recorded: &Graph, is_text: bool) -> Vec<Extent> {
     shape.iter().enumerate().map(fixed).collect()
 }
 
-fn value_info(name: &str, element: Element, dims: &[Extent]) -> ValueInfoProto {
+fn value_info(name: &str, element: ElementFormat, dims: &[Extent]) -> ValueInfoProto {
     let dim = |extent: &Extent| match *extent {
         Extent::Free(name) => DimensionProto {
             value: None,

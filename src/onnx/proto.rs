@@ -145,7 +145,7 @@ pub(super) struct DimensionProto {
 
 /// The format of a tensor's elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Element {
+pub(super) enum ElementFormat {
     F32 = 1,
     U8 = 2,
     I64 = 7,

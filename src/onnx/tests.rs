@@ -1,5 +1,7 @@
 //! What files hold, and what rten, a runtime of others, makes of them.
 
+#![allow(clippy::print_stdout, reason = "what is asked about, and what is skipped")]
+
 use candle_core::{Device, Tensor};
 use rten::{Model, ModelOptions, ValueOrView};
 use rten_tensor::prelude::*;
@@ -235,13 +237,13 @@ fn numbers_of_sixteen_bits_take_half_the_room() {
             .as_ref()
             .and_then(|kind| kind.tensor.as_ref()?.elem_type)
     };
-    assert_eq!(element(&graph.input[0]), Some(Element::F32 as i32));
-    assert_eq!(element(&graph.output[0]), Some(Element::F32 as i32));
+    assert_eq!(element(&graph.input[0]), Some(ElementFormat::F32 as i32));
+    assert_eq!(element(&graph.output[0]), Some(ElementFormat::F32 as i32));
     assert!(
         graph
             .initializer
             .iter()
-            .all(|tensor| tensor.data_type != Some(Element::F32 as i32))
+            .all(|tensor| tensor.data_type != Some(ElementFormat::F32 as i32))
     );
 }
 

@@ -82,7 +82,7 @@ impl Lowering<'_> {
             return scores;
         };
         let lowest = match self.builder.float {
-            Element::F16 => half::f16::MIN.to_f32(),
+            ElementFormat::F16 => half::f16::MIN.to_f32(),
             _ => f32::MIN,
         };
         let lowest = self.builder.number(lowest);
@@ -98,7 +98,7 @@ impl Lowering<'_> {
             // What fills a text up is behind its last token, where no causal model looks.
             self.uses_mask = true;
             return Some(self.shared(&format!("mask of {rank} dimensions"), |this| {
-                let tokens = this.builder.cast("mask", &mask, Element::Bool);
+                let tokens = this.builder.cast("mask", &mask, ElementFormat::Bool);
                 let axes: Vec<i64> = (1..rank as i64 - 1).collect();
                 let axes = this.builder.integers(&axes);
                 this.builder.node("mask", "Unsqueeze", &[&tokens, &axes], &[])

@@ -149,8 +149,8 @@ impl Lowering<'_> {
         let x = self.operand(step, 0)?;
         let order = step.integers("perm");
         Ok(match (x.layout, order.as_slice()) {
-            (Layout::Given, [0, 2, 3, 1]) => Lowered::channels_first(x.name),
-            (Layout::ChannelsFirst, [0, 3, 1, 2]) => Lowered::given(x.name),
+            (AxisOrder::Given, [0, 2, 3, 1]) => Lowered::channels_first(x.name),
+            (AxisOrder::ChannelsFirst, [0, 3, 1, 2]) => Lowered::given(x.name),
             _ => {
                 let x = self.given(&x, &step.scope);
                 Lowered::given(self.builder.transpose(&step.scope, &x, &order))

@@ -1,7 +1,7 @@
 //! From the operations of a recorded forward pass to ONNX's.
 //!
 //! Images are channels-last here and channels-first there, so an image that lies channels-first in the file is known as
-//! such ([`Layout`]) and transposed only where an operation wants its values in our order.
+//! such ([`AxisOrder`]) and transposed only where an operation wants its values in our order.
 
 mod attention;
 mod images;
@@ -14,12 +14,12 @@ use candle_core::Tensor;
 
 use super::OnnxError;
 use super::builder::{GraphBuilder, Value};
-use super::proto::Element;
+use super::proto::ElementFormat;
 use crate::ops::{Attribute, Attributes, Graph, GraphValue, OperationNode};
 
 /// How a value of a graph lies in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Layout {
+enum AxisOrder {
     /// As its dimensions say.
     Given,
     /// An image `[N, H, W, C]` as `[N, C, H, W]`.
@@ -30,21 +30,21 @@ enum Layout {
 #[derive(Clone, Debug)]
 struct Lowered {
     name: String,
-    layout: Layout,
+    layout: AxisOrder,
 }
 
 impl Lowered {
     fn given(name: String) -> Self {
         Self {
             name,
-            layout: Layout::Given,
+            layout: AxisOrder::Given,
         }
     }
 
     fn channels_first(name: String) -> Self {
         Self {
             name,
-            layout: Layout::ChannelsFirst,
+            layout: AxisOrder::ChannelsFirst,
         }
     }
 }
@@ -200,23 +200,23 @@ impl<'a> Lowering<'a> {
 
     fn given(&mut self, value: &Lowered, scope: &str) -> String {
         match value.layout {
-            Layout::Given => value.name.clone(),
-            Layout::ChannelsFirst => self.builder.transpose(scope, &value.name, &[0, 2, 3, 1]),
+            AxisOrder::Given => value.name.clone(),
+            AxisOrder::ChannelsFirst => self.builder.transpose(scope, &value.name, &[0, 2, 3, 1]),
         }
     }
 
     /// The operand `index`, an image, channels-first.
     fn image_operand(&mut self, step: &Step, index: usize) -> Result<String, OnnxError> {
         let operand = self.operand(step, index)?;
-        Ok(self.in_layout(&operand, Layout::ChannelsFirst, &step.scope))
+        Ok(self.in_layout(&operand, AxisOrder::ChannelsFirst, &step.scope))
     }
 
-    fn in_layout(&mut self, value: &Lowered, layout: Layout, scope: &str) -> String {
+    fn in_layout(&mut self, value: &Lowered, layout: AxisOrder, scope: &str) -> String {
         match (value.layout, layout) {
-            (Layout::Given, Layout::ChannelsFirst) => {
+            (AxisOrder::Given, AxisOrder::ChannelsFirst) => {
                 self.builder.transpose(scope, &value.name, &[0, 3, 1, 2])
             }
-            (Layout::ChannelsFirst, Layout::Given) => self.given(value, scope),
+            (AxisOrder::ChannelsFirst, AxisOrder::Given) => self.given(value, scope),
             _ => value.name.clone(),
         }
     }

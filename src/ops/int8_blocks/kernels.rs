@@ -65,12 +65,15 @@ impl BlockOfRow {
     }
 }
 
+/// Some rows' blocks times a panel: the sums of each.
+type Product = unsafe fn(&[&[BlockOfRow]], &[u8]) -> [[f32; PANEL]; ROWS];
+
 /// The product of one instruction set.
 pub(super) struct Int8Kernels {
     pub name: &'static str,
     /// Rows that are multiplied at once.
     pub rows: usize,
-    product: unsafe fn(&[&[BlockOfRow]], &[u8]) -> [[f32; PANEL]; ROWS],
+    product: Product,
 }
 
 impl Int8Kernels {
