@@ -18,7 +18,7 @@ pub(super) struct GraphBuilder {
 }
 
 /// The value of an attribute.
-pub(super) enum Value<'a> {
+pub(super) enum AttributeValue<'a> {
     Float(f32),
     Int(i64),
     Ints(&'a [i64]),
@@ -59,7 +59,7 @@ impl GraphBuilder {
         scope: &str,
         operator: &str,
         inputs: &[&str],
-        attributes: &[(&str, Value)],
+        attributes: &[(&str, AttributeValue)],
     ) -> String {
         self.node_of(scope, operator, inputs, attributes, 1).remove(0)
     }
@@ -70,7 +70,7 @@ impl GraphBuilder {
         scope: &str,
         operator: &str,
         inputs: &[&str],
-        attributes: &[(&str, Value)],
+        attributes: &[(&str, AttributeValue)],
         results: usize,
     ) -> Vec<String> {
         let name = self.free(format!("{scope}/{operator}"));
@@ -175,14 +175,14 @@ impl GraphBuilder {
 
     /// `x` with its dimensions in another order.
     pub fn transpose(&mut self, scope: &str, x: &str, order: &[i64]) -> String {
-        self.node(scope, "Transpose", &[x], &[("perm", Value::Ints(order))])
+        self.node(scope, "Transpose", &[x], &[("perm", AttributeValue::Ints(order))])
     }
 
     /// The sum (`ReduceSum`) or mean (`ReduceMean`) along `axis`, whose extent becomes 1.
     pub fn reduce(&mut self, scope: &str, operator: &str, x: &str, axis: i64) -> String {
         // Axes of the mean became an input with opset 18, those of the sum with 13.
         if self.opset < 18 && operator == "ReduceMean" {
-            return self.node(scope, operator, &[x], &[("axes", Value::Ints(&[axis]))]);
+            return self.node(scope, operator, &[x], &[("axes", AttributeValue::Ints(&[axis]))]);
         }
         let axes = self.integers(&[axis]);
         self.node(scope, operator, &[x, &axes], &[])
@@ -190,32 +190,37 @@ impl GraphBuilder {
 
     /// `x` in another format.
     pub fn cast(&mut self, scope: &str, x: &str, element: ElementFormat) -> String {
-        self.node(scope, "Cast", &[x], &[("to", Value::Int(element as i64))])
+        self.node(
+            scope,
+            "Cast",
+            &[x],
+            &[("to", AttributeValue::Int(element as i64))],
+        )
     }
 }
 
-fn attribute(name: &str, value: &Value) -> AttributeProto {
+fn attribute(name: &str, value: &AttributeValue) -> AttributeProto {
     let attribute = AttributeProto {
         name: Some(name.to_owned()),
         ..AttributeProto::default()
     };
     match *value {
-        Value::Float(value) => AttributeProto {
+        AttributeValue::Float(value) => AttributeProto {
             kind: Some(FLOAT),
             f: Some(value),
             ..attribute
         },
-        Value::Int(value) => AttributeProto {
+        AttributeValue::Int(value) => AttributeProto {
             kind: Some(INT),
             i: Some(value),
             ..attribute
         },
-        Value::Ints(values) => AttributeProto {
+        AttributeValue::Ints(values) => AttributeProto {
             kind: Some(INTS),
             ints: values.to_vec(),
             ..attribute
         },
-        Value::Text(text) => AttributeProto {
+        AttributeValue::Text(text) => AttributeProto {
             kind: Some(STRING),
             s: Some(text.as_bytes().to_vec()),
             ..attribute

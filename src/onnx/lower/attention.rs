@@ -41,7 +41,7 @@ impl Lowering<'_> {
         let rank = if shared_heads == heads { 4 } else { 5 };
         let scores = self.masked(step, scope, scores, rank);
         let builder = &mut self.builder;
-        let weights = builder.node(scope, "Softmax", &[&scores], &[("axis", Value::Int(-1))]);
+        let weights = builder.node(scope, "Softmax", &[&scores], &[("axis", AttributeValue::Int(-1))]);
         let y = builder.node(scope, "MatMul", &[&weights, &values], &[]);
         let order: &[i64] = if rank == 4 {
             &[0, 2, 1, 3]
@@ -69,9 +69,13 @@ impl Lowering<'_> {
         }
         let x = self.given_operand(step, 0)?;
         let widths = self.builder.integers(&[columns, shared_columns, shared_columns]);
-        let parts = self
-            .builder
-            .node_of(scope, "Split", &[&x, &widths], &[("axis", Value::Int(-1))], 3);
+        let parts = self.builder.node_of(
+            scope,
+            "Split",
+            &[&x, &widths],
+            &[("axis", AttributeValue::Int(-1))],
+            3,
+        );
         let mut parts = parts.into_iter();
         Ok(std::array::from_fn(|_| parts.next().unwrap_or_default()))
     }

@@ -61,11 +61,17 @@ impl Lowering<'_> {
             "Conv",
             &inputs,
             &[
-                ("kernel_shape", Value::Ints(&[dims[2] as i64, dims[3] as i64])),
-                ("strides", Value::Ints(&step.integers("strides"))),
-                ("pads", Value::Ints(&step.integers("pads"))),
-                ("dilations", Value::Ints(&step.integers("dilations"))),
-                ("group", Value::Int(step.integer("group").unwrap_or(1) as i64)),
+                (
+                    "kernel_shape",
+                    AttributeValue::Ints(&[dims[2] as i64, dims[3] as i64]),
+                ),
+                ("strides", AttributeValue::Ints(&step.integers("strides"))),
+                ("pads", AttributeValue::Ints(&step.integers("pads"))),
+                ("dilations", AttributeValue::Ints(&step.integers("dilations"))),
+                (
+                    "group",
+                    AttributeValue::Int(step.integer("group").unwrap_or(1) as i64),
+                ),
             ],
         );
         self.finish(step, Lowered::channels_first(y))
@@ -83,7 +89,7 @@ impl Lowering<'_> {
             inputs.push(self.operand(step, part)?.name);
         }
         let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
-        let epsilon = Value::Float(step.float("epsilon") as f32);
+        let epsilon = AttributeValue::Float(step.float("epsilon") as f32);
         let name = self.builder.node(
             &step.scope,
             "BatchNormalization",
@@ -111,15 +117,15 @@ impl Lowering<'_> {
         let x = self.image_operand(step, 0)?;
         let [kernel, strides, pads] = ["kernel_shape", "strides", "pads"].map(|name| step.integers(name));
         let mut attributes = vec![
-            ("kernel_shape", Value::Ints(&kernel)),
-            ("strides", Value::Ints(&strides)),
-            ("pads", Value::Ints(&pads)),
+            ("kernel_shape", AttributeValue::Ints(&kernel)),
+            ("strides", AttributeValue::Ints(&strides)),
+            ("pads", AttributeValue::Ints(&pads)),
         ];
         let operator = match step.node.operation.name() {
             "max_pool2d" => "MaxPool",
             _ => {
                 let counted = i64::from(step.flag("count_include_pad"));
-                attributes.push(("count_include_pad", Value::Int(counted)));
+                attributes.push(("count_include_pad", AttributeValue::Int(counted)));
                 "AveragePool"
             }
         };
@@ -132,7 +138,7 @@ impl Lowering<'_> {
         let y = self.builder.node(&step.scope, "GlobalAveragePool", &[&x], &[]);
         let y = self
             .builder
-            .node(&step.scope, "Flatten", &[&y], &[("axis", Value::Int(1))]);
+            .node(&step.scope, "Flatten", &[&y], &[("axis", AttributeValue::Int(1))]);
         Ok(Lowered::given(y))
     }
 

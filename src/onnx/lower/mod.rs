@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use candle_core::Tensor;
 
 use super::OnnxError;
-use super::builder::{GraphBuilder, Value};
+use super::builder::{AttributeValue, GraphBuilder};
 use super::proto::ElementFormat;
 use crate::ops::{Attribute, Attributes, Graph, GraphValue, OperationNode};
 

@@ -28,7 +28,7 @@ impl Lowering<'_> {
 
     pub(super) fn embedding(&mut self, step: &Step) -> Result<Lowered, OnnxError> {
         let (ids, table) = (self.given_operand(step, 0)?, self.given_operand(step, 1)?);
-        let axis = ("axis", Value::Int(0));
+        let axis = ("axis", AttributeValue::Int(0));
         Ok(Lowered::given(self.builder.node(
             &step.scope,
             "Gather",
@@ -43,8 +43,12 @@ impl Lowering<'_> {
         let rows = match step.integer("row") {
             Some(row) => {
                 let row = self.builder.integer(row as i64);
-                self.builder
-                    .node(scope, "Gather", &[&table, &row], &[("axis", Value::Int(0))])
+                self.builder.node(
+                    scope,
+                    "Gather",
+                    &[&table, &row],
+                    &[("axis", AttributeValue::Int(0))],
+                )
             }
             None => self.first_rows(scope, &table, step.integer("first").unwrap_or(0)),
         };
@@ -117,7 +121,13 @@ impl Lowering<'_> {
         let builder = &mut self.builder;
         let heads = builder.reshape(scope, &x, &[0, 0, (columns / width) as i64, width as i64]);
         let halves = builder.integers(&[half as i64, half as i64]);
-        let parts = builder.node_of(scope, "Split", &[&heads, &halves], &[("axis", Value::Int(-1))], 2);
+        let parts = builder.node_of(
+            scope,
+            "Split",
+            &[&heads, &halves],
+            &[("axis", AttributeValue::Int(-1))],
+            2,
+        );
         let mut product =
             |part: usize, factor: &str| builder.node(scope, "Mul", &[&parts[part], factor], &[]);
         let products = [
@@ -128,7 +138,12 @@ impl Lowering<'_> {
         ];
         let first = builder.node(scope, "Sub", &[&products[0], &products[1]], &[]);
         let second = builder.node(scope, "Add", &[&products[2], &products[3]], &[]);
-        let turned = builder.node(scope, "Concat", &[&first, &second], &[("axis", Value::Int(-1))]);
+        let turned = builder.node(
+            scope,
+            "Concat",
+            &[&first, &second],
+            &[("axis", AttributeValue::Int(-1))],
+        );
         Ok(Lowered::given(builder.reshape(
             scope,
             &turned,
@@ -184,11 +199,11 @@ impl Lowering<'_> {
                 scope,
                 "GatherND",
                 &[&x, &last],
-                &[("batch_dims", Value::Int(1))],
+                &[("batch_dims", AttributeValue::Int(1))],
             )));
         }
         let index = self.builder.integer(index as i64);
-        let axis = ("axis", Value::Int(axis as i64));
+        let axis = ("axis", AttributeValue::Int(axis as i64));
         Ok(Lowered::given(self.builder.node(
             scope,
             "Gather",

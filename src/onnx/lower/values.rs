@@ -17,7 +17,7 @@ impl Lowering<'_> {
         let name = match step.node.operation.name() {
             "relu" => self.builder.node(scope, "Relu", &[&x.name], &[]),
             "leaky_relu" => {
-                let alpha = Value::Float(step.float("alpha") as f32);
+                let alpha = AttributeValue::Float(step.float("alpha") as f32);
                 self.builder
                     .node(scope, "LeakyRelu", &[&x.name], &[("alpha", alpha)])
             }
@@ -25,12 +25,12 @@ impl Lowering<'_> {
             "silu" => self.silu(scope, &x.name),
             "hardswish" => self.builder.node(scope, "HardSwish", &[&x.name], &[]),
             "hardsigmoid" => {
-                let alpha = Value::Float(1.0 / 6.0);
+                let alpha = AttributeValue::Float(1.0 / 6.0);
                 self.builder.node(
                     scope,
                     "HardSigmoid",
                     &[&x.name],
-                    &[("alpha", alpha), ("beta", Value::Float(0.5))],
+                    &[("alpha", alpha), ("beta", AttributeValue::Float(0.5))],
                 )
             }
             "sigmoid" => self.builder.node(scope, "Sigmoid", &[&x.name], &[]),
@@ -43,7 +43,7 @@ impl Lowering<'_> {
     fn gelu(&mut self, scope: &str, x: &str, approximate: &'static str) -> String {
         let builder = &mut self.builder;
         if builder.opset >= 20 {
-            let approximate = Value::Text(approximate);
+            let approximate = AttributeValue::Text(approximate);
             return builder.node(scope, "Gelu", &[x], &[("approximate", approximate)]);
         }
         let share = if approximate == "tanh" {
@@ -92,7 +92,7 @@ impl Lowering<'_> {
         let scope = step.scope.as_str();
         if step.node.shape.len() == 2 {
             let weight = self.operand(step, 1)?.name;
-            let transpose = Value::Int(i64::from(!transposed));
+            let transpose = AttributeValue::Int(i64::from(!transposed));
             let mut inputs = vec![x.as_str(), weight.as_str()];
             inputs.extend(bias.as_deref());
             return Ok(Lowered::given(self.builder.node(
@@ -136,12 +136,12 @@ impl Lowering<'_> {
             self.given_operand(step, 2)?,
         ];
         let inputs = inputs.each_ref().map(String::as_str);
-        let epsilon = Value::Float(step.float("epsilon") as f32);
+        let epsilon = AttributeValue::Float(step.float("epsilon") as f32);
         Ok(Lowered::given(self.builder.node(
             &step.scope,
             "LayerNormalization",
             &inputs,
-            &[("axis", Value::Int(-1)), ("epsilon", epsilon)],
+            &[("axis", AttributeValue::Int(-1)), ("epsilon", epsilon)],
         )))
     }
 
