@@ -29,13 +29,15 @@ use proto::{
 #[derive(Debug, Error)]
 pub enum OnnxError {
     /// An operation that is not known here.
-    #[error("ONNX: the operation {operation} has no counterpart that is known here")]
+    #[error(
+        "ONNX: {operation} has no counterpart that is known here; `format: safetensors` holds the weights alone"
+    )]
     Operation {
         /// Its name.
         operation: String,
     },
     /// Raw pixels for what takes none.
-    #[error("ONNX: `input: pixels` is for models of images, and this one takes {what}")]
+    #[error("ONNX: `input: pixels` is for models of images, and this one takes {what}: leave `input` out")]
     NoImage {
         /// What it takes.
         what: &'static str,
@@ -68,13 +70,15 @@ pub struct OnnxOptions<'a> {
 /// A model's files.
 #[derive(Clone, Debug)]
 pub struct OnnxFiles {
-    /// `model.onnx`.
+    /// [`OnnxFiles::MODEL`].
     pub model: Vec<u8>,
     /// [`OnnxFiles::DATA`], where the weights are too many for one file.
     pub data: Option<Vec<u8>>,
 }
 
 impl OnnxFiles {
+    /// What the model is called.
+    pub const MODEL: &'static str = "model.onnx";
     /// What the file of weights is called, within the model too.
     pub const DATA: &'static str = "model.onnx.data";
 }

@@ -23,6 +23,12 @@ fn options(opset: u8) -> OnnxOptions<'static> {
     }
 }
 
+/// The network of that name.
+fn named(name: &str) -> Network {
+    let mut networks = networks().into_iter();
+    networks.find(|(other, _)| *other == name).expect("there").1
+}
+
 /// What rten makes of `model` for an input, with all tokens of texts where none is said to fill up.
 fn run(model: &Model, input: &Tensor, mask: Option<&[i32]>) -> Vec<f32> {
     let dims = input.dims();
@@ -104,14 +110,14 @@ fn texts_may_be_filled_up() {
 
 #[test]
 fn pixels_are_normalised_by_the_model() {
-    let (_, network) = networks().swap_remove(3);
+    let network = named("resnet18, imagenet");
     let InputShape::Image {
         channels,
         height,
         width,
     } = network.input()
     else {
-        panic!("the third network takes images")
+        panic!("it takes images")
     };
     let normalization = Normalization {
         mean: vec![0.5, 0.25, 0.1],
@@ -148,7 +154,7 @@ fn pixels_are_normalised_by_the_model() {
 
 #[test]
 fn what_takes_no_images_takes_no_pixels() {
-    let (_, network) = networks().swap_remove(0);
+    let network = named("mlp");
     let normalization = Normalization {
         mean: Vec::new(),
         std: Vec::new(),
@@ -160,13 +166,13 @@ fn what_takes_no_images_takes_no_pixels() {
     let error = onnx_model(&network, &wanted).expect_err("a row of numbers");
     assert_eq!(
         error.to_string(),
-        "ONNX: `input: pixels` is for models of images, and this one takes rows of numbers"
+        "ONNX: `input: pixels` is for models of images, and this one takes rows of numbers: leave `input` out"
     );
 }
 
 #[test]
 fn many_weights_lie_in_a_file_of_their_own() {
-    let (_, network) = networks().swap_remove(3);
+    let network = named("resnet18, imagenet");
     let files = files_of(&network, &options(20), 1000).expect("known");
     let data = files.data.expect("more than 1,000 bytes");
     let whole = onnx_model(&network, &options(20)).expect("known").model;
@@ -181,7 +187,7 @@ fn many_weights_lie_in_a_file_of_their_own() {
 
 #[test]
 fn a_file_says_what_it_is() {
-    let (_, network) = networks().swap_remove(3);
+    let network = named("resnet18, imagenet");
     for (opset, ir_version) in [(17, 8), (20, 9), (22, 10), (23, 11), (27, 13)] {
         let files = onnx_model(&network, &options(opset)).expect("known");
         let model = ModelProto::decode(files.model.as_slice()).expect("valid");
@@ -216,7 +222,7 @@ fn a_file_says_what_it_is() {
 
 #[test]
 fn numbers_of_sixteen_bits_take_half_the_room() {
-    let (_, network) = networks().swap_remove(3);
+    let network = named("resnet18, imagenet");
     let [whole, half] = [false, true].map(|half| {
         onnx_model(&network, &OnnxOptions { half, ..options(20) })
             .expect("known")

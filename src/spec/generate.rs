@@ -68,7 +68,7 @@ pub struct Generate {
     #[serde(default)]
     pub precision: Precision,
     /// What the weights of fully connected layers are rounded to, and the values that they are multiplied with: `int8`,
-    /// blocks of 32 whole numbers with a scale each (GGUF's `Q8_0`), which takes a quarter of the memory and the time, on
+    /// blocks of 32 whole numbers with a scale each (GGUF's `Q8_0`), a quarter of f32's bytes to read for each token, on
     /// the CPU. Without it they are as `precision` says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weights: Option<NarrowWeights>,

@@ -4,6 +4,12 @@ use super::*;
 
 impl Lowering<'_> {
     pub(super) fn attention(&mut self, step: &Step) -> Result<Lowered, OnnxError> {
+        let is_causal = step.flag("is_causal");
+        if (is_causal && self.texts.is_none()) || (!is_causal && step.integer("window").is_some()) {
+            return Err(OnnxError::Operation {
+                operation: "attention with such a mask".to_owned(),
+            });
+        }
         let scope = format!("attention_{}", self.results.len());
         let scope = scope.as_str();
         let heads = step.integer("num_heads").unwrap_or(1) as i64;
@@ -96,11 +102,10 @@ impl Lowering<'_> {
 
     /// Which tokens each token sees, such that it fits scores; nothing where it sees all.
     fn visible(&mut self, step: &Step, rank: usize) -> Option<String> {
-        let texts = self.texts.as_ref()?;
-        let mask = texts.mask.clone();
+        self.texts.as_ref()?;
+        // What fills a text up is behind its last token, where no causal model looks.
         if !step.flag("is_causal") {
-            // What fills a text up is behind its last token, where no causal model looks.
-            self.uses_mask = true;
+            let mask = self.mask();
             return Some(self.shared(&format!("mask of {rank} dimensions"), |this| {
                 let tokens = this.builder.cast("mask", &mask, ElementFormat::Bool);
                 let axes: Vec<i64> = (1..rank as i64 - 1).collect();

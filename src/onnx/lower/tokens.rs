@@ -170,14 +170,17 @@ impl Lowering<'_> {
 
     /// 1 for each token and 0 for what fills up, in the format of the graph's numbers.
     fn token_counts(&mut self) -> String {
-        self.uses_mask = true;
-        let mask = self
-            .texts
-            .as_ref()
-            .map_or_else(String::new, |texts| texts.mask.clone());
+        let mask = self.mask();
         self.shared("mask in numbers", |this| {
             this.builder.cast("mask", &mask, this.builder.float)
         })
+    }
+
+    /// The mask of texts, which becomes an input.
+    pub(super) fn mask(&mut self) -> String {
+        self.uses_mask = true;
+        let mask = self.texts.as_ref().map(|texts| texts.mask.clone());
+        mask.unwrap_or_default()
     }
 
     /// A place along an axis; the last token of a text is the last one that is none of those that fill up.
@@ -185,12 +188,8 @@ impl Lowering<'_> {
         let x = self.given_operand(step, 0)?;
         let scope = step.scope.as_str();
         let [axis, index] = ["axis", "index"].map(|name| step.integer(name).unwrap_or(0));
-        if self.texts.is_some() && axis == 1 && index > 0 {
-            self.uses_mask = true;
-            let mask = self
-                .texts
-                .as_ref()
-                .map_or_else(String::new, |texts| texts.mask.clone());
+        if self.texts.is_some() && axis == 1 && self.is_last(step, index) {
+            let mask = self.mask();
             let builder = &mut self.builder;
             let count = builder.reduce(scope, "ReduceSum", &mask, 1);
             let one = builder.integer(1);
@@ -210,5 +209,15 @@ impl Lowering<'_> {
             &[&x, &index],
             &[axis],
         )))
+    }
+
+    /// Whether `index` stands for the last token of a text. Where a text that was recorded has one token alone, a causal
+    /// model means the last by it, and others the first.
+    fn is_last(&self, step: &Step, index: usize) -> bool {
+        let length = self.operand_dims(step, 0).get(1).copied().unwrap_or(0);
+        let is_causal = |node: &OperationNode| {
+            node.operation.attributes().get("is_causal") == Some(&Attribute::Flag(true))
+        };
+        index + 1 == length && (length > 1 || self.graph.nodes.iter().any(is_causal))
     }
 }

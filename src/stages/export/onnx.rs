@@ -13,9 +13,6 @@ use crate::schema::InputShape;
 use crate::spec::{OnnxExportOptions, OnnxInput, OnnxNumbers};
 use crate::train::{self, FolderWish, PretrainedFolder, TrainError};
 
-/// What the file is called.
-const MODEL_FILE: &str = "model.onnx";
-
 impl ModelWriter for OnnxExportOptions {
     fn write(&self, exported: &ExportedModel<'_>) -> Result<(), TrainError> {
         let ExportedModel {
@@ -29,7 +26,7 @@ impl ModelWriter for OnnxExportOptions {
         let card = export_card(
             exported,
             ExportedWeights {
-                file: MODEL_FILE,
+                file: OnnxFiles::MODEL,
                 format: "onnx",
                 layout: "a graph of ONNX's own operators, with PyTorch's names of weights",
             },
@@ -60,7 +57,7 @@ impl ModelWriter for OnnxExportOptions {
             let path = job.output.join(name);
             fs::write(&path, bytes).map_err(TrainError::writing(&path))
         };
-        write(MODEL_FILE, &files.model)?;
+        write(OnnxFiles::MODEL, &files.model)?;
         if let Some(data) = &files.data {
             write(OnnxFiles::DATA, data)?;
         }
