@@ -53,6 +53,11 @@ pub(super) struct TileFinish {
 }
 
 impl TileFinish {
+    /// Whether a shift, or nothing, is all that is done to results, apart from a residual.
+    pub fn only_shifts(&self) -> bool {
+        self.scale.is_null() && !self.relu && !self.round
+    }
+
     /// # Safety
     /// That of [`Vector`]: scale, shift and residual are null or have `len` values, from `lane` on in
     /// the case of the first two.

@@ -25,7 +25,7 @@ pub(super) struct RowsTile {
     /// Lanes that are stored.
     pub width: usize,
     pub finish: TileFinish,
-    /// What each row's results are added to: `[rows]`, null where nothing.
+    /// What each row's results are added to: `[rows]`, null where nothing, all or none of them.
     pub residuals: *const *const f32,
 }
 
@@ -42,19 +42,52 @@ pub(super) unsafe fn rows_tile<V: Vector, const ROWS: usize, const VECTORS: usiz
             for (row, source) in rows.iter_mut().enumerate() {
                 *source = (*tile.sources.add(tap * ROWS + row)).cast();
             }
-            for index in 0..tile.run {
-                let mut right = [V::words(panel); VECTORS];
-                for (vector, right) in right.iter_mut().enumerate().skip(1) {
-                    *right = V::words(panel.add(vector * V::LANES));
+            // The places of the results are brought near one row after the other: stores that all wait for memory
+            // would hold up the words of the next tile.
+            let is_last = tap + 1 == tile.taps;
+            let part = if is_last {
+                tile.run.div_ceil(ROWS)
+            } else {
+                tile.run
+            };
+            for (row, start) in (0..tile.run).step_by(part.max(1)).enumerate() {
+                if is_last {
+                    prefetch_row::<V>(*tile.targets.add(row), tile.width);
                 }
-                for (source, sums) in rows.iter().zip(&mut sums) {
-                    let left = V::splat(source.add(index));
-                    for (sums, &right) in sums.iter_mut().zip(&right) {
-                        *sums = V::add_products(*sums, left, right);
+                for index in start..(start + part).min(tile.run) {
+                    let mut right = [V::words(panel); VECTORS];
+                    for (vector, right) in right.iter_mut().enumerate().skip(1) {
+                        *right = V::words(panel.add(vector * V::LANES));
+                    }
+                    for (source, sums) in rows.iter().zip(&mut sums) {
+                        let left = V::splat(source.add(index));
+                        for (sums, &right) in sums.iter_mut().zip(&right) {
+                            *sums = V::add_products(*sums, left, right);
+                        }
+                    }
+                    panel = panel.add(tile.stride);
+                }
+            }
+        }
+        let is_whole = tile.width == VECTORS * V::LANES;
+        if is_whole && tile.finish.only_shifts() && (*tile.residuals).is_null() {
+            let shift = tile.finish.shift;
+            if !shift.is_null() {
+                for (vector, shift) in
+                    (0..VECTORS).map(|vector| (vector, V::load(shift.add(vector * V::LANES))))
+                {
+                    for sums in &mut sums {
+                        sums[vector] = V::add(sums[vector], shift);
                     }
                 }
-                panel = panel.add(tile.stride);
             }
+            for (row, sums) in sums.iter().enumerate() {
+                let target = *tile.targets.add(row);
+                for (vector, &sums) in sums.iter().enumerate() {
+                    V::store(target.add(vector * V::LANES), sums);
+                }
+            }
+            return;
         }
         // Only loops that are wholly unrolled may touch the sums, or they would live in memory.
         let mut finished = [[[0.0f32; MAX_LANES]; VECTORS]; ROWS];
@@ -86,6 +119,23 @@ pub(super) unsafe fn rows_tile<V: Vector, const ROWS: usize, const VECTORS: usiz
                 }
             }
         }
+    }
+}
+
+/// Has the memory of `width` values brought near.
+///
+/// # Safety
+/// That of [`Vector`]; there are as many values.
+#[inline(always)]
+unsafe fn prefetch_row<V: Vector>(target: *const f32, width: usize) {
+    /// Values of a line of the caches.
+    const LINE: usize = 16;
+    // SAFETY: the caller's.
+    unsafe {
+        for start in (0..width).step_by(LINE) {
+            V::prefetch(target.add(start));
+        }
+        V::prefetch(target.add(width.max(1) - 1));
     }
 }
 

@@ -16,6 +16,11 @@ pub(super) trait Vector {
     /// Operands, one word a lane.
     type Words: Copy;
 
+    /// Asks for the memory at `target` to be brought near, where the processor can be asked.
+    #[inline(always)]
+    unsafe fn prefetch(target: *const f32) {
+        let _ = target;
+    }
     unsafe fn zero() -> Self::Sums;
     unsafe fn load(source: *const f32) -> Self::Sums;
     /// The first `len` lanes; the others are 0.
@@ -60,6 +65,11 @@ impl<V: Widen> Vector for Widened<V> {
     const LANES: usize = V::LANES;
     type Sums = V::Sums;
     type Words = V::Words;
+
+    #[inline(always)]
+    unsafe fn prefetch(target: *const f32) {
+        unsafe { V::prefetch(target) }
+    }
 
     #[inline(always)]
     unsafe fn zero() -> V::Sums {

@@ -29,6 +29,11 @@ impl Vector for Avx2 {
     type Words = __m256;
 
     #[inline(always)]
+    unsafe fn prefetch(target: *const f32) {
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(target.cast()) }
+    }
+
+    #[inline(always)]
     unsafe fn zero() -> __m256 {
         unsafe { _mm256_setzero_ps() }
     }
@@ -155,6 +160,11 @@ macro_rules! avx512 {
             const LANES: usize = 16;
             type Sums = __m512;
             type Words = $words;
+
+            #[inline(always)]
+            unsafe fn prefetch(target: *const f32) {
+                unsafe { _mm_prefetch::<_MM_HINT_T0>(target.cast()) }
+            }
 
             #[inline(always)]
             unsafe fn zero() -> __m512 {
