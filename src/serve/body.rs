@@ -17,9 +17,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Bytes a second that a body comes with at least, once the patience is over.
 const SLOWEST: u64 = 16 << 10;
 /// What is read of a body that is not wanted, so that its sender gets to read why.
-const DISCARDED: usize = 1 << 20;
+const DISCARDED: usize = 64 << 20;
 /// How long that may take.
-const DISCARDING: Duration = Duration::from_millis(500);
+const DISCARDING: Duration = Duration::from_secs(1);
 
 /// Bytes of all bodies that may be held at once.
 pub(super) struct BodyBudget {
@@ -79,12 +79,12 @@ impl HeldBody {
     ///
     /// # Errors
     /// It is damaged, or has more than `most` bytes.
-    pub fn unpacked(self, packing: Packing, most: usize) -> Result<Self, Refused> {
+    pub fn unpacked(self, packing: BodyPacking, most: usize) -> Result<Self, Refused> {
         let mut unpacked = Self::empty(&self.budget);
         let mut reader: Box<dyn Read + '_> = match packing {
-            Packing::Plain => return Ok(self),
-            Packing::Gzip => Box::new(flate2::read::MultiGzDecoder::new(self.bytes.as_slice())),
-            Packing::Zlib => Box::new(flate2::read::ZlibDecoder::new(self.bytes.as_slice())),
+            BodyPacking::Plain => return Ok(self),
+            BodyPacking::Gzip => Box::new(flate2::read::MultiGzDecoder::new(self.bytes.as_slice())),
+            BodyPacking::Zlib => Box::new(flate2::read::ZlibDecoder::new(self.bytes.as_slice())),
         };
         let mut piece = vec![0; 64 << 10];
         loop {
@@ -106,13 +106,13 @@ impl HeldBody {
 
 /// How a body is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Packing {
+pub(super) enum BodyPacking {
     Plain,
     Gzip,
     Zlib,
 }
 
-impl Packing {
+impl BodyPacking {
     /// As the headers of a request say.
     ///
     /// # Errors
@@ -208,13 +208,13 @@ mod tests {
         let mut zlib = ZlibEncoder::new(Vec::new(), Compression::best());
         zlib.write_all(&text).unwrap();
         for (packing, packed) in [
-            (Packing::Gzip, gzip(&text)),
-            (Packing::Zlib, zlib.finish().unwrap()),
-            (Packing::Plain, text.clone()),
+            (BodyPacking::Gzip, gzip(&text)),
+            (BodyPacking::Zlib, zlib.finish().unwrap()),
+            (BodyPacking::Plain, text.clone()),
         ] {
             let body = held(packed.clone(), &budget).unpacked(packing, 100_000).unwrap();
             assert_eq!(body.bytes, text);
-            if packing == Packing::Plain {
+            if packing == BodyPacking::Plain {
                 continue;
             }
             let told = held(packed.clone(), &budget).unpacked(packing, 99_999);
@@ -232,7 +232,7 @@ mod tests {
         assert_eq!(budget.take(4_000).unwrap_err().status.as_u16(), 503);
         drop(first);
         assert_eq!(budget.take(4_000), Ok(()));
-        let bomb = held(gzip(&vec![0; 1 << 20]), &budget).unpacked(Packing::Gzip, 1 << 21);
+        let bomb = held(gzip(&vec![0; 1 << 20]), &budget).unpacked(BodyPacking::Gzip, 1 << 21);
         assert_eq!(bomb.err().unwrap().status.as_u16(), 503);
     }
 }

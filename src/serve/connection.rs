@@ -51,7 +51,7 @@ struct ConnectionWatch {
 
 /// What becomes of a connection.
 #[derive(Debug, PartialEq, Eq)]
-enum Verdict {
+enum ConnectionFate {
     Keep,
     /// It ends with the answer that is under way, or at once where there is none.
     Finish,
@@ -59,16 +59,16 @@ enum Verdict {
 }
 
 impl ConnectionWatch {
-    fn verdict(&self, now: Instant, is_ending: bool) -> Verdict {
+    fn fate(&self, now: Instant, is_ending: bool) -> ConnectionFate {
         let over = |since: Instant, limit: Duration| now.saturating_duration_since(since) >= limit;
         if self.stuck.get().is_some_and(|since| over(since, STUCK)) {
-            return Verdict::Cut;
+            return ConnectionFate::Cut;
         }
         match self.phase.get() {
-            Phase::Head(since) if over(since, HEAD) => Verdict::Cut,
-            Phase::Idle(since) if over(since, IDLE) => Verdict::Finish,
-            _ if is_ending => Verdict::Finish,
-            _ => Verdict::Keep,
+            Phase::Head(since) if over(since, HEAD) => ConnectionFate::Cut,
+            Phase::Idle(since) if over(since, IDLE) => ConnectionFate::Finish,
+            _ if is_ending => ConnectionFate::Finish,
+            _ => ConnectionFate::Keep,
         }
     }
 }
@@ -187,10 +187,10 @@ pub(super) async fn serve_connection(server: Arc<Server>, stream: TcpStream, cli
             if tick.poll_tick(context).is_pending() {
                 return Poll::Pending;
             }
-            match watch.verdict(Instant::now(), server.is_ending()) {
-                Verdict::Keep => {}
-                Verdict::Finish => connection.as_mut().graceful_shutdown(),
-                Verdict::Cut => return Poll::Ready(()),
+            match watch.fate(Instant::now(), server.is_ending()) {
+                ConnectionFate::Keep => {}
+                ConnectionFate::Finish => connection.as_mut().graceful_shutdown(),
+                ConnectionFate::Cut => return Poll::Ready(()),
             }
         }
     })
@@ -204,19 +204,19 @@ mod tests {
     #[test]
     fn slow_heads_and_stuck_answers_are_cut() {
         let start = Instant::now();
-        let verdict = |phase, stuck: Option<Instant>, seconds, is_ending| {
+        let fate = |phase, stuck: Option<Instant>, seconds, is_ending| {
             let watch = ConnectionWatch {
                 phase: Cell::new(phase),
                 stuck: Cell::new(stuck),
             };
-            watch.verdict(start + Duration::from_secs(seconds), is_ending)
+            watch.fate(start + Duration::from_secs(seconds), is_ending)
         };
-        assert_eq!(verdict(Phase::Head(start), None, 9, false), Verdict::Keep);
-        assert_eq!(verdict(Phase::Head(start), None, 10, false), Verdict::Cut);
-        assert_eq!(verdict(Phase::Idle(start), None, 74, false), Verdict::Keep);
-        assert_eq!(verdict(Phase::Idle(start), None, 75, false), Verdict::Finish);
-        assert_eq!(verdict(Phase::Busy, None, 3600, false), Verdict::Keep);
-        assert_eq!(verdict(Phase::Busy, Some(start), 30, false), Verdict::Cut);
-        assert_eq!(verdict(Phase::Busy, None, 0, true), Verdict::Finish);
+        assert_eq!(fate(Phase::Head(start), None, 9, false), ConnectionFate::Keep);
+        assert_eq!(fate(Phase::Head(start), None, 10, false), ConnectionFate::Cut);
+        assert_eq!(fate(Phase::Idle(start), None, 74, false), ConnectionFate::Keep);
+        assert_eq!(fate(Phase::Idle(start), None, 75, false), ConnectionFate::Finish);
+        assert_eq!(fate(Phase::Busy, None, 3600, false), ConnectionFate::Keep);
+        assert_eq!(fate(Phase::Busy, Some(start), 30, false), ConnectionFate::Cut);
+        assert_eq!(fate(Phase::Busy, None, 0, true), ConnectionFate::Finish);
     }
 }

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 
 use super::access::AccessRecord;
-use super::body::{HeldBody, Packing, read_body};
+use super::body::{BodyPacking, HeldBody, read_body};
 use super::queue::WaitingRows;
 use super::refused::Refused;
 use super::routes::{Answer, JSON_LENGTH, text_answer};
@@ -53,7 +53,7 @@ async fn answered(
     record.model = Some(model.name.clone());
     record.version = Some(version.version.clone());
     let reading = BodyReading {
-        packing: Packing::of(headers)?,
+        packing: BodyPacking::of(headers)?,
         json: json_length(headers)?,
         is_image: is_image(headers),
         most_bytes: server.most_body(&version),
@@ -112,7 +112,7 @@ async fn answered(
 /// How a body is to be read.
 #[derive(Clone, Copy)]
 struct BodyReading {
-    packing: Packing,
+    packing: BodyPacking,
     /// Bytes of JSON before binary tensors.
     json: Option<usize>,
     is_image: bool,
@@ -129,7 +129,7 @@ struct ReadRequest {
 impl BodyReading {
     /// Reads a body, on this thread where that is quick.
     async fn read(self, held: HeldBody, version: &Arc<ModelVersion>) -> Result<ReadRequest, Refused> {
-        let is_quick = held.bytes.len() <= QUICK && self.packing == Packing::Plain && !self.is_image;
+        let is_quick = held.bytes.len() <= QUICK && self.packing == BodyPacking::Plain && !self.is_image;
         let request = match is_quick {
             true => Some(self.request(&held.bytes, version)?),
             false => None,

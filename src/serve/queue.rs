@@ -68,19 +68,19 @@ pub(super) struct BatchLimits {
 /// Rows that wait, a bounded number of them.
 pub(super) struct RowQueue {
     limits: QueueLimits,
-    line: Mutex<Line>,
+    line: Mutex<WaitingLine>,
     changed: Condvar,
 }
 
 #[derive(Default)]
-struct Line {
+struct WaitingLine {
     waiting: VecDeque<WaitingRows>,
     bytes: usize,
     rows: usize,
     closed: bool,
 }
 
-impl Line {
+impl WaitingLine {
     fn pop(&mut self) -> Option<WaitingRows> {
         let first = self.waiting.pop_front()?;
         self.bytes -= first.bytes();
@@ -98,7 +98,7 @@ impl RowQueue {
         }
     }
 
-    fn line(&self) -> MutexGuard<'_, Line> {
+    fn line(&self) -> MutexGuard<'_, WaitingLine> {
         self.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

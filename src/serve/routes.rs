@@ -47,7 +47,10 @@ pub(super) async fn respond(server: Arc<Server>, client: SocketAddr, request: Re
     let mut answer = match answer {
         Ok(answer) => answer,
         Err(refused) => {
-            discard(&mut body).await;
+            // Whoever asks before sending hears at once.
+            if !parts.headers.contains_key(header::EXPECT) {
+                discard(&mut body).await;
+            }
             record.problem = Some(refused.message.clone());
             refusal(&refused)
         }

@@ -38,6 +38,8 @@ const NUMBER_BYTES: usize = 24;
 const TEXT_BYTES: usize = 256;
 /// Batches that a single request may be divided into.
 const PIECES: usize = 32;
+/// How long connections that have been made already are looked for once the end has begun.
+const BACKLOG: Duration = Duration::from_millis(100);
 /// How long requests on their way are waited for once the end has begun.
 const GRACE: Duration = Duration::from_secs(1);
 /// How long answers may take once the end has begun.
@@ -352,7 +354,10 @@ async fn accept(server: &Arc<Server>, listener: TcpListener, stop: &AtomicBool) 
         fields! {"connections": server.connections.load(Ordering::Relaxed)},
     );
     // What has been taken in by the system is answered too.
-    while let Ok(Ok((stream, client))) = timeout(Duration::ZERO, listener.accept()).await {
+    let began = Instant::now();
+    while began.elapsed() < BACKLOG
+        && let Ok(Ok((stream, client))) = timeout(BACKLOG / 10, listener.accept()).await
+    {
         take_on(server, stream, client);
     }
     drop(listener);

@@ -9,13 +9,23 @@ use super::tensor::{Datatype, InputTensor, TensorInfo, TensorValues};
 pub struct EchoModel {
     inputs: Vec<TensorInfo>,
     outputs: Vec<TensorInfo>,
+    takes_one_of: bool,
 }
 
 impl EchoModel {
     pub fn new() -> Self {
+        Self::of(
+            vec![TensorInfo::new("input", Datatype::Fp32, vec![2], "two numbers")],
+            false,
+        )
+    }
+
+    /// The same that is given `inputs`.
+    pub fn of(inputs: Vec<TensorInfo>, takes_one_of: bool) -> Self {
         let labels = vec!["sum".to_owned(), "difference".to_owned()];
         Self {
-            inputs: vec![TensorInfo::new("input", Datatype::Fp32, vec![2], "two numbers")],
+            inputs,
+            takes_one_of,
             outputs: vec![TensorInfo {
                 labels,
                 ..TensorInfo::new("outputs", Datatype::Fp32, vec![2], "two numbers")
@@ -30,7 +40,7 @@ impl Served for EchoModel {
     }
 
     fn takes_one_of(&self) -> bool {
-        false
+        self.takes_one_of
     }
 
     fn outputs(&self) -> &[TensorInfo] {

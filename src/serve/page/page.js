@@ -72,7 +72,7 @@ async function predict() {
   const form = find("asked");
   let answer;
   if (takesImages()) {
-    const file = form.elements.image.files[0];
+    const file = form.elements.namedItem("image").files[0];
     const shown = find("shown");
     if (shown.src) URL.revokeObjectURL(shown.src);
     shown.src = URL.createObjectURL(file);
@@ -83,7 +83,7 @@ async function predict() {
       name: input.name,
       shape: [1],
       datatype: "BYTES",
-      data: [form.elements[input.name].value],
+      data: [form.elements.namedItem(input.name).value],
     }));
     const body = JSON.stringify({ inputs });
     answer = await ask(path, { method: "POST", body, headers: { "Content-Type": "application/json" } });

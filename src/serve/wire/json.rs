@@ -26,7 +26,7 @@ pub fn from_json(
     };
     let flat = [count];
     let sides = if inside.starts_with('[') { shape } else { &flat };
-    let mut values = Gathered::new(datatype, count.min(inside.len() / 2 + 1));
+    let mut values = GatheredValues::new(datatype, count.min(inside.len() / 2 + 1));
     let mut reader = serde_json::Deserializer::from_str(text);
     let list = ListOfValues {
         sides,
@@ -44,12 +44,12 @@ fn sentence(error: &serde_json::Error) -> String {
 }
 
 /// Values as they are found.
-struct Gathered {
+struct GatheredValues {
     datatype: Datatype,
     values: TensorValues,
 }
 
-impl Gathered {
+impl GatheredValues {
     fn new(datatype: Datatype, room: usize) -> Self {
         let values = match datatype {
             Datatype::Bool => TensorValues::Flags(Vec::with_capacity(room)),
@@ -126,7 +126,7 @@ impl Gathered {
 /// A list of as many items as the first of `sides` says: lists of the other sides, or values where there is no other.
 struct ListOfValues<'a> {
     sides: &'a [usize],
-    values: &'a mut Gathered,
+    values: &'a mut GatheredValues,
 }
 
 impl<'de> DeserializeSeed<'de> for ListOfValues<'_> {
@@ -171,7 +171,7 @@ impl<'de> Visitor<'de> for ListOfValues<'_> {
 }
 
 /// A value of a tensor.
-struct OneValue<'a>(&'a mut Gathered);
+struct OneValue<'a>(&'a mut GatheredValues);
 
 impl<'de> DeserializeSeed<'de> for OneValue<'_> {
     type Value = ();

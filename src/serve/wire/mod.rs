@@ -8,6 +8,8 @@ mod binary;
 mod json;
 mod reply;
 mod request;
+#[cfg(test)]
+mod tests;
 
 pub(super) use reply::{Reply, encoded};
 pub(super) use request::{InferenceRequest, read_image_request, read_request};
