@@ -143,9 +143,12 @@ pub(super) async fn read_body(
     budget: &Arc<BodyBudget>,
 ) -> Result<HeldBody, Refused> {
     let (mut held, began) = (HeldBody::empty(budget), Instant::now());
-    if body.size_hint().lower() > most as u64 {
+    let told = body.size_hint().lower();
+    if told > most as u64 {
         return Err(Refused::too_large(most));
     }
+    // Addresses alone: what is never sent takes no memory, and what is sent is not copied while it grows.
+    held.bytes.reserve_exact(told as usize);
     loop {
         let earned = Duration::from_secs(held.bytes.len() as u64 / SLOWEST);
         let frame = timeout_at(began + PATIENCE + earned, body.frame()).await;

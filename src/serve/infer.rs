@@ -163,20 +163,11 @@ impl BodyReading {
     }
 
     fn request(self, bytes: &[u8], version: &ModelVersion) -> Result<InferenceRequest, Refused> {
-        let request = match self.is_image {
-            true => read_image_request(bytes.to_vec(), version.model.as_ref())?,
-            false => read_request(bytes, self.json, version.model.as_ref())?,
-        };
-        if request.rows > self.most_rows {
-            return Err(Refused::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                format!(
-                    "the request asks about {} rows, and at most {} are taken at once",
-                    request.rows, self.most_rows
-                ),
-            ));
+        let model = version.model.as_ref();
+        match self.is_image {
+            true => read_image_request(bytes.to_vec(), model),
+            false => read_request(bytes, self.json, model, self.most_rows),
         }
-        Ok(request)
     }
 }
 

@@ -39,9 +39,7 @@ impl ServingLog {
     pub(super) fn tell(&self, event: &str, fields: Map<String, Value>) {
         let mut line = Map::new();
         // To the millisecond, as events of runs have it.
-        let now = jiff::Timestamp::now();
-        let now = now.round(jiff::Unit::Millisecond).unwrap_or(now);
-        line.insert("time".to_owned(), now.to_string().into());
+        line.insert("time".to_owned(), format!("{:.3}", jiff::Timestamp::now()).into());
         line.insert("event".to_owned(), event.into());
         line.extend(fields);
         let text = Value::Object(line).to_string();

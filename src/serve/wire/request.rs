@@ -2,6 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use hyper::StatusCode;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::time::Duration;
@@ -103,8 +104,8 @@ struct OutputParameters {
     classification: Option<u64>,
 }
 
-/// Reads a request for `model` whose first `header` bytes, or all without it, are JSON. What is taken up is bounded by
-/// the body, whatever shapes and sizes it claims.
+/// Reads a request for `model` about at most `most_rows`, whose first `header` bytes, or all without it, are JSON. What is
+/// taken up is bounded by the body and by the rows, whatever shapes and sizes it claims.
 ///
 /// # Errors
 /// It is no such request: what is wrong, and where.
@@ -112,6 +113,7 @@ pub fn read_request(
     body: &[u8],
     header: Option<usize>,
     model: &dyn Served,
+    most_rows: usize,
 ) -> Result<InferenceRequest, Refused> {
     let (json, binary) = match header {
         None => (body, &[][..]),
@@ -132,6 +134,12 @@ pub fn read_request(
     let mut rest = Rest(binary);
     let (mut inputs, mut rows) = (Vec::with_capacity(text.inputs.len()), None);
     for input in &text.inputs {
+        if let Some(rows) = input.shape.first().filter(|rows| **rows > most_rows as u64) {
+            return Err(Refused::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                format!("the request asks about {rows} rows, and at most {most_rows} are taken at once"),
+            ));
+        }
         let (tensor, own) = read_input(input, model, &mut rest)
             .map_err(|problem| Refused::bad(format!("input `{}`: {problem}", input.name)))?;
         let known = *rows.get_or_insert(own);
@@ -181,7 +189,7 @@ pub fn read_image_request(file: Vec<u8>, model: &dyn Served) -> Result<Inference
     let info = model.inputs().iter().find(takes).filter(|_| model.takes_one_of());
     let Some(info) = info else {
         return Err(Refused::new(
-            hyper::StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "the model is not shown images: send its inputs as JSON",
         ));
     };

@@ -37,7 +37,7 @@ fn with_bytes(json: &str, bytes: &[u8]) -> (Vec<u8>, Option<usize>) {
 }
 
 fn refused(body: &[u8], header: Option<usize>, model: &EchoModel) -> String {
-    let refused = read_request(body, header, model).unwrap_err();
+    let refused = read_request(body, header, model, usize::MAX).unwrap_err();
     assert_eq!(refused.status.as_u16(), 400, "{}", refused.message);
     refused.message
 }
@@ -48,7 +48,7 @@ fn json_and_bytes_say_the_same() {
     let flat = br#"{"id":"7","parameters":{"timeout":1500},"inputs":[
         {"name":"input","shape":[2,2],"datatype":"FP32","data":[1,2,3,4.5]}]}"#;
     let nested = br#"{"inputs":[{"datatype":"FP32","data":[[1,2],[3,4.5]],"name":"input","shape":[2,2]}],"more":[[]]}"#;
-    let asked = read_request(flat, None, &model).unwrap();
+    let asked = read_request(flat, None, &model, 2).unwrap();
     assert_eq!(asked.id.as_deref(), Some("7"));
     assert_eq!(asked.timeout, Some(Duration::from_micros(1500)));
     assert_eq!(
@@ -61,7 +61,7 @@ fn json_and_bytes_say_the_same() {
         classification: None,
     }];
     assert_eq!(asked.outputs, all);
-    let same = read_request(nested, None, &model).unwrap();
+    let same = read_request(nested, None, &model, 2).unwrap();
     assert_eq!((same.id, same.timeout, same.inputs), (None, None, asked.inputs));
 
     let bytes: Vec<u8> = [1.0f32, 2.0, 3.0, 4.5]
@@ -71,7 +71,7 @@ fn json_and_bytes_say_the_same() {
     let json = r#"{"parameters":{"binary_data_output":true},"inputs":[{"name":"input","shape":[2,2],
         "datatype":"FP32","parameters":{"binary_data_size":16}}],"outputs":[]}"#;
     let (body, header) = with_bytes(json, &bytes);
-    let asked = read_request(&body, header, &model).unwrap();
+    let asked = read_request(&body, header, &model, 2).unwrap();
     assert_eq!(asked.inputs, [floats(&[1.0, 2.0, 3.0, 4.5])]);
     assert_eq!(asked.outputs[0].form, OutputForm::Binary);
 }
@@ -85,10 +85,10 @@ fn files_are_base64_in_json_and_bytes_otherwise() {
         Some(TensorValues::Strings(files)) => files,
         other => panic!("{other:?}"),
     };
-    assert_eq!(files(read_request(json, None, &model).unwrap()), [[0, 1, 2]]);
+    assert_eq!(files(read_request(json, None, &model, 2).unwrap()), [[0, 1, 2]]);
     let json = r#"{"inputs":[{"name":"image","shape":[2],"datatype":"BYTES","parameters":{"binary_data_size":10}}]}"#;
     let (body, header) = with_bytes(json, &[1, 0, 0, 0, 9, 1, 0, 0, 0, 8]);
-    assert_eq!(files(read_request(&body, header, &model).unwrap()), [[9], [8]]);
+    assert_eq!(files(read_request(&body, header, &model, 2).unwrap()), [[9], [8]]);
     assert_eq!(files(read_image_request(vec![5], &model).unwrap()), [[5]]);
     assert_eq!(
         read_image_request(vec![5], &columns())
@@ -215,11 +215,22 @@ fn sizes_must_add_up() {
 }
 
 #[test]
+fn too_many_rows_are_not_read() {
+    let body = br#"{"inputs":[{"name":"input","shape":[3,2],"datatype":"FP32","data":[1]}]}"#;
+    let refused = read_request(body, None, &EchoModel::new(), 2).unwrap_err();
+    assert_eq!(refused.status.as_u16(), 413);
+    assert_eq!(
+        refused.message,
+        "the request asks about 3 rows, and at most 2 are taken at once"
+    );
+}
+
+#[test]
 fn columns_come_together() {
     let model = columns();
     let both = br#"{"inputs":[{"name":"color","shape":[2],"datatype":"BYTES","data":["a","b"]},
         {"name":"size","shape":[2,1],"datatype":"INT32","data":[[1],[-2]]}]}"#;
-    let asked = read_request(both, None, &model).unwrap();
+    let asked = read_request(both, None, &model, 2).unwrap();
     assert_eq!(asked.rows, 2);
     assert_eq!(asked.inputs[1].values, TensorValues::Integers(vec![1, -2]));
     let uneven = br#"{"inputs":[{"name":"color","shape":[1],"datatype":"BYTES","data":["a"]},
