@@ -174,6 +174,11 @@ pub(super) struct ModelMoment {
     pub counts: ModelCounts,
 }
 
+/// A figure of a model.
+type FigureOf = fn(&ModelMoment) -> f64;
+/// A histogram of a model.
+type HistogramOf = fn(&ModelCounts) -> &Histogram;
+
 /// The server at one moment, as Prometheus reads it.
 pub(super) struct Moment<'a> {
     pub requests: &'a RequestCounts,
@@ -234,7 +239,7 @@ impl Moment<'_> {
                 ),
             );
         }
-        let figures: [(&str, &str, &str, fn(&ModelMoment) -> f64); 8] = [
+        let figures: [(&str, &str, &str, FigureOf); 8] = [
             ("erlen_queue_length", "gauge", "Requests that wait", |model| {
                 model.queue.0 as f64
             }),
@@ -281,7 +286,7 @@ impl Moment<'_> {
                 line(out, format_args!("{figure}{{model=\"{name}\"}} {}", value(model)));
             }
         }
-        let histograms: [(&str, &str, fn(&ModelCounts) -> &Histogram); 3] = [
+        let histograms: [(&str, &str, HistogramOf); 3] = [
             ("erlen_batch_rows", "Rows of a batch", |counts| &counts.batch_rows),
             ("erlen_queue_seconds", "How long requests waited", |counts| {
                 &counts.queue_seconds

@@ -33,8 +33,11 @@ fn large_bmp(width: i32, height: i32) -> Vec<u8> {
     file
 }
 
-/// Requests that are whole, and the code of their answers.
-fn wrong_requests() -> Vec<(&'static str, Vec<(&'static str, String)>, Vec<u8>, u16)> {
+/// What is wrong with a request, its headers, its body, and the code of its answer.
+type WrongRequest = (&'static str, Vec<(&'static str, String)>, Vec<u8>, u16);
+
+/// Requests that are whole.
+fn wrong_requests() -> Vec<WrongRequest> {
     let zeros = |count: usize| Value::from(vec![0; count]);
     let plain = |name, body, status| (name, Vec::new(), body, status);
     let binary = |name, json: String, bytes: &[u8], status| {
