@@ -25,7 +25,7 @@ use crate::train::on_threads;
 /// Connections at once; others wait to be taken in.
 const MOST_CONNECTIONS: usize = 512;
 /// Bytes of all bodies at once.
-const BODY_BYTES: usize = 256 << 20;
+const BODY_BYTES: usize = 128 << 20;
 /// Bytes of rows that wait for a model, but for a single request.
 const QUEUE_BYTES: usize = 256 << 20;
 /// Bytes of a body of image files, at least.
