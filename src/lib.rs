@@ -13,8 +13,8 @@
 //! [`app`] is all of that for whoever asks, and [`cli`] asks for whoever sits before a terminal.
 //!
 //! The computing lies in [`data`] (formats, the dataset file, the loader), [`ops`] (tensor
-//! operations), [`models`] (architectures), [`train`] (the training loop), [`generation`] (texts that models go on with) and
-//! [`tokenizer`] (texts and tokens). [`fingerprint`],
+//! operations), [`models`] (architectures), [`train`] (the training loop), [`generation`] (texts that models go on with),
+//! [`tokenizer`] (texts and tokens) and [`serve`] (models behind HTTP). [`fingerprint`],
 //! [`metric`], [`random`], [`schema`], `parallel` and `http` are leaves that everything may use; [`memory`] is the
 //! program's allocator.
 //! What stands left never imports what stands right.
@@ -43,6 +43,7 @@ pub mod random;
 pub mod record;
 pub mod report;
 pub mod schema;
+pub mod serve;
 pub mod spec;
 pub mod stages;
 pub mod store;

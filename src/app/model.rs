@@ -1,5 +1,6 @@
 //! The trained models of stages and trials, as folders.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
@@ -61,27 +62,76 @@ pub struct LocatedModel {
     _laid_out: Option<TempDir>,
 }
 
+/// A model that is known, and not at hand yet.
+pub enum FoundModel {
+    /// In a folder.
+    Folder(PathBuf),
+    /// In the store.
+    Result(Box<FoundResult>),
+}
+
+/// The result of a stage that is known.
+pub struct FoundResult {
+    session: Session,
+    stage: String,
+    artifact: Digest,
+    note: Option<String>,
+}
+
+impl FoundModel {
+    /// The digest of what the model is made of: of a stage's result, or of the files in a folder.
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub fn digest(&self) -> Result<Digest, AppError> {
+        match self {
+            Self::Result(result) => Ok(result.artifact),
+            Self::Folder(folder) => digest_of(folder).map_err(AppError::io(format!(
+                "reading the model in `{}`",
+                folder.display()
+            ))),
+        }
+    }
+
+    /// Makes the model one that can be read.
+    ///
+    /// # Errors
+    /// The store fails, or the stage's result is no model.
+    pub fn lay_out(self) -> Result<LocatedModel, AppError> {
+        match self {
+            Self::Folder(folder) => Ok(LocatedModel {
+                folder,
+                note: None,
+                _laid_out: None,
+            }),
+            Self::Result(result) => result.lay_out(),
+        }
+    }
+}
+
 impl ModelSource {
     /// Finds the model.
     ///
     /// # Errors
-    /// There is no such folder, stage or trial; the stage trains nothing, or its result is not known.
-    pub fn locate(&self) -> Result<LocatedModel, AppError> {
+    /// There is no such folder, stage or trial; the stage trains nothing, or its result is not known
+    /// ([`AppError::Stopped`]).
+    pub fn find(&self) -> Result<FoundModel, AppError> {
         match self {
-            Self::Folder(path) => Ok(LocatedModel {
-                folder: model_folder(path)?,
-                note: None,
-                _laid_out: None,
-            }),
+            Self::Folder(path) => Ok(FoundModel::Folder(model_folder(path)?)),
             Self::Stage {
                 pipeline,
                 stage,
                 trial: None,
             } => {
                 let session = Session::open(pipeline)?;
-                let stage = stage_of(&session.pipeline, stage.as_deref())?;
-                let artifact = known_result(&session, pipeline, stage)?;
-                lay_out(&session, stage, &artifact, None)
+                let stage = stage_of(&session.pipeline, stage.as_deref())?.to_owned();
+                let artifact = known_result(&session, pipeline, &stage)?;
+                Ok(FoundModel::Result(Box::new(FoundResult {
+                    session,
+                    stage,
+                    artifact,
+                    note: None,
+                })))
             }
             Self::Stage {
                 pipeline,
@@ -90,14 +140,40 @@ impl ModelSource {
             } => {
                 let setting = SweepSetting::load(&pipeline.file, &pipeline.overrides)?;
                 let session = Session::with(setting.base.clone(), &pipeline.file, pipeline.store.as_deref())?;
-                let stage = stage_of(&session.pipeline, stage.as_deref())?;
+                let stage = stage_of(&session.pipeline, stage.as_deref())?.to_owned();
                 let (results, _) = known_trials(&setting, &session)?;
                 let trial = chosen(*choice, &results, &setting, &session)?;
-                let (artifact, note) = result_of(trial, stage, &session)?;
-                lay_out(&session, stage, &artifact, Some(note))
+                let (artifact, note) = result_of(trial, &stage, &session)?;
+                Ok(FoundModel::Result(Box::new(FoundResult {
+                    session,
+                    stage,
+                    artifact,
+                    note: Some(note),
+                })))
             }
         }
     }
+
+    /// Finds the model and makes it one that can be read.
+    ///
+    /// # Errors
+    /// As for [`ModelSource::find`] and [`FoundModel::lay_out`].
+    pub fn locate(&self) -> Result<LocatedModel, AppError> {
+        self.find()?.lay_out()
+    }
+}
+
+/// The digest of the files in a model's folder, by their names.
+fn digest_of(folder: &Path) -> std::io::Result<Digest> {
+    let mut files = BTreeMap::new();
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.path().is_file() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            files.insert(name, Digest::of_file(&entry.path())?);
+        }
+    }
+    Ok(Digest::of_value("model folder", &files))
 }
 
 /// The folder with a model that `path` names: itself, or the one that it lies in.
@@ -234,34 +310,37 @@ fn result_of(trial: &Trial, stage: &str, session: &Session) -> Result<(Digest, S
     Ok((result.artifact, format!("the model of trial {number}{seeds}")))
 }
 
-/// Lays a model out of the store.
-fn lay_out(
-    session: &Session,
-    stage: &str,
-    artifact: &Digest,
-    note: Option<String>,
-) -> Result<LocatedModel, AppError> {
-    // The store shares its bytes with what it lays out where it lies beside it.
-    let around = tempfile::tempdir_in(&session.project.store)
-        .or_else(|_| tempfile::tempdir())
-        .map_err(AppError::io("making a folder"))?;
-    let folder = around.path().join("model");
-    session.store.materialise(artifact, None, &folder)?;
-    if !folder.join(MODEL_CARD).is_file() {
-        let kind = session
-            .pipeline
-            .stages
-            .get(stage)
-            .map_or("", |stage| stage.kind.name());
-        return Err(AppError::Request(format!(
-            "`{stage}` ({kind}) holds no model: name a stage of the kind `train` or `export`"
-        )));
+impl FoundResult {
+    /// Lays the model out of the store.
+    fn lay_out(self) -> Result<LocatedModel, AppError> {
+        let Self {
+            session,
+            stage,
+            artifact,
+            note,
+        } = self;
+        // The store shares its bytes with what it lays out where it lies beside it.
+        let around = tempfile::tempdir_in(&session.project.store)
+            .or_else(|_| tempfile::tempdir())
+            .map_err(AppError::io("making a folder"))?;
+        let folder = around.path().join("model");
+        session.store.materialise(&artifact, None, &folder)?;
+        if !folder.join(MODEL_CARD).is_file() {
+            let kind = session
+                .pipeline
+                .stages
+                .get(&stage)
+                .map_or("", |stage| stage.kind.name());
+            return Err(AppError::Request(format!(
+                "`{stage}` ({kind}) holds no model: name a stage of the kind `train` or `export`"
+            )));
+        }
+        Ok(LocatedModel {
+            folder,
+            note,
+            _laid_out: Some(around),
+        })
     }
-    Ok(LocatedModel {
-        folder,
-        note,
-        _laid_out: Some(around),
-    })
 }
 
 /// The file that tells that a folder holds a model.

@@ -15,6 +15,7 @@ mod diff;
 mod exit;
 mod get;
 mod graph;
+mod model_choice;
 mod plan;
 mod plan_text;
 mod plot;
@@ -25,6 +26,7 @@ mod report;
 mod run;
 mod runs;
 mod schema;
+mod serve;
 mod show;
 mod show_examples;
 mod show_run;
@@ -73,6 +75,8 @@ enum ProgramCommand {
     Get(get::GetArguments),
     /// Ask a trained model about new images or tables
     Predict(predict::PredictArguments),
+    /// Answer requests about trained models over HTTP
+    Serve(serve::ServeArguments),
     /// Write a page with everything that is known: results, plots, where they come from
     Report(report::ReportArguments),
     /// Write the plots of the page as files of their own
@@ -127,6 +131,7 @@ fn run_command(registry: &Registry) -> u8 {
         ProgramCommand::Diff(arguments) => diff::run(&arguments),
         ProgramCommand::Get(arguments) => get::run(&arguments),
         ProgramCommand::Predict(arguments) => predict::run(&arguments, registry),
+        ProgramCommand::Serve(arguments) => serve::run(&arguments, registry),
         ProgramCommand::Report(arguments) => report::run(&arguments),
         ProgramCommand::Plot(arguments) => plot::run(&arguments),
         ProgramCommand::Graph(arguments) => graph::run(&arguments),

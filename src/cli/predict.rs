@@ -11,13 +11,12 @@ use std::time::{Duration, Instant};
 use clap::{Args, ValueEnum};
 
 use super::exit::{DONE, FAILED};
+use super::model_choice::ModelChoiceArguments;
 use super::terminal::stop_on_signals;
-use crate::app::{
-    AppError, ModelSource, PipelineRequest, PredictionFollower, PredictionRequest, TrialChoice, predict,
-};
+use crate::app::{AppError, PredictionFollower, PredictionRequest, predict};
 use crate::event::{Activity, Level, Monitor};
 use crate::progress::text::count;
-use crate::spec::{Override, PredictionFormat};
+use crate::spec::PredictionFormat;
 use crate::stages::{DeviceChoice, PredictionCounts, Registry, Unpredicted};
 
 /// How often a terminal is told how far it is.
@@ -43,12 +42,8 @@ pub(super) struct PredictArguments {
     /// Average the predictions with those of this model; may be repeated
     #[arg(long = "with", value_name = "MODEL")]
     others: Vec<String>,
-    /// In a sweep, whose model: `best`, or a trial's number
-    #[arg(long, value_name = "TRIAL")]
-    trial: Option<TrialChoice>,
-    /// Replace a parameter's value (or the pipeline's `seed`); may be repeated
-    #[arg(long = "set", value_name = "NAME=VALUE")]
-    overrides: Vec<Override>,
+    #[command(flatten)]
+    choice: ModelChoiceArguments,
     /// Where to write, which must not be there yet; by default to standard output
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -61,9 +56,6 @@ pub(super) struct PredictArguments {
     /// Where to compute: auto, cpu, cuda or cuda:N
     #[arg(long, value_name = "DEVICE", default_value_t)]
     device: DeviceChoice,
-    /// Where results are kept, instead of .erlen in the project's root
-    #[arg(long, env = "ERLEN_STORE", value_name = "FOLDER", hide_env_values = true)]
-    store: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -80,7 +72,7 @@ pub(super) fn run(arguments: &PredictArguments, registry: &Registry) -> Result<u
     let models = std::iter::once(&arguments.model).chain(&arguments.others);
     let request = PredictionRequest {
         models: models
-            .map(|model| arguments.source(model))
+            .map(|model| arguments.choice.source(model))
             .collect::<Result<_, _>>()?,
         inputs: arguments.inputs.clone(),
         format: arguments.format()?,
@@ -107,38 +99,6 @@ pub(super) fn run(arguments: &PredictArguments, registry: &Registry) -> Result<u
 }
 
 impl PredictArguments {
-    /// Where the model is that `text` names: FILE:STAGE or FILE, where there is such a file of a pipeline, else a
-    /// folder.
-    fn source(&self, text: &str) -> Result<ModelSource, AppError> {
-        let is_pipeline = |file: &str| {
-            let name = Path::new(file);
-            let extension = name.extension().and_then(|extension| extension.to_str());
-            matches!(extension, Some("yaml" | "yml")) && (name.is_file() || !name.exists())
-        };
-        let (file, stage) = match text.rsplit_once(':') {
-            Some((file, stage)) if is_pipeline(file) => (file, Some(stage.to_owned())),
-            _ if is_pipeline(text) => (text, None),
-            _ => {
-                if self.trial.is_some() || !self.overrides.is_empty() {
-                    return Err(AppError::Request(format!(
-                        "`--trial` and `--set` choose among the models of a pipeline, and `{text}` is a folder: name the \
-                         model as FILE.yaml:STAGE, or leave them out"
-                    )));
-                }
-                return Ok(ModelSource::Folder(PathBuf::from(text)));
-            }
-        };
-        Ok(ModelSource::Stage {
-            pipeline: PipelineRequest {
-                overrides: self.overrides.clone(),
-                store: self.store.clone(),
-                ..PipelineRequest::of(file)
-            },
-            stage,
-            trial: self.trial,
-        })
-    }
-
     /// How to write: as asked for, as the output's name says, or as a table.
     fn format(&self) -> Result<PredictionFormat, AppError> {
         if let Some(format) = self.format {

@@ -55,6 +55,7 @@ pub use augment::Augmentation;
 pub use batch::{Array, ArrayValues, Batch};
 pub use collate::Collation;
 pub use dataset::{Dataset, Rearrangement, Split};
+pub use decode::claimed_size;
 pub use documents::{DocumentContent, DocumentSource, FoundDocument};
 pub use error::DataError;
 pub use example::Example;
@@ -74,6 +75,9 @@ pub(crate) use texts::testing as text_testing;
 pub use texts::{
     RowRule, TextBatch, TextGoal, TextLoader, TextLoaderConfig, TextRows, TokenRun, TokenSequence,
 };
-pub use unlabelled::{UnlabelledInputs, UnlabelledSample, UnlabelledSource};
+pub use unlabelled::{
+    AskedColumn, ColumnCells, UnlabelledInputs, UnlabelledSample, UnlabelledSource, asked_columns,
+    features_of,
+};
 pub use value::FieldValue;
 pub use writer::DatasetWriter;

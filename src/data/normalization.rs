@@ -95,6 +95,20 @@ impl Normalization {
         Ok(())
     }
 
+    /// Normalises the `pixels` of an image, `[H, W, C]`, into the order that a network is shown, `[C, H, W]`: the bits that
+    /// a [`super::SamplePipeline`] gives.
+    pub fn of_interleaved(&self, pixels: &[u8]) -> Vec<f32> {
+        let tables = self.pixel_tables();
+        let channels = tables.len();
+        let planes = tables.iter().enumerate();
+        planes
+            .flat_map(|(channel, table)| {
+                let values = pixels.iter().skip(channel).step_by(channels);
+                values.map(|pixel| table[usize::from(*pixel)])
+            })
+            .collect()
+    }
+
     /// For each channel, what each pixel value becomes.
     pub(super) fn pixel_tables(&self) -> Vec<[f32; 256]> {
         let channels = self.mean.iter().zip(&self.std);

@@ -36,6 +36,7 @@ mod model_file;
 mod optimizer;
 mod predictor;
 mod progress;
+mod row_predictor;
 mod schedule;
 mod setup;
 mod staging;
@@ -70,6 +71,7 @@ pub use optimizer::{
 };
 pub use predictor::{Predictor, PredictorOptions};
 pub use progress::{BatchPlace, EpochSteps, EpochSums, TrainingState};
+pub use row_predictor::RowPredictor;
 pub use schedule::LearningRate;
 pub use tasks::{
     ClassFigures, Classification, Criterion, CsvFile, JudgedOutputs, LossCriterion, ModelTarget, MultiLabel,

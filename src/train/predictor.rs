@@ -49,12 +49,12 @@ pub struct PredictorOptions {
 }
 
 /// One of the models.
-struct EnsembleMember {
-    card: Card,
+pub(super) struct EnsembleMember {
+    pub card: Card,
     network: Network,
     weights: Arc<PackedWeights>,
     /// What it is shown.
-    shown: Schema,
+    pub shown: Schema,
     pipeline: SamplePipeline,
     /// Which of its outputs each of the first model's is.
     order: Vec<usize>,
@@ -197,7 +197,8 @@ impl<'a> Predictor<'a> {
                 .iter()
                 .filter_map(|examples| examples.get(index).cloned())
                 .collect();
-            let mut own = member.outputs(&examples, self)?;
+            let rows = member.rows(&examples)?;
+            let mut own = member.outputs(rows, &self.device, self.test_time_flip)?;
             to_units(&mut own, &member.card.target);
             outputs.push(own);
         }
@@ -215,7 +216,7 @@ impl<'a> Predictor<'a> {
 
 impl EnsembleMember {
     /// A model whose outputs have the order `order`. An error says why it cannot be asked.
-    fn new(model: TrainedModel, order: Vec<usize>) -> Result<Self, String> {
+    pub fn new(model: TrainedModel, order: Vec<usize>) -> Result<Self, String> {
         let TrainedModel { card, network } = model;
         if card.text.is_some() {
             return Err(
@@ -249,26 +250,38 @@ impl EnsembleMember {
         })
     }
 
-    /// The outputs for a batch, as the network gives them.
-    fn outputs(&self, examples: &[Example], predictor: &Predictor<'_>) -> Result<Vec<f32>, TrainError> {
+    /// What the network is shown of a batch, row by row.
+    pub fn rows(&self, examples: &[Example]) -> Result<Vec<f32>, TrainError> {
         let mut batch = self.pipeline.batch(examples)?;
         let array = self
             .pipeline
             .schema()
             .input()
             .and_then(|field| batch.take(&field.name));
-        let Some(ArrayValues::F32(inputs)) = array.map(|array| array.values) else {
+        let Some(ArrayValues::F32(rows)) = array.map(|array| array.values) else {
             return Err(DataError::Options("the samples lack numbers to show the network".into()).into());
         };
+        Ok(rows)
+    }
+
+    /// The outputs for the rows of a batch, as the network gives them.
+    pub fn outputs(
+        &self,
+        rows: Vec<f32>,
+        device: &Device,
+        test_time_flip: bool,
+    ) -> Result<Vec<f32>, TrainError> {
+        let shape = self.card.input;
         let inference = Inference {
             network: &self.network,
             precision: self.card.precision,
-            shape: self.card.input,
-            device: &predictor.device,
+            shape,
+            device,
             weights: &self.weights,
         };
-        let mirrored = predictor.test_time_flip.then(|| inputs.clone());
-        let inputs = input_tensor(inputs, examples.len(), self.card.input, &predictor.device)?;
+        let mirrored = test_time_flip.then(|| rows.clone());
+        let samples = rows.len() / shape.len().max(1);
+        let inputs = input_tensor(rows, samples, shape, device)?;
         inference.outputs(&inputs, mirrored)
     }
 }

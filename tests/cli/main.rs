@@ -19,6 +19,7 @@ mod report;
 mod resume;
 mod schedule;
 mod schema;
+mod serve;
 mod soak;
 mod sweep;
 mod table;

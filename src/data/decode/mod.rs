@@ -36,7 +36,7 @@ enum DecodeProblem {
 }
 
 /// The height and width that an image file claims, without decoding it.
-pub(super) fn claimed_size(bytes: &[u8]) -> Option<[usize; 2]> {
+pub fn claimed_size(bytes: &[u8]) -> Option<[usize; 2]> {
     ImageForm::of(bytes)?.claimed_size(bytes)
 }
 

@@ -8,6 +8,7 @@
 
 mod files;
 mod images;
+mod named_cells;
 mod row;
 mod table;
 #[cfg(test)]
@@ -21,6 +22,7 @@ use super::example::Example;
 use crate::event::Monitor;
 use crate::schema::Schema;
 use images::UnlabelledImages;
+pub use named_cells::{AskedColumn, ColumnCells, asked_columns, features_of};
 use table::UnlabelledRows;
 
 /// What samples are read from, and for whom.

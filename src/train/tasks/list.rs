@@ -39,6 +39,11 @@ impl Tasks {
         named.map(Arc::as_ref)
     }
 
+    /// The same, to be kept.
+    pub fn shared(&self, name: &str) -> Option<Arc<dyn Task>> {
+        self.0.iter().find(|task| task.rules().name == name).cloned()
+    }
+
     /// The task of `dataset` where nothing else is asked for.
     pub fn of(&self, dataset: &Dataset) -> Option<&dyn Task> {
         let holds = self.0.iter().find(|task| task.outputs(dataset).is_some());

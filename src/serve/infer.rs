@@ -1,0 +1,200 @@
+//! From a request's body to its answer.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use hyper::body::Incoming;
+use hyper::header::{self, HeaderValue};
+use hyper::{HeaderMap, StatusCode};
+use tokio::sync::oneshot;
+use tokio::task::spawn_blocking;
+
+use super::access::AccessRecord;
+use super::body::{BodyPacking, HeldBody, read_body};
+use super::queue::WaitingRows;
+use super::refused::Refused;
+use super::routes::{Answer, JSON_LENGTH, text_answer};
+use super::served::ModelVersion;
+use super::server::{HostedModel, Server};
+use super::tensor::TensorValues;
+use super::wire::{InferenceRequest, Reply, encoded, read_image_request, read_request};
+
+/// Bodies of more bytes are read on a thread of their own.
+const QUICK: usize = 64 << 10;
+
+/// Answers the request that `body` is.
+///
+/// # Errors
+/// It is wrong, too large, too slow or too late, there is too much to do, or the model fails.
+pub(super) async fn infer(
+    server: &Server,
+    model: &HostedModel,
+    version: Arc<ModelVersion>,
+    headers: &HeaderMap,
+    body: &mut Incoming,
+    record: &mut AccessRecord,
+) -> Result<Answer, Refused> {
+    let answer = answered(server, model, version, headers, body, record).await;
+    if answer.is_err() {
+        model.figures.refused();
+    }
+    answer
+}
+
+async fn answered(
+    server: &Server,
+    model: &HostedModel,
+    version: Arc<ModelVersion>,
+    headers: &HeaderMap,
+    body: &mut Incoming,
+    record: &mut AccessRecord,
+) -> Result<Answer, Refused> {
+    let arrived = Instant::now();
+    record.model = Some(model.name.clone());
+    record.version = Some(version.version.clone());
+    let reading = BodyReading {
+        packing: BodyPacking::of(headers)?,
+        json: json_length(headers)?,
+        is_image: is_image(headers),
+        most_bytes: server.most_body(&version),
+        most_rows: server.most_rows(&version),
+    };
+    let held = read_body(body, reading.most_bytes, &server.budget).await?;
+    record.bytes_in = held.bytes.len();
+    let ReadRequest { request, rows } = reading.read(held, &version).await?;
+    record.id.clone_from(&request.id);
+    record.rows = request.rows;
+    let deadline = request.timeout.and_then(|timeout| arrived.checked_add(timeout));
+    if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+        return Err(Refused::expired());
+    }
+    let (reply, answer) = oneshot::channel();
+    model.queue.push(WaitingRows {
+        version: Arc::clone(&version),
+        numbers: rows,
+        rows: request.rows,
+        since: Instant::now(),
+        deadline,
+        reply,
+    })?;
+    let broke_off = |_| Refused::new(StatusCode::INTERNAL_SERVER_ERROR, "the request was not answered");
+    let answer = match deadline {
+        None => answer.await,
+        Some(deadline) => tokio::time::timeout_at(deadline.into(), answer)
+            .await
+            .map_err(|_| Refused::expired())?,
+    };
+    let answer = answer.map_err(broke_off)??;
+    let reply = Reply {
+        name: &model.name,
+        version: &version.version,
+        id: request.id.as_deref(),
+        rows: request.rows,
+        outputs: &answer.outputs,
+        wanted: &request.outputs,
+    };
+    let (bytes, json) = encoded(&reply, version.model.as_ref())
+        .map_err(|problem| Refused::bad(format!("the answer cannot be written: {problem}")))?;
+    model.figures.answered(request.rows, answer.queued);
+    record.answered = Some(answer);
+    Ok(match json {
+        None => text_answer("application/json", bytes),
+        Some(length) => {
+            let mut answer = text_answer("application/octet-stream", bytes);
+            answer
+                .headers_mut()
+                .insert(JSON_LENGTH, HeaderValue::from(length));
+            answer
+        }
+    })
+}
+
+/// How a body is to be read.
+#[derive(Clone, Copy)]
+struct BodyReading {
+    packing: BodyPacking,
+    /// Bytes of JSON before binary tensors.
+    json: Option<usize>,
+    is_image: bool,
+    most_bytes: usize,
+    most_rows: usize,
+}
+
+/// A request with its rows.
+struct ReadRequest {
+    request: InferenceRequest,
+    rows: Vec<f32>,
+}
+
+impl BodyReading {
+    /// Reads a body, on this thread where that is quick.
+    async fn read(self, held: HeldBody, version: &Arc<ModelVersion>) -> Result<ReadRequest, Refused> {
+        let is_quick = held.bytes.len() <= QUICK && self.packing == BodyPacking::Plain && !self.is_image;
+        let request = match is_quick {
+            true => Some(self.request(&held.bytes, version)?),
+            false => None,
+        };
+        // Files are decoded elsewhere, however small they are.
+        let decodes = |request: &InferenceRequest| {
+            let files = request
+                .inputs
+                .iter()
+                .any(|input| matches!(input.values, TensorValues::Strings(_)));
+            version.model.takes_one_of() && files
+        };
+        match request {
+            Some(request) if !decodes(&request) => rows_of(request, version),
+            request => {
+                let version = Arc::clone(version);
+                let work = move || match request {
+                    Some(request) => rows_of(request, &version),
+                    None => {
+                        let held = held.unpacked(self.packing, self.most_bytes)?;
+                        rows_of(self.request(&held.bytes, &version)?, &version)
+                    }
+                };
+                let read = spawn_blocking(work).await;
+                read.unwrap_or_else(|_| {
+                    let problem = "reading the request broke off";
+                    Err(Refused::new(StatusCode::INTERNAL_SERVER_ERROR, problem))
+                })
+            }
+        }
+    }
+
+    fn request(self, bytes: &[u8], version: &ModelVersion) -> Result<InferenceRequest, Refused> {
+        let model = version.model.as_ref();
+        match self.is_image {
+            true => read_image_request(bytes.to_vec(), model),
+            false => read_request(bytes, self.json, model, self.most_rows),
+        }
+    }
+}
+
+fn rows_of(mut request: InferenceRequest, version: &ModelVersion) -> Result<ReadRequest, Refused> {
+    let inputs = std::mem::take(&mut request.inputs);
+    let rows = version.model.rows(inputs, request.rows).map_err(Refused::bad)?;
+    Ok(ReadRequest { request, rows })
+}
+
+/// The length of the JSON before binary tensors.
+fn json_length(headers: &HeaderMap) -> Result<Option<usize>, Refused> {
+    let Some(value) = headers.get(JSON_LENGTH) else {
+        return Ok(None);
+    };
+    let length = value.to_str().ok().and_then(|text| text.trim().parse().ok());
+    match length {
+        Some(length) => Ok(Some(length)),
+        None => Err(Refused::bad(
+            "Inference-Header-Content-Length is no number of bytes",
+        )),
+    }
+}
+
+/// Whether a body is an image file and nothing else.
+fn is_image(headers: &HeaderMap) -> bool {
+    let content = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    content.is_some_and(|content| content.trim_start().to_ascii_lowercase().starts_with("image/"))
+}

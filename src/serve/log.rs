@@ -1,0 +1,84 @@
+//! What happens, as lines of JSON.
+
+use std::io::Write;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use serde_json::{Map, Value};
+
+/// Lines that wait to be written. More are lost, and counted: nobody waits for a slow disk or terminal.
+const WAITING_LINES: usize = 4096;
+
+/// Takes lines of JSON, one an event, which a thread of its own writes.
+pub struct ServingLog {
+    lines: Mutex<Option<SyncSender<String>>>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+    lost: AtomicU64,
+}
+
+impl ServingLog {
+    /// A log that `out` is written.
+    ///
+    /// # Errors
+    /// No thread can be started.
+    pub fn new(out: impl Write + Send + 'static) -> std::io::Result<Self> {
+        let (lines, waiting) = sync_channel(WAITING_LINES);
+        let writer = std::thread::Builder::new()
+            .name("serve-log".to_owned())
+            .spawn(move || write_lines(&waiting, out))?;
+        Ok(Self {
+            lines: Mutex::new(Some(lines)),
+            writer: Mutex::new(Some(writer)),
+            lost: AtomicU64::new(0),
+        })
+    }
+
+    /// Adds a line: the time, the `event`, and `fields`.
+    pub(super) fn tell(&self, event: &str, fields: Map<String, Value>) {
+        let mut line = Map::new();
+        // To the millisecond, as events of runs have it.
+        line.insert("time".to_owned(), format!("{:.3}", jiff::Timestamp::now()).into());
+        line.insert("event".to_owned(), event.into());
+        line.extend(fields);
+        let text = Value::Object(line).to_string();
+        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let sent = lines.as_ref().map(|lines| lines.try_send(text));
+        if !matches!(sent, Some(Ok(()) | Err(TrySendError::Disconnected(_)))) {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// How many lines were lost.
+    pub(super) fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
+    }
+
+    /// Writes what is left.
+    pub(super) fn finish(&self) {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(writer) = writer {
+            // A writer that broke off has nothing more to write.
+            let _ = writer.join();
+        }
+    }
+}
+
+fn write_lines(lines: &Receiver<String>, mut out: impl Write) {
+    while let Ok(line) = lines.recv() {
+        // A log that cannot be written is no reason to stop answering.
+        let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+    }
+}
+
+/// Fields of a line.
+macro_rules! fields {
+    ($($name:literal: $value:expr),* $(,)?) => {{
+        let mut fields = serde_json::Map::new();
+        $(fields.insert($name.to_owned(), serde_json::Value::from($value));)*
+        fields
+    }};
+}
+pub(super) use fields;

@@ -1,0 +1,134 @@
+"use strict";
+
+const find = (id) => document.getElementById(id);
+// Kept as long as the page is open, and nowhere else.
+let token = "";
+let metadata = null;
+
+async function ask(path, options = {}) {
+  const headers = { ...options.headers };
+  if (token) headers.Authorization = "Bearer " + token;
+  const response = await fetch(path, { ...options, headers });
+  const answer = await response.json();
+  if (response.status === 401) find("token").hidden = false;
+  if (!response.ok) throw new Error(answer.error);
+  return answer;
+}
+
+function tell(text, isWrong = false) {
+  find("told").textContent = text;
+  find("told").className = isWrong ? "wrong" : "";
+}
+
+const guarded = (work) => (event) => {
+  if (event) event.preventDefault();
+  work(event).catch((error) => tell(error.message, true));
+};
+
+async function begin() {
+  const models = await ask("v2/repository/index", { method: "POST" });
+  find("token").hidden = true;
+  tell("");
+  find("model").replaceChildren(...models.map((model) => new Option(model.name, model.name)));
+  await choose();
+}
+
+async function choose() {
+  metadata = await ask("v2/models/" + find("model").value);
+  find("version").textContent = "version " + metadata.versions[0];
+  find("answer").hidden = true;
+  find("shown").hidden = true;
+  const form = find("asked");
+  const fields = takesImages() ? [field("An image", "image", "file")] : metadata.inputs.map(columnField);
+  const button = document.createElement("button");
+  button.textContent = "Ask";
+  form.replaceChildren(...fields, button);
+}
+
+const takesImages = () => metadata.inputs.some((input) => input.name === "image");
+
+function field(title, name, type) {
+  const label = document.createElement("label");
+  const input = document.createElement("input");
+  input.type = type;
+  input.name = name;
+  if (type === "file") {
+    input.accept = "image/*";
+    input.required = true;
+  }
+  label.append(title, input);
+  return label;
+}
+
+function columnField(input) {
+  const label = field(input.name, input.name, "text");
+  if (input.datatype !== "BYTES") label.querySelector("input").inputMode = "decimal";
+  return label;
+}
+
+async function predict() {
+  tell("");
+  const path = "v2/models/" + metadata.name + "/infer";
+  const form = find("asked");
+  let answer;
+  if (takesImages()) {
+    const file = form.elements.namedItem("image").files[0];
+    const shown = find("shown");
+    if (shown.src) URL.revokeObjectURL(shown.src);
+    shown.src = URL.createObjectURL(file);
+    shown.hidden = false;
+    answer = await ask(path, { method: "POST", body: file, headers: { "Content-Type": file.type || "image/png" } });
+  } else {
+    const inputs = metadata.inputs.map((input) => ({
+      name: input.name,
+      shape: [1],
+      datatype: "BYTES",
+      data: [form.elements.namedItem(input.name).value],
+    }));
+    const body = JSON.stringify({ inputs });
+    answer = await ask(path, { method: "POST", body, headers: { "Content-Type": "application/json" } });
+  }
+  show(answer);
+}
+
+function show(answer) {
+  const rows = [];
+  const row = (name, value, share) => {
+    const line = document.createElement("tr");
+    const cells = [name, "", value].map((text) => {
+      const cell = document.createElement("td");
+      cell.textContent = text;
+      return cell;
+    });
+    if (share !== undefined) {
+      const bar = document.createElement("meter");
+      bar.value = share;
+      cells[1].append(bar);
+    }
+    line.append(...cells);
+    rows.push([share === undefined ? 2 : share, line]);
+  };
+  for (const output of answer.outputs) {
+    const info = metadata.outputs.find((known) => known.name === output.name);
+    const labels = info.parameters.labels;
+    if (info === metadata.outputs[0]) continue;
+    const isShare = output.name === "probabilities";
+    output.data.forEach((value, place) => {
+      const name = labels ? labels[place] : output.name;
+      const text = typeof value === "number" ? value.toPrecision(4) : String(value);
+      row(isShare || !labels ? name : output.name + " " + name, text, isShare ? value : undefined);
+    });
+  }
+  rows.sort((one, other) => other[0] - one[0]);
+  find("answer").replaceChildren(...rows.map(([, line]) => line));
+  find("answer").hidden = false;
+  find("version").textContent = "version " + answer.model_version;
+}
+
+find("model").addEventListener("change", guarded(choose));
+find("asked").addEventListener("submit", guarded(predict));
+find("token").addEventListener("submit", guarded(async () => {
+  token = find("token").querySelector("input").value;
+  await begin();
+}));
+guarded(begin)();
