@@ -17,7 +17,7 @@ use crate::stages::{
 pub struct PredictionRequest {
     /// The models; of several the average is given.
     pub models: Vec<ModelSource>,
-    /// Files, folders that are gone through at any depth, and patterns such as `new/**/*.png`.
+    /// Files, folders and archives that are gone through at any depth, and patterns such as `new/**/*.png`.
     pub inputs: Vec<PathBuf>,
     /// How predictions are written.
     pub format: PredictionFormat,
@@ -63,12 +63,14 @@ pub fn predict(
         follower.monitor.info(note);
     }
     let models: Vec<PathBuf> = located.iter().map(|model| model.folder.clone()).collect();
+    let scratch = std::env::temp_dir();
     let task = PredictionTask {
         models: &models,
         inputs: &request.inputs,
         relative: false,
         test_time_flip: request.test_time_flip,
         device: request.device,
+        scratch: &scratch,
     };
     let mut writer = PredictionWriter::new(request.format, out);
     let predictions = predict_files(

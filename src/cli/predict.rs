@@ -36,7 +36,7 @@ pub(super) struct PredictArguments {
     /// The model: FILE.yaml:STAGE, FILE.yaml where only one stage trains, or a folder with a model
     #[arg(value_name = "MODEL")]
     model: String,
-    /// Images or tables: files, folders (at any depth), patterns
+    /// Images or tables: files, folders (at any depth), archives (zip, tar), patterns
     #[arg(value_name = "INPUT", required = true)]
     inputs: Vec<PathBuf>,
     /// Average the predictions with those of this model; may be repeated

@@ -18,7 +18,7 @@ pub struct Predict {
     /// A model made by `train` or `export`, or a folder of the project with one (as `erlen get` leaves it); of a
     /// list, the models' probabilities or numbers are averaged.
     pub model: ModelReferences,
-    /// A file, or a folder whose files are taken at any depth.
+    /// A file, an archive (zip, tar), or a folder whose files are taken at any depth.
     pub input: Reference,
     /// How the predictions are written.
     #[serde(default)]

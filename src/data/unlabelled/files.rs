@@ -1,10 +1,13 @@
-//! Files by their paths, their folders, or patterns.
+//! Files by their paths, their folders, their archives, or patterns.
 
 use std::path::{Path, PathBuf};
 use std::vec;
 
+use tempfile::TempDir;
 use walkdir::{DirEntry, WalkDir};
 
+use super::UnlabelledInputs;
+use super::archives::{ArchiveUnpacker, is_archive};
 use crate::data::error::DataError;
 use crate::data::formats::is_hidden;
 use crate::event::Monitor;
@@ -23,11 +26,21 @@ pub(super) struct FoundFile {
 /// What stands in a folder, at any depth.
 type FolderEntries = Box<dyn Iterator<Item = walkdir::Result<DirEntry>> + Send>;
 
+/// A file or folder that was asked for.
+struct WalkedRoot {
+    path: PathBuf,
+    /// How it is called: an archive's folder as the archive.
+    called: PathBuf,
+}
+
 /// Goes through what was asked for, in the order of the paths, folders in the order of their files' names.
 pub(super) struct FileWalk {
     roots: vec::IntoIter<PathBuf>,
     /// The folder that is gone through.
-    folder: Option<(PathBuf, FolderEntries)>,
+    folder: Option<(WalkedRoot, FolderEntries)>,
+    unpacker: ArchiveUnpacker,
+    /// What archives were unpacked to, until all that is in them was read.
+    unpacked: Vec<TempDir>,
     relative: bool,
     /// Whether a file in a folder is one of those that are asked for; what is named is taken in any case.
     wanted: fn(&Path) -> bool,
@@ -37,19 +50,21 @@ pub(super) struct FileWalk {
 }
 
 impl FileWalk {
-    /// Files at `paths` that are `wanted`.
+    /// Files at the paths of `inputs` that are `wanted`.
     ///
     /// # Errors
     /// A path leads nowhere, or a pattern fits nothing.
-    pub fn new(paths: &[PathBuf], relative: bool, wanted: fn(&Path) -> bool) -> Result<Self, DataError> {
+    pub fn new(inputs: &UnlabelledInputs<'_>, wanted: fn(&Path) -> bool) -> Result<Self, DataError> {
         let mut roots = Vec::new();
-        for path in paths {
+        for path in inputs.paths {
             roots.extend(expanded(path)?);
         }
         Ok(Self {
             roots: roots.into_iter(),
             folder: None,
-            relative,
+            unpacker: inputs.unpacker.clone(),
+            unpacked: Vec::new(),
+            relative: inputs.relative,
             wanted,
             found: 0,
             left_out: 0,
@@ -76,16 +91,12 @@ impl FileWalk {
         }
     }
 
-    fn found_at(&mut self, path: &Path, root: &Path) -> FoundFile {
+    fn found_at(&mut self, path: &Path, root: &WalkedRoot) -> FoundFile {
         self.found += 1;
-        let inside = path
-            .strip_prefix(root)
-            .ok()
-            .filter(|inside| !inside.as_os_str().is_empty());
-        let name = match inside {
-            Some(inside) if self.relative => inside,
-            None if self.relative => path.file_name().map_or(path, Path::new),
-            _ => path,
+        let name = match path.strip_prefix(&root.path) {
+            Ok(inside) if self.relative && !inside.as_os_str().is_empty() => inside.to_owned(),
+            _ if self.relative => root.called.file_name().map_or(root.called.clone(), PathBuf::from),
+            _ => root.whole_name(path),
         };
         FoundFile {
             name: name.to_string_lossy().into_owned(),
@@ -93,16 +104,36 @@ impl FileWalk {
         }
     }
 
+    /// What is asked for at `path`, an archive unpacked. One that cannot be is named, and what is wrong with it.
+    fn opened(&mut self, path: PathBuf) -> Result<WalkedRoot, (String, String)> {
+        if !is_archive(&path) {
+            let called = path.clone();
+            return Ok(WalkedRoot { path, called });
+        }
+        match self.unpacker.unpacked(&path) {
+            Ok(folder) => {
+                let root = folder.path().to_owned();
+                self.unpacked.push(folder);
+                Ok(WalkedRoot {
+                    path: root,
+                    called: path,
+                })
+            }
+            Err(problem) => Err((path.to_string_lossy().into_owned(), problem)),
+        }
+    }
+
     /// What becomes of an entry of the folder `root`.
     fn take(
         &mut self,
         entry: walkdir::Result<DirEntry>,
-        root: &Path,
+        root: &WalkedRoot,
     ) -> Option<Result<FoundFile, (String, String)>> {
         let entry = match entry {
             Ok(entry) => entry,
             Err(error) => {
-                let name = error.path().unwrap_or(root).to_string_lossy().into_owned();
+                let path = error.path().unwrap_or(&root.path);
+                let name = root.whole_name(path).to_string_lossy().into_owned();
                 let reason = match error.loop_ancestor() {
                     Some(ancestor) => format!("it is a link back to `{}`", ancestor.display()),
                     None => std::io::Error::from(error).to_string(),
@@ -117,11 +148,23 @@ impl FileWalk {
         if !entry.file_type().is_file() || !(self.wanted)(entry.path()) {
             self.left_out += 1;
             if self.examples.len() < NAMED {
-                self.examples.push(entry.path().display().to_string());
+                self.examples
+                    .push(root.whole_name(entry.path()).display().to_string());
             }
             return None;
         }
         Some(Ok(self.found_at(entry.path(), root)))
+    }
+}
+
+impl WalkedRoot {
+    /// How `path`, which is the root or in it, is called as a whole.
+    fn whole_name(&self, path: &Path) -> PathBuf {
+        match path.strip_prefix(&self.path) {
+            Ok(inside) if !inside.as_os_str().is_empty() => self.called.join(inside),
+            Ok(_) => self.called.clone(),
+            Err(_) => path.to_owned(),
+        }
     }
 }
 
@@ -139,11 +182,19 @@ impl Iterator for FileWalk {
                     return taken;
                 }
             }
-            let root = self.roots.next()?;
-            if !root.is_dir() {
-                return Some(Ok(self.found_at(&root, &root)));
+            let path = self.roots.next()?;
+            let root = match self.opened(path) {
+                Ok(root) => root,
+                Err(refused) => {
+                    self.found += 1;
+                    return Some(Err(refused));
+                }
+            };
+            if !root.path.is_dir() {
+                let path = root.path.clone();
+                return Some(Ok(self.found_at(&path, &root)));
             }
-            let walk = WalkDir::new(&root)
+            let walk = WalkDir::new(&root.path)
                 .follow_links(true)
                 .sort_by_file_name()
                 .into_iter();

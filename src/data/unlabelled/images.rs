@@ -42,7 +42,7 @@ pub(super) struct UnlabelledImages {
 impl UnlabelledImages {
     pub fn open(inputs: &UnlabelledInputs<'_>, fields: &[&Field]) -> Result<Self, DataError> {
         Ok(Self {
-            files: FileWalk::new(inputs.paths, inputs.relative, is_image)?,
+            files: FileWalk::new(inputs, is_image)?,
             fields: fields.iter().map(|field| (*field).clone()).collect(),
             waiting: VecDeque::new(),
             next: None,

@@ -6,6 +6,7 @@
 //!
 //! [`SamplePipeline`]: super::SamplePipeline
 
+mod archives;
 mod files;
 mod images;
 mod named_cells;
@@ -21,6 +22,7 @@ use super::error::DataError;
 use super::example::Example;
 use crate::event::Monitor;
 use crate::schema::Schema;
+pub use archives::ArchiveUnpacker;
 use images::UnlabelledImages;
 pub use named_cells::{AskedColumn, ColumnCells, asked_columns, features_of};
 use table::UnlabelledRows;
@@ -28,12 +30,14 @@ use table::UnlabelledRows;
 /// What samples are read from, and for whom.
 #[derive(Clone, Debug)]
 pub struct UnlabelledInputs<'a> {
-    /// Files, folders that are gone through at any depth, and patterns such as `new/**/*.png`.
+    /// Files, folders and archives that are gone through at any depth, and patterns such as `new/**/*.png`.
     pub paths: &'a [PathBuf],
     /// Whether samples are named from each of the paths on, and not by the whole path.
     pub relative: bool,
     /// What each of the models that are asked is shown: the inputs alone.
     pub shown: Vec<Schema>,
+    /// How archives are unpacked.
+    pub unpacker: ArchiveUnpacker,
 }
 
 /// A sample that is predicted for.

@@ -105,7 +105,7 @@ impl UnlabelledRows {
             ));
         }
         Ok(Self {
-            files: FileWalk::new(inputs.paths, inputs.relative, is_table)?,
+            files: FileWalk::new(inputs, is_table)?,
             fields: fields.iter().map(|field| (*field).clone()).collect(),
             open: None,
             ignored: Vec::new(),

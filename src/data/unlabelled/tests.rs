@@ -33,7 +33,12 @@ impl Place {
     /// The names of what is found, from the folder on.
     fn found(&self, names: &[&str]) -> Result<Vec<String>, String> {
         let wanted = |path: &std::path::Path| path.extension().is_some_and(|extension| extension == "png");
-        let walk = FileWalk::new(&self.paths(names), false, wanted).map_err(|error| error.to_string())?;
+        let paths = self.paths(names);
+        let inputs = UnlabelledInputs {
+            relative: false,
+            ..inputs(&paths, Vec::new())
+        };
+        let walk = FileWalk::new(&inputs, wanted).map_err(|error| error.to_string())?;
         let root = format!("{}/", self.folder.path().display());
         Ok(walk.map(|file| file.unwrap().name.replace(&root, "")).collect())
     }
@@ -73,13 +78,73 @@ fn files_are_found_in_order() {
     }
 }
 
-/// Reads all samples in batches of `most`, and what is told at the end.
-fn read(paths: &[PathBuf], field: Field, most: usize) -> (Vec<UnlabelledSample>, Vec<String>) {
-    let inputs = UnlabelledInputs {
+/// Samples at `paths`, where an archive holds the file `inside/a.png`, or is damaged where its name says so.
+fn inputs(paths: &[PathBuf], shown: Vec<Schema>) -> UnlabelledInputs<'_> {
+    let unpack = |archive: &std::path::Path, folder: &std::path::Path| {
+        if archive.ends_with("damaged.zip") {
+            return Err("the archive is damaged".to_owned());
+        }
+        fs::create_dir(folder.join("inside")).unwrap();
+        fs::write(folder.join("inside/a.png"), "x").unwrap();
+        Ok(())
+    };
+    UnlabelledInputs {
         paths,
         relative: true,
-        shown: vec![Schema::new(vec![field]).unwrap()],
+        shown,
+        unpacker: ArchiveUnpacker::new(&std::env::temp_dir(), unpack),
+    }
+}
+
+#[test]
+fn archives_are_gone_through_as_folders() {
+    let place = Place::new(&[
+        "b.png",
+        "new.zip",
+        "old.TAR.gz",
+        "damaged.zip",
+        "folder.zip/c.png",
+    ]);
+    let paths = place.paths(&["new.zip", "damaged.zip", "*.TAR.gz", "folder.zip", "b.png"]);
+    let walk = |relative: bool| {
+        let inputs = UnlabelledInputs {
+            relative,
+            ..inputs(&paths, Vec::new())
+        };
+        let root = format!("{}/", place.folder.path().display());
+        let names = FileWalk::new(&inputs, |_| true)
+            .unwrap()
+            .map(|found| match found {
+                Ok(file) => file.name.replace(&root, ""),
+                Err((name, problem)) => format!("{}: {problem}", name.replace(&root, "")),
+            });
+        names.collect::<Vec<String>>()
     };
+    assert_eq!(
+        walk(false),
+        [
+            "new.zip/inside/a.png",
+            "damaged.zip: the archive is damaged",
+            "old.TAR.gz/inside/a.png",
+            "folder.zip/c.png",
+            "b.png"
+        ]
+    );
+    assert_eq!(
+        walk(true),
+        [
+            "inside/a.png",
+            "damaged.zip: the archive is damaged",
+            "inside/a.png",
+            "c.png",
+            "b.png"
+        ]
+    );
+}
+
+/// Reads all samples in batches of `most`, and what is told at the end.
+fn read(paths: &[PathBuf], field: Field, most: usize) -> (Vec<UnlabelledSample>, Vec<String>) {
+    let inputs = inputs(paths, vec![Schema::new(vec![field]).unwrap()]);
     let mut source = inputs.open().unwrap();
     let mut samples = Vec::new();
     loop {

@@ -134,6 +134,7 @@ impl FileIntake<'_> {
             path: packed.path,
             name: &name,
             checked: self.spec.sha256.is_some(),
+            has_options: true,
         };
         unpack::unpack(&archive, self.output, limits, self.monitor)?;
         if packed.ours {

@@ -30,6 +30,7 @@ use self::fault::DownloadFault;
 use self::http::{Http, Wanted};
 use self::intake::{FileIntake, Packed};
 use self::source::DownloadSource;
+use self::unpack::{PackedArchive, UnpackLimits};
 use self::visitor::Visitor;
 use super::{Job, Outcome, Registry, StageError, StageRunner};
 use crate::event::{Monitor, Unit};
@@ -145,6 +146,26 @@ fn take_url(
             Ok(()) => return Ok(()),
         }
     }
+}
+
+/// Unpacks the archive at `path`, which may be hostile, into the empty folder `output`: at most 256 GiB, and 200 times its
+/// own size where that is more than 1 GiB.
+///
+/// # Errors
+/// What is wrong with it, in a sentence.
+pub(super) fn unpack_archive(path: &Path, output: &Path, monitor: &Monitor) -> Result<(), String> {
+    let archive = PackedArchive {
+        path,
+        name: &path.file_name().unwrap_or_default().to_string_lossy(),
+        checked: false,
+        has_options: false,
+    };
+    let limits = UnpackLimits {
+        bytes: 256 << 30,
+        ratio: 200,
+        ..UnpackLimits::default()
+    };
+    unpack::unpack(&archive, output, limits, monitor).map_err(|fault| fault.to_string())
 }
 
 /// Takes out of a folder what an archive left that was not unpacked to its end.

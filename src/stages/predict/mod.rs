@@ -41,6 +41,7 @@ impl StageRunner for Predict {
             relative: true,
             test_time_flip: self.test_time_flip,
             device: job.surroundings.device,
+            scratch: &job.scratch,
         };
         let path = job.output.join(self.format.file_name());
         let metrics = on_threads(job.surroundings.threads, || {

@@ -1,11 +1,12 @@
 //! Predictions for files, whoever asks for them.
 
 use std::fmt::{self, Display, Formatter};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::output::PredictionWriter;
-use crate::data::UnlabelledInputs;
+use crate::data::{ArchiveUnpacker, UnlabelledInputs};
 use crate::event::{Monitor, Unit};
+use crate::stages::download::unpack_archive;
 use crate::train::{Components, DeviceChoice, Predictor, PredictorOptions, TrainError};
 
 /// What is to be predicted, and by whom.
@@ -13,7 +14,7 @@ use crate::train::{Components, DeviceChoice, Predictor, PredictorOptions, TrainE
 pub struct PredictionTask<'a> {
     /// The folders of the models; of several the average is given.
     pub models: &'a [PathBuf],
-    /// Files, folders that are gone through at any depth, and patterns.
+    /// Files, folders and archives that are gone through at any depth, and patterns.
     pub inputs: &'a [PathBuf],
     /// Whether samples are named from each of the inputs on, and not by the whole path.
     pub relative: bool,
@@ -21,6 +22,8 @@ pub struct PredictionTask<'a> {
     pub test_time_flip: bool,
     /// Where to compute.
     pub device: DeviceChoice,
+    /// Where archives are unpacked for the time being.
+    pub scratch: &'a Path,
 }
 
 /// How many samples were predicted for.
@@ -66,10 +69,14 @@ impl PredictionTask<'_> {
             test_time_flip: self.test_time_flip,
         };
         let predictor = Predictor::load(self.models, options, components)?;
+        let unpacking = monitor.clone();
         let inputs = UnlabelledInputs {
             paths: self.inputs,
             relative: self.relative,
             shown: predictor.shown(),
+            unpacker: ArchiveUnpacker::new(self.scratch, move |archive, folder| {
+                unpack_archive(archive, folder, &unpacking)
+            }),
         };
         let mut source = inputs.open()?;
         writer.begin(&predictor.columns()).map_err(TrainError::Output)?;

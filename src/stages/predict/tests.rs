@@ -254,6 +254,37 @@ fn images_get_what_an_evaluation_gives_them() {
 }
 
 #[test]
+fn an_archive_gets_what_its_folder_gets() {
+    let project = photographs();
+    project.preprocess("photos", json!({"image_folder": {"size": [8, 8]}}));
+    let model: Value = serde_json::from_str(CONV_NET).unwrap();
+    project.train("model", &json!({"model": model}));
+    project.predict(&["model"], "photos", json!({})).unwrap();
+    let whole = project.predicted();
+
+    let packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    let mut archive = tar::Builder::new(packed);
+    archive.append_dir_all("", project.path("photos")).unwrap();
+    let packed = archive.into_inner().unwrap().finish().unwrap();
+    project.write("photos.tar.gz", &packed);
+    project.predict(&["model"], "photos.tar.gz", json!({})).unwrap();
+    assert_eq!(project.predicted(), whole);
+    // Nothing of it is left.
+    let scratch = project.path("predicted.scratch");
+    assert_eq!(fs::read_dir(scratch).unwrap().count(), 0);
+
+    project.write("cut.tar.gz", &packed[..packed.len() / 2]);
+    let problem = project.predict(&["model"], "cut.tar.gz", json!({})).unwrap_err();
+    assert!(problem.to_string().contains("damaged or cut off"), "{problem}");
+    project.write("no.zip", "text");
+    let problem = project.predict(&["model"], "no.zip", json!({})).unwrap_err();
+    let problem = problem.to_string();
+    assert!(problem.contains("`no.zip` is no archive"), "{problem}");
+    // A download alone has that option.
+    assert!(!problem.contains("unpack: false"), "{problem}");
+}
+
+#[test]
 fn several_models_are_averaged_as_an_evaluation_does() {
     let project = photographs();
     project.preprocess("photos", json!({"image_folder": {"size": [8, 8]}}));

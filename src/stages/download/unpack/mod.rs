@@ -57,6 +57,15 @@ pub(super) struct PackedArchive<'a> {
     pub name: &'a str,
     /// Whether its checksum was right: then one without its end mark is whole.
     pub checked: bool,
+    /// Whether it is a download's, whose options say what is unpacked: messages then name them.
+    pub has_options: bool,
+}
+
+impl PackedArchive<'_> {
+    /// `advice` that names an option, where there are options.
+    fn advice<'a>(&self, advice: &'a str) -> &'a str {
+        if self.has_options { advice } else { "" }
+    }
 }
 
 /// Unpacks the archive into the empty folder `output`.
@@ -101,9 +110,10 @@ pub(super) fn unpack(
     } else {
         return Err(DownloadFault::source(format!(
             "`{}` is no archive that can be unpacked (tar, also as gz, xz, bz2 or zst; zip; or a single file as gz, xz, \
-             bz2 or zst): {}; set `unpack: false` to take it as it is",
+             bz2 or zst): {}{}",
             archive.name,
-            content::description(&start)
+            content::description(&start),
+            archive.advice("; set `unpack: false` to take it as it is")
         )));
     }
     tree.finish(monitor)

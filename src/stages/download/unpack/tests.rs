@@ -103,6 +103,7 @@ impl Unpacked {
             path: &packed,
             name,
             checked: false,
+            has_options: true,
         };
         let result = unpack(&archive, &folder.path().join("output"), limits, &monitor);
         let notices = notices.lock().unwrap().clone();

@@ -300,23 +300,25 @@ impl<'a> UnpackedTree<'a> {
     fn bound(&self, path: &str) -> Result<(), DownloadFault> {
         if self.bytes > self.limits.bytes {
             return Err(DownloadFault::limit(format!(
-                "the archive `{}` holds more than the `max_unpacked` of {} (reached at its entry {}); raise \
-                 `max_unpacked` if that is right",
+                "the archive `{}` holds more than {}{} (reached at its entry {}){}",
                 self.archive(),
+                self.archive.advice("the `max_unpacked` of "),
                 ByteSize(self.limits.bytes),
-                quoted(path)
+                quoted(path),
+                self.archive.advice("; raise `max_unpacked` if that is right")
             )));
         }
         let most = self.packed.saturating_mul(self.limits.ratio);
         if self.bytes > most.max(self.limits.free) {
             return Err(DownloadFault::limit(format!(
                 "the archive `{}` of {} unpacks to more than {} times its size (reached at its entry {}, after {}), as \
-                 one does that is made to fill a disk; raise `max_ratio` if that is right",
+                 one does that is made to fill a disk{}",
                 self.archive(),
                 ByteSize(self.packed),
                 self.limits.ratio,
                 quoted(path),
-                ByteSize(self.bytes)
+                ByteSize(self.bytes),
+                self.archive.advice("; raise `max_ratio` if that is right")
             )));
         }
         Ok(())
