@@ -227,10 +227,21 @@ fn known_result(session: &Session, request: &PipelineRequest, stage: &str) -> Re
     let plan = session.plan(&request.for_stages(vec![stage.to_owned()]))?;
     match plan.find(stage).map(|node| &node.decision) {
         Some(Decision::Reuse(action)) => Ok(action.artifact),
-        _ => Err(AppError::Stopped(format!(
-            "the result of `{stage}` is not known yet: `erlen run {} {stage}` makes it",
-            session.file().display()
-        ))),
+        _ => {
+            let overrides = request
+                .overrides
+                .iter()
+                .map(|set| format!(" --set {}={}", set.name, set.value));
+            let store = request
+                .store
+                .iter()
+                .map(|store| format!(" --store {}", store.display()));
+            Err(AppError::Stopped(format!(
+                "the result of `{stage}` is not known yet: `erlen run {} {stage}{}` makes it",
+                session.file().display(),
+                overrides.chain(store).collect::<String>()
+            )))
+        }
     }
 }
 

@@ -108,6 +108,13 @@ impl ServeArguments {
                 source: self.choice.source(model)?,
             });
         }
+        if let Some((name, model)) = text.split_once('=')
+            && !name.contains('/')
+            && !Path::new(text).exists()
+            && (pipeline_words(model).is_some() || Path::new(model).exists())
+        {
+            return Err(unfit(name, model));
+        }
         let named = match pipeline_words(text) {
             Some((file, _)) => Path::new(file).file_stem().map(ToOwned::to_owned),
             None => {
@@ -124,10 +131,7 @@ impl ServeArguments {
         let source = self.choice.source(text)?;
         let name = named.unwrap_or_default().to_string_lossy().into_owned();
         if !ServedSource::is_name(&name) {
-            return Err(AppError::Request(format!(
-                "clients cannot call a model `{name}`: say another name, of letters, digits, `.`, `_` and `-`, as \
-                 NAME={text}"
-            )));
+            return Err(unfit(&name, text));
         }
         Ok(ServedSource { name, source })
     }
@@ -150,6 +154,13 @@ impl ServeArguments {
         text.map(|text| BearerToken::new(&text).map_err(AppError::Request))
             .transpose()
     }
+}
+
+/// A model that cannot be called `name`.
+fn unfit(name: &str, model: &str) -> AppError {
+    AppError::Request(format!(
+        "clients cannot call a model `{name}`: say another name, of letters, digits, `.`, `_` and `-`, as NAME={model}"
+    ))
 }
 
 /// A time such as `2ms`, `0.5s` or `250us`.
@@ -187,14 +198,17 @@ fn tell(address: SocketAddr, models: &[ServedName], is_open: bool) {
         if let Some(note) = note {
             anstream::eprintln!("{name}: {note}");
         }
-        anstream::println!("serving {name} (version {version}) at http://{address}/v2/models/{name}");
+        // Whoever waits for the address may read from a pipe; where nobody can read, nobody waits.
+        let _ = writeln!(
+            anstream::stdout(),
+            "serving {name} (version {version}) at http://{address}/v2/models/{name}"
+        );
     }
     if is_open && !address.ip().is_loopback() {
         anstream::eprintln!(
             "warning: whoever reaches {address} can ask: `--token-file` has clients show a token"
         );
     }
-    // Whoever waits for the address may read from a pipe; where nobody reads, nobody waits.
     let _ = io::stdout().flush();
 }
 

@@ -176,7 +176,11 @@ pub(super) async fn serve_connection(server: Arc<Server>, stream: TcpStream, cli
         })
     };
     let mut builder = http1::Builder::new();
-    builder.max_buf_size(MOST_HEAD).header_read_timeout(None);
+    // A client may say that it has nothing more to ask, and wait for its answer.
+    builder
+        .max_buf_size(MOST_HEAD)
+        .header_read_timeout(None)
+        .half_close(true);
     let mut connection = pin!(builder.serve_connection(stream, service));
     let mut tick = tokio::time::interval(TICK);
     poll_fn(|context| {
@@ -187,7 +191,7 @@ pub(super) async fn serve_connection(server: Arc<Server>, stream: TcpStream, cli
             if tick.poll_tick(context).is_pending() {
                 return Poll::Pending;
             }
-            match watch.fate(Instant::now(), server.is_ending()) {
+            match watch.fate(Instant::now(), server.closes_idle()) {
                 ConnectionFate::Keep => {}
                 ConnectionFate::Finish => connection.as_mut().graceful_shutdown(),
                 ConnectionFate::Cut => return Poll::Ready(()),

@@ -79,6 +79,8 @@ pub(super) struct ModelCounts {
     pub batches: u64,
     /// What requests waited, in all.
     pub queued: Duration,
+    /// What requests waited and their batches took, in all.
+    pub spent: Duration,
     /// What batches took, in all.
     pub computed: Duration,
     /// When the last request was answered, in milliseconds since 1970.
@@ -99,6 +101,7 @@ impl ModelFigures {
                 rows: 0,
                 batches: 0,
                 queued: Duration::ZERO,
+                spent: Duration::ZERO,
                 computed: Duration::ZERO,
                 last: 0,
                 batch_rows: Histogram::new(ROWS),
@@ -124,11 +127,12 @@ impl ModelFigures {
     }
 
     /// A request was answered.
-    pub fn answered(&self, rows: usize, queued: Duration) {
+    pub fn answered(&self, rows: usize, queued: Duration, computed: Duration) {
         let mut counts = self.counts();
         counts.answered += 1;
         counts.rows += rows as u64;
         counts.queued += queued;
+        counts.spent += queued + computed;
         counts.last = jiff::Timestamp::now().as_millisecond();
         counts.queue_seconds.add(queued.as_secs_f64());
     }

@@ -95,7 +95,9 @@ async fn answered(
     };
     let (bytes, json) = encoded(&reply, version.model.as_ref())
         .map_err(|problem| Refused::bad(format!("the answer cannot be written: {problem}")))?;
-    model.figures.answered(request.rows, answer.queued);
+    model
+        .figures
+        .answered(request.rows, answer.queued, answer.computed);
     record.answered = Some(answer);
     Ok(match json {
         None => text_answer("application/json", bytes),

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use serde_json::{Map, Value};
@@ -15,7 +15,7 @@ const WAITING_LINES: usize = 4096;
 pub struct ServingLog {
     lines: Mutex<Option<SyncSender<String>>>,
     writer: Mutex<Option<JoinHandle<()>>>,
-    lost: AtomicU64,
+    lost: Arc<AtomicU64>,
 }
 
 impl ServingLog {
@@ -25,13 +25,15 @@ impl ServingLog {
     /// No thread can be started.
     pub fn new(out: impl Write + Send + 'static) -> std::io::Result<Self> {
         let (lines, waiting) = sync_channel(WAITING_LINES);
+        let lost = Arc::<AtomicU64>::default();
+        let unwritten = Arc::clone(&lost);
         let writer = std::thread::Builder::new()
             .name("serve-log".to_owned())
-            .spawn(move || write_lines(&waiting, out))?;
+            .spawn(move || write_lines(&waiting, out, &unwritten))?;
         Ok(Self {
             lines: Mutex::new(Some(lines)),
             writer: Mutex::new(Some(writer)),
-            lost: AtomicU64::new(0),
+            lost,
         })
     }
 
@@ -66,10 +68,12 @@ impl ServingLog {
     }
 }
 
-fn write_lines(lines: &Receiver<String>, mut out: impl Write) {
+fn write_lines(lines: &Receiver<String>, mut out: impl Write, lost: &AtomicU64) {
     while let Ok(line) = lines.recv() {
         // A log that cannot be written is no reason to stop answering.
-        let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+        if writeln!(out, "{line}").and_then(|()| out.flush()).is_err() {
+            lost.fetch_add(1, Ordering::Relaxed);
+        }
     }
 }
 
@@ -82,3 +86,31 @@ macro_rules! fields {
     }};
 }
 pub(super) use fields;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A full disk.
+    struct Full;
+
+    impl Write for Full {
+        fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+            Err(std::io::ErrorKind::StorageFull.into())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn lines_that_cannot_be_written_are_counted() {
+        let log = ServingLog::new(Full).unwrap();
+        for _ in 0..3 {
+            log.tell("request", Map::new());
+        }
+        log.finish();
+        assert_eq!(log.lost(), 3);
+    }
+}

@@ -194,6 +194,10 @@ impl Served for PredictingModel {
         self.predictor.outputs(rows).map_err(|error| error.to_string())
     }
 
+    fn is_sound(&self, outputs: &[f32]) -> bool {
+        self.predictor.is_finite(outputs)
+    }
+
     fn tensor(&self, index: usize, outputs: &[f32]) -> TensorValues {
         let Some(group) = index.checked_sub(1).and_then(|told| self.told.get(told)) else {
             return TensorValues::Floats(outputs.to_vec());

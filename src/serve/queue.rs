@@ -78,6 +78,7 @@ struct WaitingLine {
     bytes: usize,
     rows: usize,
     closed: bool,
+    hurried: bool,
 }
 
 impl WaitingLine {
@@ -131,6 +132,12 @@ impl RowQueue {
         (line.waiting.len(), line.bytes)
     }
 
+    /// Nothing is kept waiting for others any more.
+    pub fn hurry(&self) {
+        self.line().hurried = true;
+        self.changed.notify_all();
+    }
+
     /// Takes in nothing more; what waits is handed out still.
     pub fn close(&self) {
         self.line().closed = true;
@@ -146,7 +153,7 @@ impl RowQueue {
             let pause = match line.waiting.front() {
                 None if line.closed => return None,
                 None => IDLE,
-                Some(_) if line.closed || line.rows >= limits.rows => Duration::ZERO,
+                Some(_) if line.closed || line.hurried || line.rows >= limits.rows => Duration::ZERO,
                 Some(first) => limits.delay.saturating_sub(first.since.elapsed()),
             };
             if !pause.is_zero() {
@@ -293,5 +300,9 @@ mod tests {
             ..LIMITS
         };
         assert_eq!(sizes(queue.take(limits)), [4]);
+        let (last, _three) = rows(&version, 1, None);
+        queue.push(last).unwrap();
+        queue.hurry();
+        assert_eq!(sizes(queue.take(limits)), [1]);
     }
 }

@@ -242,6 +242,7 @@ fn statistics(model: &HostedModel) -> Value {
         rows,
         batches,
         queued,
+        spent,
         computed,
         last,
         ..
@@ -255,7 +256,7 @@ fn statistics(model: &HostedModel) -> Value {
         "inference_count": rows,
         "execution_count": batches,
         "inference_stats": {
-            "success": time(answered, queued + computed),
+            "success": time(answered, spent),
             "fail": time(refused, std::time::Duration::ZERO),
             "queue": time(answered, queued),
             "compute_input": none,

@@ -35,6 +35,11 @@ pub trait Served: Send + Sync {
     /// The model cannot be asked: a sentence.
     fn answer(&self, rows: Vec<f32>) -> Result<Vec<f32>, String>;
 
+    /// Whether outputs of some rows can be told as they are: all that they say is finite.
+    fn is_sound(&self, outputs: &[f32]) -> bool {
+        outputs.iter().all(|output| output.is_finite())
+    }
+
     /// What the outputs of all of a request's rows say under the output `index`: as many values as its
     /// [`TensorInfo`] tells for each.
     fn tensor(&self, index: usize, outputs: &[f32]) -> TensorValues;
@@ -64,7 +69,7 @@ impl ModelVersion {
                 self.model.output_len()
             ));
         }
-        match outputs.iter().all(|output| output.is_finite()) {
+        match self.model.is_sound(&outputs) {
             true => Ok(()),
             false => Err("its outputs for zeros are not finite: its weights are damaged".to_owned()),
         }

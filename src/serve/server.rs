@@ -134,9 +134,9 @@ impl Server {
         self.draining.load(Ordering::Relaxed)
     }
 
-    /// Whether connections without a request are closed.
-    pub fn is_ending(&self) -> bool {
-        self.ending.load(Ordering::Relaxed)
+    /// Whether connections without a request are closed: at the end, and where others wait for their place.
+    pub fn closes_idle(&self) -> bool {
+        self.ending.load(Ordering::Relaxed) || self.connections.load(Ordering::Relaxed) >= MOST_CONNECTIONS
     }
 
     /// Bytes that a body for `version` may have.
@@ -353,6 +353,9 @@ async fn accept(server: &Arc<Server>, listener: TcpListener, stop: &AtomicBool) 
         "draining",
         fields! {"connections": server.connections.load(Ordering::Relaxed)},
     );
+    for model in server.models.values() {
+        model.queue.hurry();
+    }
     // What has been taken in by the system is answered too.
     let began = Instant::now();
     while began.elapsed() < BACKLOG

@@ -42,15 +42,17 @@ fn answer(mut batch: Vec<WaitingRows>, most: usize, figures: &ModelFigures) {
                 let (own, behind) = rest.split_at(request.rows * model.output_len());
                 rest = behind;
                 let queued = began.saturating_duration_since(request.since);
-                let answer = match own.iter().all(|output| output.is_finite()) {
+                let answer = match model.is_sound(own) {
                     true => Ok(AnsweredRows {
                         outputs: own.to_vec(),
                         queued,
                         computed,
                         batch: rows,
                     }),
-                    false => Err(failed(
-                        "the model's output is not finite: the model or the sample is damaged",
+                    // What is asked for can be to blame, and other requests are answered.
+                    false => Err(Refused::new(
+                        StatusCode::UNPROCESSABLE_ENTITY,
+                        "the model's output for it is not finite: the model or the sample is damaged",
                     )),
                 };
                 // Whoever asked may have gone.

@@ -105,6 +105,13 @@ impl RowPredictor {
         self.member.outputs(rows, &self.device, false)
     }
 
+    /// Whether outputs of some rows are finite, in the targets' own units too.
+    pub fn is_finite(&self, outputs: &[f32]) -> bool {
+        let mut in_units = outputs.to_vec();
+        to_units(&mut in_units, &self.member.card.target);
+        outputs.iter().chain(&in_units).all(|output| output.is_finite())
+    }
+
     /// The values under [`RowPredictor::columns`] of a sample that the network gives `outputs` for.
     pub fn values(&self, outputs: &[f32]) -> Vec<PredictedValue<'_>> {
         let mut in_units = outputs.to_vec();

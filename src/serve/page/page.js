@@ -45,7 +45,8 @@ async function choose() {
   form.replaceChildren(...fields, button);
 }
 
-const takesImages = () => metadata.inputs.some((input) => input.name === "image");
+// A table may have a column of any name.
+const takesImages = () => metadata.inputs.some((input) => input.name === "pixels" && input.datatype === "UINT8");
 
 function field(title, name, type) {
   const label = document.createElement("label");
@@ -68,6 +69,7 @@ function columnField(input) {
 
 async function predict() {
   tell("");
+  find("answer").hidden = true;
   const path = "v2/models/" + metadata.name + "/infer";
   const form = find("asked");
   let answer;

@@ -124,8 +124,8 @@ pub fn read_request(
             ))
         })?,
     };
-    let text: RequestText<'_> = serde_json::from_slice(json)
-        .map_err(|error| Refused::bad(format!("the body is no inference request: {error}")))?;
+    let text: RequestText<'_> =
+        serde_json::from_slice(json).map_err(|error| Refused::bad(no_request(json, &error, model)))?;
     let parameters = text.parameters.unwrap_or_default();
     if text.id.as_ref().is_some_and(|id| id.len() > MOST_ID) {
         return Err(Refused::bad(format!("`id` has more than {MOST_ID} bytes")));
@@ -224,6 +224,25 @@ impl<'a> Rest<'a> {
     }
 }
 
+/// What is wrong with a body that cannot be read as a request.
+fn no_request(body: &[u8], error: &serde_json::Error, model: &dyn Served) -> String {
+    let takes_files =
+        model.takes_one_of() && model.inputs().iter().any(|info| info.datatype == Datatype::Bytes);
+    let place = error.column().saturating_sub(1);
+    let word = error.line() == 1
+        && body.get(place..).is_some_and(|rest| {
+            let rest = rest.strip_prefix(b"-").unwrap_or(rest);
+            rest.starts_with(b"NaN") || rest.starts_with(b"Infinity")
+        });
+    let advice = match body.trim_ascii_start().first() {
+        Some(b'{') if word => "; JSON has no NaN and no infinity: where a column holds nothing, write null",
+        Some(b'{') => "",
+        _ if takes_files => "; an image file is sent with `Content-Type: image/png` or that of its kind",
+        _ => "; it is a JSON object with `inputs`",
+    };
+    format!("the body is no inference request: {error}{advice}")
+}
+
 /// Checks that the inputs are the model's.
 fn check_names(inputs: &[InputText<'_>], model: &dyn Served) -> Result<(), Refused> {
     let known = model.inputs();
@@ -232,15 +251,16 @@ fn check_names(inputs: &[InputText<'_>], model: &dyn Served) -> Result<(), Refus
         names.join("`, `")
     };
     for (place, input) in inputs.iter().enumerate() {
-        if place >= known.len() || inputs[..place].iter().any(|other| other.name == input.name) {
-            return Err(Refused::bad(format!("input `{}` comes twice", input.name)));
-        }
         if known.iter().all(|info| info.name != input.name) {
             let shown: String = input.name.chars().take(80).collect();
             return Err(Refused::bad(format!(
                 "the model has no input `{shown}`: it takes `{}`",
                 listed()
             )));
+        }
+        // No more than the model has can come before the first that comes twice.
+        if inputs[..place].iter().any(|other| other.name == input.name) {
+            return Err(Refused::bad(format!("input `{}` comes twice", input.name)));
         }
     }
     if model.takes_one_of() {

@@ -143,7 +143,7 @@ fn wrong_requests_are_refused_with_the_place() {
         ),
         (
             r#"{"inputs":[{"name":"input","shape":[1,2],"datatype":"FP32","data":[1,NaN]}]}"#,
-            "the body is no inference request",
+            "JSON has no NaN and no infinity",
         ),
         (
             r#"{"inputs":[{"name":"input","shape":[1,2],"datatype":"FP32","data":[1,1e400]}]}"#,
@@ -242,6 +242,13 @@ fn columns_come_together() {
     let twice = br#"{"inputs":[{"name":"color","shape":[1],"datatype":"BYTES","data":["a"]},
         {"name":"color","shape":[1],"datatype":"BYTES","data":["a"]}]}"#;
     assert_eq!(refused(twice, None, &model), "input `color` comes twice");
+    let more = br#"{"inputs":[{"name":"color","shape":[1],"datatype":"BYTES","data":["a"]},
+        {"name":"size","shape":[1],"datatype":"FP64","data":[1]},
+        {"name":"label","shape":[1],"datatype":"FP64","data":[1]}]}"#;
+    assert_eq!(
+        refused(more, None, &model),
+        "the model has no input `label`: it takes `size`, `color`"
+    );
     let one = br#"{"inputs":[{"name":"color","shape":[1],"datatype":"BYTES","data":["a"]}]}"#;
     assert_eq!(refused(one, None, &model), "the inputs `size` are missing");
 }

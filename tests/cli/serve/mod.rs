@@ -4,6 +4,9 @@ mod client;
 mod hostile;
 mod load;
 
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
+
 use serde_json::{Value, json};
 
 use crate::project::Project;
@@ -358,6 +361,60 @@ stages:
 }
 
 #[test]
+fn a_prediction_that_no_number_holds_is_refused_as_predict_refuses_it() {
+    let mut table = "x,y\n".to_owned();
+    for row in 0..20 {
+        table += &format!("{row},{row}e30\n");
+    }
+    let project = Project::new().with("table.csv", table).with(
+        "t.yaml",
+        "
+stages:
+  data:
+    preprocess:
+      input: ./table.csv
+      format: {csv: {header: true, target: y}}
+      split: {test: 0.5}
+  model:
+    train: {data: data, model: {mlp: {hidden: [4]}}, epochs: 1, batch_size: 8, optimizer: {adam: {lr: 0.01}}}
+",
+    );
+    project.erlen(["run", "t.yaml"]).assert_code(0);
+    project.write("new.csv", "x\n1e20\n");
+    project
+        .erlen(["predict", "t.yaml", "new.csv"])
+        .assert_code(1)
+        .assert_stderr("not finite");
+    let server = RunningServer::start(&project, &["t.yaml"]);
+    let ask = |x: f64| {
+        json!({"inputs": [{"name": "x", "shape": [1], "datatype": "FP64", "data": [x]}]}).to_string()
+    };
+    let mut client = server.client();
+    let answer = client.infer("t", &ask(1e20));
+    let told = answer.assert_status(422).json()["error"].to_string();
+    assert!(told.contains("not finite"), "{told}");
+    client.infer("t", &ask(3.0)).assert_status(200);
+}
+
+#[test]
+fn a_client_that_has_nothing_more_to_ask_gets_its_answer() {
+    let project = digits();
+    let server = RunningServer::start(&project, &["digits.yaml"]);
+    let body = pixels_request(&[grey(1)]);
+    let mut stream = TcpStream::connect(&server.address).expect("it listens");
+    write!(
+        stream,
+        "POST /v2/models/digits/infer HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .expect("it reads");
+    stream.shutdown(Shutdown::Write).expect("half closed");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("it answers");
+    assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+}
+
+#[test]
 fn a_token_is_asked_for_and_never_told() {
     let project = digits().with("token", "s3cret\n");
     let server = RunningServer::start(&project, &["digits.yaml", "--token-file", "token"]);
@@ -411,6 +468,11 @@ fn what_cannot_be_served_is_told_before_anything_listens() {
             &["kept", "kept=digits.yaml"],
             2,
             "two models are called `kept`: name them, as NAME=MODEL",
+        ),
+        (
+            &["stats=digits.yaml"],
+            2,
+            "clients cannot call a model `stats`: say another name",
         ),
         (&["kept", "--max-delay", "1min"], 2, "a time has a unit"),
         (&["kept", "--max-batch", "0"], 2, "--max-batch"),
