@@ -176,11 +176,8 @@ pub(super) async fn serve_connection(server: Arc<Server>, stream: TcpStream, cli
         })
     };
     let mut builder = http1::Builder::new();
-    // A client may say that it has nothing more to ask, and wait for its answer.
-    builder
-        .max_buf_size(MOST_HEAD)
-        .header_read_timeout(None)
-        .half_close(true);
+    // A client that closes its half has gone: one that waits for an answer all the same looks alike.
+    builder.max_buf_size(MOST_HEAD).header_read_timeout(None);
     let mut connection = pin!(builder.serve_connection(stream, service));
     let mut tick = tokio::time::interval(TICK);
     poll_fn(|context| {

@@ -4,9 +4,6 @@ mod client;
 mod hostile;
 mod load;
 
-use std::io::{Read, Write};
-use std::net::{Shutdown, TcpStream};
-
 use serde_json::{Value, json};
 
 use crate::project::Project;
@@ -373,7 +370,7 @@ stages:
   data:
     preprocess:
       input: ./table.csv
-      format: {csv: {header: true, target: y}}
+      format: {csv: {header: true, label: y, task: regression}}
       split: {test: 0.5}
   model:
     train: {data: data, model: {mlp: {hidden: [4]}}, epochs: 1, batch_size: 8, optimizer: {adam: {lr: 0.01}}}
@@ -394,24 +391,6 @@ stages:
     let told = answer.assert_status(422).json()["error"].to_string();
     assert!(told.contains("not finite"), "{told}");
     client.infer("t", &ask(3.0)).assert_status(200);
-}
-
-#[test]
-fn a_client_that_has_nothing_more_to_ask_gets_its_answer() {
-    let project = digits();
-    let server = RunningServer::start(&project, &["digits.yaml"]);
-    let body = pixels_request(&[grey(1)]);
-    let mut stream = TcpStream::connect(&server.address).expect("it listens");
-    write!(
-        stream,
-        "POST /v2/models/digits/infer HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{body}",
-        body.len()
-    )
-    .expect("it reads");
-    stream.shutdown(Shutdown::Write).expect("half closed");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("it answers");
-    assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
 }
 
 #[test]
