@@ -59,7 +59,7 @@ enum ConnectionFate {
 }
 
 impl ConnectionWatch {
-    fn fate(&self, now: Instant, is_ending: bool) -> ConnectionFate {
+    fn fate(&self, now: Instant, closes_idle: bool) -> ConnectionFate {
         let over = |since: Instant, limit: Duration| now.saturating_duration_since(since) >= limit;
         if self.stuck.get().is_some_and(|since| over(since, STUCK)) {
             return ConnectionFate::Cut;
@@ -67,7 +67,7 @@ impl ConnectionWatch {
         match self.phase.get() {
             Phase::Head(since) if over(since, HEAD) => ConnectionFate::Cut,
             Phase::Idle(since) if over(since, IDLE) => ConnectionFate::Finish,
-            _ if is_ending => ConnectionFate::Finish,
+            _ if closes_idle => ConnectionFate::Finish,
             _ => ConnectionFate::Keep,
         }
     }
@@ -205,12 +205,12 @@ mod tests {
     #[test]
     fn slow_heads_and_stuck_answers_are_cut() {
         let start = Instant::now();
-        let fate = |phase, stuck: Option<Instant>, seconds, is_ending| {
+        let fate = |phase, stuck: Option<Instant>, seconds, closes_idle| {
             let watch = ConnectionWatch {
                 phase: Cell::new(phase),
                 stuck: Cell::new(stuck),
             };
-            watch.fate(start + Duration::from_secs(seconds), is_ending)
+            watch.fate(start + Duration::from_secs(seconds), closes_idle)
         };
         assert_eq!(fate(Phase::Head(start), None, 9, false), ConnectionFate::Keep);
         assert_eq!(fate(Phase::Head(start), None, 10, false), ConnectionFate::Cut);

@@ -323,6 +323,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_batch_takes_its_time_from_each_of_its_requests() {
+        let [one, two, three] = [1, 2, 3].map(Duration::from_secs);
+        let figures = ModelFigures::new();
+        figures.batch(2, three);
+        figures.answered(1, one, three);
+        figures.answered(1, two, three);
+        let counts = figures.snapshot();
+        assert_eq!((counts.queued, counts.computed), (three, three));
+        assert_eq!(counts.spent, Duration::from_secs(9));
+    }
+
+    #[test]
     fn buckets_add_up() {
         let mut histogram = Histogram::new(ROWS);
         for value in [1.0, 2.0, 3.0, 5000.0] {

@@ -1,11 +1,12 @@
 //! Requests.
 
+use std::time::Duration;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hyper::StatusCode;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use std::time::Duration;
 
 use super::binary::from_binary;
 use super::json::from_json;

@@ -82,10 +82,11 @@ impl PredictionTask<'_> {
         writer.begin(&predictor.columns()).map_err(TrainError::Output)?;
         let mut predictions = PredictionCounts::default();
         loop {
+            let samples = source.next(predictor.batch_size())?;
+            // Behind the reading: an archive whose unpacking was stopped is no damaged one.
             if monitor.stopped() {
                 return Err(TrainError::Interrupted);
             }
-            let samples = source.next(predictor.batch_size())?;
             if samples.is_empty() {
                 break;
             }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
@@ -15,6 +16,8 @@ use crate::stages::Surroundings;
 struct Project {
     folder: tempfile::TempDir,
     notices: Arc<Mutex<Vec<String>>>,
+    /// Whether jobs are asked to stop.
+    stop: Arc<AtomicBool>,
 }
 
 /// The rows of a CSV file, by the title.
@@ -25,6 +28,7 @@ impl Project {
         Self {
             folder: tempfile::tempdir().unwrap(),
             notices: Arc::default(),
+            stop: Arc::default(),
         }
     }
 
@@ -69,7 +73,7 @@ impl Project {
                     notices.lock().unwrap().push(message);
                 }
             },
-            Arc::default(),
+            Arc::clone(&self.stop),
         );
         Registry::built_in().run(&job, &monitor)
     }
@@ -282,6 +286,10 @@ fn an_archive_gets_what_its_folder_gets() {
     assert!(problem.contains("`no.zip` is no archive"), "{problem}");
     // A download alone has that option.
     assert!(!problem.contains("unpack: false"), "{problem}");
+    // An archive whose unpacking is stopped is not called damaged.
+    project.stop.store(true, Ordering::Relaxed);
+    let stopped = project.predict(&["model"], "photos.tar.gz", json!({}));
+    assert_eq!(stopped.unwrap_err(), StageError::Interrupted);
 }
 
 #[test]
