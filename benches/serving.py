@@ -37,8 +37,8 @@ def environment():
     return python
 
 
-def prepare(folder):
-    """Images of two classes by chance as BMP files, a network trained on them, and its ONNX file."""
+def prepare_images(folder):
+    """Images of two classes by chance as BMP files."""
     import random
 
     random.seed(0)
@@ -47,6 +47,11 @@ def prepare(folder):
         for index in range(32):
             head = b"BM" + struct.pack("<IIIIiiHHIIiiII", 54 + 3072, 0, 54, 40, 32, 32, 1, 24, 0, 0, 0, 0, 0, 0)
             (folder / "images" / label / f"{index}.bmp").write_bytes(head + random.randbytes(3072))
+
+
+def prepare(folder):
+    """A network trained on images, and its ONNX file."""
+    prepare_images(folder)
     (folder / "erlen.yaml").touch()
     (folder / "served.yaml").write_text(PIPELINE)
     subprocess.run([ERLEN, "run", "served.yaml"], cwd=folder, check=True, capture_output=True)

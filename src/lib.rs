@@ -13,7 +13,7 @@
 //! [`app`] is all of that for whoever asks, and [`cli`] asks for whoever sits before a terminal.
 //!
 //! The computing lies in [`data`] (formats, the dataset file, the loader), [`ops`] (tensor
-//! operations), [`models`] (architectures), [`train`] (the training loop), [`generation`] (texts that models go on with),
+//! operations), [`models`] (architectures), [`quantization`] (networks of bytes), [`train`] (the training loop), [`generation`] (texts that models go on with),
 //! [`tokenizer`] (texts and tokens) and [`serve`] (models behind HTTP). [`fingerprint`],
 //! [`metric`], [`random`], [`schema`], `parallel` and `http` are leaves that everything may use; [`memory`] is the
 //! program's allocator.
@@ -39,6 +39,7 @@ pub mod ops;
 mod parallel;
 pub mod plan;
 pub mod progress;
+pub mod quantization;
 pub mod random;
 pub mod record;
 pub mod report;

@@ -62,6 +62,19 @@ pub(super) fn metrics() -> Vec<MetricInfo> {
         metric("mcc", "Matthews' correlation").better(Maximize).tasks(CLASSES).asked("mcc").rank(86),
         metric("pearson", "Pearson's correlation").better(Maximize).tasks(NUMBERS_OR_PAIRS).asked("pearson").rank(52),
         metric("spearman", "Spearman's correlation").better(Maximize).tasks(NUMBERS_OR_PAIRS).asked("spearman").rank(54),
+        // Of models on a machine.
+        metric("samples_per_second", "samples a second").unit("samples/s").better(Maximize).tasks(ANY).asked("speed").rank(910),
+        metric("latency_ms", "latency").unit("ms").better(Minimize).tasks(ANY).asked("speed").rank(911),
+        // Of quantized models.
+        metric("agreement", "agreement with the model in f32").better(Maximize).rank(160),
+        metric("score", "score").better(Maximize).rank(161),
+        metric("score_f32", "score in f32").better(Maximize).rank(162),
+        metric("score_drop", "fall of the score").better(Minimize).rank(163),
+        metric("score_drop_low", "fall of the score, lower end of 95 %"),
+        metric("score_drop_high", "fall of the score, upper end of 95 %"),
+        metric("quantized_layers", "quantized layers").unit("count"),
+        metric("weight_bytes", "size of the weights").unit("bytes").better(Minimize).rank(905),
+        metric("weight_bytes_f32", "size of the weights in f32").unit("bytes").better(Minimize).rank(906),
         // Of trainings.
         metric("lr", "learning rate"),
         metric("gradient_norm", "gradient norm"),

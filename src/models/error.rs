@@ -53,6 +53,12 @@ pub enum ModelError {
         /// Positions of the model.
         context: usize,
     },
+    /// A quantized network that contradicts itself.
+    #[error("the quantized network contradicts itself: {problem}")]
+    Quantized {
+        /// What is wrong.
+        problem: String,
+    },
     /// Low-rank changes that the network cannot have.
     #[error("{problem}")]
     LowRank {

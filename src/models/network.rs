@@ -181,6 +181,11 @@ impl Network {
         }
     }
 
+    /// One without parameters, whose answers `architecture` gives.
+    pub fn answered_by(architecture: Box<dyn Architecture>, input: InputShape, outputs: usize) -> Self {
+        Self::new(architecture, input, outputs, Builder::new(None, &Device::Cpu))
+    }
+
     /// What the network gives for a batch of whatever it is for.
     ///
     /// # Errors

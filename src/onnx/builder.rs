@@ -103,18 +103,23 @@ impl GraphBuilder {
         }
     }
 
-    /// Weights by the name `name`, in the format of the graph's numbers.
-    pub fn weight(&mut self, name: &str, dims: &[usize], values: &[f32]) -> String {
+    /// A tensor by the name `name`.
+    pub fn named(&mut self, name: &str, element: ElementFormat, dims: &[usize], bytes: Vec<u8>) -> String {
         let name = self.free(name.to_owned());
-        let dims: Vec<i64> = dims.iter().map(|&extent| extent as i64).collect();
         self.initializers.push(TensorProto {
-            dims,
-            data_type: Some(self.float as i32),
+            dims: dims.iter().map(|&extent| extent as i64).collect(),
+            data_type: Some(element as i32),
             name: Some(name.clone()),
-            raw_data: Some(self.bytes(values)),
+            raw_data: Some(bytes),
             ..TensorProto::default()
         });
         name
+    }
+
+    /// Weights by the name `name`, in the format of the graph's numbers.
+    pub fn weight(&mut self, name: &str, dims: &[usize], values: &[f32]) -> String {
+        let bytes = self.bytes(values);
+        self.named(name, self.float, dims, bytes)
     }
 
     /// Numbers that have no name of their own.
@@ -139,7 +144,8 @@ impl GraphBuilder {
         self.constant(ElementFormat::I64, &[], value.to_le_bytes().to_vec())
     }
 
-    fn constant(&mut self, element: ElementFormat, dims: &[usize], bytes: Vec<u8>) -> String {
+    /// A tensor that has no name of its own.
+    pub fn constant(&mut self, element: ElementFormat, dims: &[usize], bytes: Vec<u8>) -> String {
         let dims: Vec<i64> = dims.iter().map(|&extent| extent as i64).collect();
         let key = (element, dims.clone(), bytes);
         if let Some(name) = self.shared.get(&key) {

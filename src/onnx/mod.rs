@@ -2,7 +2,7 @@
 //!
 //! In goes a network, out come the bytes of a model: the graph of its one forward pass ([`Network::graph`]), each
 //! operation as the operators of ONNX's own domain that runtimes have had for long. Batch norms are part of the weights
-//! before them. The batch, and the length of texts, are free; weights have PyTorch's names. The bytes are a function of
+//! before them; quantized ones have `QuantizeLinear` and `DequantizeLinear` where bytes are rounded to. The batch, and the length of texts, are free; weights have PyTorch's names. The bytes are a function of
 //! the network and the options.
 
 mod builder;
@@ -17,6 +17,7 @@ use thiserror::Error;
 use crate::data::Normalization;
 use crate::models::{ModelError, Network};
 use crate::ops::{Graph, GraphValue};
+use crate::quantization::QuantizedNetwork;
 use crate::schema::InputShape;
 use builder::GraphBuilder;
 use lower::{Lowering, TextInputs};
@@ -93,11 +94,24 @@ const ALIGNMENT: usize = 4096;
 /// # Errors
 /// An operation without counterpart, or memory that a device does not give.
 pub fn onnx_model(network: &Network, options: &OnnxOptions<'_>) -> Result<OnnxFiles, OnnxError> {
-    files_of(network, options, ONE_FILE)
+    let graph = graph_of(&network.graph()?, None, network.input(), options)?;
+    Ok(files_of(graph, options, ONE_FILE))
 }
 
-fn files_of(network: &Network, options: &OnnxOptions<'_>, one_file: usize) -> Result<OnnxFiles, OnnxError> {
-    let mut graph = graph_of(network, options)?;
+/// A quantized network, for samples of `input`, as a model.
+///
+/// # Errors
+/// An operation without counterpart.
+pub fn quantized_onnx_model(
+    network: &QuantizedNetwork,
+    input: InputShape,
+    options: &OnnxOptions<'_>,
+) -> Result<OnnxFiles, OnnxError> {
+    let graph = graph_of(network.graph(), Some(network), input, options)?;
+    Ok(files_of(graph, options, ONE_FILE))
+}
+
+fn files_of(mut graph: GraphProto, options: &OnnxOptions<'_>, one_file: usize) -> OnnxFiles {
     let weights = graph
         .initializer
         .iter()
@@ -123,10 +137,10 @@ fn files_of(network: &Network, options: &OnnxOptions<'_>, one_file: usize) -> Re
             .map(|(key, value)| entry(key, value))
             .collect(),
     };
-    Ok(OnnxFiles {
+    OnnxFiles {
         model: model.encode_to_vec(),
         data,
-    })
+    }
 }
 
 /// The lowest version of the file format that the operators of `opset` may stand in.
@@ -141,15 +155,18 @@ fn ir_version(opset: u8) -> i64 {
     }
 }
 
-fn graph_of(network: &Network, options: &OnnxOptions<'_>) -> Result<GraphProto, OnnxError> {
-    let recorded = network.graph()?;
+fn graph_of(
+    recorded: &Graph,
+    quantized: Option<&QuantizedNetwork>,
+    shape: InputShape,
+    options: &OnnxOptions<'_>,
+) -> Result<GraphProto, OnnxError> {
     let float = if options.half {
         ElementFormat::F16
     } else {
         ElementFormat::F32
     };
     let mut builder = GraphBuilder::new(options.opset.into(), float);
-    let shape = network.input();
     let (given, texts) = inputs(shape, options)?;
     for name in given
         .iter()
@@ -165,7 +182,7 @@ fn graph_of(network: &Network, options: &OnnxOptions<'_>) -> Result<GraphProto, 
         _ => first,
     };
     let is_text = texts.is_some();
-    let mut lowering = Lowering::new(&recorded, builder, input, texts);
+    let mut lowering = Lowering::new(recorded, quantized, builder, input, texts);
     let result = lowering.run()?;
     let uses_mask = lowering.uses_mask;
     let mut builder = lowering.builder;
@@ -183,7 +200,7 @@ fn graph_of(network: &Network, options: &OnnxOptions<'_>) -> Result<GraphProto, 
         output: vec![value_info(
             options.output,
             ElementFormat::F32,
-            &output_dims(&recorded, is_text),
+            &output_dims(recorded, is_text),
         )],
     })
 }

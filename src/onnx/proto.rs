@@ -148,6 +148,8 @@ pub(super) struct DimensionProto {
 pub(super) enum ElementFormat {
     F32 = 1,
     U8 = 2,
+    I8 = 3,
+    I32 = 6,
     I64 = 7,
     Bool = 9,
     F16 = 10,

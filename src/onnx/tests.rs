@@ -173,7 +173,13 @@ fn what_takes_no_images_takes_no_pixels() {
 #[test]
 fn many_weights_lie_in_a_file_of_their_own() {
     let network = named("resnet18, imagenet");
-    let files = files_of(&network, &options(20), 1000).expect("known");
+    let graph = graph_of(
+        &network.graph().expect("recorded"),
+        None,
+        network.input(),
+        &options(20),
+    );
+    let files = files_of(graph.expect("known"), &options(20), 1000);
     let data = files.data.expect("more than 1,000 bytes");
     let whole = onnx_model(&network, &options(20)).expect("known").model;
     assert!(files.model.len() + data.len() > whole.len() && files.model.len() < whole.len() / 4);
@@ -304,6 +310,23 @@ fn runtimes_of_others_agree() {
             std::fs::write(path.with_extension("onnx"), &files.model).expect("writable");
             std::fs::write(path.with_extension("json"), case.to_string()).expect("writable");
         }
+        if is_text {
+            continue;
+        }
+        let quantized = quantized(&network);
+        let answering = std::sync::Arc::clone(&quantized).into_network(&network);
+        for opset in [17, 20, 27] {
+            let files = quantized_onnx_model(&quantized, network.input(), &options(opset)).expect("known");
+            // Values between two bytes may go to either, in one of many layers.
+            let case = serde_json::json!({
+                "inputs": inputs, "expected": forward(&answering, &input), "tolerance": 1e-1,
+            });
+            let path = folder
+                .path()
+                .join(format!("{}-{opset}-int8", name.replace([' ', ','], "_")));
+            std::fs::write(path.with_extension("onnx"), &files.model).expect("writable");
+            std::fs::write(path.with_extension("json"), case.to_string()).expect("writable");
+        }
     }
     let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/onnx_exchange.py");
     let ended = std::process::Command::new(python)
@@ -317,4 +340,53 @@ fn runtimes_of_others_agree() {
         "{told}{}",
         String::from_utf8_lossy(&ended.stderr)
     );
+}
+
+/// A network of images or tables, quantized by the limits of some samples.
+fn quantized(network: &Network) -> std::sync::Arc<QuantizedNetwork> {
+    let mut calibration = crate::quantization::Calibrator::new(network, &[]).expect("has layers");
+    calibration.limit(&batch(network.input(), 16, 3)).expect("finite");
+    let model = calibration.model(&crate::spec::RangeRule::MinMax).expect("seen");
+    std::sync::Arc::new(QuantizedNetwork::new(network, model, &[]).expect("its own layers"))
+}
+
+#[test]
+fn a_runtime_gives_what_a_quantized_network_gives() {
+    let networks = networks().into_iter();
+    for (name, network) in
+        networks.filter(|(_, network)| !matches!(network.input(), InputShape::Tokens { .. }))
+    {
+        let quantized = quantized(&network);
+        let answering = std::sync::Arc::clone(&quantized).into_network(&network);
+        for opset in [17, 21, 27] {
+            let write = || quantized_onnx_model(&quantized, network.input(), &options(opset)).expect("known");
+            let files = write();
+            assert!(files.model == write().model, "{name}");
+            let plain = onnx_model(&network, &options(opset)).expect("known").model.len();
+            assert!(
+                name != "resnet50" || files.model.len() * 3 < plain,
+                "{name}: {plain}"
+            );
+            let model =
+                Model::load(files.model).unwrap_or_else(|error| panic!("{name}, opset {opset}: {error}"));
+            let input = batch(network.input(), 5, 8);
+            let (actual, expected) = (run(&model, &input, None), forward(&answering, &input));
+            // A value between two bytes may go to either, in one of many layers, and what is behind it follows: as far as
+            // rounding goes at most.
+            let exact = forward(&network, &input);
+            let distance = |values: &[f32]| {
+                let apart = values
+                    .iter()
+                    .zip(&expected)
+                    .map(|(one, other)| (one - other).powi(2));
+                apart.sum::<f32>().sqrt()
+            };
+            println!(
+                "{name}, opset {opset}: {} of {}",
+                distance(&actual),
+                distance(&exact)
+            );
+            assert!(distance(&actual) <= distance(&exact), "{name}, opset {opset}");
+        }
+    }
 }

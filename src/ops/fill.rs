@@ -60,7 +60,7 @@ pub(super) fn changed(
 ///
 /// # Safety
 /// `write` writes every value.
-pub(super) unsafe fn in_places(len: usize, write: impl FnOnce(&SharedValues)) -> Vec<f32> {
+pub(super) unsafe fn in_places<T: Copy>(len: usize, write: impl FnOnce(&SharedValues<T>)) -> Vec<T> {
     let mut values = Vec::with_capacity(len);
     write(&SharedValues::of_spare(&mut values.spare_capacity_mut()[..len]));
     // SAFETY: the caller's `write` has written them all.

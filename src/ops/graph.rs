@@ -38,7 +38,11 @@ pub struct OperationNode {
     pub operands: Vec<GraphValue>,
     /// The dimensions of what it gave.
     pub shape: Vec<usize>,
+    again: RunAgain,
 }
+
+/// Carries an operation out on other operands.
+type RunAgain = Arc<dyn Fn(&[&Tensor]) -> Result<Tensor, OpError> + Send + Sync>;
 
 /// Where a tensor of a graph comes from: the place in the list of its kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +96,35 @@ impl Graph {
             ..recorder.graph
         })
     }
+
+    /// The module that a node belongs to, as PyTorch names it: that of its first weight, else the operation with the
+    /// node's number.
+    pub fn scope(&self, index: usize) -> String {
+        let node = &self.nodes[index];
+        let mut weights = (0..node.operands.len()).filter_map(|operand| node.weight(operand));
+        match weights.find_map(|weight| self.weights[weight].0.rsplit_once('.')) {
+            Some((module, _)) => module.to_owned(),
+            None => format!("{}_{index}", node.operation.name()),
+        }
+    }
+}
+
+impl OperationNode {
+    /// The operation's result for other operands: those of a batch of any size.
+    ///
+    /// # Errors
+    /// Operands that it does not take.
+    pub fn run(&self, operands: &[&Tensor]) -> Result<Tensor, OpError> {
+        (self.again)(operands)
+    }
+
+    /// The operand `index`, where it is a weight: its place among [`Graph::weights`].
+    pub fn weight(&self, index: usize) -> Option<usize> {
+        match self.operands.get(index) {
+            Some(GraphValue::Weight(weight)) => Some(*weight),
+            _ => None,
+        }
+    }
 }
 
 impl Debug for OperationNode {
@@ -133,11 +166,12 @@ fn declare(tensor: &Tensor, value: impl FnOnce(&mut Graph) -> GraphValue) {
     });
 }
 
-/// Takes note that `operation` made `result` of `operands`, if a graph is recorded.
-pub(super) fn record(
-    operation: Arc<dyn Operation>,
+/// Takes note that `operation` made `result` of `operands`, as `again` does of others, if a graph is recorded.
+pub(super) fn record<O: Operation + 'static>(
+    operation: &Arc<O>,
     operands: &[&Tensor],
     result: &Tensor,
+    again: fn(&Arc<O>, &[&Tensor]) -> Result<Tensor, OpError>,
 ) -> Result<(), OpError> {
     RECORDER.with_borrow_mut(|recorder| {
         let Some(recorder) = recorder else {
@@ -149,10 +183,12 @@ pub(super) fn record(
             .map(|(index, operand)| recorder.origin(operation.name(), index, operand))
             .collect::<Result<_, _>>()?;
         let nodes = &mut recorder.graph.nodes;
+        let known = operation.clone();
         nodes.push(OperationNode {
-            operation,
+            operation: operation.clone(),
             operands,
             shape: result.dims().to_vec(),
+            again: Arc::new(move |operands| again(&known, operands)),
         });
         let value = GraphValue::Node(nodes.len() - 1);
         recorder.origins.insert(result.id(), value);
@@ -230,6 +266,14 @@ mod tests {
         );
         assert_eq!(graph.outputs, [GraphValue::Node(2)]);
         assert_eq!(graph.nodes[2].shape, [2, 3]);
+        // Again, of other operands.
+        let other = random(&[5, 3], 4);
+        let sum = graph.nodes[0].run(&[&other, &other]).expect("equal shapes");
+        assert_eq!(host(&sum), host(&add(&other, &other).expect("equal shapes")));
+        assert_eq!(
+            (graph.scope(0), graph.scope(1)),
+            ("a".to_owned(), "relu_1".to_owned())
+        );
         assert_eq!(graph.weights[0].0, "a.weight");
         assert_eq!(host(&graph.weights[0].1), host(&weight));
     }

@@ -38,6 +38,18 @@ pub(super) trait CpuKernel: Operation {
     /// The result and its shape.
     fn forward(&self, operands: &[ArrayView]) -> (Vec<f32>, Shape);
 
+    /// The same operation for `operands`, which may be of another batch.
+    ///
+    /// # Errors
+    /// Operands that it does not take.
+    fn refitted(self: &Arc<Self>, operands: &[&Tensor]) -> Result<Arc<Self>, OpError>
+    where
+        Self: Sized,
+    {
+        let _ = operands;
+        Ok(Arc::clone(self))
+    }
+
     /// The gradients of those operands that they are wanted of, given that of the result: one entry an
     /// operand. `output` is what [`forward`](Self::forward) gave.
     fn backward(
@@ -86,7 +98,7 @@ pub(super) fn run_shared<K: CpuKernel + 'static>(
     operands: &[&Tensor],
 ) -> Result<Tensor, OpError> {
     if !operands.iter().all(|operand| has_kernels(operand)) {
-        return compose_shared(kernel.clone(), operands);
+        return compose_shared(kernel, operands);
     }
     let contiguous = operands
         .iter()
@@ -100,19 +112,23 @@ pub(super) fn run_shared<K: CpuKernel + 'static>(
     } else {
         adapter::apply(kernel.clone(), &contiguous)?
     };
-    graph::record(kernel.clone(), operands, &result)?;
+    let again = |kernel: &Arc<K>, operands: &[&Tensor]| run_shared(&kernel.refitted(operands)?, operands);
+    graph::record(kernel, operands, &result, again)?;
     Ok(result)
 }
 
 /// The result of an operation that is a composition of candle's on every device.
 pub(super) fn compose(operation: impl Operation + 'static, operands: &[&Tensor]) -> Result<Tensor, OpError> {
-    compose_shared(Arc::new(operation), operands)
+    compose_shared(&Arc::new(operation), operands)
 }
 
-fn compose_shared(operation: Arc<dyn Operation>, operands: &[&Tensor]) -> Result<Tensor, OpError> {
+fn compose_shared<O: Operation + 'static>(
+    operation: &Arc<O>,
+    operands: &[&Tensor],
+) -> Result<Tensor, OpError> {
     let owned: Vec<Tensor> = operands.iter().map(|&operand| operand.clone()).collect();
     let result = operation.composed(&owned)?;
-    graph::record(operation, operands, &result)?;
+    graph::record(operation, operands, &result, compose_shared)?;
     Ok(result)
 }
 

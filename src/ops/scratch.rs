@@ -8,6 +8,7 @@ type Free<T> = RefCell<Vec<Vec<T>>>;
 thread_local! {
     static FREE: Free<f32> = const { RefCell::new(Vec::new()) };
     static FREE_NARROW: Free<u16> = const { RefCell::new(Vec::new()) };
+    static FREE_BYTES: Free<u8> = const { RefCell::new(Vec::new()) };
 }
 
 /// Calls `body` with `len` values of arbitrary content. Calls may be nested.
@@ -18,6 +19,11 @@ pub(super) fn with_scratch<T>(len: usize, body: impl FnOnce(&mut [f32]) -> T) ->
 /// The same for 16-bit values.
 pub(super) fn with_narrow_scratch<T>(len: usize, body: impl FnOnce(&mut [u16]) -> T) -> T {
     with(&FREE_NARROW, len, body)
+}
+
+/// The same for bytes.
+pub(super) fn with_byte_scratch<T>(len: usize, body: impl FnOnce(&mut [u8]) -> T) -> T {
+    with(&FREE_BYTES, len, body)
 }
 
 fn with<N: Default + Clone, T>(

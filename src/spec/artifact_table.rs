@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::choice::Named;
-use super::{Evaluate, Predict, Train};
+use super::{Evaluate, Predict, Quantize, Train};
 
 /// A table in the artifacts of a kind: a CSV file with a line of titles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -53,6 +53,13 @@ impl ArtifactTable {
         kind: Evaluate::NAME,
         name: "predictions.csv",
         titles: &["sample"],
+    };
+
+    /// What each layer of a network loses by being quantized, in the order of the network.
+    pub const LAYERS: Self = Self {
+        kind: Quantize::NAME,
+        name: "layers.csv",
+        titles: &["layer", "weights", "signal_to_noise_db"],
     };
 
     /// What could not be predicted for, and why.

@@ -15,7 +15,7 @@ use super::known_metrics::describe_loss;
 use super::model_references::ModelReferences;
 use super::pipeline::StageSpec;
 use super::reference::Reference;
-use super::task_check::evaluation_mistakes;
+use super::task_check::{evaluation_mistakes, training_behind};
 use super::tasks::EvaluationMetric;
 use crate::metric::MetricTable;
 
@@ -23,7 +23,7 @@ use crate::metric::MetricTable;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Evaluate {
-    /// A model made by `train` or `export`, or a folder with one, also as Hugging Face's programs write it; of a list, the average of the
+    /// A model made by `train`, `quantize` or `export`, or a folder with one, also as Hugging Face's programs write it; of a list, the average of the
     /// models' probabilities or numbers is measured.
     pub model: ModelReferences,
     /// A dataset made by `preprocess`.
@@ -62,7 +62,7 @@ impl StageKind for Evaluate {
 
     fn accepts(&self, role: &str) -> Accepts {
         if ModelReferences::is_role(role) {
-            Accepts::stages_or_files(&["train", "export", "download", "command"])
+            Accepts::stages_or_files(&["train", "quantize", "export", "download", "command"])
         } else {
             Accepts::stages(&["preprocess", "command"])
         }
@@ -102,9 +102,8 @@ impl StageKind for Evaluate {
 
 impl Evaluate {
     /// The training of the model, or of the first of several, where the file has it.
-    pub(super) fn training<'a>(&self, stages: &'a IndexMap<String, Arc<StageSpec>>) -> Option<&'a Train> {
-        let model = self.model.all().first()?.stage()?;
-        stages.get(model)?.kind.options::<Train>()
+    pub(super) fn training<'a>(&'a self, stages: &'a IndexMap<String, Arc<StageSpec>>) -> Option<&'a Train> {
+        training_behind(stages, self.model.all().first()?)
     }
 
     /// The names of the metrics that it reports.

@@ -7,14 +7,14 @@ use miette::SourceSpan;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Train;
 use super::choice::Named;
 use super::diagnostic::Diagnostic;
 use super::export_formats::ExportFormat;
 use super::kinds::{Accepts, Input, StageKind};
-use super::mistake::placed;
+use super::mistake::{Mistake, placed};
 use super::pipeline::StageSpec;
 use super::reference::Reference;
+use super::{OnnxExportOptions, OnnxNumbers, Quantize, Train};
 use crate::metric::MetricTable;
 
 /// Writes a trained model for use elsewhere.
@@ -22,7 +22,7 @@ use crate::metric::MetricTable;
 #[serde(deny_unknown_fields)]
 pub struct Export {
     /// A model made by `train`; for the formats `huggingface` and `onnx` a folder too that a Hugging Face program has
-    /// written.
+    /// written, and for `onnx` a model made by `quantize`.
     pub model: Reference,
     /// Stages whose metrics belong on the model's card.
     #[serde(default)]
@@ -56,10 +56,10 @@ impl StageKind for Export {
     fn accepts(&self, role: &str) -> Accepts {
         match role {
             "model" if self.format.takes_folders() => {
-                Accepts::stages_or_files(&["train", "export", "download", "command"])
+                Accepts::stages_or_files(&["train", "quantize", "export", "download", "command"])
             }
-            "model" => Accepts::stages(&["train", "command"]),
-            _ => Accepts::stages(&["evaluate", "train", "command"]),
+            "model" => Accepts::stages(&["train", "quantize", "command"]),
+            _ => Accepts::stages(&["evaluate", "train", "quantize", "command"]),
         }
     }
 
@@ -80,8 +80,34 @@ impl StageKind for Export {
         let train = stage.and_then(|stage| stage.kind.options::<Train>());
         let of_model = train.and_then(|train| self.format.model_mistake(train));
         let mut mistakes = placed(&["format", self.format.name()], self.format.mistakes(), place);
+        if stage.is_some_and(|stage| stage.kind.options::<Quantize>().is_some()) {
+            mistakes.extend(placed(
+                &["format", self.format.name()],
+                self.quantized_mistakes(),
+                place,
+            ));
+        }
         mistakes.extend(placed(&["model"], of_model.into_iter().collect(), place));
         mistakes
+    }
+}
+
+impl Export {
+    /// What is wrong with the format where the model is a quantized one.
+    pub fn quantized_mistakes(&self) -> Vec<Mistake> {
+        if !self.format.holds_quantized() {
+            let message = format!(
+                "`{}` has no place for the weights of a quantized model",
+                self.format.name()
+            );
+            return vec![Mistake::new(Vec::<String>::new(), message).help("use `format: onnx`")];
+        }
+        let onnx = self.format.options::<OnnxExportOptions>();
+        if onnx.is_some_and(|options| options.dtype == OnnxNumbers::F16) {
+            let message = "the weights of a quantized model have eight bits already";
+            return vec![Mistake::new(["dtype"], message).help("leave `dtype` out")];
+        }
+        Vec::new()
     }
 }
 

@@ -203,6 +203,7 @@ macro_rules! built_in_kinds {
             $crate::spec::Tokenizer,
             $crate::spec::Preprocess,
             $crate::spec::Train,
+            $crate::spec::Quantize,
             $crate::spec::Evaluate,
             $crate::spec::Predict,
             $crate::spec::Generate,

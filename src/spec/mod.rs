@@ -32,6 +32,7 @@ mod pipeline;
 mod predict;
 mod preprocess;
 mod project;
+mod quantize;
 mod read;
 mod reference;
 mod rewritten;
@@ -98,6 +99,7 @@ pub use pipeline::{Override, Pipeline, Resources, StageSpec};
 pub use predict::{Predict, PredictionFormat};
 pub use preprocess::{OnError, Preprocess, SplitInputs, TargetKind};
 pub use project::{Project, Remote};
+pub use quantize::{CalibrationSamples, QuantizationGate, Quantize, RangeRule};
 pub use reference::Reference;
 pub use rewritten::RewrittenParameter;
 pub use schema::json_schema;
@@ -136,5 +138,5 @@ pub use train::{
     AugmentMistake, DataFacts, LoraOptions, LoraTargets, augment_mistakes, fits_pattern, recipe_mistakes,
     shortened,
 };
-pub use values::{BelowOne, ByteSize, NonNegative, Positive, Probability, Share, Span};
+pub use values::{BelowOne, ByteSize, NonNegative, Percentage, Positive, Probability, Share, Span};
 pub use vocabulary::Vocabulary;

@@ -15,7 +15,7 @@ use crate::metric::MetricTable;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Predict {
-    /// A model made by `train` or `export`, or a folder of the project with one (as `erlen get` leaves it); of a
+    /// A model made by `train`, `quantize` or `export`, or a folder of the project with one (as `erlen get` leaves it); of a
     /// list, the models' probabilities or numbers are averaged.
     pub model: ModelReferences,
     /// A file, an archive (zip, tar), or a folder whose files are taken at any depth.
@@ -45,7 +45,7 @@ impl StageKind for Predict {
 
     fn accepts(&self, role: &str) -> Accepts {
         if ModelReferences::is_role(role) {
-            Accepts::stages_or_files(&["train", "export", "download", "command"])
+            Accepts::stages_or_files(&["train", "quantize", "export", "download", "command"])
         } else {
             Accepts::stages_or_files(&["download", "command"])
         }

@@ -12,7 +12,7 @@ use super::models::TextHead;
 use super::preprocess::TargetKind;
 use super::train::{DataFacts, recipe_mistakes};
 use super::vocabulary::Vocabulary;
-use super::{Evaluate, Export, Preprocess, PretrainedOptions, Reference, StageSpec, Train};
+use super::{Evaluate, Export, Preprocess, PretrainedOptions, Quantize, Reference, StageSpec, Train};
 
 /// What is known of the dataset that `reference` names; nothing where a command makes it.
 pub(super) fn data_of(
@@ -93,8 +93,8 @@ pub(super) fn generation_mistake(
     Some(Mistake::new(["model"], message).help(help))
 }
 
-/// The training whose model `reference` is, by itself or exported.
-fn training_behind<'a>(
+/// The training whose model `reference` is, by itself, exported or quantized.
+pub(super) fn training_behind<'a>(
     stages: &'a IndexMap<String, Arc<StageSpec>>,
     reference: &'a Reference,
 ) -> Option<&'a Train> {
@@ -105,7 +105,10 @@ fn training_behind<'a>(
         if let Some(train) = kind.options::<Train>() {
             return Some(train);
         }
-        reference = &kind.options::<Export>()?.model;
+        reference = match kind.options::<Export>() {
+            Some(export) => &export.model,
+            None => &kind.options::<Quantize>()?.model,
+        };
     }
     None
 }

@@ -86,6 +86,19 @@ bounded!(
     json_schema!({"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1})
 );
 
+bounded!(
+    /// A percentage in `(50, 100]`.
+    Percentage,
+    "a percentage over 50 and up to 100",
+    |x| x > 50.0 && x <= 100.0,
+    json_schema!({"type": "number", "exclusiveMinimum": 50, "maximum": 100})
+);
+
+impl Percentage {
+    /// All.
+    pub const MOST: Self = Self(100.0);
+}
+
 impl Default for NonNegative {
     fn default() -> Self {
         Self(0.0)

@@ -17,6 +17,7 @@ mod own_tokenizer;
 mod predict;
 mod preprocess;
 mod process;
+mod quantize;
 mod registry;
 mod surroundings;
 mod tokenizer;

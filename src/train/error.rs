@@ -159,6 +159,12 @@ pub enum TrainError {
         "the models cannot be averaged: {0}; name models of one task for the same classes, labels or numbers"
     )]
     Ensemble(String),
+    /// A model that cannot be quantized, or that loses too much by it.
+    #[error("{0}")]
+    Quantization(String),
+    /// A quantized model where it is of no use.
+    #[error("the model is quantized: {0}")]
+    Quantized(String),
     /// A model that cannot be asked about new samples.
     #[error("the model in `{path}` cannot predict: {problem}")]
     CannotPredict {

@@ -254,8 +254,27 @@ impl<'a> AskedModel<'a> {
 }
 
 impl JudgedModel<'_> {
+    /// What the network is shown of the samples in `order`, in batches, on the host.
+    pub(super) fn inputs(
+        &self,
+        task: &dyn Task,
+        batch_size: usize,
+        order: SampleOrder,
+    ) -> Result<StagedBatches, TrainError> {
+        let feed = self.feed(&Evaluation {
+            task,
+            loss: None,
+            metrics: Vec::new(),
+            batch_size,
+            order,
+            test_time_flip: false,
+            device: Device::Cpu,
+        })?;
+        Ok(feed.serve(0, 0, &Device::Cpu, false))
+    }
+
     /// The samples in order.
-    fn feed(&self, options: &Evaluation<'_>) -> Result<Feed, TrainError> {
+    pub(super) fn feed(&self, options: &Evaluation<'_>) -> Result<Feed, TrainError> {
         if let Some(text) = &self.text {
             let windows = options.metrics.iter().find_map(|metric| match metric.options() {
                 MetricDetail::Perplexity(windows) => Some(windows),

@@ -75,6 +75,7 @@ pub(super) fn read_exported(text: &str, tasks: &Tasks) -> Result<Card, String> {
         selected_step: 0,
         metrics: training.metrics,
         lora: None,
+        quantization: None,
     })
 }
 

@@ -36,9 +36,11 @@ mod model_file;
 mod optimizer;
 mod predictor;
 mod progress;
+mod quantized;
 mod row_predictor;
 mod schedule;
 mod setup;
+mod speed;
 mod staging;
 mod state_dict;
 mod tasks;
@@ -71,13 +73,15 @@ pub use optimizer::{
 };
 pub use predictor::{Predictor, PredictorOptions};
 pub use progress::{BatchPlace, EpochSteps, EpochSums, TrainingState};
+pub use quantized::{CardQuantization, QuantizationOptions, quantize, write_quantized};
 pub use row_predictor::RowPredictor;
 pub use schedule::LearningRate;
+pub use speed::{MeasuredSpeed, measure_speed};
 pub use tasks::{
-    ClassFigures, Classification, Criterion, CsvFile, JudgedOutputs, LossCriterion, ModelTarget, MultiLabel,
-    OutputMeaning, PREDICTED, PROBABILITIES, PROBABILITY, PredictedColumn, PredictedKind, PredictedValue,
-    Regression, Similarity, SplitTally, Task, TaskTally, Tasks, TokenClasses, TokenPrediction, float_text,
-    score_sum, target_values,
+    ClassFigures, Classification, ComparedOutputs, Criterion, CsvFile, JudgedOutputs, LossCriterion,
+    ModelTarget, MultiLabel, OutputMeaning, PREDICTED, PROBABILITIES, PROBABILITY, PredictedColumn,
+    PredictedKind, PredictedValue, Regression, Similarity, SplitTally, Task, TaskTally, Tasks, TokenClasses,
+    TokenPrediction, float_text, score_sum, target_values,
 };
 pub use tensor_file::{HostTensor, NamedTensors, read_tensors};
 pub use threads::on_threads;

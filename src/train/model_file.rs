@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use candle_core::Device;
 use serde::{Deserialize, Serialize};
@@ -14,11 +15,13 @@ use super::feed::TextReading;
 use super::huggingface::{PretrainedFolder, adapter_alone};
 use super::low_rank;
 use super::meeting::KnownModel;
+use super::quantized::{CardQuantization, read_quantized};
 use super::tasks::{ModelTarget, Task, Tasks};
 use super::tensor_file::{NamedTensors, encode, read_tensors, to_device, to_host, write_atomically};
 use crate::data::{Augmentation, Dataset, Normalization};
 use crate::event::{Metrics, Monitor};
 use crate::models::{Models, Network};
+use crate::quantization::QuantizedNetwork;
 use crate::schema::{FieldKind, InputShape, Schema};
 use crate::spec;
 
@@ -73,12 +76,18 @@ pub struct Card {
     /// The low-rank changes that were trained, where the weights themselves were not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lora: Option<spec::LoraOptions>,
+    /// How it was quantized, where it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantization: Option<CardQuantization>,
 }
 
 impl Card {
     /// The version that is written. 2: tasks other than classification, transforms, the loss. 3: the
     /// inputs by name.
     pub const VERSION: u32 = 3;
+
+    /// The version of the cards of quantized models, whose weights earlier versions would take for something else.
+    pub const QUANTIZED: u32 = 4;
 
     /// The oldest version that is read.
     const OLDEST: u32 = 2;
@@ -88,8 +97,10 @@ impl Card {
 pub struct TrainedModel {
     /// What it is.
     pub card: Card,
-    /// The network, with the weights loaded.
+    /// The network, with the weights loaded. That of a quantized model has no parameters that it could tell.
     pub network: Network,
+    /// What the network of a quantized model is made of.
+    pub quantized: Option<Arc<QuantizedNetwork>>,
 }
 
 impl TrainedModel {
@@ -129,16 +140,36 @@ impl TrainedModel {
             .blank(&card.architecture, card.input, outputs, device)?;
         if let Some(options) = &card.lora {
             low_rank::load(&mut network, folder, options, device)?;
-            return Ok(Self { card, network });
+            return Ok(Self {
+                card,
+                network,
+                quantized: None,
+            });
         }
         let path = folder.join(WEIGHTS_FILE);
         let tensors = read_tensors(&path)?;
+        if let Some(quantization) = &card.quantization {
+            let blank = components
+                .models
+                .blank(&card.architecture, card.input, outputs, &Device::Cpu)?;
+            let quantized = read_quantized(&card, quantization, &blank, &tensors);
+            let quantized = quantized.map_err(|problem| TrainError::BadFile { path, problem })?;
+            return Ok(Self {
+                network: Arc::clone(&quantized).into_network(&blank),
+                quantized: Some(quantized),
+                card,
+            });
+        }
         let load = || -> Result<(), String> {
             let tensors = to_device(&tensors, device)?;
             network.load_state(&tensors).map_err(|error| error.to_string())
         };
         load().map_err(|problem| TrainError::BadFile { path, problem })?;
-        Ok(Self { card, network })
+        Ok(Self {
+            card,
+            network,
+            quantized: None,
+        })
     }
 
     /// The weights and running statistics.
@@ -273,12 +304,12 @@ pub fn read_card(path: &Path) -> Result<Card, TrainError> {
     };
     let card: Card =
         serde_json::from_str(&text).map_err(|error| bad(format!("not a model's card: {error}")))?;
-    if !(Card::OLDEST..=Card::VERSION).contains(&card.card_version) {
+    if !(Card::OLDEST..=Card::QUANTIZED).contains(&card.card_version) {
         return Err(bad(format!(
             "its version is {}, but this Erlen reads versions {} to {}; train the model again",
             card.card_version,
             Card::OLDEST,
-            Card::VERSION
+            Card::QUANTIZED
         )));
     }
     Ok(card)

@@ -217,7 +217,7 @@ impl<'a> Predictor<'a> {
 impl EnsembleMember {
     /// A model whose outputs have the order `order`. An error says why it cannot be asked.
     pub fn new(model: TrainedModel, order: Vec<usize>) -> Result<Self, String> {
-        let TrainedModel { card, network } = model;
+        let TrainedModel { card, network, .. } = model;
         if card.text.is_some() {
             return Err(
                 "it reads texts, about which `predict` does not ask: put them into a dataset and evaluate the model on that, \

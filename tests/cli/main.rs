@@ -14,6 +14,7 @@ mod history;
 mod outside;
 mod predict;
 mod project;
+mod quantize;
 mod remote;
 mod report;
 mod resume;

@@ -1,11 +1,18 @@
 //! Operations on images.
 
+use super::quantized::WeightPlaces;
 use super::*;
 
 impl Lowering<'_> {
     /// A convolution, with the batch norm behind it in its weights, and what is added and cut off behind that.
     pub(super) fn convolution(&mut self, step: &Step) -> Result<Lowered, OnnxError> {
         let x = self.image_operand(step, 0)?;
+        if let Some(layer) = self.quantized_layer(step) {
+            let [weight, bias] = self.whole_weights(step, layer, WeightPlaces::Convolution);
+            let y = self.convolve(step, &layer.weight.dims, &[&x, &weight, &bias]);
+            let y = self.rounded_product(step, Lowered::channels_first(y));
+            return self.finish(step, y);
+        }
         let operands = step.node.operands.len();
         let (weight_name, weight) = self.weight_tensor(step, 1)?;
         let dims = weight.dims().to_vec();
@@ -56,10 +63,16 @@ impl Lowering<'_> {
             }
         }
         let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
-        let y = self.builder.node(
+        let y = self.convolve(step, &dims, &inputs);
+        self.finish(step, Lowered::channels_first(y))
+    }
+
+    /// The operator, for a weight of `dims`.
+    fn convolve(&mut self, step: &Step, dims: &[usize], inputs: &[&str]) -> String {
+        self.builder.node(
             &step.scope,
             "Conv",
-            &inputs,
+            inputs,
             &[
                 (
                     "kernel_shape",
@@ -73,8 +86,7 @@ impl Lowering<'_> {
                     AttributeValue::Int(step.integer("group").unwrap_or(1) as i64),
                 ),
             ],
-        );
-        self.finish(step, Lowered::channels_first(y))
+        )
     }
 
     /// A batch norm that stands alone, of images or of rows.

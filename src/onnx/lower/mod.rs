@@ -5,6 +5,7 @@
 
 mod attention;
 mod images;
+mod quantized;
 mod tokens;
 mod values;
 
@@ -16,6 +17,7 @@ use super::OnnxError;
 use super::builder::{AttributeValue, GraphBuilder};
 use super::proto::ElementFormat;
 use crate::ops::{Attribute, Attributes, Graph, GraphValue, OperationNode};
+use crate::quantization::QuantizedNetwork;
 
 /// How a value of a graph lies in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +66,7 @@ pub(super) struct Lowering<'a> {
     graph: &'a Graph,
     pub builder: GraphBuilder,
     texts: Option<TextInputs>,
+    quantized: Option<&'a QuantizedNetwork>,
     /// Whether something asked for the mask of texts.
     pub uses_mask: bool,
     input: Lowered,
@@ -81,11 +84,19 @@ struct Step<'a> {
     attributes: Attributes,
     /// The name of the module that it belongs to.
     scope: String,
+    /// Its place in the graph.
+    index: usize,
 }
 
 impl<'a> Lowering<'a> {
-    /// Of `graph`, whose input is called `input`.
-    pub fn new(graph: &'a Graph, builder: GraphBuilder, input: String, texts: Option<TextInputs>) -> Self {
+    /// Of `graph`, whose input is called `input`; of a quantized network, with what `quantized` says of it.
+    pub fn new(
+        graph: &'a Graph,
+        quantized: Option<&'a QuantizedNetwork>,
+        builder: GraphBuilder,
+        input: String,
+        texts: Option<TextInputs>,
+    ) -> Self {
         let mut uses = HashMap::new();
         for operand in graph.nodes.iter().flat_map(|node| &node.operands) {
             if let GraphValue::Weight(index) = operand {
@@ -96,6 +107,7 @@ impl<'a> Lowering<'a> {
             graph,
             builder,
             texts,
+            quantized,
             uses_mask: false,
             input: Lowered::given(input),
             results: Vec::new(),
@@ -111,13 +123,16 @@ impl<'a> Lowering<'a> {
     /// An operation that has no counterpart.
     pub fn run(&mut self) -> Result<String, OnnxError> {
         let graph = self.graph;
+        self.input = self.rounded_value(GraphValue::Input(0), "input", self.input.clone());
         for (index, node) in graph.nodes.iter().enumerate() {
             let step = Step {
                 node,
                 attributes: node.operation.attributes(),
-                scope: self.scope(index, node),
+                scope: graph.scope(index),
+                index,
             };
             let result = self.lower(&step)?;
+            let result = self.rounded_value(GraphValue::Node(index), &step.scope, result);
             self.results.push(result);
         }
         let output = self.value(graph.outputs[0], "output")?;
@@ -151,18 +166,6 @@ impl<'a> Lowering<'a> {
             other => Err(OnnxError::Operation {
                 operation: other.to_owned(),
             }),
-        }
-    }
-
-    /// The module that a node belongs to: that of its first weight, else the operation with the node's number.
-    fn scope(&self, index: usize, node: &OperationNode) -> String {
-        let of_weight = node.operands.iter().find_map(|operand| match operand {
-            GraphValue::Weight(index) => self.graph.weights[*index].0.rsplit_once('.'),
-            _ => None,
-        });
-        match of_weight {
-            Some((module, _)) => module.to_owned(),
-            None => format!("{}_{index}", node.operation.name()),
         }
     }
 

@@ -84,6 +84,9 @@ impl Lowering<'_> {
 
     pub(super) fn linear(&mut self, step: &Step) -> Result<Lowered, OnnxError> {
         let x = self.given_operand(step, 0)?;
+        if let Some(layer) = self.quantized_layer(step) {
+            return Ok(Lowered::given(self.quantized_linear(step, layer, &x)));
+        }
         let transposed = step.flag("transposed");
         let bias = match step.node.operands.len() {
             3 => Some(self.operand(step, 2)?.name),

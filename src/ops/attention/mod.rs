@@ -7,7 +7,7 @@ mod forward;
 mod sizes;
 mod tiles;
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{Result, Shape, Tensor};
 
@@ -183,6 +183,30 @@ impl Operation for Attention {
 }
 
 impl CpuKernel for Attention {
+    /// What is recorded is of samples of one length, without dropout.
+    fn refitted(self: &Arc<Self>, operands: &[&Tensor]) -> std::result::Result<Arc<Self>, OpError> {
+        let given = match *operands {
+            [queries, keys, values] => AttentionOperands::Apart {
+                queries,
+                keys,
+                values,
+            },
+            _ => AttentionOperands::SideBySide(operands[0]),
+        };
+        let options = AttentionOptions {
+            key_value_heads: self.sizes.key_value_heads,
+            causal: self.sizes.causal,
+            window: self.sizes.window,
+            ..AttentionOptions::full(self.sizes.heads, self.precision)
+        };
+        Ok(Arc::new(Self {
+            sizes: AttentionSizes::of(given, &options)?,
+            dropout: None,
+            precision: self.precision,
+            statistics: Mutex::default(),
+        }))
+    }
+
     fn forward(&self, operands: &[ArrayView]) -> (Vec<f32>, Shape) {
         let sizes = &self.sizes;
         let rows = sizes.query_rows;

@@ -45,7 +45,7 @@ impl Default for ConvOptions {
 
 /// A convolution's sizes. The groups divide both numbers of channels.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Geometry {
+pub(in crate::ops) struct Geometry {
     pub input: Images,
     pub output: Images,
     pub window: Window,

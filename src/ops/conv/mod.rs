@@ -22,7 +22,7 @@ use super::error::OpError;
 use super::operation::{ArrayView, CpuKernel, OperandGradient, Operation, run};
 use super::tensor::{Images, channels_last};
 use crate::spec::Precision;
-use geometry::Geometry;
+pub(super) use geometry::Geometry;
 pub use geometry::{ConvOptions, Window};
 pub use norm::{ConvolutionOperands, NormOperands, conv2d_norm};
 pub(super) use packed_weights::{ConvWeight, KeptWeight, PackedOnce, kept};

@@ -4,19 +4,19 @@ use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 
 /// A slice that several threads write to, each to its own part.
-pub(in crate::ops) struct SharedValues<'a> {
-    start: *mut f32,
+pub(in crate::ops) struct SharedValues<'a, T = f32> {
+    start: *mut T,
     len: usize,
-    life: PhantomData<&'a mut [f32]>,
+    life: PhantomData<&'a mut [T]>,
 }
 
 // SAFETY: it is only a place and a length; who writes through it promises to keep to his own part.
-unsafe impl Send for SharedValues<'_> {}
+unsafe impl<T: Send> Send for SharedValues<'_, T> {}
 // SAFETY: as above.
-unsafe impl Sync for SharedValues<'_> {}
+unsafe impl<T: Send> Sync for SharedValues<'_, T> {}
 
-impl<'a> SharedValues<'a> {
-    pub fn new(values: &'a mut [f32]) -> Self {
+impl<'a, T: Copy> SharedValues<'a, T> {
+    pub fn new(values: &'a mut [T]) -> Self {
         Self {
             start: values.as_mut_ptr(),
             len: values.len(),
@@ -25,19 +25,10 @@ impl<'a> SharedValues<'a> {
     }
 
     /// The same for values that are yet to be written.
-    pub fn of_spare(values: &'a mut [MaybeUninit<f32>]) -> Self {
+    pub fn of_spare(values: &'a mut [MaybeUninit<T>]) -> Self {
         Self {
             start: values.as_mut_ptr().cast(),
             len: values.len(),
-            life: PhantomData,
-        }
-    }
-
-    /// The same for words that are to hold f32 values.
-    pub(super) fn of_spare_words(words: &'a mut [MaybeUninit<u32>]) -> Self {
-        Self {
-            start: words.as_mut_ptr().cast(),
-            len: words.len(),
             life: PhantomData,
         }
     }
@@ -46,7 +37,7 @@ impl<'a> SharedValues<'a> {
     ///
     /// # Safety
     /// Nobody else reads or writes these places at the same time.
-    pub unsafe fn write(&self, start: usize, values: &[f32]) {
+    pub unsafe fn write(&self, start: usize, values: &[T]) {
         let target = self.address(start, values.len());
         // SAFETY: the address is that of as many values within the slice; that nobody else uses them is the
         // caller's, and so they are not those that are read.
@@ -54,11 +45,22 @@ impl<'a> SharedValues<'a> {
     }
 
     /// The address of `len` values from `start`.
-    pub(super) fn address(&self, start: usize, len: usize) -> *mut f32 {
+    pub(super) fn address(&self, start: usize, len: usize) -> *mut T {
         assert!(
             start <= self.len && len <= self.len - start,
             "a part of the slice"
         );
         self.start.wrapping_add(start)
+    }
+}
+
+impl<'a> SharedValues<'a> {
+    /// The same for words that are to hold f32 values.
+    pub(super) fn of_spare_words(words: &'a mut [MaybeUninit<u32>]) -> Self {
+        Self {
+            start: words.as_mut_ptr().cast(),
+            len: words.len(),
+            life: PhantomData,
+        }
     }
 }

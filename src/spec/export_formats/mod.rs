@@ -27,6 +27,11 @@ pub trait ExportFormatOptions: ChoiceOptions {
         true
     }
 
+    /// Whether it has whole numbers for the weights of quantized models.
+    fn holds_quantized(&self) -> bool {
+        false
+    }
+
     /// What is wrong with them whatever the model, with paths from the options on.
     fn mistakes(&self) -> Vec<Mistake> {
         Vec::new()

@@ -112,6 +112,10 @@ impl ExportFormatOptions for OnnxExportOptions {
         true
     }
 
+    fn holds_quantized(&self) -> bool {
+        true
+    }
+
     fn model_mistake(&self, train: &crate::spec::Train) -> Option<Mistake> {
         let is_text = train.model.text().is_some() || train.model.base().is_some();
         (self.input == OnnxInput::Pixels && is_text).then(|| {

@@ -83,6 +83,9 @@ impl EvaluationMetric {
     /// Each sample with what was predicted for it, in a file.
     pub const PREDICTIONS: Self = Self::plain("predictions");
 
+    /// How fast the model answers.
+    pub const SPEED: Self = Self::plain("speed");
+
     /// The metric `name` without options.
     pub const fn plain(name: &'static str) -> Self {
         Self {

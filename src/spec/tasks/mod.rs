@@ -92,7 +92,7 @@ fn one_of(names: impl Iterator<Item = String>) -> Schema {
 }
 
 /// What any task's evaluation can be asked for.
-static OF_EVERY_TASK: [TaskMetric; 2] = [
+static OF_EVERY_TASK: [TaskMetric; 3] = [
     TaskMetric {
         name: "loss",
         about: "The mean of the loss that the model was trained with, without label smoothing and weights of \
@@ -106,6 +106,15 @@ static OF_EVERY_TASK: [TaskMetric; 2] = [
         about: "`predictions.csv`: each sample's truth and what was predicted for it, with the probabilities of \
                 classes and labels.",
         figures: &[],
+        always: false,
+        of_numbers: false,
+    },
+    TaskMetric {
+        name: EvaluationMetric::SPEED.as_str(),
+        about: "How fast the model answers on the machine that runs the stage, without the reading of samples: \
+                `samples_per_second` in batches as in training, `latency_ms` of a sample alone. Unlike all other \
+                figures they are not the same each time.",
+        figures: &["samples_per_second", "latency_ms"],
         always: false,
         of_numbers: false,
     },

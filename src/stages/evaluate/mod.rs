@@ -14,7 +14,8 @@ use crate::spec::{
     self, Evaluate, EvaluationMetric, METRICS_FILE, Mistake, SampleKind, TaskRules, counted_that,
 };
 use crate::train::{
-    self, Evaluation, JudgedModel, SplitTally, Tasks, TrainError, TrainedModel, filled_split, on_threads,
+    self, Evaluation, JudgedModel, SplitTally, Tasks, TrainError, TrainedModel, filled_split, measure_speed,
+    on_threads,
 };
 
 use super::{Job, Outcome, Registry, StageError, StageRunner, whole_models};
@@ -113,7 +114,15 @@ fn run(
     for metric in &options.metrics {
         tally.write(metric.as_str(), &card.target.names, output)?;
     }
-    let metrics = figures(&tally, task.rules(), &options.metrics, monitor);
+    let mut metrics = figures(&tally, task.rules(), &options.metrics, monitor);
+    if options.metrics.contains(&EvaluationMetric::SPEED) {
+        let speed = measure_speed(&judged, &evaluation, monitor)?;
+        metrics.insert(
+            "samples_per_second".to_owned(),
+            MetricValue::from(speed.samples_per_second),
+        );
+        metrics.insert("latency_ms".to_owned(), MetricValue::from(speed.latency_ms));
+    }
     train::write_json(&output.join(METRICS_FILE), &metrics)?;
     Ok(metrics)
 }

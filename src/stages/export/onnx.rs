@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use super::huggingface::write_tokenizer;
 use super::list::{ExportedModel, ModelWriter};
 use super::{CARD_FILE, ExportCard, ExportedWeights, export_card};
-use crate::onnx::{OnnxError, OnnxFiles, OnnxOptions, onnx_model};
+use crate::onnx::{OnnxError, OnnxFiles, OnnxOptions, onnx_model, quantized_onnx_model};
 use crate::schema::InputShape;
 use crate::spec::{OnnxExportOptions, OnnxInput, OnnxNumbers};
 use crate::train::{self, FolderWish, PretrainedFolder, TrainError};
@@ -48,9 +48,10 @@ impl ModelWriter for OnnxExportOptions {
             context,
             metadata: metadata(&card)?,
         };
-        let files = match model.card.lora {
-            None => onnx_model(&model.network, &options),
-            Some(_) => onnx_model(&model.merged(models)?, &options),
+        let files = match (&model.quantized, &model.card.lora) {
+            (Some(quantized), _) => quantized_onnx_model(quantized, model.card.input, &options),
+            (None, None) => onnx_model(&model.network, &options),
+            (None, Some(_)) => onnx_model(&model.merged(models)?, &options),
         };
         let files = files.map_err(|error: OnnxError| bad(error.to_string()))?;
         let write = |name: &str, bytes: &[u8]| {

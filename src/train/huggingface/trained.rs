@@ -38,7 +38,11 @@ impl TrainedModel {
         let folder = PretrainedFolder::open(path, FolderWish::default(), components).map_err(bad)?;
         let network = folder.network(&components.models, device).map_err(bad)?;
         let card = folder.card(&network).map_err(bad)?;
-        Ok(Self { card, network })
+        Ok(Self {
+            card,
+            network,
+            quantized: None,
+        })
     }
 }
 
@@ -77,6 +81,7 @@ impl PretrainedFolder {
             selected_step: 0,
             metrics: Metrics::new(),
             lora: None,
+            quantization: None,
             text: Some(TextReading {
                 // Documents are read as long as the model's positions go.
                 length: is_of_vocabulary.then_some(context),

@@ -17,7 +17,7 @@ mod tests;
 mod timm;
 
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -26,7 +26,7 @@ use safetensors::tensor::Metadata;
 pub use fitting::{Fitting, WantedTensor, WantedTensors};
 use place::TensorPlace;
 
-use super::model_file::WEIGHTS_FILE;
+use super::model_file::{CARD_FILE, WEIGHTS_FILE};
 use super::tensor_file::NamedTensors;
 
 /// The bytes of a description beyond which a file is refused: one of ten thousand tensors has some 2 MB.
@@ -155,6 +155,13 @@ impl StateDict {
 /// The file of weights in a folder.
 fn weights_in(folder: &Path) -> Result<PathBuf, String> {
     let model = folder.join(WEIGHTS_FILE);
+    let card = fs::read_to_string(folder.join(CARD_FILE)).ok();
+    let card = card.and_then(|text| serde_json::from_str::<serde_json::Value>(&text).ok());
+    if card.is_some_and(|card| card.get("quantization").is_some()) {
+        let problem =
+            "it is a quantized model, whose weights are rounded: name the one that it was made from";
+        return Err(problem.to_owned());
+    }
     if model.exists() {
         return Ok(model);
     }

@@ -11,8 +11,9 @@ use super::losses::not;
 use super::predicted::log_mean_exp;
 use super::ranking::{mean, roc_auc};
 use super::{
-    ClassFigures, Criterion, CsvFile, LossCriterion, ModelTarget, OutputMeaning, PREDICTED, PROBABILITIES,
-    PROBABILITY, PredictedColumn, PredictedKind, PredictedValue, Task, TaskTally, float_text, score_sum,
+    ClassFigures, ComparedOutputs, Criterion, CsvFile, LossCriterion, ModelTarget, OutputMeaning, PREDICTED,
+    PROBABILITIES, PROBABILITY, PredictedColumn, PredictedKind, PredictedValue, Task, TaskTally, float_text,
+    score_sum,
 };
 use crate::data::{Array, Dataset, Split};
 use crate::ops;
@@ -117,6 +118,22 @@ impl Task for Classification {
             log_mean_exp(models.map(|(scale, logits)| scale.log_probability(logits[class]))) as f32
         };
         (0..classes).map(average).collect()
+    }
+
+    fn compare(
+        &self,
+        outputs: [&[f32]; 2],
+        split: &Split,
+        index: usize,
+        target: &ModelTarget,
+    ) -> Result<Option<ComparedOutputs>, TrainError> {
+        let class = class_of(split, index, target.outputs())?;
+        let predicted = outputs.map(argmax);
+        let share = |holds: bool| if holds { 1.0 } else { 0.0 };
+        Ok(Some(ComparedOutputs {
+            agreement: share(predicted[0] == predicted[1]),
+            scores: predicted.map(|predicted| share(predicted == class)),
+        }))
     }
 
     fn meaning(&self) -> OutputMeaning {

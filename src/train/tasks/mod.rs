@@ -131,6 +131,22 @@ pub trait Task: Debug + Send + Sync {
         predicted::mean_outputs(models)
     }
 
+    /// How the outputs of two models, `outputs`, compare for the sample `index` of `split`, in the units of `target`; by
+    /// default not at all.
+    ///
+    /// # Errors
+    /// The split does not hold what the task predicts.
+    fn compare(
+        &self,
+        outputs: [&[f32]; 2],
+        split: &Split,
+        index: usize,
+        target: &ModelTarget,
+    ) -> Result<Option<ComparedOutputs>, TrainError> {
+        let _ = (outputs, split, index, target);
+        Ok(None)
+    }
+
     /// Why the loss and the score over the samples of `split` say nothing of a model, where they do not.
     ///
     /// # Errors
@@ -142,6 +158,15 @@ pub trait Task: Debug + Send + Sync {
 
     /// What an exported model says of its outputs.
     fn meaning(&self) -> OutputMeaning;
+}
+
+/// How two models compare for a sample: what the means over all samples are made of.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ComparedOutputs {
+    /// How far they say the same: 1 where they agree.
+    pub agreement: f64,
+    /// How far each of them is right: 1 where it is.
+    pub scores: [f64; 2],
 }
 
 /// How outputs are compared with targets in training and evaluation.

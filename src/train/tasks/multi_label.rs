@@ -9,8 +9,9 @@ use super::class_figures::{macro_mean, write_classes};
 use super::predicted::log_mean_exp;
 use super::ranking::{mean, roc_auc};
 use super::{
-    ClassFigures, Criterion, LossCriterion, ModelTarget, OutputMeaning, PREDICTED, PROBABILITIES,
-    PredictedColumn, PredictedKind, PredictedValue, Task, TaskTally, float_text, score_sum, target_values,
+    ClassFigures, ComparedOutputs, Criterion, LossCriterion, ModelTarget, OutputMeaning, PREDICTED,
+    PROBABILITIES, PredictedColumn, PredictedKind, PredictedValue, Task, TaskTally, float_text, score_sum,
+    target_values,
 };
 use crate::data::{Array, Dataset, Split};
 use crate::ops;
@@ -95,6 +96,28 @@ impl Task for MultiLabel {
             (mean(1.0) - mean(-1.0)) as f32
         };
         (0..labels).map(average).collect()
+    }
+
+    fn compare(
+        &self,
+        outputs: [&[f32]; 2],
+        split: &Split,
+        index: usize,
+        _target: &ModelTarget,
+    ) -> Result<Option<ComparedOutputs>, TrainError> {
+        let mut wanted = vec![0.0; outputs[0].len()];
+        split.target_values(index, &mut wanted)?;
+        let wanted: Vec<bool> = wanted.iter().map(|wanted| *wanted >= 0.5).collect();
+        let predicted =
+            outputs.map(|outputs| outputs.iter().map(|logit| *logit >= 0.0).collect::<Vec<bool>>());
+        let share = |one: &[bool], other: &[bool]| {
+            let same = one.iter().zip(other).filter(|(one, other)| one == other).count();
+            same as f64 / one.len().max(1) as f64
+        };
+        Ok(Some(ComparedOutputs {
+            agreement: share(&predicted[0], &predicted[1]),
+            scores: [share(&predicted[0], &wanted), share(&predicted[1], &wanted)],
+        }))
     }
 
     fn meaning(&self) -> OutputMeaning {

@@ -6,8 +6,8 @@ use candle_core::Tensor;
 
 use super::correlation::{pearson, ranks};
 use super::{
-    Criterion, LossCriterion, ModelTarget, OutputMeaning, Task, TaskTally, float_text, score_sum,
-    target_values,
+    ComparedOutputs, Criterion, LossCriterion, ModelTarget, OutputMeaning, Task, TaskTally, float_text,
+    score_sum, target_values,
 };
 use crate::data::{Array, Dataset, Split};
 use crate::ops;
@@ -75,6 +75,31 @@ impl Task for Regression {
         let pairs = wanted.iter().zip(outputs);
         let cells = pairs.flat_map(|(wanted, &output)| [format!("{wanted:?}"), float_text(output.into())]);
         Ok(cells.collect())
+    }
+
+    /// 1 less squared differences in units of the targets' variance in training: over all samples coefficients of
+    /// determination.
+    fn compare(
+        &self,
+        outputs: [&[f32]; 2],
+        split: &Split,
+        index: usize,
+        target: &ModelTarget,
+    ) -> Result<Option<ComparedOutputs>, TrainError> {
+        let mut wanted = vec![0.0; outputs[0].len()];
+        split.target_values(index, &mut wanted)?;
+        let scale = target.scale.as_ref();
+        let determined = |one: &[f32], other: &[f32]| {
+            let distances = one.iter().zip(other).enumerate().map(|(place, (one, other))| {
+                let unit = scale.map_or(1.0, |scale| f64::from(scale.std[place]));
+                ((f64::from(*one) - f64::from(*other)) / unit).powi(2)
+            });
+            1.0 - distances.sum::<f64>() / one.len().max(1) as f64
+        };
+        Ok(Some(ComparedOutputs {
+            agreement: determined(outputs[0], outputs[1]),
+            scores: outputs.map(|outputs| determined(outputs, &wanted)),
+        }))
     }
 
     fn meaning(&self) -> OutputMeaning {

@@ -169,6 +169,7 @@ impl Trainer<'_> {
             },
             metrics,
             lora: recipe.lora.clone(),
+            quantization: None,
         };
         let validations = recipe
             .validate

@@ -83,6 +83,7 @@ fn trained(model: Value, task: &str, names: &[&str], lora: Value) -> TempDir {
         selected_step: 1,
         metrics: Metrics::new(),
         lora: Some(lora),
+        quantization: None,
     };
     write_json(&folder.path().join(CARD_FILE), &card).expect("writable");
     folder

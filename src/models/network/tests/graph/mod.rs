@@ -39,6 +39,39 @@ fn evaluate_with(
     value(&graph.outputs[0], &results)
 }
 
+#[test]
+fn nodes_run_again_on_batches_of_any_size() {
+    for (name, network) in networks() {
+        let graph = network.graph().expect("all is recorded");
+        for samples in [1, 3] {
+            let input = batch(network.input(), samples, 8);
+            let mut results: Vec<Tensor> = Vec::new();
+            let value = |value: GraphValue, results: &[Tensor]| match value {
+                GraphValue::Input(_) => input.clone(),
+                GraphValue::Weight(index) => graph.weights[index].1.clone(),
+                GraphValue::Constant(index) => graph.constants[index].clone(),
+                GraphValue::Node(index) => results[index].clone(),
+            };
+            for node in &graph.nodes {
+                let operands: Vec<Tensor> = node
+                    .operands
+                    .iter()
+                    .map(|operand| value(*operand, &results))
+                    .collect();
+                results.push(node.run(&operands.iter().collect::<Vec<_>>()).expect("fits"));
+            }
+            let expected = network
+                .forward(&input, &Pass::evaluate(Precision::F32))
+                .expect("fits");
+            assert_eq!(
+                host(&value(graph.outputs[0], &results)),
+                host(&expected),
+                "{name}"
+            );
+        }
+    }
+}
+
 /// Networks of every architecture, whose weights and running statistics have seen a training step's
 /// batch.
 pub(crate) fn networks() -> Vec<(&'static str, Network)> {

@@ -1,0 +1,79 @@
+//! How fast a model that `train` or `quantize` made answers.
+//!
+//! `cargo bench --bench infer -- --model FOLDER [--batch N] [--threads N] [--seconds S]` (FOLDER as `erlen get` leaves
+//! it). Prints one JSON line with the median over all answers; `inference.py` runs this beside ONNX Runtime and OpenVINO.
+
+#![allow(clippy::print_stdout, reason = "a benchmark tells its figures")]
+
+use std::error::Error;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use candle_core::{Device, Tensor};
+use clap::Parser;
+use erlen::memory::Recycling;
+use erlen::models::Pass;
+use erlen::ops::PackedWeights;
+use erlen::spec::Precision;
+use erlen::train::{Components, TrainedModel};
+use serde_json::json;
+
+#[global_allocator]
+static MEMORY: Recycling = Recycling::new();
+
+#[derive(Parser)]
+struct Arguments {
+    #[arg(long)]
+    model: PathBuf,
+    #[arg(long, default_value_t = 1)]
+    batch: usize,
+    #[arg(long, default_value_t = 1)]
+    threads: usize,
+    /// How long to measure, after the warm-up.
+    #[arg(long, default_value_t = 2.0)]
+    seconds: f64,
+    /// Cargo passes it.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments = Arguments::parse();
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(arguments.threads)
+        .build_global()?;
+    let model = TrainedModel::load(&arguments.model, &Device::Cpu, &Components::built_in())?;
+    let shape = model.card.input.of_batch(arguments.batch);
+    let values: usize = shape.dims().iter().product();
+    // What the peers are given.
+    let values: Vec<f32> = (0..values)
+        .map(|place| (place % 23) as f32 / 7.0 - 11.0 / 7.0)
+        .collect();
+    let input = Tensor::from_vec(values, shape, &Device::Cpu)?;
+    let weights = Arc::<PackedWeights>::default();
+    let pass = Pass::evaluate(Precision::F32);
+    let answer = || -> Result<Vec<f32>, Box<dyn Error>> {
+        let outputs = weights.reuse(|| model.network.forward(&input, &pass))?;
+        Ok(outputs.flatten_all()?.to_vec1::<f32>()?)
+    };
+    let warm = Instant::now();
+    let mut outputs = answer()?;
+    while warm.elapsed() < Duration::from_secs_f64(arguments.seconds / 4.0) {
+        outputs = answer()?;
+    }
+    let (begin, mut rounds) = (Instant::now(), Vec::new());
+    while rounds.len() < 3 || begin.elapsed() < Duration::from_secs_f64(arguments.seconds) {
+        let start = Instant::now();
+        answer()?;
+        rounds.push(start.elapsed().as_secs_f64());
+    }
+    rounds.sort_by(f64::total_cmp);
+    let median = rounds[rounds.len() / 2];
+    outputs.truncate(16);
+    println!(
+        "{}",
+        json!({"images_per_second": arguments.batch as f64 / median, "outputs": outputs})
+    );
+    Ok(())
+}

@@ -1,0 +1,238 @@
+//! How the `quantize` kind runs.
+
+use std::path::Path;
+
+use candle_core::Device;
+
+use super::{Job, Outcome, Registry, StageError, StageRunner};
+use crate::data::{Dataset, SampleOrder, Split};
+use crate::event::{MetricValue, Metrics, Monitor, Unit};
+use crate::quantization::LayerNoise;
+use crate::spec::{ArtifactTable, METRICS_FILE, QuantizationGate, Quantize, counted};
+use crate::train::{
+    self, Components, CsvFile, Evaluation, JudgedModel, QuantizationOptions, TrainError, TrainedModel,
+    filled_split, float_text, on_threads, quantize, write_quantized,
+};
+
+/// Layers that a failed gate names.
+const WORST: usize = 5;
+/// Standard errors on either side of a mean that hold it in 95 of 100 cases.
+const CONFIDENCE: f64 = 1.959_963_984_540_054;
+
+/// Quantizes the input `model` by samples of the input `calibrate`, and compares it with the model on the input `gate`.
+///
+/// The artifact: `model.safetensors` and `model.json` as `train` writes them, with the weights of quantized layers as
+/// whole numbers beside their steps; `layers.csv`, what each layer loses; `metrics.json`.
+impl StageRunner for Quantize {
+    fn run(&self, job: &Job, registry: &Registry, monitor: &Monitor) -> Result<Outcome, StageError> {
+        let metrics = on_threads(job.surroundings.threads, || {
+            run(self, job, registry.training(), monitor)
+        })?;
+        Ok(Outcome { metrics })
+    }
+}
+
+fn run(
+    options: &Quantize,
+    job: &Job,
+    components: &Components,
+    monitor: &Monitor,
+) -> Result<Metrics, TrainError> {
+    let unwrap = |role: &str| {
+        job.input(role)
+            .map_err(|error| TrainError::Quantization(error.to_string()))
+    };
+    let model = TrainedModel::load(unwrap("model")?, &Device::Cpu, components)?;
+    let met = |path: &Path, split| -> Result<Split, TrainError> {
+        let dataset = Dataset::open(path)?;
+        let dataset = model.meet(&dataset, &components.tasks, &job.scratch, monitor)?;
+        filled_split(&dataset, split)
+    };
+    let samples = met(unwrap("calibrate")?, options.calibrate.split)?;
+    let how = QuantizationOptions {
+        samples: options.calibrate.samples.get(),
+        ranges: options.ranges.clone(),
+        keep: options.keep.clone(),
+    };
+    let (mut quantized, noise) = quantize(&model, &samples, &how, components, monitor)?;
+    write_layers(&job.output, &noise)?;
+    let mut metrics = Metrics::new();
+    if let Some(gate) = &options.gate {
+        let split = met(unwrap("gate")?, gate.split)?;
+        let comparison = ModelComparison::of([&model, &quantized], &split, components, monitor)?;
+        metrics = comparison.figures();
+        if let Some(problem) = gate.failure(comparison.agreement.mean(), comparison.drop.mean()) {
+            return Err(TrainError::Quantization(failure(
+                gate,
+                &problem,
+                &comparison,
+                &noise,
+            )));
+        }
+        if let Some(quantization) = &mut quantized.card.quantization {
+            quantization.gate = Some(metrics.clone());
+        }
+    }
+    let bytes = write_quantized(&job.output, &quantized)?;
+    let weights = model.weights()?;
+    let before: usize = weights.values().map(|tensor| tensor.bytes().len()).sum();
+    let count = |value: u64| MetricValue::from(value as f64);
+    metrics.insert("quantized_layers".to_owned(), count(noise.len() as u64));
+    metrics.insert("weight_bytes".to_owned(), count(bytes));
+    metrics.insert("weight_bytes_f32".to_owned(), count(before as u64));
+    train::write_json(&job.output.join(METRICS_FILE), &metrics)?;
+    Ok(metrics)
+}
+
+/// A table with a line a layer, in the order of the network.
+fn write_layers(folder: &Path, noise: &[LayerNoise]) -> Result<(), TrainError> {
+    let mut file = CsvFile::create(folder, ArtifactTable::LAYERS, [])?;
+    for layer in noise {
+        let decibels = layer.decibels.map_or_else(String::new, float_text);
+        file.row([layer.layer.clone(), layer.weights.to_string(), decibels])?;
+    }
+    file.finish()
+}
+
+/// What is told where the gate fails.
+fn failure(gate: &QuantizationGate, problem: &str, comparison: &ModelComparison, noise: &[LayerNoise]) -> String {
+    let mut worst: Vec<&LayerNoise> = noise.iter().filter(|layer| layer.decibels.is_some()).collect();
+    worst.sort_by(|one, other| {
+        one.decibels
+            .unwrap_or(0.0)
+            .total_cmp(&other.decibels.unwrap_or(0.0))
+    });
+    worst.truncate(WORST);
+    let told: Vec<String> = worst
+        .iter()
+        .map(|layer| format!("`{}` ({:.1} dB)", layer.layer, layer.decibels.unwrap_or(0.0)))
+        .collect();
+    let advice = worst.first().map_or_else(String::new, |layer| {
+        format!("; `keep: [\"{}\"]` leaves the first of them in f32", layer.layer)
+    });
+    format!(
+        "the quantized model does not pass the gate on {} of `{}`: {problem}. The layers that lose most by their own rounding \
+         (signal to noise) are {}{advice}; more `samples` or other `ranges` may do too",
+        counted(comparison.agreement.count, "sample"),
+        gate.split.as_str(),
+        told.join(", "),
+    )
+}
+
+/// A mean on its way, and its spread.
+#[derive(Clone, Copy, Debug, Default)]
+struct RunningMean {
+    count: u64,
+    mean: f64,
+    /// The sum of squared distances from the mean (Welford, 1962).
+    spread: f64,
+}
+
+impl RunningMean {
+    fn add(&mut self, value: f64) {
+        self.count += 1;
+        let distance = value - self.mean;
+        self.mean += distance / self.count as f64;
+        self.spread += distance * (value - self.mean);
+    }
+
+    fn mean(&self) -> f64 {
+        self.mean
+    }
+
+    /// The standard error of the mean.
+    fn error(&self) -> f64 {
+        let count = self.count as f64;
+        (self.spread / (count - 1.0).max(1.0) / count.max(1.0)).sqrt()
+    }
+}
+
+/// Two models on the same samples.
+#[derive(Debug, Default)]
+struct ModelComparison {
+    agreement: RunningMean,
+    scores: [RunningMean; 2],
+    /// Of the first model's score less the second one's, sample by sample.
+    drop: RunningMean,
+}
+
+impl ModelComparison {
+    /// Of a model and the quantized one.
+    fn of(
+        models: [&TrainedModel; 2],
+        split: &Split,
+        components: &Components,
+        monitor: &Monitor,
+    ) -> Result<Self, TrainError> {
+        let [first, _] = models;
+        let task = first.task(&components.tasks)?;
+        let evaluation = Evaluation {
+            task,
+            loss: first.card.reported_loss.clone(),
+            metrics: Vec::new(),
+            batch_size: first.card.batch_size as usize,
+            order: SampleOrder::Given,
+            test_time_flip: false,
+            device: Device::Cpu,
+        };
+        let loss = first.card.reported_loss.as_ref();
+        let criterion = task.criterion(&first.card.target, loss, false)?;
+        let mut outputs: Vec<Vec<f32>> = Vec::new();
+        let judge = |model: &TrainedModel, each: &mut dyn FnMut(usize, &[f32]) -> Result<(), TrainError>| {
+            let judged = [JudgedModel::of(model, split.clone())];
+            let each = |index: usize, total: u64, outputs: &[f32]| {
+                let done = index as u64 + 1;
+                if done.is_multiple_of(256) || done == total {
+                    monitor.progress("compare", done, Some(total), Unit::Samples);
+                }
+                each(index, outputs)
+            };
+            train::evaluate(&judged, &evaluation, monitor, each).map(drop)
+        };
+        judge(first, &mut |_, values| {
+            outputs.push(values.to_vec());
+            Ok(())
+        })?;
+        let mut comparison = Self::default();
+        judge(models[1], &mut |index, values| {
+            // Samples of a class that the loss ignores count in no figure.
+            if u32::try_from(index).is_ok_and(|sample| criterion.weight_of(split, &[sample]) <= 0.0) {
+                return Ok(());
+            }
+            let target = &first.card.target;
+            let compared = task.compare([&outputs[index], values], split, index, target)?;
+            let Some(compared) = compared else {
+                let problem = format!(
+                    "models of the task `{}` are not compared; leave `gate` out",
+                    target.task
+                );
+                return Err(TrainError::Quantization(problem));
+            };
+            comparison.agreement.add(compared.agreement);
+            let [before, after] = compared.scores;
+            comparison.scores[0].add(before);
+            comparison.scores[1].add(after);
+            comparison.drop.add(before - after);
+            Ok(())
+        })?;
+        Ok(comparison)
+    }
+
+    fn figures(&self) -> Metrics {
+        let (drop, error) = (self.drop.mean(), CONFIDENCE * self.drop.error());
+        [
+            ("agreement", self.agreement.mean()),
+            ("score", self.scores[1].mean()),
+            ("score_f32", self.scores[0].mean()),
+            ("score_drop", drop),
+            ("score_drop_low", drop - error),
+            ("score_drop_high", drop + error),
+        ]
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), MetricValue::from(value)))
+        .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,91 @@
+//! A model in eight bits.
+
+use crate::project::Project;
+
+fn production() -> Project {
+    Project::new()
+        .with_copy("pipelines/digits-production.yaml")
+        .with_copy("datasets/digits.csv.gz")
+}
+
+const FILE: &str = "pipelines/digits-production.yaml";
+
+#[test]
+fn the_digits_go_into_production() {
+    let project = production();
+    project.erlen(["run", FILE]).assert_code(0);
+    let table = project.read("results/digits-production.csv");
+    let line = |index: usize| -> Vec<String> {
+        let line = table.lines().nth(index).expect("a row");
+        line.split(',').map(str::to_owned).collect()
+    };
+    assert_eq!(
+        line(0).join(","),
+        "samples,accuracy,accuracy with int8,agreement,fall of accuracy,bytes,bytes with int8"
+    );
+    let numbers: Vec<f64> = line(1).iter().map(|cell| cell.parse().expect("a number")).collect();
+    let [_, accuracy, accuracy_int8, agreement, _, bytes, bytes_int8] = numbers[..] else {
+        panic!("{table}");
+    };
+    assert!(accuracy > 0.95 && accuracy_int8 > 0.94 && agreement >= 0.98, "{table}");
+    assert!(bytes_int8 * 3.0 < bytes, "{table}");
+    let speed = project.read("results/digits-production-speed.csv");
+    assert_eq!(speed.lines().count(), 3, "{speed}");
+    // Nothing runs twice, and the files are those of the stage.
+    project
+        .erlen(["run", FILE])
+        .assert_code(0)
+        .assert_stderr("0 ran");
+    project.erlen(["get", FILE, "onnx-int8", "-o", "onnx"]).assert_code(0);
+    assert!(project.path("onnx/model.onnx").is_file());
+    project.erlen(["get", FILE, "int8", "-o", "int8"]).assert_code(0);
+    assert!(project.read("int8/layers.csv").starts_with("layer,weights,signal_to_noise_db\nblocks.0.conv,"));
+    // It predicts as any model, by its stage and by its folder.
+    let first = project.erlen(["predict", &format!("{FILE}:int8"), "datasets/digits.csv.gz"]);
+    first.assert_code(0).assert_stderr("1797 samples predicted");
+    let second = project.erlen(["predict", "int8", "datasets/digits.csv.gz"]);
+    assert_eq!(first.stdout, second.stdout);
+    assert_ne!(
+        first.stdout,
+        project
+            .erlen(["predict", &format!("{FILE}:model"), "datasets/digits.csv.gz"])
+            .stdout
+    );
+}
+
+#[test]
+fn what_cannot_be_quantized_is_told_before_anything_runs() {
+    let project = Project::new();
+    let told = |stages: &str, expected: &str| {
+        let text = format!(
+            "stages:\n  d: {{command: {{run: make, outputs: [o]}}}}\n  m: {{train: {{data: d, model: mlp, epochs: 1, optimizer: \
+             {{sgd: {{lr: 0.1}}}}}}}}\n  t: {{train: {{data: d, model: bert, epochs: 1, optimizer: {{sgd: {{lr: 0.1}}}}}}}}\n{stages}\n"
+        );
+        project.write("p.yaml", text);
+        project.erlen(["check", "p.yaml"]).assert_code(1).assert_stderr(expected);
+    };
+    told(
+        "  q: {quantize: {model: t, calibrate: {data: d}}}",
+        "`t` is a model of text, and only models of images and tables are quantized",
+    );
+    told(
+        "  q: {quantize: {model: m, calibrate: {data: d}, gate: {data: d}}}",
+        "the gate asks for nothing",
+    );
+    told(
+        "  q: {quantize: {model: m, calibrate: {data: d}, ranges: {percentile: 40}}}",
+        "40 is not a percentage over 50 and up to 100",
+    );
+    told(
+        "  q: {quantize: {model: m, calibrate: {data: d}}}\n  e: {export: {model: q}}",
+        "`safetensors` has no place for the weights of a quantized model",
+    );
+    told(
+        "  q: {quantize: {model: m, calibrate: {data: d}}}\n  e: {export: {model: q, format: {onnx: {dtype: f16}}}}",
+        "the weights of a quantized model have eight bits already",
+    );
+    told(
+        "  q: {quantize: {model: m, calibrate: {data: d}}}\n  r: {quantize: {model: q, calibrate: {data: d}}}",
+        "and `q` is a quantize stage",
+    );
+}
