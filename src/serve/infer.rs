@@ -14,13 +14,16 @@ use super::body::{BodyPacking, HeldBody, read_body};
 use super::queue::WaitingRows;
 use super::refused::Refused;
 use super::routes::{Answer, JSON_LENGTH, text_answer};
-use super::served::ModelVersion;
+use super::served::{ModelVersion, ServedRows};
 use super::server::{HostedModel, Server};
 use super::tensor::TensorValues;
 use super::wire::{InferenceRequest, Reply, encoded, read_image_request, read_request};
 
 /// Bodies of more bytes are read on a thread of their own.
 const QUICK: usize = 64 << 10;
+
+/// Texts of more bytes become rows there too.
+const QUICK_TEXTS: usize = 4 << 10;
 
 /// Answers the request that `body` is.
 ///
@@ -69,10 +72,10 @@ async fn answered(
         return Err(Refused::expired());
     }
     let (reply, answer) = oneshot::channel();
+    let texts = rows.texts().to_vec();
     model.queue.push(WaitingRows {
         version: Arc::clone(&version),
-        numbers: rows,
-        rows: request.rows,
+        rows,
         since: Instant::now(),
         deadline,
         reply,
@@ -90,10 +93,11 @@ async fn answered(
         version: &version.version,
         id: request.id.as_deref(),
         rows: request.rows,
-        outputs: &answer.outputs,
+        outputs: version.model.outputs(),
+        tensor: &|index| version.model.tensor(index, &answer.outputs, &texts),
         wanted: &request.outputs,
     };
-    let (bytes, json) = encoded(&reply, version.model.as_ref())
+    let (bytes, json) = encoded(&reply)
         .map_err(|problem| Refused::bad(format!("the answer cannot be written: {problem}")))?;
     model
         .figures
@@ -125,7 +129,7 @@ struct BodyReading {
 /// A request with its rows.
 struct ReadRequest {
     request: InferenceRequest,
-    rows: Vec<f32>,
+    rows: ServedRows,
 }
 
 impl BodyReading {
@@ -136,13 +140,17 @@ impl BodyReading {
             true => Some(self.request(&held.bytes, version)?),
             false => None,
         };
-        // Files are decoded elsewhere, however small they are.
+        // Files are decoded elsewhere, however small they are, and texts of more than a few lines.
         let decodes = |request: &InferenceRequest| {
-            let files = request
-                .inputs
-                .iter()
-                .any(|input| matches!(input.values, TensorValues::Strings(_)));
-            version.model.takes_one_of() && files
+            let strings = request.inputs.iter().filter_map(|input| match &input.values {
+                TensorValues::Strings(strings) => Some(strings.iter().map(Vec::len).sum::<usize>()),
+                _ => None,
+            });
+            let bytes: Vec<usize> = strings.collect();
+            match version.model.takes_one_of() {
+                true => !bytes.is_empty(),
+                false => bytes.iter().sum::<usize>() > QUICK_TEXTS,
+            }
         };
         match request {
             Some(request) if !decodes(&request) => rows_of(request, version),

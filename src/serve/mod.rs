@@ -19,6 +19,7 @@ mod log;
 mod page;
 mod predicting;
 mod queue;
+mod reading;
 mod refused;
 mod reload;
 mod routes;
@@ -28,12 +29,14 @@ mod tensor;
 #[cfg(test)]
 mod testing;
 mod token;
+mod told;
 mod wire;
 mod worker;
 
 pub use log::ServingLog;
 pub use predicting::PredictingModel;
-pub use served::{ModelSupply, ModelVersion, Served};
+pub use reading::ReadingModel;
+pub use served::{ModelInterface, ModelSupply, ModelVersion, Served, ServedRows};
 pub use server::{OfferedModel, ServeError, ServingOptions, serve};
 pub use tensor::{Datatype, InputTensor, TensorInfo, TensorValues};
 pub use token::BearerToken;

@@ -34,8 +34,6 @@ const IMAGE_BYTES: usize = 32 << 20;
 const HEADER_BYTES: usize = 64 << 10;
 /// Bytes that a number takes as text, at most.
 const NUMBER_BYTES: usize = 24;
-/// Bytes of a text in a column, on average.
-const TEXT_BYTES: usize = 256;
 /// Batches that a single request may be divided into.
 const PIECES: usize = 32;
 /// How long connections that have been made already are looked for once the end has begun.
@@ -143,7 +141,7 @@ impl Server {
     pub fn most_body(&self, version: &ModelVersion) -> usize {
         let (model, batch) = (&version.model, self.options.max_batch);
         let input_bytes = model.inputs().iter().map(|info| match info.datatype {
-            Datatype::Bytes => TEXT_BYTES,
+            Datatype::Bytes => model.text_bytes(),
             _ => info.row_values().saturating_mul(NUMBER_BYTES),
         });
         let row = match model.takes_one_of() {
@@ -159,7 +157,7 @@ impl Server {
 
     /// Rows that a request for `version` may have.
     pub fn most_rows(&self, version: &ModelVersion) -> usize {
-        let row = version.model.row_len().saturating_mul(size_of::<f32>()).max(1);
+        let row = version.model.row_bytes().max(1);
         let batch = self.options.max_batch;
         let most = batch.saturating_mul(PIECES).min(QUEUE_BYTES / row);
         most.max(batch)

@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use super::binary::from_binary;
 use super::json::from_json;
 use crate::serve::refused::Refused;
-use crate::serve::served::Served;
+use crate::serve::served::ModelInterface;
 use crate::serve::tensor::{Datatype, InputTensor, TensorInfo, TensorValues};
 
 /// Characters of a request's own name.
@@ -113,7 +113,7 @@ struct OutputParameters {
 pub fn read_request(
     body: &[u8],
     header: Option<usize>,
-    model: &dyn Served,
+    model: &dyn ModelInterface,
     most_rows: usize,
 ) -> Result<InferenceRequest, Refused> {
     let (json, binary) = match header {
@@ -185,7 +185,7 @@ pub fn read_request(
 ///
 /// # Errors
 /// The model is not shown images.
-pub fn read_image_request(file: Vec<u8>, model: &dyn Served) -> Result<InferenceRequest, Refused> {
+pub fn read_image_request(file: Vec<u8>, model: &dyn ModelInterface) -> Result<InferenceRequest, Refused> {
     let takes = |info: &&TensorInfo| info.datatype == Datatype::Bytes && info.row.is_empty();
     let info = model.inputs().iter().find(takes).filter(|_| model.takes_one_of());
     let Some(info) = info else {
@@ -226,7 +226,7 @@ impl<'a> Rest<'a> {
 }
 
 /// What is wrong with a body that cannot be read as a request.
-fn no_request(body: &[u8], error: &serde_json::Error, model: &dyn Served) -> String {
+fn no_request(body: &[u8], error: &serde_json::Error, model: &dyn ModelInterface) -> String {
     let takes_files =
         model.takes_one_of() && model.inputs().iter().any(|info| info.datatype == Datatype::Bytes);
     let place = error.column().saturating_sub(1);
@@ -245,7 +245,7 @@ fn no_request(body: &[u8], error: &serde_json::Error, model: &dyn Served) -> Str
 }
 
 /// Checks that the inputs are the model's.
-fn check_names(inputs: &[InputText<'_>], model: &dyn Served) -> Result<(), Refused> {
+fn check_names(inputs: &[InputText<'_>], model: &dyn ModelInterface) -> Result<(), Refused> {
     let known = model.inputs();
     let listed = || {
         let names: Vec<&str> = known.iter().map(|info| info.name.as_str()).collect();
@@ -287,7 +287,7 @@ fn check_names(inputs: &[InputText<'_>], model: &dyn Served) -> Result<(), Refus
 /// An input, and how many rows it has.
 fn read_input(
     input: &InputText<'_>,
-    model: &dyn Served,
+    model: &dyn ModelInterface,
     rest: &mut Rest<'_>,
 ) -> Result<(InputTensor, usize), String> {
     let info = model.inputs().iter().find(|info| info.name == input.name);
@@ -355,7 +355,7 @@ fn checked_shape(shape: &[u64], info: &TensorInfo) -> Result<(Vec<usize>, usize)
 fn wanted(
     outputs: Option<&[OutputText]>,
     form: OutputForm,
-    model: &dyn Served,
+    model: &dyn ModelInterface,
 ) -> Result<Vec<WantedOutput>, Refused> {
     let known = model.outputs();
     let Some(outputs) = outputs.filter(|outputs| !outputs.is_empty()) else {
