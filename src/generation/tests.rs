@@ -464,7 +464,7 @@ fn running_texts_leave_and_do_not_fit() {
     let decoder = Decoder::new(&network, context, Precision::F32, &Device::Cpu);
     let rules = rules(&json!({"tokens": 10}));
     let mut running = RunningTexts::new(&decoder, 30);
-    let mut join = |running: &mut RunningTexts<'_>, key: u64, tokens: usize| {
+    let join = |running: &mut RunningTexts<'_>, key: u64, tokens: usize| {
         running
             .join(key, &vec![1; tokens], &rules, (0, 0))
             .map_err(|error| error.to_string())

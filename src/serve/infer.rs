@@ -11,13 +11,15 @@ use tokio::task::spawn_blocking;
 
 use super::access::AccessRecord;
 use super::body::{BodyPacking, HeldBody, read_body};
-use super::queue::WaitingRows;
+use super::queue::{AnsweredRows, WaitingRows};
 use super::refused::Refused;
 use super::routes::{Answer, JSON_LENGTH, text_answer};
-use super::served::{ModelVersion, ServedRows};
+use super::served::{ModelVersion, ServedModel, ServedRows};
 use super::server::{HostedModel, Server};
 use super::tensor::TensorValues;
 use super::wire::{InferenceRequest, Reply, encoded, read_image_request, read_request};
+use super::writing::written_texts;
+use crate::data::ReadText;
 
 /// Bodies of more bytes are read on a thread of their own.
 const QUICK: usize = 64 << 10;
@@ -31,22 +33,7 @@ const QUICK_TEXTS: usize = 4 << 10;
 /// It is wrong, too large, too slow or too late, there is too much to do, or the model fails.
 pub(super) async fn infer(
     server: &Server,
-    model: &HostedModel,
-    version: Arc<ModelVersion>,
-    headers: &HeaderMap,
-    body: &mut Incoming,
-    record: &mut AccessRecord,
-) -> Result<Answer, Refused> {
-    let answer = answered(server, model, version, headers, body, record).await;
-    if answer.is_err() {
-        model.figures.refused();
-    }
-    answer
-}
-
-async fn answered(
-    server: &Server,
-    model: &HostedModel,
+    model: &Arc<HostedModel>,
     version: Arc<ModelVersion>,
     headers: &HeaderMap,
     body: &mut Incoming,
@@ -71,30 +58,33 @@ async fn answered(
     if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
         return Err(Refused::expired());
     }
-    let (reply, answer) = oneshot::channel();
-    let texts = rows.texts().to_vec();
-    model.queue.push(WaitingRows {
-        version: Arc::clone(&version),
-        rows,
-        since: Instant::now(),
-        deadline,
-        reply,
-    })?;
-    let broke_off = |_| Refused::new(StatusCode::INTERNAL_SERVER_ERROR, "the request was not answered");
-    let answer = match deadline {
-        None => answer.await,
-        Some(deadline) => tokio::time::timeout_at(deadline.into(), answer)
-            .await
-            .map_err(|_| Refused::expired())?,
+    let (answer, texts) = match (rows, &version.model) {
+        (Some(rows), ServedModel::Rows(_)) => {
+            let texts = rows.texts().to_vec();
+            (
+                told(rows, model, &version, deadline).await?,
+                TellingTexts::Read(texts),
+            )
+        }
+        _ => {
+            let (texts, answer) = written_texts(&request, model, &version, deadline).await?;
+            (answer, TellingTexts::Written(texts))
+        }
     };
-    let answer = answer.map_err(broke_off)??;
+    let tensor = |index: usize| match (&texts, &version.model) {
+        (TellingTexts::Read(texts), ServedModel::Rows(model)) => model.tensor(index, &answer.outputs, texts),
+        (TellingTexts::Written(texts), _) => {
+            TensorValues::Strings(texts.iter().map(|text| text.as_bytes().to_vec()).collect())
+        }
+        (TellingTexts::Read(_), ServedModel::Writing(_)) => TensorValues::Strings(Vec::new()),
+    };
     let reply = Reply {
         name: &model.name,
         version: &version.version,
         id: request.id.as_deref(),
         rows: request.rows,
-        outputs: version.model.outputs(),
-        tensor: &|index| version.model.tensor(index, &answer.outputs, &texts),
+        outputs: version.model.interface().outputs(),
+        tensor: &tensor,
         wanted: &request.outputs,
     };
     let (bytes, json) = encoded(&reply)
@@ -115,6 +105,33 @@ async fn answered(
     })
 }
 
+/// The texts by which an answer is told.
+enum TellingTexts {
+    /// Those that were asked about, as tokens.
+    Read(Vec<Arc<ReadText>>),
+    /// Those that were written.
+    Written(Vec<String>),
+}
+
+/// What the model says of rows.
+async fn told(
+    rows: ServedRows,
+    model: &HostedModel,
+    version: &Arc<ModelVersion>,
+    deadline: Option<Instant>,
+) -> Result<AnsweredRows, Refused> {
+    let (reply, answer) = oneshot::channel();
+    model.queue.push(WaitingRows {
+        version: Arc::clone(version),
+        rows,
+        since: Instant::now(),
+        deadline,
+        reply,
+    })?;
+    let broke_off = |_| Refused::new(StatusCode::INTERNAL_SERVER_ERROR, "the request was not answered");
+    answer.await.map_err(broke_off)?
+}
+
 /// How a body is to be read.
 #[derive(Clone, Copy)]
 struct BodyReading {
@@ -129,7 +146,8 @@ struct BodyReading {
 /// A request with its rows.
 struct ReadRequest {
     request: InferenceRequest,
-    rows: ServedRows,
+    /// Nothing where the texts are to be gone on with.
+    rows: Option<ServedRows>,
 }
 
 impl BodyReading {
@@ -147,7 +165,7 @@ impl BodyReading {
                 _ => None,
             });
             let bytes: Vec<usize> = strings.collect();
-            match version.model.takes_one_of() {
+            match version.model.interface().takes_one_of() {
                 true => !bytes.is_empty(),
                 false => bytes.iter().sum::<usize>() > QUICK_TEXTS,
             }
@@ -173,7 +191,7 @@ impl BodyReading {
     }
 
     fn request(self, bytes: &[u8], version: &ModelVersion) -> Result<InferenceRequest, Refused> {
-        let model = version.model.as_ref();
+        let model = version.model.interface();
         match self.is_image {
             true => read_image_request(bytes.to_vec(), model),
             false => read_request(bytes, self.json, model, self.most_rows),
@@ -182,9 +200,15 @@ impl BodyReading {
 }
 
 fn rows_of(mut request: InferenceRequest, version: &ModelVersion) -> Result<ReadRequest, Refused> {
+    let ServedModel::Rows(model) = &version.model else {
+        return Ok(ReadRequest { request, rows: None });
+    };
     let inputs = std::mem::take(&mut request.inputs);
-    let rows = version.model.rows(inputs, request.rows).map_err(Refused::bad)?;
-    Ok(ReadRequest { request, rows })
+    let rows = model.rows(inputs, request.rows).map_err(Refused::bad)?;
+    Ok(ReadRequest {
+        request,
+        rows: Some(rows),
+    })
 }
 
 /// The length of the JSON before binary tensors.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::tensor::{InputTensor, TensorInfo, TensorValues};
+use super::writing::WritingModel;
 use crate::data::ReadText;
 
 /// What a model takes and gives, by name.
@@ -103,7 +104,7 @@ impl ServedRows {
     pub fn append(&mut self, others: Self) {
         match (self, others) {
             (Self::Numbers { values, .. }, Self::Numbers { values: mut more, .. }) => {
-                values.append(&mut more)
+                values.append(&mut more);
             }
             (Self::Texts(texts), Self::Texts(mut more)) => texts.append(&mut more),
             // Those of a model are all of a kind.
@@ -139,10 +140,28 @@ fn text_bytes(text: &ReadText) -> usize {
     text.ids.len() * of_token + text.text.len() + size_of_val(text.words.as_slice())
 }
 
+/// What a model does.
+pub enum ServedModel {
+    /// It says something of each row.
+    Rows(Box<dyn Served>),
+    /// It goes on with texts.
+    Writing(Box<WritingModel>),
+}
+
+impl ServedModel {
+    /// What it takes and gives.
+    pub fn interface(&self) -> &dyn ModelInterface {
+        match self {
+            Self::Rows(model) => model.as_ref(),
+            Self::Writing(model) => model.as_ref(),
+        }
+    }
+}
+
 /// A model with the word for what it is.
 pub struct ModelVersion {
     /// The model.
-    pub model: Box<dyn Served>,
+    pub model: ServedModel,
     /// What clients know this version by: the beginning of its fingerprint.
     pub version: String,
     /// The digest of what the model is made of.
@@ -150,19 +169,22 @@ pub struct ModelVersion {
 }
 
 impl ModelVersion {
-    /// Asks about a blank row.
+    /// Asks about a blank row. What goes on with texts was tried when it was loaded.
     ///
     /// # Errors
     /// No sound answer comes: a sentence.
     pub fn check(&self) -> Result<(), String> {
-        let outputs = self.model.answer(self.model.blank())?;
+        let ServedModel::Rows(model) = &self.model else {
+            return Ok(());
+        };
+        let outputs = model.answer(model.blank())?;
         let [outputs] = outputs.as_slice() else {
             return Err(format!(
                 "it gives outputs for {} samples where it is asked about one",
                 outputs.len()
             ));
         };
-        match self.model.is_sound(outputs) {
+        match model.is_sound(outputs) {
             true => Ok(()),
             false => Err("its outputs for zeros are not finite: its weights are damaged".to_owned()),
         }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::served::{ModelInterface, ModelVersion, Served, ServedRows};
+use super::served::{ModelInterface, ModelVersion, Served, ServedModel, ServedRows};
 use super::tensor::{Datatype, InputTensor, TensorInfo, TensorValues};
 use crate::data::ReadText;
 
@@ -86,7 +86,7 @@ impl Served for EchoModel {
 /// A version of [`EchoModel`].
 pub fn echo_version(name: &str) -> Arc<ModelVersion> {
     Arc::new(ModelVersion {
-        model: Box::new(EchoModel::new()),
+        model: ServedModel::Rows(Box::new(EchoModel::new())),
         version: name.to_owned(),
         fingerprint: name.to_owned(),
     })

@@ -9,7 +9,7 @@ use hyper::StatusCode;
 use super::figures::ModelFigures;
 use super::queue::{AnsweredRows, BatchLimits, RowQueue, WaitingRows};
 use super::refused::Refused;
-use super::served::{Served, ServedRows};
+use super::served::{Served, ServedModel, ServedRows};
 
 /// Answers what waits in `queue` until that is closed and empty, on the threads of the current pool.
 pub(super) fn work(queue: &RowQueue, limits: BatchLimits, figures: &ModelFigures) {
@@ -22,7 +22,13 @@ pub(super) fn work(queue: &RowQueue, limits: BatchLimits, figures: &ModelFigures
 fn answer(mut batch: Vec<WaitingRows>, most: usize, figures: &ModelFigures) {
     let Some(first) = batch.first_mut() else { return };
     let version = Arc::clone(&first.version);
-    let (model, began) = (version.model.as_ref(), Instant::now());
+    let ServedModel::Rows(model) = &version.model else {
+        for request in batch {
+            let _ = request.reply.send(Err(failed("the model says nothing of rows")));
+        }
+        return;
+    };
+    let (model, began) = (model.as_ref(), Instant::now());
     let counts: Vec<usize> = batch.iter().map(|request| request.rows.len()).collect();
     let nothing = || ServedRows::Texts(Vec::new());
     let mut rows = nothing();
@@ -207,7 +213,7 @@ mod tests {
     #[test]
     fn trouble_with_one_batch_leaves_the_next_one_alone() {
         let version = Arc::new(ModelVersion {
-            model: Box::new(TroubledModel(EchoModel::new())),
+            model: ServedModel::Rows(Box::new(TroubledModel(EchoModel::new()))),
             version: "a".to_owned(),
             fingerprint: "a".to_owned(),
         });

@@ -122,10 +122,10 @@ impl UnlabelledTexts {
                 names: own,
             });
         }
-        if name.ends_with(".json") {
-            if let Ok(object) = read_object(path)? {
-                return Ok(TextLines::Object(Some(object)));
-            }
+        if name.ends_with(".json")
+            && let Ok(object) = read_object(path)?
+        {
+            return Ok(TextLines::Object(Some(object)));
         }
         let form = match name.ends_with(".json") {
             true => RecordForm::JsonLines,

@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use hyper::StatusCode;
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 use super::binary::from_binary;
 use super::json::from_json;
@@ -30,6 +31,8 @@ pub struct InferenceRequest {
     pub rows: usize,
     /// What is to be answered.
     pub outputs: Vec<WantedOutput>,
+    /// Other parameters of the request.
+    pub parameters: Map<String, Value>,
 }
 
 /// An output that is asked for.
@@ -71,6 +74,8 @@ struct RequestParameters {
     timeout: Option<u64>,
     #[serde(default)]
     binary_data_output: Option<bool>,
+    #[serde(flatten)]
+    others: Map<String, Value>,
 }
 
 #[derive(Deserialize)]
@@ -178,6 +183,7 @@ pub fn read_request(
         inputs,
         rows,
         outputs: wanted(text.outputs.as_deref(), form, model)?,
+        parameters: parameters.others,
     })
 }
 
@@ -203,6 +209,7 @@ pub fn read_image_request(file: Vec<u8>, model: &dyn ModelInterface) -> Result<I
         }],
         rows: 1,
         outputs: wanted(None, OutputForm::Json, model)?,
+        parameters: Map::new(),
     })
 }
 

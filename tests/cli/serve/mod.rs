@@ -3,6 +3,8 @@
 mod client;
 mod hostile;
 mod load;
+mod texts;
+mod writing;
 
 use serde_json::{Value, json};
 
