@@ -59,7 +59,7 @@ pub struct LocatedModel {
     pub folder: PathBuf,
     /// What was chosen on the way, where that was not said: a sentence.
     pub note: Option<String>,
-    /// What it is called.
+    /// The stage or the folder that it is of.
     called: String,
     /// Where a copy from the store lies as long as it is needed.
     _laid_out: Option<TempDir>,
@@ -77,8 +77,9 @@ impl LocatedModel {
         let mut told = error.to_string();
         for model in models {
             if model._laid_out.is_some() {
-                told = told.replace(&format!("in `{}`", model.folder.display()), &model.called);
-                told = told.replace(&model.folder.display().to_string(), &model.called);
+                let (folder, name) = (model.folder.display().to_string(), &model.called);
+                told = told.replace(&format!("in `{folder}`"), &format!("of the stage `{name}`"));
+                told = told.replace(&folder, name);
             }
         }
         told
@@ -402,7 +403,7 @@ impl FoundResult {
             )));
         }
         Ok(LocatedModel {
-            called: format!("of the stage `{stage}`"),
+            called: stage,
             folder,
             note,
             _laid_out: Some(around),

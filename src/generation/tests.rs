@@ -484,3 +484,39 @@ fn running_texts_leave_and_do_not_fit() {
     assert_eq!(join(&mut running, 1, 2), Ok(true));
     assert_eq!(running.len(), 1);
 }
+
+#[test]
+fn texts_that_give_up_their_room_are_the_same_in_the_end() {
+    for model in ["gpt2", "llama"] {
+        let (network, context) =
+            network(json!({ model: {"layers": 1, "heads": 2, "width": 16, "context": 640} }));
+        let prompt =
+            |key: u32| -> Vec<u32> { (0..90 + key * 7).map(|place| (place * 3 + key) % 61).collect() };
+        let rules = rules(&json!({"tokens": 280, "temperature": 2.0}));
+        let expected: Vec<GeneratedTokens> = (0..4)
+            .map(|key| alone(&network, context, &prompt(key), &rules, (3, key)))
+            .collect();
+        let decoder = Decoder::new(&network, context, Precision::F32, &Device::Cpu);
+        // Enough for three of them to begin, and for one to end.
+        let mut running = RunningTexts::new(&decoder, 700);
+        let mut found = vec![Vec::new(); 4];
+        let (mut next, mut waited) = (0u32, 0);
+        while next < 4 || !running.is_empty() {
+            while next < 4
+                && running
+                    .join(next.into(), &prompt(next), &rules, (3, next))
+                    .expect("it fits by itself")
+            {
+                next += 1;
+            }
+            waited += usize::from(running.len() > running.placed());
+            for step in running.step().expect("it answers") {
+                found[step.key as usize].push(step.chosen.expect("chosen").token);
+            }
+        }
+        assert!(waited > 0, "nobody gave up");
+        for (found, expected) in found.iter().zip(&expected) {
+            assert_eq!(found, &expected.tokens, "{model}");
+        }
+    }
+}

@@ -9,7 +9,7 @@ use hyper::{Method, StatusCode};
 use super::log::fields;
 use super::queue::AnsweredRows;
 use super::server::Server;
-use super::writing::Usage;
+use super::writing::TokenUsage;
 
 /// The code for a client that went before it was answered, as other servers write it.
 const GONE: u16 = 499;
@@ -37,7 +37,7 @@ pub(super) struct AccessRecord {
     /// What they were answered.
     pub answered: Option<AnsweredRows>,
     /// Tokens that it used.
-    pub used: Option<Usage>,
+    pub used: Option<TokenUsage>,
     /// Why it was refused.
     pub problem: Option<String>,
     bytes_out: usize,

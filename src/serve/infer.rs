@@ -8,6 +8,7 @@ use hyper::header::{self, HeaderValue};
 use hyper::{HeaderMap, StatusCode};
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
+use tokio::time::timeout_at;
 
 use super::access::AccessRecord;
 use super::body::{BodyPacking, HeldBody, read_body};
@@ -58,19 +59,25 @@ pub(super) async fn infer(
     if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
         return Err(Refused::expired());
     }
-    let (answer, texts) = match (rows, &version.model) {
-        (Some(rows), ServedModel::Rows(_)) => {
-            let texts = rows.texts().to_vec();
-            (
-                told(rows, model, &version, deadline).await?,
-                TellingTexts::Read(texts),
-            )
-        }
-        _ => {
-            let (texts, answer) = written_texts(&request, model, &version, deadline).await?;
-            (answer, TellingTexts::Written(texts))
-        }
+    let asked = async {
+        Ok(match (rows, &version.model) {
+            (Some(rows), ServedModel::Rows(_)) => {
+                let texts = rows.texts().to_vec();
+                let answer = told(rows, model, &version, deadline).await?;
+                (answer, TellingTexts::Read(texts))
+            }
+            _ => {
+                let (texts, answer) = written_texts(&request, model, &version, deadline).await?;
+                (answer, TellingTexts::Written(texts))
+            }
+        })
     };
+    let (answer, texts) = match deadline {
+        None => asked.await,
+        Some(deadline) => timeout_at(deadline.into(), asked)
+            .await
+            .unwrap_or_else(|_| Err(Refused::expired())),
+    }?;
     let tensor = |index: usize| match (&texts, &version.model) {
         (TellingTexts::Read(texts), ServedModel::Rows(model)) => model.tensor(index, &answer.outputs, texts),
         (TellingTexts::Written(texts), _) => {

@@ -21,12 +21,13 @@ const PIXELS: &str = "pixels";
 const IMAGE: &str = "image";
 
 /// The types of numbers that a table's columns may have.
-const NUMBERS: [Datatype; 9] = [
+const NUMBERS: [Datatype; 10] = [
     Datatype::Fp32,
     Datatype::Int64,
     Datatype::Int32,
     Datatype::Int16,
     Datatype::Int8,
+    Datatype::Uint64,
     Datatype::Uint32,
     Datatype::Uint16,
     Datatype::Uint8,

@@ -51,9 +51,11 @@ impl KeyValueCache {
         }
     }
 
-    /// Gives a new sequence room for up to `capacity` tokens, and its number; nothing where there is no room for it now.
-    pub fn open(&mut self, capacity: usize) -> Option<usize> {
-        let mut taken: Vec<KeptRows> = self.sequences.iter().flatten().copied().collect();
+    /// Where so many rows in a row are free, those of the sequence `own` included.
+    fn place(&self, capacity: usize, own: Option<usize>) -> Option<usize> {
+        let others = self.sequences.iter().enumerate();
+        let others = others.filter(|(sequence, _)| Some(*sequence) != own);
+        let mut taken: Vec<KeptRows> = others.filter_map(|(_, rows)| *rows).collect();
         taken.sort_by_key(|rows| rows.start);
         let mut start = 0;
         for rows in &taken {
@@ -62,9 +64,12 @@ impl KeyValueCache {
             }
             start = rows.start + rows.capacity;
         }
-        if start + capacity > self.rows {
-            return None;
-        }
+        (start + capacity <= self.rows).then_some(start)
+    }
+
+    /// Gives a new sequence room for up to `capacity` tokens, and its number; nothing where there is no room for it now.
+    pub fn open(&mut self, capacity: usize) -> Option<usize> {
+        let start = self.place(capacity, None)?;
         let rows = Some(KeptRows {
             start,
             capacity,
@@ -80,6 +85,48 @@ impl KeyValueCache {
                 Some(self.sequences.len() - 1)
             }
         }
+    }
+
+    /// Gives a sequence room for up to `capacity` tokens, more than it has; false where there is no room for it now, and it
+    /// keeps what it has.
+    ///
+    /// # Errors
+    /// There is no such sequence, or memory that the device does not have.
+    pub fn grow(&mut self, sequence: usize, capacity: usize) -> Result<bool, ModelError> {
+        let Some(Some(known)) = self.sequences.get(sequence).copied() else {
+            let problem = format!("sequence {sequence} of a cache of {}", self.sequences.len());
+            return Err(ModelError::Tokens { problem });
+        };
+        let others = self.sequences.iter().flatten();
+        let next = others
+            .map(|rows| rows.start)
+            .filter(|start| *start > known.start)
+            .min();
+        let start = match known.start + capacity <= next.unwrap_or(self.rows) {
+            true => known.start,
+            false => match self.place(capacity, Some(sequence)) {
+                Some(start) => start,
+                None => return Ok(false),
+            },
+        };
+        if start != known.start && known.length > 0 {
+            for held in self.layers.iter().flatten() {
+                // What is read and what is written may overlap.
+                let rows = held.narrow(0, known.start, known.length)?.copy()?;
+                held.slice_set(&rows, 0, start)?;
+            }
+        }
+        self.sequences[sequence] = Some(KeptRows {
+            start,
+            capacity,
+            ..known
+        });
+        Ok(true)
+    }
+
+    /// Tokens that a sequence has room for; nothing where there is no such sequence.
+    pub fn capacity(&self, sequence: usize) -> Option<usize> {
+        Some(self.sequences.get(sequence)?.as_ref()?.capacity)
     }
 
     /// Gives back the room of a sequence.
@@ -281,5 +328,16 @@ mod tests {
         cache.close(b);
         assert_eq!(cache.chosen, [c]);
         assert!(cache.choose(&[b]).is_err());
+        // Where it is, or elsewhere; never into others' rows.
+        let mut cache = KeyValueCache::with_room(10);
+        let [a, b] = [3, 2].map(|capacity| cache.open(capacity).unwrap());
+        let start = |cache: &KeyValueCache, sequence: usize| cache.sequences[sequence].unwrap().start;
+        assert!(cache.grow(b, 4).unwrap() && start(&cache, b) == 3);
+        assert!(!cache.grow(a, 4).unwrap() && cache.capacity(a) == Some(3));
+        cache.close(b);
+        let c = cache.open(2).unwrap();
+        assert!(cache.grow(a, 5).unwrap() && start(&cache, a) == 5);
+        assert!(cache.grow(c, 5).unwrap() && start(&cache, c) == 0);
+        assert!(cache.grow(9, 1).is_err() && cache.capacity(9).is_none());
     }
 }

@@ -15,7 +15,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::spawn_blocking;
 
 use super::queue::{TextEvent, TextEventKind, WaitingText, WrittenText};
-use super::reply::{ReplyHead, Usage, WrittenChoice, error_value};
+use super::reply::{ReplyHead, TokenUsage, WrittenChoice, error_value};
 use super::request::{PromptTokens, WritingForm, WritingRequest};
 use crate::serve::access::AccessRecord;
 use crate::serve::body::{BodyPacking, HeldBody, read_body};
@@ -221,7 +221,7 @@ struct StartedTexts {
 /// The texts of a request, at their ends.
 struct WrittenTexts {
     choices: Vec<WrittenChoice>,
-    usage: Usage,
+    usage: TokenUsage,
     queued: Duration,
     computed: Duration,
 }
@@ -301,7 +301,7 @@ impl StartedTexts {
         let ends = || self.ends.iter().flatten();
         WrittenTexts {
             choices,
-            usage: Usage {
+            usage: TokenUsage {
                 prompt: self.prompt,
                 completion: ends().map(|end| end.tokens).sum(),
             },

@@ -20,6 +20,6 @@ pub use model::WritingModel;
 
 pub(super) use answer::{EventBody, list_models, shown_model, write, written_texts};
 pub(super) use queue::TextQueue;
-pub(super) use reply::{Usage, error_value};
+pub(super) use reply::{TokenUsage, error_value};
 pub(super) use request::WritingForm;
 pub(super) use worker::write_texts;

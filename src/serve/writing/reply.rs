@@ -32,14 +32,14 @@ pub(super) struct WrittenChoice {
 
 /// Tokens that were used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(in crate::serve) struct Usage {
+pub(in crate::serve) struct TokenUsage {
     /// Those of the prompts.
     pub prompt: usize,
     /// Those behind them.
     pub completion: usize,
 }
 
-impl Usage {
+impl TokenUsage {
     fn value(self) -> Value {
         json!({
             "prompt_tokens": self.prompt,
@@ -51,7 +51,7 @@ impl Usage {
 
 impl ReplyHead {
     /// The whole answer.
-    pub fn whole(&self, choices: &[WrittenChoice], usage: Usage) -> Value {
+    pub fn whole(&self, choices: &[WrittenChoice], usage: TokenUsage) -> Value {
         let choices = choices.iter().enumerate().map(|(index, choice)| match self.form {
             WritingForm::Completion => json!({
                 "index": index,
@@ -100,7 +100,7 @@ impl ReplyHead {
     }
 
     /// The event that tells what was used.
-    pub fn usage(&self, usage: Usage) -> Value {
+    pub fn usage(&self, usage: TokenUsage) -> Value {
         let mut event = self.object(self.event_object(), Vec::new());
         event["usage"] = usage.value();
         event

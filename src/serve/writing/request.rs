@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::model::WritingModel;
-use super::sampling::{Fields, wrong};
+use super::sampling::{RequestFields, wrong};
 use crate::generation::GenerationRules;
 use crate::serve::refused::Refused;
 use crate::serve::tensor::TensorValues;
@@ -75,7 +75,7 @@ impl WritingRequest {
         let Value::Object(fields) = value else {
             return Err(Refused::bad("the body is no JSON object"));
         };
-        let mut fields = Fields::new(fields);
+        let mut fields = RequestFields::new(fields);
         let model = match fields.take("model") {
             Some(Value::String(model)) => model,
             Some(value) => return Err(wrong("model", "the name of a model", &value)),
@@ -148,7 +148,7 @@ impl WritingRequest {
                 prompts.push(AskedPrompt::Text(text.to_owned()));
             }
         }
-        let mut fields = Fields::new(request.parameters.clone());
+        let mut fields = RequestFields::new(request.parameters.clone());
         let draws = ["temperature", "top_p", "top_k", "min_p"];
         let draws = draws.iter().any(|name| request.parameters.contains_key(*name));
         let tokens = fields.whole("max_tokens", 1, u64::MAX)?;
@@ -256,7 +256,7 @@ impl WritingRequest {
 }
 
 /// The prompts of a completion: a text, tokens, or a list of either.
-fn prompts(fields: &mut Fields) -> Result<Vec<AskedPrompt>, Refused> {
+fn prompts(fields: &mut RequestFields) -> Result<Vec<AskedPrompt>, Refused> {
     let Some(value) = fields.take("prompt") else {
         return Err(Refused::bad("`prompt` is missing: it is the text to go on with")
             .about("prompt", "missing_required_parameter"));
@@ -287,7 +287,7 @@ fn prompts(fields: &mut Fields) -> Result<Vec<AskedPrompt>, Refused> {
 }
 
 /// The messages of a conversation, whose contents are texts.
-fn messages(fields: &mut Fields) -> Result<Vec<Value>, Refused> {
+fn messages(fields: &mut RequestFields) -> Result<Vec<Value>, Refused> {
     let Some(value) = fields.take("messages") else {
         let problem = "`messages` is missing: it is the conversation to answer";
         return Err(Refused::bad(problem).about("messages", "missing_required_parameter"));
@@ -344,7 +344,7 @@ fn messages(fields: &mut Fields) -> Result<Vec<Value>, Refused> {
 }
 
 /// Whether what was used is told at the end of a stream.
-fn stream_options(fields: &mut Fields, is_streamed: bool) -> Result<bool, Refused> {
+fn stream_options(fields: &mut RequestFields, is_streamed: bool) -> Result<bool, Refused> {
     let Some(value) = fields.take("stream_options") else {
         return Ok(false);
     };
@@ -366,7 +366,7 @@ fn stream_options(fields: &mut Fields, is_streamed: bool) -> Result<bool, Refuse
 }
 
 /// Fails at what would change the answer and is not done here; what would not is passed over.
-fn check_others(fields: &mut Fields, form: WritingForm, count: u64) -> Result<(), Refused> {
+fn check_others(fields: &mut RequestFields, form: WritingForm, count: u64) -> Result<(), Refused> {
     let leave_out = "leave it out";
     fields.idle("frequency_penalty", &[json!(0)], leave_out)?;
     fields.idle("presence_penalty", &[json!(0)], leave_out)?;

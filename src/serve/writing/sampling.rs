@@ -8,9 +8,9 @@ use crate::serve::refused::Refused;
 use crate::spec::{Positive, Probability, SampleOptions, Share};
 
 /// The fields of a request's JSON that are left to be read. What is null is as good as not there.
-pub(super) struct Fields(Map<String, Value>);
+pub(super) struct RequestFields(Map<String, Value>);
 
-impl Fields {
+impl RequestFields {
     pub fn new(fields: Map<String, Value>) -> Self {
         Self(fields.into_iter().filter(|(_, value)| !value.is_null()).collect())
     }
