@@ -157,7 +157,7 @@ stages:
       input: ./lines.jsonl
       documents: {jsonl: {text: text}}
       bpe: {vocab_size: 300}
-      special: {eos: "</s>"}
+      special: {eos: "</s>", pad: "<pad>"}
       chat_template: ./chat.jinja
   documents: {preprocess: {input: ./lines.jsonl, format: {text: {documents: {jsonl: {text: text}}, tokenizer: tok}}}}
   samples:

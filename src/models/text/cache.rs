@@ -13,7 +13,8 @@ use crate::ops::{SequenceSpan, Sequences};
 /// it.
 #[derive(Debug)]
 pub struct KeyValueCache {
-    /// Of each layer keys and values, `[rows, columns]`; nothing before the first tokens.
+    /// Of each layer keys and values, `[rows, columns]`, of as many rows as were needed so far; nothing before the first
+    /// tokens.
     layers: Vec<[Tensor; 2]>,
     /// Rows of all sequences together, at most.
     rows: usize,
@@ -110,6 +111,9 @@ impl KeyValueCache {
             },
         };
         if start != known.start && known.length > 0 {
+            for layer in 0..self.layers.len() {
+                self.lengthen(layer, start + capacity)?;
+            }
             for held in self.layers.iter().flatten() {
                 // What is read and what is written may overlap.
                 let rows = held.narrow(0, known.start, known.length)?.copy()?;
@@ -231,14 +235,17 @@ impl KeyValueCache {
         batch: &TokenBatch,
         new: [&Tensor; 2],
     ) -> Result<[Tensor; 2], ModelError> {
+        let needed = self.kept().map(|rows| rows.start + rows.capacity).max();
+        let needed = needed.unwrap_or(0);
         if layer == self.layers.len() {
-            let rows = self.rows;
+            let rows = needed;
             let empty = |tensor: &Tensor| {
                 let shape = (rows, tensor.dims()[tensor.rank() - 1]);
                 Tensor::zeros(shape, DType::F32, tensor.device())
             };
             self.layers.push([empty(new[0])?, empty(new[1])?]);
         }
+        self.lengthen(layer, needed)?;
         let Some(held) = self.layers.get(layer) else {
             let problem = format!("layer {layer} before those in front of it");
             return Err(ModelError::Tokens { problem });
@@ -252,6 +259,23 @@ impl KeyValueCache {
             }
         }
         Ok(held.clone())
+    }
+
+    /// Has a layer's tensors have so many rows: twice as many as before, so that rows are moved a few times at most.
+    fn lengthen(&mut self, layer: usize, needed: usize) -> Result<(), ModelError> {
+        let Some(held) = self.layers.get_mut(layer) else {
+            return Ok(());
+        };
+        for held in held {
+            let (rows, columns) = held.dims2()?;
+            if rows < needed {
+                let more = needed.max(2 * rows).min(self.rows.max(needed));
+                let longer = Tensor::zeros((more, columns), DType::F32, held.device())?;
+                longer.slice_set(held, 0, 0)?;
+                *held = longer;
+            }
+        }
+        Ok(())
     }
 
     /// Takes note that all layers have the tokens of `batch`.
