@@ -245,7 +245,10 @@ fn no_request(body: &[u8], error: &serde_json::Error, model: &dyn ModelInterface
     let advice = match body.trim_ascii_start().first() {
         Some(b'{') if word => "; JSON has no NaN and no infinity: where a column holds nothing, write null",
         Some(b'{') => "",
-        Some(b'[') => return "the body is a list in JSON, and no object with `inputs`".to_owned(),
+        Some(b'[') => {
+            return "the body is no inference request: it is a list, and no JSON object with `inputs`"
+                .to_owned();
+        }
         _ if takes_files => "; an image file is sent with `Content-Type: image/png` or that of its kind",
         _ => "; it is a JSON object with `inputs`",
     };
