@@ -57,7 +57,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "onnx",
         ],
     ),
-    ("serve", &["data", "train"]),
+    (
+        "serve",
+        &["data", "train", "models", "generation", "tokenizer", "spec"],
+    ),
     ("exec", &["spec", "plan", "stages", "store"]),
     ("sweep", &["spec"]),
     ("record", &[]),

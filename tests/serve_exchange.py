@@ -1,12 +1,13 @@
-"""Has the clients that other people use ask a running `erlen serve`: tritonclient and curl.
+"""Has the clients that other people use ask a running `erlen serve`: tritonclient, curl and openai.
 
-    pip install "tritonclient[http]==2.73.0" pillow
+    pip install "tritonclient[http]==2.73.0" pillow openai==3.57.0
     cargo build --release
     python tests/serve_exchange.py [target/release/erlen]
 
 Trains the digits for a few epochs in a temporary project, serves them, and asks: JSON, binary tensors, image files, gzip,
 chosen outputs, classification, metadata, statistics, timeouts, many at once. Every answer is compared with what `erlen
-predict` tells of the same image. Prints a line for each thing that was seen; ends with 1 where one is not as it should be."""
+predict` tells of the same image. Then trains a small model of texts' classes and one that goes on with texts, and has them
+asked too: completions and chats, whole and streamed, mistakes, many at once. Prints a line for each thing that was seen; ends with 1 where one is not as it should be."""
 
 import csv
 import io
@@ -17,9 +18,11 @@ import signal
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import openai
 from PIL import Image
 from tritonclient.http import InferenceServerClient, InferInput, InferRequestedOutput
 from tritonclient.utils import InferenceServerException
@@ -145,6 +148,124 @@ def with_curl(address, files, expected):
     see("curl: the head of readiness", head.startswith("HTTP/1.1 200"))
 
 
+TEXTS = """
+name: texts
+seed: 0
+stages:
+  tok:
+    tokenizer:
+      input: ./lines.jsonl
+      documents: {jsonl: {text: text}}
+      bpe: {vocab_size: 300}
+      special: {eos: "</s>", pad: "<pad>"}
+      chat_template: ./chat.jinja
+  documents: {preprocess: {input: ./lines.jsonl, format: {text: {documents: {jsonl: {text: text}}, tokenizer: tok}}}}
+  samples:
+    preprocess:
+      input: ./lines.jsonl
+      format: {text: {documents: {jsonl: {text: text, label: class}}, tokenizer: tok, max_length: 32}}
+  gpt:
+    train:
+      data: documents
+      model: {llama: {layers: 2, heads: 2, width: 32, context: 128}}
+      pack: {length: 32}
+      steps: 100
+      batch_size: 8
+      optimizer: {adamw: {lr: 0.01}}
+  classes:
+    train:
+      data: samples
+      model: {bert: {layers: 1, heads: 2, width: 16, context: 32}}
+      epochs: 2
+      batch_size: 8
+      optimizer: {adamw: {lr: 0.01}}
+  written: {generate: {model: gpt, prompts: ["the bee", "a gr\u00fcn", "the cat sees"], tokens: 24}}
+"""
+
+CHAT = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}{% if add_generation_prompt %}the{% endif %}"
+
+
+def with_texts(erlen, project):
+    words = ["the", "bee", "ant", "cat", "sees", "likes", "a", "red", "gr\u00fcn", "flower"]
+    lines = [
+        {"text": " ".join(words[(i * 7 + s * (1 + i % 3)) % 10] for s in range(4 + i % 5)), "class": ["x", "y"][i % 2]}
+        for i in range(200)
+    ]
+    (project / "lines.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (project / "chat.jinja").write_text(CHAT)
+    (project / "texts.yaml").write_text(TEXTS, encoding="utf-8")
+    subprocess.run([erlen, "run", "texts.yaml"], check=True, capture_output=True)
+    subprocess.run([erlen, "get", "texts.yaml", "written/samples.jsonl", "-o", "written.jsonl"], check=True, capture_output=True)
+    written = [json.loads(line) for line in (project / "written.jsonl").read_text().splitlines()]
+    told = subprocess.run(
+        [erlen, "predict", "texts.yaml:classes", "lines.jsonl", "--format", "json-lines"], check=True, capture_output=True, text=True
+    )
+    told = [json.loads(line) for line in told.stdout.splitlines()]
+    server = subprocess.Popen(
+        [erlen, "serve", "gpt=texts.yaml:gpt", "classes=texts.yaml:classes", "--bind", "127.0.0.1:0", "--access-log", "texts.log"],
+        stdout=subprocess.PIPE, text=True,
+    )
+    try:
+        address = [server.stdout.readline() for _ in range(2)][0].split("http://")[1].split("/")[0]
+        with InferenceServerClient(address) as client:
+            texts = np.array([line["text"].encode() for line in lines], dtype=object)
+            tensor = InferInput("text", [len(texts)], "BYTES")
+            tensor.set_data_from_numpy(texts)
+            answer = client.infer("classes", [tensor])
+            expected = np.array([list(each["probabilities"].values()) for each in told])
+            same = np.array_equal(answer.as_numpy("probabilities"), expected)
+            names = [name.decode() for name in answer.as_numpy("predicted")]
+            see("texts: binary", same and names == [each["predicted"] for each in told])
+            prompt = InferInput("text", [1], "BYTES")
+            prompt.set_data_from_numpy(np.array([written[0]["prompt"].encode()], dtype=object))
+            answer = client.infer("gpt", [prompt], parameters={"max_tokens": 24})
+            see("texts: written as a tensor", answer.as_numpy("text")[0].decode() == written[0]["text"], written[0]["text"])
+        with_openai(address, written)
+        server.send_signal(signal.SIGTERM)
+        see("SIGTERM ends it", server.wait(timeout=40) == 0)
+    finally:
+        server.kill()
+
+
+def with_openai(address, written):
+    client = openai.OpenAI(base_url=f"http://{address}/v1", api_key="none", max_retries=0)
+    see("openai: models", [model.id for model in client.models.list()] == ["gpt"] and client.models.retrieve("gpt").id == "gpt")
+    for sample in written:
+        asked = {"model": "gpt", "prompt": sample["prompt"], "max_tokens": 24, "temperature": 0}
+        whole = client.completions.create(**asked)
+        same = whole.choices[0].text == sample["text"] and whole.usage.completion_tokens == sample["tokens"]
+        see("openai: a completion", same, repr(whole.choices[0].text))
+        events = list(client.completions.create(**asked, stream=True, stream_options={"include_usage": True}))
+        text = "".join(choice.text for event in events for choice in event.choices)
+        see("openai: a completion in events", text == sample["text"] and events[-1].usage == whole.usage, f"{len(events)} events")
+    chat = {"model": "gpt", "messages": [{"role": "user", "content": "bee"}], "max_tokens": 10, "seed": 5}
+    whole = client.chat.completions.create(**chat)
+    see("openai: a chat", whole.choices[0].finish_reason in ("stop", "length"), repr(whole.choices[0].message.content))
+    events = list(client.chat.completions.create(**chat, stream=True))
+    text = "".join(event.choices[0].delta.content or "" for event in events)
+    see("openai: a chat in events", text == whole.choices[0].message.content)
+    drawn = [client.completions.create(model="gpt", prompt="the", max_tokens=20, seed=seed, n=3) for seed in range(8)]
+    drawn = [[choice.text for choice in answer.choices] for answer in drawn]
+    with ThreadPoolExecutor(8) as pool:
+        ask = lambda seed: client.completions.create(model="gpt", prompt="the", max_tokens=20, seed=seed, n=3)
+        together = [[choice.text for choice in answer.choices] for answer in pool.map(ask, range(8))]
+    see("openai: many at once are what each is alone", together == drawn, drawn[0][0])
+    for what, kind, ask in [
+        ("an unknown model", openai.NotFoundError, lambda: client.completions.create(model="x", prompt="a")),
+        ("tools", openai.BadRequestError, lambda: client.chat.completions.create(**chat, tools=[{"type": "function", "function": {"name": "f"}}])),
+        ("a prompt that is too long", openai.BadRequestError, lambda: client.completions.create(model="gpt", prompt="bee " * 300)),
+    ]:
+        try:
+            ask()
+            see(f"openai: {what}", False)
+        except openai.APIStatusError as error:
+            see(f"openai: {what}", isinstance(error, kind) and bool(error.code), f"{error.code}: {error.message}")
+    stream = client.completions.create(model="gpt", prompt="the", max_tokens=120, n=8, stream=True)
+    next(iter(stream))
+    stream.close()
+    see("openai: who goes is let go", client.completions.create(model="gpt", prompt="a", max_tokens=1) is not None)
+
+
 def main():
     erlen = Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "target/release/erlen").resolve()
     with tempfile.TemporaryDirectory() as folder:
@@ -175,6 +296,7 @@ def main():
             see("SIGTERM ends it", server.wait(timeout=40) == 0)
         finally:
             server.kill()
+        with_texts(erlen, project)
     print("all is as it should be" if failures == 0 else f"{failures} are not as they should be")
     sys.exit(1 if failures else 0)
 

@@ -61,7 +61,7 @@ pub use execution::{Followers, FrontEnd, RunOptions, Unattended, missing_environ
 pub use explanation::{Explanation, KeyInput};
 pub use inputs::{InputProblems, input_problems};
 pub use known::known_results;
-pub use model::{FoundModel, FoundResult, LocatedModel, ModelSource, TrialChoice};
+pub use model::{FoundModel, FoundResult, LocatedModel, ModelDuty, ModelSource, TrialChoice};
 pub use notice::{Notice, remote_notices};
 pub use page::{graph_nodes, report_input};
 pub use past::{find_run, names_run};

@@ -1,6 +1,7 @@
 //! The trained models of stages and trials, as folders.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
@@ -13,7 +14,7 @@ use super::sweep::setting::SweepSetting;
 use crate::fingerprint::Digest;
 use crate::plan::Decision;
 use crate::report::{Results, Trial, TrialStatus, shown_trial};
-use crate::spec::{Pipeline, Train, suggest};
+use crate::spec::{Pipeline, Train, silence_of, suggest};
 
 /// Where a trained model is found.
 #[derive(Clone, Debug)]
@@ -58,8 +59,40 @@ pub struct LocatedModel {
     pub folder: PathBuf,
     /// What was chosen on the way, where that was not said: a sentence.
     pub note: Option<String>,
+    /// The stage or the folder that it is of.
+    called: String,
     /// Where a copy from the store lies as long as it is needed.
     _laid_out: Option<TempDir>,
+}
+
+impl LocatedModel {
+    /// What went wrong with it, in words that call it as whoever asks does: where it lies for the time being says nothing
+    /// to anybody.
+    pub fn told(&self, error: &dyn Display) -> String {
+        Self::told_by(std::slice::from_ref(self), error)
+    }
+
+    /// The same of several.
+    pub fn told_by(models: &[Self], error: &dyn Display) -> String {
+        let mut told = error.to_string();
+        for model in models {
+            if model._laid_out.is_some() {
+                let (folder, name) = (model.folder.display().to_string(), &model.called);
+                told = told.replace(&format!("in `{folder}`"), &format!("of the stage `{name}`"));
+                told = told.replace(&folder, name);
+            }
+        }
+        told
+    }
+}
+
+/// What a model is wanted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ModelDuty {
+    /// To tell something of new samples.
+    Predict,
+    /// The same, or to go on with texts.
+    Serve,
 }
 
 /// A model that is known, and not at hand yet.
@@ -100,6 +133,7 @@ impl FoundModel {
     pub fn lay_out(self) -> Result<LocatedModel, AppError> {
         match self {
             Self::Folder(folder) => Ok(LocatedModel {
+                called: folder.display().to_string(),
                 folder,
                 note: None,
                 _laid_out: None,
@@ -113,9 +147,9 @@ impl ModelSource {
     /// Finds the model.
     ///
     /// # Errors
-    /// There is no such folder, stage or trial; the stage trains nothing, or its result is not known
-    /// ([`AppError::Stopped`]).
-    pub fn find(&self) -> Result<FoundModel, AppError> {
+    /// There is no such folder, stage or trial; the stage trains nothing, or something else than is wanted, or its result is
+    /// not known ([`AppError::Stopped`]).
+    pub fn find(&self, duty: ModelDuty) -> Result<FoundModel, AppError> {
         match self {
             Self::Folder(path) => Ok(FoundModel::Folder(model_folder(path)?)),
             Self::Stage {
@@ -125,6 +159,7 @@ impl ModelSource {
             } => {
                 let session = Session::open(pipeline)?;
                 let stage = stage_of(&session.pipeline, stage.as_deref())?.to_owned();
+                check_duty(&session.pipeline, &stage, duty)?;
                 let artifact = known_result(&session, pipeline, &stage)?;
                 Ok(FoundModel::Result(Box::new(FoundResult {
                     session,
@@ -141,6 +176,7 @@ impl ModelSource {
                 let setting = SweepSetting::load(&pipeline.file, &pipeline.overrides)?;
                 let session = Session::with(setting.base.clone(), &pipeline.file, pipeline.store.as_deref())?;
                 let stage = stage_of(&session.pipeline, stage.as_deref())?.to_owned();
+                check_duty(&session.pipeline, &stage, duty)?;
                 let (results, _) = known_trials(&setting, &session)?;
                 let trial = chosen(*choice, &results, &setting, &session)?;
                 let (artifact, note) = result_of(trial, &stage, &session)?;
@@ -158,14 +194,17 @@ impl ModelSource {
     ///
     /// # Errors
     /// As for [`ModelSource::find`] and [`FoundModel::lay_out`].
-    pub fn locate(&self) -> Result<LocatedModel, AppError> {
-        self.find()?.lay_out()
+    pub fn locate(&self, duty: ModelDuty) -> Result<LocatedModel, AppError> {
+        self.find(duty)?.lay_out()
     }
 }
 
 /// The digest of the files in a model's folder, by their names.
 fn digest_of(folder: &Path) -> std::io::Result<Digest> {
     let mut files = BTreeMap::new();
+    if folder.is_file() {
+        return Digest::of_file(folder);
+    }
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
         if entry.path().is_file() {
@@ -176,9 +215,18 @@ fn digest_of(folder: &Path) -> std::io::Result<Digest> {
     Ok(Digest::of_value("model folder", &files))
 }
 
+/// Whether a file is a whole model, by its name.
+fn is_gguf(path: &Path) -> bool {
+    path.extension()
+        .is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"))
+}
+
 /// The folder with a model that `path` names: itself, or the one that it lies in.
 fn model_folder(path: &Path) -> Result<PathBuf, AppError> {
     if path.is_dir() {
+        return Ok(path.to_owned());
+    }
+    if path.is_file() && is_gguf(path) {
         return Ok(path.to_owned());
     }
     if path.is_file() {
@@ -190,6 +238,14 @@ fn model_folder(path: &Path) -> Result<PathBuf, AppError> {
          stage as FILE.yaml:STAGE",
         path.display()
     )))
+}
+
+/// Fails where the file tells that a stage's model is not what is wanted, trained or not.
+fn check_duty(pipeline: &Pipeline, stage: &str, duty: ModelDuty) -> Result<(), AppError> {
+    match silence_of(&pipeline.stages, stage, duty == ModelDuty::Serve) {
+        None => Ok(()),
+        Some((problem, help)) => Err(AppError::Request(format!("{problem}: {help}"))),
+    }
 }
 
 /// The stage of this name, or the only one that trains.
@@ -336,7 +392,7 @@ impl FoundResult {
             .map_err(AppError::io("making a folder"))?;
         let folder = around.path().join("model");
         session.store.materialise(&artifact, None, &folder)?;
-        if !folder.join(MODEL_CARD).is_file() {
+        if !MODEL_CARDS.iter().any(|card| folder.join(card).is_file()) {
             let kind = session
                 .pipeline
                 .stages
@@ -347,6 +403,7 @@ impl FoundResult {
             )));
         }
         Ok(LocatedModel {
+            called: stage,
             folder,
             note,
             _laid_out: Some(around),
@@ -354,5 +411,5 @@ impl FoundResult {
     }
 }
 
-/// The file that tells that a folder holds a model.
-const MODEL_CARD: &str = "model.json";
+/// The files of which one tells that a folder holds a model: Erlen's, or those of Hugging Face's programs.
+const MODEL_CARDS: [&str; 2] = ["model.json", "config.json"];

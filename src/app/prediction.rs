@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use super::error::AppError;
-use super::model::ModelSource;
+use super::model::{LocatedModel, ModelDuty, ModelSource};
 use crate::event::Monitor;
 use crate::spec::PredictionFormat;
 use crate::stages::{
@@ -57,7 +57,11 @@ pub fn predict(
             )));
         }
     }
-    let located: Result<Vec<_>, AppError> = request.models.iter().map(ModelSource::locate).collect();
+    let located = request
+        .models
+        .iter()
+        .map(|model| model.locate(ModelDuty::Predict));
+    let located: Result<Vec<_>, AppError> = located.collect();
     let located = located?;
     for note in located.iter().filter_map(|model| model.note.clone()) {
         follower.monitor.info(note);
@@ -83,7 +87,7 @@ pub fn predict(
     );
     let predictions = predictions.map_err(|error| match error {
         StageError::Interrupted => AppError::Interrupted,
-        other => AppError::Stopped(other.to_string()),
+        other => AppError::Stopped(LocatedModel::told_by(&located, &other)),
     })?;
     writer.finish().map_err(AppError::io("writing the predictions"))?;
     Ok(predictions)

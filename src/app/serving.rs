@@ -6,11 +6,12 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use super::error::AppError;
-use super::model::{FoundModel, ModelSource};
+use super::model::{FoundModel, ModelDuty, ModelSource};
 use crate::serve::{
-    BearerToken, ModelSupply, ModelVersion, OfferedModel, PredictingModel, ServeError, ServingLog,
+    BearerToken, ModelLoading, ModelSupply, ModelVersion, OfferedModel, ServeError, ServedModel, ServingLog,
     ServingOptions, serve,
 };
+use crate::spec::NarrowWeights;
 use crate::stages::{DeviceChoice, Registry};
 
 /// How often it is looked for newer results.
@@ -45,7 +46,7 @@ pub struct ServingRequest {
     pub models: Vec<ServedSource>,
     /// The address to listen at, such as `127.0.0.1:8080`; port 0 takes a free one.
     pub bind: String,
-    /// Rows that a model is asked about at once, at most.
+    /// Rows that a model is asked about at once, or texts that it writes at once, at most.
     pub max_batch: usize,
     /// How long a request is kept waiting for others.
     pub max_delay: Duration,
@@ -57,6 +58,8 @@ pub struct ServingRequest {
     pub token: Option<BearerToken>,
     /// Where to compute.
     pub device: DeviceChoice,
+    /// What the weights of models that go on with texts are rounded to.
+    pub weights: Option<NarrowWeights>,
     /// How many threads to use.
     pub threads: usize,
 }
@@ -91,6 +94,12 @@ pub fn serve_models(
     registry: &Registry,
     follower: ServingFollower<'_>,
 ) -> Result<(), AppError> {
+    if !has_port(&request.bind) {
+        return Err(AppError::Request(format!(
+            "`--bind {}` names no port: write ADDRESS:PORT, such as 127.0.0.1:8080 or [::1]:8080",
+            request.bind
+        )));
+    }
     let (mut offered, mut names) = (Vec::new(), Vec::<ServedName>::new());
     for model in &request.models {
         if names.iter().any(|known| known.name == model.name) {
@@ -108,10 +117,14 @@ pub fn serve_models(
         }
         let loader = ModelLoader {
             source: model.source.clone(),
-            device: request.device,
+            how: ModelLoading {
+                device: request.device,
+                weights: request.weights,
+                texts: request.max_batch,
+            },
             registry: registry.clone(),
         };
-        let (version, note) = loader.load(loader.source.find()?)?;
+        let (version, note) = loader.load(loader.source.find(ModelDuty::Serve)?)?;
         names.push(ServedName {
             name: model.name.clone(),
             version: version.version.clone(),
@@ -142,10 +155,19 @@ pub fn serve_models(
         .map_err(|error: ServeError| AppError::Stopped(error.to_string()))
 }
 
+/// Whether an address says its port, as `127.0.0.1:80` does and neither `::1` nor `localhost`.
+fn has_port(address: &str) -> bool {
+    let Some((host, port)) = address.rsplit_once(':') else {
+        return false;
+    };
+    let is_whole = !host.contains(':') || (host.starts_with('[') && host.ends_with(']'));
+    is_whole && !host.is_empty() && port.parse::<u16>().is_ok()
+}
+
 /// Loads the versions of a model.
 struct ModelLoader {
     source: ModelSource,
-    device: DeviceChoice,
+    how: ModelLoading,
     registry: Registry,
 }
 
@@ -154,10 +176,9 @@ impl ModelLoader {
     fn load(&self, found: FoundModel) -> Result<(ModelVersion, Option<String>), AppError> {
         let digest = found.digest()?;
         let located = found.lay_out()?;
-        let model = PredictingModel::load(&located.folder, self.device, self.registry.training())
-            .map_err(|error| AppError::Stopped(error.to_string()))?;
+        let model = ServedModel::load(&located.folder, self.how, self.registry.training());
         let version = ModelVersion {
-            model: Box::new(model),
+            model: model.map_err(|error| AppError::Stopped(located.told(&error)))?,
             version: digest.short(),
             fingerprint: digest.to_string(),
         };
@@ -165,7 +186,7 @@ impl ModelLoader {
     }
 
     fn newer(&self, fingerprint: &str) -> Result<Option<ModelVersion>, AppError> {
-        let found = match self.source.find() {
+        let found = match self.source.find(ModelDuty::Serve) {
             Ok(found) => found,
             // The result is not there yet: what is served stays.
             Err(AppError::Stopped(_)) => return Ok(None),
@@ -189,6 +210,25 @@ impl ModelSupply for ModelLoader {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn addresses_name_a_port() {
+        for address in ["127.0.0.1:0", "localhost:8080", "[::1]:80"] {
+            assert!(has_port(address), "{address}");
+        }
+        for address in [
+            "127.0.0.1",
+            "::1",
+            "localhost",
+            "host:",
+            "host:http",
+            "1:2:3",
+            ":80",
+            "a:70000",
+        ] {
+            assert!(!has_port(address), "{address}");
+        }
+    }
 
     #[test]
     fn names_stand_in_addresses() {

@@ -34,6 +34,11 @@ impl ModelChoiceArguments {
             }
             return Ok(ModelSource::Folder(PathBuf::from(text)));
         };
+        if stage == Some("") {
+            return Err(AppError::Request(format!(
+                "`{text}` names no stage: write its name behind the colon, or leave the colon out"
+            )));
+        }
         Ok(ModelSource::Stage {
             pipeline: PipelineRequest {
                 overrides: self.overrides.clone(),

@@ -29,6 +29,7 @@ const TOLD_EVERY: Duration = Duration::from_millis(200);
   erlen predict pipelines/sweep.yaml:model --trial best new.csv
   erlen predict exported/ new.csv --with other/ --format json-lines
   erlen predict pipelines/prices.yaml new.parquet -o predicted.parquet
+  erlen predict pipelines/reviews.yaml new.jsonl lines.txt
 
 Exit codes: 0 all samples have a prediction; 1 some could not be read (they are named), or nothing could be done;
 2 the command line is wrong; 130 interrupted.")]
@@ -36,7 +37,7 @@ pub(super) struct PredictArguments {
     /// The model: FILE.yaml:STAGE, FILE.yaml where only one stage trains, or a folder with a model
     #[arg(value_name = "MODEL")]
     model: String,
-    /// Images or tables: files, folders (at any depth), archives (zip, tar), patterns
+    /// Images, tables or texts: files, folders (at any depth), archives (zip, tar), patterns
     #[arg(value_name = "INPUT", required = true)]
     inputs: Vec<PathBuf>,
     /// Average the predictions with those of this model; may be repeated

@@ -6,13 +6,14 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::exit::DONE;
 use super::model_choice::{ModelChoiceArguments, pipeline_words};
 use super::terminal::stop_on_signals;
 use crate::app::{AppError, ServedName, ServedSource, ServingFollower, ServingRequest, serve_models};
 use crate::serve::BearerToken;
+use crate::spec::NarrowWeights;
 use crate::stages::{DeviceChoice, Registry};
 
 /// The variable that holds the token where no file does.
@@ -26,6 +27,7 @@ const TOKEN: &str = "ERLEN_SERVE_TOKEN";
 
 Then, in another terminal:
   curl -H 'Content-Type: image/jpeg' --data-binary @rose.jpg http://127.0.0.1:8080/v2/models/flowers/infer
+  curl http://127.0.0.1:8080/v1/completions -d '{\"model\": \"tales\", \"prompt\": \"Once\", \"max_tokens\": 50}'
 
 or a browser at http://127.0.0.1:8080. SIGTERM and SIGINT end it once all that was begun is answered.
 
@@ -38,13 +40,13 @@ pub(super) struct ServeArguments {
     /// The address to listen at; port 0 takes a free one
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     bind: String,
-    /// Rows that a model is asked about at once, at most
+    /// Rows that a model is asked about at once, or texts that it writes at once, at most
     #[arg(long, value_name = "ROWS", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=65536))]
     max_batch: u32,
     /// How long a request is kept waiting for others, such as 2ms; by default a model takes what waits when it is free
     #[arg(long, value_name = "TIME", default_value = "0ms", value_parser = delay)]
     max_delay: Duration,
-    /// Requests that may wait for a model; others are told to come again
+    /// Requests (or texts to be written) that may wait for a model; others are told to come again
     #[arg(long, value_name = "REQUESTS", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..))]
     queue: u32,
     /// Serve newer results of the pipelines as soon as there are any
@@ -60,8 +62,17 @@ pub(super) struct ServeArguments {
     /// Where to compute: auto, cpu, cuda or cuda:N
     #[arg(long, value_name = "DEVICE", default_value_t)]
     device: DeviceChoice,
+    /// What the weights of models that go on with texts are rounded to, on the CPU
+    #[arg(long, value_name = "FORM", value_enum)]
+    weights: Option<ServedWeights>,
     #[command(flatten)]
     choice: ModelChoiceArguments,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum ServedWeights {
+    /// Whole numbers of eight bits, in blocks of 32 with a scale each
+    Int8,
 }
 
 pub(super) fn run(arguments: &ServeArguments, registry: &Registry) -> Result<u8, AppError> {
@@ -79,6 +90,7 @@ pub(super) fn run(arguments: &ServeArguments, registry: &Registry) -> Result<u8,
         watch: arguments.watch,
         token: arguments.token()?,
         device: arguments.device,
+        weights: arguments.weights.map(|ServedWeights::Int8| NarrowWeights::Int8),
         threads: std::thread::available_parallelism().map_or(1, usize::from),
     };
     let log: Box<dyn Write + Send> = match &arguments.access_log {

@@ -9,6 +9,10 @@ use super::pixels::color_of;
 use super::value::{FieldValue, OwnedValue, write_f32s};
 use crate::schema::{Dimensions, ElementType, Field, ImagePreparation, Schema};
 
+/// What a text is called of which tokens are made later, and the second one of a pair.
+const TEXT: &str = "text";
+const PAIR: &str = "pair";
+
 /// A sample from outside a dataset, field by field.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Example {
@@ -75,6 +79,25 @@ impl Example {
     #[must_use]
     pub fn with_text(self, name: &str, text: &str) -> Self {
         self.with(name, ExampleValue::Text(text.to_owned()))
+    }
+
+    /// The example with a text, or a pair of them, of which tokens are made later.
+    #[must_use]
+    pub fn of_texts(text: &str, pair: Option<&str>) -> Self {
+        let example = Self::default().with_text(TEXT, text);
+        match pair {
+            Some(pair) => example.with_text(PAIR, pair),
+            None => example,
+        }
+    }
+
+    /// The text, and the second of a pair, of [`Example::of_texts`].
+    pub fn texts(&self) -> Option<(&str, Option<&str>)> {
+        let text = |name: &str| match self.values.get(name) {
+            Some(ExampleValue::Text(text)) => Some(text.as_str()),
+            _ => None,
+        };
+        Some((text(TEXT)?, text(PAIR)))
     }
 
     fn with(mut self, name: &str, value: ExampleValue) -> Self {

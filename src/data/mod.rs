@@ -76,8 +76,8 @@ pub use texts::{
     RowRule, TextBatch, TextGoal, TextLoader, TextLoaderConfig, TextRows, TokenRun, TokenSequence,
 };
 pub use unlabelled::{
-    ArchiveUnpacker, AskedColumn, ColumnCells, UnlabelledInputs, UnlabelledSample, UnlabelledSource,
-    asked_columns, features_of,
+    ArchiveUnpacker, AskedColumn, ColumnCells, ReadText, ReadWord, TextForm, TextReader, UnlabelledInputs,
+    UnlabelledSample, UnlabelledSource, asked_columns, features_of,
 };
 pub use value::FieldValue;
 pub use writer::DatasetWriter;

@@ -57,6 +57,19 @@ impl<'a> Decoder<'a> {
         cache: &mut KeyValueCache,
         next: &[&[u32]],
     ) -> Result<Vec<Vec<f32>>, GenerationError> {
+        let scores = self.unchecked_scores(cache, next)?;
+        for scores in &scores {
+            check_finite(scores)?;
+        }
+        Ok(scores)
+    }
+
+    /// The same, whatever the scores are.
+    pub(super) fn unchecked_scores(
+        &self,
+        cache: &mut KeyValueCache,
+        next: &[&[u32]],
+    ) -> Result<Vec<Vec<f32>>, GenerationError> {
         let batch = cache.batch(next, self.device)?;
         let pass = Pass::evaluate(self.precision);
         let forward = || -> Result<Tensor, GenerationError> {
@@ -81,10 +94,6 @@ impl<'a> Decoder<'a> {
             };
             Ok(output.outputs(self.precision)?)
         };
-        let scores = self.weights.reuse(forward)?.to_vec2::<f32>()?;
-        for scores in &scores {
-            check_finite(scores)?;
-        }
-        Ok(scores)
+        Ok(self.weights.reuse(forward)?.to_vec2::<f32>()?)
     }
 }

@@ -343,3 +343,180 @@ fn what_sees_all_tokens_cannot_go_on() {
             .contains("each of them sees those behind it")
     );
 }
+
+/// The text behind `prompt` when nothing else is asked for.
+fn alone(
+    network: &Network,
+    context: usize,
+    prompt: &[u32],
+    rules: &GenerationRules,
+    number: (u64, u32),
+) -> GeneratedTokens {
+    let decoder = Decoder::new(network, context, Precision::F32, &Device::Cpu);
+    let started = Started::new(&decoder, prompt, rules.tokens).expect("short");
+    continue_text(&started, rules, number, &mut never).expect("chosen")
+}
+
+#[test]
+fn texts_that_come_and_go_are_those_that_they_are_alone() {
+    let prompt = |key: u32| -> Vec<u32> {
+        (0..1 + key * 5 % 13)
+            .map(|place| (place * 7 + key) % 61)
+            .collect()
+    };
+    let of = |key: u32| match key % 3 {
+        0 => rules(&json!({"tokens": 9})),
+        1 => rules(&json!({"tokens": 4 + key, "temperature": 2.0, "top_p": 0.95})),
+        _ => rules(
+            &json!({"tokens": 12, "temperature": 1.2, "top_k": 30, "repetition_penalty": 1.3, "ends": [5, 17]}),
+        ),
+    };
+    for class in CLASSES {
+        let (network, context) = of_class(class);
+        for int8 in [false, true] {
+            let decoder = || {
+                let decoder = Decoder::new(&network, context, Precision::F32, &Device::Cpu);
+                if int8 {
+                    decoder.with_int8_weights()
+                } else {
+                    decoder
+                }
+            };
+            let expected: Vec<GeneratedTokens> = (0..8)
+                .map(|key| {
+                    let decoder = decoder();
+                    let started = Started::new(&decoder, &prompt(key), of(key).tokens).expect("short");
+                    continue_text(&started, &of(key), (9, key), &mut never).expect("chosen")
+                })
+                .collect();
+            let decoder = decoder();
+            // Not all of them at once.
+            let mut running = RunningTexts::new(&decoder, 70);
+            let mut found = vec![(Vec::new(), None); 8];
+            let (mut next, mut most, mut steps) = (0, 0, 0);
+            while next < 8 || !running.is_empty() {
+                // Some join at once, others between later tokens.
+                while next < 8 && (next < 3 || steps >= 2 * next) {
+                    let key = next as u32;
+                    let joined = running.join(key.into(), &prompt(key), &of(key), (9, key));
+                    if !joined.expect("they fit") {
+                        break;
+                    }
+                    next += 1;
+                }
+                most = most.max(running.len());
+                for step in running.step().expect("it answers") {
+                    let chosen = step.chosen.expect("chosen");
+                    let (tokens, end) = &mut found[step.key as usize];
+                    if chosen.end != Some(GenerationEnd::Token) {
+                        tokens.push(chosen.token);
+                    }
+                    *end = chosen.end;
+                }
+                steps += 1;
+            }
+            assert!(most >= 3, "{most} at once");
+            for (key, (tokens, end)) in found.into_iter().enumerate() {
+                assert_eq!(tokens, expected[key].tokens, "{class} {key} {int8}");
+                assert_eq!(end, Some(expected[key].end), "{class} {key} {int8}");
+            }
+        }
+    }
+}
+
+#[test]
+fn long_prompts_are_shown_in_pieces_while_others_go_on() {
+    for (model, heads) in [
+        ("gpt2", json!({})),
+        ("llama", json!({"kv_heads": 1, "tied": true})),
+    ] {
+        let mut options = json!({"layers": 1, "heads": 2, "width": 16, "context": 640});
+        for (name, value) in heads.as_object().expect("a mapping") {
+            options[name] = value.clone();
+        }
+        let (network, context) = network(json!({ model: options }));
+        let long: Vec<u32> = (0..600).map(|place| (place * place + 3) % 61).collect();
+        let rules = rules(&json!({"tokens": 8, "temperature": 1.5}));
+        let expected = [
+            alone(&network, context, &[4, 2], &rules, (1, 0)),
+            alone(&network, context, &long, &rules, (1, 1)),
+        ];
+        let decoder = Decoder::new(&network, context, Precision::F32, &Device::Cpu);
+        let mut running = RunningTexts::new(&decoder, 2000);
+        assert!(running.join(0, &[4, 2], &rules, (1, 0)).expect("it fits"));
+        assert!(running.join(1, &long, &rules, (1, 1)).expect("it fits"));
+        let mut found = [Vec::new(), Vec::new()];
+        while !running.is_empty() {
+            let steps = running.step().expect("it answers");
+            for step in steps {
+                found[step.key as usize].push(step.chosen.expect("chosen").token);
+                // The short one has begun before all of the long one was shown.
+                assert!(step.key == 0 || found[0].len() > 1);
+            }
+        }
+        assert_eq!(found, expected.map(|text| text.tokens), "{model}");
+    }
+}
+
+#[test]
+fn running_texts_leave_and_do_not_fit() {
+    let (network, context) = of_class("LlamaForCausalLM");
+    let decoder = Decoder::new(&network, context, Precision::F32, &Device::Cpu);
+    let rules = rules(&json!({"tokens": 10}));
+    let mut running = RunningTexts::new(&decoder, 30);
+    let join = |running: &mut RunningTexts<'_>, key: u64, tokens: usize| {
+        running
+            .join(key, &vec![1; tokens], &rules, (0, 0))
+            .map_err(|error| error.to_string())
+    };
+    // Of the context's 64 positions the last token takes none.
+    assert!(
+        join(&mut running, 0, 56)
+            .unwrap_err()
+            .contains("56 tokens and 10 behind it do not fit")
+    );
+    assert!(join(&mut running, 0, 0).is_err());
+    assert_eq!(join(&mut running, 0, 12), Ok(true));
+    assert_eq!(join(&mut running, 1, 2), Ok(false));
+    running.step().expect("it answers");
+    running.leave(0);
+    assert!(running.is_empty() && running.step().expect("nothing").is_empty());
+    assert_eq!(join(&mut running, 1, 2), Ok(true));
+    assert_eq!(running.len(), 1);
+}
+
+#[test]
+fn texts_that_give_up_their_room_are_the_same_in_the_end() {
+    for model in ["gpt2", "llama"] {
+        let (network, context) =
+            network(json!({ model: {"layers": 1, "heads": 2, "width": 16, "context": 640} }));
+        let prompt =
+            |key: u32| -> Vec<u32> { (0..90 + key * 7).map(|place| (place * 3 + key) % 61).collect() };
+        let rules = rules(&json!({"tokens": 280, "temperature": 2.0}));
+        let expected: Vec<GeneratedTokens> = (0..4)
+            .map(|key| alone(&network, context, &prompt(key), &rules, (3, key)))
+            .collect();
+        let decoder = Decoder::new(&network, context, Precision::F32, &Device::Cpu);
+        // Enough for three of them to begin, and for one to end.
+        let mut running = RunningTexts::new(&decoder, 700);
+        let mut found = vec![Vec::new(); 4];
+        let (mut next, mut waited) = (0u32, 0);
+        while next < 4 || !running.is_empty() {
+            while next < 4
+                && running
+                    .join(next.into(), &prompt(next), &rules, (3, next))
+                    .expect("it fits by itself")
+            {
+                next += 1;
+            }
+            waited += usize::from(running.len() > running.placed());
+            for step in running.step().expect("it answers") {
+                found[step.key as usize].push(step.chosen.expect("chosen").token);
+            }
+        }
+        assert!(waited > 0, "nobody gave up");
+        for (found, expected) in found.iter().zip(&expected) {
+            assert_eq!(found, &expected.tokens, "{model}");
+        }
+    }
+}

@@ -1,11 +1,10 @@
 //! One text, token by token.
 
+use super::choice::{ChosenToken, TokenChoice};
 use super::decoder::Decoder;
 use super::error::GenerationError;
 use super::rules::{GeneratedTokens, GenerationEnd, GenerationRules};
-use super::scores::{constrain, draw, likeliest, narrow_choice};
 use crate::models::KeyValueCache;
-use crate::random::{Purpose, Stream};
 
 /// A prompt that the network has been shown; several texts begin with it.
 pub struct Started<'a> {
@@ -61,19 +60,9 @@ impl<'a> Started<'a> {
     pub(super) fn cache(&self, copies: usize) -> Result<KeyValueCache, GenerationError> {
         Ok(self.cache.of_parents(&vec![0; copies])?)
     }
-
-    /// The draws of the text `number` under `seed`: those of this prompt, whatever others there are.
-    fn stream(&self, seed: u64, number: u32) -> Stream {
-        let hash = self.prompt.iter().flat_map(|token| token.to_le_bytes());
-        // FNV-1a.
-        let hash = hash.fold(0xCBF2_9CE4_8422_2325u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3)
-        });
-        Stream::new(seed ^ hash, Purpose::Generate, (hash >> 32) as u32, number)
-    }
 }
 
-/// The text `number` behind a prompt: drawn where the rules say so, else the likeliest token each time. After each
+/// The text behind a prompt of this seed and number: drawn where the rules say so, else the likeliest token each time. After each
 /// token, `is_over` is told those so far, and says whether something in them ends the text.
 ///
 /// # Errors
@@ -81,38 +70,25 @@ impl<'a> Started<'a> {
 pub fn continue_text(
     started: &Started<'_>,
     rules: &GenerationRules,
-    (seed, number): (u64, u32),
+    number: (u64, u32),
     is_over: &mut dyn FnMut(&[u32]) -> Result<bool, GenerationError>,
 ) -> Result<GeneratedTokens, GenerationError> {
     let decoder = started.decoder;
-    let mut stream = started.stream(seed, number);
+    let mut choice = TokenChoice::new(&started.prompt, rules, number);
     let mut cache = started.cache(1)?;
     let mut scores = started.scores.clone();
-    let mut all = started.prompt.clone();
-    let before = all.len();
     loop {
-        constrain(&mut scores, &all, all.len() - before, rules);
-        let token = match &rules.sample {
-            Some(options) => {
-                narrow_choice(&mut scores, options);
-                draw(&scores, &mut stream)?
-            }
-            None => likeliest(&scores)?,
+        let ChosenToken { token, end } = choice.next(scores)?;
+        let end = match end {
+            Some(GenerationEnd::Token) => end,
+            _ if is_over(choice.chosen())? => Some(GenerationEnd::Text),
+            end => end,
         };
-        let ended = |end, all: &[u32]| GeneratedTokens {
-            tokens: all[before..].to_vec(),
-            end,
-        };
-        if rules.ends.contains(&token) {
-            return Ok(ended(GenerationEnd::Token, &all));
+        if let Some(end) = end {
+            let tokens = choice.chosen().to_vec();
+            return Ok(GeneratedTokens { tokens, end });
         }
-        all.push(token);
-        if is_over(&all[before..])? {
-            return Ok(ended(GenerationEnd::Text, &all));
-        }
-        if all.len() - before >= rules.tokens {
-            return Ok(ended(GenerationEnd::Length, &all));
-        }
+        let all = choice.all();
         let next = match all.len() <= decoder.context() {
             true => decoder.scores(&mut cache, &[&[token]])?,
             // The places of all tokens change, so that nothing of them can be kept.

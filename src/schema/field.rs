@@ -10,6 +10,7 @@ use super::input_shape::InputShape;
 use super::kinds::{ElementType, Encoding, FieldKind, FieldRole};
 use super::preparation::ImagePreparation;
 use super::table_reading::TableReading;
+use super::text_fields::TextFields;
 use super::vocabulary::TokenVocabulary;
 
 /// A column of a dataset, or an array of a batch.
@@ -51,6 +52,10 @@ pub struct Field {
     /// knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_length: Option<u32>,
+    /// What the texts are called in their records that its tokens were made of; nothing where they are no tokens, or
+    /// nobody knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub texts: Option<Box<TextFields>>,
 }
 
 impl Field {
@@ -74,6 +79,7 @@ impl Field {
             reading: None,
             vocabulary: None,
             max_length: None,
+            texts: None,
         }
     }
 
@@ -286,6 +292,13 @@ impl Field {
     #[must_use]
     pub fn with_max_length(self, max_length: Option<u32>) -> Self {
         Self { max_length, ..self }
+    }
+
+    /// The same with a word on what the texts are called that its tokens were made of.
+    #[must_use]
+    pub fn with_texts(self, texts: TextFields) -> Self {
+        let texts = Some(Box::new(texts));
+        Self { texts, ..self }
     }
 
     /// The same with another role.

@@ -11,6 +11,7 @@ mod input_shape;
 mod kinds;
 mod preparation;
 mod table_reading;
+mod text_fields;
 mod vocabulary;
 
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,7 @@ pub use input_shape::InputShape;
 pub use kinds::{ElementType, Encoding, FieldKind, FieldRole, NO_CLASS};
 pub use preparation::ImagePreparation;
 pub use table_reading::{DateReading, TableReading, UntitledColumns};
+pub use text_fields::TextFields;
 pub use vocabulary::{TokenRoles, TokenVocabulary};
 
 /// The fields of every sample, in order. Names differ, every field is sound by itself.

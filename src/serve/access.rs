@@ -9,6 +9,7 @@ use hyper::{Method, StatusCode};
 use super::log::fields;
 use super::queue::AnsweredRows;
 use super::server::Server;
+use super::writing::TokenUsage;
 
 /// The code for a client that went before it was answered, as other servers write it.
 const GONE: u16 = 499;
@@ -35,6 +36,8 @@ pub(super) struct AccessRecord {
     pub rows: usize,
     /// What they were answered.
     pub answered: Option<AnsweredRows>,
+    /// Tokens that it used.
+    pub used: Option<TokenUsage>,
     /// Why it was refused.
     pub problem: Option<String>,
     bytes_out: usize,
@@ -55,6 +58,7 @@ impl AccessRecord {
             bytes_in: 0,
             rows: 0,
             answered: None,
+            used: None,
             problem: None,
             bytes_out: 0,
         }
@@ -64,6 +68,11 @@ impl AccessRecord {
     pub fn end(&mut self, status: StatusCode, bytes: usize) {
         self.status = Some(status);
         self.bytes_out = bytes;
+    }
+
+    /// More bytes of its answer were sent.
+    pub fn sent(&mut self, bytes: usize) {
+        self.bytes_out += bytes;
     }
 }
 
@@ -95,6 +104,10 @@ impl Drop for AccessRecord {
         }
         if self.rows > 0 {
             line.insert("rows".to_owned(), self.rows.into());
+        }
+        if let Some(used) = self.used {
+            line.insert("prompt_tokens".to_owned(), used.prompt.into());
+            line.insert("completion_tokens".to_owned(), used.completion.into());
         }
         if let Some(answered) = &self.answered {
             line.insert("batch".to_owned(), answered.batch.into());

@@ -11,13 +11,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use hyper::body::{Body, Bytes, Frame, SizeHint};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use super::routes::respond;
+use super::routes::{AnswerBody, respond};
 use super::server::Server;
 
 /// How long the head of a request may take.
@@ -152,6 +153,32 @@ impl Drop for Busy {
     }
 }
 
+/// An answer, whose request is being answered until all of it is written.
+struct BusyBody {
+    body: AnswerBody,
+    _busy: Busy,
+}
+
+impl Body for BusyBody {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
 /// Answers the requests of a connection until it ends.
 pub(super) async fn serve_connection(server: Arc<Server>, stream: TcpStream, client: SocketAddr) {
     // Without it small answers wait for the client's acknowledgement; where it cannot be had they do.
@@ -170,8 +197,7 @@ pub(super) async fn serve_connection(server: Arc<Server>, stream: TcpStream, cli
             let (server, busy) = (Arc::clone(&server), Busy::new(&watch));
             async move {
                 let response = respond(server, client, request).await;
-                drop(busy);
-                Ok::<_, Infallible>(response)
+                Ok::<_, Infallible>(response.map(|body| BusyBody { body, _busy: busy }))
             }
         })
     };

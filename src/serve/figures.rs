@@ -88,6 +88,12 @@ pub(super) struct ModelCounts {
     batch_rows: Histogram,
     queue_seconds: Histogram,
     compute_seconds: Histogram,
+    /// Tokens of prompts.
+    prompt_tokens: u64,
+    /// Tokens of texts behind them.
+    written_tokens: u64,
+    /// Texts that are being written.
+    running: usize,
     reloads: u64,
     reload_failures: u64,
 }
@@ -107,6 +113,9 @@ impl ModelFigures {
                 batch_rows: Histogram::new(ROWS),
                 queue_seconds: Histogram::new(SECONDS),
                 compute_seconds: Histogram::new(SECONDS),
+                prompt_tokens: 0,
+                written_tokens: 0,
+                running: 0,
                 reloads: 0,
                 reload_failures: 0,
             }),
@@ -135,6 +144,21 @@ impl ModelFigures {
         counts.spent += queued + computed;
         counts.last = jiff::Timestamp::now().as_millisecond();
         counts.queue_seconds.add(queued.as_secs_f64());
+    }
+
+    /// A text began behind a prompt of so many tokens.
+    pub fn prompt(&self, tokens: usize) {
+        self.counts().prompt_tokens += tokens as u64;
+    }
+
+    /// A token of a text was chosen.
+    pub fn token(&self) {
+        self.counts().written_tokens += 1;
+    }
+
+    /// So many texts are being written.
+    pub fn running(&self, texts: usize) {
+        self.counts().running = texts;
     }
 
     /// A request was not answered.
@@ -243,7 +267,7 @@ impl Moment<'_> {
                 ),
             );
         }
-        let figures: [(&str, &str, &str, FigureOf); 8] = [
+        let figures: [(&str, &str, &str, FigureOf); 11] = [
             ("erlen_queue_length", "gauge", "Requests that wait", |model| {
                 model.queue.0 as f64
             }),
@@ -270,6 +294,24 @@ impl Moment<'_> {
                 "counter",
                 "Requests that were not",
                 |model| model.counts.refused as f64,
+            ),
+            (
+                "erlen_running_texts",
+                "gauge",
+                "Texts that are being written",
+                |model| model.counts.running as f64,
+            ),
+            (
+                "erlen_prompt_tokens_total",
+                "counter",
+                "Tokens of prompts",
+                |model| model.counts.prompt_tokens as f64,
+            ),
+            (
+                "erlen_written_tokens_total",
+                "counter",
+                "Tokens of texts that were written",
+                |model| model.counts.written_tokens as f64,
             ),
             (
                 "erlen_reloads_total",

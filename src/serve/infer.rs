@@ -8,19 +8,25 @@ use hyper::header::{self, HeaderValue};
 use hyper::{HeaderMap, StatusCode};
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
+use tokio::time::timeout_at;
 
 use super::access::AccessRecord;
 use super::body::{BodyPacking, HeldBody, read_body};
-use super::queue::WaitingRows;
+use super::queue::{AnsweredRows, WaitingRows};
 use super::refused::Refused;
 use super::routes::{Answer, JSON_LENGTH, text_answer};
-use super::served::ModelVersion;
+use super::served::{ModelVersion, ServedModel, ServedRows};
 use super::server::{HostedModel, Server};
 use super::tensor::TensorValues;
 use super::wire::{InferenceRequest, Reply, encoded, read_image_request, read_request};
+use super::writing::written_texts;
+use crate::data::ReadText;
 
 /// Bodies of more bytes are read on a thread of their own.
 const QUICK: usize = 64 << 10;
+
+/// Texts of more bytes become rows there too.
+const QUICK_TEXTS: usize = 4 << 10;
 
 /// Answers the request that `body` is.
 ///
@@ -28,22 +34,7 @@ const QUICK: usize = 64 << 10;
 /// It is wrong, too large, too slow or too late, there is too much to do, or the model fails.
 pub(super) async fn infer(
     server: &Server,
-    model: &HostedModel,
-    version: Arc<ModelVersion>,
-    headers: &HeaderMap,
-    body: &mut Incoming,
-    record: &mut AccessRecord,
-) -> Result<Answer, Refused> {
-    let answer = answered(server, model, version, headers, body, record).await;
-    if answer.is_err() {
-        model.figures.refused();
-    }
-    answer
-}
-
-async fn answered(
-    server: &Server,
-    model: &HostedModel,
+    model: &Arc<HostedModel>,
     version: Arc<ModelVersion>,
     headers: &HeaderMap,
     body: &mut Incoming,
@@ -68,32 +59,42 @@ async fn answered(
     if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
         return Err(Refused::expired());
     }
-    let (reply, answer) = oneshot::channel();
-    model.queue.push(WaitingRows {
-        version: Arc::clone(&version),
-        numbers: rows,
-        rows: request.rows,
-        since: Instant::now(),
-        deadline,
-        reply,
-    })?;
-    let broke_off = |_| Refused::new(StatusCode::INTERNAL_SERVER_ERROR, "the request was not answered");
-    let answer = match deadline {
-        None => answer.await,
-        Some(deadline) => tokio::time::timeout_at(deadline.into(), answer)
-            .await
-            .map_err(|_| Refused::expired())?,
+    let asked = async {
+        Ok(match (rows, &version.model) {
+            (Some(rows), ServedModel::Rows(_)) => {
+                let texts = rows.texts().to_vec();
+                let answer = told(rows, model, &version, deadline).await?;
+                (answer, TellingTexts::Read(texts))
+            }
+            _ => {
+                let (texts, answer) = written_texts(&request, model, &version, deadline).await?;
+                (answer, TellingTexts::Written(texts))
+            }
+        })
     };
-    let answer = answer.map_err(broke_off)??;
+    let (answer, texts) = match deadline {
+        None => asked.await,
+        Some(deadline) => timeout_at(deadline.into(), asked)
+            .await
+            .unwrap_or_else(|_| Err(Refused::expired())),
+    }?;
+    let tensor = |index: usize| match (&texts, &version.model) {
+        (TellingTexts::Read(texts), ServedModel::Rows(model)) => model.tensor(index, &answer.outputs, texts),
+        (TellingTexts::Written(texts), _) => {
+            TensorValues::Strings(texts.iter().map(|text| text.as_bytes().to_vec()).collect())
+        }
+        (TellingTexts::Read(_), ServedModel::Writing(_)) => TensorValues::Strings(Vec::new()),
+    };
     let reply = Reply {
         name: &model.name,
         version: &version.version,
         id: request.id.as_deref(),
         rows: request.rows,
-        outputs: &answer.outputs,
+        outputs: version.model.interface().outputs(),
+        tensor: &tensor,
         wanted: &request.outputs,
     };
-    let (bytes, json) = encoded(&reply, version.model.as_ref())
+    let (bytes, json) = encoded(&reply)
         .map_err(|problem| Refused::bad(format!("the answer cannot be written: {problem}")))?;
     model
         .figures
@@ -111,6 +112,33 @@ async fn answered(
     })
 }
 
+/// The texts by which an answer is told.
+enum TellingTexts {
+    /// Those that were asked about, as tokens.
+    Read(Vec<Arc<ReadText>>),
+    /// Those that were written.
+    Written(Vec<String>),
+}
+
+/// What the model says of rows.
+async fn told(
+    rows: ServedRows,
+    model: &HostedModel,
+    version: &Arc<ModelVersion>,
+    deadline: Option<Instant>,
+) -> Result<AnsweredRows, Refused> {
+    let (reply, answer) = oneshot::channel();
+    model.queue.push(WaitingRows {
+        version: Arc::clone(version),
+        rows,
+        since: Instant::now(),
+        deadline,
+        reply,
+    })?;
+    let broke_off = |_| Refused::new(StatusCode::INTERNAL_SERVER_ERROR, "the request was not answered");
+    answer.await.map_err(broke_off)?
+}
+
 /// How a body is to be read.
 #[derive(Clone, Copy)]
 struct BodyReading {
@@ -125,7 +153,8 @@ struct BodyReading {
 /// A request with its rows.
 struct ReadRequest {
     request: InferenceRequest,
-    rows: Vec<f32>,
+    /// Nothing where the texts are to be gone on with.
+    rows: Option<ServedRows>,
 }
 
 impl BodyReading {
@@ -136,13 +165,17 @@ impl BodyReading {
             true => Some(self.request(&held.bytes, version)?),
             false => None,
         };
-        // Files are decoded elsewhere, however small they are.
+        // Files are decoded elsewhere, however small they are, and texts of more than a few lines.
         let decodes = |request: &InferenceRequest| {
-            let files = request
-                .inputs
-                .iter()
-                .any(|input| matches!(input.values, TensorValues::Strings(_)));
-            version.model.takes_one_of() && files
+            let strings = request.inputs.iter().filter_map(|input| match &input.values {
+                TensorValues::Strings(strings) => Some(strings.iter().map(Vec::len).sum::<usize>()),
+                _ => None,
+            });
+            let bytes: Vec<usize> = strings.collect();
+            match version.model.interface().takes_one_of() {
+                true => !bytes.is_empty(),
+                false => bytes.iter().sum::<usize>() > QUICK_TEXTS,
+            }
         };
         match request {
             Some(request) if !decodes(&request) => rows_of(request, version),
@@ -165,7 +198,7 @@ impl BodyReading {
     }
 
     fn request(self, bytes: &[u8], version: &ModelVersion) -> Result<InferenceRequest, Refused> {
-        let model = version.model.as_ref();
+        let model = version.model.interface();
         match self.is_image {
             true => read_image_request(bytes.to_vec(), model),
             false => read_request(bytes, self.json, model, self.most_rows),
@@ -174,9 +207,15 @@ impl BodyReading {
 }
 
 fn rows_of(mut request: InferenceRequest, version: &ModelVersion) -> Result<ReadRequest, Refused> {
+    let ServedModel::Rows(model) = &version.model else {
+        return Ok(ReadRequest { request, rows: None });
+    };
     let inputs = std::mem::take(&mut request.inputs);
-    let rows = version.model.rows(inputs, request.rows).map_err(Refused::bad)?;
-    Ok(ReadRequest { request, rows })
+    let rows = model.rows(inputs, request.rows).map_err(Refused::bad)?;
+    Ok(ReadRequest {
+        request,
+        rows: Some(rows),
+    })
 }
 
 /// The length of the JSON before binary tensors.

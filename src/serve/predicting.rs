@@ -1,14 +1,14 @@
 //! Trained models of images and of rows of tables, to be served.
 
 use std::path::Path;
+use std::sync::Arc;
 
-use super::served::Served;
+use super::served::{ModelInterface, Served, ServedRows};
 use super::tensor::{Datatype, InputTensor, TensorInfo, TensorValues};
-use crate::data::{AskedColumn, ColumnCells, Example, asked_columns, claimed_size, features_of};
+use super::told::{ToldGroup, told_outputs};
+use crate::data::{AskedColumn, ColumnCells, Example, ReadText, asked_columns, claimed_size, features_of};
 use crate::schema::{Field, InputShape};
-use crate::train::{
-    Components, DeviceChoice, PredictedColumn, PredictedKind, PredictedValue, RowPredictor, TrainError,
-};
+use crate::train::{Components, DeviceChoice, RowPredictor, TrainError};
 
 /// Images that claim more pixels are not decoded.
 const MOST_PIXELS: usize = 32 << 20;
@@ -21,12 +21,13 @@ const PIXELS: &str = "pixels";
 const IMAGE: &str = "image";
 
 /// The types of numbers that a table's columns may have.
-const NUMBERS: [Datatype; 9] = [
+const NUMBERS: [Datatype; 10] = [
     Datatype::Fp32,
     Datatype::Int64,
     Datatype::Int32,
     Datatype::Int16,
     Datatype::Int8,
+    Datatype::Uint64,
     Datatype::Uint32,
     Datatype::Uint16,
     Datatype::Uint8,
@@ -45,13 +46,6 @@ pub struct PredictingModel {
     inputs: Vec<TensorInfo>,
     outputs: Vec<TensorInfo>,
     told: Vec<ToldGroup>,
-}
-
-/// Values that `predict` tells of a sample and that stand together in one output.
-struct ToldGroup {
-    kind: PredictedKind,
-    /// Where they stand among all.
-    places: std::ops::Range<usize>,
 }
 
 impl PredictingModel {
@@ -113,6 +107,39 @@ impl PredictingModel {
         self.predictor.row(example)
     }
 
+    /// Numbers of a row.
+    fn row_len(&self) -> usize {
+        self.predictor.shape().len()
+    }
+
+    /// The rows of images, in whatever form they are.
+    fn image_rows(&self, inputs: Vec<InputTensor>) -> Result<Vec<f32>, String> {
+        let mut numbers = Vec::new();
+        for InputTensor { name, values } in inputs {
+            let of_row = |row: usize, problem: String| format!("input `{name}`, row {}: {problem}", row + 1);
+            match values {
+                TensorValues::Floats(values) => numbers = values,
+                TensorValues::Octets(pixels) => {
+                    let images = pixels.chunks_exact(self.row_len().max(1));
+                    numbers = images.flat_map(|image| self.predictor.pixel_row(image)).collect();
+                }
+                TensorValues::Strings(files) => {
+                    for (row, file) in files.into_iter().enumerate() {
+                        let own = self.image_row(file).map_err(|problem| of_row(row, problem))?;
+                        numbers.extend(own);
+                    }
+                }
+                _ => return Err(format!("input `{name}` has values of a type that no image has")),
+            }
+            let wrong = numbers.iter().position(|number| !number.is_finite());
+            if let Some(place) = wrong {
+                let problem = "it has a number that is not finite".to_owned();
+                return Err(of_row(place / self.row_len().max(1), problem));
+            }
+        }
+        Ok(numbers)
+    }
+
     /// The rows of a table whose columns are `inputs`.
     fn table_rows(&self, inputs: Vec<InputTensor>) -> Result<Vec<f32>, String> {
         let cells = |input: InputTensor| {
@@ -132,7 +159,7 @@ impl PredictingModel {
     }
 }
 
-impl Served for PredictingModel {
+impl ModelInterface for PredictingModel {
     fn inputs(&self) -> &[TensorInfo] {
         &self.inputs
     }
@@ -145,98 +172,50 @@ impl Served for PredictingModel {
         &self.outputs
     }
 
-    fn row_len(&self) -> usize {
-        self.predictor.shape().len()
+    fn row_bytes(&self) -> usize {
+        self.row_len().saturating_mul(size_of::<f32>())
     }
+}
 
-    fn output_len(&self) -> usize {
-        self.predictor.names().len()
-    }
-
-    fn rows(&self, inputs: Vec<InputTensor>, rows: usize) -> Result<Vec<f32>, String> {
-        let numbers = match self.columns.is_empty() {
+impl Served for PredictingModel {
+    fn rows(&self, inputs: Vec<InputTensor>, rows: usize) -> Result<ServedRows, String> {
+        let values = match self.columns.is_empty() {
             false => self.table_rows(inputs)?,
-            true => {
-                let mut numbers = Vec::new();
-                for InputTensor { name, values } in inputs {
-                    let of_row =
-                        |row: usize, problem: String| format!("input `{name}`, row {}: {problem}", row + 1);
-                    match values {
-                        TensorValues::Floats(values) => numbers = values,
-                        TensorValues::Octets(pixels) => {
-                            let images = pixels.chunks_exact(self.row_len().max(1));
-                            numbers = images.flat_map(|image| self.predictor.pixel_row(image)).collect();
-                        }
-                        TensorValues::Strings(files) => {
-                            for (row, file) in files.into_iter().enumerate() {
-                                let own = self.image_row(file).map_err(|problem| of_row(row, problem))?;
-                                numbers.extend(own);
-                            }
-                        }
-                        _ => return Err(format!("input `{name}` has values of a type that no image has")),
-                    }
-                    let wrong = numbers.iter().position(|number| !number.is_finite());
-                    if let Some(place) = wrong {
-                        let problem = "it has a number that is not finite".to_owned();
-                        return Err(of_row(place / self.row_len().max(1), problem));
-                    }
-                }
-                numbers
-            }
+            true => self.image_rows(inputs)?,
         };
-        match numbers.len() == rows * self.row_len() && numbers.iter().all(|number| number.is_finite()) {
-            true => Ok(numbers),
+        let width = self.row_len();
+        match values.len() == rows * width && values.iter().all(|number| number.is_finite()) {
+            true => Ok(ServedRows::Numbers { values, width }),
             false => Err("the inputs are not what the model is shown".to_owned()),
         }
     }
 
-    fn answer(&self, rows: Vec<f32>) -> Result<Vec<f32>, String> {
-        self.predictor.outputs(rows).map_err(|error| error.to_string())
+    fn blank(&self) -> ServedRows {
+        let width = self.row_len();
+        ServedRows::Numbers {
+            values: vec![0.0; width],
+            width,
+        }
+    }
+
+    fn answer(&self, rows: ServedRows) -> Result<Vec<Vec<f32>>, String> {
+        let ServedRows::Numbers { values, .. } = rows else {
+            return Err("the model is shown numbers".to_owned());
+        };
+        let outputs = self.predictor.outputs(values);
+        let outputs = outputs.map_err(|error| error.to_string())?;
+        let each = outputs.chunks(self.predictor.names().len().max(1));
+        Ok(each.map(<[f32]>::to_vec).collect())
     }
 
     fn is_sound(&self, outputs: &[f32]) -> bool {
         self.predictor.is_finite(outputs)
     }
 
-    fn tensor(&self, index: usize, outputs: &[f32]) -> TensorValues {
-        let Some(group) = index.checked_sub(1).and_then(|told| self.told.get(told)) else {
-            return TensorValues::Floats(outputs.to_vec());
-        };
-        let rows = outputs.chunks_exact(self.output_len().max(1));
-        let values = rows.map(|row| self.predictor.values(row));
-        match group.kind {
-            PredictedKind::Number => TensorValues::Doubles(
-                values
-                    .flat_map(|row| {
-                        let own = row[group.places.clone()].iter().map(|value| match value {
-                            PredictedValue::Number(number) => *number,
-                            PredictedValue::Name(_) | PredictedValue::Applies(_) => f64::NAN,
-                        });
-                        own.collect::<Vec<f64>>()
-                    })
-                    .collect(),
-            ),
-            PredictedKind::Name => TensorValues::Strings(
-                values
-                    .flat_map(|row| {
-                        let own = row[group.places.clone()].iter().map(|value| match value {
-                            PredictedValue::Name(name) => name.as_bytes().to_vec(),
-                            PredictedValue::Number(_) | PredictedValue::Applies(_) => Vec::new(),
-                        });
-                        own.collect::<Vec<Vec<u8>>>()
-                    })
-                    .collect(),
-            ),
-            PredictedKind::Applies => TensorValues::Flags(
-                values
-                    .flat_map(|row| {
-                        let own = row[group.places.clone()]
-                            .iter()
-                            .map(|value| matches!(value, PredictedValue::Applies(true)));
-                        own.collect::<Vec<bool>>()
-                    })
-                    .collect(),
-            ),
+    fn tensor(&self, index: usize, outputs: &[Vec<f32>], _: &[Arc<ReadText>]) -> TensorValues {
+        match index.checked_sub(1).and_then(|told| self.told.get(told)) {
+            Some(group) => group.tensor(outputs.iter().map(|row| self.predictor.values(row))),
+            None => TensorValues::Floats(outputs.concat()),
         }
     }
 }
@@ -297,32 +276,10 @@ fn outputs_of(predictor: &RowPredictor) -> (Vec<TensorInfo>, Vec<ToldGroup>) {
             "the network's outputs, as an exported ONNX model gives them",
         )
     }];
-    let mut told: Vec<ToldGroup> = Vec::new();
-    let columns = predictor.columns();
-    let same_group = |one: &PredictedColumn, other: &PredictedColumn| one.group == other.group;
-    let mut place = 0;
-    for group in columns.chunk_by(same_group) {
-        let first = &group[0];
-        let labels: Vec<String> = group.iter().filter_map(|column| column.of.clone()).collect();
-        let row = match first.of {
-            None => Vec::new(),
-            Some(_) => vec![group.len()],
-        };
-        let datatype = match first.kind {
-            PredictedKind::Name => Datatype::Bytes,
-            PredictedKind::Number => Datatype::Fp64,
-            PredictedKind::Applies => Datatype::Bool,
-        };
-        outputs.push(TensorInfo {
-            labels,
-            ..TensorInfo::new(first.group, datatype, row, "as `erlen predict` tells it")
-        });
-        told.push(ToldGroup {
-            kind: first.kind,
-            places: place..place + group.len(),
-        });
-        place += group.len();
-    }
+    let (infos, told): (Vec<TensorInfo>, Vec<ToldGroup>) = told_outputs(&predictor.columns(), names.len())
+        .into_iter()
+        .unzip();
+    outputs.extend(infos);
     (outputs, told)
 }
 

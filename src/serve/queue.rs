@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::refused::Refused;
-use super::served::ModelVersion;
+use super::served::{ModelVersion, ServedRows};
 
 /// How long whoever takes rows sleeps at most.
 const IDLE: Duration = Duration::from_secs(60);
@@ -16,10 +16,8 @@ const IDLE: Duration = Duration::from_secs(60);
 pub(super) struct WaitingRows {
     /// Who is asked: the version that made the rows.
     pub version: Arc<ModelVersion>,
-    /// One after another.
-    pub numbers: Vec<f32>,
-    /// How many.
-    pub rows: usize,
+    /// What is asked about.
+    pub rows: ServedRows,
     /// When they came.
     pub since: Instant,
     /// When an answer is of no use any more.
@@ -31,20 +29,14 @@ pub(super) struct WaitingRows {
 /// What a request's rows are answered.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct AnsweredRows {
-    /// The outputs, row by row.
-    pub outputs: Vec<f32>,
+    /// The outputs of each row.
+    pub outputs: Vec<Vec<f32>>,
     /// How long they waited.
     pub queued: Duration,
     /// How long the batch took.
     pub computed: Duration,
     /// Rows of all requests in the batch.
     pub batch: usize,
-}
-
-impl WaitingRows {
-    fn bytes(&self) -> usize {
-        self.numbers.len() * size_of::<f32>()
-    }
 }
 
 /// How much may wait.
@@ -84,8 +76,8 @@ struct WaitingLine {
 impl WaitingLine {
     fn pop(&mut self) -> Option<WaitingRows> {
         let first = self.waiting.pop_front()?;
-        self.bytes -= first.bytes();
-        self.rows -= first.rows;
+        self.bytes -= first.rows.bytes();
+        self.rows -= first.rows.len();
         Some(first)
     }
 }
@@ -112,15 +104,15 @@ impl RowQueue {
         if line.closed {
             return Err(Refused::busy("the server is being shut down"));
         }
-        let is_large = line.bytes + rows.bytes() > self.limits.bytes && !line.waiting.is_empty();
+        let is_large = line.bytes + rows.rows.bytes() > self.limits.bytes && !line.waiting.is_empty();
         if line.waiting.len() >= self.limits.requests || is_large {
             return Err(Refused::busy(format!(
                 "{} requests are waiting, as many as may: try again",
                 line.waiting.len()
             )));
         }
-        line.bytes += rows.bytes();
-        line.rows += rows.rows;
+        line.bytes += rows.rows.bytes();
+        line.rows += rows.rows.len();
         line.waiting.push_back(rows);
         self.changed.notify_one();
         Ok(())
@@ -166,7 +158,7 @@ impl RowQueue {
                 let is_other = batch
                     .first()
                     .is_some_and(|first| !Arc::ptr_eq(&first.version, &next.version));
-                if !batch.is_empty() && (is_other || rows + next.rows > limits.rows) {
+                if !batch.is_empty() && (is_other || rows + next.rows.len() > limits.rows) {
                     break;
                 }
                 let Some(next) = line.pop() else { break };
@@ -178,7 +170,7 @@ impl RowQueue {
                     let _ = next.reply.send(Err(Refused::expired()));
                     continue;
                 }
-                rows += next.rows;
+                rows += next.rows.len();
                 batch.push(next);
             }
             if !batch.is_empty() {
@@ -208,8 +200,10 @@ mod tests {
         let (reply, answer) = oneshot::channel();
         let rows = WaitingRows {
             version: Arc::clone(version),
-            numbers: vec![0.0; count],
-            rows: count,
+            rows: ServedRows::Numbers {
+                values: vec![0.0; count],
+                width: 1,
+            },
             since: Instant::now(),
             deadline,
             reply,
@@ -218,7 +212,11 @@ mod tests {
     }
 
     fn sizes(batch: Option<Vec<WaitingRows>>) -> Vec<usize> {
-        batch.unwrap_or_default().iter().map(|rows| rows.rows).collect()
+        batch
+            .unwrap_or_default()
+            .iter()
+            .map(|rows| rows.rows.len())
+            .collect()
     }
 
     #[test]

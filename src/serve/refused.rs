@@ -10,6 +10,10 @@ pub(super) struct Refused {
     pub message: String,
     /// Seconds after which another try may succeed.
     pub retry_after: Option<u32>,
+    /// The parameter that is to blame, and a word for what is wrong with it, where the client is one of OpenAI's.
+    pub parameter: Option<(String, &'static str)>,
+    /// The method that would have been right.
+    pub allowed: Option<&'static str>,
 }
 
 impl Refused {
@@ -18,7 +22,16 @@ impl Refused {
             status,
             message: message.into(),
             retry_after: None,
+            parameter: None,
+            allowed: None,
         }
+    }
+
+    /// With the parameter that is to blame, and a word for what is wrong with it.
+    #[must_use]
+    pub fn about(self, parameter: &str, code: &'static str) -> Self {
+        let parameter = Some((parameter.to_owned(), code));
+        Self { parameter, ..self }
     }
 
     /// The request is wrong.

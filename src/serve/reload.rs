@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::log::fields;
-use super::served::{ModelSupply, ModelVersion};
+use super::served::{ModelSupply, ModelVersion, ServedModel};
 use super::server::{HostedModel, Server};
 
 /// How often it is looked whether the server ends.
@@ -64,6 +64,15 @@ fn newer(model: &HostedModel, supply: &mut dyn ModelSupply) -> Result<Option<Mod
     let Some(version) = supply.newer_than(&known.fingerprint)? else {
         return Ok(None);
     };
+    let is_alike = matches!(
+        (&known.model, &version.model),
+        (ServedModel::Rows(_), ServedModel::Rows(_)) | (ServedModel::Writing(_), ServedModel::Writing(_))
+    );
+    if !is_alike {
+        return Err(
+            "the newer result is a model of another kind: start the server again to serve it".to_owned(),
+        );
+    }
     version.check()?;
     Ok(Some(version))
 }

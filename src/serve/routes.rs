@@ -1,10 +1,13 @@
 //! Which request is answered how.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use http_body_util::Full;
-use hyper::body::{Bytes, Incoming};
+use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
@@ -18,8 +21,45 @@ use super::refused::Refused;
 use super::served::ModelVersion;
 use super::server::{HostedModel, Server};
 use super::tensor::TensorInfo;
+use super::writing::{EventBody, WritingForm, error_value, list_models, shown_model, write};
 
-pub(super) type Answer = Response<Full<Bytes>>;
+pub(super) type Answer = Response<AnswerBody>;
+
+/// What is answered.
+pub(super) enum AnswerBody {
+    Whole(Full<Bytes>),
+    /// Event by event, as it is written.
+    Events(Box<EventBody>),
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        match self.get_mut() {
+            Self::Whole(body) => Pin::new(body).poll_frame(context),
+            Self::Events(body) => Pin::new(body.as_mut()).poll_frame(context),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Whole(body) => body.is_end_stream(),
+            Self::Events(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(body) => body.size_hint(),
+            Self::Events(body) => body.size_hint(),
+        }
+    }
+}
 
 /// The parts of the protocol beyond its core that are spoken.
 const EXTENSIONS: [&str; 4] = [
@@ -40,8 +80,10 @@ pub(super) async fn respond(server: Arc<Server>, client: SocketAddr, request: Re
     let answer = match routed {
         Ok(Routed::Answer(answer)) => Ok(answer),
         Ok(Routed::Infer(model, version)) => {
-            infer(&server, &model, version, &parts.headers, &mut body, &mut record).await
+            let answer = infer(&server, &model, version, &parts.headers, &mut body, &mut record).await;
+            answer.inspect_err(|_| model.figures.refused())
         }
+        Ok(Routed::Write(form)) => write(&server, form, &parts.headers, &mut body, &mut record).await,
         Err(refused) => Err(refused),
     };
     let mut answer = match answer {
@@ -52,7 +94,7 @@ pub(super) async fn respond(server: Arc<Server>, client: SocketAddr, request: Re
                 discard(&mut body).await;
             }
             record.problem = Some(refused.message.clone());
-            refusal(&refused)
+            refusal(&refused, parts.uri.path())
         }
     };
     if server.is_draining() {
@@ -60,8 +102,12 @@ pub(super) async fn respond(server: Arc<Server>, client: SocketAddr, request: Re
             .headers_mut()
             .insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    let bytes = hyper::body::Body::size_hint(answer.body()).lower();
+    let bytes = answer.body().size_hint().lower();
     record.end(answer.status(), usize::try_from(bytes).unwrap_or(usize::MAX));
+    // It is told of once the last event is sent.
+    if let AnswerBody::Events(events) = answer.body_mut() {
+        events.record = Some(record);
+    }
     answer
 }
 
@@ -70,6 +116,8 @@ enum Routed {
     Answer(Answer),
     /// Its body is to be read.
     Infer(Arc<HostedModel>, Arc<ModelVersion>),
+    /// The same, and names the model.
+    Write(WritingForm),
 }
 
 fn route(server: &Server, method: &Method, path: &str, headers: &HeaderMap) -> Result<Routed, Refused> {
@@ -105,6 +153,20 @@ fn route(server: &Server, method: &Method, path: &str, headers: &HeaderMap) -> R
             });
             json_answer(StatusCode::OK, &about)
         }),
+        ["v1", "models"] => get(|server| json_answer(StatusCode::OK, &list_models(server))),
+        ["v1", "models", name] => {
+            only(method, &[Method::GET, Method::HEAD])?;
+            Ok(Routed::Answer(json_answer(
+                StatusCode::OK,
+                &shown_model(server, name)?,
+            )))
+        }
+        ["v1", "completions"] => {
+            only(method, &[Method::POST]).map(|()| Routed::Write(WritingForm::Completion))
+        }
+        ["v1", "chat", "completions"] => {
+            only(method, &[Method::POST]).map(|()| Routed::Write(WritingForm::Chat))
+        }
         ["v2", "repository", "index"] => {
             only(method, &[Method::POST])?;
             let models = server.models.values().map(|model| {
@@ -191,10 +253,14 @@ fn only(method: &Method, allowed: &[Method]) -> Result<(), Refused> {
     if allowed.contains(method) {
         return Ok(());
     }
-    Err(Refused::new(
-        StatusCode::METHOD_NOT_ALLOWED,
-        format!("it is asked by {}", allowed[0]),
-    ))
+    let (words, header) = match allowed.contains(&Method::POST) {
+        true => ("POST", "POST"),
+        false => ("GET", "GET, HEAD"),
+    };
+    Err(Refused {
+        allowed: Some(header),
+        ..Refused::new(StatusCode::METHOD_NOT_ALLOWED, format!("it is asked by {words}"))
+    })
 }
 
 fn readiness(server: &Server) -> Answer {
@@ -206,7 +272,7 @@ fn readiness(server: &Server) -> Answer {
 
 /// What a model takes and gives.
 fn metadata(name: &str, version: &ModelVersion) -> Value {
-    let model = &version.model;
+    let model = version.model.interface();
     let tensors = |infos: &[TensorInfo]| -> Vec<Value> { infos.iter().map(tensor).collect() };
     json!({
         "name": name,
@@ -269,9 +335,17 @@ fn statistics(model: &HostedModel) -> Value {
     })
 }
 
-fn refusal(refused: &Refused) -> Answer {
-    let mut answer = json_answer(refused.status, &json!({"error": refused.message}));
+/// Says why a request at `path` is refused, in the words of the protocol that is spoken there.
+fn refusal(refused: &Refused, path: &str) -> Answer {
+    let said = match path.trim_start_matches('/').split('/').next() {
+        Some("v1") => error_value(refused),
+        _ => json!({"error": refused.message}),
+    };
+    let mut answer = json_answer(refused.status, &said);
     let headers = answer.headers_mut();
+    if let Some(allowed) = refused.allowed {
+        headers.insert(header::ALLOW, HeaderValue::from_static(allowed));
+    }
     if let Some(seconds) = refused.retry_after {
         headers.insert(header::RETRY_AFTER, seconds.into());
     }
@@ -290,7 +364,7 @@ pub(super) fn json_answer(status: StatusCode, value: &Value) -> Answer {
 
 /// A body of some type.
 pub(super) fn text_answer(content_type: &'static str, body: Vec<u8>) -> Answer {
-    let mut answer = Response::new(Full::new(Bytes::from(body)));
+    let mut answer = Response::new(AnswerBody::Whole(Full::new(Bytes::from(body))));
     let headers = answer.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     // Nobody guesses another type, or keeps what may be old.

@@ -16,10 +16,11 @@ use super::figures::{ModelFigures, ModelMoment, Moment, RequestCounts};
 use super::log::{ServingLog, fields};
 use super::queue::{BatchLimits, QueueLimits, RowQueue};
 use super::reload::follow;
-use super::served::{ModelSupply, ModelVersion};
+use super::served::{ModelSupply, ModelVersion, ServedModel};
 use super::tensor::Datatype;
 use super::token::BearerToken;
 use super::worker::work;
+use super::writing::{TextQueue, write_texts};
 use crate::train::on_threads;
 
 /// Connections at once; others wait to be taken in.
@@ -34,8 +35,6 @@ const IMAGE_BYTES: usize = 32 << 20;
 const HEADER_BYTES: usize = 64 << 10;
 /// Bytes that a number takes as text, at most.
 const NUMBER_BYTES: usize = 24;
-/// Bytes of a text in a column, on average.
-const TEXT_BYTES: usize = 256;
 /// Batches that a single request may be divided into.
 const PIECES: usize = 32;
 /// How long connections that have been made already are looked for once the end has begun.
@@ -98,7 +97,11 @@ pub(super) struct HostedModel {
     pub name: String,
     current: RwLock<Arc<ModelVersion>>,
     pub queue: RowQueue,
+    /// The texts that are to be written, where it does that.
+    pub texts: TextQueue,
     pub figures: ModelFigures,
+    /// When it was first served, in seconds since 1970.
+    pub since: i64,
 }
 
 impl HostedModel {
@@ -141,9 +144,9 @@ impl Server {
 
     /// Bytes that a body for `version` may have.
     pub fn most_body(&self, version: &ModelVersion) -> usize {
-        let (model, batch) = (&version.model, self.options.max_batch);
+        let (model, batch) = (version.model.interface(), self.options.max_batch);
         let input_bytes = model.inputs().iter().map(|info| match info.datatype {
-            Datatype::Bytes => TEXT_BYTES,
+            Datatype::Bytes => model.text_bytes(),
             _ => info.row_values().saturating_mul(NUMBER_BYTES),
         });
         let row = match model.takes_one_of() {
@@ -159,7 +162,7 @@ impl Server {
 
     /// Rows that a request for `version` may have.
     pub fn most_rows(&self, version: &ModelVersion) -> usize {
-        let row = version.model.row_len().saturating_mul(size_of::<f32>()).max(1);
+        let row = version.model.interface().row_bytes().max(1);
         let batch = self.options.max_batch;
         let most = batch.saturating_mul(PIECES).min(QUEUE_BYTES / row);
         most.max(batch)
@@ -172,7 +175,10 @@ impl Server {
             let moment = ModelMoment {
                 version: version.version.clone(),
                 fingerprint: version.fingerprint.clone(),
-                queue: model.queue.length(),
+                queue: match &version.model {
+                    ServedModel::Rows(_) => model.queue.length(),
+                    ServedModel::Writing(_) => model.texts.length(),
+                },
                 counts: model.figures.snapshot(),
             };
             (name.clone(), moment)
@@ -218,6 +224,8 @@ pub fn serve(
             name: name.clone(),
             current: RwLock::new(Arc::new(version)),
             queue: RowQueue::new(limits),
+            texts: TextQueue::new(options.queue),
+            since: jiff::Timestamp::now().as_second(),
             figures: ModelFigures::new(),
         });
         supplies.extend(supply.map(|supply| (Arc::clone(&model), supply)));
@@ -304,6 +312,7 @@ fn close(server: &Server) {
     server.ending.store(true, Ordering::Relaxed);
     for model in server.models.values() {
         model.queue.close();
+        model.texts.close();
     }
 }
 
@@ -313,12 +322,17 @@ fn work_for(server: &Server, model: &HostedModel) {
         rows: server.options.max_batch.max(1),
         delay: server.options.max_delay,
     };
+    let writes = matches!(model.current().model, ServedModel::Writing(_));
     let worked = on_threads(server.options.threads, || {
-        work(&model.queue, limits, &model.figures);
+        match writes {
+            true => write_texts(&model.texts, limits.rows, &model.figures),
+            false => work(&model.queue, limits, &model.figures),
+        }
         Ok(())
     });
     if let Err(error) = worked {
         model.queue.close();
+        model.texts.close();
         let mut failure = server.failure.lock().unwrap_or_else(PoisonError::into_inner);
         failure.get_or_insert_with(|| error.to_string());
     }

@@ -13,6 +13,8 @@ pub enum Datatype {
     Uint16,
     /// The same in 32 bits.
     Uint32,
+    /// The same in 64 bits, those that signed ones hold.
+    Uint64,
     /// Whole numbers in 8 bits.
     Int8,
     /// The same in 16 bits.
@@ -31,11 +33,12 @@ pub enum Datatype {
 
 impl Datatype {
     /// All that are known.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Bool,
         Self::Uint8,
         Self::Uint16,
         Self::Uint32,
+        Self::Uint64,
         Self::Int8,
         Self::Int16,
         Self::Int32,
@@ -52,6 +55,7 @@ impl Datatype {
             Self::Uint8 => "UINT8",
             Self::Uint16 => "UINT16",
             Self::Uint32 => "UINT32",
+            Self::Uint64 => "UINT64",
             Self::Int8 => "INT8",
             Self::Int16 => "INT16",
             Self::Int32 => "INT32",
@@ -73,7 +77,7 @@ impl Datatype {
             Self::Bool | Self::Uint8 | Self::Int8 => Some(1),
             Self::Uint16 | Self::Int16 => Some(2),
             Self::Uint32 | Self::Int32 | Self::Fp32 => Some(4),
-            Self::Int64 | Self::Fp64 => Some(8),
+            Self::Uint64 | Self::Int64 | Self::Fp64 => Some(8),
             Self::Bytes => None,
         }
     }
@@ -84,6 +88,7 @@ impl Datatype {
             Self::Uint8 => (0, u8::MAX.into()),
             Self::Uint16 => (0, u16::MAX.into()),
             Self::Uint32 => (0, u32::MAX.into()),
+            Self::Uint64 => (0, i64::MAX),
             Self::Int8 => (i8::MIN.into(), i8::MAX.into()),
             Self::Int16 => (i16::MIN.into(), i16::MAX.into()),
             Self::Int32 => (i32::MIN.into(), i32::MAX.into()),

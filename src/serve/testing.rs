@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use super::served::{ModelVersion, Served};
+use super::served::{ModelInterface, ModelVersion, Served, ServedModel, ServedRows};
 use super::tensor::{Datatype, InputTensor, TensorInfo, TensorValues};
+use crate::data::ReadText;
 
 /// Gives for each row of two numbers their sum and their difference.
 pub struct EchoModel {
@@ -34,7 +35,7 @@ impl EchoModel {
     }
 }
 
-impl Served for EchoModel {
+impl ModelInterface for EchoModel {
     fn inputs(&self) -> &[TensorInfo] {
         &self.inputs
     }
@@ -47,37 +48,45 @@ impl Served for EchoModel {
         &self.outputs
     }
 
-    fn row_len(&self) -> usize {
-        2
+    fn row_bytes(&self) -> usize {
+        8
     }
+}
 
-    fn output_len(&self) -> usize {
-        2
-    }
-
-    fn rows(&self, inputs: Vec<InputTensor>, _: usize) -> Result<Vec<f32>, String> {
+impl Served for EchoModel {
+    fn rows(&self, inputs: Vec<InputTensor>, _: usize) -> Result<ServedRows, String> {
         match inputs.into_iter().next().map(|input| input.values) {
-            Some(TensorValues::Floats(numbers)) => Ok(numbers),
+            Some(TensorValues::Floats(values)) => Ok(ServedRows::Numbers { values, width: 2 }),
             _ => Err("no numbers".to_owned()),
         }
     }
 
-    fn answer(&self, rows: Vec<f32>) -> Result<Vec<f32>, String> {
-        let pairs = rows.chunks_exact(2);
+    fn blank(&self) -> ServedRows {
+        ServedRows::Numbers {
+            values: vec![0.0; 2],
+            width: 2,
+        }
+    }
+
+    fn answer(&self, rows: ServedRows) -> Result<Vec<Vec<f32>>, String> {
+        let ServedRows::Numbers { values, .. } = rows else {
+            return Err("no numbers".to_owned());
+        };
+        let pairs = values.chunks_exact(2);
         Ok(pairs
-            .flat_map(|pair| [pair[0] + pair[1], pair[0] - pair[1]])
+            .map(|pair| vec![pair[0] + pair[1], pair[0] - pair[1]])
             .collect())
     }
 
-    fn tensor(&self, _: usize, outputs: &[f32]) -> TensorValues {
-        TensorValues::Floats(outputs.to_vec())
+    fn tensor(&self, _: usize, outputs: &[Vec<f32>], _: &[Arc<ReadText>]) -> TensorValues {
+        TensorValues::Floats(outputs.concat())
     }
 }
 
 /// A version of [`EchoModel`].
 pub fn echo_version(name: &str) -> Arc<ModelVersion> {
     Arc::new(ModelVersion {
-        model: Box::new(EchoModel::new()),
+        model: ServedModel::Rows(Box::new(EchoModel::new())),
         version: name.to_owned(),
         fingerprint: name.to_owned(),
     })

@@ -1,6 +1,7 @@
 //! Whoever asks a model: batch by batch, all that waits whenever it is free.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hyper::StatusCode;
@@ -8,7 +9,7 @@ use hyper::StatusCode;
 use super::figures::ModelFigures;
 use super::queue::{AnsweredRows, BatchLimits, RowQueue, WaitingRows};
 use super::refused::Refused;
-use super::served::Served;
+use super::served::{Served, ServedModel, ServedRows};
 
 /// Answers what waits in `queue` until that is closed and empty, on the threads of the current pool.
 pub(super) fn work(queue: &RowQueue, limits: BatchLimits, figures: &ModelFigures) {
@@ -19,35 +20,40 @@ pub(super) fn work(queue: &RowQueue, limits: BatchLimits, figures: &ModelFigures
 
 /// Answers the requests of a batch, which all ask the same version.
 fn answer(mut batch: Vec<WaitingRows>, most: usize, figures: &ModelFigures) {
-    let Some(first) = batch.first() else { return };
-    let version = std::sync::Arc::clone(&first.version);
-    let (model, began) = (version.model.as_ref(), Instant::now());
-    let rows: usize = batch.iter().map(|request| request.rows).sum();
-    let numbers = match batch.as_mut_slice() {
-        [only] => std::mem::take(&mut only.numbers),
-        several => {
-            let mut all = Vec::with_capacity(rows * model.row_len());
-            for request in several {
-                all.append(&mut request.numbers);
-            }
-            all
+    let Some(first) = batch.first_mut() else { return };
+    let version = Arc::clone(&first.version);
+    let ServedModel::Rows(model) = &version.model else {
+        for request in batch {
+            let _ = request.reply.send(Err(failed("the model says nothing of rows")));
         }
+        return;
     };
-    let outputs = in_pieces(model, numbers, most, figures);
+    let (model, began) = (model.as_ref(), Instant::now());
+    let counts: Vec<usize> = batch.iter().map(|request| request.rows.len()).collect();
+    let nothing = || ServedRows::Texts(Vec::new());
+    let mut rows = nothing();
+    for (place, request) in batch.iter_mut().enumerate() {
+        let own = std::mem::replace(&mut request.rows, nothing());
+        match place {
+            0 => rows = own,
+            _ => rows.append(own),
+        }
+    }
+    let total = rows.len();
+    let outputs = in_pieces(model, rows, most, figures);
     let computed = began.elapsed();
     match outputs {
-        Ok(outputs) => {
-            let mut rest = outputs.as_slice();
-            for request in batch {
-                let (own, behind) = rest.split_at(request.rows * model.output_len());
-                rest = behind;
+        Ok(mut outputs) => {
+            for (request, count) in batch.into_iter().zip(counts) {
+                let behind = outputs.split_off(count.min(outputs.len()));
+                let own = std::mem::replace(&mut outputs, behind);
                 let queued = began.saturating_duration_since(request.since);
-                let answer = match model.is_sound(own) {
+                let answer = match own.iter().all(|row| model.is_sound(row)) {
                     true => Ok(AnsweredRows {
-                        outputs: own.to_vec(),
+                        outputs: own,
                         queued,
                         computed,
-                        batch: rows,
+                        batch: total,
                     }),
                     // What is asked for can be to blame, and other requests are answered.
                     false => Err(Refused::new(
@@ -70,30 +76,26 @@ fn answer(mut batch: Vec<WaitingRows>, most: usize, figures: &ModelFigures) {
 /// The outputs for rows, of which the model is shown `most` at a time.
 fn in_pieces(
     model: &dyn Served,
-    numbers: Vec<f32>,
+    rows: ServedRows,
     most: usize,
     figures: &ModelFigures,
-) -> Result<Vec<f32>, String> {
-    let piece = most.max(1).saturating_mul(model.row_len().max(1));
-    if numbers.len() <= piece {
-        return ask(model, numbers, figures);
-    }
-    let mut outputs = Vec::with_capacity(numbers.len() / model.row_len().max(1) * model.output_len());
-    for piece in numbers.chunks(piece) {
-        outputs.append(&mut ask(model, piece.to_vec(), figures)?);
+) -> Result<Vec<Vec<f32>>, String> {
+    let mut outputs = Vec::with_capacity(rows.len());
+    for piece in rows.pieces(most) {
+        outputs.append(&mut ask(model, piece, figures)?);
     }
     Ok(outputs)
 }
 
-fn ask(model: &dyn Served, numbers: Vec<f32>, figures: &ModelFigures) -> Result<Vec<f32>, String> {
-    let (rows, began) = (numbers.len() / model.row_len().max(1), Instant::now());
+fn ask(model: &dyn Served, rows: ServedRows, figures: &ModelFigures) -> Result<Vec<Vec<f32>>, String> {
+    let (count, began) = (rows.len(), Instant::now());
     // What goes wrong in one batch is not the end of the next one.
-    let outputs = catch_unwind(AssertUnwindSafe(|| model.answer(numbers)));
+    let outputs = catch_unwind(AssertUnwindSafe(|| model.answer(rows)));
     let outputs = outputs.unwrap_or_else(|_| Err("asking the model broke off".to_owned()))?;
-    figures.batch(rows, began.elapsed().max(Duration::from_nanos(1)));
-    match outputs.len() == rows * model.output_len() {
+    figures.batch(count, began.elapsed().max(Duration::from_nanos(1)));
+    match outputs.len() == count {
         true => Ok(outputs),
-        false => Err("the model gave another number of outputs than it has".to_owned()),
+        false => Err("the model gave outputs for another number of rows than it was asked about".to_owned()),
     }
 }
 
@@ -103,14 +105,13 @@ fn failed(problem: &str) -> Refused {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use proptest::prelude::*;
     use tokio::sync::oneshot;
 
     use super::*;
+    use crate::data::ReadText;
     use crate::serve::queue::QueueLimits;
-    use crate::serve::served::ModelVersion;
+    use crate::serve::served::{ModelInterface, ModelVersion};
     use crate::serve::tensor::{InputTensor, TensorInfo, TensorValues};
     use crate::serve::testing::{EchoModel, echo_version};
 
@@ -118,6 +119,10 @@ mod tests {
         requests: 1000,
         bytes: 1 << 20,
     };
+
+    fn pairs(values: Vec<f32>) -> ServedRows {
+        ServedRows::Numbers { values, width: 2 }
+    }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
@@ -134,12 +139,12 @@ mod tests {
             for (rows, is_second) in requests {
                 let numbers: Vec<f32> = (0..rows * 2).map(|place| next + place as f32).collect();
                 next += 100.0;
+                let numbers = pairs(numbers);
                 let own = EchoModel::new().answer(numbers.clone()).unwrap();
                 let (reply, answer) = oneshot::channel();
                 queue.push(WaitingRows {
                     version: Arc::clone(&versions[usize::from(is_second)]),
-                    numbers,
-                    rows,
+                    rows: numbers,
                     since: Instant::now(),
                     deadline: None,
                     reply,
@@ -160,7 +165,7 @@ mod tests {
     /// Fails, panics or answers nonsense, as the first number of its rows says.
     struct TroubledModel(EchoModel);
 
-    impl Served for TroubledModel {
+    impl ModelInterface for TroubledModel {
         fn inputs(&self) -> &[TensorInfo] {
             self.0.inputs()
         }
@@ -173,37 +178,42 @@ mod tests {
             self.0.outputs()
         }
 
-        fn row_len(&self) -> usize {
-            2
+        fn row_bytes(&self) -> usize {
+            self.0.row_bytes()
         }
+    }
 
-        fn output_len(&self) -> usize {
-            2
-        }
-
-        fn rows(&self, inputs: Vec<InputTensor>, rows: usize) -> Result<Vec<f32>, String> {
+    impl Served for TroubledModel {
+        fn rows(&self, inputs: Vec<InputTensor>, rows: usize) -> Result<ServedRows, String> {
             self.0.rows(inputs, rows)
         }
 
-        fn answer(&self, rows: Vec<f32>) -> Result<Vec<f32>, String> {
-            match rows[0] as u32 {
+        fn blank(&self) -> ServedRows {
+            self.0.blank()
+        }
+
+        fn answer(&self, rows: ServedRows) -> Result<Vec<Vec<f32>>, String> {
+            let ServedRows::Numbers { values, .. } = &rows else {
+                return Err("no numbers".to_owned());
+            };
+            match values[0] as u32 {
                 1 => Err("no memory".to_owned()),
                 2 => panic!("a mistake"),
-                3 => Ok(vec![0.0]),
-                4 => Ok(vec![f32::NAN; rows.len()]),
+                3 => Ok(Vec::new()),
+                4 => Ok(vec![vec![f32::NAN; 2]]),
                 _ => self.0.answer(rows),
             }
         }
 
-        fn tensor(&self, index: usize, outputs: &[f32]) -> TensorValues {
-            self.0.tensor(index, outputs)
+        fn tensor(&self, index: usize, outputs: &[Vec<f32>], texts: &[Arc<ReadText>]) -> TensorValues {
+            self.0.tensor(index, outputs, texts)
         }
     }
 
     #[test]
     fn trouble_with_one_batch_leaves_the_next_one_alone() {
         let version = Arc::new(ModelVersion {
-            model: Box::new(TroubledModel(EchoModel::new())),
+            model: ServedModel::Rows(Box::new(TroubledModel(EchoModel::new()))),
             version: "a".to_owned(),
             fingerprint: "a".to_owned(),
         });
@@ -213,8 +223,7 @@ mod tests {
                 let (reply, answer) = oneshot::channel();
                 let rows = WaitingRows {
                     version: Arc::clone(&version),
-                    numbers: vec![trouble as f32, 1.0],
-                    rows: 1,
+                    rows: pairs(vec![trouble as f32, 1.0]),
                     since: Instant::now(),
                     deadline: None,
                     reply,
@@ -236,6 +245,6 @@ mod tests {
         for (answer, expected) in answers.iter().zip([500, 500, 500, 422]) {
             assert_eq!(answer.as_ref().unwrap_err().status.as_u16(), expected);
         }
-        assert_eq!(answers[4].as_ref().unwrap().outputs, [6.0, 4.0]);
+        assert_eq!(answers[4].as_ref().unwrap().outputs, [[6.0, 4.0]]);
     }
 }

@@ -112,6 +112,7 @@ pub use sweep::{
 pub use table::{MetricPath, Round, Table, TableFormat};
 pub use table_column::{Best, NumberFormat, Show, TableColumn};
 pub use table_rows::{Baseline, Filter, Group, Rows, SortKey, SortKeys, same_value};
+pub use task_check::silence_of;
 pub use tasks::{
     CLASSIFICATION, EntityF1Options, EntityMode, EntityScheme, EvaluationMetric, MASKED_TOKEN, MULTI_LABEL,
     MetricDetail, NEXT_TOKEN, PerplexityOptions, REGRESSION, SIMILARITY, TOKEN_CLASSES, TaskMetric,

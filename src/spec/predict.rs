@@ -1,17 +1,26 @@
 //! The `predict` kind: what a model says of new files.
 
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+use miette::SourceSpan;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::choice::Named;
+use super::diagnostic::Diagnostic;
 use super::kinds::{Accepts, Input, StageKind};
+use super::mistake::placed;
 use super::model_references::ModelReferences;
+use super::pipeline::StageSpec;
 use super::preprocess::OnError;
 use super::reference::Reference;
+use super::task_check::silent_models;
 use crate::metric::MetricTable;
 
-/// Asks a trained model about files of which nobody knows what is to be predicted: images, or tables (CSV, Parquet)
-/// whose columns are found by name.
+/// Asks a trained model about files of which nobody knows what is to be predicted: images, tables (CSV, Parquet) whose
+/// columns are found by name, or texts: each line of a `.txt` file, or records (CSV, JSON lines, Parquet) with the fields
+/// that the model was trained on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Predict {
@@ -61,6 +70,14 @@ impl StageKind for Predict {
 
     fn metrics(&self, _: &MetricTable) -> Option<Vec<String>> {
         Some(["samples", "skipped"].map(str::to_owned).into())
+    }
+
+    fn mistakes(
+        &self,
+        stages: &IndexMap<String, Arc<StageSpec>>,
+        place: &dyn Fn(&[&str]) -> SourceSpan,
+    ) -> Vec<Diagnostic> {
+        placed(&[], silent_models(stages, self.model.inputs()), place)
     }
 }
 

@@ -67,6 +67,8 @@ impl Preprocess {
 /// Version 7, of documents in CSV, lists of images and pairs of texts that are compared alone: the line of a record is its
 /// first (it was the one before where lines end in CR LF, and behind blank lines). Texts that are compared tell the length
 /// that they are cut to.
+/// Version 8, of texts with something to be predicted for them alone: they tell the length that they are cut to, and what
+/// their records call them, so that a model can be asked about others.
 impl StageKind for Preprocess {
     fn version(&self) -> u32 {
         self.format.since()

@@ -7,6 +7,7 @@ use miette::SourceSpan;
 
 use super::diagnostic::Diagnostic;
 use super::evaluate_rules::evaluate_mistakes;
+use super::kinds::Input;
 use super::mistake::{Mistake, placed};
 use super::models::TextHead;
 use super::preprocess::TargetKind;
@@ -93,22 +94,60 @@ pub(super) fn generation_mistake(
     Some(Mistake::new(["model"], message).help(help))
 }
 
+/// Why the model of the stage `name` says nothing of new samples, as far as the file tells, and what to do; that it goes on
+/// with texts is no reason where it `may_write`.
+pub fn silence_of(
+    stages: &IndexMap<String, Arc<StageSpec>>,
+    name: &str,
+    may_write: bool,
+) -> Option<(String, &'static str)> {
+    match head_of(stages, training_of(stages, name)?)? {
+        TextHead::Causal if !may_write => Some((
+            format!("`{name}` goes on with texts, and says nothing of them"),
+            "have a `generate` stage go on with prompts, or `erlen serve` answer them",
+        )),
+        TextHead::Masked => Some((
+            format!("`{name}` guesses hidden tokens, and says nothing of texts"),
+            "train it for what is to be told, by `model: {pretrained: {from: ...}}`",
+        )),
+        _ => None,
+    }
+}
+
+/// Which of the models `references` say nothing of new samples, with the paths where they stand.
+pub(super) fn silent_models(
+    stages: &IndexMap<String, Arc<StageSpec>>,
+    references: impl Iterator<Item = Input>,
+) -> Vec<Mistake> {
+    let mistake = |input: Input| {
+        let (message, help) = silence_of(stages, input.reference.stage()?, false)?;
+        Some(Mistake::new(input.path, message).help(help))
+    };
+    references.filter_map(mistake).collect()
+}
+
 /// The training whose model `reference` is, by itself, exported or quantized.
 pub(super) fn training_behind<'a>(
     stages: &'a IndexMap<String, Arc<StageSpec>>,
     reference: &'a Reference,
 ) -> Option<&'a Train> {
-    let mut reference = reference;
+    training_of(stages, reference.stage()?)
+}
+
+/// The same of the stage `name`.
+fn training_of<'a>(stages: &'a IndexMap<String, Arc<StageSpec>>, name: &'a str) -> Option<&'a Train> {
+    let mut name = name;
     // Stages that wait for each other are told by themselves.
     for _ in 0..stages.len() {
-        let kind = &stages.get(reference.stage()?)?.kind;
+        let kind = &stages.get(name)?.kind;
         if let Some(train) = kind.options::<Train>() {
             return Some(train);
         }
-        reference = match kind.options::<Export>() {
+        let model = match kind.options::<Export>() {
             Some(export) => &export.model,
             None => &kind.options::<Quantize>()?.model,
         };
+        name = model.stage()?;
     }
     None
 }

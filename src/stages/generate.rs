@@ -6,16 +6,16 @@ mod samples;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::{Job, Outcome, Registry, StageError, StageRunner};
 use crate::event::{Metrics, Monitor, Unit};
 use crate::generation::{
     Decoder, GeneratedTokens, GenerationError, GenerationRules, Started, continue_text, search_beams,
 };
-use crate::spec::{Generate, METRICS_FILE, Mistake, NarrowWeights, TextHead};
+use crate::spec::{Generate, METRICS_FILE, Mistake, NarrowWeights};
 use crate::tokenizer::{LoadedTokenizer, TOKENIZER_FILE};
-use crate::train::{self, Components, FolderWish, PretrainedFolder, TrainError, on_threads};
+use crate::train::{self, Components, PretrainedFolder, TrainError, on_threads};
 use prompts::{EncodedPrompt, encode_prompts};
 pub use samples::read_samples;
 use samples::{GeneratedSample, write_samples};
@@ -47,7 +47,7 @@ impl StageRunner for Generate {
         let mut mistakes = Vec::new();
         let mut beside = None;
         if let Some(path) = files.get("model") {
-            match open(path, registry.training()) {
+            match PretrainedFolder::open_causal(path, registry.training()) {
                 Ok(folder) => beside = folder.tokenizer_folder(),
                 Err(problem) => {
                     mistakes.push(Mistake::new(["model"], format!("`{}`: {problem}", self.model)));
@@ -68,31 +68,12 @@ impl StageRunner for Generate {
     }
 }
 
-/// The folder of a model that can go on with texts.
-fn open(path: &Path, components: &Components) -> Result<PretrainedFolder, String> {
-    let folder = PretrainedFolder::open(path, FolderWish::default(), components)?;
-    if folder.head() != TextHead::Causal {
-        return Err(format!(
-            "its head is `{}`, and only a model with the head `causal` goes on with texts",
-            folder.head().name()
-        ));
-    }
-    let fitting = folder.check(&components.models)?;
-    match fitting.fresh.is_empty() {
-        true => Ok(folder),
-        false => Err(format!(
-            "it has no weights for its head: {}",
-            fitting.fresh.join(", ")
-        )),
-    }
-}
-
 impl Generate {
     fn generate(&self, job: &Job, components: &Components, monitor: &Monitor) -> Result<Metrics, StageError> {
         let failed = |problem: String| StageError::failed(problem);
         let path = job.input("model")?;
         let of_model = |problem: String| failed(format!("the model `{}`: {problem}", self.model));
-        let folder = open(path, components).map_err(of_model)?;
+        let folder = PretrainedFolder::open_causal(path, components).map_err(of_model)?;
         for note in folder.notes() {
             monitor.info(note.clone());
         }

@@ -110,6 +110,21 @@ impl LoadedTokenizer {
         Ok(encoding.get_ids().to_vec())
     }
 
+    /// The tokens of `text`, which is to be gone on with: those before it too, and none that ends it.
+    ///
+    /// # Errors
+    /// As of [`LoadedTokenizer::ids`].
+    pub fn prompt_ids(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
+        let mut ids = self.ids(text, true)?;
+        // Where the tokenizer puts an end behind each text, the prompt is not to end.
+        let bare = self.ids(text, false)?;
+        let end = self.special.eos.as_ref().map(|token| token.id);
+        if ids.last().copied() == end && bare.last().copied() != end {
+            ids.pop();
+        }
+        Ok(ids)
+    }
+
     /// `text` as tokens; with `special`, with those around it.
     ///
     /// # Errors

@@ -19,6 +19,7 @@ mod collective;
 mod components;
 mod device;
 mod ema;
+mod ensemble_member;
 mod error;
 mod evaluate;
 mod exported_card;
@@ -45,6 +46,7 @@ mod staging;
 mod state_dict;
 mod tasks;
 mod tensor_file;
+mod text_predictor;
 mod threads;
 mod trainer;
 
@@ -71,19 +73,20 @@ pub use model_file::{CARD_FILE, Card, TrainedModel, WEIGHTS_FILE, read_card, wri
 pub use optimizer::{
     Chunk, Optimizer, OptimizerRule, OptimizerState, Optimizers, ParameterSettings, StepSettings, UpdateRule,
 };
-pub use predictor::{Predictor, PredictorOptions};
+pub use predictor::{Predictor, PredictorOptions, SampleAnswer};
 pub use progress::{BatchPlace, EpochSteps, EpochSums, TrainingState};
 pub use quantized::{CardQuantization, QuantizationOptions, quantize, write_quantized};
 pub use row_predictor::RowPredictor;
 pub use schedule::LearningRate;
 pub use speed::{MeasuredSpeed, measure_speed};
 pub use tasks::{
-    ClassFigures, Classification, ComparedOutputs, Criterion, CsvFile, JudgedOutputs, LossCriterion,
-    ModelTarget, MultiLabel, OutputMeaning, PREDICTED, PROBABILITIES, PROBABILITY, PredictedColumn,
-    PredictedKind, PredictedValue, Regression, Similarity, SplitTally, Task, TaskTally, Tasks, TokenClasses,
-    TokenPrediction, float_text, score_sum, target_values,
+    ClassFigures, Classification, ComparedOutputs, Criterion, CsvFile, EMBEDDING, ENTITIES, JudgedOutputs,
+    LossCriterion, ModelTarget, MultiLabel, OutputMeaning, PREDICTED, PROBABILITIES, PROBABILITY,
+    PredictedColumn, PredictedEntity, PredictedKind, PredictedValue, Regression, Similarity, SplitTally,
+    Task, TaskTally, Tasks, TokenClasses, TokenPrediction, float_text, score_sum, target_values,
 };
 pub use tensor_file::{HostTensor, NamedTensors, read_tensors};
+pub use text_predictor::TextPredictor;
 pub use threads::on_threads;
 pub use trainer::{ShorterTraining, Trained, Training, train};
 

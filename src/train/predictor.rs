@@ -1,23 +1,18 @@
 //! A model, or several together, asked about samples from outside a dataset.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use candle_core::Device;
+use rayon::prelude::*;
 
 use super::components::Components;
+use super::ensemble_member::EnsembleMember;
 use super::error::TrainError;
-use super::inference::{Inference, average, ordered, output_order, to_units};
-use super::model_file::{Card, TrainedModel};
+use super::inference::{average, ordered, output_order, to_units};
+use super::model_file::TrainedModel;
 use super::tasks::{ModelTarget, PredictedColumn, PredictedValue, Task};
-use super::tensor_file::input_tensor;
-use crate::data::{
-    ArrayValues, Collation, DataError, Example, PipelineOptions, SamplePipeline, UnlabelledSample,
-};
-use crate::models::Network;
-use crate::ops::PackedWeights;
+use crate::data::{DataError, Example, ReadText, TextGoal, TextReader, UnlabelledSample};
 use crate::schema::Schema;
-use crate::spec;
 
 /// The values of a batch's inputs that rows of a table are put together to: few enough to stay in the caches,
 /// many enough that a batch costs little beside its samples.
@@ -48,16 +43,23 @@ pub struct PredictorOptions {
     pub test_time_flip: bool,
 }
 
-/// One of the models.
-pub(super) struct EnsembleMember {
-    pub card: Card,
-    network: Network,
-    weights: Arc<PackedWeights>,
-    /// What it is shown.
-    pub shown: Schema,
-    pipeline: SamplePipeline,
-    /// Which of its outputs each of the first model's is.
-    order: Vec<usize>,
+/// An answer that can be told.
+fn finite(outputs: Vec<f32>, text: Option<ReadText>) -> Result<SampleAnswer, String> {
+    match outputs.iter().all(|output| output.is_finite()) {
+        true => Ok(SampleAnswer { outputs, text }),
+        false => {
+            Err("the model's output for it is not finite: the model or the sample is damaged".to_owned())
+        }
+    }
+}
+
+/// What the models say of a sample.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SampleAnswer {
+    /// The outputs, in the targets' own units; of words a row for each token.
+    pub outputs: Vec<f32>,
+    /// The tokens, where it is a text.
+    pub text: Option<ReadText>,
 }
 
 impl<'a> Predictor<'a> {
@@ -78,14 +80,20 @@ impl<'a> Predictor<'a> {
                 .first()
                 .map_or(&model.card.target, |first| &first.card.target);
             let order = output_order(&model.card.target, wanted)?;
-            let member = EnsembleMember::new(model, order).map_err(|problem| TrainError::CannotPredict {
+            let task = model.task(&components.tasks)?;
+            let cannot = |problem: String| TrainError::CannotPredict {
                 path: folder.clone(),
                 problem,
-            })?;
+            };
+            let member = EnsembleMember::new(model, order, task, folder).map_err(cannot)?;
             if options.test_time_flip && !member.card.input.is_image() {
-                let problem = "`test_time_flip` mirrors images, and the model is shown a table".to_owned();
-                let path = folder.clone();
-                return Err(TrainError::CannotPredict { path, problem });
+                let shown = if member.reader().is_some() {
+                    "texts"
+                } else {
+                    "a table"
+                };
+                let problem = format!("`test_time_flip` mirrors images, and the model is shown {shown}");
+                return Err(cannot(problem));
             }
             members.push(member);
         }
@@ -97,9 +105,22 @@ impl<'a> Predictor<'a> {
         let task = task.ok_or_else(|| TrainError::UnknownTask {
             task: target.task.clone(),
         })?;
+        let alone = match task.text_goal() {
+            TextGoal::Tokens => Some("models of the words of texts"),
+            TextGoal::Pairs => Some("models of similarity"),
+            TextGoal::NextToken | TextGoal::MaskedTokens | TextGoal::Samples => None,
+        };
+        if let Some(what) = alone.filter(|_| members.len() > 1) {
+            return Err(TrainError::Ensemble(format!("{what} are asked one by one")));
+        }
+        let readers = members.iter().filter(|member| member.reader().is_some()).count();
+        if readers > 0 && readers < members.len() {
+            let problem = "some are shown texts, and others are not".to_owned();
+            return Err(TrainError::Ensemble(problem));
+        }
         let trained = members.iter().map(|member| member.card.batch_size as usize);
         let batch_size = match first.card.input {
-            input if input.is_image() => trained.min().unwrap_or(1),
+            input if input.is_image() || readers > 0 => trained.min().unwrap_or(1).min(MOST_ROWS),
             input => (ROW_VALUES / input.len().max(1)).clamp(1, MOST_ROWS),
         };
         Ok(Self {
@@ -127,17 +148,30 @@ impl<'a> Predictor<'a> {
         self.task.predicted_columns(&self.target.names)
     }
 
-    /// The values under [`Predictor::columns`] of a sample with these outputs.
-    pub fn values(&self, outputs: &[f32]) -> Vec<PredictedValue<'_>> {
-        self.task.predicted(outputs, &self.target.names)
+    /// The values under [`Predictor::columns`] of a sample of which the models say this.
+    pub fn values(&self, answer: &SampleAnswer) -> Vec<PredictedValue<'_>> {
+        let names = &self.target.names;
+        match &answer.text {
+            Some(text) => self.task.predicted_of_text(&answer.outputs, names, text),
+            None => self.task.predicted(&answer.outputs, names),
+        }
     }
 
-    /// The outputs for each of `samples`, in the targets' own units, or what is wrong with the sample: the others are
+    /// The most tokens of a text that the models are shown, where they are shown texts.
+    pub fn most_tokens(&self) -> Option<usize> {
+        let readers = self.members.iter().filter_map(EnsembleMember::reader);
+        readers.map(TextReader::most).min()
+    }
+
+    /// What the models say of each of `samples`, or what is wrong with the sample: the others are
     /// answered all the same. The work is shared by the threads of the current pool.
     ///
     /// # Errors
     /// The models cannot be asked at all.
-    pub fn predict(&self, samples: &[UnlabelledSample]) -> Result<Vec<Result<Vec<f32>, String>>, TrainError> {
+    pub fn predict(
+        &self,
+        samples: &[UnlabelledSample],
+    ) -> Result<Vec<Result<SampleAnswer, String>>, TrainError> {
         let readable: Vec<&[Example]> = samples
             .iter()
             .filter_map(|sample| sample.examples.as_deref().ok())
@@ -153,22 +187,17 @@ impl<'a> Predictor<'a> {
     }
 
     /// The answers for samples that could be read.
-    fn answer(&self, samples: &[&[Example]]) -> Result<Vec<Result<Vec<f32>, String>>, TrainError> {
+    fn answer(&self, samples: &[&[Example]]) -> Result<Vec<Result<SampleAnswer, String>>, TrainError> {
         if samples.is_empty() {
             return Ok(Vec::new());
+        }
+        if self.members.iter().any(|member| member.reader().is_some()) {
+            return self.answer_texts(samples);
         }
         match self.outputs(samples) {
             Ok(outputs) => {
                 let rows = outputs.chunks_exact(self.target.outputs());
-                let checked = rows.map(|row| {
-                    if row.iter().all(|output| output.is_finite()) {
-                        return Ok(row.to_vec());
-                    }
-                    Err(
-                        "the model's output for it is not finite: the model or the sample is damaged"
-                            .to_owned(),
-                    )
-                });
+                let checked = rows.map(|row| finite(row.to_vec(), None));
                 Ok(checked.collect())
             }
             Err(TrainError::Data(DataError::Input { problem, .. })) if samples.len() == 1 => {
@@ -187,6 +216,57 @@ impl<'a> Predictor<'a> {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// The answers for texts.
+    fn answer_texts(&self, samples: &[&[Example]]) -> Result<Vec<Result<SampleAnswer, String>>, TrainError> {
+        // Of each sample what each model is shown.
+        let read: Vec<Result<Vec<ReadText>, String>> = samples
+            .par_iter()
+            .map(|examples| {
+                let members = self.members.iter().zip(*examples);
+                let read = members.map(|(member, example)| {
+                    let texts = example.texts().zip(member.reader());
+                    let ((text, pair), reader) = texts.ok_or_else(|| "it is no text".to_owned())?;
+                    reader.read(text, pair)
+                });
+                read.collect()
+            })
+            .collect();
+        let readable: Vec<&[ReadText]> = read.iter().filter_map(|read| read.as_deref().ok()).collect();
+        let mut of_members = Vec::with_capacity(self.members.len());
+        for (index, member) in self.members.iter().enumerate() {
+            let texts: Vec<&ReadText> = readable.iter().filter_map(|texts| texts.get(index)).collect();
+            let mut outputs = match texts.is_empty() {
+                true => Vec::new(),
+                false => member.text_outputs(&texts, &self.device)?,
+            };
+            outputs
+                .iter_mut()
+                .for_each(|own| to_units(own, &member.card.target));
+            of_members.push(outputs);
+        }
+        let mut place = 0;
+        let answers = read.into_iter().map(|read| {
+            let texts = read?;
+            let own: Vec<Vec<f32>> = of_members
+                .iter()
+                .filter_map(|outputs| outputs.get(place).cloned())
+                .collect();
+            place += 1;
+            let outputs = match own.as_slice() {
+                [only] => only.clone(),
+                several => {
+                    let pairs = several.iter().zip(&self.members);
+                    let own: Vec<Vec<f32>> = pairs
+                        .map(|(outputs, member)| ordered(outputs, &member.order))
+                        .collect();
+                    average(self.task, &own, self.target.outputs())
+                }
+            };
+            finite(outputs, texts.into_iter().next())
+        });
+        Ok(answers.collect())
     }
 
     /// The outputs for a batch, `[N, outputs]`, in the targets' own units.
@@ -211,77 +291,5 @@ impl<'a> Predictor<'a> {
             .map(|(outputs, member)| ordered(outputs, &member.order))
             .collect();
         Ok(average(self.task, &ordered, self.target.outputs()))
-    }
-}
-
-impl EnsembleMember {
-    /// A model whose outputs have the order `order`. An error says why it cannot be asked.
-    pub fn new(model: TrainedModel, order: Vec<usize>) -> Result<Self, String> {
-        let TrainedModel { card, network, .. } = model;
-        if card.text.is_some() {
-            return Err(
-                "it reads texts, about which `predict` does not ask: put them into a dataset and evaluate the model on that, \
-                 with `metrics: [predictions]`"
-                    .to_owned(),
-            );
-        }
-        let Some(shown) = card.inputs.as_ref().map(Schema::inputs) else {
-            return Err(
-                "it was made by an Erlen that did not keep what a model is shown: train it again".to_owned(),
-            );
-        };
-        let options = PipelineOptions {
-            augment: card.transforms.iter().map(spec::Augment::from).collect(),
-            normalization: card.normalization.clone(),
-            target_scale: None,
-            collation: Collation::default(),
-        };
-        let pipeline = SamplePipeline::new(&shown, options).map_err(|error| error.to_string())?;
-        if pipeline.shape() != Some(card.input) {
-            return Err("its card contradicts itself about what it is shown".to_owned());
-        }
-        Ok(Self {
-            card,
-            network,
-            weights: Arc::default(),
-            shown,
-            pipeline,
-            order,
-        })
-    }
-
-    /// What the network is shown of a batch, row by row.
-    pub fn rows(&self, examples: &[Example]) -> Result<Vec<f32>, TrainError> {
-        let mut batch = self.pipeline.batch(examples)?;
-        let array = self
-            .pipeline
-            .schema()
-            .input()
-            .and_then(|field| batch.take(&field.name));
-        let Some(ArrayValues::F32(rows)) = array.map(|array| array.values) else {
-            return Err(DataError::Options("the samples lack numbers to show the network".into()).into());
-        };
-        Ok(rows)
-    }
-
-    /// The outputs for the rows of a batch, as the network gives them.
-    pub fn outputs(
-        &self,
-        rows: Vec<f32>,
-        device: &Device,
-        test_time_flip: bool,
-    ) -> Result<Vec<f32>, TrainError> {
-        let shape = self.card.input;
-        let inference = Inference {
-            network: &self.network,
-            precision: self.card.precision,
-            shape,
-            device,
-            weights: &self.weights,
-        };
-        let mirrored = test_time_flip.then(|| rows.clone());
-        let samples = rows.len() / shape.len().max(1);
-        let inputs = input_tensor(rows, samples, shape, device)?;
-        inference.outputs(&inputs, mirrored)
     }
 }

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use candle_core::Device;
 
 use super::components::Components;
+use super::ensemble_member::EnsembleMember;
 use super::error::TrainError;
 use super::inference::to_units;
 use super::model_file::TrainedModel;
-use super::predictor::EnsembleMember;
+
 use super::tasks::{OutputMeaning, PredictedColumn, PredictedValue, Task};
 use crate::data::{DataError, Example};
 use crate::schema::{InputShape, Schema};
@@ -37,11 +38,6 @@ impl RowPredictor {
             path: folder.to_owned(),
             problem,
         };
-        if model.card.text.is_some() {
-            return Err(cannot(
-                "it reads texts; models of images and of rows of numbers can be asked here".to_owned(),
-            ));
-        }
         let target = &model.card.target;
         let task = components.tasks.shared(&target.task);
         let task = task.ok_or_else(|| TrainError::UnknownTask {
@@ -49,7 +45,7 @@ impl RowPredictor {
         })?;
         let order = (0..target.names.len()).collect();
         Ok(Self {
-            member: EnsembleMember::new(model, order).map_err(cannot)?,
+            member: EnsembleMember::new(model, order, &*task, folder).map_err(cannot)?,
             task,
             device,
         })

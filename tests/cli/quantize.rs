@@ -23,23 +23,32 @@ fn the_digits_go_into_production() {
         line(0).join(","),
         "samples,accuracy,accuracy with int8,agreement,fall of accuracy,bytes,bytes with int8"
     );
-    let numbers: Vec<f64> = line(1).iter().map(|cell| cell.parse().expect("a number")).collect();
+    let numbers: Vec<f64> = line(1)
+        .iter()
+        .map(|cell| cell.parse().expect("a number"))
+        .collect();
     let [_, accuracy, accuracy_int8, agreement, _, bytes, bytes_int8] = numbers[..] else {
         panic!("{table}");
     };
-    assert!(accuracy > 0.95 && accuracy_int8 > 0.94 && agreement >= 0.98, "{table}");
+    assert!(
+        accuracy > 0.95 && accuracy_int8 > 0.94 && agreement >= 0.98,
+        "{table}"
+    );
     assert!(bytes_int8 * 3.0 < bytes, "{table}");
     let speed = project.read("results/digits-production-speed.csv");
     assert_eq!(speed.lines().count(), 3, "{speed}");
     // Nothing runs twice, and the files are those of the stage.
+    project.erlen(["run", FILE]).assert_code(0).assert_stderr("0 ran");
     project
-        .erlen(["run", FILE])
-        .assert_code(0)
-        .assert_stderr("0 ran");
-    project.erlen(["get", FILE, "onnx-int8", "-o", "onnx"]).assert_code(0);
+        .erlen(["get", FILE, "onnx-int8", "-o", "onnx"])
+        .assert_code(0);
     assert!(project.path("onnx/model.onnx").is_file());
     project.erlen(["get", FILE, "int8", "-o", "int8"]).assert_code(0);
-    assert!(project.read("int8/layers.csv").starts_with("layer,weights,signal_to_noise_db\nblocks.0.conv,"));
+    assert!(
+        project
+            .read("int8/layers.csv")
+            .starts_with("layer,weights,signal_to_noise_db\nblocks.0.conv,")
+    );
     // It predicts as any model, by its stage and by its folder.
     let first = project.erlen(["predict", &format!("{FILE}:int8"), "datasets/digits.csv.gz"]);
     first.assert_code(0).assert_stderr("1797 samples predicted");
@@ -62,7 +71,10 @@ fn what_cannot_be_quantized_is_told_before_anything_runs() {
              {{sgd: {{lr: 0.1}}}}}}}}\n  t: {{train: {{data: d, model: bert, epochs: 1, optimizer: {{sgd: {{lr: 0.1}}}}}}}}\n{stages}\n"
         );
         project.write("p.yaml", text);
-        project.erlen(["check", "p.yaml"]).assert_code(1).assert_stderr(expected);
+        project
+            .erlen(["check", "p.yaml"])
+            .assert_code(1)
+            .assert_stderr(expected);
     };
     told(
         "  q: {quantize: {model: t, calibrate: {data: d}}}",

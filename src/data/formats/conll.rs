@@ -65,7 +65,7 @@ impl FormatReader for ConllOptions {
         let vocabulary = TextVocabulary::open(intake)?;
         let length = vocabulary.length(self.max_length)?;
         let schema = Schema::new(vec![
-            vocabulary.field.clone(),
+            vocabulary.field.clone().with_max_length(length),
             Field::token_classes(TAGS, tags),
             Field::token_counts(WORDS),
         ]);

@@ -14,6 +14,8 @@ mod row;
 mod table;
 #[cfg(test)]
 mod tests;
+mod text_reader;
+mod texts;
 mod untitled;
 
 use std::path::PathBuf;
@@ -21,11 +23,13 @@ use std::path::PathBuf;
 use super::error::DataError;
 use super::example::Example;
 use crate::event::Monitor;
-use crate::schema::Schema;
+use crate::schema::{FieldKind, Schema};
 pub use archives::ArchiveUnpacker;
 use images::UnlabelledImages;
 pub use named_cells::{AskedColumn, ColumnCells, asked_columns, features_of};
-use table::UnlabelledRows;
+use table::{DELIMITERS, UnlabelledRows};
+pub use text_reader::{ReadText, ReadWord, TextForm, TextReader};
+use texts::UnlabelledTexts;
 
 /// What samples are read from, and for whom.
 #[derive(Clone, Debug)]
@@ -70,9 +74,16 @@ impl UnlabelledInputs<'_> {
     pub fn open(&self) -> Result<Box<dyn UnlabelledSource>, DataError> {
         let unknown = || {
             DataError::Options(
-                "files can be predicted for by models of images or rows of numbers alone".into(),
+                "files can be predicted for by models of images, of rows of numbers or of texts alone".into(),
             )
         };
+        let texts = self.shown.iter().map(|schema| {
+            let tokens = schema.input().filter(|field| field.kind == FieldKind::Tokens)?;
+            Some(tokens.texts.as_deref().cloned().unwrap_or_default())
+        });
+        if let Some(fields) = texts.collect::<Option<Vec<_>>>() {
+            return Ok(Box::new(UnlabelledTexts::open(self, fields)?));
+        }
         let fields: Result<Vec<_>, DataError> = self
             .shown
             .iter()

@@ -17,7 +17,7 @@ use crate::schema::{Field, TableReading};
 use crate::spec::counted;
 
 /// What may separate fields beside what did so in training; a table has that which gives it the model's columns.
-const DELIMITERS: [char; 4] = [',', ';', '\t', '|'];
+pub(super) const DELIMITERS: [char; 4] = [',', ';', '\t', '|'];
 
 /// Rows of tables, one a sample. Columns are found by their names, whatever their order, or in tables without titles by
 /// their places; those that a model does not know, such as the one that it predicts, are left out.

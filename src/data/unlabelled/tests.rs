@@ -8,7 +8,7 @@ use super::files::FileWalk;
 use super::*;
 use crate::data::testing::Bench;
 use crate::event::Activity;
-use crate::schema::{Dimensions, FeatureColumn, Field};
+use crate::schema::{Dimensions, FeatureColumn, Field, TextFields};
 use crate::spec::SplitName;
 
 struct Place {
@@ -406,4 +406,77 @@ fn images_come_with_their_files_bytes() {
         assert_eq!(told.len(), 1);
         assert!(told[0].contains("none.txt"), "{told:?}");
     }
+}
+
+#[test]
+fn texts_are_read_from_lines_and_records() {
+    let place = Place::new(&[]);
+    let write = |name: &str, text: &str| fs::write(place.folder.path().join(name), text).unwrap();
+    write("a.txt", "\u{feff}one text\r\n\n two \n");
+    write("b.csv", "id,review,other\n1,\"a, b\",x\n2,  ,y\n3,c\n");
+    write("c.csv", "review;id\nd;1\n");
+    write("d.jsonl", "{\"review\": \"e\"}\n\n{\"text\": \"f\"}\n[1]\n");
+    write("e.json", "{\"review\": \"g\",\n \"more\": [1]}");
+    write("f.json", "{\"review\": \"h\"}\n{\"review\": 7}\n");
+    write("g.csv", "text\nnothing\n");
+    write("h.png", "no text");
+    fs::write(place.folder.path().join("i.txt"), b"ok\n\xff\n").unwrap();
+    let field = |pair: Option<&str>| {
+        Field::tokens("tokens", crate::schema::ElementType::U16).with_texts(TextFields {
+            text: "review".to_owned(),
+            pair: pair.map(str::to_owned),
+        })
+    };
+    for most in [1, 3, 100] {
+        let (samples, told) = read(&[place.folder.path().to_owned()], field(None), most);
+        let found: Vec<(&str, Result<&str, &str>)> = samples
+            .iter()
+            .map(|sample| {
+                let text = sample
+                    .examples
+                    .as_ref()
+                    .map(|examples| examples[0].texts().unwrap().0);
+                (sample.name.as_str(), text.map_err(String::as_str))
+            })
+            .collect();
+        let expected = [
+            ("a.txt:1", Ok("one text")),
+            ("a.txt:3", Ok(" two ")),
+            ("b.csv:2", Ok("a, b")),
+            ("b.csv:3", Err("its `review` is empty")),
+            ("b.csv:4", Err("it has 2 fields, and the first line 3")),
+            ("c.csv:2", Ok("d")),
+            ("d.jsonl:1", Ok("e")),
+            ("d.jsonl:3", Err("its `review` is missing")),
+            (
+                "d.jsonl:4",
+                Err("it is no JSON object: invalid type: sequence, expected a map at line 1 column 0"),
+            ),
+            ("e.json", Ok("g")),
+            ("f.json:1", Ok("h")),
+            ("f.json:2", Ok("7")),
+            ("g.csv", Err("it has no column `review`; its columns are `text`")),
+            ("i.txt:1", Ok("ok")),
+            ("i.txt:2", Err("it is not UTF-8: save the file as UTF-8")),
+        ];
+        assert_eq!(found, expected, "{most}");
+        assert_eq!(told.len(), 1);
+        assert!(
+            told[0].starts_with("not texts, left out: `") && told[0].contains("h.png"),
+            "{told:?}"
+        );
+    }
+    // Pairs are records, and both of their texts are looked for.
+    let paths = ["a.txt", "b.csv", "d.jsonl"].map(|name| place.folder.path().join(name));
+    let (samples, _) = read(&paths, field(Some("other")), 10);
+    let problem = samples[0].examples.clone().unwrap_err();
+    assert!(
+        problem.contains("a line of text is only one") && problem.contains("other"),
+        "{problem}"
+    );
+    assert_eq!(
+        samples[1].examples.as_ref().unwrap()[0].texts(),
+        Some(("a, b", Some("x")))
+    );
+    assert_eq!(samples[4].examples, Err("its `other` is missing".to_owned()));
 }

@@ -40,6 +40,7 @@ async function choose() {
   find("shown").hidden = true;
   const form = find("asked");
   const fields = takesImages() ? [field("An image", "image", "file")] : metadata.inputs.map(columnField);
+  if (writes()) fields.push(field("Tokens, at most", "max_tokens", "number"));
   const button = document.createElement("button");
   button.textContent = "Ask";
   form.replaceChildren(...fields, button);
@@ -47,6 +48,12 @@ async function choose() {
 
 // A table may have a column of any name.
 const takesImages = () => metadata.inputs.some((input) => input.name === "pixels" && input.datatype === "UINT8");
+
+// A model that goes on with texts gives under the name of what it takes.
+const writes = () => metadata.outputs.some((output) => output.name === "text" && metadata.inputs[0].name === "text");
+
+// Of a model of texts, which may be long; a table has columns of other kinds too.
+const takesTexts = () => metadata.inputs.every((input) => /^(the )?text/.test(input.parameters.description));
 
 function field(title, name, type) {
   const label = document.createElement("label");
@@ -62,6 +69,15 @@ function field(title, name, type) {
 }
 
 function columnField(input) {
+  if (takesTexts()) {
+    const label = document.createElement("label");
+    const area = document.createElement("textarea");
+    area.name = input.name;
+    area.rows = 5;
+    area.required = true;
+    label.append(input.name, area);
+    return label;
+  }
   const label = field(input.name, input.name, "text");
   if (input.datatype !== "BYTES") label.querySelector("input").inputMode = "decimal";
   return label;
@@ -87,7 +103,9 @@ async function predict() {
       datatype: "BYTES",
       data: [form.elements.namedItem(input.name).value],
     }));
-    const body = JSON.stringify({ inputs });
+    const parameters = {};
+    if (writes()) parameters.max_tokens = Number(form.elements.namedItem("max_tokens").value) || 100;
+    const body = JSON.stringify({ inputs, parameters });
     answer = await ask(path, { method: "POST", body, headers: { "Content-Type": "application/json" } });
   }
   show(answer);
@@ -113,7 +131,17 @@ function show(answer) {
   for (const output of answer.outputs) {
     const info = metadata.outputs.find((known) => known.name === output.name);
     const labels = info.parameters.labels;
-    if (info === metadata.outputs[0]) continue;
+    if (info.parameters.description.startsWith("the network's outputs")) continue;
+    if (output.name === "entities") {
+      const entities = JSON.parse(output.data[0]);
+      if (!entities.length) row("nothing is found", "", undefined);
+      entities.forEach((entity) => row(entity.text, entity.label, entity.probability));
+      continue;
+    }
+    if (output.name === "embedding") {
+      row("embedding", output.data.map((value) => value.toPrecision(3)).join(" "));
+      continue;
+    }
     const isShare = output.name === "probabilities";
     output.data.forEach((value, place) => {
       const name = labels ? labels[place] : output.name;

@@ -27,6 +27,16 @@ pub fn from_binary(datatype: Datatype, bytes: &[u8], count: usize) -> Result<Ten
         Datatype::Uint16 => integers(bytes, |two| i64::from(u16::from_le_bytes(two))),
         Datatype::Int16 => integers(bytes, |two| i64::from(i16::from_le_bytes(two))),
         Datatype::Uint32 => integers(bytes, |four| i64::from(u32::from_le_bytes(four))),
+        Datatype::Uint64 => {
+            let numbers = values(bytes, u64::from_le_bytes).into_iter().map(i64::try_from);
+            let numbers: Result<Vec<i64>, _> = numbers.collect();
+            TensorValues::Integers(numbers.map_err(|_| {
+                format!(
+                    "a value is over {}, the largest whole number that is kept",
+                    i64::MAX
+                )
+            })?)
+        }
         Datatype::Int32 => integers(bytes, |four| i64::from(i32::from_le_bytes(four))),
         Datatype::Int64 => integers(bytes, i64::from_le_bytes),
         Datatype::Fp32 => TensorValues::Floats(values(bytes, f32::from_le_bytes)),
@@ -116,6 +126,7 @@ mod tests {
                 TensorValues::Integers(vec![i64::from(i32::MIN), 5]),
             ),
             (Datatype::Int64, TensorValues::Integers(vec![i64::MIN, i64::MAX])),
+            (Datatype::Uint64, TensorValues::Integers(vec![0, i64::MAX])),
             (Datatype::Fp32, TensorValues::Floats(vec![0.1, -f32::MAX])),
             (
                 Datatype::Fp64,

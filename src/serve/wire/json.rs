@@ -290,6 +290,8 @@ mod tests {
             (Datatype::Uint8, "[-1]"),
             (Datatype::Uint8, "[1.5]"),
             (Datatype::Int64, "[9223372036854775808]"),
+            (Datatype::Uint64, "[9223372036854775808]"),
+            (Datatype::Uint64, "[-1]"),
             (Datatype::Int32, "[null]"),
             (Datatype::Bool, "[2]"),
             (Datatype::Bytes, "[1]"),

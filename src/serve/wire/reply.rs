@@ -3,7 +3,6 @@
 use super::binary::to_binary;
 use super::json::value_text;
 use super::request::{OutputForm, WantedOutput};
-use crate::serve::served::Served;
 use crate::serve::tensor::{Datatype, TensorInfo, TensorValues};
 
 /// What is answered, and by whom.
@@ -16,17 +15,19 @@ pub struct Reply<'a> {
     pub id: Option<&'a str>,
     /// How many rows were asked about.
     pub rows: usize,
-    /// The outputs for all rows.
-    pub outputs: &'a [f32],
+    /// What the model gives.
+    pub outputs: &'a [TensorInfo],
+    /// The values of all rows under the output of this index.
+    pub tensor: &'a dyn Fn(usize) -> TensorValues,
     /// What of them is asked for.
     pub wanted: &'a [WantedOutput],
 }
 
-/// The answer of `model` as a body, and the length of its JSON where binary tensors follow that.
+/// The answer as a body, and the length of its JSON where binary tensors follow that.
 ///
 /// # Errors
 /// A sentence: a value cannot be written as JSON.
-pub fn encoded(reply: &Reply<'_>, model: &dyn Served) -> Result<(Vec<u8>, Option<usize>), String> {
+pub fn encoded(reply: &Reply<'_>) -> Result<(Vec<u8>, Option<usize>), String> {
     let (mut json, mut binary) = (Vec::new(), Vec::new());
     json.extend_from_slice(b"{\"model_name\":");
     write_text(&mut json, reply.name);
@@ -41,8 +42,8 @@ pub fn encoded(reply: &Reply<'_>, model: &dyn Served) -> Result<(Vec<u8>, Option
         if place > 0 {
             json.push(b',');
         }
-        let info = &model.outputs()[wanted.index];
-        let values = model.tensor(wanted.index, reply.outputs);
+        let info = &reply.outputs[wanted.index];
+        let values = (reply.tensor)(wanted.index);
         let (values, datatype, row) = match wanted.classification {
             Some(most) => (largest(&values, most, info), Datatype::Bytes, vec![most]),
             None => (values, info.datatype, info.row.clone()),

@@ -7,11 +7,12 @@ use base64::engine::general_purpose::STANDARD;
 use hyper::StatusCode;
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 use super::binary::from_binary;
 use super::json::from_json;
 use crate::serve::refused::Refused;
-use crate::serve::served::Served;
+use crate::serve::served::ModelInterface;
 use crate::serve::tensor::{Datatype, InputTensor, TensorInfo, TensorValues};
 
 /// Characters of a request's own name.
@@ -30,6 +31,8 @@ pub struct InferenceRequest {
     pub rows: usize,
     /// What is to be answered.
     pub outputs: Vec<WantedOutput>,
+    /// Other parameters of the request.
+    pub parameters: Map<String, Value>,
 }
 
 /// An output that is asked for.
@@ -71,6 +74,8 @@ struct RequestParameters {
     timeout: Option<u64>,
     #[serde(default)]
     binary_data_output: Option<bool>,
+    #[serde(flatten)]
+    others: Map<String, Value>,
 }
 
 #[derive(Deserialize)]
@@ -113,7 +118,7 @@ struct OutputParameters {
 pub fn read_request(
     body: &[u8],
     header: Option<usize>,
-    model: &dyn Served,
+    model: &dyn ModelInterface,
     most_rows: usize,
 ) -> Result<InferenceRequest, Refused> {
     let (json, binary) = match header {
@@ -178,6 +183,7 @@ pub fn read_request(
         inputs,
         rows,
         outputs: wanted(text.outputs.as_deref(), form, model)?,
+        parameters: parameters.others,
     })
 }
 
@@ -185,7 +191,7 @@ pub fn read_request(
 ///
 /// # Errors
 /// The model is not shown images.
-pub fn read_image_request(file: Vec<u8>, model: &dyn Served) -> Result<InferenceRequest, Refused> {
+pub fn read_image_request(file: Vec<u8>, model: &dyn ModelInterface) -> Result<InferenceRequest, Refused> {
     let takes = |info: &&TensorInfo| info.datatype == Datatype::Bytes && info.row.is_empty();
     let info = model.inputs().iter().find(takes).filter(|_| model.takes_one_of());
     let Some(info) = info else {
@@ -203,6 +209,7 @@ pub fn read_image_request(file: Vec<u8>, model: &dyn Served) -> Result<Inference
         }],
         rows: 1,
         outputs: wanted(None, OutputForm::Json, model)?,
+        parameters: Map::new(),
     })
 }
 
@@ -226,7 +233,7 @@ impl<'a> Rest<'a> {
 }
 
 /// What is wrong with a body that cannot be read as a request.
-fn no_request(body: &[u8], error: &serde_json::Error, model: &dyn Served) -> String {
+fn no_request(body: &[u8], error: &serde_json::Error, model: &dyn ModelInterface) -> String {
     let takes_files =
         model.takes_one_of() && model.inputs().iter().any(|info| info.datatype == Datatype::Bytes);
     let place = error.column().saturating_sub(1);
@@ -238,6 +245,10 @@ fn no_request(body: &[u8], error: &serde_json::Error, model: &dyn Served) -> Str
     let advice = match body.trim_ascii_start().first() {
         Some(b'{') if word => "; JSON has no NaN and no infinity: where a column holds nothing, write null",
         Some(b'{') => "",
+        Some(b'[') => {
+            return "the body is no inference request: it is a list, and no JSON object with `inputs`"
+                .to_owned();
+        }
         _ if takes_files => "; an image file is sent with `Content-Type: image/png` or that of its kind",
         _ => "; it is a JSON object with `inputs`",
     };
@@ -245,7 +256,7 @@ fn no_request(body: &[u8], error: &serde_json::Error, model: &dyn Served) -> Str
 }
 
 /// Checks that the inputs are the model's.
-fn check_names(inputs: &[InputText<'_>], model: &dyn Served) -> Result<(), Refused> {
+fn check_names(inputs: &[InputText<'_>], model: &dyn ModelInterface) -> Result<(), Refused> {
     let known = model.inputs();
     let listed = || {
         let names: Vec<&str> = known.iter().map(|info| info.name.as_str()).collect();
@@ -287,7 +298,7 @@ fn check_names(inputs: &[InputText<'_>], model: &dyn Served) -> Result<(), Refus
 /// An input, and how many rows it has.
 fn read_input(
     input: &InputText<'_>,
-    model: &dyn Served,
+    model: &dyn ModelInterface,
     rest: &mut Rest<'_>,
 ) -> Result<(InputTensor, usize), String> {
     let info = model.inputs().iter().find(|info| info.name == input.name);
@@ -355,7 +366,7 @@ fn checked_shape(shape: &[u64], info: &TensorInfo) -> Result<(Vec<usize>, usize)
 fn wanted(
     outputs: Option<&[OutputText]>,
     form: OutputForm,
-    model: &dyn Served,
+    model: &dyn ModelInterface,
 ) -> Result<Vec<WantedOutput>, Refused> {
     let known = model.outputs();
     let Some(outputs) = outputs.filter(|outputs| !outputs.is_empty()) else {

@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use super::request::{OutputForm, WantedOutput};
 use super::*;
+use crate::serve::served::ModelInterface;
 use crate::serve::tensor::{Datatype, InputTensor, TensorInfo, TensorValues};
 use crate::serve::testing::EchoModel;
 
@@ -267,10 +268,11 @@ fn answers_are_json_with_or_without_bytes() {
             version: "v",
             id: Some("a\"b"),
             rows: 2,
-            outputs: &[0.1, 2.0, -3.0, 1e-7],
+            outputs: model.outputs(),
+            tensor: &|_| TensorValues::Floats(vec![0.1, 2.0, -3.0, 1e-7]),
             wanted: &wanted,
         };
-        encoded(&reply, &model).unwrap()
+        encoded(&reply).unwrap()
     };
     let (json, header) = answer(OutputForm::Json, None);
     assert_eq!(header, None);

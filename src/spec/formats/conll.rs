@@ -64,6 +64,10 @@ impl FormatOptions for ConllOptions {
         &["tokens"]
     }
 
+    fn since(&self) -> u32 {
+        8
+    }
+
     fn mistakes(&self) -> Vec<Mistake> {
         let mut mistakes = Vec::new();
         if self.word == self.tag {

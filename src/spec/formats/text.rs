@@ -122,10 +122,10 @@ impl FormatOptions for TextOptions {
     }
 
     fn since(&self) -> u32 {
-        let compares = self.documents.records().is_some_and(|records| records.compare);
-        match compares || matches!(self.documents, Documents::Csv(_)) {
-            true => 7,
-            false => 6,
+        match &self.documents {
+            _ if self.is_labelled() => 8,
+            Documents::Csv(_) => 7,
+            _ => 6,
         }
     }
 

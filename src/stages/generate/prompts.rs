@@ -55,16 +55,9 @@ fn failed(error: &TokenizerError) -> StageError {
 
 impl EncodedPrompt {
     fn of_text(text: &str, tokenizer: &LoadedTokenizer) -> Result<Self, StageError> {
-        let mut tokens = tokenizer.ids(text, true).map_err(|error| failed(&error))?;
-        // Where the tokenizer puts an end behind each text, the prompt is not to end.
-        let bare = tokenizer.ids(text, false).map_err(|error| failed(&error))?;
-        let end = tokenizer.special().eos.as_ref().map(|token| token.id);
-        if tokens.last().copied() == end && bare.last().copied() != end {
-            tokens.pop();
-        }
         Ok(Self {
             text: text.to_owned(),
-            tokens,
+            tokens: tokenizer.prompt_ids(text).map_err(|error| failed(&error))?,
         })
     }
 

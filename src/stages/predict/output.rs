@@ -81,13 +81,16 @@ impl<'a> PredictionWriter<'a> {
                         PredictedValue::Applies(applies) => {
                             writer.write_field(if *applies { "1" } else { "0" })?;
                         }
+                        PredictedValue::Vector(_) | PredictedValue::Entities(_) => {
+                            writer.write_field(value.json()?)?;
+                        }
                     }
                 }
                 writer.write_record(None::<&[u8]>)?;
                 Ok(())
             }
             PredictionSink::JsonLines(out) => {
-                serde_json::to_writer(&mut *out, &json_of(sample, &self.columns, values))?;
+                serde_json::to_writer(&mut *out, &json_of(sample, &self.columns, values)?)?;
                 out.write_all(b"\n")
             }
             PredictionSink::ParquetToBegin(_) => Err(io::Error::other(
@@ -113,7 +116,11 @@ impl<'a> PredictionWriter<'a> {
 
 /// `{"sample": ..., "predicted": ..., "probabilities": {...}}`: what is about one class, label or number of several
 /// stands under its name in an object of its group.
-fn json_of(sample: &str, columns: &[PredictedColumn], values: &[PredictedValue<'_>]) -> Map<String, Value> {
+fn json_of(
+    sample: &str,
+    columns: &[PredictedColumn],
+    values: &[PredictedValue<'_>],
+) -> serde_json::Result<Map<String, Value>> {
     let mut object = Map::new();
     object.insert(SAMPLE.to_owned(), sample.into());
     for (column, value) in columns.iter().zip(values) {
@@ -121,6 +128,8 @@ fn json_of(sample: &str, columns: &[PredictedColumn], values: &[PredictedValue<'
             PredictedValue::Name(name) => Value::from(*name),
             PredictedValue::Number(number) => Value::from(*number),
             PredictedValue::Applies(applies) => Value::from(*applies),
+            // Numbers of single precision are those of the text, and not what follows their digits in double.
+            PredictedValue::Vector(_) | PredictedValue::Entities(_) => serde_json::from_str(&value.json()?)?,
         };
         match &column.of {
             None => {
@@ -134,7 +143,7 @@ fn json_of(sample: &str, columns: &[PredictedColumn], values: &[PredictedValue<'
             }
         }
     }
-    object
+    Ok(object)
 }
 
 #[cfg(test)]
@@ -190,7 +199,7 @@ mod tests {
         let names = ["x".to_owned()];
         let columns: Vec<PredictedColumn> =
             PredictedColumn::each(PREDICTED, PredictedKind::Applies, &names).collect();
-        let line = |value| Value::Object(json_of("s", &columns, &[value])).to_string();
+        let line = |value| Value::Object(json_of("s", &columns, &[value]).unwrap()).to_string();
         assert_eq!(
             line(PredictedValue::Applies(true)),
             r#"{"sample":"s","predicted":{"x":true}}"#

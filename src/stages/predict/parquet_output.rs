@@ -45,7 +45,10 @@ impl<W: Write + Send> ParquetPredictions<W> {
         for column in columns {
             fields.push(field(&column.title(), column.kind)?);
             waiting.push(match column.kind {
-                PredictedKind::Name => WaitingValues::Texts(Vec::new()),
+                // Lists are texts in JSON, as in a table.
+                PredictedKind::Name | PredictedKind::Vector | PredictedKind::Entities => {
+                    WaitingValues::Texts(Vec::new())
+                }
                 PredictedKind::Number => WaitingValues::Numbers(Vec::new()),
                 PredictedKind::Applies => WaitingValues::Flags(Vec::new()),
             });
@@ -74,7 +77,7 @@ impl<W: Write + Send> ParquetPredictions<W> {
         }
         let values = [PredictedValue::Name(sample)]
             .into_iter()
-            .chain(values.iter().copied());
+            .chain(values.iter().cloned());
         for (column, value) in self.columns.iter_mut().zip(values) {
             column.push(value)?;
         }
@@ -133,6 +136,9 @@ impl WaitingValues {
             (Self::Texts(texts), PredictedValue::Name(name)) => texts.push(name.into()),
             (Self::Numbers(numbers), PredictedValue::Number(number)) => numbers.push(number),
             (Self::Flags(flags), PredictedValue::Applies(applies)) => flags.push(applies),
+            (Self::Texts(texts), list @ (PredictedValue::Vector(_) | PredictedValue::Entities(_))) => {
+                texts.push(list.json()?.as_str().into());
+            }
             _ => {
                 return Err(io::Error::other(
                     "a prediction is of another kind than its column",
@@ -146,7 +152,9 @@ impl WaitingValues {
 /// A column of the file, which holds something in every row.
 fn field(name: &str, kind: PredictedKind) -> io::Result<Type> {
     let (physical, logical) = match kind {
-        PredictedKind::Name => (PhysicalType::BYTE_ARRAY, Some(LogicalType::String)),
+        PredictedKind::Name | PredictedKind::Vector | PredictedKind::Entities => {
+            (PhysicalType::BYTE_ARRAY, Some(LogicalType::String))
+        }
         PredictedKind::Number => (PhysicalType::DOUBLE, None),
         PredictedKind::Applies => (PhysicalType::BOOLEAN, None),
     };

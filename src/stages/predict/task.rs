@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::output::PredictionWriter;
 use crate::data::{ArchiveUnpacker, UnlabelledInputs};
 use crate::event::{Monitor, Unit};
+use crate::spec::counted_that;
 use crate::stages::download::unpack_archive;
 use crate::train::{Components, DeviceChoice, Predictor, PredictorOptions, TrainError};
 
@@ -81,6 +82,7 @@ impl PredictionTask<'_> {
         let mut source = inputs.open()?;
         writer.begin(&predictor.columns()).map_err(TrainError::Output)?;
         let mut predictions = PredictionCounts::default();
+        let mut cut = 0;
         loop {
             let samples = source.next(predictor.batch_size())?;
             // Behind the reading: an archive whose unpacking was stopped is no damaged one.
@@ -93,8 +95,9 @@ impl PredictionTask<'_> {
             let answers = predictor.predict(&samples)?;
             for (sample, answer) in samples.into_iter().zip(answers) {
                 match answer {
-                    Ok(outputs) => {
-                        let values = predictor.values(&outputs);
+                    Ok(answer) => {
+                        cut += u64::from(answer.text.as_ref().is_some_and(|text| text.is_cut));
+                        let values = predictor.values(&answer);
                         writer.row(&sample.name, &values).map_err(TrainError::Output)?;
                         predictions.predicted += 1;
                     }
@@ -110,6 +113,14 @@ impl PredictionTask<'_> {
             monitor.progress("predict", predictions.predicted, None, Unit::Samples);
         }
         source.finish(monitor);
+        if cut > 0 {
+            monitor.warn(format!(
+                "{} longer than the {} tokens that the model is shown, and of {} it is shown the beginning",
+                counted_that(cut, "text", ["is", "are"]),
+                predictor.most_tokens().unwrap_or_default(),
+                if cut == 1 { "it" } else { "them" }
+            ));
+        }
         if predictions == PredictionCounts::default() {
             return Err(TrainError::NothingToPredictFor);
         }

@@ -95,7 +95,12 @@ fn write_layers(folder: &Path, noise: &[LayerNoise]) -> Result<(), TrainError> {
 }
 
 /// What is told where the gate fails.
-fn failure(gate: &QuantizationGate, problem: &str, comparison: &ModelComparison, noise: &[LayerNoise]) -> String {
+fn failure(
+    gate: &QuantizationGate,
+    problem: &str,
+    comparison: &ModelComparison,
+    noise: &[LayerNoise],
+) -> String {
     let mut worst: Vec<&LayerNoise> = noise.iter().filter(|layer| layer.decibels.is_some()).collect();
     worst.sort_by(|one, other| {
         one.decibels

@@ -269,7 +269,8 @@ fn numbers_are_compared_in_units_of_their_variance() {
         .collect();
     fs::write(project.path("table.csv"), format!("a,b,y\n{rows}")).expect("writable");
     let preprocess = json!({"preprocess": {
-        "input": "i", "format": {"csv": {"label": "y"}}, "task": "regression", "split": {"val": 0.2, "test": 0.2},
+        "input": "i", "format": {"csv": {"header": true, "label": "y", "task": "regression"}},
+        "split": {"val": 0.2, "test": 0.2},
     }});
     project
         .run(preprocess, &[("input", "table.csv")], "data")

@@ -112,6 +112,28 @@ impl PretrainedFolder {
         Ok(folder)
     }
 
+    /// The same of a model that can go on with texts.
+    ///
+    /// # Errors
+    /// As [`PretrainedFolder::open`], another head than `causal`, or one without weights.
+    pub fn open_causal(path: &Path, components: &Components) -> Result<Self, String> {
+        let folder = Self::open(path, FolderWish::default(), components)?;
+        if folder.head() != TextHead::Causal {
+            return Err(format!(
+                "its head is `{}`, and only a model with the head `causal` goes on with texts",
+                folder.head().name()
+            ));
+        }
+        let fitting = folder.check(&components.models)?;
+        match fitting.fresh.is_empty() {
+            true => Ok(folder),
+            false => Err(format!(
+                "it has no weights for its head: {}",
+                fitting.fresh.join(", ")
+            )),
+        }
+    }
+
     fn of_config(
         path: &Path,
         config: &mut ConfigFile,

@@ -426,14 +426,14 @@ pub(super) fn argmax(logits: &[f32]) -> usize {
 
 /// What turns a sample's finite logits into probabilities.
 #[derive(Clone, Copy)]
-struct SoftmaxScale {
+pub(super) struct SoftmaxScale {
     largest: f64,
     /// The sum of `exp(logit - largest)`.
     sum: f64,
 }
 
 impl SoftmaxScale {
-    fn of(logits: &[f32]) -> Self {
+    pub fn of(logits: &[f32]) -> Self {
         let largest = f64::from(logits[argmax(logits)]);
         let sum = logits
             .iter()
@@ -442,7 +442,7 @@ impl SoftmaxScale {
         Self { largest, sum }
     }
 
-    fn probability(&self, logit: f32) -> f64 {
+    pub fn probability(&self, logit: f32) -> f64 {
         (f64::from(logit) - self.largest).exp() / self.sum
     }
 

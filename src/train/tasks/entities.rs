@@ -10,7 +10,7 @@ use crate::spec::{EntityMode, EntityScheme};
 pub(super) struct EntityCounts(BTreeMap<String, [u64; 3]>);
 
 /// An entity: its type, and its first and last word.
-type Entity<'a> = (&'a str, usize, usize);
+pub(super) type Entity<'a> = (&'a str, usize, usize);
 
 impl EntityCounts {
     /// Counts the entities of a sentence with the tags `wanted`, of which `found` were predicted.
@@ -46,6 +46,23 @@ impl EntityCounts {
             .iter()
             .map(|(kind, [wanted, found, right])| (kind.as_str(), ClassFigures::new(*right, *wanted, *found)))
     }
+}
+
+/// The entities that `tags` tell of, in their order. Where not all of the classes `names` but `O` are a letter and a type,
+/// such as `B-place`, each word is one of its own class.
+pub(super) fn entities_in_order<'a>(tags: &[&'a str], names: &[String]) -> Vec<Entity<'a>> {
+    let is_tag = |name: &String| {
+        let mut parts = name.splitn(2, '-');
+        let letter = parts.next().unwrap_or_default();
+        letter.len() == 1 && "BIESLUM".contains(letter) && parts.next().is_some_and(|kind| !kind.is_empty())
+    };
+    if !names.iter().all(|name| name == "O" || is_tag(name)) {
+        let words = tags.iter().enumerate().filter(|(_, tag)| **tag != "O");
+        return words.map(|(place, tag)| (*tag, place, place)).collect();
+    }
+    let mut found: Vec<Entity<'a>> = lenient_entities(tags).into_iter().collect();
+    found.sort_by_key(|(_, first, _)| *first);
+    found
 }
 
 /// A tag's first letter and its type, as `seqeval.metrics.sequence_labeling.get_entities` divides it.
@@ -150,6 +167,22 @@ mod tests {
         assert!((f1(EntityMode::Strict) - 2.0 / 3.0).abs() < 1e-12);
         let none = counts(&["O", "O"], &["O", "O"], EntityMode::Lenient, EntityScheme::Iob2);
         assert_eq!((none.f1, none.precision, none.recall), (0.0, 0.0, 0.0));
+    }
+
+    #[test]
+    fn entities_are_told_in_their_order() {
+        let names = |names: &[&str]| -> Vec<String> { names.iter().map(|name| (*name).to_owned()).collect() };
+        let tags = ["B-Y", "I-Y", "O", "B-X", "B-X", "I-Z"];
+        assert_eq!(
+            entities_in_order(&tags, &names(&["O", "B-X", "I-X", "B-Y", "I-Y", "I-Z"])),
+            [("Y", 0, 1), ("X", 3, 3), ("X", 4, 4), ("Z", 5, 5)]
+        );
+        // Classes of words that are no tags: each word by itself.
+        let words = ["NOUN", "O", "NOUN"];
+        assert_eq!(
+            entities_in_order(&words, &names(&["NOUN", "O", "VERB"])),
+            [("NOUN", 0, 0), ("NOUN", 2, 2)]
+        );
     }
 
     /// Made by `tests/fixtures/entities.py`.

@@ -33,7 +33,7 @@ use std::path::Path;
 use candle_core::Tensor;
 
 use super::error::TrainError;
-use crate::data::{Array, Dataset, Split, TextGoal};
+use crate::data::{Array, Dataset, ReadText, Split, TextGoal};
 use crate::models::TextOutput;
 use crate::spec::{EvaluationMetric, Loss, Precision, TaskRules};
 
@@ -43,7 +43,10 @@ pub use csv_file::{CsvFile, float_text};
 pub use list::Tasks;
 pub use losses::{LossCriterion, target_values};
 pub use multi_label::MultiLabel;
-pub use predicted::{PREDICTED, PROBABILITIES, PROBABILITY, PredictedColumn, PredictedKind, PredictedValue};
+pub use predicted::{
+    EMBEDDING, ENTITIES, PREDICTED, PROBABILITIES, PROBABILITY, PredictedColumn, PredictedEntity,
+    PredictedKind, PredictedValue,
+};
 pub use regression::Regression;
 pub use scores::score_sum;
 pub use similarity::Similarity;
@@ -123,6 +126,17 @@ pub trait Task: Debug + Send + Sync {
             .iter()
             .map(|&output| PredictedValue::Number(f64::from(output)));
         numbers.collect()
+    }
+
+    /// The same of a sample that is a text: by default what is said of any.
+    fn predicted_of_text<'a>(
+        &self,
+        outputs: &[f32],
+        names: &'a [String],
+        text: &ReadText,
+    ) -> Vec<PredictedValue<'a>> {
+        let _ = text;
+        self.predicted(outputs, names)
     }
 
     /// What several models say of one sample together, as the outputs of a single one: `models` are each

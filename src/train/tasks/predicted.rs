@@ -1,9 +1,11 @@
 //! What a model says of a sample, whatever is true of it.
 
+use serde::Serialize;
+
 /// A value that a model gives for each sample.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PredictedColumn {
-    /// What kind of value it is: [`PREDICTED`], [`PROBABILITY`] or [`PROBABILITIES`].
+    /// What kind of value it is: [`PREDICTED`], [`PROBABILITY`], [`PROBABILITIES`], [`EMBEDDING`] or [`ENTITIES`].
     pub group: &'static str,
     /// The class, label or number that it is about; nothing where the group has one value.
     pub of: Option<String>,
@@ -20,6 +22,10 @@ pub enum PredictedKind {
     Number,
     /// Whether a label applies.
     Applies,
+    /// A row of numbers.
+    Vector,
+    /// What is found in a text.
+    Entities,
 }
 
 /// What is predicted: the class, whether a label applies, a number in its own unit.
@@ -28,6 +34,10 @@ pub const PREDICTED: &str = "predicted";
 pub const PROBABILITY: &str = "probability";
 /// How likely each class or label is.
 pub const PROBABILITIES: &str = "probabilities";
+/// Where a text is among others: a row of numbers of length 1.
+pub const EMBEDDING: &str = "embedding";
+/// What is found in a text.
+pub const ENTITIES: &str = "entities";
 
 impl PredictedColumn {
     /// The only value of its group.
@@ -63,7 +73,7 @@ impl PredictedColumn {
 }
 
 /// What a model gives for a sample.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum PredictedValue<'a> {
     /// A class.
     Name(&'a str),
@@ -71,6 +81,41 @@ pub enum PredictedValue<'a> {
     Number(f64),
     /// Whether a label applies.
     Applies(bool),
+    /// A row of numbers.
+    Vector(Vec<f32>),
+    /// What is found in a text, in its order.
+    Entities(Vec<PredictedEntity>),
+}
+
+/// Something that is found in a text.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PredictedEntity {
+    /// Its first character, counted from the text's beginning (Unicode's code points).
+    pub start: usize,
+    /// The character behind its last one.
+    pub end: usize,
+    /// What it is.
+    pub label: String,
+    /// What stands there.
+    pub text: String,
+    /// The mean of how likely the classes of its words are.
+    pub probability: f64,
+}
+
+impl PredictedValue<'_> {
+    /// The value as JSON: numbers in their shortest form that reads back the same.
+    ///
+    /// # Errors
+    /// It cannot be written, as of a number that is not finite.
+    pub fn json(&self) -> serde_json::Result<String> {
+        match self {
+            Self::Name(name) => serde_json::to_string(name),
+            Self::Number(number) => serde_json::to_string(number),
+            Self::Applies(applies) => serde_json::to_string(applies),
+            Self::Vector(numbers) => serde_json::to_string(numbers),
+            Self::Entities(entities) => serde_json::to_string(entities),
+        }
+    }
 }
 
 /// The mean of several models' outputs for one sample, summed in f64 in the models' order.

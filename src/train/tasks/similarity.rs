@@ -6,7 +6,10 @@ use candle_core::Tensor;
 use rayon::prelude::*;
 
 use super::correlation::{pearson, ranks};
-use super::{Criterion, JudgedOutputs, ModelTarget, OutputMeaning, Task, TaskTally, float_text, score_sum};
+use super::{
+    Criterion, EMBEDDING, JudgedOutputs, ModelTarget, OutputMeaning, PredictedColumn, PredictedKind,
+    PredictedValue, Task, TaskTally, float_text, score_sum,
+};
 use crate::data::{Array, ArrayValues, Dataset, Split, TextGoal};
 use crate::models::TextOutput;
 use crate::ops::{PairTargets, loss_per_pair, normalize_rows, pair_loss};
@@ -71,6 +74,17 @@ impl Task for Similarity {
         let number = number(split, index)?.map(|number| format!("{number:?}"));
         let cosine = float_text(cosine(outputs));
         Ok(vec![number.unwrap_or_default(), cosine])
+    }
+
+    /// Where the text is among others.
+    fn predicted_columns(&self, _names: &[String]) -> Vec<PredictedColumn> {
+        vec![PredictedColumn::single(EMBEDDING, PredictedKind::Vector)]
+    }
+
+    fn predicted<'a>(&self, outputs: &[f32], _names: &'a [String]) -> Vec<PredictedValue<'a>> {
+        let mut embedding = outputs.to_vec();
+        normalize_rows(&mut embedding, outputs.len());
+        vec![PredictedValue::Vector(embedding)]
     }
 
     fn nothing_to_tell(&self, split: &Split) -> Result<Option<String>, TrainError> {

@@ -5,14 +5,14 @@ use std::path::Path;
 use candle_core::{D, DType, Tensor};
 
 use super::class_figures::{macro_mean, write_classes};
-use super::classification::argmax;
-use super::entities::EntityCounts;
+use super::classification::{SoftmaxScale, argmax};
+use super::entities::{EntityCounts, entities_in_order};
 use super::losses::not;
 use super::{
-    Criterion, LossCriterion, ModelTarget, OutputMeaning, PredictedColumn, PredictedValue, Task, TaskTally,
-    score_sum,
+    Criterion, ENTITIES, LossCriterion, ModelTarget, OutputMeaning, PredictedColumn, PredictedEntity,
+    PredictedKind, PredictedValue, Task, TaskTally, score_sum,
 };
-use crate::data::{Array, Dataset, Split, TextGoal};
+use crate::data::{Array, Dataset, ReadText, Split, TextGoal};
 use crate::ops;
 use crate::schema::{FieldKind, NO_CLASS};
 use crate::spec::{self, EntityF1Options, EntityMode, EvaluationMetric, Loss, MetricDetail, TaskRules};
@@ -91,13 +91,43 @@ impl Task for TokenClasses {
         Ok(vec![listed(|word| word.0), listed(|word| word.1)])
     }
 
-    /// A sample of which nobody knows the words has nothing that could be told here.
+    /// The entities; where classes are no tags of such, the words.
     fn predicted_columns(&self, _names: &[String]) -> Vec<PredictedColumn> {
-        Vec::new()
+        vec![PredictedColumn::single(ENTITIES, PredictedKind::Entities)]
     }
 
+    /// A sample of which nobody knows the words has none.
     fn predicted<'a>(&self, _outputs: &[f32], _names: &'a [String]) -> Vec<PredictedValue<'a>> {
-        Vec::new()
+        vec![PredictedValue::Entities(Vec::new())]
+    }
+
+    fn predicted_of_text<'a>(
+        &self,
+        outputs: &[f32],
+        names: &'a [String],
+        text: &ReadText,
+    ) -> Vec<PredictedValue<'a>> {
+        let (mut tags, mut probabilities) = (Vec::new(), Vec::new());
+        let rows: Vec<&[f32]> = outputs.chunks_exact(names.len().max(1)).collect();
+        for word in &text.words {
+            let Some(row) = rows.get(word.token) else { break };
+            let class = argmax(row);
+            tags.push(names[class].as_str());
+            probabilities.push(SoftmaxScale::of(row).probability(row[class]));
+        }
+        let entity = |(label, first, last): (&str, usize, usize)| {
+            let (from, to) = (&text.words[first], &text.words[last]);
+            let own = &probabilities[first..=last];
+            PredictedEntity {
+                start: from.characters.start,
+                end: to.characters.end,
+                label: label.to_owned(),
+                text: text.text[from.bytes.start..to.bytes.end].to_owned(),
+                probability: own.iter().sum::<f64>() / own.len() as f64,
+            }
+        };
+        let found = entities_in_order(&tags, names);
+        vec![PredictedValue::Entities(found.into_iter().map(entity).collect())]
     }
 
     fn meaning(&self) -> OutputMeaning {

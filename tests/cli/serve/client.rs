@@ -189,6 +189,25 @@ impl Client {
             .expect("a socket");
     }
 
+    /// Reads an answer that comes in chunks, to its end.
+    pub fn read_chunks(&mut self) -> std::io::Result<Answered> {
+        let mut answer = self.read()?;
+        if answer.header("transfer-encoding") != Some("chunked") {
+            return Ok(answer);
+        }
+        loop {
+            let mut line = String::new();
+            self.stream.read_line(&mut line)?;
+            let size = usize::from_str_radix(line.trim(), 16).expect("a size");
+            let mut chunk = vec![0; size + 2];
+            self.stream.read_exact(&mut chunk)?;
+            if size == 0 {
+                return Ok(answer);
+            }
+            answer.body.extend_from_slice(&chunk[..size]);
+        }
+    }
+
     /// Reads an answer.
     pub fn read(&mut self) -> std::io::Result<Answered> {
         let closed = || std::io::Error::from(std::io::ErrorKind::UnexpectedEof);

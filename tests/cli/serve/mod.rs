@@ -3,6 +3,8 @@
 mod client;
 mod hostile;
 mod load;
+mod texts;
+mod writing;
 
 use serde_json::{Value, json};
 
@@ -456,7 +458,16 @@ fn what_cannot_be_served_is_told_before_anything_listens() {
         (&["kept", "--max-delay", "1min"], 2, "a time has a unit"),
         (&["kept", "--max-batch", "0"], 2, "--max-batch"),
         (&["kept", "--token-file", "empty token"], 2, "the token is empty"),
-        (&["kept", "--bind", "127.0.0.1"], 1, "listening at 127.0.0.1"),
+        (
+            &["kept", "--bind", "127.0.0.1"],
+            2,
+            "`--bind 127.0.0.1` names no port",
+        ),
+        (
+            &["kept", "--bind", "256.0.0.1:80"],
+            1,
+            "listening at 256.0.0.1:80",
+        ),
     ] {
         project
             .erlen(["serve"].iter().chain(arguments))

@@ -13,7 +13,7 @@ use crate::data::intake::{Intake, IntakeSample, SplitPlace};
 use crate::data::labels::Classes;
 use crate::data::record_targets::{RecordTarget, RecordTargets};
 use crate::data::value::FieldValue;
-use crate::schema::{Field, Schema};
+use crate::schema::{Field, Schema, TextFields};
 use crate::spec::{RecordOptions, SplitName, TargetKind, TextOptions, counted_that};
 use crate::tokenizer::{CuttingTokenizer, EncodedText, TokenizerError};
 
@@ -167,9 +167,13 @@ fn schema(
     length: Option<u32>,
     target: Option<Field>,
 ) -> Result<Schema, DataError> {
-    // Whoever compares other texts later cuts them alike.
-    let length = length.filter(|_| records.compare);
-    let mut fields = vec![vocabulary.field.clone().with_max_length(length)];
+    // Whoever is asked about other texts later finds them by their names, and cuts them alike.
+    let texts = TextFields {
+        text: records.text.clone(),
+        pair: records.pair.clone(),
+    };
+    let field = vocabulary.field.clone().with_max_length(length);
+    let mut fields = vec![field.with_texts(texts)];
     if records.pair.is_some() {
         fields.push(Field::segments(if records.compare { TEXTS } else { SEGMENTS }));
     }
