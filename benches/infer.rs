@@ -45,7 +45,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .build_global()?;
     let model = TrainedModel::load(&arguments.model, &Device::Cpu, &Components::built_in())?;
     let shape = model.card.input.of_batch(arguments.batch);
-    let values: usize = shape.dims().iter().product();
+    let values: usize = shape.iter().product();
     // What the peers are given.
     let values: Vec<f32> = (0..values)
         .map(|place| (place % 23) as f32 / 7.0 - 11.0 / 7.0)

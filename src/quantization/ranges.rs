@@ -237,7 +237,7 @@ mod tests {
         assert!(seen.range(&percentile(99.99)).1 < 6.5);
         let (low, high) = seen.range(&RangeRule::Entropy);
         assert!((2.0..10.0).contains(&high), "{high}");
-        assert!(low >= -10.0 && low < -1.0, "{low}");
+        assert!((-10.0..-1.0).contains(&low), "{low}");
     }
 
     #[test]

@@ -211,10 +211,13 @@ impl QuantizationGate {
     /// What is told of a gate that figures do not pass.
     pub fn failure(&self, agreement: f64, drop: f64) -> Option<String> {
         let mut failed = Vec::new();
-        if let Some(least) = self.agreement.filter(|least| !(agreement >= least.get())) {
+        if let Some(least) = self
+            .agreement
+            .filter(|least| agreement.is_nan() || agreement < least.get())
+        {
             failed.push(format!("the agreement is {agreement:.4}, under {}", least.get()));
         }
-        if let Some(most) = self.drop.filter(|most| !(drop <= most.get())) {
+        if let Some(most) = self.drop.filter(|most| drop.is_nan() || drop > most.get()) {
             failed.push(format!("the score falls by {drop:.4}, more than {}", most.get()));
         }
         (!failed.is_empty()).then(|| failed.join(", and "))

@@ -231,7 +231,7 @@ pub(super) fn read_quantized(
         let tensor = tensor.to_tensor(&Device::Cpu)?;
         match state.get_mut(name) {
             Some(known) if known.dims() == tensor.dims() && known.dtype() == tensor.dtype() => {
-                *known = tensor
+                *known = tensor;
             }
             Some(known) => {
                 return Err(format!(

@@ -25,9 +25,9 @@ fn sums(x: &ByteTensor, weight: &ByteWeight, bias: &[f32], convolution: ConvOpti
     for image in 0..batch {
         for line in 0..positions(height) {
             for column in 0..positions(width) {
-                for output in 0..outputs {
+                for (output, &bias) in bias.iter().enumerate() {
                     let group = output / (outputs / convolution.groups);
-                    let mut sum = i64::from(bias[output]);
+                    let mut sum = i64::from(bias);
                     for channel in 0..inputs {
                         for tap in 0..size * size {
                             let y =
