@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 use indexmap::IndexMap;
 
 use crate::models::Network;
@@ -11,7 +11,7 @@ use crate::ops::{Affine, ByteFinish, ByteLayer, ByteTensor, ByteWeight, Graph, P
 use crate::spec::RangeRule;
 
 use super::error::QuantizationError;
-use super::layers::FoldedLayer;
+use super::layers::{FoldedLayer, LayerShape};
 use super::model::{QuantizedLayer, QuantizedModel, TensorSpot};
 use super::observe::Observed;
 use super::plan::BytePlan;
@@ -47,6 +47,13 @@ impl Calibrator {
     pub fn new(network: &Network, keep: &[String]) -> Result<Self, QuantizationError> {
         let weights = Arc::<PackedWeights>::default();
         let graph = weights.reuse(|| network.graph())?;
+        for (name, weight) in &graph.weights {
+            let values = weight.flatten_all()?.to_dtype(DType::F32)?.to_vec1::<f32>()?;
+            if !values.iter().all(|value| value.is_finite()) {
+                let weight = name.clone();
+                return Err(QuantizationError::DamagedWeight { weight });
+            }
+        }
         let plan = BytePlan::new(&graph, keep)?;
         let folded = graph.nodes.iter().zip(&plan.layers).map(|(node, layer)| {
             let fold = |shape| FoldedLayer::of(&graph, node, shape);
@@ -71,6 +78,12 @@ impl Calibrator {
     /// The names of the layers that are quantized, in order.
     pub fn layers(&self) -> impl Iterator<Item = &str> {
         self.plan.layers.iter().flatten().map(|layer| layer.name.as_str())
+    }
+
+    /// The names of the layers that stay f32 since they sum up more products than 32 bits hold.
+    pub fn too_large(&self) -> impl Iterator<Item = &str> {
+        let nodes = self.graph.nodes.iter();
+        nodes.filter_map(|node| LayerShape::too_large(&self.graph, node))
     }
 
     fn observed(&self) -> Observed<'_> {

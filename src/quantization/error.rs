@@ -26,6 +26,12 @@ pub enum QuantizationError {
         /// Its name.
         tensor: String,
     },
+    /// A weight that is no number.
+    #[error("the model's `{weight}` is not finite: train it again, or get it again")]
+    DamagedWeight {
+        /// Its name.
+        weight: String,
+    },
     /// There are no samples.
     #[error("there are no samples to calibrate with")]
     NoSamples,

@@ -51,7 +51,7 @@ impl LayerShape {
         if attributes.get("transposed") == Some(&Attribute::Flag(true)) {
             dims.reverse();
         }
-        if dims[1..].iter().product::<usize>() > ByteWeight::MOST_PRODUCTS {
+        if is_too_large(&dims) {
             return None;
         }
         let prefix = weight_name.strip_suffix("weight")?;
@@ -75,6 +75,17 @@ impl LayerShape {
         })
     }
 
+    /// The name of the weight of the node `node`, where it is a layer but for its size.
+    pub fn too_large<'a>(graph: &'a Graph, node: &OperationNode) -> Option<&'a str> {
+        let is_layer = matches!(node.operation.name(), "linear" | "conv2d" | "conv2d_norm");
+        let (name, weight) = &graph.weights[node.weight(1).filter(|_| is_layer)?];
+        let mut dims = weight.dims().to_vec();
+        if is_set(&node.operation.attributes(), "transposed") {
+            dims.reverse();
+        }
+        is_too_large(&dims).then_some(name)
+    }
+
     /// Values of its weight.
     pub fn weights(&self) -> usize {
         self.dims.iter().product()
@@ -84,6 +95,10 @@ impl LayerShape {
     pub fn is_convolution(&self) -> bool {
         self.dims.len() == 4
     }
+}
+
+fn is_too_large(dims: &[usize]) -> bool {
+    dims[1..].iter().product::<usize>() > ByteWeight::MOST_PRODUCTS
 }
 
 fn is_set(attributes: &Attributes, name: &str) -> bool {

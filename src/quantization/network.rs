@@ -102,6 +102,7 @@ impl QuantizedNetwork {
                         .iter()
                         .all(|scale| *scale > 0.0 && scale.is_finite());
                     if !has_steps
+                        || !layer.bias.iter().all(|bias| bias.is_finite())
                         || layer.weight.scales.len() != outputs
                         || layer.bias.len() != outputs
                         || layer.weight.values.len() != len

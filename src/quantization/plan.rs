@@ -106,7 +106,7 @@ impl BytePlan {
             *layer = layer.take().filter(|shape| !is_kept(shape));
         }
         if layers.iter().all(Option::is_none) {
-            let problem = "`keep` names all of them".to_owned();
+            let problem = "`keep` names all of them; take one of its patterns out".to_owned();
             return Err(QuantizationError::NoLayers { problem });
         }
         let mut plan = Self {

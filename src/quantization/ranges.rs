@@ -140,6 +140,8 @@ impl SeenValues {
             let distance = (middle.abs() / width) as usize;
             distances[distance.min(BINS / 4 - 1)] += count as f64;
         }
+        // 0 is a byte's value whatever the range, so how often it occurs says nothing.
+        distances[0] = distances[1];
         let levels = if self.low >= 0.0 { 2 * LEVELS } else { LEVELS };
         let mut best = (f64::INFINITY, distances.len());
         for kept in (levels..=distances.len()).step_by(levels / 16) {
@@ -238,6 +240,21 @@ mod tests {
         let (low, high) = seen.range(&RangeRule::Entropy);
         assert!((2.0..10.0).contains(&high), "{high}");
         assert!((-10.0..-1.0).contains(&low), "{low}");
+    }
+
+    #[test]
+    fn zeros_say_nothing_about_the_range() {
+        // As behind a ReLU.
+        let cut: Vec<f32> = normal(100_000).into_iter().map(|value| value.max(0.0)).collect();
+        let alone: Vec<f32> = cut.iter().copied().filter(|value| *value > 0.0).collect();
+        let high = |values: &[f32]| seen(values).range(&RangeRule::Entropy).1;
+        assert!(high(&cut) > 2.5, "{}", high(&cut));
+        assert!(
+            (high(&cut) - high(&alone)).abs() < 0.3,
+            "{} {}",
+            high(&cut),
+            high(&alone)
+        );
     }
 
     #[test]

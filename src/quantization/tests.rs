@@ -247,7 +247,7 @@ fn layers_are_kept_by_name() {
     );
     assert_eq!(
         told("*"),
-        "no layer is left to quantize: `keep` names all of them"
+        "no layer is left to quantize: `keep` names all of them; take one of its patterns out"
     );
 }
 
@@ -340,10 +340,26 @@ fn steps_that_are_not_the_networks_are_refused() {
         )
     );
     assert!(told(&|model| model.layers[0].bias.push(0.0)).contains("`conv1` are damaged"));
+    assert!(told(&|model| model.layers[20].bias[1] = f32::NAN).contains("`fc` are damaged"));
     assert!(told(&|model| model.layers[0].weight.dims[0] = 3).contains("the weight of `conv1` is [3"));
     let other = Affine::of_range(0.0, 1.0);
     let told = told(&|model| {
         model.tensors.insert("more".to_owned(), other);
     });
     assert!(told.contains("does not have"), "{told}");
+}
+
+#[test]
+fn weights_that_are_no_numbers_are_not_rounded_to_some() {
+    let network = resnet();
+    let mut parameters = network.parameters().iter();
+    let bias = parameters
+        .find(|parameter| parameter.name == "fc.bias")
+        .expect("there");
+    let mut values = host(bias.var.as_tensor());
+    values[1] = f32::INFINITY;
+    let values = Tensor::from_vec(values, bias.var.dims(), bias.var.device()).expect("of its shape");
+    bias.var.set(&values).expect("of its shape");
+    let told = Calibrator::new(&network, &[]).err().expect("refused").to_string();
+    assert!(told.starts_with("the model's `fc.bias` is not finite"), "{told}");
 }

@@ -215,10 +215,10 @@ impl QuantizationGate {
             .agreement
             .filter(|least| agreement.is_nan() || agreement < least.get())
         {
-            failed.push(format!("the agreement is {agreement:.4}, under {}", least.get()));
+            failed.push(format!("the agreement is {agreement}, under {}", least.get()));
         }
         if let Some(most) = self.drop.filter(|most| drop.is_nan() || drop > most.get()) {
-            failed.push(format!("the score falls by {drop:.4}, more than {}", most.get()));
+            failed.push(format!("the score falls by {drop}, more than {}", most.get()));
         }
         (!failed.is_empty()).then(|| failed.join(", and "))
     }

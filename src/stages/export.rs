@@ -18,8 +18,8 @@ use crate::event::{Metrics, Monitor};
 use crate::schema::{InputShape, Schema};
 use crate::spec::{EvalTransform, Export, Loss, METRICS_FILE, Model, Precision, SafetensorsOptions};
 use crate::train::{
-    self, CARD_FILE, ModelTarget, OutputMeaning, TextReading, TrainError, TrainedModel, WEIGHTS_FILE,
-    on_threads, read_card,
+    self, CARD_FILE, CardQuantization, ModelTarget, OutputMeaning, TextReading, TrainError, TrainedModel,
+    WEIGHTS_FILE, on_threads, read_card,
 };
 
 use super::{Job, Outcome, Registry, StageError, StageRunner, own_tokenizer};
@@ -90,6 +90,9 @@ struct ExportCard<'a> {
     weights: ExportedWeights,
     input: ExportedInput<'a>,
     output: ExportedOutput<'a>,
+    /// How its weights and tensors were rounded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quantization: Option<&'a CardQuantization>,
     training: ExportedTraining<'a>,
     metrics: BTreeMap<String, Metrics>,
     provenance: ExportedProvenance<'a>,
@@ -196,6 +199,7 @@ fn export_card<'a>(exported: &'a ExportedModel<'_>, weights: ExportedWeights) ->
             meaning: *meaning,
             target: &card.target,
         },
+        quantization: card.quantization.as_ref(),
         training: ExportedTraining {
             precision: card.precision,
             loss: card.reported_loss.as_ref(),

@@ -27,6 +27,8 @@ use crate::spec;
 
 /// The file with the weights.
 pub const WEIGHTS_FILE: &str = "model.safetensors";
+/// The file of an ONNX export.
+const ONNX_FILE: &str = "model.onnx";
 /// The file with the card.
 pub const CARD_FILE: &str = "model.json";
 
@@ -116,6 +118,13 @@ impl TrainedModel {
             return Err(TrainError::BadFile {
                 path: folder.to_owned(),
                 problem,
+            });
+        }
+        if folder.join(ONNX_FILE).is_file() && !folder.join(WEIGHTS_FILE).is_file() {
+            let problem = "it is an ONNX export, for other programs: name the stage that it was made from";
+            return Err(TrainError::BadFile {
+                path: folder.to_owned(),
+                problem: problem.to_owned(),
             });
         }
         let card = components

@@ -81,6 +81,12 @@ pub fn quantize(
     };
     let network = network.as_ref().unwrap_or(&model.network);
     let mut calibration = Calibrator::new(network, &options.keep)?;
+    for layer in calibration.too_large() {
+        monitor.warn(format!(
+            "`{layer}` sums up more than {} products, more than 32 bits hold, and stays in f32",
+            ByteWeight::MOST_PRODUCTS
+        ));
+    }
     let total = SampleOrder::Spread(options.samples).len(split.len()) as u64;
     let passes = match options.ranges {
         RangeRule::MinMax => 1,
@@ -215,16 +221,27 @@ pub(super) fn read_quantized(
         if weight.dtype() != Dtype::I8 || weight.shape().len() < 2 {
             return Err(format!("`{prefix}weight` is not a weight of bytes"));
         }
+        let numbers = |part: &str, tensor: &HostTensor| {
+            tensor
+                .to_f32()
+                .map_err(|problem| format!("`{prefix}{part}`: {problem}"))
+        };
         let layer = QuantizedLayer {
             prefix: prefix.to_owned(),
             weight: ByteWeight {
                 values: weight.bytes().iter().map(|&byte| byte as i8).collect(),
                 dims: weight.shape().to_vec(),
-                scales: scales.to_f32()?,
+                scales: numbers(SCALE, &scales)?,
             },
-            bias: bias.to_f32()?,
+            bias: numbers("bias", &bias)?,
         };
         layers.insert(prefix.trim_end_matches(['.', '_']).to_owned(), layer);
+    }
+    if let Some((name, _)) = own.iter().find(|(_, tensor)| tensor.dtype() == Dtype::I8) {
+        let prefix = name.trim_end_matches("weight");
+        return Err(format!(
+            "`{name}` holds whole numbers, and their steps, `{prefix}{SCALE}`, are missing"
+        ));
     }
     let mut state = blank.state().map_err(|error| error.to_string())?;
     for (name, tensor) in &own {

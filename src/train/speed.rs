@@ -59,7 +59,7 @@ fn median(
         order: SampleOrder::Spread(u32::try_from(batch_size).unwrap_or(u32::MAX)),
         ..options.clone()
     })?;
-    let mut batches = feed.serve(0, 0, &options.device, false);
+    let mut batches = feed.serve(0, 0, &options.device, options.test_time_flip);
     let Some(batch) = batches.next().transpose()? else {
         return Ok((0.0, 1));
     };
@@ -72,9 +72,10 @@ fn median(
         weights: &weights,
     };
     let ask = || -> Result<f64, TrainError> {
+        let mirrored = batch.host.clone();
         let start = Instant::now();
         match &batch.inputs {
-            NetworkInput::Values(values) => drop(inference.outputs(values, None)?),
+            NetworkInput::Values(values) => drop(inference.outputs(values, mirrored)?),
             tokens => drop(inference.answer(tokens)?.outputs(model.precision)?),
         }
         // What was asked of a graphics processor is there when it has been waited for.

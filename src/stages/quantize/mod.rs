@@ -11,7 +11,7 @@ use crate::quantization::LayerNoise;
 use crate::spec::{ArtifactTable, METRICS_FILE, QuantizationGate, Quantize, counted};
 use crate::train::{
     self, Components, CsvFile, Evaluation, JudgedModel, QuantizationOptions, TrainError, TrainedModel,
-    filled_split, float_text, on_threads, quantize, write_quantized,
+    WEIGHTS_FILE, filled_split, float_text, on_threads, quantize, write_quantized,
 };
 
 /// Layers that a failed gate names.
@@ -43,12 +43,18 @@ fn run(
             .map_err(|error| TrainError::Quantization(error.to_string()))
     };
     let model = TrainedModel::load(unwrap("model")?, &Device::Cpu, components)?;
-    let met = |path: &Path, split| -> Result<Split, TrainError> {
-        let dataset = Dataset::open(path)?;
-        let dataset = model.meet(&dataset, &components.tasks, &job.scratch, monitor)?;
-        filled_split(&dataset, split)
+    let met = |role: &str, split| -> Result<Split, TrainError> {
+        let meet = || {
+            let dataset = Dataset::open(unwrap(role)?)?;
+            let dataset = model.meet(&dataset, &components.tasks, &job.scratch, monitor)?;
+            filled_split(&dataset, split)
+        };
+        meet().map_err(|error| match error {
+            TrainError::Interrupted => error,
+            error => TrainError::Quantization(format!("`{role}.data`: {error}")),
+        })
     };
-    let samples = met(unwrap("calibrate")?, options.calibrate.split)?;
+    let samples = met("calibrate", options.calibrate.split)?;
     let how = QuantizationOptions {
         samples: options.calibrate.samples.get(),
         ranges: options.ranges.clone(),
@@ -58,7 +64,7 @@ fn run(
     write_layers(&job.output, &noise)?;
     let mut metrics = Metrics::new();
     if let Some(gate) = &options.gate {
-        let split = met(unwrap("gate")?, gate.split)?;
+        let split = met("gate", gate.split)?;
         let comparison = ModelComparison::of([&model, &quantized], &split, components, monitor)?;
         metrics = comparison.figures();
         if let Some(problem) = gate.failure(comparison.agreement.mean(), comparison.drop.mean()) {
@@ -75,11 +81,14 @@ fn run(
     }
     let bytes = write_quantized(&job.output, &quantized)?;
     let weights = model.weights()?;
-    let before: usize = weights.values().map(|tensor| tensor.bytes().len()).sum();
+    let of_tensors = weights.values().map(|tensor| tensor.bytes().len() as u64);
+    // The whole file, as that of the quantized model.
+    let file = std::fs::metadata(unwrap("model")?.join(WEIGHTS_FILE));
+    let before = file.map_or_else(|_| of_tensors.sum(), |file| file.len());
     let count = |value: u64| MetricValue::from(value as f64);
     metrics.insert("quantized_layers".to_owned(), count(noise.len() as u64));
     metrics.insert("weight_bytes".to_owned(), count(bytes));
-    metrics.insert("weight_bytes_f32".to_owned(), count(before as u64));
+    metrics.insert("weight_bytes_f32".to_owned(), count(before));
     train::write_json(&job.output.join(METRICS_FILE), &metrics)?;
     Ok(metrics)
 }
@@ -128,7 +137,9 @@ fn failure(
 #[derive(Clone, Copy, Debug, Default)]
 struct RunningMean {
     count: u64,
-    mean: f64,
+    sum: f64,
+    /// The mean that the spread is counted from.
+    center: f64,
     /// The sum of squared distances from the mean (Welford, 1962).
     spread: f64,
 }
@@ -136,13 +147,15 @@ struct RunningMean {
 impl RunningMean {
     fn add(&mut self, value: f64) {
         self.count += 1;
-        let distance = value - self.mean;
-        self.mean += distance / self.count as f64;
-        self.spread += distance * (value - self.mean);
+        self.sum += value;
+        let distance = value - self.center;
+        self.center += distance / self.count as f64;
+        self.spread += distance * (value - self.center);
     }
 
+    /// Of whole numbers, the one that a division gives: a gate may ask for just that.
     fn mean(&self) -> f64 {
-        self.mean
+        self.sum / self.count.max(1) as f64
     }
 
     /// The standard error of the mean.
