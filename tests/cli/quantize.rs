@@ -50,16 +50,26 @@ fn the_digits_go_into_production() {
             .starts_with("layer,weights,signal_to_noise_db\nblocks.0.conv,")
     );
     // It predicts as any model, by its stage and by its folder.
-    let first = project.erlen(["predict", &format!("{FILE}:int8"), "datasets/digits.csv.gz"]);
-    first.assert_code(0).assert_stderr("1797 samples predicted");
-    let second = project.erlen(["predict", "int8", "datasets/digits.csv.gz"]);
-    assert_eq!(first.stdout, second.stdout);
-    assert_ne!(
-        first.stdout,
-        project
-            .erlen(["predict", &format!("{FILE}:model"), "datasets/digits.csv.gz"])
-            .stdout
-    );
+    for (name, shade) in [("dark.bmp", 3), ("light.bmp", 29)] {
+        std::fs::write(project.path(name), bitmap(shade)).expect("writable");
+    }
+    let predict = |model: &str| project.erlen(["predict", model, "dark.bmp", "light.bmp"]);
+    let by_stage = predict(&format!("{FILE}:int8"));
+    by_stage.assert_code(0).assert_stderr("2 samples predicted");
+    assert_eq!(by_stage.stdout, predict("int8").stdout);
+    assert_ne!(by_stage.stdout, predict(&format!("{FILE}:model")).stdout);
+}
+
+/// An image of 8x8 pixels, as a BMP file.
+fn bitmap(shade: u32) -> Vec<u8> {
+    let mut bytes = b"BM".to_vec();
+    for word in [54 + 192, 0, 54, 40, 8, 8] {
+        bytes.extend(u32::to_le_bytes(word));
+    }
+    bytes.extend([1, 0, 24, 0]);
+    bytes.extend([0; 24]);
+    bytes.extend((0..192u32).map(|place| (place * shade % 251) as u8));
+    bytes
 }
 
 #[test]
@@ -73,7 +83,7 @@ fn what_cannot_be_quantized_is_told_before_anything_runs() {
         project.write("p.yaml", text);
         project
             .erlen(["check", "p.yaml"])
-            .assert_code(1)
+            .assert_code(2)
             .assert_stderr(expected);
     };
     told(
@@ -98,6 +108,6 @@ fn what_cannot_be_quantized_is_told_before_anything_runs() {
     );
     told(
         "  q: {quantize: {model: m, calibrate: {data: d}}}\n  r: {quantize: {model: q, calibrate: {data: d}}}",
-        "and `q` is a quantize stage",
+        "`model` needs a stage of kind train or export or download, and `q` is a",
     );
 }

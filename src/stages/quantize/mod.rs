@@ -166,7 +166,7 @@ impl RunningMean {
 }
 
 /// Hears the outputs for each sample.
-type Judged<'a> = dyn FnMut(usize, &[f32]) -> Result<(), TrainError> + 'a;
+type EachOutputs<'a> = dyn FnMut(usize, &[f32]) -> Result<(), TrainError> + 'a;
 
 /// Two models on the same samples.
 #[derive(Debug, Default)]
@@ -199,7 +199,7 @@ impl ModelComparison {
         let loss = first.card.reported_loss.as_ref();
         let criterion = task.criterion(&first.card.target, loss, false)?;
         let mut outputs: Vec<Vec<f32>> = Vec::new();
-        let judge = |model: &TrainedModel, each: &mut Judged<'_>| {
+        let judge = |model: &TrainedModel, each: &mut EachOutputs<'_>| {
             let judged = [JudgedModel::of(model, split.clone())];
             let each = |index: usize, total: u64, outputs: &[f32]| {
                 let done = index as u64 + 1;
