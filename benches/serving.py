@@ -204,4 +204,5 @@ def main():
         csv.writer(file).writerows([titles, *rows])
 
 
-main()
+if __name__ == "__main__":
+    main()
