@@ -110,6 +110,12 @@ impl LoadedTokenizer {
         Ok(encoding.get_ids().to_vec())
     }
 
+    /// Bytes of the longest token, as the vocabulary writes it.
+    pub fn longest_token(&self) -> usize {
+        let tokens = self.crate_tokenizer.get_vocab(true);
+        tokens.keys().map(String::len).max().unwrap_or(1)
+    }
+
     /// The tokens of `text`, which is to be gone on with: those before it too, and none that ends it.
     ///
     /// # Errors
@@ -117,9 +123,8 @@ impl LoadedTokenizer {
     pub fn prompt_ids(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
         let mut ids = self.ids(text, true)?;
         // Where the tokenizer puts an end behind each text, the prompt is not to end.
-        let bare = self.ids(text, false)?;
         let end = self.special.eos.as_ref().map(|token| token.id);
-        if ids.last().copied() == end && bare.last().copied() != end {
+        if ids.last().copied() == end && self.ids(text, false)?.last().copied() != end {
             ids.pop();
         }
         Ok(ids)

@@ -420,7 +420,7 @@ fn texts_are_read_from_lines_and_records() {
     write("f.json", "{\"review\": \"h\"}\n{\"review\": 7}\n");
     write("g.csv", "text\nnothing\n");
     write("h.png", "no text");
-    fs::write(place.folder.path().join("i.txt"), b"ok\n\xff\n").unwrap();
+    fs::write(place.folder.path().join("i.txt"), b"ok\n\xff\na\0b\0\n").unwrap();
     let field = |pair: Option<&str>| {
         Field::tokens("tokens", crate::schema::ElementType::U16).with_texts(TextFields {
             text: "review".to_owned(),
@@ -458,6 +458,7 @@ fn texts_are_read_from_lines_and_records() {
             ("g.csv", Err("it has no column `review`; its columns are `text`")),
             ("i.txt:1", Ok("ok")),
             ("i.txt:2", Err("it is not UTF-8: save the file as UTF-8")),
+            ("i.txt:3", Err("it is not UTF-8: save the file as UTF-8")),
         ];
         assert_eq!(found, expected, "{most}");
         assert_eq!(told.len(), 1);

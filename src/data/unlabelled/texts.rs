@@ -225,10 +225,10 @@ impl OpenTexts {
                 if line.trim_ascii().is_empty() {
                     continue;
                 }
-                let examples = match std::str::from_utf8(line) {
-                    Ok(line) => Ok(fields.iter().map(|_| Example::of_texts(line, None)).collect()),
-                    Err(_) => Err("it is not UTF-8: save the file as UTF-8".to_owned()),
-                };
+                let examples = text_of(line).map(|line| {
+                    let examples = fields.iter().map(|_| Example::of_texts(line, None));
+                    examples.collect()
+                });
                 return Ok(Some(UnlabelledSample {
                     name: named(*number),
                     examples,
@@ -255,17 +255,27 @@ impl OpenTexts {
                     return Ok(None);
                 };
                 let cells = names.iter().enumerate().map(|(place, name)| {
-                    let cell = row.get(place).unwrap_or_default();
-                    (name.clone(), String::from_utf8_lossy(cell).into_owned())
+                    let cell = text_of(row.get(place).unwrap_or_default());
+                    let cell = cell.map_err(|problem| format!("`{name}`: {problem}"))?;
+                    Ok((name.clone(), cell.to_owned()))
                 });
-                let record = RecordLine::Fields(cells.collect());
+                let cells: Result<_, String> = cells.collect();
+                let examples = cells.and_then(|cells| of_record(&RecordLine::Fields(cells), fields));
                 Ok(Some(UnlabelledSample {
                     name: named(number),
-                    examples: of_record(&record, fields),
+                    examples,
                 }))
             }
         }
     }
+}
+
+/// The text that `bytes` are. One with a NUL is of another encoding, such as UTF-16.
+fn text_of(bytes: &[u8]) -> Result<&str, String> {
+    let text = std::str::from_utf8(bytes)
+        .ok()
+        .filter(|text| !text.contains('\0'));
+    text.ok_or_else(|| "it is not UTF-8: save the file as UTF-8".to_owned())
 }
 
 /// What each model is shown of a record.

@@ -249,11 +249,12 @@ impl StartedTexts {
     ) -> Result<Self, Refused> {
         let (sender, events) = unbounded_channel();
         let stops = Arc::new(request.stops.clone());
-        let seed = request.seed.unwrap_or_else(drawn);
         let prompt = prompts.iter().map(|prompt| prompt.tokens.len()).sum();
         let mut texts = Vec::new();
         for PromptTokens { tokens, rules } in prompts {
             let tokens = Arc::new(tokens);
+            // Equal prompts of a request without a seed are answered apart.
+            let seed = request.seed.unwrap_or_else(drawn);
             for number in 0..request.count {
                 texts.push(WaitingText {
                     version: Arc::clone(version),

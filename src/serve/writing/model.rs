@@ -28,6 +28,8 @@ pub struct WritingModel {
     context: usize,
     /// Tokens of all texts that run at once.
     room: usize,
+    /// Bytes of the longest token.
+    longest_token: usize,
     /// Tokens that the network has rows for.
     vocabulary: usize,
     tokenizer: LoadedTokenizer,
@@ -82,6 +84,7 @@ impl WritingModel {
             weights,
             context,
             room: context,
+            longest_token: tokenizer.longest_token(),
             vocabulary: opened.rows(),
             tokenizer,
             template,
@@ -128,6 +131,11 @@ impl WritingModel {
         self.context
     }
 
+    /// The most bytes of a prompt: more are more tokens than the context has, and are not looked at.
+    pub fn most_bytes(&self) -> usize {
+        self.context.saturating_mul(self.longest_token)
+    }
+
     /// The most tokens of all texts that run at once.
     pub fn room(&self) -> usize {
         self.room
@@ -153,19 +161,17 @@ impl WritingModel {
         self.template.is_some()
     }
 
-    /// The tokens of a conversation, up to where the answer begins.
+    /// The text of a conversation, up to where the answer begins. The template writes the special tokens itself.
     ///
     /// # Errors
-    /// There is no template, it refuses the conversation, or the text cannot be encoded.
-    pub fn conversation(&self, messages: &[Value]) -> Result<Vec<u32>, TokenizerError> {
+    /// There is no template, or it refuses the conversation.
+    pub fn conversation(&self, messages: &[Value]) -> Result<String, TokenizerError> {
         let Some(template) = &self.template else {
             return Err(TokenizerError::Options(
                 "the model's tokenizer has no template of conversations: ask for a completion (/v1/completions)".to_owned(),
             ));
         };
-        let text = template.render(messages, None, true)?;
-        // The template writes the special tokens itself.
-        self.tokenizer.ids(&text, false)
+        template.render(messages, None, true)
     }
 }
 

@@ -102,6 +102,7 @@ impl TextQueue {
         if line.closed {
             return Err(Refused::busy("the server is being shut down"));
         }
+        line.drop_useless();
         if line.waiting.len() + texts.len() > self.most && !line.waiting.is_empty() {
             return Err(Refused::busy(format!(
                 "{} texts are waiting, and {} may: try again",
@@ -163,21 +164,20 @@ impl TextQueue {
 }
 
 impl TextLine {
-    /// Leaves out those at the front that nobody waits for any more, and answers those whose time is over.
+    /// Leaves out those that nobody waits for any more, and answers those whose time is over.
     fn drop_useless(&mut self) {
-        while let Some(first) = self.waiting.front() {
-            let is_late = first.deadline.is_some_and(|deadline| Instant::now() >= deadline);
-            if !first.events.is_closed() && !is_late {
-                return;
+        let now = Instant::now();
+        self.waiting.retain(|text| {
+            let is_late = text.deadline.is_some_and(|deadline| now >= deadline);
+            if !text.events.is_closed() && !is_late {
+                return true;
             }
-            if let Some(text) = self.waiting.pop_front() {
-                let kind = TextEventKind::Failed(Refused::expired());
-                // Whoever asked has given up in the meantime, or hears of it.
-                let _ = text.events.send(TextEvent {
-                    index: text.index,
-                    kind,
-                });
-            }
-        }
+            // Whoever asked has given up in the meantime, or hears of it.
+            let _ = text.events.send(TextEvent {
+                index: text.index,
+                kind: TextEventKind::Failed(Refused::expired()),
+            });
+            false
+        });
     }
 }

@@ -177,11 +177,22 @@ impl WritingRequest {
             WritingForm::Chat => "messages",
         };
         let bad = |problem: String| Refused::bad(problem).about(name, "invalid_value");
+        // Before any work is done for it.
+        let fits = |text: &str| match text.len() <= model.most_bytes() {
+            true => Ok(()),
+            false => Err(Refused::bad(format!(
+                "the model's context has {} tokens, and the prompt {} bytes, which are more: make it shorter",
+                model.context(),
+                text.len()
+            ))
+            .about(name, "context_length_exceeded")),
+        };
         let prompts = match &self.asked {
             AskedTexts::Prompts(prompts) => prompts
                 .iter()
                 .map(|prompt| match prompt {
                     AskedPrompt::Text(text) => {
+                        fits(text)?;
                         let tokens = model.tokenizer().prompt_ids(text);
                         tokens.map_err(|error| bad(error.to_string()))
                     }
@@ -196,7 +207,11 @@ impl WritingRequest {
                 .about("messages", "no_chat_template"));
             }
             AskedTexts::Conversation(messages) => {
-                let tokens = model.conversation(messages);
+                let text = model
+                    .conversation(messages)
+                    .map_err(|error| bad(error.to_string()))?;
+                fits(&text)?;
+                let tokens = model.tokenizer().ids(&text, false);
                 vec![tokens.map_err(|error| bad(error.to_string()))?]
             }
         };

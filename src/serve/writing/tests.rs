@@ -133,10 +133,10 @@ fn texts_of_many_requests_are_what_each_is_alone() {
 #[test]
 fn who_goes_takes_no_part_and_who_is_late_is_told() {
     let version = version(None);
-    let queue = TextQueue::new(3);
+    let queue = TextQueue::new(2);
     let body = json!({"model": "m", "prompt": "the cat", "max_tokens": 3, "n": 1});
-    drop(ask(&queue, &version, &body));
     let kept = ask(&queue, &version, &body);
+    drop(ask(&queue, &version, &body));
     let (events, mut late) = unbounded_channel();
     let text = |deadline| WaitingText {
         version: Arc::clone(&version),
@@ -149,8 +149,11 @@ fn who_goes_takes_no_part_and_who_is_late_is_told() {
         deadline,
         events: events.clone(),
     };
+    // Who has gone keeps no place, wherever it is.
     queue.push(vec![text(Some(Instant::now()))]).unwrap();
-    let full = queue.push(vec![text(None)]).unwrap_err();
+    let short = TextQueue::new(1);
+    short.push(vec![text(None)]).unwrap();
+    let full = short.push(vec![text(None)]).unwrap_err();
     assert_eq!((full.status.as_u16(), full.retry_after), (503, Some(1)));
     queue.close();
     let figures = ModelFigures::new();
@@ -317,6 +320,11 @@ fn what_does_not_fit_the_model_is_told_before_it_waits() {
         message.contains(&format!("has {context} tokens, and the prompt {context}")),
         "{message}"
     );
+    // A text that is longer than any so many tokens is not even read.
+    let huge = json!({"model": "m", "prompt": "the ".repeat(1 << 20)});
+    let (_, code, message) = refused(WritingForm::Completion, huge);
+    assert_eq!(code, "context_length_exceeded");
+    assert!(message.contains("the prompt 4194304 bytes"), "{message}");
     let many = json!({"model": "m", "prompt": "the cat", "max_tokens": context});
     let (_, code, message) = refused(WritingForm::Completion, many);
     assert_eq!(code, "context_length_exceeded");
