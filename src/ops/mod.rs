@@ -68,7 +68,8 @@ pub use attributes::{Attribute, Attributes};
 pub use batch_norm::{BatchNormOptions, Epilogue, RunningStatistics, Statistics, batch_norm};
 pub use channel_scale::scale_channels;
 pub use conv::{
-    ConvOptions, ConvolutionOperands, NormOperands, PackedWeights, WeightForm, Window, conv2d, conv2d_norm,
+    ConvOptions, ConvolutionOperands, NormOperands, NormValues, PackedWeights, WeightForm, Window, conv2d,
+    conv2d_norm, fold_norm,
 };
 pub use dropout::{DropoutKey, dropout, dropout_rows};
 pub use embedding::embedding;

@@ -25,11 +25,6 @@ fn images(dims: &[usize]) -> [usize; 4] {
     }
 }
 
-/// Pixels of an image under a window that begins at `start` of the padded edge.
-fn under(start: usize, window: Window, extent: usize) -> std::ops::Range<usize> {
-    start.saturating_sub(window.padding)..(start + window.size).saturating_sub(window.padding).min(extent)
-}
-
 /// Each pixel of a pooling's result, made by `pixel` of the bytes of its image, the pixels under the window, and the
 /// bytes to write.
 fn pool(
@@ -39,7 +34,10 @@ fn pool(
     pixel: impl Fn(&[u8], &mut dyn Iterator<Item = usize>, usize, &mut [u8]) + Sync,
 ) -> ByteTensor {
     let [batch, height, width, channels] = images(&x.dims);
-    let positions = |extent: usize| (extent + 2 * window.padding - window.size) / window.stride + 1;
+    let positions = |extent: usize| match window.positions(extent) {
+        Some(positions) => positions,
+        None => unreachable!("the window was found to fit"),
+    };
     let (lines, columns) = (positions(height), positions(width));
     let mut values = vec![0; batch * lines * columns * channels];
     let image_len = (height * width * channels).max(1);
@@ -48,8 +46,8 @@ fn pool(
         .zip(x.values.par_chunks_exact(image_len))
         .for_each(|(target, image)| {
             for (index, target) in target.chunks_exact_mut(channels).enumerate() {
-                let rows = under(index / columns * window.stride, window, height);
-                let across = under(index % columns * window.stride, window, width);
+                let rows = window.inside(index / columns * window.stride, height);
+                let across = window.inside(index % columns * window.stride, width);
                 let count = rows.len() * across.len();
                 let mut pixels = rows.flat_map(|row| across.clone().map(move |column| row * width + column));
                 pixel(image, &mut pixels, count, target);
@@ -136,7 +134,7 @@ pub(super) fn look_up(x: &ByteTensor, table: &[u8; 256], result: Affine) -> Byte
 /// Bytes of a task where bytes are changed one by one.
 const PART: usize = 1 << 15;
 
-fn mapped(values: &[u8], change: impl Fn(u8) -> u8 + Sync) -> Vec<u8> {
+fn mapped<T: Copy + Sync>(values: &[T], change: impl Fn(T) -> u8 + Sync) -> Vec<u8> {
     let mut result = vec![0; values.len()];
     result
         .par_chunks_mut(PART)
@@ -151,16 +149,7 @@ fn mapped(values: &[u8], change: impl Fn(u8) -> u8 + Sync) -> Vec<u8> {
 
 /// Numbers as bytes.
 pub(super) fn rounded(values: &[f32], affine: Affine) -> Vec<u8> {
-    let mut result = vec![0; values.len()];
-    result
-        .par_chunks_mut(PART)
-        .zip(values.par_chunks(PART))
-        .for_each(|(result, values)| {
-            for (result, &value) in result.iter_mut().zip(values) {
-                *result = affine.quantize(value);
-            }
-        });
-    result
+    mapped(values, |value| affine.quantize(value))
 }
 
 /// What bytes stand for.

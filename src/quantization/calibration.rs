@@ -99,23 +99,8 @@ impl Calibrator {
     /// # Errors
     /// A tensor that is not finite, or what operations report.
     pub fn limit(&mut self, batch: &Tensor) -> Result<(), QuantizationError> {
-        let mut seen = std::mem::take(&mut self.seen);
-        let see = |spot: TensorSpot, tensor: &Tensor| {
-            let values = tensor.flatten_all()?.to_vec1::<f32>()?;
-            let is_finite = seen.get_mut(&spot).is_none_or(|seen| seen.limit(&values));
-            match is_finite {
-                true => Ok(()),
-                false => Err(QuantizationError::NotFinite {
-                    tensor: self.plan.name(spot),
-                }),
-            }
-        };
-        let done = self
-            .weights
-            .reuse(|| self.observed().run(batch, see, |_, _| Ok(())));
-        self.seen = seen;
         self.samples += batch.dims()[0];
-        done.map(drop)
+        self.pass(batch, SeenValues::limit)
     }
 
     /// The second pass, of all batches of the first: counts the values. Rules that ask for the limits alone do without.
@@ -123,13 +108,27 @@ impl Calibrator {
     /// # Errors
     /// What operations report.
     pub fn count(&mut self, batch: &Tensor) -> Result<(), QuantizationError> {
+        self.pass(batch, |seen, values| {
+            seen.count(values);
+            true
+        })
+    }
+
+    /// Has `note` take note of the values of each tensor; where it says no, they are not finite.
+    fn pass(
+        &mut self,
+        batch: &Tensor,
+        note: impl Fn(&mut SeenValues, &[f32]) -> bool,
+    ) -> Result<(), QuantizationError> {
         let mut seen = std::mem::take(&mut self.seen);
         let see = |spot: TensorSpot, tensor: &Tensor| {
             let values = tensor.flatten_all()?.to_vec1::<f32>()?;
-            if let Some(seen) = seen.get_mut(&spot) {
-                seen.count(&values);
+            match seen.get_mut(&spot).is_none_or(|seen| note(seen, &values)) {
+                true => Ok(()),
+                false => Err(QuantizationError::NotFinite {
+                    tensor: self.plan.name(spot),
+                }),
             }
-            Ok(())
         };
         let done = self
             .weights
@@ -158,11 +157,11 @@ impl Calibrator {
             .collect();
         let mut layers = IndexMap::new();
         for (index, shape) in self.plan.layers.iter().enumerate() {
-            let (Some(shape), Some(folded)) = (shape, &self.folded[index]) else {
+            let spot = self.plan.spot(self.graph.nodes[index].operands[0]);
+            let (Some(shape), Some(folded), Some(spot)) = (shape, &self.folded[index], spot) else {
                 continue;
             };
-            let spot = self.plan.spot(self.graph.nodes[index].operands[0]);
-            let input = spot.map_or(Affine::of_range(0.0, 0.0), steps);
+            let input = steps(spot);
             let weight = folded.weight.flatten_all()?.to_vec1::<f32>()?;
             let bias = folded.bias.to_vec1::<f32>()?;
             let layer = QuantizedLayer {

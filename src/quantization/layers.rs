@@ -3,7 +3,8 @@
 use candle_core::{Device, Tensor};
 
 use crate::ops::{
-    Attribute, Attributes, ByteWeight, ConvOptions, Graph, GraphValue, OperationNode, conv2d, linear,
+    Attribute, Attributes, ByteWeight, ConvOptions, Graph, GraphValue, NormValues, OperationNode, conv2d,
+    fold_norm, linear,
 };
 use crate::spec::Precision;
 
@@ -37,20 +38,8 @@ pub(super) struct FoldedLayer {
 impl LayerShape {
     /// Of the node `node`; nothing where it is no such layer, or sums up more products than 32 bits hold.
     pub fn of(graph: &Graph, node: &OperationNode) -> Option<Self> {
-        let name = node.operation.name();
+        let (weight_name, dims) = weight_of(graph, node)?;
         let attributes = node.operation.attributes();
-        let is_linear = name == "linear";
-        if !(is_linear || name == "conv2d" || name == "conv2d_norm") {
-            return None;
-        }
-        if matches!(node.operands[0], GraphValue::Weight(_) | GraphValue::Constant(_)) {
-            return None;
-        }
-        let (weight_name, weight) = &graph.weights[node.weight(1)?];
-        let mut dims = weight.dims().to_vec();
-        if attributes.get("transposed") == Some(&Attribute::Flag(true)) {
-            dims.reverse();
-        }
         if is_too_large(&dims) {
             return None;
         }
@@ -77,12 +66,7 @@ impl LayerShape {
 
     /// The name of the weight of the node `node`, where it is a layer but for its size.
     pub fn too_large<'a>(graph: &'a Graph, node: &OperationNode) -> Option<&'a str> {
-        let is_layer = matches!(node.operation.name(), "linear" | "conv2d" | "conv2d_norm");
-        let (name, weight) = &graph.weights[node.weight(1).filter(|_| is_layer)?];
-        let mut dims = weight.dims().to_vec();
-        if is_set(&node.operation.attributes(), "transposed") {
-            dims.reverse();
-        }
+        let (name, dims) = weight_of(graph, node)?;
         is_too_large(&dims).then_some(name)
     }
 
@@ -95,6 +79,22 @@ impl LayerShape {
     pub fn is_convolution(&self) -> bool {
         self.dims.len() == 4
     }
+}
+
+/// The name of the weight of a convolution or a fully connected layer that is computed of something, and its dimensions,
+/// outputs first.
+fn weight_of<'a>(graph: &'a Graph, node: &OperationNode) -> Option<(&'a str, Vec<usize>)> {
+    let is_layer = matches!(node.operation.name(), "linear" | "conv2d" | "conv2d_norm");
+    let is_computed = matches!(
+        node.operands.first(),
+        Some(GraphValue::Node(_) | GraphValue::Input(_))
+    );
+    let (name, weight) = &graph.weights[node.weight(1).filter(|_| is_layer && is_computed)?];
+    let mut dims = weight.dims().to_vec();
+    if is_set(&node.operation.attributes(), "transposed") {
+        dims.reverse();
+    }
+    Some((name, dims))
 }
 
 fn is_too_large(dims: &[usize]) -> bool {
@@ -115,42 +115,34 @@ impl FoldedLayer {
             graph.weights[weight].1.flatten_all()?.to_vec1()
         };
         let attributes = node.operation.attributes();
-        let outputs = shape.dims[0];
         let mut weight = values(1)?;
         if is_set(&attributes, "transposed") {
             let (_, tensor) = &graph.weights[node.weight(1).unwrap_or_default()];
             weight = tensor.t()?.flatten_all()?.to_vec1()?;
         }
-        if node.operation.name() != "conv2d_norm" {
-            let bias = match node.operands.len() > 2 {
-                true => values(2)?,
-                false => vec![0.0; outputs],
-            };
+        let with_norm = node.operation.name() == "conv2d_norm";
+        let has_bias = match with_norm {
+            true => is_set(&attributes, "bias"),
+            false => node.operands.len() > 2,
+        };
+        let bias = if has_bias { Some(values(2)?) } else { None };
+        if !with_norm {
+            let bias = bias.unwrap_or_else(|| vec![0.0; shape.dims[0]]);
             return Self::of_values(weight, bias, shape);
         }
-        let has_bias = is_set(&attributes, "bias");
-        let bias = match has_bias {
-            true => values(2)?,
-            false => vec![0.0; outputs],
-        };
         let first = 2 + usize::from(has_bias);
-        let [scale, shift, mean, variance] = [0, 1, 2, 3].map(|part| values(first + part));
-        let (scale, shift, mean, variance) = (scale?, shift?, mean?, variance?);
-        let epsilon = match attributes.get("epsilon") {
-            Some(Attribute::Float(epsilon)) => *epsilon,
-            _ => 0.0,
+        let norm = NormValues {
+            scale: values(first)?,
+            shift: values(first + 1)?,
+            mean: values(first + 2)?,
+            variance: values(first + 3)?,
+            epsilon: match attributes.get("epsilon") {
+                Some(Attribute::Float(epsilon)) => *epsilon,
+                _ => 0.0,
+            },
         };
-        let len = (weight.len() / outputs.max(1)).max(1);
-        let mut folded = Vec::with_capacity(outputs);
-        for (output, weight) in weight.chunks_exact_mut(len).enumerate() {
-            let factor = f64::from(scale[output]) / (f64::from(variance[output]) + epsilon).sqrt();
-            weight
-                .iter_mut()
-                .for_each(|value| *value = (f64::from(*value) * factor) as f32);
-            let distance = f64::from(bias[output]) - f64::from(mean[output]);
-            folded.push((f64::from(shift[output]) + distance * factor) as f32);
-        }
-        Self::of_values(weight, folded, shape)
+        let (weight, bias) = fold_norm(weight, bias.as_deref(), &norm);
+        Self::of_values(weight, bias, shape)
     }
 
     fn of_values(weight: Vec<f32>, bias: Vec<f32>, shape: &LayerShape) -> candle_core::Result<Self> {

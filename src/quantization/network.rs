@@ -6,7 +6,8 @@ use candle_core::{Device, Tensor};
 
 use crate::models::{Architecture, ModelError, Network, Pass};
 use crate::ops::{
-    AddedTensor, Affine, Attribute, ByteFinish, ByteLayer, ByteTensor, Graph, GraphValue, PackedWeights,
+    AddedTensor, Affine, Attribute, Attributes, ByteFinish, ByteLayer, ByteTensor, Graph, GraphValue,
+    PackedWeights,
 };
 
 use super::bytes;
@@ -21,6 +22,14 @@ pub struct QuantizedNetwork {
     graph: Graph,
     plan: BytePlan,
     model: QuantizedModel,
+    /// How what the network is given stands as bytes, where it does.
+    input: Option<Affine>,
+    /// The same of the result of each node.
+    results: Vec<Option<Affine>>,
+    /// The same of the product of each node, before something is added to it.
+    products: Vec<Option<Affine>>,
+    /// How often the result of each node is read.
+    uses: Vec<usize>,
     /// What each node does.
     actions: Vec<NodeAction>,
 }
@@ -31,7 +40,7 @@ enum NodeAction {
     Recorded,
     Layer(Box<ByteLayer>),
     Table(Box<[u8; 256]>),
-    Other(ByteOperation),
+    Other(ByteOperation, Attributes),
 }
 
 /// A value on its way.
@@ -62,12 +71,17 @@ impl QuantizedNetwork {
         let graph = Arc::<PackedWeights>::default().reuse(|| network.graph())?;
         let plan = BytePlan::new(&graph, keep)?;
         let mut quantized = Self {
+            uses: uses(&graph),
             graph,
             plan,
             model,
+            input: None,
+            results: Vec::new(),
+            products: Vec::new(),
             actions: Vec::new(),
         };
         quantized.check()?;
+        quantized.find_steps();
         let actions: Result<Vec<NodeAction>, QuantizationError> = (0..quantized.graph.nodes.len())
             .map(|index| quantized.action(index))
             .collect();
@@ -78,6 +92,26 @@ impl QuantizedNetwork {
     /// The network as one that answers.
     pub fn into_network(self: Arc<Self>, like: &Network) -> Network {
         Network::answered_by(Box::new(Answering(self)), like.input(), like.outputs())
+    }
+
+    /// Finds the steps of all tensors, which are there.
+    fn find_steps(&mut self) {
+        let nodes = 0..self.graph.nodes.len();
+        let of_value = |value: GraphValue| {
+            let spot = self.plan.spot(value).filter(|_| self.plan.is_bytes(value));
+            self.at(spot?)
+        };
+        let of_product = |node: usize| match self.plan.products[node] {
+            true => self.at(TensorSpot::Product(node)),
+            false => None,
+        };
+        let input = of_value(GraphValue::Input(0));
+        let results = nodes
+            .clone()
+            .map(|node| of_value(GraphValue::Node(node)))
+            .collect();
+        let products = nodes.map(of_product).collect();
+        (self.input, self.results, self.products) = (input, results, products);
     }
 
     /// Whether the layers and tensors are those of the network.
@@ -161,18 +195,16 @@ impl QuantizedNetwork {
 
     /// How a value stands as bytes, where it does.
     pub fn affine(&self, value: GraphValue) -> Option<Affine> {
-        if !self.plan.is_bytes(value) {
-            return None;
+        match value {
+            GraphValue::Input(_) => self.input,
+            GraphValue::Node(node) => self.results[node],
+            GraphValue::Weight(_) | GraphValue::Constant(_) => None,
         }
-        self.at(self.plan.spot(value)?)
     }
 
     /// How the product of the node `index` stands as bytes, where something is added to it.
     pub fn product(&self, index: usize) -> Option<Affine> {
-        match self.plan.products[index] {
-            true => self.at(TensorSpot::Product(index)),
-            false => None,
-        }
+        self.products[index]
     }
 
     fn at(&self, spot: TensorSpot) -> Option<Affine> {
@@ -182,18 +214,19 @@ impl QuantizedNetwork {
     fn action(&self, index: usize) -> Result<NodeAction, QuantizationError> {
         let node = &self.graph.nodes[index];
         if let Some(shape) = &self.plan.layers[index] {
-            let (Some(layer), Some(input)) = (self.layer(index), self.affine(node.operands[0])) else {
-                return Ok(NodeAction::Recorded);
-            };
-            let layer = ByteLayer::new(&layer.weight, &layer.bias, input, shape.convolution);
+            let layer = self.layer(index).ok_or_else(|| self.without_steps(index))?;
+            let layer = ByteLayer::new(
+                &layer.weight,
+                &layer.bias,
+                self.operand_steps(index)?,
+                shape.convolution,
+            );
             return Ok(NodeAction::Layer(Box::new(layer)));
         }
-        let result = self.affine(GraphValue::Node(index));
-        Ok(match (self.plan.operations[index], result) {
-            (Some(ByteOperation::Table), Some(result)) => {
-                let Some(input) = self.affine(node.operands[0]) else {
-                    return Ok(NodeAction::Recorded);
-                };
+        Ok(match self.plan.operations[index] {
+            None => NodeAction::Recorded,
+            Some(ByteOperation::Table) => {
+                let (input, result) = (self.operand_steps(index)?, self.result(index)?);
                 let values: Vec<f32> = (0..=u8::MAX).map(|byte| input.dequantize(byte)).collect();
                 let values = Tensor::from_vec(values, (1, 256), &Device::Cpu)?;
                 let results = node.run(&[&values])?.flatten_all()?.to_vec1::<f32>()?;
@@ -203,9 +236,21 @@ impl QuantizedNetwork {
                 }
                 NodeAction::Table(table)
             }
-            (Some(operation), Some(_)) => NodeAction::Other(operation),
-            _ => NodeAction::Recorded,
+            Some(operation) => NodeAction::Other(operation, node.operation.attributes()),
         })
+    }
+
+    /// How the first operand of the node `index` stands as bytes.
+    fn operand_steps(&self, index: usize) -> Result<Affine, QuantizationError> {
+        let steps = self.affine(self.graph.nodes[index].operands[0]);
+        steps.ok_or_else(|| self.without_steps(index))
+    }
+
+    /// That something of the node `index` should stand as bytes and does not.
+    fn without_steps(&self, index: usize) -> QuantizationError {
+        QuantizationError::Mismatch {
+            problem: format!("`{}` lacks the steps of its bytes", self.plan.names[index]),
+        }
     }
 
     /// The outputs for a batch.
@@ -221,7 +266,7 @@ impl QuantizedNetwork {
     ) -> Result<Tensor, QuantizationError> {
         let batch = input.dims()[0];
         let mut damaged = vec![false; batch];
-        let mut left = uses(&self.graph);
+        let mut left = self.uses.clone();
         let mut results: Vec<Option<Passed>> = vec![None; self.graph.nodes.len()];
         let given = self.passed(
             &Passed::Numbers(input.clone()),
@@ -242,7 +287,9 @@ impl QuantizedNetwork {
                     let result = self.result(index)?;
                     Passed::Bytes(Arc::new(bytes::look_up(&*operand(0)?.bytes()?, table, result)))
                 }
-                NodeAction::Other(operation) => Passed::Bytes(self.other(index, *operation, &operand)?),
+                NodeAction::Other(operation, attributes) => {
+                    Passed::Bytes(self.other(index, *operation, attributes, &operand)?)
+                }
             };
             let passed = self.passed(&result, GraphValue::Node(index), &mut damaged)?;
             let result = passed.unwrap_or(result);
@@ -319,10 +366,7 @@ impl QuantizedNetwork {
     }
 
     fn result(&self, index: usize) -> Result<Affine, QuantizationError> {
-        self.affine(GraphValue::Node(index))
-            .ok_or_else(|| QuantizationError::Mismatch {
-                problem: format!("the result of `{}` has no steps", self.plan.names[index]),
-            })
+        self.results[index].ok_or_else(|| self.without_steps(index))
     }
 
     fn layer_result(
@@ -363,10 +407,10 @@ impl QuantizedNetwork {
         &self,
         index: usize,
         operation: ByteOperation,
+        attributes: &Attributes,
         operand: &impl Fn(usize) -> Result<Passed, QuantizationError>,
     ) -> Result<Arc<ByteTensor>, QuantizationError> {
         let node = &self.graph.nodes[index];
-        let attributes = node.operation.attributes();
         let (x, result) = (operand(0)?.bytes()?, self.result(index)?);
         Ok(Arc::new(match operation {
             ByteOperation::Reshape => ByteTensor {
@@ -374,10 +418,10 @@ impl QuantizedNetwork {
                 dims: [&x.dims[..1], &node.shape[1..]].concat(),
                 affine: x.affine,
             },
-            ByteOperation::MaxPool => bytes::max_pool(&x, bytes::window_of(&attributes)),
+            ByteOperation::MaxPool => bytes::max_pool(&x, bytes::window_of(attributes)),
             ByteOperation::AveragePool => {
                 let with_padding = attributes.get("count_include_pad") == Some(&Attribute::Flag(true));
-                bytes::average_pool(&x, bytes::window_of(&attributes), with_padding, result)
+                bytes::average_pool(&x, bytes::window_of(attributes), with_padding, result)
             }
             ByteOperation::GlobalAverage => bytes::global_average(&x, result),
             ByteOperation::Add => bytes::add(&x, &*operand(1)?.bytes()?, result),

@@ -11,10 +11,10 @@ use super::choice::Named;
 use super::diagnostic::Diagnostic;
 use super::export_formats::ExportFormat;
 use super::kinds::{Accepts, Input, StageKind};
-use super::mistake::{Mistake, placed};
+use super::mistake::placed;
 use super::pipeline::StageSpec;
 use super::reference::Reference;
-use super::{OnnxExportOptions, OnnxNumbers, Quantize, Train};
+use super::{Quantize, Train};
 use crate::metric::MetricTable;
 
 /// Writes a trained model for use elsewhere.
@@ -81,33 +81,11 @@ impl StageKind for Export {
         let of_model = train.and_then(|train| self.format.model_mistake(train));
         let mut mistakes = placed(&["format", self.format.name()], self.format.mistakes(), place);
         if stage.is_some_and(|stage| stage.kind.options::<Quantize>().is_some()) {
-            mistakes.extend(placed(
-                &["format", self.format.name()],
-                self.quantized_mistakes(),
-                place,
-            ));
+            let of_quantized = self.format.quantized_mistake().into_iter().collect();
+            mistakes.extend(placed(&["format", self.format.name()], of_quantized, place));
         }
         mistakes.extend(placed(&["model"], of_model.into_iter().collect(), place));
         mistakes
-    }
-}
-
-impl Export {
-    /// What is wrong with the format where the model is a quantized one.
-    pub fn quantized_mistakes(&self) -> Vec<Mistake> {
-        if !self.format.holds_quantized() {
-            let message = format!(
-                "`{}` has no place for the weights of a quantized model",
-                self.format.name()
-            );
-            return vec![Mistake::new(Vec::<String>::new(), message).help("use `format: onnx`")];
-        }
-        let onnx = self.format.options::<OnnxExportOptions>();
-        if onnx.is_some_and(|options| options.dtype == OnnxNumbers::F16) {
-            let message = "the weights of a quantized model have eight bits already";
-            return vec![Mistake::new(["dtype"], message).help("leave `dtype` out")];
-        }
-        Vec::new()
     }
 }
 

@@ -54,11 +54,9 @@ impl StageRunner for Export {
             }
             // Loading checks that the weights are whole and are those of the architecture.
             let model = TrainedModel::load(folder, &Device::Cpu, registry.training())?;
-            if model.quantized.is_some() {
-                let mistakes = self.quantized_mistakes();
-                if let Some(mistake) = mistakes.first() {
-                    return Err(TrainError::Quantized(mistake.told("export")));
-                }
+            let of_quantized = model.quantized.as_ref();
+            if let Some(mistake) = of_quantized.and_then(|_| self.format.quantized_mistake()) {
+                return Err(TrainError::Quantized(mistake.told("export")));
             }
             let exported = ExportedModel {
                 meaning: model.task(&registry.training().tasks)?.meaning(),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use candle_core::Device;
 
+use super::components::Components;
 use super::error::TrainError;
 use super::inference::Inference;
 use super::model_file::{Card, TrainedModel};
@@ -44,6 +45,30 @@ enum MemberReading {
 }
 
 impl EnsembleMember {
+    /// The model in `folder`, which is asked by itself, and what it predicts.
+    ///
+    /// # Errors
+    /// There is none, it cannot be read, or cannot be asked.
+    pub fn alone(
+        folder: &Path,
+        device: &Device,
+        components: &Components,
+    ) -> Result<(Self, Arc<dyn Task>), TrainError> {
+        let model = TrainedModel::load(folder, device, components)?;
+        let target = &model.card.target;
+        let task = components.tasks.shared(&target.task);
+        let task = task.ok_or_else(|| TrainError::UnknownTask {
+            task: target.task.clone(),
+        })?;
+        let order = (0..target.names.len()).collect();
+        let member = Self::new(model, order, &*task, folder);
+        let member = member.map_err(|problem| TrainError::CannotPredict {
+            path: folder.to_owned(),
+            problem,
+        })?;
+        Ok((member, task))
+    }
+
     /// The model in `folder`, whose outputs have the order `order`. An error says why it cannot be asked.
     pub fn new(
         model: TrainedModel,

@@ -9,8 +9,6 @@ use super::components::Components;
 use super::ensemble_member::EnsembleMember;
 use super::error::TrainError;
 use super::inference::to_units;
-use super::model_file::TrainedModel;
-
 use super::tasks::{OutputMeaning, PredictedColumn, PredictedValue, Task};
 use crate::data::{DataError, Example};
 use crate::schema::{InputShape, Schema};
@@ -33,22 +31,8 @@ impl RowPredictor {
     /// There is none, it cannot be read, does not say what it is shown, or is shown something else than images or rows
     /// of numbers.
     pub fn load(folder: &Path, device: Device, components: &Components) -> Result<Self, TrainError> {
-        let model = TrainedModel::load(folder, &device, components)?;
-        let cannot = |problem: String| TrainError::CannotPredict {
-            path: folder.to_owned(),
-            problem,
-        };
-        let target = &model.card.target;
-        let task = components.tasks.shared(&target.task);
-        let task = task.ok_or_else(|| TrainError::UnknownTask {
-            task: target.task.clone(),
-        })?;
-        let order = (0..target.names.len()).collect();
-        Ok(Self {
-            member: EnsembleMember::new(model, order, &*task, folder).map_err(cannot)?,
-            task,
-            device,
-        })
+        let (member, task) = EnsembleMember::alone(folder, &device, components)?;
+        Ok(Self { member, task, device })
     }
 
     /// What a sample holds: the inputs alone.

@@ -9,7 +9,6 @@ use super::components::Components;
 use super::ensemble_member::EnsembleMember;
 use super::error::TrainError;
 use super::inference::to_units;
-use super::model_file::TrainedModel;
 use super::tasks::{OutputMeaning, PredictedColumn, PredictedValue, Task};
 use crate::data::{ReadText, TextForm, TextReader};
 use crate::schema::TextFields;
@@ -31,20 +30,12 @@ impl TextPredictor {
     /// # Errors
     /// There is none, it cannot be read, is not shown texts, or says nothing of them.
     pub fn load(folder: &Path, device: Device, components: &Components) -> Result<Self, TrainError> {
-        let model = TrainedModel::load(folder, &device, components)?;
-        let cannot = |problem: String| TrainError::CannotPredict {
-            path: folder.to_owned(),
-            problem,
-        };
-        let target = &model.card.target;
-        let task = components.tasks.shared(&target.task);
-        let task = task.ok_or_else(|| TrainError::UnknownTask {
-            task: target.task.clone(),
-        })?;
-        let order = (0..target.names.len()).collect();
-        let member = EnsembleMember::new(model, order, &*task, folder).map_err(cannot)?;
+        let (member, task) = EnsembleMember::alone(folder, &device, components)?;
         if member.reader().is_none() {
-            return Err(cannot("it is shown something else than texts".to_owned()));
+            return Err(TrainError::CannotPredict {
+                path: folder.to_owned(),
+                problem: "it is shown something else than texts".to_owned(),
+            });
         }
         Ok(Self { member, task, device })
     }

@@ -37,6 +37,17 @@ fn the_digits_go_into_production() {
     assert!(bytes_int8 * 3.0 < bytes, "{table}");
     let speed = project.read("results/digits-production-speed.csv");
     assert_eq!(speed.lines().count(), 3, "{speed}");
+    for line in speed.lines().skip(1) {
+        let figures: Vec<f64> = line
+            .split(',')
+            .skip(1)
+            .map(|cell| cell.parse().expect("a number"))
+            .collect();
+        let [_, a_second, alone] = figures[..] else {
+            panic!("{line}");
+        };
+        assert!(a_second > 0.0 && alone > 0.0 && a_second.is_finite(), "{line}");
+    }
     // Nothing runs twice, and the files are those of the stage.
     project.erlen(["run", FILE]).assert_code(0).assert_stderr("0 ran");
     project

@@ -2,6 +2,7 @@
 
 use super::quantized::WeightPlaces;
 use super::*;
+use crate::ops::{NormValues, fold_norm};
 
 impl Lowering<'_> {
     /// A convolution, with the batch norm behind it in its weights, and what is added and cut off behind that.
@@ -26,34 +27,17 @@ impl Lowering<'_> {
         let mut inputs = vec![x];
         if with_norm {
             let bias = match has_bias {
-                true => self.weight_values(step, 2)?,
-                false => vec![0.0; dims[0]],
+                true => Some(self.weight_values(step, 2)?),
+                false => None,
             };
-            let [scale, shift, mean, variance] =
-                [0, 1, 2, 3].map(|part| self.weight_values(step, norm + part));
-            let (scale, shift, mean, variance) = (scale?, shift?, mean?, variance?);
-            let epsilon = step.float("epsilon");
-            let factor: Vec<f64> = scale
-                .iter()
-                .zip(&variance)
-                .map(|(&scale, &variance)| f64::from(scale) / (f64::from(variance) + epsilon).sqrt())
-                .collect();
-            let len = dims[1..].iter().product::<usize>().max(1);
-            let folded: Vec<f32> = host(weight)?
-                .chunks_exact(len)
-                .zip(&factor)
-                .flat_map(|(values, factor)| {
-                    values
-                        .iter()
-                        .map(move |&value| (f64::from(value) * factor) as f32)
-                })
-                .collect();
-            let shifted: Vec<f32> = (0..dims[0])
-                .map(|channel| {
-                    let distance = f64::from(bias[channel]) - f64::from(mean[channel]);
-                    (f64::from(shift[channel]) + distance * factor[channel]) as f32
-                })
-                .collect();
+            let values = NormValues {
+                scale: self.weight_values(step, norm)?,
+                shift: self.weight_values(step, norm + 1)?,
+                mean: self.weight_values(step, norm + 2)?,
+                variance: self.weight_values(step, norm + 3)?,
+                epsilon: step.float("epsilon"),
+            };
+            let (folded, shifted) = fold_norm(host(weight)?, bias.as_deref(), &values);
             inputs.push(self.builder.weight(weight_name, &dims, &folded));
             let bias_name = format!("{}.bias", weight_name.trim_end_matches(".weight"));
             inputs.push(self.builder.weight(&bias_name, &[dims[0]], &shifted));

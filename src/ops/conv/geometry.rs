@@ -19,6 +19,11 @@ impl Window {
         let room = (extent + 2 * self.padding).checked_sub(self.size.max(1))?;
         Some(room.checked_div(self.stride)? + 1)
     }
+
+    /// The pixels under it where it starts at `start`, counted from the padded edge of `extent` pixels.
+    pub fn inside(&self, start: usize, extent: usize) -> std::ops::Range<usize> {
+        start.saturating_sub(self.padding)..(start + self.size).saturating_sub(self.padding).min(extent)
+    }
 }
 
 /// How a convolution's kernel moves over its images, as the arguments of `torch.nn.Conv2d`.

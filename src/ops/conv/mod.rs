@@ -3,6 +3,7 @@
 mod axes;
 mod correlate;
 mod depthwise;
+mod folded;
 mod geometry;
 mod groups;
 mod norm;
@@ -22,6 +23,7 @@ use super::error::OpError;
 use super::operation::{ArrayView, CpuKernel, OperandGradient, Operation, run};
 use super::tensor::{Images, channels_last};
 use crate::spec::Precision;
+pub use folded::{NormValues, fold_norm};
 pub(super) use geometry::Geometry;
 pub use geometry::{ConvOptions, Window};
 pub use norm::{ConvolutionOperands, NormOperands, conv2d_norm};

@@ -3,7 +3,7 @@
 use candle_core::{Result, Shape, Tensor};
 use rayon::prelude::*;
 
-use super::{attributes_of, check_window, inside, output_of};
+use super::{attributes_of, check_window, output_of};
 use crate::ops::attributes::Attributes;
 use crate::ops::composed::{rounded, sum_of, taps};
 use crate::ops::conv::Window;
@@ -49,26 +49,18 @@ struct SizedAveragePooling<'a> {
 impl SizedAveragePooling<'_> {
     /// What the sum under the window at an output pixel is divided by.
     fn divisor(&self, row: usize, column: usize) -> usize {
-        let Window {
-            size,
-            stride,
-            padding,
-        } = self.options.window;
+        let window = self.options.window;
         if self.options.count_include_pad {
-            return size * size;
+            return window.size * window.size;
         }
-        let rows = inside(row * stride, size, padding, self.input.height);
-        rows.len() * inside(column * stride, size, padding, self.input.width).len()
+        let rows = window.inside(row * window.stride, self.input.height);
+        rows.len() * window.inside(column * window.stride, self.input.width).len()
     }
 
     /// Visits each output pixel of an image, in order, with its divisor and the starts of the input
     /// pixels under its window.
     fn for_each_pixel(&self, mut visit: impl FnMut(usize, f64, &mut dyn Iterator<Item = usize>)) {
-        let Window {
-            size,
-            stride,
-            padding,
-        } = self.options.window;
+        let window = self.options.window;
         let Images {
             height,
             width,
@@ -77,8 +69,9 @@ impl SizedAveragePooling<'_> {
         } = self.input;
         for row in 0..self.output.height {
             for column in 0..self.output.width {
-                let mut starts = inside(row * stride, size, padding, height).flat_map(|y| {
-                    inside(column * stride, size, padding, width).map(move |x| (y * width + x) * channels)
+                let mut starts = window.inside(row * window.stride, height).flat_map(|y| {
+                    let columns = window.inside(column * window.stride, width);
+                    columns.map(move |x| (y * width + x) * channels)
                 });
                 let pixel = row * self.output.width + column;
                 visit(pixel, self.divisor(row, column) as f64, &mut starts);

@@ -5,7 +5,7 @@ use std::mem::MaybeUninit;
 use candle_core::{Result, Shape, Tensor};
 use rayon::prelude::*;
 
-use super::{attributes_of, check_window, inside, output_of};
+use super::{attributes_of, check_window, output_of};
 use crate::ops::attributes::Attributes;
 use crate::ops::composed::taps;
 use crate::ops::conv::Window;
@@ -40,16 +40,13 @@ struct SizedMaxPooling {
 impl SizedMaxPooling {
     /// The pixels of the input image under each window, with the output's pixels in their order.
     fn windows(&self) -> impl Iterator<Item = impl Iterator<Item = usize> + Clone> + '_ {
-        let Window {
-            size,
-            stride,
-            padding,
-        } = self.window;
+        let window = self.window;
         let Images { height, width, .. } = self.input;
         (0..self.output.height).flat_map(move |row| {
             (0..self.output.width).map(move |column| {
-                let columns = inside(column * stride, size, padding, width);
-                inside(row * stride, size, padding, height)
+                let columns = window.inside(column * window.stride, width);
+                window
+                    .inside(row * window.stride, height)
                     .flat_map(move |y| columns.clone().map(move |x| y * width + x))
             })
         })

@@ -50,10 +50,5 @@ fn attributes_of(window: Window) -> Attributes {
         .with("pads", [window.padding; 4])
 }
 
-/// The pixels under a window that starts at `start`, counted from the padded edge.
-fn inside(start: usize, size: usize, padding: usize, extent: usize) -> std::ops::Range<usize> {
-    start.saturating_sub(padding)..(start + size).saturating_sub(padding).min(extent)
-}
-
 #[cfg(test)]
 mod tests;

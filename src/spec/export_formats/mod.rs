@@ -27,9 +27,14 @@ pub trait ExportFormatOptions: ChoiceOptions {
         true
     }
 
-    /// Whether it has whole numbers for the weights of quantized models.
-    fn holds_quantized(&self) -> bool {
-        false
+    /// Why the format cannot hold a quantized model, with a path from the options on; by default since it has no place for
+    /// the whole numbers of its weights.
+    fn quantized_mistake(&self) -> Option<Mistake> {
+        let message = format!(
+            "`{}` has no place for the weights of a quantized model",
+            self.name()
+        );
+        Some(Mistake::new(Vec::<String>::new(), message).help("use `format: onnx`"))
     }
 
     /// What is wrong with them whatever the model, with paths from the options on.

@@ -112,8 +112,10 @@ impl ExportFormatOptions for OnnxExportOptions {
         true
     }
 
-    fn holds_quantized(&self) -> bool {
-        true
+    fn quantized_mistake(&self) -> Option<Mistake> {
+        let message = "the weights of a quantized model have eight bits already";
+        let mistake = || Mistake::new(["dtype"], message).help("leave `dtype` out");
+        (self.dtype == OnnxNumbers::F16).then(mistake)
     }
 
     fn model_mistake(&self, train: &crate::spec::Train) -> Option<Mistake> {

@@ -38,14 +38,14 @@ fn run(
     components: &Components,
     monitor: &Monitor,
 ) -> Result<Metrics, TrainError> {
-    let unwrap = |role: &str| {
+    let folder = |role: &str| {
         job.input(role)
             .map_err(|error| TrainError::Quantization(error.to_string()))
     };
-    let model = TrainedModel::load(unwrap("model")?, &Device::Cpu, components)?;
+    let model = TrainedModel::load(folder("model")?, &Device::Cpu, components)?;
     let met = |role: &str, split| -> Result<Split, TrainError> {
         let meet = || {
-            let dataset = Dataset::open(unwrap(role)?)?;
+            let dataset = Dataset::open(folder(role)?)?;
             let dataset = model.meet(&dataset, &components.tasks, &job.scratch, monitor)?;
             filled_split(&dataset, split)
         };
@@ -83,7 +83,7 @@ fn run(
     let weights = model.weights()?;
     let of_tensors = weights.values().map(|tensor| tensor.bytes().len() as u64);
     // The whole file, as that of the quantized model.
-    let file = std::fs::metadata(unwrap("model")?.join(WEIGHTS_FILE));
+    let file = std::fs::metadata(folder("model")?.join(WEIGHTS_FILE));
     let before = file.map_or_else(|_| of_tensors.sum(), |file| file.len());
     let count = |value: u64| MetricValue::from(value as f64);
     metrics.insert("quantized_layers".to_owned(), count(noise.len() as u64));
