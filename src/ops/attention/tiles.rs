@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use super::sizes::HeadPart;
-use crate::ops::microkernel::{Finish, Kernels, RowProduct, SharedValues, words_of};
+use crate::ops::microkernel::{Finish, Kernels, PanelGroup, RowProduct, SharedValues, words_of};
 
 /// Rows of a tile's multiple that make a block of queries.
 pub(super) fn queries_of_a_block(kernels: &Kernels) -> usize {
@@ -120,7 +120,7 @@ impl Crosswise<'_> {
         for column in columns.step_by(lanes) {
             let panel = &words_of(self.packed)[column / lanes * part..][..part];
             // SAFETY: the target is borrowed mutably, and this thread alone writes to it.
-            unsafe { product.multiply(&[panel], column - origin, lanes, &Finish::default()) };
+            unsafe { product.multiply(&PanelGroup::of(panel), column - origin, lanes, &Finish::default()) };
         }
     }
 }
@@ -156,7 +156,7 @@ impl Lengthwise<'_> {
             let panel = &panel[rows.start * lanes..rows.end * lanes];
             let width = lanes.min(self.width - column);
             // SAFETY: the caller's.
-            unsafe { product.multiply(&[panel], column, width, &Finish::default()) };
+            unsafe { product.multiply(&PanelGroup::of(panel), column, width, &Finish::default()) };
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Convolution and the gradient of its input: sums over taps of matrix products, straight from the
 //! images. Parallel over groups of images, and over columns where there are few images.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use super::axes::{Axes, Positions};
@@ -24,8 +26,22 @@ pub(super) fn forward(plan: &ConvPlan, x: &[f32], weight: ConvWeight, finish: Fi
         ref geometry,
         precision,
     } = *plan;
-    let size = geometry.window.size;
-    let channels = geometry.input.channels;
+    let correlation = Correlation {
+        kernels,
+        source: geometry.input,
+        target: geometry.output,
+        padding: geometry.is_shallow().then_some(geometry.window),
+        panels: &weight.live(plan, |values| pack_forward(plan, values)),
+        finish,
+        precision,
+    };
+    correlation.run(x)
+}
+
+/// The panels of [`forward`].
+fn pack_forward(plan: &ConvPlan, values: &[f32]) -> LivePanels {
+    let geometry = &plan.geometry;
+    let (size, channels) = (geometry.window.size, geometry.input.channels);
     // With few channels, a whole row of the kernel is one run.
     let (axes, elements, taps): (Axes, Vec<usize>, Vec<usize>) = if geometry.is_shallow() {
         let element = |index| index % channels * size * size + index / channels;
@@ -43,27 +59,14 @@ pub(super) fn forward(plan: &ConvPlan, x: &[f32], weight: ConvWeight, finish: Fi
             (0..size * size).collect(),
         )
     };
-    let pack = |values: &[f32]| {
-        let source = PackSource {
-            values,
-            columns: geometry.output.channels,
-            column: channels * size * size,
-            elements: &elements,
-            taps: &taps,
-        };
-        LivePanels::pack(kernels, &axes, size, source, geometry.is_shallow(), precision)
+    let source = PackSource {
+        values,
+        columns: geometry.output.channels,
+        column: channels * size * size,
+        elements: &elements,
+        taps: &taps,
     };
-    let correlation = Correlation {
-        kernels,
-        source: geometry.input,
-        target: geometry.output,
-        padding: geometry.is_shallow().then_some(geometry.window),
-        axes: &axes,
-        panels: &weight.live(plan, pack),
-        finish,
-        precision,
-    };
-    correlation.run(x)
+    LivePanels::pack(plan, axes, source, geometry.is_shallow())
 }
 
 /// The gradient of the input, `[N, H, W, I]`, from that of the output, finished as asked for.
@@ -78,13 +81,11 @@ pub(super) fn input_gradient(
         ref geometry,
         precision,
     } = *plan;
-    let size = geometry.window.size;
-    let channels = geometry.input.channels;
-    let element = |output| output * channels * size * size;
-    let elements: Vec<usize> = (0..geometry.output.channels).map(element).collect();
-    let taps: Vec<usize> = (0..size * size).collect();
-    let axes = Axes::backward(geometry);
     let pack = |values: &[f32]| {
+        let (size, channels) = (geometry.window.size, geometry.input.channels);
+        let element = |output| output * channels * size * size;
+        let elements: Vec<usize> = (0..geometry.output.channels).map(element).collect();
+        let taps: Vec<usize> = (0..size * size).collect();
         let source = PackSource {
             values,
             columns: channels,
@@ -92,14 +93,13 @@ pub(super) fn input_gradient(
             elements: &elements,
             taps: &taps,
         };
-        LivePanels::pack(kernels, &axes, size, source, false, precision)
+        LivePanels::pack(plan, Axes::backward(geometry), source, false)
     };
     let correlation = Correlation {
         kernels,
         source: geometry.output,
         target: geometry.input,
         padding: None,
-        axes: &axes,
         panels: &weight.backward(plan, pack),
         finish: Finish {
             round: precision == Precision::Bf16,
@@ -114,6 +114,8 @@ pub(super) fn input_gradient(
 #[derive(Debug)]
 pub(super) struct LivePanels {
     panels: Panels,
+    /// Which pixels they are multiplied with.
+    axes: Axes,
     /// Which of the packed taps each tap of the kernel is.
     places: Vec<Option<usize>>,
     /// From one row of the kernel's taps to the next.
@@ -121,15 +123,8 @@ pub(super) struct LivePanels {
 }
 
 impl LivePanels {
-    fn pack(
-        kernels: &Kernels,
-        axes: &Axes,
-        size: usize,
-        source: PackSource,
-        shallow: bool,
-        precision: Precision,
-    ) -> Self {
-        let row = if shallow { 1 } else { size };
+    fn pack(plan: &ConvPlan, axes: Axes, source: PackSource, shallow: bool) -> Self {
+        let row = if shallow { 1 } else { plan.geometry.window.size };
         let mut places = vec![None; source.taps.len()];
         for (rows, columns) in axes.pairs() {
             for tap_row in &rows.taps {
@@ -149,18 +144,24 @@ impl LivePanels {
             taps: &live,
             ..source
         };
-        let panels = Panels::pack(kernels, source, precision);
-        Self { panels, places, row }
+        Self {
+            panels: Panels::pack(plan.kernels, source, plan.precision),
+            axes,
+            places,
+            row,
+        }
     }
 
-    fn part(&self, panel: usize, tap_row: usize, tap_column: usize) -> &[u32] {
-        let tap = self.places[tap_row * self.row + tap_column].expect("the tap is live");
-        self.panels.part(panel, tap)
+    /// Where a tap of the kernel is among the packed ones.
+    fn place(&self, tap_row: usize, tap_column: usize) -> usize {
+        self.places[tap_row * self.row + tap_column].expect("the tap is live")
     }
 }
 
 /// Rows that are multiplied by all panels before the next ones are.
 const BLOCKS: usize = 8;
+/// Panels that the few rows of a small batch are multiplied by at a time, whatever taps they have.
+const FEW_PANELS: usize = 4;
 /// Rows that a task should have, and tasks that there should be.
 const TASK_ROWS: usize = 224;
 const TASKS: usize = 8;
@@ -171,7 +172,6 @@ struct Correlation<'a> {
     target: Images,
     /// The window, where the source is to be copied with its padding.
     padding: Option<Window>,
-    axes: &'a Axes,
     panels: &'a LivePanels,
     finish: Finish<'a>,
     precision: Precision,
@@ -198,6 +198,10 @@ impl Correlation<'_> {
         let groups = batch.div_ceil(group);
         let panels = self.target.channels.div_ceil(self.kernels.panel);
         let chunk = panels.div_ceil(TASKS.div_ceil(groups.max(1))).max(1);
+        let chunk = match rows <= block {
+            true => chunk.next_multiple_of(FEW_PANELS.min(panels.div_ceil(2))),
+            false => chunk,
+        };
         let chunks = panels.div_ceil(chunk);
         (0..groups * chunks).into_par_iter().for_each(|task| {
             let (index, first) = (task / chunks, task % chunks * chunk);
@@ -206,10 +210,14 @@ impl Correlation<'_> {
             let source = &source[images.start * len..images.end * len];
             let panels = first..(first + chunk).min(panels);
             self.with_elements(source, |elements, layout| {
-                for (rows, columns) in self.axes.pairs() {
-                    let class = PositionClass { rows, columns };
-                    self.multiply(&class, elements, layout, images.clone(), panels.clone(), target);
-                }
+                let task = CorrelationTask {
+                    elements,
+                    layout,
+                    zeros: &vec![0; self.panels.panels.run(self.kernels) * 4],
+                    images: images.clone(),
+                    target,
+                };
+                self.multiply(&task, panels.clone());
             });
         });
     }
@@ -263,73 +271,145 @@ impl Correlation<'_> {
         }
     }
 
-    fn multiply<'b>(
-        &self,
-        class: &PositionClass,
-        elements: Elements<'b>,
-        layout: SourceLayout,
-        images: std::ops::Range<usize>,
-        panels: std::ops::Range<usize>,
-        target: &'b SharedValues<'b>,
-    ) {
-        let taps: Vec<(usize, usize)> = (0..class.rows.taps.len())
-            .flat_map(|row| (0..class.columns.taps.len()).map(move |column| (row, column)))
-            .collect();
-        let run = self.panels.panels.run(self.kernels);
-        let zeros = &*vec![0; run * 4];
-        let width = self.target.channels;
-        let per_image = class.rows.targets.len() * class.columns.targets.len();
-        let count = images.len() * per_image;
-        let place = |row: usize| {
-            let (image, position) = (row / per_image, row % per_image);
-            let across = class.columns.targets.len();
-            (image, position / across, position % across)
-        };
+    /// Multiplies the task's rows by `panels`.
+    fn multiply<'b>(&'b self, task: &CorrelationTask<'b>, panels: Range<usize>) {
         let block = BLOCKS * self.kernels.rows;
-        let mut rows = RowProduct::new(self.kernels, taps.len(), run);
-        let mut parts: Vec<&[u32]> = Vec::new();
-        for start in (0..count).step_by(block) {
-            rows.collect(
-                block.min(count - start),
-                width,
-                target,
-                |row| {
-                    let (image, y, x) = place(start + row);
-                    let (y, x) = (class.rows.targets[y], class.columns.targets[x]);
-                    (((images.start + image) * self.target.height + y) * self.target.width + x) * width
-                },
-                |row, tap| {
-                    let (image, y, x) = place(start + row);
-                    match (
-                        class.rows.source(y, taps[tap].0),
-                        class.columns.source(x, taps[tap].1),
-                    ) {
-                        (Some(y), Some(x)) => {
-                            elements.from(image * layout.image + y * layout.row + x * layout.pixel)
-                        }
-                        _ => zeros,
-                    }
-                },
-            );
-            for panel in panels.clone() {
-                parts.clear();
-                parts.extend(taps.iter().map(|&(row, column)| {
-                    self.panels
-                        .part(panel, class.rows.taps[row], class.columns.taps[column])
-                }));
-                let column = panel * self.kernels.panel;
-                let width = self.kernels.panel.min(width - column);
-                // SAFETY: tasks differ in their images or in their panels, so no other writes here.
-                unsafe { rows.multiply(&parts, column, width, &self.finish) };
+        let classes = self
+            .panels
+            .axes
+            .pairs()
+            .map(|(rows, columns)| PositionClass { rows, columns });
+        if task.images.len() * self.target.height * self.target.width <= block {
+            // So few rows wait for the panels, each of which is then read once for all of them.
+            let classes: Vec<_> = classes
+                .map(|class| {
+                    let mut rows = class.product(self);
+                    self.collect(&mut rows, &class, task, 0..class.len() * task.images.len());
+                    (class, rows)
+                })
+                .collect();
+            let step = match &*classes {
+                [(_, rows)] => rows.panels_at_once(),
+                _ => FEW_PANELS,
+            };
+            for first in panels.clone().step_by(step) {
+                for (class, rows) in &classes {
+                    self.multiply_panels(class, rows, first..(first + step).min(panels.end));
+                }
+            }
+            return;
+        }
+        for class in classes {
+            let count = class.len() * task.images.len();
+            let mut rows = class.product(self);
+            for start in (0..count).step_by(block) {
+                self.collect(&mut rows, &class, task, start..(start + block).min(count));
+                for panel in panels.clone() {
+                    self.multiply_panels(&class, &rows, panel..panel + 1);
+                }
             }
         }
     }
+
+    /// Makes `product` that of some of the class's rows, which are counted over all of the task's images.
+    fn collect<'b>(
+        &'b self,
+        product: &mut RowProduct<'b>,
+        class: &PositionClass<'b>,
+        task: &CorrelationTask<'b>,
+        rows: Range<usize>,
+    ) {
+        let CorrelationTask { elements, layout, .. } = *task;
+        let width = self.target.channels;
+        let pixels = |images: &Images| images.height * images.width;
+        if self.padding.is_none() && pixels(&self.source) * pixels(&self.target) == 1 {
+            let first = rows.start;
+            return product.collect(
+                rows.len(),
+                width,
+                task.target,
+                |row| (task.images.start + first + row) * width,
+                |row, _| elements.from((first + row) * layout.image),
+            );
+        }
+        let place = |row: usize| {
+            let (image, position) = (row / class.len(), row % class.len());
+            let across = class.columns.targets.len();
+            (image, position / across, position % across)
+        };
+        product.collect(
+            rows.len(),
+            width,
+            task.target,
+            |row| {
+                let (image, y, x) = place(rows.start + row);
+                let (y, x) = (class.rows.targets[y], class.columns.targets[x]);
+                let image = task.images.start + image;
+                ((image * self.target.height + y) * self.target.width + x) * width
+            },
+            |row, tap| {
+                let (image, y, x) = place(rows.start + row);
+                let across = class.columns.taps.len();
+                match (
+                    class.rows.source(y, tap / across),
+                    class.columns.source(x, tap % across),
+                ) {
+                    (Some(y), Some(x)) => {
+                        elements.from(image * layout.image + y * layout.row + x * layout.pixel)
+                    }
+                    _ => task.zeros,
+                }
+            },
+        );
+    }
+
+    /// Multiplies rows of a class by neighbouring panels.
+    fn multiply_panels(&self, class: &PositionClass, rows: &RowProduct, panels: Range<usize>) {
+        let column = panels.start * self.kernels.panel;
+        let width = (panels.len() * self.kernels.panel).min(self.target.channels - column);
+        let taps = class.taps().map(|(row, column)| self.panels.place(row, column));
+        let group = self.panels.panels.group(panels, taps);
+        // SAFETY: tasks differ in their images or in their panels, so no other writes here.
+        unsafe { rows.multiply(&group, column, width, &self.finish) };
+    }
+}
+
+/// What one task multiplies.
+struct CorrelationTask<'a> {
+    elements: Elements<'a>,
+    layout: SourceLayout,
+    /// A run of padding.
+    zeros: &'a [u8],
+    images: Range<usize>,
+    target: &'a SharedValues<'a>,
 }
 
 /// Targets with the same taps.
 struct PositionClass<'a> {
     rows: &'a Positions,
     columns: &'a Positions,
+}
+
+impl PositionClass<'_> {
+    /// Targets in an image.
+    fn len(&self) -> usize {
+        self.rows.targets.len() * self.columns.targets.len()
+    }
+
+    /// The taps that reach them, row by row.
+    fn taps(&self) -> impl Iterator<Item = (usize, usize)> {
+        let columns = || self.columns.taps.iter();
+        self.rows
+            .taps
+            .iter()
+            .flat_map(move |&row| columns().map(move |&column| (row, column)))
+    }
+
+    /// A product of rows that are such targets: none yet.
+    fn product<'b>(&self, of: &Correlation) -> RowProduct<'b> {
+        let taps = self.rows.taps.len() * self.columns.taps.len();
+        RowProduct::new(of.kernels, taps, of.panels.panels.run(of.kernels))
+    }
 }
 
 /// Elements from one pixel, row and image to the next.

@@ -7,7 +7,11 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::geometry::{Geometry, Window};
+use super::groups::finish_pixels;
+use super::packed_weights::ConvWeight;
+use super::plan::ConvPlan;
 use crate::ops::fill::in_zeroed_blocks;
+use crate::ops::microkernel::Finish;
 use crate::ops::round::{round_in_place, with_rounded};
 use crate::ops::vectors::with_wide_vectors;
 use crate::spec::Precision;
@@ -17,11 +21,16 @@ use crate::spec::Precision;
 const MANY: usize = 64;
 const FEW: usize = 16;
 
-/// The output `[N, OH, OW, C]` of input `[N, H, W, C]` and weight `[C, 1, K, K]`, not yet rounded to
-/// the format.
-pub(super) fn forward(geometry: &Geometry, x: &[f32], weight: &[f32], precision: Precision) -> Vec<f32> {
+/// The output `[N, OH, OW, C]` of input `[N, H, W, C]` and weight `[C, 1, K, K]`, finished as asked for and rounded to the
+/// format.
+pub(super) fn forward(plan: &ConvPlan, x: &[f32], weight: ConvWeight, finish: &Finish) -> Vec<f32> {
+    let ConvPlan {
+        ref geometry,
+        precision,
+        ..
+    } = *plan;
     let (channels, size) = (geometry.input.channels, geometry.window.size);
-    let weight = pack_weight(geometry, weight, precision);
+    let weight = weight.depthwise(precision, |values| pack_weight(geometry, values, precision));
     with_rounded(x, precision, |x| {
         let row_len = geometry.output.width * channels;
         in_zeroed_blocks(geometry.output.len(), row_len, |index, y| {
@@ -42,6 +51,7 @@ pub(super) fn forward(geometry: &Geometry, x: &[f32], weight: &[f32], precision:
                 }
                 sum_products(y, x, &weight, &terms);
             }
+            finish_pixels(y, channels, finish, index * row_len, precision);
         })
     })
 }

@@ -26,9 +26,10 @@ pub(super) fn forward(plan: &ConvPlan, x: &[f32], weight: ConvWeight, finish: Fi
     if geometry.groups == 1 && precision != Precision::F16 {
         return single::forward(plan, x, weight, finish);
     }
-    let mut y = if geometry.is_depthwise() {
-        depthwise::forward(geometry, x, weight.values, precision)
-    } else if geometry.groups == 1 {
+    if geometry.is_depthwise() {
+        return depthwise::forward(plan, x, weight, &finish);
+    }
+    let mut y = if geometry.groups == 1 {
         single::forward(plan, x, weight, Finish::default())
     } else {
         let of_group = plan.of_group();
@@ -55,31 +56,42 @@ pub(super) fn forward(plan: &ConvPlan, x: &[f32], weight: ConvWeight, finish: Fi
 /// Finishes results that are stored, and rounds them to the format.
 fn finish_all(y: &mut [f32], channels: usize, finish: &Finish, precision: Precision) {
     let block = PIXELS * channels;
-    y.par_chunks_mut(block).enumerate().for_each(|(index, y)| {
-        with_wide_vectors(
-            #[inline(always)]
-            || {
-                for pixel in y.chunks_exact_mut(channels) {
-                    if let Some(scale) = finish.scale {
-                        pixel.iter_mut().zip(scale).for_each(|(y, scale)| *y *= scale);
-                    }
-                    if let Some(shift) = finish.shift {
-                        pixel.iter_mut().zip(shift).for_each(|(y, shift)| *y += shift);
-                    }
+    y.par_chunks_mut(block)
+        .enumerate()
+        .for_each(|(index, y)| finish_pixels(y, channels, finish, index * block, precision));
+}
+
+/// The same of some pixels, of which the first value is `start` among all results.
+pub(super) fn finish_pixels(
+    y: &mut [f32],
+    channels: usize,
+    finish: &Finish,
+    start: usize,
+    precision: Precision,
+) {
+    with_wide_vectors(
+        #[inline(always)]
+        || {
+            for pixel in y.chunks_exact_mut(channels) {
+                if let Some(scale) = finish.scale {
+                    pixel.iter_mut().zip(scale).for_each(|(y, scale)| *y *= scale);
                 }
-                if let Some(residual) = finish.residual {
-                    let residual = &residual[index * block..];
-                    y.iter_mut()
-                        .zip(residual)
-                        .for_each(|(y, residual)| *y += residual);
+                if let Some(shift) = finish.shift {
+                    pixel.iter_mut().zip(shift).for_each(|(y, shift)| *y += shift);
                 }
-                if finish.relu {
-                    y.iter_mut().for_each(|y| *y = if *y <= 0.0 { 0.0 } else { *y });
-                }
-            },
-        );
-        round_in_place(y, precision);
-    });
+            }
+            if let Some(residual) = finish.residual {
+                let residual = &residual[start..];
+                y.iter_mut()
+                    .zip(residual)
+                    .for_each(|(y, residual)| *y += residual);
+            }
+            if finish.relu {
+                y.iter_mut().for_each(|y| *y = if *y <= 0.0 { 0.0 } else { *y });
+            }
+        },
+    );
+    round_in_place(y, precision);
 }
 
 /// The gradient of the input, `[N, H, W, I]`, from that of the output.

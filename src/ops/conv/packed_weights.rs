@@ -11,6 +11,7 @@ use super::geometry::Window;
 use super::plan::ConvPlan;
 use crate::ops::int8_blocks::Int8Blocks;
 use crate::ops::microkernel::Panels;
+use crate::parallel::attended;
 use crate::spec::Precision;
 
 /// The weights of convolutions and fully connected layers in the order in which the CPU's kernels read
@@ -52,6 +53,9 @@ pub(in crate::ops) struct KeptWeight {
     /// For the product with the weight's transpose.
     backward: Forms<Direct, LivePanels>,
     winograd: Forms<(&'static str, Precision), Panels>,
+    /// As they are before they are transformed.
+    plain: Forms<(&'static str, Precision), Panels>,
+    depthwise: Forms<Precision, Vec<f32>>,
 }
 
 /// What the direct way's panels depend on besides the weight: which taps are live is a matter of the
@@ -126,12 +130,15 @@ impl PackedWeights {
         }
     }
 
-    /// Runs `forward`; what it packs on this thread is kept, and used again by the next calls.
+    /// Runs `forward`, with the other threads of the pool standing by; what it packs on this thread is kept, and used again
+    /// by the next calls.
     ///
     /// The weights must not change as long as this lives: a change would not be seen.
     pub fn reuse<T>(self: &Arc<Self>, forward: impl FnOnce() -> T) -> T {
-        let _guard = RestoreUse(IN_USE.replace(Some(self.clone())));
-        forward()
+        attended(|| {
+            let _guard = RestoreUse(IN_USE.replace(Some(self.clone())));
+            forward()
+        })
     }
 }
 
@@ -222,6 +229,29 @@ impl<'a> ConvWeight<'a> {
         let key = (plan.kernels.name, plan.precision);
         match self.kept {
             Some(kept) => kept.winograd.get(key, pack),
+            None => pack(),
+        }
+    }
+
+    /// As depthwise convolutions read it, packed by `pack` unless it is kept.
+    pub(super) fn depthwise(
+        &self,
+        precision: Precision,
+        pack: impl FnOnce(&[f32]) -> Vec<f32>,
+    ) -> Arc<Vec<f32>> {
+        let pack = || Arc::new(pack(self.values));
+        match self.kept {
+            Some(kept) => kept.depthwise.get(precision, pack),
+            None => pack(),
+        }
+    }
+
+    /// Its panels with all taps, packed by `pack` unless they are kept.
+    pub(super) fn plain(&self, plan: &ConvPlan, pack: impl FnOnce(&[f32]) -> Panels) -> Arc<Panels> {
+        let pack = || Arc::new(pack(self.values));
+        let key = (plan.kernels.name, plan.precision);
+        match self.kept {
+            Some(kept) => kept.plain.get(key, pack),
             None => pack(),
         }
     }

@@ -64,6 +64,27 @@ impl ConvPlan {
         }
     }
 
+    /// The same with pixels as images of their own, where each is multiplied by itself: so they can be cut anywhere.
+    pub(super) fn of_pixels(&self) -> Self {
+        if !self.geometry.is_pointwise() {
+            return *self;
+        }
+        let pixels = |images: Images| Images {
+            batch: images.batch * images.height * images.width,
+            height: 1,
+            width: 1,
+            ..images
+        };
+        Self {
+            geometry: Geometry {
+                input: pixels(self.geometry.input),
+                output: pixels(self.geometry.output),
+                ..self.geometry
+            },
+            ..*self
+        }
+    }
+
     /// A single group's.
     pub(super) fn of_group(&self) -> Self {
         Self {

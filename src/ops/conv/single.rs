@@ -11,7 +11,7 @@ pub(super) fn forward(plan: &ConvPlan, x: &[f32], weight: ConvWeight, finish: Fi
     if winograd::suits(plan) {
         winograd::forward(&plan.of_f32(), x, weight, finish)
     } else {
-        correlate::forward(plan, x, weight, finish)
+        correlate::forward(&plan.of_pixels(), x, weight, finish)
     }
 }
 

@@ -14,8 +14,8 @@ use super::plan::ConvPlan;
 use super::weight_gradient::{PartialSums, assemble};
 use crate::ops::fill::in_places;
 use crate::ops::microkernel::{
-    Elements, Finish, Kernels, Outer, OuterSteps, PackSource, Panels, RowProduct, SharedValues, Tile,
-    Transform, WordFormat, words_of,
+    Elements, Finish, Kernels, Outer, OuterSteps, PackSource, PanelGroup, Panels, RowProduct, SharedValues,
+    Tile, Transform, WordFormat, words_of,
 };
 use crate::ops::scratch::with_scratch;
 use crate::ops::tensor::Images;
@@ -76,14 +76,20 @@ pub(super) fn forward(plan: &ConvPlan, x: &[f32], weight: ConvWeight, finish: Fi
             elements: &elements,
             taps: &[0, 1, 2, 3, 4, 5, 6, 7, 8],
         };
-        Panels::pack(kernels, source, precision).winograd(kernels)
+        Panels::pack(kernels, source, precision)
     };
+    let is_few = Tiles::of(geometry.output).len() <= FEW_TILES * kernels.rows;
     let filter = WinogradFilter {
         kernels,
         source: geometry.input,
         target: geometry.output,
         padding: geometry.window.padding,
-        weights: weight.winograd(plan, pack),
+        weights: match is_few && weight.kept.is_some() {
+            true => FilterWeights::Plain(weight.plain(plan, pack)),
+            false => {
+                FilterWeights::Transformed(weight.winograd(plan, |values| pack(values).winograd(kernels)))
+            }
+        },
         round: precision == Precision::Bf16,
         finish,
     };
@@ -115,7 +121,9 @@ pub(super) fn input_gradient(plan: &ConvPlan, weight: &[f32], output_gradient: &
         source: geometry.output,
         target: geometry.input,
         padding: 2 - geometry.window.padding,
-        weights: Arc::new(Panels::pack(kernels, source, precision).winograd(kernels)),
+        weights: FilterWeights::Transformed(Arc::new(
+            Panels::pack(kernels, source, precision).winograd(kernels),
+        )),
         round,
         finish: Finish {
             round,
@@ -169,11 +177,22 @@ struct WinogradFilter<'a> {
     source: Images,
     target: Images,
     padding: usize,
-    weights: Arc<Panels>,
+    weights: FilterWeights,
     finish: Finish<'a>,
     /// Whether operands are rounded to bf16.
     round: bool,
 }
+
+/// The weights of a filter.
+enum FilterWeights {
+    Transformed(Arc<Panels>),
+    /// For [`FEW_TILES`]: transformed panel by panel, each time. What is transformed is four times as much to read from
+    /// memory, which few tiles would wait for.
+    Plain(Arc<Panels>),
+}
+
+/// Tiles, in rows of the kernels' largest tile, up to which weights are transformed each time.
+const FEW_TILES: usize = 2;
 
 /// Values of transformed tiles that a task works on, about what the cache near a core holds.
 const TASK_VALUES: usize = 1 << 18;
@@ -192,8 +211,11 @@ impl WinogradFilter<'_> {
     /// Writes all of `target`.
     fn fill(&self, source: &[f32], target: &SharedValues) {
         let tiles = Tiles::of(self.target);
+        let weights = match &self.weights {
+            FilterWeights::Transformed(weights) => weights,
+            FilterWeights::Plain(weights) => return self.fill_few(weights, source, target),
+        };
         let (inputs, outputs) = (self.source.channels, self.target.channels);
-        let panels = outputs.div_ceil(self.kernels.panel);
         let per_tile = PRODUCTS * (inputs + outputs);
         if PRODUCTS * inputs * outputs > WEIGHT_VALUES {
             // Many tiles at once, so that each weight is read once for all of them: parallel over tiles,
@@ -211,7 +233,7 @@ impl WinogradFilter<'_> {
                     let (pixels, shared) = (&*pixels, SharedValues::new(products));
                     (0..PRODUCTS)
                         .into_par_iter()
-                        .for_each(|product| self.multiply(product, all.len(), 0..panels, pixels, &shared));
+                        .for_each(|product| self.multiply(weights, product, all.len(), pixels, &shared));
                     let products = &*products;
                     blocks().for_each(|start| {
                         self.transform_products(&tiles, from(start), products, all.clone(), target);
@@ -230,14 +252,9 @@ impl WinogradFilter<'_> {
                         let (pixels, products) = scratch.split_at_mut(PRODUCTS * range.len() * inputs);
                         self.cut()
                             .transform(range.clone(), source, &range, &SharedValues::new(pixels));
+                        let shared = SharedValues::new(products);
                         for product in 0..PRODUCTS {
-                            self.multiply(
-                                product,
-                                range.len(),
-                                0..panels,
-                                pixels,
-                                &SharedValues::new(products),
-                            );
+                            self.multiply(weights, product, range.len(), pixels, &shared);
                         }
                         self.transform_products(&tiles, range.clone(), products, range.clone(), target);
                     });
@@ -255,18 +272,67 @@ impl WinogradFilter<'_> {
         }
     }
 
+    /// Writes all of `target`, which has few tiles, with weights that are not transformed yet: parallel over panels.
+    fn fill_few(&self, weights: &Panels, source: &[f32], target: &SharedValues) {
+        let tiles = Tiles::of(self.target);
+        let (inputs, outputs) = (self.source.channels, self.target.channels);
+        let (all, count) = (0..tiles.len(), tiles.len());
+        with_scratch(PRODUCTS * count * (inputs + outputs), |scratch| {
+            let (pixels, products) = scratch.split_at_mut(PRODUCTS * count * inputs);
+            self.cut()
+                .transform(all.clone(), source, &all, &SharedValues::new(pixels));
+            let (pixels, shared) = (&*pixels, SharedValues::new(products));
+            let panels = outputs.div_ceil(self.kernels.panel);
+            (0..panels).into_par_iter().for_each(|panel| {
+                with_scratch(PRODUCTS * inputs * self.kernels.panel, |transformed| {
+                    weights.winograd_panel(self.kernels, panel, &SharedValues::new(transformed));
+                    let parts = words_of(transformed).chunks_exact(inputs * self.kernels.panel);
+                    let mut rows = RowProduct::new(self.kernels, 1, inputs);
+                    for (product, part) in parts.enumerate() {
+                        self.collect(&mut rows, product, count, pixels, &shared);
+                        self.multiply_panels(&rows, &PanelGroup::of(part), panel);
+                    }
+                });
+            });
+            let products = &*products;
+            all.clone().into_par_iter().for_each(|tile| {
+                self.transform_products(&tiles, tile..tile + 1, products, all.clone(), target);
+            });
+        });
+    }
+
     /// Multiplies one transformed pixel of all of `count` tiles with its weights.
     fn multiply(
         &self,
+        weights: &Panels,
         product: usize,
         count: usize,
-        panels: Range<usize>,
         pixels: &[f32],
         products: &SharedValues,
     ) {
+        let mut rows = RowProduct::new(self.kernels, 1, self.source.channels);
+        self.collect(&mut rows, product, count, pixels, products);
+        let (panels, step) = (
+            self.target.channels.div_ceil(self.kernels.panel),
+            rows.panels_at_once(),
+        );
+        for first in (0..panels).step_by(step) {
+            let group = weights.group(first..(first + step).min(panels), std::iter::once(product));
+            self.multiply_panels(&rows, &group, first);
+        }
+    }
+
+    /// Makes `rows` those of one transformed pixel of all of `count` tiles.
+    fn collect<'b>(
+        &self,
+        rows: &mut RowProduct<'b>,
+        product: usize,
+        count: usize,
+        pixels: &'b [f32],
+        products: &'b SharedValues<'b>,
+    ) {
         let (inputs, outputs) = (self.source.channels, self.target.channels);
         let elements = Elements::F32(&pixels[product * count * inputs..][..count * inputs]);
-        let mut rows = RowProduct::new(self.kernels, 1, inputs);
         rows.collect(
             count,
             outputs,
@@ -274,19 +340,14 @@ impl WinogradFilter<'_> {
             |tile| (product * count + tile) * outputs,
             |tile, _| elements.from(tile * inputs),
         );
-        for panel in panels {
-            let column = panel * self.kernels.panel;
-            let width = self.kernels.panel.min(outputs - column);
-            // SAFETY: calls differ in their product, so no other writes here.
-            unsafe {
-                rows.multiply(
-                    &[self.weights.part(panel, product)],
-                    column,
-                    width,
-                    &Finish::default(),
-                );
-            }
-        }
+    }
+
+    /// Multiplies rows by the panels of `group`, whose first is `panel`.
+    fn multiply_panels(&self, rows: &RowProduct, group: &PanelGroup, panel: usize) {
+        let column = panel * self.kernels.panel;
+        let width = (group.count * self.kernels.panel).min(self.target.channels - column);
+        // SAFETY: calls differ in their product or in their panels, so no other writes here.
+        unsafe { rows.multiply(group, column, width, &Finish::default()) };
     }
 
     /// Transforms the products of `tiles`, which lie among those of `all`, to results.

@@ -24,11 +24,11 @@ mod x86;
 pub(super) use column_products::ColumnProducts;
 pub(super) use finish::Finish;
 pub(super) use outer::{Outer, OuterSteps};
-pub(super) use pack::{Elements, PackSource, Panels, interleave_pairs, narrow, words_of};
+pub(super) use pack::{Elements, PackSource, PanelGroup, Panels, interleave_pairs, narrow, words_of};
 pub(super) use rows::RowProduct;
 pub(super) use shared::SharedValues;
 pub(super) use tile::{Tile, Transform};
-use tiles::{OuterTile, RowsTile, outer_tile, rows_tile};
+use tiles::{OuterTile, ROW_PANELS, RowsTile, outer_tile, row_tile, rows_tile};
 use transforms::TileTransform;
 use vector::{Portable, Vector, Widened};
 
@@ -70,6 +70,7 @@ pub(super) struct Kernels {
     /// Left words of the largest tile of [`Outer`].
     pub outer_rows: usize,
     rows_tile: unsafe fn(usize, &RowsTile),
+    row_tile: unsafe fn(&RowsTile),
     outer_tile: unsafe fn(usize, &OuterTile),
     transform: unsafe fn(Transform, &TileTransform),
 }
@@ -171,6 +172,12 @@ macro_rules! kernels {
                 }
             }
 
+            $(#[$feature])?
+            pub(super) unsafe fn row(tile: &RowsTile) {
+                // SAFETY: the caller's.
+                unsafe { row_tile::<$vector>(tile) }
+            }
+
             pub(super) unsafe fn rows(rows: usize, tile: &RowsTile) {
                 // SAFETY: the caller's.
                 unsafe {
@@ -202,6 +209,7 @@ macro_rules! kernels {
             panel: 2 * $module::LANES,
             outer_rows: $outer_rows,
             rows_tile: $module::rows,
+            row_tile: $module::row,
             outer_tile: $module::outer,
             transform: $module::transform,
         };

@@ -1,5 +1,7 @@
 //! Operands as the tiles read them.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use super::{Finish, Kernels, SharedValues, Tile, Transform, WordFormat};
@@ -30,6 +32,27 @@ pub(in crate::ops) struct Panels {
     part: usize,
 }
 
+/// Some panels that lie at equal distances.
+pub(in crate::ops) struct PanelGroup<'a> {
+    /// The first panel's words for each tap, and what lies behind them up to the end of the last panel's.
+    pub parts: Vec<&'a [u32]>,
+    /// Words from one panel to the next.
+    pub gap: usize,
+    /// How many there are.
+    pub count: usize,
+}
+
+impl<'a> PanelGroup<'a> {
+    /// A single panel with one tap.
+    pub fn of(panel: &'a [u32]) -> Self {
+        Self {
+            parts: vec![panel],
+            gap: 0,
+            count: 1,
+        }
+    }
+}
+
 impl Panels {
     /// Packs a right factor, narrowed if that is the kernels' format, and otherwise rounded to
     /// `precision`.
@@ -51,9 +74,17 @@ impl Panels {
         Self { words, taps, part }
     }
 
-    /// The words of one tap of one panel.
-    pub fn part(&self, panel: usize, tap: usize) -> &[u32] {
-        &self.words[(panel * self.taps + tap) * self.part..][..self.part]
+    /// Neighbouring `panels`, each with the parts for `taps`.
+    pub fn group(&self, panels: Range<usize>, taps: impl Iterator<Item = usize>) -> PanelGroup<'_> {
+        let gap = self.taps * self.part;
+        let count = panels.len();
+        let whole = self.part + count.saturating_sub(1) * gap;
+        let from = |tap: usize| &self.words[panels.start * gap + tap * self.part..][..whole];
+        PanelGroup {
+            parts: taps.map(from).collect(),
+            gap,
+            count,
+        }
     }
 
     /// The transforms of weights of 3x3 taps of f32: 36 taps in place of 9.
@@ -62,28 +93,41 @@ impl Panels {
             self.taps == 9 && kernels.format == WordFormat::F32,
             "9 taps of f32"
         );
-        let (part, lanes) = (self.part, kernels.panel);
         let mut words = Vec::with_capacity(self.words.len() * 4);
-        let shared = SharedValues::of_spare_words(words.spare_capacity_mut());
-        let values = values_of(&self.words);
-        let panels = values.len() / (9 * part).max(1);
-        let finish = Finish::default();
-        (0..panels * part / lanes)
-            .into_par_iter()
-            .with_min_len(64)
-            .for_each(|row| {
-                let (panel, row) = (row / (part / lanes), row % (part / lanes));
-                let tile = Tile::new(lanes, 9, |tap| &values[(panel * 9 + tap) * part + row * lanes..]);
-                let place = |tap| Some((panel * 36 + tap) * part + row * lanes);
-                // SAFETY: the places differ from those of any other row and panel.
-                unsafe { tile.transform(kernels, Transform::Weights, &shared, place, false, finish) };
+        let panels = self.words.len() / (9 * self.part).max(1);
+        words.spare_capacity_mut()[..panels * 36 * self.part]
+            .par_chunks_mut((36 * self.part).max(1))
+            .enumerate()
+            .for_each(|(panel, words)| {
+                self.winograd_panel(kernels, panel, &SharedValues::of_spare_words(words));
             });
-        // SAFETY: each row of each panel has written its 36 places.
+        // SAFETY: each panel has written its 36 parts.
         unsafe { words.set_len(self.words.len() * 4) };
         Self {
             words,
             taps: 36,
-            part,
+            part: self.part,
+        }
+    }
+
+    /// The transforms of one panel of weights of 3x3 taps of f32: `[36][word][lane]`, all of `target`.
+    pub fn winograd_panel(&self, kernels: &Kernels, panel: usize, target: &SharedValues) {
+        let (part, block) = (self.part, WINOGRAD_ROWS * kernels.panel);
+        let values = &values_of(&self.words)[panel * 9 * part..][..9 * part];
+        for start in (0..part).step_by(block) {
+            let tile = Tile::new(block.min(part - start), 9, |tap| &values[tap * part + start..]);
+            let place = |tap| Some(tap * part + start);
+            // SAFETY: the places of the rows differ, and nobody else has the target.
+            unsafe {
+                tile.transform(
+                    kernels,
+                    Transform::Weights,
+                    target,
+                    place,
+                    false,
+                    Finish::default(),
+                );
+            }
         }
     }
 
@@ -93,6 +137,8 @@ impl Panels {
     }
 }
 
+/// Rows of a panel that are transformed together: as many as a core's nearest cache holds.
+const WINOGRAD_ROWS: usize = 8;
 /// Elements of a run that are packed together, so that each column is read in one piece.
 const BLOCK: usize = 16;
 /// Values of a column that are worth copying for the sake of a block.
@@ -307,8 +353,13 @@ mod tests {
                 };
                 let (packed, alike) = (pack(&values, 1, &rows), pack(&transposed, elements, &run));
                 for (panel, first) in (0..columns).step_by(kernels.panel).enumerate() {
-                    let words = packed.part(panel, 0);
-                    assert_eq!(words, alike.part(panel, 0), "{}", kernels.name);
+                    let words = packed.group(panel..panel + 1, std::iter::once(0)).parts[0];
+                    assert_eq!(
+                        words,
+                        alike.group(panel..panel + 1, std::iter::once(0)).parts[0],
+                        "{}",
+                        kernels.name
+                    );
                     let per_word = kernels.format.elements();
                     for (word, words) in words.chunks_exact(kernels.panel).enumerate() {
                         for (lane, packed) in words.iter().enumerate() {

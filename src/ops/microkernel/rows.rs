@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 
 use super::tiles::RowsTile;
-use super::{Finish, Kernels, SharedValues};
+use super::{Finish, Kernels, PanelGroup, ROW_PANELS, SharedValues};
 
 /// Rows of a left factor and where their products go, collected once and then multiplied by any
 /// number of panels.
@@ -66,41 +66,75 @@ impl<'a> RowProduct<'a> {
         }
     }
 
-    /// Stores, in columns `column..` of the targets, the rows times one panel: `width` columns of it,
-    /// whose parts for the taps begin at `panels`, finished as `finish` says for all columns.
+    /// How many neighbouring panels to multiply by at once: a single row is faster with several.
+    pub fn panels_at_once(&self) -> usize {
+        match self.targets.len() {
+            1 => ROW_PANELS,
+            _ => 1,
+        }
+    }
+
+    /// Stores, in columns `column..` of the targets, the rows times some panels: `width` columns of them,
+    /// finished as `finish` says for all columns.
     ///
     /// # Safety
     /// Nobody else reads or writes the targets' columns at the same time.
-    pub unsafe fn multiply(&self, panels: &[&[u32]], column: usize, width: usize, finish: &Finish) {
+    pub unsafe fn multiply(&self, panels: &PanelGroup, column: usize, width: usize, finish: &Finish) {
         let Some(target) = self.target else { return };
+        let PanelGroup {
+            ref parts,
+            gap,
+            count,
+        } = *panels;
         let stride = self.kernels.panel;
-        assert!(panels.len() == self.taps && column + width <= self.width && width <= stride);
-        assert!(panels.iter().all(|panel| panel.len() >= self.run * stride));
+        let needed = count.saturating_sub(1) * gap + self.run * stride;
+        assert!(parts.len() == self.taps && column + width <= self.width && width <= count * stride);
+        assert!(parts.iter().all(|part| part.len() >= needed));
         assert!(finish.is_for(column + width), "scale and shift of each column");
         let block = self.kernels.rows;
         let mut targets = [std::ptr::null_mut::<f32>(); MAX_ROWS];
         let mut residuals = [std::ptr::null::<f32>(); MAX_ROWS];
-        let panels: Vec<*const u32> = panels.iter().map(|panel| panel.as_ptr()).collect();
+        let mut addresses: Vec<*const u32> = Vec::with_capacity(parts.len());
         for (index, rows) in self.targets.chunks(block).enumerate() {
-            for ((address, residual), &row) in targets.iter_mut().zip(&mut residuals).zip(rows) {
-                *address = target.address(row + column, width);
-                *residual = finish.residual(row + column, width);
-            }
-            let tile = RowsTile {
-                sources: self.sources[self.starts[index]..].as_ptr(),
-                taps: self.taps,
-                run: self.run,
-                panels: panels.as_ptr(),
-                stride,
-                targets: targets.as_ptr(),
-                width,
-                finish: finish.from(column),
-                residuals: residuals.as_ptr(),
+            // A tile takes one panel, or one row and all that it can.
+            let step = match (rows.len(), count) {
+                (1, ROW_PANELS) => ROW_PANELS,
+                _ => 1,
             };
-            // SAFETY: `available` only gives kernels that the processor can run. `collect` made sure
-            // that sources have the words that are touched, the assertions above that panels, targets
-            // and what finishes them do; that nobody else uses the targets is the caller's.
-            unsafe { (self.kernels.rows_tile)(rows.len(), &tile) };
+            for panel in (0..count).step_by(step) {
+                let (column, lanes) = (column + panel * stride, step * stride);
+                let Some(left) = width.checked_sub(panel * stride).filter(|left| *left > 0) else {
+                    break;
+                };
+                let width = left.min(lanes);
+                for ((address, residual), &row) in targets.iter_mut().zip(&mut residuals).zip(rows) {
+                    *address = target.address(row + column, width);
+                    *residual = finish.residual(row + column, width);
+                }
+                addresses.clear();
+                addresses.extend(parts.iter().map(|part| part[panel * gap..].as_ptr()));
+                let tile = RowsTile {
+                    sources: self.sources[self.starts[index]..].as_ptr(),
+                    taps: self.taps,
+                    run: self.run,
+                    panels: addresses.as_ptr(),
+                    stride,
+                    gap,
+                    targets: targets.as_ptr(),
+                    width,
+                    finish: finish.from(column),
+                    residuals: residuals.as_ptr(),
+                };
+                // SAFETY: `available` only gives kernels that the processor can run. `collect` made sure
+                // that sources have the words that are touched, the assertions above that panels, targets
+                // and what finishes them do; that nobody else uses the targets is the caller's.
+                unsafe {
+                    match step {
+                        ROW_PANELS => (self.kernels.row_tile)(&tile),
+                        _ => (self.kernels.rows_tile)(rows.len(), &tile),
+                    }
+                }
+            }
         }
     }
 }

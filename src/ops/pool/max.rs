@@ -40,27 +40,31 @@ struct SizedMaxPooling {
 impl SizedMaxPooling {
     /// The pixels of the input image under each window, with the output's pixels in their order.
     fn windows(&self) -> impl Iterator<Item = impl Iterator<Item = usize> + Clone> + '_ {
+        (0..self.output.height).flat_map(|row| self.windows_of(row))
+    }
+
+    /// The same for the pixels of one row.
+    fn windows_of(&self, row: usize) -> impl Iterator<Item = impl Iterator<Item = usize> + Clone> + '_ {
         let window = self.window;
         let Images { height, width, .. } = self.input;
-        (0..self.output.height).flat_map(move |row| {
-            (0..self.output.width).map(move |column| {
-                let columns = window.inside(column * window.stride, width);
-                window
-                    .inside(row * window.stride, height)
-                    .flat_map(move |y| columns.clone().map(move |x| y * width + x))
-            })
+        let rows = window.inside(row * window.stride, height);
+        (0..self.output.width).map(move |column| {
+            let columns = window.inside(column * window.stride, width);
+            let pixels = move |y: usize| columns.clone().map(move |x| y * width + x);
+            rows.clone().flat_map(pixels)
         })
     }
 
     /// The largest values under the windows.
     fn forward(&self, x: &[f32]) -> Vec<f32> {
         let channels = self.input.channels;
-        let image = |index: usize, y: &mut [MaybeUninit<f32>]| {
-            let x = &x[index * self.input.image_len()..][..self.input.image_len()];
+        let row = |index: usize, y: &mut [MaybeUninit<f32>]| {
+            let (image, row) = (index / self.output.height, index % self.output.height);
+            let x = &x[image * self.input.image_len()..][..self.input.image_len()];
             with_wide_vectors(
                 #[inline(always)]
                 || {
-                    for (y, mut pixels) in y.chunks_exact_mut(channels).zip(self.windows()) {
+                    for (y, mut pixels) in y.chunks_exact_mut(channels).zip(self.windows_of(row)) {
                         let first = pixels.next().expect("padding is under half of the window");
                         let first = &x[first * channels..][..channels];
                         for (y, &value) in y.iter_mut().zip(first) {
@@ -78,7 +82,7 @@ impl SizedMaxPooling {
             );
         };
         // SAFETY: there is a window for each pixel of the output.
-        unsafe { in_blocks(self.output.len(), self.output.image_len(), image) }
+        unsafe { in_blocks(self.output.len(), self.output.width * channels, row) }
     }
 
     /// The gradient of the images, of which each winner gets that of its window.

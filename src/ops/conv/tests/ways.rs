@@ -181,6 +181,78 @@ proptest! {
     }
 }
 
+/// The output, with all that can be done to it before it is stored.
+fn finished(
+    plan: &ConvPlan,
+    (x, residual): (&[f32], &[f32]),
+    (scale, shift): (&[f32], &[f32]),
+    weight: ConvWeight,
+    by_winograd: bool,
+) -> Vec<f32> {
+    let finish = Finish {
+        scale: Some(scale),
+        shift: Some(shift),
+        residual: Some(residual),
+        relu: true,
+        round: plan.precision == Precision::Bf16,
+    };
+    match by_winograd {
+        true => winograd::forward(plan, x, weight, finish),
+        false => correlate::forward(&plan.of_pixels(), x, weight, finish),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    /// Few rows go through tiles of their own, and through panels in another order; few tiles transform weights as they go.
+    #[test]
+    fn an_image_gets_the_bytes_that_it_gets_alone(
+        [height, width] in [1usize..9, 1usize..9],
+        (inputs, outputs) in (1usize..40, prop_oneof![1usize..70, 120usize..300]),
+        size in 1usize..4,
+        stride in 1usize..3,
+        by_winograd in any::<bool>(),
+        narrow in any::<bool>(),
+    ) {
+        const BATCH: usize = 40;
+        let (size, stride) = if by_winograd { (3, 1) } else { (size, stride) };
+        let narrow = narrow && !by_winograd;
+        let precision = if narrow { Precision::Bf16 } else { Precision::F32 };
+        let options = moving(stride, size / 2);
+        let Some(many) = Operands::new([BATCH, height, width, inputs], outputs, size, options, precision) else {
+            return Ok(());
+        };
+        let one = |geometry: Geometry| Geometry {
+            input: Images { batch: 1, ..geometry.input },
+            output: Images { batch: 1, ..geometry.output },
+            ..geometry
+        };
+        let scale = host(&random(&[outputs], 5));
+        let widened = WIDENED.iter().map(|(_, widened)| *widened).filter(|_| narrow);
+        let fits = |kernels: &&Kernels| kernels.format == WordFormat::F32 || narrow;
+        let runs = |kernels: &&Kernels| {
+            let available = Kernels::available();
+            available.iter().any(|known| kernels.name.starts_with(known.name))
+        };
+        for kernels in Kernels::available().iter().copied().filter(fits).chain(widened).filter(runs) {
+            let plan = ConvPlan { kernels, geometry: many.geometry, precision };
+            let affine = (&*scale, &*many.bias);
+            let all = finished(&plan, (&many.x, &many.gradient), affine, ConvWeight::once(&many.weight), by_winograd);
+            let alone = ConvPlan { geometry: one(many.geometry), ..plan };
+            let kept = PackedOnce::default();
+            let (of_input, of_output) = (many.geometry.input.image_len(), many.geometry.output.image_len());
+            for image in [0, BATCH - 1] {
+                let own = (&many.x[image * of_input..][..of_input], &many.gradient[image * of_output..][..of_output]);
+                for weight in [ConvWeight::once(&many.weight), kept.weight(&many.weight)] {
+                    let y = finished(&alone, own, affine, weight, by_winograd);
+                    prop_assert!(y == all[image * of_output..][..of_output], "{}", kernels.name);
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn long_sums_stay_exact_and_large_weights_are_taken_whole() {
     // Over 2^22 transformed weights; several blocks of tiles in the weight's gradient.
