@@ -40,9 +40,17 @@ struct Arguments {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::parse();
-    rayon::ThreadPoolBuilder::new()
+    // As the stages and the server do.
+    let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(arguments.threads)
-        .build_global()?;
+        .build()?;
+    let told = pool.install(|| measure(&arguments).map_err(|error| error.to_string()))?;
+    println!("{told}");
+    Ok(())
+}
+
+/// What is printed.
+fn measure(arguments: &Arguments) -> Result<serde_json::Value, Box<dyn Error>> {
     let model = TrainedModel::load(&arguments.model, &Device::Cpu, &Components::built_in())?;
     let shape = model.card.input.of_batch(arguments.batch);
     let values: usize = shape.iter().product();
@@ -71,9 +79,5 @@ fn main() -> Result<(), Box<dyn Error>> {
     rounds.sort_by(f64::total_cmp);
     let median = rounds[rounds.len() / 2];
     outputs.truncate(16);
-    println!(
-        "{}",
-        json!({"images_per_second": arguments.batch as f64 / median, "outputs": outputs})
-    );
-    Ok(())
+    Ok(json!({"images_per_second": arguments.batch as f64 / median, "outputs": outputs}))
 }

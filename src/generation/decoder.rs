@@ -21,6 +21,10 @@ pub struct Decoder<'a> {
     weights: Arc<PackedWeights>,
 }
 
+/// What a [`Decoder`] keeps of the weights from token to token, for others of the same network.
+#[derive(Clone)]
+pub struct DecoderWeights(Arc<PackedWeights>);
+
 impl<'a> Decoder<'a> {
     /// Asks `network`, which has `context` positions for tokens.
     pub fn new(network: &'a Network, context: usize, precision: Precision, device: &'a Device) -> Self {
@@ -41,6 +45,20 @@ impl<'a> Decoder<'a> {
             weights: Arc::new(PackedWeights::new(WeightForm::Int8)),
             ..self
         }
+    }
+
+    /// The same with what another decoder of the same network keeps of the weights.
+    #[must_use]
+    pub fn with_weights(self, weights: &DecoderWeights) -> Self {
+        Self {
+            weights: Arc::clone(&weights.0),
+            ..self
+        }
+    }
+
+    /// What it keeps of the weights.
+    pub fn weights(&self) -> DecoderWeights {
+        DecoderWeights(Arc::clone(&self.weights))
     }
 
     /// Tokens that the network can be shown at once.

@@ -18,7 +18,7 @@ mod text;
 
 pub use beams::search_beams;
 pub use choice::ChosenToken;
-pub use decoder::Decoder;
+pub use decoder::{Decoder, DecoderWeights};
 pub use error::GenerationError;
 pub use rules::{GeneratedTokens, GenerationEnd, GenerationRules};
 pub use running::{RunningStep, RunningTexts};

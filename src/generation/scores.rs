@@ -50,7 +50,14 @@ pub fn constrain(scores: &mut [f32], tokens: &[u32], generated: usize, rules: &G
 pub fn narrow_choice(scores: &mut [f32], options: &SampleOptions) {
     if let Some(temperature) = options.temperature {
         let temperature = temperature.get() as f32;
-        scores.iter_mut().for_each(|score| *score /= temperature);
+        let largest = scores.iter().copied().fold(NEVER, f32::max);
+        // So low a temperature leaves the likeliest tokens alone, however large the quotients would be.
+        match (largest / temperature).is_finite() {
+            true => scores.iter_mut().for_each(|score| *score /= temperature),
+            false => scores
+                .iter_mut()
+                .for_each(|score| *score = if *score == largest { 0.0 } else { NEVER }),
+        }
     }
     if let Some(count) = options.top_k {
         let count = (count.get() as usize).min(scores.len());

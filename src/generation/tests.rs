@@ -133,6 +133,23 @@ fn scores_become_what_transformers_makes_of_them() {
 }
 
 #[test]
+fn the_lowest_temperatures_leave_the_likeliest() {
+    for temperature in [1e-300, 1e-38, 1e-12] {
+        let rules = rules(&json!({"tokens": 1, "temperature": temperature, "top_p": 0.9}));
+        for largest in [90.0f32, 0.0, -90.0] {
+            let mut scores = [largest - 1.0, largest, largest, f32::NEG_INFINITY];
+            narrow_choice(&mut scores, rules.sample.as_ref().expect("it draws"));
+            let left: Vec<bool> = scores.iter().map(|score| score.is_finite()).collect();
+            assert_eq!(
+                left,
+                [false, true, true, false],
+                "{temperature}, {largest}: {scores:?}"
+            );
+        }
+    }
+}
+
+#[test]
 fn texts_are_those_that_transformers_generates() {
     let fixture = fixture();
     for case in fixture.models {

@@ -51,7 +51,7 @@ impl Refused {
     pub fn too_large(most: usize) -> Self {
         Self::new(
             StatusCode::PAYLOAD_TOO_LARGE,
-            format!("the body has more than {most} bytes, the most that is taken: send fewer rows at once"),
+            format!("the body has more than {most} bytes, the most that is taken: send less at once"),
         )
     }
 
@@ -59,7 +59,7 @@ impl Refused {
     pub fn expired() -> Self {
         Self::new(
             StatusCode::GATEWAY_TIMEOUT,
-            "the request's `timeout` was over before its turn came",
+            "the request's `timeout` was over before it was answered",
         )
     }
 }

@@ -25,7 +25,8 @@ impl Draws {
     }
 }
 
-fn setting(name: &str, default: u64) -> u64 {
+/// A number of the environment.
+pub fn setting(name: &str, default: u64) -> u64 {
     let value = std::env::var(name).ok();
     value.map_or(default, |text| text.parse().expect("a number"))
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use candle_core::Device;
 use serde_json::Value;
 
-use crate::generation::{Decoder, GenerationError};
+use crate::generation::{Decoder, DecoderWeights, GenerationError};
 use crate::models::{KeyValueCache, Network};
 use crate::serve::served::ModelInterface;
 use crate::serve::tensor::{Datatype, TensorInfo};
@@ -24,6 +24,8 @@ pub struct WritingModel {
     network: Network,
     device: Device,
     weights: Option<NarrowWeights>,
+    /// What is kept of them, once the network has been asked.
+    kept: Option<DecoderWeights>,
     /// Tokens of a text, prompt included.
     context: usize,
     /// Tokens of all texts that run at once.
@@ -82,6 +84,7 @@ impl WritingModel {
             network,
             device,
             weights,
+            kept: None,
             context,
             room: context,
             longest_token: tokenizer.longest_token(),
@@ -104,8 +107,8 @@ impl WritingModel {
         Ok(model)
     }
 
-    /// Bytes that are kept of each token, once the network has been asked.
-    fn tried(&self) -> Result<usize, GenerationError> {
+    /// Asks the network, whose weights are ready for more then: how many bytes it keeps of each token.
+    fn tried(&mut self) -> Result<usize, GenerationError> {
         let mut cache = KeyValueCache::new(1, 1);
         let token = self.ends.first().copied().unwrap_or(0);
         let token = if (token as usize) < self.vocabulary {
@@ -113,16 +116,22 @@ impl WritingModel {
         } else {
             0
         };
-        self.decoder().scores(&mut cache, &[&[token]])?;
+        let kept = {
+            let decoder = self.decoder();
+            decoder.scores(&mut cache, &[&[token]])?;
+            decoder.weights()
+        };
+        self.kept = Some(kept);
         Ok(cache.bytes_per_token().unwrap_or(0))
     }
 
     /// What asks the network.
     pub fn decoder(&self) -> Decoder<'_> {
         let decoder = Decoder::new(&self.network, self.context, Precision::F32, &self.device);
-        match self.weights {
-            None => decoder,
-            Some(NarrowWeights::Int8) => decoder.with_int8_weights(),
+        match (&self.kept, self.weights) {
+            (Some(kept), _) => decoder.with_weights(kept),
+            (None, None) => decoder,
+            (None, Some(NarrowWeights::Int8)) => decoder.with_int8_weights(),
         }
     }
 

@@ -153,6 +153,14 @@ impl WritingRequest {
         let draws = draws.iter().any(|name| request.parameters.contains_key(*name));
         let tokens = fields.whole("max_tokens", 1, u64::MAX)?;
         let sample = fields.sample()?.filter(|_| draws);
+        let (stops, seed) = (fields.stop()?, fields.seed()?);
+        fields.idle("n", &[json!(1)], "ask for each text in a row of its own")?;
+        fields.idle("stream", &[json!(false)], "ask at /v1/completions")?;
+        // Of the protocol: they are for models that remember requests, or for other queues.
+        for name in ["priority", "sequence_id", "sequence_start", "sequence_end"] {
+            fields.take(name);
+        }
+        check_others(&mut fields, WritingForm::Completion, 1)?;
         Ok(Self {
             form: WritingForm::Completion,
             model: String::new(),
@@ -160,8 +168,8 @@ impl WritingRequest {
             count: 1,
             tokens: tokens.map(|tokens| usize::try_from(tokens).unwrap_or(usize::MAX)),
             sample,
-            stops: fields.stop()?,
-            seed: fields.seed()?,
+            stops,
+            seed,
             is_streamed: false,
             tells_usage: false,
         })
@@ -187,14 +195,27 @@ impl WritingRequest {
             ))
             .about(name, "context_length_exceeded")),
         };
+        // Of several prompts it is told which.
+        let count = match &self.asked {
+            AskedTexts::Prompts(prompts) => prompts.len(),
+            AskedTexts::Conversation(_) => 1,
+        };
+        let placed = |index: usize, refused: Refused| match count {
+            1 => refused,
+            _ => Refused {
+                message: format!("prompt {}: {}", index + 1, refused.message),
+                ..refused
+            },
+        };
         let prompts = match &self.asked {
             AskedTexts::Prompts(prompts) => prompts
                 .iter()
-                .map(|prompt| match prompt {
+                .enumerate()
+                .map(|(index, prompt)| match prompt {
                     AskedPrompt::Text(text) => {
-                        fits(text)?;
+                        fits(text).map_err(|refused| placed(index, refused))?;
                         let tokens = model.tokenizer().prompt_ids(text);
-                        tokens.map_err(|error| bad(error.to_string()))
+                        tokens.map_err(|error| placed(index, bad(error.to_string())))
                     }
                     AskedPrompt::Tokens(tokens) => Ok(tokens.clone()),
                 })
@@ -215,7 +236,7 @@ impl WritingRequest {
                 vec![tokens.map_err(|error| bad(error.to_string()))?]
             }
         };
-        let encoded = prompts.into_iter().map(|tokens| {
+        let encoded = |tokens: Vec<u32>| {
             if tokens.is_empty() {
                 return Err(bad(
                     "a prompt without any token gives nothing to go on with".to_owned()
@@ -229,8 +250,10 @@ impl WritingRequest {
             }
             let rules = self.rules(name, tokens.len(), model)?;
             Ok(PromptTokens { tokens, rules })
-        });
-        encoded.collect()
+        };
+        let all = prompts.into_iter().enumerate();
+        all.map(|(index, tokens)| encoded(tokens).map_err(|refused| placed(index, refused)))
+            .collect()
     }
 
     /// By what a text behind `prompt` tokens is written.

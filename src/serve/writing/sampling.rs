@@ -1,6 +1,7 @@
 //! The fields of a request, read one by one.
 
 use std::num::NonZeroU32;
+use std::ops::RangeInclusive;
 
 use serde_json::{Map, Value};
 
@@ -25,14 +26,19 @@ impl RequestFields {
         self.0.keys().next().map(String::as_str)
     }
 
-    /// A number within bounds.
-    pub fn number(&mut self, name: &'static str, least: f64, most: f64) -> Result<Option<f64>, Refused> {
+    /// A number within bounds, which are `expected` in words.
+    pub fn number(
+        &mut self,
+        name: &'static str,
+        bounds: RangeInclusive<f64>,
+        expected: &str,
+    ) -> Result<Option<f64>, Refused> {
         let Some(value) = self.take(name) else {
             return Ok(None);
         };
-        match value.as_f64().filter(|number| (least..=most).contains(number)) {
+        match value.as_f64().filter(|number| bounds.contains(number)) {
             Some(number) => Ok(Some(number)),
-            None => Err(wrong(name, &format!("a number from {least} to {most}"), &value)),
+            None => Err(wrong(name, expected, &value)),
         }
     }
 
@@ -41,7 +47,10 @@ impl RequestFields {
         let Some(value) = self.take(name) else {
             return Ok(None);
         };
-        match value.as_u64().filter(|number| (least..=most).contains(number)) {
+        // What no 64 bits hold is as much as can be.
+        let beyond = || value.as_f64().is_some_and(|number| number >= u64::MAX as f64);
+        let number = value.as_u64().or_else(|| beyond().then_some(u64::MAX));
+        match number.filter(|number| (least..=most).contains(number)) {
             Some(number) => Ok(Some(number)),
             None if most == u64::MAX => Err(wrong(name, &format!("a whole number from {least} on"), &value)),
             None => Err(wrong(
@@ -77,18 +86,15 @@ impl RequestFields {
 
     /// How tokens are drawn; nothing where the likeliest is to be taken each time.
     pub fn sample(&mut self) -> Result<Option<SampleOptions>, Refused> {
-        let temperature = self.number("temperature", 0.0, 2.0)?.unwrap_or(1.0);
-        let top_p = self.number("top_p", 0.0, 1.0)?;
+        let temperature = self.number("temperature", 0.0..=2.0, "a number from 0 to 2")?;
+        let temperature = temperature.unwrap_or(1.0);
+        let top_p = self.number("top_p", f64::MIN_POSITIVE..=1.0, "a number over 0 and at most 1")?;
         let top_k = self.whole("top_k", 1, u32::MAX.into())?;
-        let min_p = self.number("min_p", 0.0, 1.0)?;
-        let share = |share: f64| {
-            Share::new(share)
-                .ok_or_else(|| wrong("top_p", "a number over 0 and at most 1", &Value::from(share)))
-        };
+        let min_p = self.number("min_p", 0.0..=1.0, "a number from 0 to 1")?;
         let options = SampleOptions {
             temperature: Positive::new(temperature),
             top_k: top_k.and_then(|count| NonZeroU32::new(u32::try_from(count).ok()?)),
-            top_p: top_p.filter(|share| *share != 1.0).map(share).transpose()?,
+            top_p: top_p.filter(|share| *share != 1.0).and_then(Share::new),
             min_p: min_p.filter(|share| *share > 0.0).and_then(Probability::new),
         };
         Ok((temperature > 0.0).then_some(options))

@@ -252,6 +252,7 @@ fn what_would_change_the_answer_is_refused_by_name() {
         ("temperature", json!(-1), "invalid_value"),
         ("temperature", json!("hot"), "invalid_value"),
         ("top_p", json!(0), "invalid_value"),
+        ("top_p", json!(-1), "invalid_value"),
         ("n", json!(0), "invalid_value"),
         ("n", json!(1000), "invalid_value"),
         ("max_tokens", json!(0), "invalid_value"),
@@ -336,6 +337,12 @@ fn what_does_not_fit_the_model_is_told_before_it_waits() {
     assert_eq!(code, "invalid_value");
     assert!(
         message.contains("token 11") && message.contains("under 11"),
+        "{message}"
+    );
+    let second = json!({"model": "m", "prompt": ["the cat", ""]});
+    let (_, _, message) = refused(WritingForm::Completion, second);
+    assert!(
+        message.starts_with("prompt 2: a prompt without any token"),
         "{message}"
     );
     let chat = json!({"model": "m", "messages": [{"role": "user", "content": "the cat"}]});

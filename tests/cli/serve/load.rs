@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::client::{Client, RunningServer};
 use super::{DIGITS, binary_pixels_json, bmp, digits, grey, pixels_request};
+use crate::soak::setting;
 
 /// Clients at once.
 const CLIENTS: u64 = 32;
@@ -40,7 +41,8 @@ fn no_answer_is_lost_or_swapped() {
         expected.iter().collect::<std::collections::BTreeSet<_>>().len(),
         CLIENTS as usize
     );
-    let (answers, end) = (AtomicUsize::new(0), Instant::now() + Duration::from_secs(2));
+    let seconds = setting("ERLEN_SOAK_SECONDS", 2);
+    let (answers, end) = (AtomicUsize::new(0), Instant::now() + Duration::from_secs(seconds));
     thread::scope(|scope| {
         for own in 0..CLIENTS {
             let (server, expected, answers) = (&server, &expected, &answers);

@@ -170,6 +170,20 @@ fn texts_are_written_as_generate_writes_them_whole_and_in_pieces() {
         let tensors = json!({"inputs": inputs, "parameters": {"max_tokens": 12}});
         let told = client.infer("tales", &tensors.to_string());
         assert_eq!(told.output("text"), [sample["text"].clone()]);
+        for (name, value) in [
+            ("echo", json!(true)),
+            ("n", json!(2)),
+            ("presence_penalty", json!(1)),
+            ("max_token", json!(12)),
+        ] {
+            let body = json!({"inputs": inputs, "parameters": {name: value}});
+            let told = client.infer("tales", &body.to_string());
+            assert!(
+                told.assert_status(400).text().contains(&format!("`{name}`")),
+                "{}",
+                told.text()
+            );
+        }
     }
     let prompts: Vec<&Value> = samples.iter().map(|sample| &sample["prompt"]).collect();
     let body = json!({"model": "tales", "prompt": prompts, "max_tokens": 12, "temperature": 0, "n": 2});
