@@ -147,8 +147,13 @@ proptest! {
             let expected = differences(&values, naive);
             assert_close(&gradient_of(&actual, &[3.0], &outputs), &expected, 1e-5);
             let composed = composing(|| loss(&outputs, targets.view(), &kind, divisor)).expect("runs");
-            assert_close(&host(&composed), &host64(&actual), 1e-5);
-            assert_close(&gradient_of(&composed, &[3.0], &outputs), &expected, 1e-5);
+            // In f32, where distributions are alike, most of their distance cancels.
+            let tolerance = match kind {
+                LossFunction::Distillation { .. } => 1e-3,
+                _ => 1e-5,
+            };
+            assert_close(&host(&composed), &host64(&actual), tolerance);
+            assert_close(&gradient_of(&composed, &[3.0], &outputs), &expected, tolerance);
         }
     }
 }

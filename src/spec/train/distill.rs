@@ -11,9 +11,10 @@ use crate::spec::values::{Positive, UpToOne};
 /// Knowledge distillation (Hinton, Vinyals and Dean, 2015): the loss becomes `(1 - weight) * own + weight * taught`, where
 /// `own` is the loss of the recipe and `taught` says how far the model is from its teachers. Of classes it is `T^2 *
 /// KL(softmax(teacher / T) || softmax(model / T))` with the temperature `T`, of numbers the squared distance, in the units
-/// that the model is trained in; both are means over all samples, which weigh the same whatever `class_weights` say. The teachers
-/// are shown what the model is shown, changed and mixed as that is, each normalised as it knows it. The loss that is told
-/// of the training is the whole one; validation and evaluation report the loss of the recipe, as without teachers.
+/// that the model is trained in; both are means over all samples, whatever `class_weights` and `ignore_index` say of them.
+/// The teachers are shown what the model is shown, changed and mixed as that is, each normalised as it knows it. The loss
+/// that is told of the training is the whole one; validation and evaluation report the loss of the recipe, as without
+/// teachers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DistillOptions {
