@@ -23,6 +23,7 @@ static RULES: TaskRules = TaskRules {
     further: &[],
     monitor: "val_far_off",
     standardizes: false,
+    taught: None,
     metrics: &[TaskMetric {
         name: "far_off",
         about: "The mean distance between the numbers.",

@@ -4,12 +4,12 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use super::error::AppError;
-use super::model::{LocatedModel, ModelDuty, ModelSource};
+use super::model::{FoundModel, LocatedModel, ModelDuty, ModelSource};
 use crate::event::Monitor;
 use crate::spec::PredictionFormat;
 use crate::stages::{
-    DeviceChoice, PredictionCounts, PredictionTask, PredictionWriter, Registry, StageError, Unpredicted,
-    predict_files,
+    DeviceChoice, PredictionCounts, PredictionKeeping, PredictionTask, PredictionWriter, Registry,
+    StageError, Unpredicted, predict_files,
 };
 
 /// What is to be predicted, and by whom.
@@ -48,47 +48,80 @@ pub fn predict(
     out: impl Write + Send,
     follower: PredictionFollower<'_>,
 ) -> Result<PredictionCounts, AppError> {
-    for path in &request.inputs {
-        let is_pattern = path.to_string_lossy().contains(['*', '?', '[']);
-        if !is_pattern && path.symlink_metadata().is_err() {
-            return Err(AppError::Request(format!(
-                "there is no file or folder `{}`",
-                path.display()
-            )));
+    request.found()?.predict(registry, out, None, follower)
+}
+
+/// A prediction whose models and inputs are there.
+pub(super) struct FoundPrediction<'a> {
+    request: &'a PredictionRequest,
+    pub models: Vec<FoundModel>,
+}
+
+impl PredictionRequest {
+    /// Finds the models and what is named.
+    pub(super) fn found(&self) -> Result<FoundPrediction<'_>, AppError> {
+        self.check_inputs()?;
+        let models = self.models.iter().map(|model| model.find(ModelDuty::Predict));
+        Ok(FoundPrediction {
+            request: self,
+            models: models.collect::<Result<_, AppError>>()?,
+        })
+    }
+
+    fn check_inputs(&self) -> Result<(), AppError> {
+        for path in &self.inputs {
+            let is_pattern = path.to_string_lossy().contains(['*', '?', '[']);
+            if !is_pattern && path.symlink_metadata().is_err() {
+                return Err(AppError::Request(format!(
+                    "there is no file or folder `{}`",
+                    path.display()
+                )));
+            }
         }
+        Ok(())
     }
-    let located = request
-        .models
-        .iter()
-        .map(|model| model.locate(ModelDuty::Predict));
-    let located: Result<Vec<_>, AppError> = located.collect();
-    let located = located?;
-    for note in located.iter().filter_map(|model| model.note.clone()) {
-        follower.monitor.info(note);
+}
+
+impl FoundPrediction<'_> {
+    /// Predicts, from where `keeping` says on.
+    pub fn predict(
+        self,
+        registry: &Registry,
+        out: impl Write + Send,
+        keeping: Option<PredictionKeeping<'_>>,
+        follower: PredictionFollower<'_>,
+    ) -> Result<PredictionCounts, AppError> {
+        let request = self.request;
+        let located: Result<Vec<_>, AppError> = self.models.into_iter().map(FoundModel::lay_out).collect();
+        let located = located?;
+        for note in located.iter().filter_map(|model| model.note.clone()) {
+            follower.monitor.info(note);
+        }
+        let models: Vec<PathBuf> = located.iter().map(|model| model.folder.clone()).collect();
+        let scratch = std::env::temp_dir();
+        let task = PredictionTask {
+            models: &models,
+            inputs: &request.inputs,
+            relative: false,
+            test_time_flip: request.test_time_flip,
+            device: request.device,
+            scratch: &scratch,
+        };
+        let mut writer = PredictionWriter::new(request.format, out);
+        let predictions = predict_files(
+            &task,
+            request.threads,
+            registry,
+            &mut writer,
+            keeping,
+            follower.refused,
+            &follower.monitor,
+        );
+        let predictions = predictions.map_err(|error| match error {
+            StageError::Interrupted => AppError::Interrupted,
+            other => AppError::Stopped(LocatedModel::told_by(&located, &other)),
+        })?;
+        writer.finish().map_err(AppError::io("writing the predictions"))?;
+        Ok(predictions)
     }
-    let models: Vec<PathBuf> = located.iter().map(|model| model.folder.clone()).collect();
-    let scratch = std::env::temp_dir();
-    let task = PredictionTask {
-        models: &models,
-        inputs: &request.inputs,
-        relative: false,
-        test_time_flip: request.test_time_flip,
-        device: request.device,
-        scratch: &scratch,
-    };
-    let mut writer = PredictionWriter::new(request.format, out);
-    let predictions = predict_files(
-        &task,
-        request.threads,
-        registry,
-        &mut writer,
-        follower.refused,
-        &follower.monitor,
-    );
-    let predictions = predictions.map_err(|error| match error {
-        StageError::Interrupted => AppError::Interrupted,
-        other => AppError::Stopped(LocatedModel::told_by(&located, &other)),
-    })?;
-    writer.finish().map_err(AppError::io("writing the predictions"))?;
-    Ok(predictions)
 }

@@ -1,8 +1,6 @@
 //! `erlen predict`: what a trained model says of new files.
 
-use std::fs::Permissions;
 use std::io::{self, BufWriter, IsTerminal, Write};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,7 +11,7 @@ use clap::{Args, ValueEnum};
 use super::exit::{DONE, FAILED};
 use super::model_choice::ModelChoiceArguments;
 use super::terminal::stop_on_signals;
-use crate::app::{AppError, PredictionFollower, PredictionRequest, predict};
+use crate::app::{AppError, PredictionFollower, PredictionRequest, predict, predict_to_file};
 use crate::event::{Activity, Level, Monitor};
 use crate::progress::text::count;
 use crate::spec::PredictionFormat;
@@ -45,7 +43,8 @@ pub(super) struct PredictArguments {
     others: Vec<String>,
     #[command(flatten)]
     choice: ModelChoiceArguments,
-    /// Where to write, which must not be there yet; by default to standard output
+    /// Where to write, which must not be there yet; by default to standard output. What was stopped goes on where the same is
+    /// asked again: CSV and JSON lines are written into FILE.part until they are whole
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// How to write; by default as the output's name ends, else csv
@@ -88,7 +87,11 @@ pub(super) fn run(arguments: &PredictArguments, registry: &Registry) -> Result<u
         ));
     }
     let counts = match &arguments.output {
-        Some(path) => to_file(path, &request, registry)?,
+        Some(path) => {
+            let to_file =
+                |follower: PredictionFollower<'_>| predict_to_file(&request, registry, path, follower);
+            ask(to_file, stop_on_signals()?)?
+        }
         None => match to_standard_output(&request, registry)? {
             Some(counts) => counts,
             // Whoever reads has seen enough.
@@ -131,41 +134,6 @@ impl PredictArguments {
     }
 }
 
-/// Writes a file, whole or not at all.
-fn to_file(
-    path: &Path,
-    request: &PredictionRequest,
-    registry: &Registry,
-) -> Result<PredictionCounts, AppError> {
-    let failed = || AppError::io(format!("writing `{}`", path.display()));
-    let is_there = || {
-        AppError::Request(format!(
-            "`{}` is there already: remove it, or name another file with --output",
-            path.display()
-        ))
-    };
-    if path.symlink_metadata().is_ok() {
-        return Err(is_there());
-    }
-    let around = path.parent().filter(|around| !around.as_os_str().is_empty());
-    let mut file = tempfile::Builder::new()
-        // Those of any new file: the user's mask takes away from them.
-        .permissions(Permissions::from_mode(0o666))
-        .tempfile_in(around.unwrap_or(Path::new(".")))
-        .map_err(failed())?;
-    let counts = ask(
-        request,
-        registry,
-        BufWriter::new(file.as_file_mut()),
-        stop_on_signals()?,
-    )?;
-    match file.persist_noclobber(path) {
-        Ok(_) => Ok(counts),
-        Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Err(is_there()),
-        Err(error) => Err(failed()(error.error)),
-    }
-}
-
 /// Writes to standard output; nothing where it is closed before the end.
 fn to_standard_output(
     request: &PredictionRequest,
@@ -177,18 +145,16 @@ fn to_standard_output(
         closed: Arc::clone(&closed),
         stop: Arc::clone(&stop),
     };
-    let answer = ask(request, registry, out, stop);
+    let answer = ask(|follower| predict(request, registry, out, follower), stop);
     if closed.load(Ordering::Relaxed) {
         return Ok(None);
     }
     answer.map(Some)
 }
 
-/// Asks, and tells on standard error what happens.
+/// Has `predict` ask, and tells on standard error what happens.
 fn ask(
-    request: &PredictionRequest,
-    registry: &Registry,
-    out: impl Write + Send,
+    predict: impl FnOnce(PredictionFollower<'_>) -> Result<PredictionCounts, AppError>,
     stop: Arc<AtomicBool>,
 ) -> Result<PredictionCounts, AppError> {
     let narration = Arc::new(Narration::default());
@@ -197,7 +163,7 @@ fn ask(
         refused: &mut |sample: &Unpredicted| narration.tell(&format!("not predicted: {sample}")),
         monitor: Monitor::new(move |activity| told.hear(&activity), stop),
     };
-    let counts = predict(request, registry, out, follower);
+    let counts = predict(follower);
     narration.clear();
     counts
 }

@@ -77,7 +77,7 @@ pub use texts::{
 };
 pub use unlabelled::{
     ArchiveUnpacker, AskedColumn, ColumnCells, ReadText, ReadWord, TextForm, TextReader, UnlabelledInputs,
-    UnlabelledSample, UnlabelledSource, asked_columns, features_of,
+    UnlabelledSample, UnlabelledSource, asked_columns, features_of, listing_digest,
 };
 pub use value::FieldValue;
 pub use writer::DatasetWriter;

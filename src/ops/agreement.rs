@@ -347,6 +347,7 @@ fn losses() -> Vec<Case> {
         of(LossFunction::BinaryCrossEntropy { pos_weight: None }),
         of(LossFunction::Mse),
         of(LossFunction::Huber { delta: 0.7 }),
+        of(LossFunction::Distillation { temperature: 3.0 }),
     ]
 }
 

@@ -37,6 +37,13 @@ pub enum LossFunction {
         /// The error at which the parabola becomes a line.
         delta: f64,
     },
+    /// How far softened probabilities of classes are from those of other logits, the targets: `T^2 * KL(softmax(targets /
+    /// T) || softmax(outputs / T))` of each sample (Hinton, Vinyals and Dean, 2015), as `T^2` times
+    /// `torch.nn.KLDivLoss(reduction="batchmean")`. The factor keeps gradients as large whatever the temperature.
+    Distillation {
+        /// What logits are divided by.
+        temperature: f64,
+    },
 }
 
 /// What outputs are compared with.
@@ -46,7 +53,7 @@ pub enum LossTargets<'a> {
     Classes(&'a [u32]),
     /// The probability of each class, `[N, classes]`.
     Probabilities(&'a [f32]),
-    /// Labels between 0 and 1, or numbers, `[N, K]`.
+    /// Labels between 0 and 1, numbers, or logits, `[N, K]`.
     Values(&'a [f32]),
 }
 
@@ -87,12 +94,14 @@ pub fn loss(
 /// What the mean over these targets divides by, as PyTorch has it.
 ///
 /// For classes, the sum of the class weights of the samples that are not ignored, each 1 without
-/// weights; for probabilities, N; for element-wise losses, N times `outputs`.
+/// weights; for probabilities and logits, N; for element-wise losses, N times `outputs`.
 pub fn loss_weight(targets: LossTargets<'_>, loss: &LossFunction, outputs: usize) -> f64 {
     match targets {
         LossTargets::Classes(classes) => classes.iter().map(|&class| class_weight(class, loss)).sum(),
-        LossTargets::Probabilities(values) => (values.len() / outputs.max(1)) as f64,
-        LossTargets::Values(values) => values.len() as f64,
+        LossTargets::Values(values) if loss.is_element_wise() => values.len() as f64,
+        LossTargets::Probabilities(values) | LossTargets::Values(values) => {
+            (values.len() / outputs.max(1)) as f64
+        }
     }
 }
 
@@ -119,8 +128,8 @@ pub fn loss_per_sample(
         let target = targets.of(index, width);
         let weight = match target {
             SampleTarget::Class(class) => class_weight(class, loss),
-            SampleTarget::Probabilities(_) => 1.0,
-            SampleTarget::Values(values) => values.len() as f64,
+            SampleTarget::Values(values) if loss.is_element_wise() => values.len() as f64,
+            SampleTarget::Probabilities(_) | SampleTarget::Values(_) => 1.0,
         };
         (value(row, target, loss), weight)
     });
@@ -149,7 +158,13 @@ impl LossFunction {
             Self::BinaryCrossEntropy { .. } => "binary cross-entropy",
             Self::Mse => "mean squared error",
             Self::Huber { .. } => "Huber loss",
+            Self::Distillation { .. } => "distillation",
         }
+    }
+
+    /// Whether outputs count one by one.
+    fn is_element_wise(&self) -> bool {
+        !matches!(self, Self::CrossEntropy { .. } | Self::Distillation { .. })
     }
 }
 
@@ -207,6 +222,7 @@ impl Operation for LossOp {
             LossFunction::BinaryCrossEntropy { .. } => "binary_cross_entropy",
             LossFunction::Mse => "mse",
             LossFunction::Huber { .. } => "huber",
+            LossFunction::Distillation { .. } => "distillation",
         }
     }
 
@@ -218,6 +234,7 @@ impl Operation for LossOp {
                 attributes.with("label_smoothing", label_smoothing)
             }
             LossFunction::Huber { delta } => attributes.with("delta", delta),
+            LossFunction::Distillation { temperature } => attributes.with("temperature", temperature),
             LossFunction::BinaryCrossEntropy { .. } | LossFunction::Mse => attributes,
         }
     }

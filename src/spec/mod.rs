@@ -116,7 +116,7 @@ pub use task_check::silence_of;
 pub use tasks::{
     CLASSIFICATION, EntityF1Options, EntityMode, EntityScheme, EvaluationMetric, MASKED_TOKEN, MULTI_LABEL,
     MetricDetail, NEXT_TOKEN, PerplexityOptions, REGRESSION, SIMILARITY, TOKEN_CLASSES, TaskMetric,
-    TaskRules,
+    TaskRules, TaughtBy,
 };
 pub use template::Template;
 pub use tokenizer::{
@@ -127,17 +127,18 @@ pub(crate) use train::optimizers::built_in_optimizers;
 pub use train::{
     AdamOptions, AdamWOptions, Anneal, Augment, BinaryCrossEntropy, CenterCropOptions, CheckpointOptions,
     ClassWeights, Clip, ColorJitterOptions, ConstantOptions, CosineOptions, CosineRestartsOptions,
-    CrossEntropy, CutmixOptions, DecayOn, EarlyStop, EmaOptions, EvalTransform, ExponentialOptions,
-    GaussianBlurOptions, Huber, InitOptions, LionOptions, Loss, MixupOptions, Mse, MultistepOptions,
-    Normalize, OneCycleOptions, Optimizer, OptimizerOptions, Pace, Pack, PackedDocuments, ParameterGroup,
-    PlateauOptions, PolynomialOptions, Precision, RandAugmentOptions, RandomAffineOptions, RandomCropOptions,
-    RandomErasingOptions, RandomFlipOptions, RandomGrayscaleOptions, RandomResizedCropOptions,
-    RandomRotationOptions, ResizeOptions, Schedule, ScheduleMoment, ScheduleOptions, Select, SgdOptions,
-    Size, StepOptions, ThresholdMode, Train, TrainingLength, TrivialAugmentOptions, Validate, Warmup,
+    CrossEntropy, CutmixOptions, DecayOn, DistillOptions, EarlyStop, EmaOptions, EvalTransform,
+    ExponentialOptions, GaussianBlurOptions, Huber, InitOptions, LionOptions, Loss, MixupOptions, Mse,
+    MultistepOptions, Normalize, OneCycleOptions, Optimizer, OptimizerOptions, Pace, Pack, PackedDocuments,
+    ParameterGroup, PlateauOptions, PolynomialOptions, Precision, RandAugmentOptions, RandomAffineOptions,
+    RandomCropOptions, RandomErasingOptions, RandomFlipOptions, RandomGrayscaleOptions,
+    RandomResizedCropOptions, RandomRotationOptions, ResizeOptions, Schedule, ScheduleMoment,
+    ScheduleOptions, Select, SgdOptions, Size, StepOptions, ThresholdMode, Train, TrainingLength,
+    TrivialAugmentOptions, Validate, Warmup,
 };
 pub use train::{
     AugmentMistake, DataFacts, LoraOptions, LoraTargets, augment_mistakes, fits_pattern, recipe_mistakes,
     shortened,
 };
-pub use values::{BelowOne, ByteSize, NonNegative, Percentage, Positive, Probability, Share, Span};
+pub use values::{BelowOne, ByteSize, NonNegative, Percentage, Positive, Probability, Share, Span, UpToOne};
 pub use vocabulary::Vocabulary;

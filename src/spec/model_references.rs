@@ -25,9 +25,24 @@ impl ModelReferences {
 
     /// They as inputs: `model`, or `model.0`, `model.1`, ...
     pub fn inputs(&self) -> impl Iterator<Item = Input> + '_ {
-        let roles = self.roles();
-        self.0.iter().zip(roles).map(|(reference, role)| Input {
-            path: role.split('.').map(str::to_owned).collect(),
+        self.inputs_as(ROLE, &[])
+    }
+
+    /// They as inputs that the stage calls `name`, or `name.0`, `name.1`, ..., where the field of that name stands `under`
+    /// others.
+    pub(super) fn inputs_as<'a>(
+        &'a self,
+        name: &'a str,
+        under: &'a [&str],
+    ) -> impl Iterator<Item = Input> + 'a {
+        let roles = self.roles_as(name);
+        self.0.iter().zip(roles).map(move |(reference, role)| Input {
+            path: under
+                .iter()
+                .copied()
+                .chain(role.split('.'))
+                .map(str::to_owned)
+                .collect(),
             role,
             reference: reference.clone(),
         })
@@ -35,15 +50,24 @@ impl ModelReferences {
 
     /// What the stage calls each of them.
     pub fn roles(&self) -> Vec<String> {
+        self.roles_as(ROLE)
+    }
+
+    fn roles_as(&self, name: &str) -> Vec<String> {
         match self.0.len() {
-            1 => vec![ROLE.to_owned()],
-            count => (0..count).map(|index| format!("{ROLE}.{index}")).collect(),
+            1 => vec![name.to_owned()],
+            count => (0..count).map(|index| format!("{name}.{index}")).collect(),
         }
     }
 
     /// Whether an input's role is that of a model.
     pub fn is_role(role: &str) -> bool {
-        role.split('.').next() == Some(ROLE)
+        Self::is_role_as(ROLE, role)
+    }
+
+    /// Whether it is that of a model that the stage calls `name`.
+    pub(super) fn is_role_as(name: &str, role: &str) -> bool {
+        role.split('.').next() == Some(name)
     }
 }
 

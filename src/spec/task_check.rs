@@ -11,7 +11,8 @@ use super::kinds::Input;
 use super::mistake::{Mistake, placed};
 use super::models::TextHead;
 use super::preprocess::TargetKind;
-use super::train::{DataFacts, recipe_mistakes};
+use super::tasks::TaskRules;
+use super::train::{DataFacts, DistillOptions, recipe_mistakes};
 use super::vocabulary::Vocabulary;
 use super::{Evaluate, Export, Preprocess, PretrainedOptions, Quantize, Reference, StageSpec, Train};
 
@@ -44,6 +45,54 @@ pub(super) fn train_mistakes(
     let vocabulary = Vocabulary::current();
     let facts = data_of(stages, &train.data);
     placed(&[], recipe_mistakes(train, &facts, vocabulary.tasks()), place)
+}
+
+/// Teachers that predict something else than the training, or that are shown something else, as far as the file tells.
+pub(super) fn teacher_mistakes(
+    stages: &IndexMap<String, Arc<StageSpec>>,
+    train: &Train,
+    place: &dyn Fn(&[&str]) -> SourceSpan,
+) -> Vec<Diagnostic> {
+    let (task, facts) = (task_of(stages, train), data_of(stages, &train.data));
+    let inputs = train.distill.iter().flat_map(DistillOptions::inputs);
+    let mistake = |input: Input| {
+        let other = training_behind(stages, &input.reference)?;
+        let other_facts = data_of(stages, &other.data);
+        let name = &input.reference;
+        let message = match (task, task_of(stages, other)) {
+            (Some(task), Some(taught)) if task != taught => {
+                format!(
+                    "`{name}` predicts {}, and this training {}",
+                    taught.predicts, task.predicts
+                )
+            }
+            _ => match (facts.kind, other_facts.kind) {
+                (Some(kind), Some(other_kind)) if kind != other_kind => format!(
+                    "`{name}` learnt from `{}`, {}, and `{}` is {}",
+                    other.data,
+                    other_kind.dataset(),
+                    train.data,
+                    kind.dataset()
+                ),
+                _ => return None,
+            },
+        };
+        let help = "name a model of the same task for the same inputs";
+        Some(Mistake::new(input.path, message).help(help))
+    };
+    placed(&[], inputs.filter_map(mistake).collect(), place)
+}
+
+/// What `train` predicts, where the file tells.
+fn task_of(stages: &IndexMap<String, Arc<StageSpec>>, train: &Train) -> Option<&'static TaskRules> {
+    let vocabulary = Vocabulary::current();
+    match &train.task {
+        Some(name) => vocabulary.task(name),
+        None => {
+            let of_data = data_of(stages, &train.data).task;
+            of_data.map(|task| task.for_model(&train.model, vocabulary.tasks()))
+        }
+    }
 }
 
 /// What an evaluation measures that the data does not have.

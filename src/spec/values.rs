@@ -87,6 +87,14 @@ bounded!(
 );
 
 bounded!(
+    /// A number in `(0, 1]`.
+    UpToOne,
+    "over 0 and at most 1",
+    |x| x > 0.0 && x <= 1.0,
+    json_schema!({"type": "number", "exclusiveMinimum": 0, "maximum": 1})
+);
+
+bounded!(
     /// A percentage in `(50, 100]`.
     Percentage,
     "a percentage over 50 and up to 100",

@@ -5,16 +5,16 @@ use std::path::{Path, PathBuf};
 
 use crate::data::Dataset;
 use crate::event::Monitor;
-use crate::spec::{Mistake, PretrainedOptions, Train};
+use crate::spec::{DistillOptions, Input, Mistake, PretrainedOptions, Train};
 use crate::train::{
     self, CARD_FILE, Components, FolderWish, PretrainedFolder, ShorterTraining, SingleWorker, TrainError,
-    Trained, Training, on_threads,
+    Trained, TrainedModel, Training, on_threads,
 };
 
-use super::{Job, Outcome, Registry, StageError, StageRunner, own_tokenizer};
+use super::{Job, Outcome, Registry, StageError, StageRunner, own_tokenizer, whole_models};
 
 /// Trains the model of a `train` job on its input `data`, from the weights of its input `init` where
-/// there is one.
+/// there is one, and with what its inputs `teacher` say, where there are such.
 ///
 /// The artifact: `model.safetensors` (weights as PyTorch names and lays them out), `model.json`
 /// (the card), `history.csv`, and `validations.csv` where validations within epochs were asked for; of a model of texts
@@ -30,8 +30,15 @@ impl StageRunner for Train {
             Some(options) => Some((options, job.input("pretrained")?)),
             None => None,
         };
+        let teachers: Vec<Input> = self.distill.iter().flat_map(DistillOptions::inputs).collect();
+        let teachers = teachers.into_iter().map(|input| {
+            let folder = job.input(&input.role)?;
+            Ok((input, folder))
+        });
+        let teachers = teachers.collect::<Result<Vec<(Input, &Path)>, StageError>>()?;
         let work = || {
             let dataset = Dataset::open(data)?;
+            let device = job.surroundings.device.open()?;
             let folder = match base {
                 Some((options, path)) => {
                     let folder = open_for(options, path, &dataset, registry.training());
@@ -48,12 +55,19 @@ impl StageRunner for Train {
                 ..self.clone()
             });
             let recipe = described.as_ref().unwrap_or(self);
+            let teachers = teachers.iter().map(|(input, folder)| {
+                TrainedModel::load(folder, &device, registry.training()).map_err(|error| {
+                    Mistake::new(&input.path, format!("`{}`: {error}", input.reference)).into()
+                })
+            });
+            let teachers = teachers.collect::<Result<Vec<TrainedModel>, TrainError>>()?;
             let task = Training {
                 recipe,
                 metrics: registry.vocabulary().metrics(),
                 dataset: &dataset,
                 init,
                 pretrained: folder.as_ref(),
+                teachers: &teachers,
                 seed: job.seed,
                 identity: job.fingerprint.to_string(),
                 scratch: &job.scratch,
@@ -63,7 +77,7 @@ impl StageRunner for Train {
                     checkpoint: &shorter.checkpoint,
                     identity: shorter.fingerprint.to_string(),
                 }),
-                device: job.surroundings.device.open()?,
+                device: device.clone(),
                 components: registry.training(),
             };
             train::tell_unweighted(recipe.loss.as_ref(), &dataset.target().names, monitor);
@@ -97,6 +111,8 @@ impl StageRunner for Train {
                 mistakes.push(pretrained(format!("`{}`: {problem}", options.from)));
             }
         }
+        let teachers = self.distill.iter().flat_map(DistillOptions::inputs);
+        mistakes.extend(whole_models::look_into(teachers, files));
         mistakes
     }
 }

@@ -3,17 +3,20 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use crate::spec::{Mistake, ModelReferences};
+use crate::spec::{Input, Mistake};
 use crate::train::adapter_alone;
 
-/// What is wrong with the models among `files`: adapters without the model that they change.
-pub(super) fn look_into(models: &ModelReferences, files: &BTreeMap<String, PathBuf>) -> Vec<Mistake> {
-    let mistake = |input: crate::spec::Input| {
+/// What is wrong with those of `models` that are among `files`: adapters without the model that they change.
+pub(super) fn look_into(
+    models: impl Iterator<Item = Input>,
+    files: &BTreeMap<String, PathBuf>,
+) -> Vec<Mistake> {
+    let mistake = |input: Input| {
         let problem = adapter_alone(files.get(&input.role)?)?;
         Some(Mistake::new(
             input.path,
             format!("`{}`: {problem}", input.reference),
         ))
     };
-    models.inputs().filter_map(mistake).collect()
+    models.filter_map(mistake).collect()
 }

@@ -260,7 +260,7 @@ impl KnownModel {
 }
 
 /// What differs in how image files became pixels, so that the same files are other pixels.
-fn other_preparation(given: &Field, wanted: &Field) -> Option<String> {
+pub(super) fn other_preparation(given: &Field, wanted: &Field) -> Option<String> {
     let (given, wanted) = (given.preparation?, wanted.preparation?);
     (given.exif_orientation != wanted.exif_orientation).then(|| {
         let words = |turned: bool| match turned {
@@ -329,7 +329,7 @@ fn counted(names: &[String]) -> String {
 }
 
 /// The first of the names, each in quotes.
-fn quoted(names: &[String]) -> String {
+pub(super) fn quoted(names: &[String]) -> String {
     let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
     shortened(&names)
 }

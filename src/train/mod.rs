@@ -18,6 +18,7 @@ mod class_weights;
 mod collective;
 mod components;
 mod device;
+mod distillation;
 mod ema;
 mod ensemble_member;
 mod error;

@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use candle_core::Device;
 use serde_json::{Value, json};
 
-use super::{Components, ShorterTraining, SingleWorker, TrainError, Trained, Training, on_threads, train};
+use super::{
+    Components, ShorterTraining, SingleWorker, TrainError, Trained, TrainedModel, Training, on_threads, train,
+};
 use crate::data::text_testing::{TinyText, write_texts_with};
 use crate::data::{Dataset, DatasetWriter, FieldValue, Formats, SplitInput, prepare};
 use crate::event::{Activity, Monitor};
@@ -24,6 +26,8 @@ pub struct Bench {
     pub folder: tempfile::TempDir,
     /// Weights to begin with.
     pub init: Option<PathBuf>,
+    /// Models to learn from.
+    pub teachers: Vec<PathBuf>,
     /// A checkpoint of a training of fewer epochs, and that training's identity.
     pub shorter: Option<(PathBuf, String)>,
     pub identity: String,
@@ -98,6 +102,7 @@ impl Bench {
         Self {
             folder: tempfile::tempdir().unwrap(),
             init: None,
+            teachers: Vec::new(),
             shorter: None,
             identity: "test".to_owned(),
             seed: 7,
@@ -139,12 +144,19 @@ impl Bench {
     ) -> Result<Trained, TrainError> {
         let dataset = Dataset::open(&self.data())?;
         let scratch = self.scratch();
+        let components = Components::built_in();
+        let teachers = self.teachers.iter();
+        let teachers: Result<Vec<TrainedModel>, TrainError> = teachers
+            .map(|folder| TrainedModel::load(folder, &Device::Cpu, &components))
+            .collect();
+        let teachers = teachers?;
         let task = Training {
             recipe,
             metrics: &MetricTable::built_in(),
             dataset: &dataset,
             init: self.init.as_deref(),
             pretrained: None,
+            teachers: &teachers,
             device: Device::Cpu,
             seed: self.seed,
             identity: self.identity.clone(),
@@ -158,7 +170,7 @@ impl Bench {
                     checkpoint,
                     identity: identity.clone(),
                 }),
-            components: &Components::built_in(),
+            components: &components,
         };
         on_threads(self.threads, || train(&task, monitor))
     }

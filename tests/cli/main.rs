@@ -7,6 +7,7 @@ mod columns;
 mod command;
 mod denied;
 mod digits;
+mod distill;
 mod download;
 mod extended;
 mod formats;

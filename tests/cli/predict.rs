@@ -1,6 +1,10 @@
 //! A trained model asked about new files.
 
+use std::fs;
 use std::process::Stdio;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::project::Project;
 
@@ -219,7 +223,7 @@ fn predictions_are_written_as_parquet() {
     predict(&project, &["p.yaml:model", "new.csv", "-o", "out.parquet"])
         .assert_code(0)
         .assert_stderr("2 samples predicted -> out.parquet");
-    let bytes = std::fs::read(project.path("out.parquet")).unwrap();
+    let bytes = fs::read(project.path("out.parquet")).unwrap();
     assert!(bytes.starts_with(b"PAR1") && bytes.ends_with(b"PAR1"));
     // The same through a pipe.
     let piped = project
@@ -257,4 +261,159 @@ fn predictions_are_written_as_parquet() {
             }
         }
     }
+}
+
+/// A project with its model, and a table of so many rows of which every thousandth cannot be read.
+fn with_many(rows: u32) -> Project {
+    let project = project();
+    let text: String = (0..rows)
+        .map(|row| match row % 1000 {
+            999 => "1\n".to_owned(),
+            _ => format!("{}.25,{}\n", row % 97, ["red", "blue"][row as usize % 2]),
+        })
+        .collect();
+    project.write("many.csv", format!("width,color\n{text}"));
+    project.erlen(["run", "p.yaml", "export"]).assert_code(0);
+    project
+}
+
+/// How many samples the part of `output` is said to have.
+fn done(project: &Project, output: &str) -> u64 {
+    let state = fs::read(project.path(&format!("{output}.part.json"))).unwrap_or_default();
+    let state: serde_json::Value = serde_json::from_slice(&state).unwrap_or_default();
+    state["progress"]["counts"]["predicted"].as_u64().unwrap_or(0)
+}
+
+/// Stops a prediction into `output` with `signal` once more is done than `before`; what it said.
+fn stopped(project: &Project, output: &str, before: u64, signal: Signal) -> (Option<i32>, String) {
+    let mut child = project.start(["predict", "p.yaml", "many.csv", "-o", output]);
+    while done(project, output) <= before {
+        assert!(
+            child.try_wait().expect("a child").is_none(),
+            "it was too quick to be stopped"
+        );
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    kill_process(Pid::from_child(&child), signal).expect("it runs");
+    let output = child.wait_with_output().expect("a child");
+    (
+        output.status.code(),
+        String::from_utf8_lossy(&output.stderr).into_owned(),
+    )
+}
+
+#[test]
+fn what_was_stopped_goes_on_to_the_same_bytes() {
+    let project = with_many(60_000);
+    for ending in ["csv", "jsonl"] {
+        let (whole, cut) = (format!("whole.{ending}"), format!("cut.{ending}"));
+        let told = "59,940 samples predicted, 60 could not be read";
+        let all = predict(&project, &["p.yaml", "many.csv", "-o", &whole]);
+        all.assert_code(1).assert_stderr(told);
+        let mut before = 0;
+        for signal in [Signal::KILL, Signal::INT, Signal::KILL] {
+            let (code, stderr) = stopped(&project, &cut, before, signal);
+            assert!(!project.path(&cut).exists());
+            assert_eq!(stderr.contains("goes on after"), before > 0, "{stderr}");
+            if signal == Signal::INT {
+                assert_eq!(code, Some(130), "{stderr}");
+                assert!(
+                    stderr.contains("the same command goes on behind what is in `cut."),
+                    "{stderr}"
+                );
+            }
+            let now = done(&project, &cut);
+            assert!(before < now && now < 59_940, "{before} {now}");
+            before = now;
+        }
+        // Half a row, as a kill in the middle of it leaves one.
+        let part = format!("{cut}.part");
+        let mut text = project.read(&part);
+        text.push_str("many.csv:5");
+        project.write(&part, text);
+        predict(&project, &["p.yaml", "many.csv", "-o", &cut])
+            .assert_code(1)
+            .assert_stderr("goes on after")
+            .assert_stderr(told);
+        assert!(project.read(&cut) == project.read(&whole), "{ending}");
+        assert!(!project.path(&part).exists() && !project.path(&format!("{part}.json")).exists());
+    }
+}
+
+#[test]
+fn what_was_begun_otherwise_is_not_gone_on_with() {
+    let project = with_many(60_000);
+    let begun = || {
+        stopped(&project, "cut.csv", 0, Signal::KILL);
+        (project.read("cut.csv.part"), project.read("cut.csv.part.json"))
+    };
+    let first = begun();
+    let refused = |arguments: &[&str], told: &str| {
+        let finished = predict(
+            &project,
+            &[&["p.yaml", "many.csv", "-o", "cut.csv"], arguments].concat(),
+        );
+        finished
+            .assert_code(2)
+            .assert_stderr("`cut.csv.part` was begun with")
+            .assert_stderr(told);
+        let now = (project.read("cut.csv.part"), project.read("cut.csv.part.json"));
+        assert!(now == first && !project.path("cut.csv").exists(), "{told}");
+    };
+    refused(&["--with", "p.yaml:export"], "another model");
+    refused(&["--device", "cpu"], "other options");
+    refused(&["--format", "json-lines"], "other options");
+    refused(&["new.csv"], "other inputs, or inputs that have changed since");
+    let text = project.read("many.csv");
+    project.write("many.csv", format!("{text}3,red\n"));
+    refused(&[], "other inputs, or inputs that have changed since");
+
+    // What is not as it was written is begun anew, and whole in the end.
+    let project_of = |name: &str| project.path(name);
+    for name in ["cut.csv.part", "cut.csv.part.json"] {
+        fs::remove_file(project_of(name)).expect("there");
+    }
+    let (part, _) = begun();
+    project.write(
+        "cut.csv.part",
+        part.replacen("red", "rot", 1).replacen("0.", "1.", 1),
+    );
+    let ask = || predict(&project, &["p.yaml", "many.csv", "-o", "cut.csv"]);
+    ask()
+        .assert_code(1)
+        .assert_stderr("`cut.csv.part` does not hold what was written to it: begins anew");
+    predict(&project, &["p.yaml", "many.csv", "-o", "whole.csv"]).assert_code(1);
+    assert!(project.read("cut.csv") == project.read("whole.csv"));
+    fs::remove_file(project_of("cut.csv")).expect("there");
+
+    // A file that somebody else called so stays as it is.
+    project.write("cut.csv.part", "mine");
+    ask().assert_code(2).assert_stderr("does not tell what it is");
+    assert_eq!(project.read("cut.csv.part"), "mine");
+    fs::remove_file(project_of("cut.csv.part")).expect("there");
+
+    // One writes at a time.
+    let mut child = project.start(["predict", "p.yaml", "many.csv", "-o", "cut.csv"]);
+    while done(&project, "cut.csv") == 0 {
+        assert!(child.try_wait().expect("a child").is_none(), "it was too quick");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    ask()
+        .assert_code(2)
+        .assert_stderr("another program is writing `cut.csv.part`");
+    assert_eq!(child.wait().expect("a child").code(), Some(1));
+    assert!(project.read("cut.csv") == project.read("whole.csv"));
+
+    // Where nothing is done, nothing is left.
+    predict(
+        &project,
+        &["p.yaml", "table.csv", "-o", "none.csv", "--test-time-flip"],
+    )
+    .assert_code(1);
+    let left = fs::read_dir(project_of(".")).expect("a folder").flatten();
+    let left: Vec<_> = left
+        .map(|entry| entry.file_name())
+        .filter(|name| name.to_string_lossy().contains("none.csv"))
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
 }

@@ -336,6 +336,55 @@ fn a_full_disk_is_named_and_corrupts_nothing() {
 }
 
 #[test]
+fn predictions_go_on_where_a_full_disk_stopped_them() {
+    let rows = |count: usize, ending: fn(usize) -> &'static str| {
+        let rows = (0..count).map(|row| format!("{},{}{}\n", row % 7, row % 5, ending(row)));
+        rows.collect::<String>()
+    };
+    let class = |row: usize| [",a", ",b"][row % 2];
+    let project = Project::new()
+        .with("t.csv", format!("x,y,class\n{}", rows(40, class)))
+        .with("many.csv", format!("x,y\n{}", rows(5000, |_| "")))
+        .with(
+            "p.yaml",
+            "stages:
+  data: {preprocess: {input: ./t.csv, format: {csv: {header: true}}}}
+  model: {train: {data: data, model: mlp, epochs: 1, optimizer: {sgd: {lr: 0.1}}}}
+",
+        );
+    project.erlen(["run", "p.yaml"]).assert_code(0);
+    project
+        .erlen(["predict", "p.yaml", "many.csv", "-o", "whole.csv"])
+        .assert_code(0);
+    let whole = project.read("whole.csv");
+    assert!(whole.len() > 200 << 10, "{}", whole.len());
+    let Some(disk) = Small::mount() else {
+        println!("skipped: a file system in memory cannot be mounted here");
+        return;
+    };
+    let output = disk.path().join("cut.csv");
+    let ask = || {
+        let mut command = project.command(["predict", "p.yaml", "many.csv", "-o"]);
+        Finished::from(command.arg(&output).output().unwrap())
+    };
+    let filler = disk.path().join("filler");
+    std::fs::write(&filler, vec![0u8; 360 << 10]).unwrap();
+    let full = ask();
+    assert_eq!(full.code, Some(1), "{full:?}");
+    full.assert_stderr("the same command goes on behind");
+    assert!(
+        full.stderr.to_lowercase().contains("no space left"),
+        "{}",
+        full.stderr
+    );
+    std::fs::remove_file(&filler).unwrap();
+    ask().assert_code(0).assert_stderr("goes on after");
+    assert!(std::fs::read_to_string(&output).unwrap() == whole);
+    let left = std::fs::read_dir(disk.path()).unwrap().count();
+    assert_eq!(left, 1);
+}
+
+#[test]
 fn secrets_are_kept_nowhere() {
     const SECRET: &str = "correct horse battery staple";
     let text = "stages:

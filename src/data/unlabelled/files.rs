@@ -205,7 +205,7 @@ impl Iterator for FileWalk {
 }
 
 /// What a path stands for: itself, or, where nothing has that name and it is a pattern, what it fits.
-fn expanded(path: &Path) -> Result<Vec<PathBuf>, DataError> {
+pub(super) fn expanded(path: &Path) -> Result<Vec<PathBuf>, DataError> {
     if path.symlink_metadata().is_ok() {
         return Ok(vec![path.to_owned()]);
     }

@@ -9,6 +9,7 @@
 mod archives;
 mod files;
 mod images;
+mod listing;
 mod named_cells;
 mod row;
 mod table;
@@ -26,6 +27,7 @@ use crate::event::Monitor;
 use crate::schema::{FieldKind, Schema};
 pub use archives::ArchiveUnpacker;
 use images::UnlabelledImages;
+pub use listing::listing_digest;
 pub use named_cells::{AskedColumn, ColumnCells, asked_columns, features_of};
 use table::{DELIMITERS, UnlabelledRows};
 pub use text_reader::{ReadText, ReadWord, TextForm, TextReader};

@@ -59,7 +59,10 @@ pub(super) fn check(
         LossFunction::Huber { delta } if !(delta.is_finite() && *delta > 0.0) => {
             wrong(format!("delta {delta} is not over 0"))
         }
-        LossFunction::Huber { .. } => check_numbers(loss, targets, width),
+        LossFunction::Distillation { temperature } if !(temperature.is_finite() && *temperature > 0.0) => {
+            wrong(format!("temperature {temperature} is not over 0"))
+        }
+        LossFunction::Huber { .. } | LossFunction::Distillation { .. } => check_numbers(loss, targets, width),
     }
 }
 

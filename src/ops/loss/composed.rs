@@ -32,6 +32,14 @@ pub(super) fn loss(
             // d²/2 within the limits, delta (|d| - delta / 2) beyond.
             (((&limited * &error)? - (limited.sqr()? * 0.5)?)?, limited)
         }
+        LossFunction::Distillation { temperature } => {
+            let softened = |logits: &Tensor| candle_nn::ops::log_softmax(&(logits / *temperature)?, 1);
+            let (own, wanted) = (softened(&x)?, softened(&numbers(&x, targets)?)?);
+            let probabilities = wanted.exp()?;
+            let values = (&probabilities * (wanted - &own)?)?;
+            let gradient = ((own.exp()? - probabilities)? * *temperature)?;
+            ((values * (temperature * temperature))?, gradient)
+        }
     };
     let along = (outputs * gradient.detach())?.sum_all()?;
     let nothing = (&along - along.detach())?;

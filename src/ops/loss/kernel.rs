@@ -50,6 +50,19 @@ pub(super) fn value(outputs: &[f32], target: SampleTarget<'_>, loss: &LossFuncti
                 }
             })
             .sum(),
+        (LossFunction::Distillation { temperature }, SampleTarget::Values(targets)) => {
+            let own = log_softened(outputs, *temperature);
+            let wanted = log_softened(targets, *temperature);
+            let mut sum = 0.0;
+            for class in 0..outputs.len() {
+                let probability = wanted(class).exp();
+                // Without the test, a class that cannot be would turn an infinite loss into NaN.
+                if probability != 0.0 {
+                    sum += probability * (wanted(class) - own(class));
+                }
+            }
+            temperature * temperature * sum
+        }
         // The check keeps targets of another kind out.
         _ => f64::NAN,
     }
@@ -97,6 +110,14 @@ pub(super) fn gradient(
                 if x.is_nan() {
                     *gradient = f32::NAN;
                 }
+            }
+        }
+        (LossFunction::Distillation { temperature }, SampleTarget::Values(targets)) => {
+            // d/dz of T² KL(p || softmax(z / T)) is T (softmax(z / T) - p).
+            let own = log_softened(outputs, *temperature);
+            let wanted = log_softened(targets, *temperature);
+            for (class, gradient) in gradients.iter_mut().enumerate() {
+                *gradient = (factor * temperature * (own(class).exp() - wanted(class).exp())) as f32;
             }
         }
         _ => gradients.fill(f32::NAN),
@@ -173,4 +194,16 @@ fn log_sum_exp(row: &[f32]) -> f64 {
             .map(|&value| (f64::from(value) - largest).exp())
             .sum::<f64>()
             .ln()
+}
+
+/// The logarithms of the probabilities `softmax(row / temperature)`, by class.
+fn log_softened(row: &[f32], temperature: f64) -> impl Fn(usize) -> f64 + '_ {
+    let largest = row
+        .iter()
+        .fold(f64::NEG_INFINITY, |largest, &value| largest.max(f64::from(value)));
+    // NaN where a logit is infinite or all are NaN, as above.
+    let largest = if largest.is_finite() { largest } else { f64::NAN };
+    let softened = move |value: f32| (f64::from(value) - largest) / temperature;
+    let log_sum = row.iter().map(|&value| softened(value).exp()).sum::<f64>().ln();
+    move |class| softened(row[class]) - log_sum
 }

@@ -37,6 +37,9 @@ fn spelt(value: &Value) -> LossFunction {
             pos_weight: weights("pos_weight"),
         },
         "mse" => LossFunction::Mse,
+        "distillation" => LossFunction::Distillation {
+            temperature: number("temperature").expect("a number"),
+        },
         _ => LossFunction::Huber {
             delta: number("delta").unwrap_or(1.0),
         },
@@ -61,7 +64,7 @@ fn values_and_gradients_are_those_of_pytorch() {
     let fixture: Value =
         serde_json::from_str(include_str!("../../../tests/fixtures/losses.json")).expect("JSON");
     let cases = fixture["cases"].as_array().expect("a list");
-    assert_eq!(cases.len(), 21);
+    assert_eq!(cases.len(), 26);
     for case in cases {
         let kind = spelt(&case["loss"]);
         let targets = targets_of(&case["targets"]);
@@ -124,6 +127,10 @@ fn kinds(samples: usize) -> Vec<(LossFunction, OwnedTargets)> {
             LossFunction::Huber { delta: 0.7 },
             OwnedTargets::Values(shares(5 * samples)),
         ),
+        (
+            LossFunction::Distillation { temperature: 2.5 },
+            OwnedTargets::Values(shares(5 * samples)),
+        ),
     ]
 }
 
@@ -140,8 +147,13 @@ proptest! {
             let expected = differences(&values, naive);
             assert_close(&gradient_of(&actual, &[3.0], &outputs), &expected, 1e-5);
             let composed = composing(|| loss(&outputs, targets.view(), &kind, divisor)).expect("runs");
-            assert_close(&host(&composed), &host64(&actual), 1e-5);
-            assert_close(&gradient_of(&composed, &[3.0], &outputs), &expected, 1e-5);
+            // In f32, where distributions are alike, most of their distance cancels.
+            let tolerance = match kind {
+                LossFunction::Distillation { .. } => 1e-3,
+                _ => 1e-5,
+            };
+            assert_close(&host(&composed), &host64(&actual), tolerance);
+            assert_close(&gradient_of(&composed, &[3.0], &outputs), &expected, tolerance);
         }
     }
 }
@@ -151,6 +163,20 @@ fn naive(outputs: &[f64], targets: LossTargets<'_>, loss: &LossFunction) -> f64 
     let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
     let rows = outputs.chunks_exact(5).enumerate();
     rows.map(|(sample, row)| {
+        if let (LossFunction::Distillation { temperature }, LossTargets::Values(values)) = (loss, targets) {
+            let softened = |row: Vec<f64>| {
+                let powers: Vec<f64> = row.iter().map(|x| (x / temperature).exp()).collect();
+                let total: f64 = powers.iter().sum();
+                powers.into_iter().map(move |power| power / total)
+            };
+            let wanted = values[sample * 5..(sample + 1) * 5]
+                .iter()
+                .copied()
+                .map(f64::from);
+            let pairs = softened(wanted.collect()).zip(softened(row.to_vec()));
+            let divergence: f64 = pairs.map(|(p, q)| p * (p / q).ln()).sum();
+            return temperature.powi(2) * divergence;
+        }
         let total: f64 = row.iter().map(|x| x.exp()).sum();
         let of_output = |(index, &x): (usize, &f64)| match (loss, targets) {
             (
@@ -249,7 +275,20 @@ fn large_logits_do_not_overflow_and_bad_ones_show() {
     // Where candle's own is infinite.
     let (value, _) = labels([-20.0, 20.0]);
     assert!((value - 40.0).abs() < 1e-5);
-    for kind in [binary, LossFunction::Mse, LossFunction::Huber { delta: 1.0 }] {
+    let taught = LossFunction::Distillation { temperature: 2.0 };
+    let from = |logits, teacher: [f32; 2]| told(logits, LossTargets::Values(&teacher), &taught);
+    // Who agrees with a certain teacher loses nothing, and who denies it pays the distance.
+    assert_eq!(from([1e4, -1e4], [1e4, -1e4]), (0.0, vec![0.0, 0.0]));
+    assert_eq!(from([1e4, -1e4], [-1e4, 1e4]), (4e4, vec![2.0, -2.0]));
+    assert_eq!(from([f32::NEG_INFINITY, 0.0], [-1e5, 1e5]).0, 0.0);
+    assert_eq!(from([f32::NEG_INFINITY, 0.0], [0.0, 0.0]).0, f32::INFINITY);
+
+    for kind in [
+        binary,
+        taught,
+        LossFunction::Mse,
+        LossFunction::Huber { delta: 1.0 },
+    ] {
         let (value, gradient) = told([f32::NAN, 0.0], LossTargets::Values(&[1.0, 0.0]), &kind);
         assert!(value.is_nan() && gradient[0].is_nan(), "{kind:?}");
     }
@@ -357,6 +396,16 @@ fn what_does_not_fit_is_told() {
             "the target of sample 0 is NaN",
         ),
         (zeros, LossFunction::Huber { delta: 0.0 }, "delta 0"),
+        (
+            zeros,
+            LossFunction::Distillation { temperature: 0.0 },
+            "temperature 0 is not over 0",
+        ),
+        (
+            classes,
+            LossFunction::Distillation { temperature: 1.0 },
+            "compares with numbers",
+        ),
     ] {
         let error = told(targets, &kind);
         assert!(error.contains(expected), "{error}");

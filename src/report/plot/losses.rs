@@ -35,9 +35,13 @@ fn keys<'a>(view: &'a View, stage: &'a str) -> impl Iterator<Item = &'a Value> {
     replicates.filter_map(move |replicate| replicate.stages.get(stage).map(|result| &result.key))
 }
 
-/// `info` of the loss that a training's key names; nothing where it leaves the loss to the data.
+/// `info` of the loss that a training's key names; nothing where it leaves the loss to the data. With teachers it is of two
+/// kinds.
 fn described(key: &Value, info: &MetricInfo) -> Option<MetricInfo> {
     let fields = key.get("fields")?;
+    if fields.get("distill").is_some() {
+        return Some(info.clone());
+    }
     let loss = Loss::deserialize(fields.get("loss")?).ok()?;
     let standardized = fields.get("standardize_targets").and_then(Value::as_bool);
     Some(loss.describe(info, standardized.unwrap_or(true)))

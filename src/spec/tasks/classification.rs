@@ -1,6 +1,6 @@
 //! The task of one of some classes.
 
-use super::{MACRO_MEANS, TaskMetric, TaskRules};
+use super::{MACRO_MEANS, TaskMetric, TaskRules, TaughtBy};
 use crate::spec::{TargetKind, TextHead};
 
 /// One of some classes.
@@ -15,6 +15,7 @@ pub static CLASSIFICATION: TaskRules = TaskRules {
     further: &[],
     monitor: "val_accuracy",
     standardizes: false,
+    taught: Some(TaughtBy::Divergence),
     metrics: &[
         TaskMetric {
             name: "accuracy",

@@ -15,6 +15,7 @@ pub static MASKED_TOKEN: TaskRules = TaskRules {
     further: &[],
     monitor: "val_loss",
     standardizes: false,
+    taught: None,
     metrics: &[
         TaskMetric {
             name: "accuracy",

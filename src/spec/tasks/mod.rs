@@ -52,8 +52,19 @@ pub struct TaskRules {
     pub monitor: &'static str,
     /// Whether targets can be standardised.
     pub standardizes: bool,
+    /// How what is predicted is learnt from other models, where it can be.
+    pub taught: Option<TaughtBy>,
     /// What an evaluation can be asked for, beside the loss and the predictions.
     pub metrics: &'static [TaskMetric],
+}
+
+/// How far a model is from another one that it learns from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TaughtBy {
+    /// By the divergence of the probabilities of classes at a temperature.
+    Divergence,
+    /// By the squared distance of numbers.
+    Distance,
 }
 
 /// Something that an evaluation can be asked for.

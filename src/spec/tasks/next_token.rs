@@ -15,6 +15,7 @@ pub static NEXT_TOKEN: TaskRules = TaskRules {
     further: &["perplexity", "bits_per_byte"],
     monitor: "val_loss",
     standardizes: false,
+    taught: None,
     metrics: &[
         TaskMetric {
             name: "accuracy",

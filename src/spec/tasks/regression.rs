@@ -1,6 +1,6 @@
 //! The task of one or more numbers.
 
-use super::{TaskMetric, TaskRules};
+use super::{TaskMetric, TaskRules, TaughtBy};
 use crate::spec::{TargetKind, TextHead};
 
 /// One or more numbers.
@@ -15,6 +15,7 @@ pub static REGRESSION: TaskRules = TaskRules {
     further: &[],
     monitor: "val_loss",
     standardizes: true,
+    taught: Some(TaughtBy::Distance),
     metrics: &[
         TaskMetric {
             name: "mae",

@@ -15,6 +15,7 @@ pub static SIMILARITY: TaskRules = TaskRules {
     further: &[],
     monitor: "val_accuracy",
     standardizes: false,
+    taught: None,
     metrics: &[
         TaskMetric {
             name: "accuracy",

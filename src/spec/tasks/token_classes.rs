@@ -15,6 +15,7 @@ pub static TOKEN_CLASSES: TaskRules = TaskRules {
     further: &["entity_f1"],
     monitor: "val_accuracy",
     standardizes: false,
+    taught: None,
     metrics: &[
         TaskMetric {
             name: "accuracy",

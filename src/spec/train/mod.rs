@@ -4,6 +4,7 @@ mod augment;
 mod augment_check;
 mod check;
 mod class_weights;
+mod distill;
 mod keeping;
 mod length;
 mod lora;
@@ -33,7 +34,7 @@ use super::mistake::{Mistake, placed};
 use super::models::Model;
 use super::pipeline::StageSpec;
 use super::reference::Reference;
-use super::task_check::train_mistakes;
+use super::task_check::{teacher_mistakes, train_mistakes};
 use super::validate::image_mistakes;
 use super::values::Positive;
 use crate::metric::MetricTable;
@@ -46,6 +47,7 @@ pub use augment::{
 };
 pub use augment_check::{AugmentMistake, augment_mistakes};
 pub use class_weights::ClassWeights;
+pub use distill::DistillOptions;
 pub use keeping::{CheckpointOptions, EarlyStop, Select, Validate};
 pub use length::TrainingLength;
 pub use lora::{LoraOptions, LoraTargets};
@@ -128,6 +130,9 @@ pub struct Train {
     /// labels, the mean squared error for numbers.
     #[serde(default)]
     pub loss: Option<Loss>,
+    /// Learn from what another model says of the samples too. For classes and numbers of whole samples.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub distill: Option<DistillOptions>,
     /// How the weights are updated.
     pub optimizer: Optimizer,
     /// Which parameters the optimizer's weight decay applies to.
@@ -204,12 +209,16 @@ impl StageKind for Train {
         std::iter::once(Input::field("data", &self.data))
             .chain(init)
             .chain(base)
+            .chain(self.distill.iter().flat_map(DistillOptions::inputs))
             .collect()
     }
 
     fn accepts(&self, role: &str) -> Accepts {
         match role {
             "init" | "pretrained" => Accepts::stages_or_files(&["train", "export", "download", "command"]),
+            role if DistillOptions::is_role(role) => {
+                Accepts::stages_or_files(&["train", "quantize", "export", "download", "command"])
+            }
             _ => Accepts::stages(&["preprocess", "command"]),
         }
     }
@@ -231,6 +240,9 @@ impl StageKind for Train {
             && let Some(Value::Object(options)) = fields.pointer_mut(&format!("/model/{}", self.model.name()))
         {
             options.shift_remove(field);
+        }
+        if let (Some(distill), Value::Object(fields)) = (&self.distill, &mut fields) {
+            fields.insert("distill".to_owned(), distill.key_fields());
         }
         fields
     }
@@ -294,7 +306,10 @@ impl StageKind for Train {
         stages: &IndexMap<String, Arc<StageSpec>>,
         known: &mut MetricTable,
     ) {
-        describe_loss(stage, self, stages, known);
+        // With teachers, the loss in training is of two kinds.
+        if self.distill.is_none() {
+            describe_loss(stage, self, stages, known);
+        }
     }
 
     fn mistakes(
@@ -317,6 +332,7 @@ impl StageKind for Train {
             place,
         ));
         mistakes.extend(train_mistakes(stages, self, place));
+        mistakes.extend(teacher_mistakes(stages, self, place));
         mistakes
     }
 }

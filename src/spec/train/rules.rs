@@ -11,7 +11,7 @@ use crate::schema::TokenRoles;
 use crate::spec::diagnostic::nearest;
 use crate::spec::formats::SampleKind;
 use crate::spec::mistake::Mistake;
-use crate::spec::tasks::TaskRules;
+use crate::spec::tasks::{TaskRules, TaughtBy};
 
 /// What is known of the data that a recipe is for.
 #[derive(Clone, Copy, Debug, Default)]
@@ -51,6 +51,7 @@ pub fn recipe_mistakes(train: &Train, facts: &DataFacts<'_>, tasks: &[&TaskRules
         facts.task = facts.task.map(|task| task.for_model(&train.model, tasks));
     }
     mistakes.extend(loss_mistakes(train, &facts));
+    mistakes.extend(distill_mistake(train, &facts));
     mistakes.extend(monitor_mistake(train, &facts, tasks));
     mistakes.extend(data_mistakes(train, &facts));
     mistakes.extend(text_mistakes(train, &facts));
@@ -155,6 +156,28 @@ fn loss_mistakes(train: &Train, facts: &DataFacts<'_>) -> Vec<Mistake> {
         Loss::Mse(_) | Loss::Huber(_) => {}
     }
     mistakes
+}
+
+/// Teachers of what is not learnt from others, and a temperature where there are no probabilities.
+fn distill_mistake(train: &Train, facts: &DataFacts<'_>) -> Option<Mistake> {
+    let (distill, task) = (train.distill.as_ref()?, facts.task?);
+    match task.taught {
+        None => {
+            let message = format!(
+                "classes and numbers of whole samples are learnt from a teacher, and `{}` has {} to predict",
+                train.data, task.predicts
+            );
+            Some(Mistake::new(["distill"], message).help("leave it out"))
+        }
+        Some(TaughtBy::Distance) if distill.temperature.is_some() => {
+            let message = format!(
+                "a temperature is for the probabilities of classes, and `{}` has {} to predict",
+                train.data, task.predicts
+            );
+            Some(Mistake::new(["distill", "temperature"], message).help("leave it out"))
+        }
+        Some(_) => None,
+    }
 }
 
 /// A figure that is to decide and is not measured.

@@ -46,7 +46,7 @@ impl StageRunner for Evaluate {
     }
 
     fn look_into(&self, files: &BTreeMap<String, PathBuf>, _: &Registry) -> Vec<Mistake> {
-        whole_models::look_into(&self.model, files)
+        whole_models::look_into(self.model.inputs(), files)
     }
 }
 

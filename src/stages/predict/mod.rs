@@ -5,18 +5,21 @@ mod parquet_output;
 mod task;
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::BufWriter;
 use std::path::PathBuf;
 
+use crate::data::listing_digest;
 use crate::event::{Metrics, Monitor};
+use crate::fingerprint::Digest;
 use crate::spec::{ArtifactTable, METRICS_FILE, Mistake, OnError, Predict, counted};
 use crate::train::{self, CsvFile, TrainError, on_threads};
 
 use super::{Job, Outcome, Registry, StageError, StageRunner, whole_models};
 
 pub use output::PredictionWriter;
-pub use task::{PredictionCounts, PredictionTask, Unpredicted};
+pub use task::{PredictionCounts, PredictionKeeping, PredictionProgress, PredictionTask, Unpredicted};
 
 /// How many samples that could not be read are named; `skipped.csv` names all.
 const NAMED: u64 = 10;
@@ -63,7 +66,7 @@ impl StageRunner for Predict {
                 };
                 file.row([&sample.name, &sample.problem])
             };
-            let predictions = task.carry_out(registry.training(), &mut writer, &mut refuse, monitor)?;
+            let predictions = task.carry_out(registry.training(), &mut writer, None, &mut refuse, monitor)?;
             writer.finish().map_err(TrainError::writing(&path))?;
             if let Some(file) = skipped {
                 file.finish()?;
@@ -88,7 +91,7 @@ impl StageRunner for Predict {
     }
 
     fn look_into(&self, files: &BTreeMap<String, PathBuf>, _: &Registry) -> Vec<Mistake> {
-        whole_models::look_into(&self.model, files)
+        whole_models::look_into(self.model.inputs(), files)
     }
 }
 
@@ -101,6 +104,7 @@ pub fn predict_files(
     threads: usize,
     registry: &Registry,
     writer: &mut PredictionWriter<'_>,
+    keeping: Option<PredictionKeeping<'_>>,
     refuse: &mut (dyn FnMut(&Unpredicted) + Send),
     monitor: &Monitor,
 ) -> Result<PredictionCounts, StageError> {
@@ -108,11 +112,19 @@ pub fn predict_files(
         refuse(sample);
         Ok(())
     };
-    let predict = || task.carry_out(registry.training(), writer, &mut refuse, monitor);
+    let predict = || task.carry_out(registry.training(), writer, keeping, &mut refuse, monitor);
     registry
         .vocabulary()
         .reading(|| on_threads(threads, predict))
         .map_err(StageError::from)
+}
+
+/// What tells the files at `paths` from those of another time; see [`listing_digest`].
+///
+/// # Errors
+/// As there.
+pub fn inputs_digest(paths: &[PathBuf], without: &[&OsStr]) -> Result<Digest, StageError> {
+    listing_digest(paths, without).map_err(|error| TrainError::from(error).into())
 }
 
 #[cfg(test)]

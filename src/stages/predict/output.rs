@@ -65,6 +65,32 @@ impl<'a> PredictionWriter<'a> {
         }
     }
 
+    /// Says the same where what came before has been written: the rows go on behind it.
+    ///
+    /// # Errors
+    /// The format has no place behind its end.
+    pub fn go_on(&mut self, columns: &[PredictedColumn]) -> io::Result<()> {
+        self.columns = columns.to_vec();
+        match &self.sink {
+            PredictionSink::Csv(_) | PredictionSink::JsonLines(_) => Ok(()),
+            PredictionSink::ParquetToBegin(_) | PredictionSink::Parquet(_) => {
+                Err(io::Error::other("a Parquet file is written at once"))
+            }
+        }
+    }
+
+    /// Hands on what is written so far.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn flush(&mut self) -> io::Result<()> {
+        match &mut self.sink {
+            PredictionSink::Csv(writer) => writer.flush(),
+            PredictionSink::JsonLines(out) => out.flush(),
+            PredictionSink::ParquetToBegin(_) | PredictionSink::Parquet(_) => Ok(()),
+        }
+    }
+
     /// Writes what is predicted for `sample`, a value for each column. Numbers are in their shortest form that reads
     /// back the same.
     ///

@@ -1,10 +1,13 @@
 //! Predictions for files, whoever asks for them.
 
 use std::fmt::{self, Display, Formatter};
+use std::io;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 use super::output::PredictionWriter;
-use crate::data::{ArchiveUnpacker, UnlabelledInputs};
+use crate::data::{ArchiveUnpacker, UnlabelledInputs, UnlabelledSample, UnlabelledSource};
 use crate::event::{Monitor, Unit};
 use crate::spec::counted_that;
 use crate::stages::download::unpack_archive;
@@ -28,12 +31,36 @@ pub struct PredictionTask<'a> {
 }
 
 /// How many samples were predicted for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PredictionCounts {
     /// Those that have a row.
     pub predicted: u64,
     /// Those that could not be read.
     pub failed: u64,
+}
+
+impl PredictionCounts {
+    /// All of them.
+    pub fn samples(&self) -> u64 {
+        self.predicted + self.failed
+    }
+}
+
+/// How far a prediction is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PredictionProgress {
+    /// The samples that are done, the first ones in their order.
+    pub counts: PredictionCounts,
+    /// Those of them that were too long and cut.
+    pub cut: u64,
+}
+
+/// Where a prediction goes on, and who keeps how far it is.
+pub struct PredictionKeeping<'a> {
+    /// How far it is: the rows of these samples stand in front of what is written now.
+    pub begun: PredictionProgress,
+    /// Hears how far it is when all rows so far have been handed on.
+    pub keep: &'a mut (dyn FnMut(PredictionProgress) -> io::Result<()> + Send),
 }
 
 /// A sample that cannot be predicted for.
@@ -53,7 +80,8 @@ impl Display for Unpredicted {
 
 impl PredictionTask<'_> {
     /// Predicts for all samples, in their order, batch by batch, on the threads of the current pool. `refuse` hears of
-    /// each one that cannot be read; the others are predicted for all the same, unless it fails.
+    /// each one that cannot be read; the others are predicted for all the same, unless it fails. With `keeping` it goes on
+    /// behind the samples that are done: what it writes is what stands behind their rows when it is done at once.
     ///
     /// # Errors
     /// A model cannot be asked, there is no sample, the predictions cannot be written, `refuse` fails, or the monitor
@@ -62,6 +90,7 @@ impl PredictionTask<'_> {
         &self,
         components: &Components,
         writer: &mut PredictionWriter<'_>,
+        mut keeping: Option<PredictionKeeping<'_>>,
         refuse: &mut dyn FnMut(&Unpredicted) -> Result<(), TrainError>,
         monitor: &Monitor,
     ) -> Result<PredictionCounts, TrainError> {
@@ -80,11 +109,28 @@ impl PredictionTask<'_> {
             }),
         };
         let mut source = inputs.open()?;
-        writer.begin(&predictor.columns()).map_err(TrainError::Output)?;
-        let mut predictions = PredictionCounts::default();
-        let mut cut = 0;
+        let mut progress = keeping.as_ref().map(|keeping| keeping.begun).unwrap_or_default();
+        let columns = predictor.columns();
+        let begun = match progress.counts.samples() {
+            0 => writer.begin(&columns),
+            _ => writer.go_on(&columns),
+        };
+        begun.map_err(TrainError::Output)?;
+        let mut next = behind(
+            progress.counts.samples(),
+            &mut *source,
+            predictor.batch_size(),
+            monitor,
+        )?;
+        let PredictionProgress {
+            counts: predictions,
+            cut,
+        } = &mut progress;
         loop {
-            let samples = source.next(predictor.batch_size())?;
+            let samples = match std::mem::take(&mut next) {
+                samples if samples.is_empty() => source.next(predictor.batch_size())?,
+                samples => samples,
+            };
             // Behind the reading: an archive whose unpacking was stopped is no damaged one.
             if monitor.stopped() {
                 return Err(TrainError::Interrupted);
@@ -96,7 +142,7 @@ impl PredictionTask<'_> {
             for (sample, answer) in samples.into_iter().zip(answers) {
                 match answer {
                     Ok(answer) => {
-                        cut += u64::from(answer.text.as_ref().is_some_and(|text| text.is_cut));
+                        *cut += u64::from(answer.text.as_ref().is_some_and(|text| text.is_cut));
                         let values = predictor.values(&answer);
                         writer.row(&sample.name, &values).map_err(TrainError::Output)?;
                         predictions.predicted += 1;
@@ -110,8 +156,22 @@ impl PredictionTask<'_> {
                     }
                 }
             }
+            if let Some(keeping) = &mut keeping {
+                let progress = PredictionProgress {
+                    counts: *predictions,
+                    cut: *cut,
+                };
+                writer
+                    .flush()
+                    .and_then(|()| (keeping.keep)(progress))
+                    .map_err(TrainError::Output)?;
+            }
             monitor.progress("predict", predictions.predicted, None, Unit::Samples);
         }
+        let PredictionProgress {
+            counts: predictions,
+            cut,
+        } = progress;
         source.finish(monitor);
         if cut > 0 {
             monitor.warn(format!(
@@ -126,4 +186,31 @@ impl PredictionTask<'_> {
         }
         Ok(predictions)
     }
+}
+
+/// Goes behind the first `done` samples of `source`; gives those that were read beyond them.
+fn behind(
+    done: u64,
+    source: &mut dyn UnlabelledSource,
+    batch_size: usize,
+    monitor: &Monitor,
+) -> Result<Vec<UnlabelledSample>, TrainError> {
+    let mut left = done;
+    while left > 0 {
+        let most = usize::try_from(left).map_or(batch_size, |left| left.min(batch_size));
+        let mut samples = source.next(most)?;
+        if monitor.stopped() {
+            return Err(TrainError::Interrupted);
+        }
+        if samples.is_empty() {
+            let problem = format!("there are fewer samples than the {done} that were predicted for before");
+            return Err(TrainError::Output(io::Error::other(problem)));
+        }
+        let passed = usize::try_from(left).map_or(samples.len(), |left| left.min(samples.len()));
+        left -= passed as u64;
+        if passed < samples.len() {
+            return Ok(samples.split_off(passed));
+        }
+    }
+    Ok(Vec::new())
 }

@@ -87,6 +87,14 @@ impl Feed {
         }
     }
 
+    /// How many samples, of texts rows, the batches `batches` of `pass` have, whoever computes their gradients.
+    pub fn samples_of(&self, pass: u32, batches: Range<u32>) -> u64 {
+        match self {
+            Self::Samples(feed) => feed.samples_of(batches),
+            Self::Texts(feed) => feed.samples_of(pass, batches),
+        }
+    }
+
     /// The batches of `pass` from `first` on, on `device`; of images also on the host where they are to be kept there.
     pub fn serve(&self, pass: u32, first: u32, device: &Device, keep_host: bool) -> StagedBatches {
         match self {

@@ -71,8 +71,19 @@ impl SampleFeed {
 
     pub(super) fn weight(&self, criterion: &dyn Criterion, pass: u32, batches: Range<u32>) -> f64 {
         let order = self.order(pass);
-        let place = |batch: u32| (u64::from(batch) * self.batch_size).min(self.samples()) as usize;
-        criterion.weight_of(&self.split, &order[place(batches.start)..place(batches.end)])
+        let places = self.places(batches);
+        criterion.weight_of(&self.split, &order[places.start as usize..places.end as usize])
+    }
+
+    pub(super) fn samples_of(&self, batches: Range<u32>) -> u64 {
+        let places = self.places(batches);
+        places.end - places.start
+    }
+
+    /// Where the samples of some batches stand in a pass.
+    fn places(&self, batches: Range<u32>) -> Range<u64> {
+        let place = |batch: u32| (u64::from(batch) * self.batch_size).min(self.samples());
+        place(batches.start)..place(batches.end)
     }
 
     pub(super) fn serve(&self, pass: u32, first: u32, device: &Device, keep_host: bool) -> StagedBatches {

@@ -122,6 +122,11 @@ impl TextFeed {
         Ok(weight)
     }
 
+    pub(super) fn samples_of(&self, pass: u32, batches: Range<u32>) -> u64 {
+        let rows = batches.map(|batch| self.loader.rows_of(pass, batch as usize).len() as u64);
+        rows.sum()
+    }
+
     pub(super) fn serve(&self, pass: u32, first: u32, device: &Device) -> StagedBatches {
         let left = self.batches.saturating_sub(first) as usize;
         let device = device.clone();

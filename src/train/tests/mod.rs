@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 
+mod distillation;
 mod few_steps;
 mod labelled_texts;
 mod lengthening;

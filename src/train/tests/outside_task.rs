@@ -25,6 +25,7 @@ fn train_with(bench: &Bench, tasks: &Tasks, recipe: &spec::Train) -> Result<Trai
         dataset: &dataset,
         init: None,
         pretrained: None,
+        teachers: &[],
         seed: 3,
         identity: "test".to_owned(),
         scratch: &scratch,

@@ -24,6 +24,8 @@ struct StepGroup {
     gradients: Gradients,
     /// What the step's mean loss divides by: the weight of all its samples, whoever computes their gradients.
     divisor: f64,
+    /// How many samples all its micro-batches have.
+    samples: u64,
     /// The figures of micro-batches that are still where they were computed.
     pending: Vec<Pending>,
     /// In f16: a loss was not finite, so the gradients are of no use.
@@ -68,6 +70,7 @@ impl Trainer<'_> {
                 let at = setup.steps.place(epoch, self.progress.batch);
                 if at.place == 0 {
                     let own = setup.steps.batches_of_step(at);
+                    group.samples = setup.feed.samples_of(at.pass, own.clone());
                     group.divisor = setup.feed.weight(&*setup.criterion, at.pass, own)?;
                     if group.divisor == 0.0 && setup.text.is_some() {
                         return Err(TrainError::NothingToLearn { step: at.step + 1 });
@@ -119,10 +122,15 @@ impl Trainer<'_> {
             inputs,
             targets,
             keys,
+            samples,
             ..
         } = batch;
         let (criterion, precision) = (&self.setup.criterion, self.task.recipe.precision);
         let divisor = group.divisor;
+        let distillation = self.distillation;
+        let wanted = distillation
+            .map(|distillation| distillation.outputs(&inputs))
+            .transpose()?;
         let pass = Pass {
             train: true,
             precision,
@@ -134,8 +142,14 @@ impl Trainer<'_> {
         let is_sparing = self.task.recipe.checkpoint_activations;
         let (forward, tape) = Tape::record_as(is_sparing, || -> Result<_, TrainError> {
             let answer = self.network.answer(&inputs, &pass)?;
-            let loss = criterion.answer_loss(&answer, &targets, divisor, precision)?;
-            Ok((answer, loss))
+            let (own, score) = criterion.answer_loss(&answer, &targets, divisor, precision)?;
+            let loss = match (distillation, &wanted) {
+                (Some(distillation), Some(wanted)) => {
+                    distillation.whole_loss(&own, &answer.outputs(precision)?, wanted, group.samples)?
+                }
+                _ => own,
+            };
+            Ok((answer, (loss, score)))
         });
         let (answer, (loss, score)) = forward?;
         let score = match score {
@@ -143,11 +157,16 @@ impl Trainer<'_> {
             None => criterion.score(&answer.outputs(precision)?, &targets)?,
         };
         let figures = [loss.detach().to_dtype(DType::F64)?, score];
+        // The whole loss is a mean over samples, whatever its own part weighs them by.
+        let (divisor, weight) = match distillation {
+            Some(_) => (group.samples as f64, samples as f64),
+            None => (divisor, criterion.weight(&targets)),
+        };
         group.pending.push(Pending {
             batch: self.progress.batch,
             figures: Tensor::stack(&figures, 0)?,
             divisor,
-            weight: criterion.weight(&targets),
+            weight,
             scored: criterion.scored(&targets),
         });
         let loss = match &self.loss_scale {

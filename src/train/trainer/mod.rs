@@ -20,6 +20,7 @@ use candle_core::Device;
 
 use super::collective::Collective;
 use super::components::Components;
+use super::distillation::Distillation;
 use super::ema::Ema;
 use super::error::TrainError;
 use super::history::{EpochFigures, Judgement};
@@ -27,7 +28,7 @@ use super::huggingface::PretrainedFolder;
 use super::init_check::{has_card_beside, init_problem};
 use super::loss_scale::LossScale;
 use super::meeting::{Beginning, KnownModel};
-use super::model_file::Card;
+use super::model_file::{Card, TrainedModel};
 use super::optimizer::Optimizer;
 use super::progress::TrainingState;
 use super::schedule::LearningRate;
@@ -52,6 +53,8 @@ pub struct Training<'a> {
     pub init: Option<&'a Path>,
     /// A folder whose model this is, to begin with its weights. The recipe's model is what the folder describes.
     pub pretrained: Option<&'a PretrainedFolder>,
+    /// The models that the recipe's `distill` names, in order.
+    pub teachers: &'a [TrainedModel],
     /// The seed of everything drawn.
     pub seed: u64,
     /// What names this training: only a checkpoint with the same name is continued.
@@ -120,7 +123,8 @@ pub fn train(task: &Training<'_>, monitor: &Monitor) -> Result<Trained, TrainErr
         task.seed,
         &beginning,
     )?;
-    let mut trainer = Trainer::start(task, &setup, monitor)?;
+    let distillation = Distillation::new(task, &setup, monitor)?;
+    let mut trainer = Trainer::start(task, &setup, distillation.as_ref(), monitor)?;
     trainer.announce()?;
     while trainer.goes_on() {
         trainer.pause_at_limits()?;
@@ -163,6 +167,7 @@ impl Training<'_> {
 struct Trainer<'a> {
     task: &'a Training<'a>,
     setup: &'a Setup<'a>,
+    distillation: Option<&'a Distillation<'a>>,
     monitor: &'a Monitor,
     rates: LearningRate,
     network: Network,

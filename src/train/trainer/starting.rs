@@ -12,6 +12,7 @@ use crate::models::{Network, Pass};
 use crate::ops::has_own_kernels;
 use crate::spec::{Mistake, Precision, SplitName, TextHead, TrainingLength};
 use crate::train::checkpoint::Checkpoint;
+use crate::train::distillation::Distillation;
 use crate::train::ema::{Ema, share_of_the_start};
 use crate::train::error::TrainError;
 use crate::train::gradients::all_finite;
@@ -30,9 +31,10 @@ impl<'a> Trainer<'a> {
     pub(super) fn start(
         task: &'a Training<'a>,
         setup: &'a Setup<'a>,
+        distillation: Option<&'a Distillation<'a>>,
         monitor: &'a Monitor,
     ) -> Result<Self, TrainError> {
-        let new = || Self::new(task, setup, monitor);
+        let new = || Self::new(task, setup, distillation, monitor);
         let mut trainer = new()?;
         trainer.check_smallest_batch()?;
         let warn = |warning| monitor.warn(warning);
@@ -72,7 +74,12 @@ impl<'a> Trainer<'a> {
         Ok(trainer)
     }
 
-    fn new(task: &'a Training<'a>, setup: &'a Setup<'a>, monitor: &'a Monitor) -> Result<Self, TrainError> {
+    fn new(
+        task: &'a Training<'a>,
+        setup: &'a Setup<'a>,
+        distillation: Option<&'a Distillation<'a>>,
+        monitor: &'a Monitor,
+    ) -> Result<Self, TrainError> {
         let recipe = task.recipe;
         let mut network = network(task, setup)?;
         // Low-rank changes are made of weights that are there, whether the training is new or goes on.
@@ -113,6 +120,7 @@ impl<'a> Trainer<'a> {
             saved_at: Instant::now(),
             task,
             setup,
+            distillation,
             monitor,
             network,
         })
@@ -167,6 +175,9 @@ impl<'a> Trainer<'a> {
                 sizes(true),
                 sizes(false)
             ));
+        }
+        if let Some(distillation) = self.distillation {
+            self.monitor.info(distillation.told());
         }
         if recipe.checkpoint_activations && !self.task.device.is_cpu() {
             self.monitor

@@ -49,6 +49,8 @@ fuzz_target!(|bytes: &[u8]| {
         metrics: &MetricTable::built_in(),
         dataset: dataset(),
         init: Some(&weights),
+        pretrained: None,
+        teachers: &[],
         seed: 0,
         identity: "fuzz".into(),
         scratch: folder.path(),
