@@ -23,8 +23,8 @@ pub fn attended<T>(work: impl FnOnce() -> T) -> T {
     thread_local! {
         static IS_ATTENDED: Cell<bool> = const { Cell::new(false) };
     }
-    struct End<'a>(&'a AtomicBool);
-    impl Drop for End<'_> {
+    struct AttendedWork<'a>(&'a AtomicBool);
+    impl Drop for AttendedWork<'_> {
         fn drop(&mut self) {
             self.0.store(true, Ordering::Release);
             IS_ATTENDED.set(false);
@@ -39,7 +39,7 @@ pub fn attended<T>(work: impl FnOnce() -> T) -> T {
     }
     let is_over = AtomicBool::new(false);
     rayon::in_place_scope(|scope| {
-        let _end = End(&is_over);
+        let _ends = AttendedWork(&is_over);
         for _ in 0..others {
             scope.spawn(|_| stand_by(&is_over));
         }
