@@ -7,16 +7,12 @@
 
 use std::error::Error;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use candle_core::{Device, Tensor};
+use candle_core::Device;
 use clap::Parser;
 use erlen::memory::Recycling;
-use erlen::models::Pass;
-use erlen::ops::PackedWeights;
-use erlen::spec::Precision;
-use erlen::train::{Components, TrainedModel};
+use erlen::train::{Components, RowPredictor};
 use serde_json::json;
 
 #[global_allocator]
@@ -51,20 +47,12 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 /// What is printed.
 fn measure(arguments: &Arguments) -> Result<serde_json::Value, Box<dyn Error>> {
-    let model = TrainedModel::load(&arguments.model, &Device::Cpu, &Components::built_in())?;
-    let shape = model.card.input.of_batch(arguments.batch);
-    let values: usize = shape.iter().product();
+    let model = RowPredictor::load(&arguments.model, Device::Cpu, &Components::built_in())?;
     // What the peers are given.
-    let values: Vec<f32> = (0..values)
+    let values: Vec<f32> = (0..arguments.batch * model.shape().len())
         .map(|place| (place % 23) as f32 / 7.0 - 11.0 / 7.0)
         .collect();
-    let input = Tensor::from_vec(values, shape, &Device::Cpu)?;
-    let weights = Arc::<PackedWeights>::default();
-    let pass = Pass::evaluate(Precision::F32);
-    let answer = || -> Result<Vec<f32>, Box<dyn Error>> {
-        let outputs = weights.reuse(|| model.network.forward(&input, &pass))?;
-        Ok(outputs.flatten_all()?.to_vec1::<f32>()?)
-    };
+    let answer = || model.outputs(values.clone());
     let warm = Instant::now();
     let mut outputs = answer()?;
     while warm.elapsed() < Duration::from_secs_f64(arguments.seconds / 4.0) {

@@ -12,20 +12,11 @@ Prints a table and writes the same to results/onnx-export.csv."""
 import argparse, csv, json, pathlib, statistics, subprocess, sys, tempfile, time
 
 from inference import processor
-from serving import ERLEN, ROOT, prepare_images
+from serving import ERLEN, ROOT, prepare
 
 SCRATCH = ROOT / "target/onnx_export"
-PIPELINE = """
-stages:
-  data:
-    preprocess: {input: ./images, format: image_folder, split: {test: 0.5}}
-  model:
-    train: {data: data, model: resnet18, epochs: 1, batch_size: 16, optimizer: {sgd: {lr: 0.01}}}
-  onnx:
-    export: {model: model, format: onnx}
-"""
 PEER = """
-import io, json, sys, time, warnings
+import json, sys, time, warnings
 import torch, torchvision
 warnings.simplefilter("ignore")
 def export(network, path):
@@ -58,14 +49,11 @@ def main():
     own, peer = [], []
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
-        prepare_images(folder)
-        (folder / "erlen.yaml").touch()
-        (folder / "export.yaml").write_text(PIPELINE)
-        run = lambda *rest: subprocess.run([ERLEN, "run", "export.yaml", *rest], cwd=folder, check=True, capture_output=True)
-        run()
+        prepare(folder)
+        again = [ERLEN, "run", "served.yaml", "onnx", "--force"]
         for _ in range(options.rounds):
             began = time.perf_counter()
-            run("onnx", "--force")
+            subprocess.run(again, cwd=folder, check=True, capture_output=True)
             own.append(time.perf_counter() - began)
             told = subprocess.run([python, "-c", PEER, "peer.onnx"], cwd=folder, check=True, capture_output=True, text=True)
             told = json.loads(told.stdout.splitlines()[-1])

@@ -5,6 +5,7 @@ use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
+use walkdir::{DirEntry, WalkDir};
 
 use super::error::AppError;
 use super::request::PipelineRequest;
@@ -199,17 +200,27 @@ impl ModelSource {
     }
 }
 
-/// The digest of the files in a model's folder, by their names.
+/// The digest of the files in a model's folder, by their paths: at any depth, since the tokenizer may lie in a folder of
+/// its own. What is hidden is no part of a model.
 fn digest_of(folder: &Path) -> std::io::Result<Digest> {
-    let mut files = BTreeMap::new();
     if folder.is_file() {
         return Digest::of_file(folder);
     }
-    for entry in std::fs::read_dir(folder)? {
+    let mut files = BTreeMap::new();
+    let is_shown =
+        |entry: &DirEntry| entry.depth() == 0 || !entry.file_name().as_encoded_bytes().starts_with(b".");
+    for entry in WalkDir::new(folder)
+        .follow_links(true)
+        .into_iter()
+        .filter_entry(is_shown)
+    {
         let entry = entry?;
-        if entry.path().is_file() {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            files.insert(name, Digest::of_file(&entry.path())?);
+        if entry.file_type().is_file() {
+            let path = entry.path().strip_prefix(folder).unwrap_or(entry.path());
+            files.insert(
+                path.to_string_lossy().into_owned(),
+                Digest::of_file(entry.path())?,
+            );
         }
     }
     Ok(Digest::of_value("model folder", &files))
@@ -413,3 +424,26 @@ impl FoundResult {
 
 /// The files of which one tells that a folder holds a model: Erlen's, or those of Hugging Face's programs.
 const MODEL_CARDS: [&str; 2] = ["model.json", "config.json"];
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn another_tokenizer_makes_another_model() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let digest = || digest_of(folder.path()).unwrap();
+        fs::create_dir(path("tokenizer")).unwrap();
+        fs::write(path("model.json"), "{}").unwrap();
+        fs::write(path("tokenizer/tokenizer.json"), "1").unwrap();
+        let first = digest();
+        fs::create_dir(path(".git")).unwrap();
+        fs::write(path(".git/index"), "?").unwrap();
+        assert_eq!(digest(), first);
+        fs::write(path("tokenizer/tokenizer.json"), "2").unwrap();
+        assert_ne!(digest(), first);
+    }
+}

@@ -20,7 +20,7 @@ use super::error::AppError;
 use super::model::FoundModel;
 use super::prediction::{FoundPrediction, PredictionFollower, PredictionRequest};
 use crate::fingerprint::Digest;
-use crate::progress::text::count;
+use crate::progress::text::counted;
 use crate::spec::PredictionFormat;
 use crate::stages::{PredictionCounts, PredictionKeeping, PredictionProgress, Registry, inputs_digest};
 
@@ -68,7 +68,7 @@ pub fn predict_to_file(
                 0 => part.remove(),
                 samples => monitor.info(format!(
                     "{} done so far: the same command goes on behind what is in `{}`",
-                    counted_samples(samples, ["sample is", "samples are"]),
+                    counted(samples as usize, "sample"),
                     part.path.display()
                 )),
             }
@@ -218,7 +218,7 @@ impl PredictionPart {
                 (progress, bytes) = (kept.progress, kept.bytes);
                 follower.monitor.info(format!(
                     "goes on after {} in `{}`",
-                    counted_samples(progress.counts.predicted, ["row", "rows"]),
+                    counted(progress.counts.predicted as usize, "row"),
                     part.display()
                 ));
             } else {
@@ -341,8 +341,4 @@ fn is_there(path: &Path) -> AppError {
         "`{}` is there already: remove it, or name another file with --output",
         path.display()
     ))
-}
-
-fn counted_samples(number: u64, [one, many]: [&str; 2]) -> String {
-    format!("{} {}", count(number), if number == 1 { one } else { many })
 }

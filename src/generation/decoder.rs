@@ -8,6 +8,7 @@ use super::error::GenerationError;
 use super::scores::check_finite;
 use crate::models::{KeyValueCache, Network, Pass, TextOutput};
 use crate::ops::{PackedWeights, WeightForm};
+use crate::parallel::attended;
 use crate::spec::Precision;
 
 /// A network that is asked for the scores of next tokens.
@@ -112,6 +113,11 @@ impl<'a> Decoder<'a> {
             };
             Ok(output.outputs(self.precision)?)
         };
-        Ok(self.weights.reuse(forward)?.to_vec2::<f32>()?)
+        let forward = || self.weights.reuse(forward);
+        let scores = match self.device.is_cpu() {
+            true => attended(forward),
+            false => forward(),
+        };
+        Ok(scores?.to_vec2::<f32>()?)
     }
 }

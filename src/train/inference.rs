@@ -7,8 +7,9 @@ use candle_core::{Device, Tensor};
 use super::error::TrainError;
 use super::tasks::{ModelTarget, Task};
 use super::tensor_file::input_tensor;
-use crate::models::{Network, NetworkInput, Pass, TextOutput};
+use crate::models::{ModelError, Network, NetworkInput, Pass, TextOutput};
 use crate::ops::PackedWeights;
+use crate::parallel::attended;
 use crate::schema::InputShape;
 use crate::spec::Precision;
 
@@ -27,7 +28,7 @@ impl Inference<'_> {
     /// What the network gives for a batch of whatever it is for.
     pub fn answer(&self, inputs: &NetworkInput) -> Result<TextOutput, TrainError> {
         let pass = Pass::evaluate(self.precision);
-        Ok(self.weights.reuse(|| self.network.answer(inputs, &pass))?)
+        self.asked(|| self.network.answer(inputs, &pass))
     }
 
     /// The outputs for a batch, `[N, outputs]` on the host. With the `mirrored` inputs' values on the host,
@@ -48,8 +49,18 @@ impl Inference<'_> {
 
     fn forward(&self, inputs: &Tensor) -> Result<Vec<f32>, TrainError> {
         let pass = Pass::evaluate(self.precision);
-        let outputs = self.weights.reuse(|| self.network.forward(inputs, &pass))?;
+        let outputs = self.asked(|| self.network.forward(inputs, &pass))?;
         Ok(outputs.flatten_all()?.to_vec1::<f32>()?)
+    }
+
+    /// What `pass` gives with the weights that are kept; on the CPU all threads of the pool are there for it.
+    fn asked<T>(&self, pass: impl FnOnce() -> Result<T, ModelError>) -> Result<T, TrainError> {
+        let pass = || self.weights.reuse(pass);
+        let answer = match self.device.is_cpu() {
+            true => attended(pass),
+            false => pass(),
+        };
+        Ok(answer?)
     }
 }
 

@@ -11,7 +11,7 @@ use super::packed_weights::ConvWeight;
 use super::plan::ConvPlan;
 use crate::ops::fill::in_places;
 use crate::ops::microkernel::{
-    Elements, Finish, Kernels, PackSource, Panels, RowProduct, SharedValues, WordFormat, narrow,
+    Elements, Finish, Kernels, PackSource, Panels, ROW_PANELS, RowProduct, SharedValues, WordFormat, narrow,
 };
 use crate::ops::round::copy_rounded;
 use crate::ops::scratch::{with_narrow_scratch, with_scratch};
@@ -160,8 +160,6 @@ impl LivePanels {
 
 /// Rows that are multiplied by all panels before the next ones are.
 const BLOCKS: usize = 8;
-/// Panels that the few rows of a small batch are multiplied by at a time, whatever taps they have.
-const FEW_PANELS: usize = 4;
 /// Rows that a task should have, and tasks that there should be.
 const TASK_ROWS: usize = 224;
 const TASKS: usize = 8;
@@ -199,7 +197,8 @@ impl Correlation<'_> {
         let panels = self.target.channels.div_ceil(self.kernels.panel);
         let chunk = panels.div_ceil(TASKS.div_ceil(groups.max(1))).max(1);
         let chunk = match rows <= block {
-            true => chunk.next_multiple_of(FEW_PANELS.min(panels.div_ceil(2))),
+            // A single row is faster with several panels at once.
+            true => chunk.next_multiple_of(ROW_PANELS.min(panels.div_ceil(2))),
             false => chunk,
         };
         let chunks = panels.div_ceil(chunk);
@@ -288,10 +287,8 @@ impl Correlation<'_> {
                     (class, rows)
                 })
                 .collect();
-            let step = match &*classes {
-                [(_, rows)] => rows.panels_at_once(),
-                _ => FEW_PANELS,
-            };
+            let step = classes.iter().map(|(_, rows)| rows.panels_at_once()).max();
+            let step = step.unwrap_or(1);
             for first in panels.clone().step_by(step) {
                 for (class, rows) in &classes {
                     self.multiply_panels(class, rows, first..(first + step).min(panels.end));

@@ -11,7 +11,6 @@ use super::geometry::Window;
 use super::plan::ConvPlan;
 use crate::ops::int8_blocks::Int8Blocks;
 use crate::ops::microkernel::Panels;
-use crate::parallel::attended;
 use crate::spec::Precision;
 
 /// The weights of convolutions and fully connected layers in the order in which the CPU's kernels read
@@ -130,15 +129,12 @@ impl PackedWeights {
         }
     }
 
-    /// Runs `forward`, with the other threads of the pool standing by; what it packs on this thread is kept, and used again
-    /// by the next calls.
+    /// Runs `forward`; what it packs on this thread is kept, and used again by the next calls.
     ///
     /// The weights must not change as long as this lives: a change would not be seen.
     pub fn reuse<T>(self: &Arc<Self>, forward: impl FnOnce() -> T) -> T {
-        attended(|| {
-            let _guard = RestoreUse(IN_USE.replace(Some(self.clone())));
-            forward()
-        })
+        let _guard = RestoreUse(IN_USE.replace(Some(self.clone())));
+        forward()
     }
 }
 
@@ -201,13 +197,23 @@ impl<'a> ConvWeight<'a> {
         Self { values, kept: None }
     }
 
-    /// Its panels for the direct way, packed by `pack` unless they are kept.
-    pub(super) fn live(&self, plan: &ConvPlan, pack: impl FnOnce(&[f32]) -> LivePanels) -> Arc<LivePanels> {
+    /// One of its forms, packed by `pack` unless it is kept.
+    fn form<K: PartialEq, T>(
+        &self,
+        forms: impl FnOnce(&KeptWeight) -> &Forms<K, T>,
+        key: K,
+        pack: impl FnOnce(&[f32]) -> T,
+    ) -> Arc<T> {
         let pack = || Arc::new(pack(self.values));
         match self.kept {
-            Some(kept) => kept.live.get(Direct::of(plan), pack),
+            Some(kept) => forms(kept).get(key, pack),
             None => pack(),
         }
+    }
+
+    /// Its panels for the direct way, packed by `pack` unless they are kept.
+    pub(super) fn live(&self, plan: &ConvPlan, pack: impl FnOnce(&[f32]) -> LivePanels) -> Arc<LivePanels> {
+        self.form(|kept| &kept.live, Direct::of(plan), pack)
     }
 
     /// Its panels for the direct way back, packed by `pack` unless they are kept.
@@ -216,21 +222,13 @@ impl<'a> ConvWeight<'a> {
         plan: &ConvPlan,
         pack: impl FnOnce(&[f32]) -> LivePanels,
     ) -> Arc<LivePanels> {
-        let pack = || Arc::new(pack(self.values));
-        match self.kept {
-            Some(kept) => kept.backward.get(Direct::of(plan), pack),
-            None => pack(),
-        }
+        self.form(|kept| &kept.backward, Direct::of(plan), pack)
     }
 
     /// Its transformed panels, made by `pack` unless they are kept.
     pub(super) fn winograd(&self, plan: &ConvPlan, pack: impl FnOnce(&[f32]) -> Panels) -> Arc<Panels> {
-        let pack = || Arc::new(pack(self.values));
         let key = (plan.kernels.name, plan.precision);
-        match self.kept {
-            Some(kept) => kept.winograd.get(key, pack),
-            None => pack(),
-        }
+        self.form(|kept| &kept.winograd, key, pack)
     }
 
     /// As depthwise convolutions read it, packed by `pack` unless it is kept.
@@ -239,21 +237,13 @@ impl<'a> ConvWeight<'a> {
         precision: Precision,
         pack: impl FnOnce(&[f32]) -> Vec<f32>,
     ) -> Arc<Vec<f32>> {
-        let pack = || Arc::new(pack(self.values));
-        match self.kept {
-            Some(kept) => kept.depthwise.get(precision, pack),
-            None => pack(),
-        }
+        self.form(|kept| &kept.depthwise, precision, pack)
     }
 
     /// Its panels with all taps, packed by `pack` unless they are kept.
     pub(super) fn plain(&self, plan: &ConvPlan, pack: impl FnOnce(&[f32]) -> Panels) -> Arc<Panels> {
-        let pack = || Arc::new(pack(self.values));
         let key = (plan.kernels.name, plan.precision);
-        match self.kept {
-            Some(kept) => kept.plain.get(key, pack),
-            None => pack(),
-        }
+        self.form(|kept| &kept.plain, key, pack)
     }
 }
 

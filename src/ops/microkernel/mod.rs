@@ -28,7 +28,8 @@ pub(super) use pack::{Elements, PackSource, PanelGroup, Panels, interleave_pairs
 pub(super) use rows::RowProduct;
 pub(super) use shared::SharedValues;
 pub(super) use tile::{Tile, Transform};
-use tiles::{OuterTile, ROW_PANELS, RowsTile, outer_tile, row_tile, rows_tile};
+pub(super) use tiles::ROW_PANELS;
+use tiles::{OuterTile, RowsTile, outer_tile, row_tile, rows_tile};
 use transforms::TileTransform;
 use vector::{Portable, Vector, Widened};
 

@@ -117,7 +117,7 @@ pub(super) unsafe fn rows_tile<V: Vector, const ROWS: usize, const VECTORS: usiz
 }
 
 /// Panels that [`row_tile`] takes at once.
-pub(super) const ROW_PANELS: usize = 4;
+pub(in crate::ops) const ROW_PANELS: usize = 4;
 
 /// A single row times [`ROW_PANELS`] neighbouring panels, of which the last may be cut short. One panel after the other
 /// would come from memory at two thirds of the speed: the processor reads ahead by itself in each of several places.

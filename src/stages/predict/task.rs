@@ -122,10 +122,6 @@ impl PredictionTask<'_> {
             predictor.batch_size(),
             monitor,
         )?;
-        let PredictionProgress {
-            counts: predictions,
-            cut,
-        } = &mut progress;
         loop {
             let samples = match std::mem::take(&mut next) {
                 samples if samples.is_empty() => source.next(predictor.batch_size())?,
@@ -142,13 +138,13 @@ impl PredictionTask<'_> {
             for (sample, answer) in samples.into_iter().zip(answers) {
                 match answer {
                     Ok(answer) => {
-                        *cut += u64::from(answer.text.as_ref().is_some_and(|text| text.is_cut));
+                        progress.cut += u64::from(answer.text.as_ref().is_some_and(|text| text.is_cut));
                         let values = predictor.values(&answer);
                         writer.row(&sample.name, &values).map_err(TrainError::Output)?;
-                        predictions.predicted += 1;
+                        progress.counts.predicted += 1;
                     }
                     Err(problem) => {
-                        predictions.failed += 1;
+                        progress.counts.failed += 1;
                         refuse(&Unpredicted {
                             name: sample.name,
                             problem,
@@ -157,16 +153,12 @@ impl PredictionTask<'_> {
                 }
             }
             if let Some(keeping) = &mut keeping {
-                let progress = PredictionProgress {
-                    counts: *predictions,
-                    cut: *cut,
-                };
                 writer
                     .flush()
                     .and_then(|()| (keeping.keep)(progress))
                     .map_err(TrainError::Output)?;
             }
-            monitor.progress("predict", predictions.predicted, None, Unit::Samples);
+            monitor.progress("predict", progress.counts.predicted, None, Unit::Samples);
         }
         let PredictionProgress {
             counts: predictions,
