@@ -38,6 +38,11 @@ pub(super) trait CpuKernel: Operation {
     /// The result and its shape.
     fn forward(&self, operands: &[ArrayView]) -> (Vec<f32>, Shape);
 
+    /// Which operand is a weight whose packed form is kept, if one is: it may have no values of its own.
+    fn packed_operand(&self) -> Option<usize> {
+        None
+    }
+
     /// The same operation for `operands`, which may be of another batch.
     ///
     /// # Errors
@@ -105,7 +110,9 @@ pub(super) fn run_shared<K: CpuKernel + 'static>(
         .map(|operand| operand.contiguous())
         .collect::<candle_core::Result<Vec<_>>>()?;
     let result = if !contiguous.iter().any(Tensor::track_op) {
-        let (values, shape) = tensor::with_arrays(&contiguous, |operands| kernel.forward(operands))?;
+        let packed = kernel.packed_operand();
+        let forward = |operands: &[ArrayView]| kernel.forward(operands);
+        let (values, shape) = tensor::with_arrays_and_packed(&contiguous, packed, forward)?;
         tensor::from_values(values, shape)?
     } else if tape::is_recording() {
         tape::run(kernel.clone(), contiguous)?

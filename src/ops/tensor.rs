@@ -8,7 +8,21 @@ use super::operation::ArrayView;
 /// The values of a contiguous f32 operand of a custom op.
 pub(super) fn values<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
     let (start, end) = contiguous(layout)?;
-    Ok(&storage.as_slice::<f32>()?[start..end])
+    let values = storage.as_slice::<f32>()?.get(start..end);
+    values.ok_or_else(|| Error::Msg("the tensor's values were given up for a packed form".to_string()))
+}
+
+/// A weight of which a packed form is kept: no values where it was left without them.
+fn packed_view<'a>(storage: &'a CpuStorage, layout: &'a Layout) -> Result<ArrayView<'a>> {
+    let dims = layout.dims();
+    match storage {
+        CpuStorage::F32(values) if values.is_empty() => Ok(ArrayView {
+            values: &[],
+            indices: &[],
+            dims,
+        }),
+        _ => view(storage, layout),
+    }
 }
 
 /// A contiguous operand of f32 or u32.
@@ -42,6 +56,15 @@ pub(super) fn with_arrays<'a, T>(
     tensors: impl IntoIterator<Item = &'a Tensor>,
     body: impl FnOnce(&[ArrayView]) -> T,
 ) -> Result<T> {
+    with_arrays_and_packed(tensors, None, body)
+}
+
+/// The same where one operand may have been left without values.
+pub(super) fn with_arrays_and_packed<'a, T>(
+    tensors: impl IntoIterator<Item = &'a Tensor>,
+    packed: Option<usize>,
+    body: impl FnOnce(&[ArrayView]) -> T,
+) -> Result<T> {
     let tensors = tensors
         .into_iter()
         .map(Tensor::contiguous)
@@ -49,7 +72,9 @@ pub(super) fn with_arrays<'a, T>(
     let storages: Vec<_> = tensors.iter().map(Tensor::storage_and_layout).collect();
     let arrays = storages
         .iter()
-        .map(|(storage, layout)| match &**storage {
+        .enumerate()
+        .map(|(index, (storage, layout))| match &**storage {
+            Storage::Cpu(storage) if Some(index) == packed => packed_view(storage, layout),
             Storage::Cpu(storage) => view(storage, layout),
             _ => Err(Error::Msg("this kernel runs on the CPU only".to_string())),
         })

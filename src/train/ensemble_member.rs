@@ -16,7 +16,7 @@ use crate::data::{
     TextForm, TextGoal, TextReader,
 };
 use crate::models::{Network, NetworkInput, TokenBatch};
-use crate::ops::PackedWeights;
+use crate::ops::{PackedWeights, WeightForm};
 use crate::schema::{FieldKind, InputShape, Schema, TextFields};
 use crate::spec;
 
@@ -62,10 +62,14 @@ impl EnsembleMember {
         })?;
         let order = (0..target.names.len()).collect();
         let member = Self::new(model, order, &*task, folder);
-        let member = member.map_err(|problem| TrainError::CannotPredict {
+        let mut member = member.map_err(|problem| TrainError::CannotPredict {
             path: folder.to_owned(),
             problem,
         })?;
+        // Rows are of one size, and nobody else has the network.
+        if let MemberReading::Rows(_) = member.reading {
+            member.weights = Arc::new(PackedWeights::new(WeightForm::Alone));
+        }
         Ok((member, task))
     }
 

@@ -17,7 +17,7 @@ use super::low_rank;
 use super::meeting::KnownModel;
 use super::quantized::{CardQuantization, read_quantized};
 use super::tasks::{ModelTarget, Task, Tasks};
-use super::tensor_file::{NamedTensors, encode, read_tensors, to_device, to_host, write_atomically};
+use super::tensor_file::{NamedTensors, TensorFile, encode, read_tensors, to_host, write_atomically};
 use crate::data::{Augmentation, Dataset, Normalization};
 use crate::event::{Metrics, Monitor};
 use crate::models::{Models, Network};
@@ -156,8 +156,8 @@ impl TrainedModel {
             });
         }
         let path = folder.join(WEIGHTS_FILE);
-        let tensors = read_tensors(&path)?;
         if let Some(quantization) = &card.quantization {
+            let tensors = read_tensors(&path)?;
             let blank = components
                 .models
                 .blank(&card.architecture, card.input, outputs, &Device::Cpu)?;
@@ -169,11 +169,15 @@ impl TrainedModel {
                 card,
             });
         }
-        let load = || -> Result<(), String> {
-            let tensors = to_device(&tensors, device)?;
-            network.load_state(&tensors).map_err(|error| error.to_string())
-        };
-        load().map_err(|problem| TrainError::BadFile { path, problem })?;
+        let file = TensorFile::open(&path)?;
+        let loaded = network.load_each(&file.layouts(), |name| file.read_to(name, device));
+        loaded.map_err(|error| match error {
+            TrainError::Model(error) => TrainError::BadFile {
+                path,
+                problem: error.to_string(),
+            },
+            error => error,
+        })?;
         Ok(Self {
             card,
             network,

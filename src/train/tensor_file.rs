@@ -2,14 +2,17 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::Write;
-use std::path::Path;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
+use safetensors::tensor::{Metadata, TensorInfo};
 use safetensors::{Dtype, SafeTensors, View};
 
 use super::error::TrainError;
+use crate::models::TensorLayout;
 use crate::schema::InputShape;
 
 /// A tensor's bytes, little-endian and row by row, with its type and shape.
@@ -249,20 +252,115 @@ pub fn decode(bytes: &[u8]) -> Result<(NamedTensors, HashMap<String, String>), S
     Ok((tensors.collect(), header.metadata().clone().unwrap_or_default()))
 }
 
+/// A file of named tensors, of which one after the other is read.
+pub struct TensorFile {
+    path: PathBuf,
+    file: File,
+    header: Metadata,
+    /// Where the tensors' bytes begin.
+    start: u64,
+}
+
+impl TensorFile {
+    /// Reads the header.
+    ///
+    /// # Errors
+    /// It cannot be read, or is not a whole safetensors file.
+    pub fn open(path: &Path) -> Result<Self, TrainError> {
+        let unreadable = |source| TrainError::Read {
+            path: path.to_owned(),
+            source,
+        };
+        let damaged = |problem: String| TrainError::BadFile {
+            path: path.to_owned(),
+            problem: format!("not a whole safetensors file: {problem}"),
+        };
+        let file = File::open(path).map_err(unreadable)?;
+        let length = file.metadata().map_err(unreadable)?.len();
+        let mut size = [0; 8];
+        if length >= 8 {
+            file.read_exact_at(&mut size, 0).map_err(unreadable)?;
+        }
+        let size = u64::from_le_bytes(size);
+        if size > length.saturating_sub(8) || length < 8 {
+            return Err(damaged("its header is longer than the file".to_owned()));
+        }
+        let mut header = vec![0; size as usize];
+        file.read_exact_at(&mut header, 8).map_err(unreadable)?;
+        let header: Metadata =
+            serde_json::from_slice(&header).map_err(|error| damaged(error.to_string()))?;
+        let start = 8 + size;
+        let expected = start.saturating_add(header.data_len() as u64);
+        if length != expected {
+            return Err(damaged(format!("{length} bytes, and {expected} are expected")));
+        }
+        Ok(Self {
+            path: path.to_owned(),
+            file,
+            header,
+            start,
+        })
+    }
+
+    /// The shapes of the tensors, by their names.
+    pub fn layouts(&self) -> BTreeMap<String, TensorLayout> {
+        let layout = |(name, info): (String, &TensorInfo)| {
+            let layout = TensorLayout {
+                shape: info.shape.clone(),
+                is_integer: !matches!(info.dtype, Dtype::F32 | Dtype::F16 | Dtype::BF16 | Dtype::F64),
+            };
+            (name, layout)
+        };
+        self.header.tensors().into_iter().map(layout).collect()
+    }
+
+    /// Reads the tensor of that name.
+    ///
+    /// # Errors
+    /// There is none, or it cannot be read.
+    pub fn read(&self, name: &str) -> Result<HostTensor, TrainError> {
+        let info = self.header.info(name).ok_or_else(|| TrainError::BadFile {
+            path: self.path.clone(),
+            problem: format!("it has no tensor `{name}`"),
+        })?;
+        let (from, to) = info.data_offsets;
+        let mut bytes = vec![0; to - from];
+        let read = self.file.read_exact_at(&mut bytes, self.start + from as u64);
+        read.map_err(|source| TrainError::Read {
+            path: self.path.clone(),
+            source,
+        })?;
+        Ok(HostTensor {
+            dtype: info.dtype,
+            shape: info.shape.clone(),
+            bytes,
+        })
+    }
+
+    /// Reads the tensor of that name onto `device`.
+    ///
+    /// # Errors
+    /// As [`TensorFile::read`] and [`HostTensor::to_tensor`].
+    pub fn read_to(&self, name: &str, device: &Device) -> Result<Tensor, TrainError> {
+        let tensor = self.read(name)?.to_tensor(device);
+        tensor.map_err(|problem| TrainError::BadFile {
+            path: self.path.clone(),
+            problem: format!("`{name}`: {problem}"),
+        })
+    }
+}
+
 /// Reads a file of named tensors.
 ///
 /// # Errors
 /// It cannot be read, or is not a safetensors file.
 pub fn read_tensors(path: &Path) -> Result<NamedTensors, TrainError> {
-    let bytes = fs::read(path).map_err(|source| TrainError::Read {
-        path: path.to_owned(),
-        source,
-    })?;
-    let (tensors, _) = decode(&bytes).map_err(|problem| TrainError::BadFile {
-        path: path.to_owned(),
-        problem: format!("not a whole safetensors file: {problem}"),
-    })?;
-    Ok(tensors)
+    let file = TensorFile::open(path)?;
+    let names = file.header.offset_keys();
+    names
+        .into_iter()
+        .map(|name| Ok((name.clone(), file.read(&name)?)))
+        .collect()
 }
 
 /// Writes a file so that after a crash either the old or the new one is there as a whole: to a
@@ -287,6 +385,8 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), TrainError> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

@@ -1,6 +1,6 @@
 //! A network's weights and buffers by their names in PyTorch, out of it and into it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{DType, Tensor};
@@ -98,9 +98,21 @@ impl Network {
     /// # Errors
     /// A name that is missing, unexpected, or of another shape; then nothing is taken over.
     pub fn load_state(&self, state: &BTreeMap<String, Tensor>) -> Result<(), ModelError> {
-        let current = self.state()?;
-        check(&current, state, |_, _| false)?;
-        self.take_over(state)
+        self.load_each(&layouts_of(state), |name| Ok::<_, ModelError>(state[name].clone()))
+    }
+
+    /// The same of tensors that are `read` one by one, by their names, so that no more than one is held beside the
+    /// network's own.
+    ///
+    /// # Errors
+    /// As [`Network::load_state`]; or a tensor that cannot be read: then some of them are taken over.
+    pub fn load_each<E: From<ModelError>>(
+        &self,
+        given: &BTreeMap<String, TensorLayout>,
+        read: impl FnMut(&str) -> Result<Tensor, E>,
+    ) -> Result<(), E> {
+        check(&self.layout().tensors, given, |_, _| false)?;
+        self.take_over(&BTreeSet::new(), read)
     }
 
     /// Takes over the weights of a network that was trained on another task: as
@@ -116,89 +128,96 @@ impl Network {
         state: &BTreeMap<String, Tensor>,
         with_head: bool,
     ) -> Result<Vec<String>, ModelError> {
-        let current = self.state()?;
+        let (current, given) = (self.layout().tensors, layouts_of(state));
         let head = format!("{}.", self.architecture.head());
         let is_count = |name: &str| name.ends_with(".num_batches_tracked");
-        check(&current, state, |name, given| {
+        check(&current, &given, |name, given| {
             name.starts_with(&head) || (given.is_none() && is_count(name))
         })?;
-        let mut complete = state.clone();
-        let mut kept = Vec::new();
-        for (name, own) in current {
+        let stays = |(name, own): (&String, &TensorLayout)| {
             let wanted = with_head || !name.starts_with(&head);
-            let fits = state.get(&name).is_some_and(|given| wanted && fits(&own, given));
-            if !fits {
-                if !is_count(&name) {
-                    kept.push(name.clone());
-                }
-                complete.insert(name, own);
-            }
-        }
-        self.take_over(&complete)?;
-        Ok(kept)
+            let fits = given.get(name).is_some_and(|given| wanted && own == given);
+            (!fits).then(|| name.clone())
+        };
+        let kept: BTreeSet<String> = current.iter().filter_map(stays).collect();
+        self.take_over(&kept, |name| Ok::<_, ModelError>(state[name].clone()))?;
+        Ok(kept.into_iter().filter(|name| !is_count(name)).collect())
     }
 
-    /// Takes over a state that is known to fit. The conversions that could still fail come before the
-    /// first change.
-    fn take_over(&self, state: &BTreeMap<String, Tensor>) -> Result<(), ModelError> {
-        let floats = |name: &str| -> Result<Vec<f32>, ModelError> {
-            Ok(state[name].to_dtype(DType::F32)?.flatten_all()?.to_vec1()?)
+    /// Takes over what is known to fit, but for what is `kept` as it is.
+    fn take_over<E: From<ModelError>>(
+        &self,
+        kept: &BTreeSet<String>,
+        mut read: impl FnMut(&str) -> Result<Tensor, E>,
+    ) -> Result<(), E> {
+        let mut read = |name: String| match kept.contains(&name) {
+            true => Ok(None),
+            false => read(&name).map(Some),
         };
-        let mut statistics = Vec::new();
-        for (layer, _) in &self.statistics {
-            statistics.push(RunningStatistics {
-                mean: floats(&format!("{layer}.running_mean"))?,
-                variance: floats(&format!("{layer}.running_var"))?,
-                batches: state[&format!("{layer}.num_batches_tracked")]
-                    .to_dtype(DType::I64)?
-                    .to_scalar()?,
-            });
+        let engine = |error: candle_core::Error| E::from(ModelError::from(error));
+        for (layer, own) in &self.statistics {
+            let mean = read(format!("{layer}.running_mean"))?;
+            let variance = read(format!("{layer}.running_var"))?;
+            let batches = read(format!("{layer}.num_batches_tracked"))?;
+            let floats = |tensor: Tensor| tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1();
+            let mut own = own.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(mean) = mean {
+                own.mean = floats(mean).map_err(engine)?;
+            }
+            if let Some(variance) = variance {
+                own.variance = floats(variance).map_err(engine)?;
+            }
+            if let Some(batches) = batches {
+                let count = batches.to_dtype(DType::I64).and_then(|count| count.to_scalar());
+                own.batches = count.map_err(engine)?;
+            }
         }
-        let mut values = Vec::new();
         for Parameter { name, var, .. } in &self.parameters {
-            values.push(
-                state[name]
-                    .to_dtype(DType::F32)?
-                    .to_device(var.device())?
-                    .contiguous()?,
-            );
-        }
-        for (parameter, value) in self.parameters.iter().zip(values) {
-            parameter.var.set(&value)?;
-        }
-        for ((_, own), given) in self.statistics.iter().zip(statistics) {
-            *own.lock().unwrap_or_else(PoisonError::into_inner) = given;
+            if let Some(value) = read(name.clone())? {
+                let value = value
+                    .to_dtype(DType::F32)
+                    .and_then(|value| value.to_device(var.device())?.contiguous());
+                value.and_then(|value| var.set(&value)).map_err(engine)?;
+            }
         }
         Ok(())
     }
 }
 
-/// Whether a tensor can take another's place.
-fn fits(own: &Tensor, given: &Tensor) -> bool {
-    own.dims() == given.dims() && own.dtype().is_int() == given.dtype().is_int()
+/// The shapes of some tensors.
+fn layouts_of(tensors: &BTreeMap<String, Tensor>) -> BTreeMap<String, TensorLayout> {
+    let layout = |(name, tensor): (&String, &Tensor)| {
+        let (shape, is_integer) = (tensor.dims().to_vec(), tensor.dtype().is_int());
+        (name.clone(), TensorLayout { shape, is_integer })
+    };
+    tensors.iter().map(layout).collect()
 }
 
 /// Fails unless `given` holds what `own` holds, in the same shapes, and nothing else. What is missing
 /// or misfits passes where `tolerated` holds for its name and what is given in its place.
 fn check(
-    own: &BTreeMap<String, Tensor>,
-    given: &BTreeMap<String, Tensor>,
-    tolerated: impl Fn(&str, Option<&Tensor>) -> bool,
+    own: &BTreeMap<String, TensorLayout>,
+    given: &BTreeMap<String, TensorLayout>,
+    tolerated: impl Fn(&str, Option<&TensorLayout>) -> bool,
 ) -> Result<(), ModelError> {
+    let kind = |layout: &TensorLayout| match layout.is_integer {
+        true => "integers",
+        false => "floats",
+    };
     let mut missing = Vec::new();
     let mut misfits = Vec::new();
     for (name, own) in own {
-        let tensor = given.get(name);
-        if tensor.is_some_and(|tensor| fits(own, tensor)) || tolerated(name, tensor) {
+        let given = given.get(name);
+        if given == Some(own) || tolerated(name, given) {
             continue;
         }
-        match tensor {
+        match given {
             None => missing.push(name.clone()),
-            Some(tensor) => misfits.push(format!(
+            Some(given) => misfits.push(format!(
                 "{name} ({:?} wanted, {:?} of {} given)",
-                own.dims(),
-                tensor.dims(),
-                tensor.dtype().as_str()
+                own.shape,
+                given.shape,
+                kind(given)
             )),
         }
     }

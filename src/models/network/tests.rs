@@ -365,8 +365,8 @@ fn a_state_that_does_not_fit_is_told_and_changes_nothing() {
     assert_eq!(
         message,
         "the weights do not fit the network: missing 0.bias, 0.weight; unexpected module.0.weight; of \
-         another shape or type 3.bias ([2] wanted, [4] of f32 given), 3.weight ([2, 3] wanted, [4, 3] of \
-         f32 given)"
+         another shape or type 3.bias ([2] wanted, [4] of floats given), 3.weight ([2, 3] wanted, [4, 3] of \
+         floats given)"
     );
     for (name, tensor) in network.state().expect("readable") {
         assert_eq!(host(&tensor), host(&before[&name]));

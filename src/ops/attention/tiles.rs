@@ -108,7 +108,8 @@ impl Crosswise<'_> {
     ) {
         let lanes = self.kernels.panel;
         let shared = SharedValues::new(target);
-        let mut product = RowProduct::new(self.kernels, 1, self.width);
+        let panels = columns.len().div_ceil(lanes);
+        let mut product = RowProduct::new(self.kernels, (1, self.width), panels);
         product.collect(
             rows.len(),
             stride,
@@ -117,10 +118,14 @@ impl Crosswise<'_> {
             |row, _| crate::ops::microkernel::Elements::F32(rows[row]).from(0),
         );
         let part = self.width * lanes;
-        for column in columns.step_by(lanes) {
-            let panel = &words_of(self.packed)[column / lanes * part..][..part];
+        let first = columns.start / lanes;
+        for panel in (0..panels).step_by(product.panels_at_once()) {
+            let count = product.panels_at_once().min(panels - panel);
+            let words = &words_of(self.packed)[(first + panel) * part..][..count * part];
+            let group = PanelGroup::side_by_side(words, count);
+            let column = (first + panel) * lanes - origin;
             // SAFETY: the target is borrowed mutably, and this thread alone writes to it.
-            unsafe { product.multiply(&PanelGroup::of(panel), column - origin, lanes, &Finish::default()) };
+            unsafe { product.multiply(&group, column, count * lanes, &Finish::default()) };
         }
     }
 }
@@ -147,16 +152,23 @@ impl Lengthwise<'_> {
         place: impl Fn(usize) -> usize,
     ) {
         let lanes = self.kernels.panel;
-        let mut product = RowProduct::new(self.kernels, 1, rows.len());
+        let panels = self.width.div_ceil(lanes);
+        let mut product = RowProduct::new(self.kernels, (1, rows.len()), panels);
         product.collect(count, self.width, target, place, |row, _| {
             crate::ops::microkernel::Elements::F32(left(row)).from(0)
         });
-        for column in (0..self.width).step_by(lanes) {
-            let panel = &words_of(self.packed)[column / lanes * self.count * lanes..];
-            let panel = &panel[rows.start * lanes..rows.end * lanes];
-            let width = lanes.min(self.width - column);
+        let gap = self.count * lanes;
+        for panel in (0..panels).step_by(product.panels_at_once()) {
+            let count = product.panels_at_once().min(panels - panel);
+            let words = &words_of(self.packed)[panel * gap..(panel + count) * gap];
+            let group = PanelGroup {
+                parts: vec![&words[rows.start * lanes..(count - 1) * gap + rows.end * lanes]],
+                gap,
+                count,
+            };
+            let width = (count * lanes).min(self.width - panel * lanes);
             // SAFETY: the caller's.
-            unsafe { product.multiply(&PanelGroup::of(panel), column, width, &Finish::default()) };
+            unsafe { product.multiply(&group, panel * lanes, width, &Finish::default()) };
         }
     }
 }

@@ -158,8 +158,11 @@ impl LivePanels {
     }
 }
 
-/// Rows that are multiplied by all panels before the next ones are.
+/// Tiles of rows that are multiplied by all panels before the next ones are: of one panel, and of two.
 const BLOCKS: usize = 8;
+const PAIR_BLOCKS: usize = 18;
+/// Words of panels that no near cache holds: they are read for twice as many rows.
+const FAR_WORDS: usize = 1 << 20;
 /// Rows that a task should have, and tasks that there should be.
 const TASK_ROWS: usize = 224;
 const TASKS: usize = 8;
@@ -188,17 +191,19 @@ impl Correlation<'_> {
         let groups = (rows / TASK_ROWS).clamp(1, batch.max(1));
         // Images of one pixel can be cut anywhere: at the end of a block, so that no rows are left over, and into
         // more tasks, so that all threads end at about the same time.
-        let block = BLOCKS * self.kernels.rows;
+        let panels = self.target.channels.div_ceil(self.kernels.panel);
+        let block = self.block(panels);
         let group = match rows == batch && rows >= TASKS * TASK_ROWS / 2 {
             true => (TASK_ROWS / 2).next_multiple_of(block),
             false => batch.div_ceil(groups).max(1),
         };
         let groups = batch.div_ceil(group);
-        let panels = self.target.channels.div_ceil(self.kernels.panel);
         let chunk = panels.div_ceil(TASKS.div_ceil(groups.max(1))).max(1);
         let chunk = match rows <= block {
             // A single row is faster with several panels at once.
             true => chunk.next_multiple_of(ROW_PANELS.min(panels.div_ceil(2))),
+            // Two are faster than one after the other.
+            false if chunk > 1 => chunk.next_multiple_of(2),
             false => chunk,
         };
         let chunks = panels.div_ceil(chunk);
@@ -219,6 +224,17 @@ impl Correlation<'_> {
                 self.multiply(&task, panels.clone());
             });
         });
+    }
+
+    /// Rows that are multiplied by so many panels before the next ones are.
+    fn block(&self, panels: usize) -> usize {
+        match self.kernels.pair_rows {
+            rows if rows > 0 && panels > 1 => {
+                let words = panels * self.panels.panels.words_of_one();
+                rows * if words > FAR_WORDS { 2 * PAIR_BLOCKS } else { PAIR_BLOCKS }
+            }
+            _ => BLOCKS * self.kernels.rows,
+        }
     }
 
     /// Calls `body` with some images as the kernels want them.
@@ -272,7 +288,7 @@ impl Correlation<'_> {
 
     /// Multiplies the task's rows by `panels`.
     fn multiply<'b>(&'b self, task: &CorrelationTask<'b>, panels: Range<usize>) {
-        let block = BLOCKS * self.kernels.rows;
+        let block = self.block(panels.len());
         let classes = self
             .panels
             .axes
@@ -282,7 +298,7 @@ impl Correlation<'_> {
             // So few rows wait for the panels, each of which is then read once for all of them.
             let classes: Vec<_> = classes
                 .map(|class| {
-                    let mut rows = class.product(self);
+                    let mut rows = class.product(self, panels.len());
                     self.collect(&mut rows, &class, task, 0..class.len() * task.images.len());
                     (class, rows)
                 })
@@ -298,11 +314,12 @@ impl Correlation<'_> {
         }
         for class in classes {
             let count = class.len() * task.images.len();
-            let mut rows = class.product(self);
+            let mut rows = class.product(self, panels.len());
+            let step = rows.panels_at_once();
             for start in (0..count).step_by(block) {
                 self.collect(&mut rows, &class, task, start..(start + block).min(count));
-                for panel in panels.clone() {
-                    self.multiply_panels(&class, &rows, panel..panel + 1);
+                for first in panels.clone().step_by(step) {
+                    self.multiply_panels(&class, &rows, first..(first + step).min(panels.end));
                 }
             }
         }
@@ -402,10 +419,10 @@ impl PositionClass<'_> {
             .flat_map(move |&row| columns().map(move |&column| (row, column)))
     }
 
-    /// A product of rows that are such targets: none yet.
-    fn product<'b>(&self, of: &Correlation) -> RowProduct<'b> {
+    /// A product of rows that are such targets, none yet, with so many panels.
+    fn product<'b>(&self, of: &Correlation, panels: usize) -> RowProduct<'b> {
         let taps = self.rows.taps.len() * self.columns.taps.len();
-        RowProduct::new(of.kernels, taps, of.panels.panels.run(of.kernels))
+        RowProduct::new(of.kernels, (taps, of.panels.panels.run(of.kernels)), panels)
     }
 }
 

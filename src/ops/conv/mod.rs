@@ -218,6 +218,10 @@ impl Operation for Convolution2d {
 }
 
 impl CpuKernel for Convolution2d {
+    fn packed_operand(&self) -> Option<usize> {
+        self.kept.as_ref().map(|_| 1)
+    }
+
     fn forward(&self, operands: &[ArrayView]) -> (Vec<f32>, Shape) {
         let weight = ConvWeight {
             values: operands[1].values,

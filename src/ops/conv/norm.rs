@@ -146,6 +146,10 @@ impl Operation for NormedConvolution {
 }
 
 impl CpuKernel for NormedConvolution {
+    fn packed_operand(&self) -> Option<usize> {
+        self.kept.as_ref().map(|_| 1)
+    }
+
     fn forward(&self, operands: &[ArrayView]) -> (Vec<f32>, Shape) {
         let plan = plan_of(operands, self.convolution, self.precision);
         let (scale, shift) = self.scale_and_shift(operands);

@@ -2,9 +2,10 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use candle_core::Tensor;
+use candle_core::{CpuStorage, InplaceOp1, Layout, Storage, Tensor};
 
 use super::correlate::LivePanels;
 use super::geometry::Window;
@@ -22,6 +23,8 @@ use crate::spec::Precision;
 pub struct PackedWeights {
     form: WeightForm,
     of_place: Mutex<HashMap<WeightPlace, Arc<KeptWeight>>>,
+    /// Those whose own values are to be given up, once they are packed.
+    to_give_up: Mutex<Vec<Arc<KeptWeight>>>,
 }
 
 /// What weights are kept for.
@@ -30,6 +33,9 @@ pub enum WeightForm {
     /// Passes over many rows: as the fastest kernels of the precision read them.
     #[default]
     Fast,
+    /// Passes of a network that does nothing else any more, over inputs of one size: each weight in one form alone. Its
+    /// tensor is left without values once it is packed, and no operation but those that keep weights takes it then.
+    Alone,
     /// Passes over few rows, which wait for memory: fully connected layers' in as few bytes as the precision allows. The
     /// results are the same bytes.
     Small,
@@ -45,8 +51,9 @@ type WeightPlace = (usize, usize, Vec<usize>);
 #[derive(Debug, Default)]
 pub(in crate::ops) struct KeptWeight {
     /// Keeps its storage alive, by whose address it is found.
-    _weight: Option<Tensor>,
+    weight: Option<Tensor>,
     form: WeightForm,
+    is_packed: AtomicBool,
     int8: Forms<(), Int8Blocks>,
     live: Forms<Direct, LivePanels>,
     /// For the product with the weight's transpose.
@@ -125,8 +132,15 @@ impl PackedWeights {
     pub fn new(form: WeightForm) -> Self {
         Self {
             form,
-            of_place: Mutex::default(),
+            ..Self::default()
         }
+    }
+
+    /// Gives up the values of weights that were packed since. None of them is in use: the operations that packed them
+    /// have ended.
+    fn give_up(&self) {
+        let mut waiting = self.to_give_up.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.retain(|kept| !(kept.is_packed.load(Ordering::Relaxed) && kept.give_up()));
     }
 
     /// Runs `forward`; what it packs on this thread is kept, and used again by the next calls.
@@ -144,18 +158,38 @@ pub(in crate::ops) fn kept(weight: &Tensor) -> Option<Arc<KeptWeight>> {
     let packed = IN_USE
         .with_borrow(Clone::clone)
         .filter(|_| weight.is_contiguous())?;
+    packed.give_up();
     let (storage, layout) = weight.storage_and_layout();
     let address = std::ptr::from_ref(&*storage).addr();
     let place = (address, layout.start_offset(), weight.dims().to_vec());
     let mut of_place = packed.of_place.lock().unwrap_or_else(PoisonError::into_inner);
     let fresh = || {
-        Arc::new(KeptWeight {
-            _weight: Some(weight.clone()),
+        let kept = Arc::new(KeptWeight {
+            weight: Some(weight.clone()),
             form: packed.form,
             ..KeptWeight::default()
-        })
+        });
+        if packed.form == WeightForm::Alone {
+            let mut waiting = packed.to_give_up.lock().unwrap_or_else(PoisonError::into_inner);
+            waiting.push(kept.clone());
+        }
+        kept
     };
     Some(of_place.entry(place).or_insert_with(fresh).clone())
+}
+
+/// Leaves a tensor without values.
+struct GiveUp;
+
+impl InplaceOp1 for GiveUp {
+    fn name(&self) -> &'static str {
+        "give_up"
+    }
+
+    fn cpu_fwd(&self, storage: &mut CpuStorage, _layout: &Layout) -> candle_core::Result<()> {
+        *storage = CpuStorage::F32(Vec::new());
+        Ok(())
+    }
 }
 
 impl KeptWeight {
@@ -164,9 +198,29 @@ impl KeptWeight {
         self.form
     }
 
+    /// Leaves the weight without values of its own; whether it could be, now or before. A part of another tensor keeps
+    /// them.
+    fn give_up(&self) -> bool {
+        self.weight
+            .as_ref()
+            .is_some_and(|weight| is_whole(weight) && weight.inplace_op1(&GiveUp).is_ok())
+    }
+
     /// In eight bits, as `pack` makes them the first time.
     pub fn int8(&self, pack: impl FnOnce() -> Int8Blocks) -> Arc<Int8Blocks> {
         self.int8.get((), || Arc::new(pack()))
+    }
+}
+
+/// Whether a tensor has all values of its storage.
+fn is_whole(tensor: &Tensor) -> bool {
+    let (storage, layout) = tensor.storage_and_layout();
+    match &*storage {
+        Storage::Cpu(storage) => {
+            let values = storage.as_slice::<f32>().map_or(0, <[f32]>::len);
+            layout.start_offset() == 0 && values == tensor.elem_count()
+        }
+        _ => false,
     }
 }
 
@@ -204,9 +258,16 @@ impl<'a> ConvWeight<'a> {
         key: K,
         pack: impl FnOnce(&[f32]) -> T,
     ) -> Arc<T> {
-        let pack = || Arc::new(pack(self.values));
+        let pack = || {
+            assert!(!self.values.is_empty(), "a weight that was given up in another form");
+            Arc::new(pack(self.values))
+        };
         match self.kept {
-            Some(kept) => forms(kept).get(key, pack),
+            Some(kept) => {
+                let form = forms(kept).get(key, pack);
+                kept.is_packed.store(true, Ordering::Relaxed);
+                form
+            }
             None => pack(),
         }
     }
@@ -291,6 +352,55 @@ mod tests {
             (packed.reuse(product), packed.reuse(product)),
             (plain.clone(), plain)
         );
+    }
+
+    #[test]
+    fn a_form_alone_gives_the_same_bytes_and_leaves_no_values() {
+        let options = |size: usize, groups| ConvOptions {
+            padding: size / 2,
+            groups,
+            ..ConvOptions::default()
+        };
+        // Direct, by Winograd, of pixels, depthwise; of groups, which is never packed.
+        let cases = [(6, 1, 3, true), (36, 1, 3, true), (16, 1, 1, true), (48, 48, 3, true), (12, 3, 3, false)];
+        for (inputs, groups, size, is_packed) in cases {
+            let weight = random(&[48, inputs / groups, size, size], 1);
+            let convolve = |batch: usize| {
+                let x = random(&[batch, 9, 8, inputs], 2);
+                conv2d(&x, &weight, None, options(size, groups), Precision::F32).map(|y| host(&y))
+            };
+            let batches = [1, 70, 3];
+            let expected = batches.map(|batch| convolve(batch).expect("fits"));
+            let packed = Arc::new(PackedWeights::new(WeightForm::Alone));
+            for _ in 0..2 {
+                assert_eq!(packed.reuse(|| batches.map(|batch| convolve(batch).expect("fits"))), expected);
+            }
+            // Elsewhere it has no values, and that is told.
+            assert_eq!(convolve(1).is_err(), is_packed, "{inputs} {groups} {size}");
+        }
+        let (x, weight) = (random(&[3, 20], 1), random(&[40, 20], 2));
+        let product = || linear(&x, &weight, None, Precision::F32).map(|y| host(&y));
+        let expected = product().expect("fits");
+        let packed = Arc::new(PackedWeights::new(WeightForm::Alone));
+        for _ in 0..3 {
+            assert_eq!(packed.reuse(product).expect("fits"), expected);
+        }
+        let problem = product().expect_err("no values").to_string();
+        assert!(problem.contains("were given up"), "{problem}");
+    }
+
+    #[test]
+    fn a_part_of_a_tensor_keeps_its_values() {
+        let both = random(&[8, 20], 1);
+        let part = both.narrow(0, 0, 4).expect("inside");
+        let x = random(&[3, 20], 2);
+        let product = |weight: &Tensor| host(&linear(&x, weight, None, Precision::F32).expect("fits"));
+        let expected = (product(&part), product(&both));
+        let packed = Arc::new(PackedWeights::new(WeightForm::Alone));
+        for _ in 0..3 {
+            assert_eq!(packed.reuse(|| product(&part)), expected.0);
+        }
+        assert_eq!(product(&both), expected.1);
     }
 
     #[test]

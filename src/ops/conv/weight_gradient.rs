@@ -246,7 +246,7 @@ impl OuterSums<'_> {
         let block = self
             .run
             .div_ceil(blocks)
-            .next_multiple_of(self.kernels.outer_rows);
+            .next_multiple_of(self.kernels.outer_tile_for(self.geometry.output.channels).0);
         (0..taps)
             .flat_map(|tap| {
                 let starts = (0..self.run).step_by(block);

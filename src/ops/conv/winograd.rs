@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::geometry::{Geometry, Window};
-use super::packed_weights::ConvWeight;
+use super::packed_weights::{ConvWeight, WeightForm};
 use super::plan::ConvPlan;
 use super::weight_gradient::{PartialSums, assemble};
 use crate::ops::fill::in_places;
@@ -84,7 +84,7 @@ pub(super) fn forward(plan: &ConvPlan, x: &[f32], weight: ConvWeight, finish: Fi
         source: geometry.input,
         target: geometry.output,
         padding: geometry.window.padding,
-        weights: match is_few && weight.kept.is_some() {
+        weights: match weight.kept.is_some_and(|kept| is_few || kept.form() == WeightForm::Alone) {
             true => FilterWeights::Plain(weight.plain(plan, pack)),
             false => {
                 FilterWeights::Transformed(weight.winograd(plan, |values| pack(values).winograd(kernels)))
@@ -186,13 +186,15 @@ struct WinogradFilter<'a> {
 /// The weights of a filter.
 enum FilterWeights {
     Transformed(Arc<Panels>),
-    /// For [`FEW_TILES`]: transformed panel by panel, each time. What is transformed is four times as much to read from
-    /// memory, which few tiles would wait for.
+    /// Transformed panel by panel, each time, for [`FEW_TILES`] and for weights of one form alone. What is transformed is
+    /// four times as much to keep, and to read from memory, which few tiles would wait for.
     Plain(Arc<Panels>),
 }
 
 /// Tiles, in rows of the kernels' largest tile, up to which weights are transformed each time.
 const FEW_TILES: usize = 2;
+/// Tiles for which it is no matter that weights are transformed for them alone.
+const SHARE_TILES: usize = 128;
 
 /// Values of transformed tiles that a task works on, about what the cache near a core holds.
 const TASK_VALUES: usize = 1 << 18;
@@ -213,7 +215,7 @@ impl WinogradFilter<'_> {
         let tiles = Tiles::of(self.target);
         let weights = match &self.weights {
             FilterWeights::Transformed(weights) => weights,
-            FilterWeights::Plain(weights) => return self.fill_few(weights, source, target),
+            FilterWeights::Plain(weights) => return self.fill_with_plain(weights, source, target),
         };
         let (inputs, outputs) = (self.source.channels, self.target.channels);
         let per_tile = PRODUCTS * (inputs + outputs);
@@ -272,33 +274,45 @@ impl WinogradFilter<'_> {
         }
     }
 
-    /// Writes all of `target`, which has few tiles, with weights that are not transformed yet: parallel over panels.
-    fn fill_few(&self, weights: &Panels, source: &[f32], target: &SharedValues) {
+    /// Writes all of `target` with weights that are not transformed yet: some tiles after the others, parallel over panels,
+    /// and over shares of many tiles, each of which transforms the weights for itself.
+    fn fill_with_plain(&self, weights: &Panels, source: &[f32], target: &SharedValues) {
         let tiles = Tiles::of(self.target);
         let (inputs, outputs) = (self.source.channels, self.target.channels);
-        let (all, count) = (0..tiles.len(), tiles.len());
-        with_scratch(PRODUCTS * count * (inputs + outputs), |scratch| {
-            let (pixels, products) = scratch.split_at_mut(PRODUCTS * count * inputs);
-            self.cut()
-                .transform(all.clone(), source, &all, &SharedValues::new(pixels));
-            let (pixels, shared) = (&*pixels, SharedValues::new(products));
-            let panels = outputs.div_ceil(self.kernels.panel);
-            (0..panels).into_par_iter().for_each(|panel| {
-                with_scratch(PRODUCTS * inputs * self.kernels.panel, |transformed| {
-                    weights.winograd_panel(self.kernels, panel, &SharedValues::new(transformed));
-                    let parts = words_of(transformed).chunks_exact(inputs * self.kernels.panel);
-                    let mut rows = RowProduct::new(self.kernels, 1, inputs);
-                    for (product, part) in parts.enumerate() {
-                        self.collect(&mut rows, product, count, pixels, &shared);
-                        self.multiply_panels(&rows, &PanelGroup::of(part), panel);
-                    }
+        let most = (BLOCK_VALUES / (PRODUCTS * (inputs + outputs))).max(1);
+        for first in (0..tiles.len()).step_by(most) {
+            let all = first..(first + most).min(tiles.len());
+            let count = all.len();
+            with_scratch(PRODUCTS * count * (inputs + outputs), |scratch| {
+                let (pixels, products) = scratch.split_at_mut(PRODUCTS * count * inputs);
+                let shared = SharedValues::new(pixels);
+                all.clone().into_par_iter().step_by(self.kernels.rows).for_each(|start| {
+                    let some = start..(start + self.kernels.rows).min(all.end);
+                    self.cut().transform(some, source, &all, &shared);
+                });
+                let (pixels, shared) = (&*pixels, SharedValues::new(products));
+                let panels = outputs.div_ceil(self.kernels.panel);
+                let shares = (count / SHARE_TILES).max(1);
+                let share = count.div_ceil(shares);
+                (0..panels * shares).into_par_iter().for_each(|task| {
+                    let (panel, start) = (task % panels, task / panels * share);
+                    let tiles = start.min(count)..(start + share).min(count);
+                    with_scratch(PRODUCTS * inputs * self.kernels.panel, |transformed| {
+                        weights.winograd_panel(self.kernels, panel, &SharedValues::new(transformed));
+                        let parts = words_of(transformed).chunks_exact(inputs * self.kernels.panel);
+                        let mut rows = RowProduct::new(self.kernels, (1, inputs), 1);
+                        for (product, part) in parts.enumerate() {
+                            self.collect(&mut rows, (product, tiles.clone()), count, pixels, &shared);
+                            self.multiply_panels(&rows, &PanelGroup::side_by_side(part, 1), panel);
+                        }
+                    });
+                });
+                let products = &*products;
+                all.clone().into_par_iter().for_each(|tile| {
+                    self.transform_products(&tiles, tile..tile + 1, products, all.clone(), target);
                 });
             });
-            let products = &*products;
-            all.clone().into_par_iter().for_each(|tile| {
-                self.transform_products(&tiles, tile..tile + 1, products, all.clone(), target);
-            });
-        });
+        }
     }
 
     /// Multiplies one transformed pixel of all of `count` tiles with its weights.
@@ -310,23 +324,21 @@ impl WinogradFilter<'_> {
         pixels: &[f32],
         products: &SharedValues,
     ) {
-        let mut rows = RowProduct::new(self.kernels, 1, self.source.channels);
-        self.collect(&mut rows, product, count, pixels, products);
-        let (panels, step) = (
-            self.target.channels.div_ceil(self.kernels.panel),
-            rows.panels_at_once(),
-        );
+        let panels = self.target.channels.div_ceil(self.kernels.panel);
+        let mut rows = RowProduct::new(self.kernels, (1, self.source.channels), panels);
+        self.collect(&mut rows, (product, 0..count), count, pixels, products);
+        let step = rows.panels_at_once();
         for first in (0..panels).step_by(step) {
             let group = weights.group(first..(first + step).min(panels), std::iter::once(product));
             self.multiply_panels(&rows, &group, first);
         }
     }
 
-    /// Makes `rows` those of one transformed pixel of all of `count` tiles.
+    /// Makes `rows` those of one transformed pixel of some of `count` tiles.
     fn collect<'b>(
         &self,
         rows: &mut RowProduct<'b>,
-        product: usize,
+        (product, tiles): (usize, Range<usize>),
         count: usize,
         pixels: &'b [f32],
         products: &'b SharedValues<'b>,
@@ -334,11 +346,11 @@ impl WinogradFilter<'_> {
         let (inputs, outputs) = (self.source.channels, self.target.channels);
         let elements = Elements::F32(&pixels[product * count * inputs..][..count * inputs]);
         rows.collect(
-            count,
+            tiles.len(),
             outputs,
             products,
-            |tile| (product * count + tile) * outputs,
-            |tile, _| elements.from(tile * inputs),
+            |tile| (product * count + tiles.start + tile) * outputs,
+            |tile, _| elements.from((tiles.start + tile) * inputs),
         );
     }
 

@@ -150,6 +150,10 @@ impl Operation for LinearMap {
 }
 
 impl CpuKernel for LinearMap {
+    fn packed_operand(&self) -> Option<usize> {
+        self.kept.as_ref().map(|_| 1)
+    }
+
     fn forward(&self, operands: &[ArrayView]) -> (Vec<f32>, Shape) {
         let (x, weight) = (operands[0], operands[1]);
         let bias = operands.get(2).map(|bias| bias.values);

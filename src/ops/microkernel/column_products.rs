@@ -1,12 +1,13 @@
 //! Products of the columns of two matrices, such as the gradient of a linear layer's weight.
 
 use std::mem::MaybeUninit;
+use std::ops::Range;
 
 use rayon::prelude::*;
 
 use super::outer::{PackedTile, add_packed};
 use super::pack::words_of;
-use super::{Kernels, WordFormat};
+use super::{Kernels, SharedValues, WordFormat};
 use crate::ops::fill::{in_blocks, in_zeroed_blocks};
 use crate::ops::round::{bf16_bits, copy_rounded};
 use crate::ops::scratch::with_scratch;
@@ -16,9 +17,10 @@ use crate::spec::Precision;
 /// Steps whose products are summed in registers before they are added to the result. A step is a word of
 /// each column: a row, or a pair of them.
 const STEPS: usize = 256;
-/// Tasks that there should be, and groups of left columns that one has at most.
+/// Tasks that there should be, and columns that one has at most.
 const TASKS: usize = 16;
-const GROUPS: usize = 4;
+const LEFT_COLUMNS: usize = 192;
+const RIGHT_COLUMNS: usize = 256;
 
 /// `left^T right` for two matrices of as many rows, whose columns are packed as the tiles read them. Each
 /// product is summed by one thread, in the order of the rows.
@@ -42,10 +44,11 @@ impl ColumnProducts {
             right.len() / right_columns.max(1),
             "as many rows on the right as on the left"
         );
+        let (most, panel) = kernels.outer_tile_for(right_columns);
         // As many in each group, so that the last is no rest of a few.
-        let lanes = left_columns.div_ceil(left_columns.div_ceil(kernels.outer_rows).max(1));
+        let lanes = left_columns.div_ceil(left_columns.div_ceil(most).max(1));
         let of_left = (lanes, lanes.next_multiple_of(PIECE));
-        let of_right = (kernels.panel, kernels.panel);
+        let of_right = (panel, panel);
         Self {
             kernels,
             left: PackedColumns::pack(kernels.format, left, left_columns, of_left, precision),
@@ -55,8 +58,9 @@ impl ColumnProducts {
 
     /// The products, `[left columns, right columns]`.
     pub fn products(&self) -> Vec<f32> {
-        let len = self.left.columns * self.right.columns;
-        in_zeroed_blocks(len, self.task_len(), |task, target| self.run(task, target))
+        let mut products = in_zeroed_blocks(self.left.columns * self.right.columns, 1 << 14, |_, _| {});
+        self.add_to(&mut products);
+        products
     }
 
     /// Adds the products to `target`.
@@ -66,44 +70,50 @@ impl ColumnProducts {
             self.left.columns * self.right.columns,
             "the target's size"
         );
-        target
-            .par_chunks_mut(self.task_len())
-            .enumerate()
-            .for_each(|(task, target)| self.run(task, target));
+        let target = SharedValues::new(target);
+        let (lefts, rights) = self.task_groups();
+        let across = self.right.groups().div_ceil(rights);
+        let tasks = self.left.groups().div_ceil(lefts) * across;
+        (0..tasks).into_par_iter().for_each(|task| {
+            let (left, right) = (task / across * lefts, task % across * rights);
+            let lefts = left..(left + lefts).min(self.left.groups());
+            let rights = right..(right + rights).min(self.right.groups());
+            // SAFETY: tasks differ in their groups of columns.
+            unsafe { self.run(lefts, rights, &target) };
+        });
     }
 
-    /// Groups of left columns that a task has.
-    fn groups(&self) -> usize {
-        self.left.groups().div_ceil(TASKS).clamp(1, GROUPS)
+    /// Groups of left and of right columns that a task has: such that there are enough tasks, and that what they read
+    /// is used often, and the results that they add to stay in a near cache.
+    fn task_groups(&self) -> (usize, usize) {
+        let rights = (RIGHT_COLUMNS / self.right.lanes).clamp(1, self.right.groups().max(1));
+        let across = self.right.groups().div_ceil(rights).max(1);
+        let most = (LEFT_COLUMNS / self.left.lanes.max(1)).max(1);
+        let lefts = self.left.groups().div_ceil(TASKS.div_ceil(across));
+        (lefts.clamp(1, most), rights)
     }
 
-    /// Values of the result that a task has.
-    fn task_len(&self) -> usize {
-        (self.groups() * self.left.lanes * self.right.columns).max(1)
-    }
-
-    fn run(&self, task: usize, target: &mut [f32]) {
+    /// Adds the products of some groups.
+    ///
+    /// # Safety
+    /// Nobody else reads or writes them at the same time.
+    unsafe fn run(&self, lefts: Range<usize>, rights: Range<usize>, target: &SharedValues) {
         let columns = self.right.columns;
-        let rows = target.len() / columns;
-        let (lanes, panel) = (self.left.lanes, self.right.lanes);
+        let width = |group: usize, of: &PackedColumns| of.lanes.min(of.columns - group * of.lanes);
         for block in 0..self.left.steps.div_ceil(STEPS) {
-            for column in (0..columns).step_by(panel) {
-                let right = self.right.group(block, column / panel);
-                for row in (0..rows).step_by(lanes) {
+            for right in rights.clone() {
+                for left in lefts.clone() {
                     let tile = PackedTile {
-                        left: self.left.group(block, task * self.groups() + row / lanes),
+                        left: self.left.group(block, left),
                         left_stride: self.left.stride,
-                        right,
+                        right: self.right.group(block, right),
                         right_stride: self.right.stride,
-                        rows: lanes.min(rows - row),
-                        width: panel.min(columns - column),
+                        rows: width(left, &self.left),
+                        width: width(right, &self.right),
                     };
-                    add_packed(
-                        self.kernels,
-                        &tile,
-                        &mut target[row * columns + column..],
-                        columns,
-                    );
+                    let start = left * self.left.lanes * columns + right * self.right.lanes;
+                    // SAFETY: the caller's.
+                    unsafe { add_packed(self.kernels, &tile, target, (start, columns)) };
                 }
             }
         }

@@ -64,13 +64,18 @@ impl WordFormat {
 pub(super) struct Kernels {
     pub name: &'static str,
     pub format: WordFormat,
-    /// Rows of the largest tile of [`RowProduct`].
+    /// Rows of the largest tile of [`RowProduct`] over one panel.
     pub rows: usize,
+    /// And over two neighbouring panels: fewer loads for as many products. 0 where the processor has no registers for it.
+    pub pair_rows: usize,
     /// Lanes of a packed panel.
     pub panel: usize,
     /// Left words of the largest tile of [`Outer`].
-    pub outer_rows: usize,
+    outer_rows: usize,
+    /// And of one of twice as many lanes as a panel has. 0 where the processor has no registers for it.
+    wide_outer_rows: usize,
     rows_tile: unsafe fn(usize, &RowsTile),
+    pair_tile: unsafe fn(usize, &RowsTile),
     row_tile: unsafe fn(&RowsTile),
     outer_tile: unsafe fn(usize, &OuterTile),
     transform: unsafe fn(Transform, &TileTransform),
@@ -100,6 +105,14 @@ impl Kernels {
         match self.format {
             WordFormat::F32 => self,
             WordFormat::Bf16Pair => Self::best(Precision::F32),
+        }
+    }
+
+    /// Left words and lanes of the largest tile of [`Outer`] for so many right columns.
+    pub fn outer_tile_for(&self, columns: usize) -> (usize, usize) {
+        match columns > self.panel && self.wide_outer_rows > 0 {
+            true => (self.wide_outer_rows, 2 * self.panel),
+            false => (self.outer_rows, self.panel),
         }
     }
 
@@ -140,7 +153,8 @@ pub(super) static WIDENED: &[(&Kernels, &Kernels)] = &[
 macro_rules! kernels {
     (
         $kernels:ident, $name:literal, $format:expr, $module:ident, $vector:ty, $(#[$feature:meta])?
-        rows: $rows:literal of [$($row:literal)*], outer: $outer_rows:literal of [$($outer_row:literal)*]
+        rows: $rows:literal of [$($row:literal)*], pairs: $pairs:literal of [$($pair:literal)*],
+        outer: $outer_rows:literal of [$($outer_row:literal)*]
     ) => {
         mod $module {
             use super::*;
@@ -189,10 +203,20 @@ macro_rules! kernels {
                 }
             }
 
+            pub(super) unsafe fn pairs(rows: usize, tile: &RowsTile) {
+                match rows {
+                    // SAFETY: the caller's.
+                    $($pair => unsafe { rows_of::<$pair, 4>(tile) },)*
+                    _ => unreachable!("a tile of two panels has at most {} rows: {tile:p}", $pairs),
+                }
+            }
+
             pub(super) unsafe fn outer(rows: usize, tile: &OuterTile) {
                 // SAFETY: the caller's.
                 unsafe {
                     match (rows, tile.width) {
+                        $(($pair, width) if width == 4 * LANES => outer_of::<$pair, 4, false>(tile),)*
+                        $(($pair, width) if width > 2 * LANES => outer_of::<$pair, 4, true>(tile),)*
                         $(($outer_row, width) if width == 2 * LANES => outer_of::<$outer_row, 2, false>(tile),)*
                         $(($outer_row, width) if width > LANES => outer_of::<$outer_row, 2, true>(tile),)*
                         $(($outer_row, width) if width == LANES => outer_of::<$outer_row, 1, false>(tile),)*
@@ -207,9 +231,12 @@ macro_rules! kernels {
             name: $name,
             format: $format,
             rows: $rows,
+            pair_rows: $pairs,
             panel: 2 * $module::LANES,
             outer_rows: $outer_rows,
+            wide_outer_rows: $pairs,
             rows_tile: $module::rows,
+            pair_tile: $module::pairs,
             row_tile: $module::row,
             outer_tile: $module::outer,
             transform: $module::transform,
@@ -219,37 +246,39 @@ macro_rules! kernels {
 
 kernels!(
     PORTABLE, "portable", WordFormat::F32, portable, Portable,
-    rows: 3 of [1 2 3], outer: 3 of [1 2 3]
+    rows: 3 of [1 2 3], pairs: 0 of [], outer: 3 of [1 2 3]
 );
 #[cfg(target_arch = "x86_64")]
 kernels!(
     AVX2, "AVX2", WordFormat::F32, avx2, x86::Avx2, #[target_feature(enable = "avx2,fma")]
-    rows: 6 of [1 2 3 4 5 6], outer: 6 of [1 2 3 4 5 6]
+    rows: 6 of [1 2 3 4 5 6], pairs: 0 of [], outer: 6 of [1 2 3 4 5 6]
 );
 #[cfg(target_arch = "x86_64")]
 kernels!(
     AVX512, "AVX-512", WordFormat::F32, avx512, x86::Avx512, #[target_feature(enable = "avx512f")]
-    rows: 14 of [1 2 3 4 5 6 7 8 9 10 11 12 13 14], outer: 14 of [1 2 3 4 5 6 7 8 9 10 11 12 13 14]
+    rows: 14 of [1 2 3 4 5 6 7 8 9 10 11 12 13 14], pairs: 6 of [1 2 3 4 5 6],
+    outer: 14 of [1 2 3 4 5 6 7 8 9 10 11 12 13 14]
 );
 #[cfg(target_arch = "x86_64")]
 kernels!(
     AVX512_BF16, "AVX-512 bf16", WordFormat::Bf16Pair, avx512_bf16, x86::Avx512Bf16,
     #[target_feature(enable = "avx512f,avx512bf16")]
-    rows: 14 of [1 2 3 4 5 6 7 8 9 10 11 12 13 14], outer: 14 of [1 2 3 4 5 6 7 8 9 10 11 12 13 14]
+    rows: 14 of [1 2 3 4 5 6 7 8 9 10 11 12 13 14], pairs: 6 of [1 2 3 4 5 6],
+    outer: 14 of [1 2 3 4 5 6 7 8 9 10 11 12 13 14]
 );
 kernels!(
     PORTABLE_WIDENED, "portable, bf16 widened", WordFormat::Bf16Pair, portable_widened, Widened<Portable>,
-    rows: 3 of [1 2 3], outer: 1 of [1]
+    rows: 3 of [1 2 3], pairs: 0 of [], outer: 1 of [1]
 );
 #[cfg(target_arch = "x86_64")]
 kernels!(
     AVX2_WIDENED, "AVX2, bf16 widened", WordFormat::Bf16Pair, avx2_widened, Widened<x86::Avx2>,
     #[target_feature(enable = "avx2,fma")]
-    rows: 4 of [1 2 3 4], outer: 1 of [1]
+    rows: 4 of [1 2 3 4], pairs: 0 of [], outer: 1 of [1]
 );
 #[cfg(target_arch = "x86_64")]
 kernels!(
     AVX512_WIDENED, "AVX-512, bf16 widened", WordFormat::Bf16Pair, avx512_widened, Widened<x86::Avx512>,
     #[target_feature(enable = "avx512f")]
-    rows: 12 of [1 2 3 4 5 6 7 8 9 10 11 12], outer: 1 of [1]
+    rows: 12 of [1 2 3 4 5 6 7 8 9 10 11 12], pairs: 0 of [], outer: 1 of [1]
 );

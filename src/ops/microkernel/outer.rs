@@ -1,6 +1,6 @@
 //! Sums of outer products.
 
-use super::Kernels;
+use super::{Kernels, SharedValues};
 use super::tiles::{OuterTile, Segment};
 
 /// A sum of outer products over steps.
@@ -53,8 +53,9 @@ impl Outer<'_> {
                 }
             })
             .collect();
-        let (block, panel) = (self.kernels.outer_rows, self.kernels.panel);
-        for column in (0..columns).step_by(panel) {
+        let mut column = 0;
+        while column < columns {
+            let (block, lanes) = self.kernels.outer_tile_for(columns - column);
             for row in (0..rows).step_by(block) {
                 let tile = OuterTile {
                     segments: segments.as_ptr(),
@@ -65,12 +66,13 @@ impl Outer<'_> {
                     right_offset: column,
                     target: target[row * columns + column..].as_mut_ptr(),
                     target_stride: columns,
-                    width: panel.min(columns - column),
+                    width: lanes.min(columns - column),
                 };
                 // SAFETY: `available` only gives kernels that the processor can run, and the
                 // assertions above hold all that they touch within the slices.
                 unsafe { (self.kernels.outer_tile)(block.min(rows - row), &tile) };
             }
+            column += lanes;
         }
     }
 }
@@ -87,22 +89,25 @@ pub(super) struct PackedTile<'a> {
     pub width: usize,
 }
 
-/// Adds the tile's products, summed over all steps, to `target`, whose rows are `target_stride` apart.
-pub(super) fn add_packed(kernels: &Kernels, tile: &PackedTile, target: &mut [f32], target_stride: usize) {
+/// Adds the tile's products, summed over all steps, to `target`, from `start` on in rows that are `target_stride` apart.
+///
+/// # Safety
+/// Nobody else reads or writes these places at the same time.
+pub(super) unsafe fn add_packed(
+    kernels: &Kernels,
+    tile: &PackedTile,
+    target: &SharedValues,
+    (start, target_stride): (usize, usize),
+) {
     let steps = tile.left.len() / tile.left_stride;
-    if steps == 0 {
+    if steps == 0 || tile.rows == 0 || tile.width == 0 {
         return;
     }
-    assert!(
-        tile.rows <= tile.left_stride.min(kernels.outer_rows),
-        "left words"
-    );
-    assert!(tile.width <= tile.right_stride.min(kernels.panel), "right words");
+    let (rows, lanes) = kernels.outer_tile_for(tile.width);
+    assert!(tile.rows <= tile.left_stride.min(rows), "left words");
+    assert!(tile.width <= tile.right_stride.min(lanes), "right words");
     assert_eq!(tile.right.len(), steps * tile.right_stride, "as many steps");
-    assert!(
-        (tile.rows - 1) * target_stride + tile.width <= target.len(),
-        "the target's size"
-    );
+    let len = (tile.rows - 1) * target_stride + tile.width;
     let segment = Segment {
         left: tile.left.as_ptr(),
         right: tile.right.as_ptr(),
@@ -115,11 +120,11 @@ pub(super) fn add_packed(kernels: &Kernels, tile: &PackedTile, target: &mut [f32
         right_stride: tile.right_stride,
         left_offset: 0,
         right_offset: 0,
-        target: target.as_mut_ptr(),
+        target: target.address(start, len),
         target_stride,
         width: tile.width,
     };
     // SAFETY: `available` only gives kernels that the processor can run, and the assertions above hold all
-    // that they touch within the slices.
+    // that they touch within the slices; that nobody else uses the target is the caller's.
     unsafe { (kernels.outer_tile)(tile.rows, &outer) };
 }

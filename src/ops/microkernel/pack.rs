@@ -43,12 +43,12 @@ pub(in crate::ops) struct PanelGroup<'a> {
 }
 
 impl<'a> PanelGroup<'a> {
-    /// A single panel with one tap.
-    pub fn of(panel: &'a [u32]) -> Self {
+    /// So many panels with one tap, one behind the other.
+    pub fn side_by_side(panels: &'a [u32], count: usize) -> Self {
         Self {
-            parts: vec![panel],
-            gap: 0,
-            count: 1,
+            parts: vec![panels],
+            gap: panels.len() / count.max(1),
+            count,
         }
     }
 }
@@ -76,7 +76,7 @@ impl Panels {
 
     /// Neighbouring `panels`, each with the parts for `taps`.
     pub fn group(&self, panels: Range<usize>, taps: impl Iterator<Item = usize>) -> PanelGroup<'_> {
-        let gap = self.taps * self.part;
+        let gap = self.words_of_one();
         let count = panels.len();
         let whole = self.part + count.saturating_sub(1) * gap;
         let from = |tap: usize| &self.words[panels.start * gap + tap * self.part..][..whole];
@@ -129,6 +129,11 @@ impl Panels {
                 );
             }
         }
+    }
+
+    /// Words of a panel.
+    pub fn words_of_one(&self) -> usize {
+        self.taps * self.part
     }
 
     /// Words of the run of each tap.

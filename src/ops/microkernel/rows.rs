@@ -11,6 +11,8 @@ pub(in crate::ops) struct RowProduct<'a> {
     kernels: &'static Kernels,
     taps: usize,
     run: usize,
+    /// Whether tiles take two panels, where there are two.
+    pairs: bool,
     /// In blocks of the tile's rows (the last may have fewer): `[block][taps][rows]`.
     sources: Vec<*const u8>,
     /// Where in the target each row begins.
@@ -22,18 +24,27 @@ pub(in crate::ops) struct RowProduct<'a> {
 }
 
 impl<'a> RowProduct<'a> {
-    /// No rows yet, of so many runs of so many words each.
-    pub fn new(kernels: &'static Kernels, taps: usize, run: usize) -> Self {
+    /// No rows yet, of so many runs of so many words each, which are to be multiplied by so many panels.
+    pub fn new(kernels: &'static Kernels, (taps, run): (usize, usize), panels: usize) -> Self {
         Self {
             kernels,
             taps,
             run,
+            pairs: panels > 1 && kernels.pair_rows > 0,
             sources: Vec::new(),
             targets: Vec::new(),
             target: None,
             starts: Vec::new(),
             width: 0,
             life: PhantomData,
+        }
+    }
+
+    /// Rows of a tile.
+    fn block(&self) -> usize {
+        match self.pairs {
+            true => self.kernels.pair_rows,
+            false => self.kernels.rows,
         }
     }
 
@@ -53,7 +64,7 @@ impl<'a> RowProduct<'a> {
         self.width = width;
         self.targets.extend((0..rows).map(target_of));
         self.target = Some(target);
-        let block = self.kernels.rows;
+        let block = self.block();
         for start in (0..rows).step_by(block) {
             self.starts.push(self.sources.len());
             for tap in 0..self.taps {
@@ -66,11 +77,13 @@ impl<'a> RowProduct<'a> {
         }
     }
 
-    /// How many neighbouring panels to multiply by at once: a single row is faster with several.
+    /// How many neighbouring panels to multiply by at once.
     pub fn panels_at_once(&self) -> usize {
-        match self.targets.len() {
-            1 => ROW_PANELS,
-            _ => 1,
+        match (self.targets.len(), self.pairs) {
+            // A single row is faster with several.
+            (1, _) => ROW_PANELS,
+            (_, true) => 2,
+            (_, false) => 1,
         }
     }
 
@@ -91,47 +104,68 @@ impl<'a> RowProduct<'a> {
         assert!(parts.len() == self.taps && column + width <= self.width && width <= count * stride);
         assert!(parts.iter().all(|part| part.len() >= needed));
         assert!(finish.is_for(column + width), "scale and shift of each column");
-        let block = self.kernels.rows;
+        let block = self.block();
         let mut targets = [std::ptr::null_mut::<f32>(); MAX_ROWS];
         let mut residuals = [std::ptr::null::<f32>(); MAX_ROWS];
         let mut addresses: Vec<*const u32> = Vec::with_capacity(parts.len());
-        for (index, rows) in self.targets.chunks(block).enumerate() {
-            // A tile takes one panel, or one row and all that it can.
-            let step = match (rows.len(), count) {
-                (1, ROW_PANELS) => ROW_PANELS,
-                _ => 1,
-            };
-            for panel in (0..count).step_by(step) {
-                let (column, lanes) = (column + panel * stride, step * stride);
-                let Some(left) = width.checked_sub(panel * stride).filter(|left| *left > 0) else {
-                    break;
-                };
-                let width = left.min(lanes);
-                for ((address, residual), &row) in targets.iter_mut().zip(&mut residuals).zip(rows) {
-                    *address = target.address(row + column, width);
-                    *residual = finish.residual(row + column, width);
+        // Long runs are cut, so that rows and panels are read from a near cache. A sum goes on where it was.
+        let piece = match self.taps == 1 && self.targets.len() > block {
+            true => LONG_RUN,
+            false => self.run.max(1),
+        };
+        // Without words the sums are 0 all the same.
+        for start in (0..self.run.max(1)).step_by(piece) {
+            let run = piece.min(self.run - start);
+            for (index, rows) in self.targets.chunks(block).enumerate() {
+                let sources = &self.sources[self.starts[index]..];
+                let mut sources_of_piece = [std::ptr::null::<u8>(); MAX_ROWS];
+                for (source, &whole) in sources_of_piece.iter_mut().zip(sources).take(rows.len()) {
+                    *source = whole.wrapping_add(start * 4);
                 }
-                addresses.clear();
-                addresses.extend(parts.iter().map(|part| part[panel * gap..].as_ptr()));
-                let tile = RowsTile {
-                    sources: self.sources[self.starts[index]..].as_ptr(),
-                    taps: self.taps,
-                    run: self.run,
-                    panels: addresses.as_ptr(),
-                    stride,
-                    gap,
-                    targets: targets.as_ptr(),
-                    width,
-                    finish: finish.from(column),
-                    residuals: residuals.as_ptr(),
+                let step = match (self.targets.len(), count) {
+                    (1, ROW_PANELS) => ROW_PANELS,
+                    _ if self.pairs => 2,
+                    _ => 1,
                 };
-                // SAFETY: `available` only gives kernels that the processor can run. `collect` made sure
-                // that sources have the words that are touched, the assertions above that panels, targets
-                // and what finishes them do; that nobody else uses the targets is the caller's.
-                unsafe {
-                    match step {
-                        ROW_PANELS => (self.kernels.row_tile)(&tile),
-                        _ => (self.kernels.rows_tile)(rows.len(), &tile),
+                for panel in (0..count).step_by(step) {
+                    let (column, panels) = (column + panel * stride, step.min(count - panel));
+                    let Some(left) = width.checked_sub(panel * stride).filter(|left| *left > 0) else {
+                        break;
+                    };
+                    let width = left.min(panels * stride);
+                    for ((address, residual), &row) in targets.iter_mut().zip(&mut residuals).zip(rows) {
+                        *address = target.address(row + column, width);
+                        *residual = finish.residual(row + column, width);
+                    }
+                    addresses.clear();
+                    let first = panel * gap + start * stride;
+                    addresses.extend(parts.iter().map(|part| part[first..].as_ptr()));
+                    let tile = RowsTile {
+                        sources: match self.taps {
+                            1 => sources_of_piece.as_ptr(),
+                            _ => sources.as_ptr(),
+                        },
+                        taps: self.taps,
+                        run,
+                        panels: addresses.as_ptr(),
+                        stride,
+                        gap,
+                        targets: targets.as_ptr(),
+                        width,
+                        goes_on: start > 0,
+                        ends: start + run == self.run,
+                        finish: finish.from(column),
+                        residuals: residuals.as_ptr(),
+                    };
+                    // SAFETY: `available` only gives kernels that the processor can run. `collect` made sure
+                    // that sources have the words that are touched, the assertions above that panels, targets
+                    // and what finishes them do; that nobody else uses the targets is the caller's.
+                    unsafe {
+                        match panels {
+                            ROW_PANELS => (self.kernels.row_tile)(&tile),
+                            2 => (self.kernels.pair_tile)(rows.len(), &tile),
+                            _ => (self.kernels.rows_tile)(rows.len(), &tile),
+                        }
                     }
                 }
             }
@@ -141,3 +175,5 @@ impl<'a> RowProduct<'a> {
 
 /// Rows of the largest tile of any instruction set.
 const MAX_ROWS: usize = 14;
+/// Words of a run that are multiplied at once where there are several blocks of rows.
+const LONG_RUN: usize = 2048;

@@ -26,24 +26,44 @@ pub(super) struct RowsTile {
     pub panels: *const *const u32,
     /// Words from one row of the panel to the next.
     pub stride: usize,
-    /// Words from the panel to the next one, for [`row_tile`].
+    /// Words from the panel to the next one, for tiles of several panels.
     pub gap: usize,
     /// Where each row's sums go: `[rows]`.
     pub targets: *const *mut f32,
     /// Lanes that are stored.
     pub width: usize,
+    /// Whether the targets hold the sums so far, and whether these are the last summands, so that results can be finished.
+    /// One row and several of its panels are never cut.
+    pub goes_on: bool,
+    pub ends: bool,
     pub finish: TileFinish,
     /// What each row's results are added to: `[rows]`, null where nothing, all or none of them.
     pub residuals: *const *const f32,
 }
 
+/// Vectors of a panel.
+const PANEL_VECTORS: usize = 2;
+
+/// The rows times one panel, or two where there are more vectors than one has.
+///
 /// # Safety
 /// That of [`Vector`]: `tile` describes `ROWS` rows and at most `VECTORS` vectors of lanes.
 #[inline(always)]
 pub(super) unsafe fn rows_tile<V: Vector, const ROWS: usize, const VECTORS: usize>(tile: &RowsTile) {
     // SAFETY: the caller's.
     unsafe {
+        let of_panel =
+            |vector: usize| vector / PANEL_VECTORS * tile.gap + vector % PANEL_VECTORS * V::LANES;
+        let lanes = |vector: usize| tile.width.saturating_sub(vector * V::LANES).min(V::LANES);
         let mut sums = [[V::zero(); VECTORS]; ROWS];
+        if tile.goes_on {
+            for (row, sums) in sums.iter_mut().enumerate() {
+                let target = *tile.targets.add(row);
+                for (vector, sums) in sums.iter_mut().enumerate() {
+                    *sums = V::load_some(target.wrapping_add(vector * V::LANES), lanes(vector));
+                }
+            }
+        }
         for tap in 0..tile.taps {
             let mut panel = *tile.panels.add(tap);
             let mut rows = [std::ptr::null::<u32>(); ROWS];
@@ -65,12 +85,12 @@ pub(super) unsafe fn rows_tile<V: Vector, const ROWS: usize, const VECTORS: usiz
                 for index in start..(start + part).min(tile.run) {
                     if ROWS <= FEW_ROWS {
                         for vector in 0..VECTORS {
-                            V::prefetch(panel.wrapping_add(AHEAD + vector * V::LANES).cast());
+                            V::prefetch(panel.wrapping_add(of_panel(vector) + AHEAD).cast());
                         }
                     }
                     let mut right = [V::words(panel); VECTORS];
                     for (vector, right) in right.iter_mut().enumerate().skip(1) {
-                        *right = V::words(panel.add(vector * V::LANES));
+                        *right = V::words(panel.add(of_panel(vector)));
                     }
                     for (source, sums) in rows.iter().zip(&mut sums) {
                         let left = V::splat(source.add(index));
@@ -81,6 +101,15 @@ pub(super) unsafe fn rows_tile<V: Vector, const ROWS: usize, const VECTORS: usiz
                     panel = panel.add(tile.stride);
                 }
             }
+        }
+        if !tile.ends {
+            for (row, sums) in sums.iter().enumerate() {
+                let target = *tile.targets.add(row);
+                for (vector, &sums) in sums.iter().enumerate() {
+                    V::store_some(target.wrapping_add(vector * V::LANES), sums, lanes(vector));
+                }
+            }
+            return;
         }
         let is_whole = tile.width == VECTORS * V::LANES;
         if is_whole && tile.finish.only_shifts() && (*tile.residuals).is_null() {
@@ -208,6 +237,9 @@ unsafe fn prefetch_row<V: Vector>(target: *const f32, width: usize) {
     }
 }
 
+/// Steps whose right words are asked for ahead, where they come too fast for the processor's own reading ahead.
+const STEPS_AHEAD: usize = 8;
+
 /// Steps that follow each other at fixed distances.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Segment {
@@ -257,24 +289,42 @@ pub(super) unsafe fn outer_tile<V: Vector, const ROWS: usize, const VECTORS: usi
             let segment = &*tile.segments.add(index);
             let mut left = segment.left.add(tile.left_offset);
             let mut right = segment.right.add(tile.right_offset);
-            for _ in 0..segment.len {
-                let mut words = [V::words_some(right, 0); VECTORS];
-                for (vector, words) in words.iter_mut().enumerate() {
-                    let source = right.add(vector * V::LANES);
-                    *words = if PARTIAL {
-                        V::words_some(source, len[vector])
-                    } else {
-                        V::words(source)
-                    };
+            // What is added to is brought near, one row after the other.
+            let is_last = index + 1 == tile.segment_count;
+            let part = if is_last {
+                segment.len.div_ceil(ROWS)
+            } else {
+                segment.len
+            };
+            for (row, start) in (0..segment.len).step_by(part.max(1)).enumerate() {
+                if is_last {
+                    prefetch_row::<V>(tile.target.add(row * tile.target_stride), tile.width);
                 }
-                for (row, sums) in sums.iter_mut().enumerate() {
-                    let left = V::splat(left.add(row));
-                    for (sums, &right) in sums.iter_mut().zip(&words) {
-                        *sums = V::add_products(*sums, left, right);
+                for _ in start..(start + part).min(segment.len) {
+                    if VECTORS > PANEL_VECTORS {
+                        let ahead = right.wrapping_add(STEPS_AHEAD * tile.right_stride);
+                        for vector in 0..VECTORS {
+                            V::prefetch(ahead.wrapping_add(vector * V::LANES).cast());
+                        }
                     }
+                    let mut words = [V::words_some(right, 0); VECTORS];
+                    for (vector, words) in words.iter_mut().enumerate() {
+                        let source = right.wrapping_add(vector * V::LANES);
+                        *words = if PARTIAL {
+                            V::words_some(source, len[vector])
+                        } else {
+                            V::words(source)
+                        };
+                    }
+                    for (row, sums) in sums.iter_mut().enumerate() {
+                        let left = V::splat(left.add(row));
+                        for (sums, &right) in sums.iter_mut().zip(&words) {
+                            *sums = V::add_products(*sums, left, right);
+                        }
+                    }
+                    left = left.wrapping_add(tile.left_stride);
+                    right = right.wrapping_add(tile.right_stride);
                 }
-                left = left.wrapping_add(tile.left_stride);
-                right = right.wrapping_add(tile.right_stride);
             }
         }
         for (row, sums) in sums.iter().enumerate() {

@@ -79,7 +79,7 @@ fn what_else_does_not_fit_is_told_and_changes_nothing() {
             .expect_err("refused")
             .to_string(),
         "the weights do not fit the network: missing blocks.0.norm.running_mean; unexpected fc.weight; of \
-         another shape or type blocks.0.conv.weight ([4, 1, 3, 3] wanted, [4, 3, 3, 3] of f32 given)"
+         another shape or type blocks.0.conv.weight ([4, 1, 3, 3] wanted, [4, 3, 3, 3] of floats given)"
     );
     for (name, tensor) in network.state().expect("readable") {
         if !name.ends_with("num_batches_tracked") {
