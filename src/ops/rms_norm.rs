@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use super::attributes::Attributes;
 use super::error::OpError;
 use super::operation::{ArrayView, CpuKernel, OperandGradient, Operation, run};
-use super::vectors::{sum, with_wide_vectors};
+use super::vectors::{sum_over, with_wide_vectors};
 
 /// Divides each run of C values of `x`, `[..., n * C]`, by the root of the mean of their squares, to which
 /// `epsilon` is added, and scales by `weight`, `[C]`: a row is one run, or one for each of several heads.
@@ -44,7 +44,7 @@ impl RmsNormalization {
     /// One over the root of the mean square.
     #[inline(always)]
     fn inverse(&self, run: &[f32]) -> f64 {
-        let squares = sum(run.len(), |index| f64::from(run[index]) * f64::from(run[index]));
+        let squares = sum_over([run], |[x]| x * x);
         1.0 / (squares / run.len() as f64 + self.epsilon).sqrt()
     }
 
@@ -75,17 +75,18 @@ impl RmsNormalization {
             #[inline(always)]
             || {
                 let width = weight.len();
+                let for_weight = &mut for_weight[..width];
                 let runs = x.chunks_exact(width).zip(gradient.chunks_exact(width));
                 for ((x, gradient), target) in runs.zip(target.chunks_exact_mut(width)) {
                     let inverse = self.inverse(x);
-                    let scaled = |index: usize| f64::from(gradient[index]) * f64::from(weight[index]);
-                    let product = sum(width, |index| scaled(index) * f64::from(x[index]));
+                    let product = sum_over([gradient, weight, x], |[g, w, x]| g * w * x);
                     let slope = product * inverse * inverse / width as f64;
-                    for (index, target) in target.iter_mut().enumerate() {
-                        *target = (inverse * (scaled(index) - f64::from(x[index]) * slope)) as f32;
-                    }
-                    for (index, for_weight) in for_weight.iter_mut().enumerate() {
-                        *for_weight += f64::from(gradient[index]) * f64::from(x[index]) * inverse;
+                    let operands = gradient.iter().zip(weight).zip(x);
+                    let targets = target.iter_mut().zip(for_weight.iter_mut());
+                    for (((&g, &w), &x), (target, for_weight)) in operands.zip(targets) {
+                        let [g, w, x] = [g, w, x].map(f64::from);
+                        *target = (inverse * (g * w - x * slope)) as f32;
+                        *for_weight += g * x * inverse;
                     }
                 }
             },

@@ -30,20 +30,25 @@ pub(super) fn with_wide_vectors<T>(body: impl FnOnce() -> T) -> T {
     body()
 }
 
-/// The sum of `term(index)` for all indices under `len`, in f64. Eight sums run side by side and
-/// are combined in order, so the result is a function of the terms alone.
+/// The sum of what `term` gives for the values of all slices, which are as long as the first, at each place, in f64. Eight
+/// sums run side by side and are combined in order, so the result is a function of the terms alone.
 #[inline(always)]
-pub(super) fn sum(len: usize, term: impl Fn(usize) -> f64) -> f64 {
+pub(super) fn sum_over<const N: usize>(values: [&[f32]; N], term: impl Fn([f64; N]) -> f64) -> f64 {
     const LANES: usize = 8;
+    let len = values.first().map_or(0, |first| first.len());
+    let whole = len / LANES;
+    // Cut to the same length before the loop, which would not be one over vectors otherwise.
+    let values = values.map(|values| &values[..len]);
+    let chunks = values.map(|values| &values.as_chunks::<LANES>().0[..whole]);
     let mut lanes = [0.0f64; LANES];
-    let whole = len / LANES * LANES;
-    for start in (0..whole).step_by(LANES) {
+    for index in 0..whole {
+        let chunk = chunks.map(|chunks| chunks[index]);
         for (lane, sum) in lanes.iter_mut().enumerate() {
-            *sum += term(start + lane);
+            *sum += term(chunk.map(|chunk| f64::from(chunk[lane])));
         }
     }
-    for (lane, index) in (whole..len).enumerate() {
-        lanes[lane] += term(index);
+    for (lane, index) in (whole * LANES..len).enumerate() {
+        lanes[lane] += term(values.map(|values| f64::from(values[index])));
     }
     lanes.iter().sum()
 }
@@ -101,12 +106,13 @@ mod tests {
     #[test]
     fn every_term_is_added_once() {
         for len in [0, 1, 7, 8, 9, 31, 32, 100] {
-            let expected = (0..len).map(|index| (index * index) as f64).sum::<f64>();
-            assert_eq!(sum(len, |index| (index * index) as f64), expected);
-            assert_eq!(
-                with_wide_vectors(|| sum(len, |index| (index * index) as f64)),
-                expected
-            );
+            let values: Vec<f32> = (0..len).map(|index| index as f32).collect();
+            let others: Vec<f32> = values.iter().map(|value| 2.0 - value).collect();
+            let pairs = values.iter().zip(&others);
+            let expected: f64 = pairs.map(|(&value, &other)| f64::from(value) * f64::from(other)).sum();
+            let product = || sum_over([&values, &others], |[value, other]| value * other);
+            assert_eq!(product(), expected);
+            assert_eq!(with_wide_vectors(product), expected);
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::ops::microkernel::{Kernels, Outer, OuterSteps, SharedValues, words_of
 use crate::ops::round::round_in_place;
 use crate::ops::scratch::with_scratch;
 use crate::ops::sequences::SequenceSpan;
-use crate::ops::vectors::{sum, with_wide_vectors};
+use crate::ops::vectors::{sum_over, with_wide_vectors};
 use crate::spec::Precision;
 
 /// Keys of a task, where a sequence has no more than a few tasks of them.
@@ -327,9 +327,7 @@ impl KeyTask<'_> {
                 #[inline(always)]
                 || {
                     // The mean of the slopes along the row's weights.
-                    let mean = sum(sizes.width, |index| {
-                        f64::from(y[index]) * f64::from(gradient[index])
-                    }) as f32;
+                    let mean = sum_over([y, gradient], |[y, gradient]| y * gradient) as f32;
                     let pairs = weights[seen.clone()].iter_mut().zip(&mut slopes[seen.clone()]);
                     match factors {
                         None => {

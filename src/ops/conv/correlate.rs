@@ -164,7 +164,7 @@ const PAIR_BLOCKS: usize = 18;
 /// Words of panels that no near cache holds: they are read for twice as many rows.
 const FAR_WORDS: usize = 1 << 20;
 /// Rows that a task should have, and tasks that there should be.
-const TASK_ROWS: usize = 224;
+const TASK_ROWS: usize = 216;
 const TASKS: usize = 8;
 
 struct Correlation<'a> {

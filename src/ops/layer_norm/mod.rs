@@ -7,7 +7,7 @@ use super::attributes::Attributes;
 use super::error::OpError;
 use super::fill::in_zeroed_blocks;
 use super::operation::{ArrayView, CpuKernel, OperandGradient, Operation, run};
-use super::vectors::{sum, with_wide_vectors};
+use super::vectors::{sum_over, with_wide_vectors};
 
 /// Normalises each row along the last dimension of `x`, `[..., C]`, to mean 0 and (biased) variance
 /// 1, with `epsilon` added to the variance, scales by `weight` and shifts by `bias`, both `[C]`.
@@ -47,11 +47,8 @@ impl LayerNormalization {
     #[inline(always)]
     fn moments(&self, row: &[f32]) -> (f64, f64) {
         let columns = row.len() as f64;
-        let mean = sum(row.len(), |index| f64::from(row[index])) / columns;
-        let squares = sum(row.len(), |index| {
-            let centred = f64::from(row[index]) - mean;
-            centred * centred
-        });
+        let mean = sum_over([row], |[x]| x) / columns;
+        let squares = sum_over([row], |[x]| (x - mean) * (x - mean));
         (mean, 1.0 / (squares / columns + self.epsilon).sqrt())
     }
 
@@ -80,24 +77,25 @@ impl LayerNormalization {
         (for_weight, for_bias): (&mut [f64], &mut [f64]),
     ) {
         let columns = weight.len();
+        let (for_weight, for_bias) = (&mut for_weight[..columns], &mut for_bias[..columns]);
         with_wide_vectors(
             #[inline(always)]
             || {
                 let rows = x.chunks_exact(columns).zip(gradient.chunks_exact(columns));
                 for ((x, gradient), target) in rows.zip(target.chunks_exact_mut(columns)) {
                     let (mean, inverse) = self.moments(x);
-                    let scaled = |index: usize| f64::from(gradient[index]) * f64::from(weight[index]);
-                    let normalised = |index: usize| (f64::from(x[index]) - mean) * inverse;
-                    let shift = sum(columns, scaled) / columns as f64;
-                    let slope = sum(columns, |index| scaled(index) * normalised(index)) / columns as f64;
-                    for (index, target) in target.iter_mut().enumerate() {
-                        *target = (inverse * (scaled(index) - shift - normalised(index) * slope)) as f32;
-                    }
-                    for (index, for_weight) in for_weight.iter_mut().enumerate() {
-                        *for_weight += f64::from(gradient[index]) * normalised(index);
-                    }
-                    for (for_bias, &gradient) in for_bias.iter_mut().zip(gradient) {
-                        *for_bias += f64::from(gradient);
+                    let normalised = |x: f64| (x - mean) * inverse;
+                    let shift = sum_over([gradient, weight], |[g, w]| g * w) / columns as f64;
+                    let slope = sum_over([gradient, weight, x], |[g, w, x]| g * w * normalised(x));
+                    let slope = slope / columns as f64;
+                    let operands = gradient.iter().zip(weight).zip(x);
+                    let sums = for_weight.iter_mut().zip(for_bias.iter_mut());
+                    let targets = target.iter_mut().zip(sums);
+                    for (((&g, &w), &x), (target, (for_weight, for_bias))) in operands.zip(targets) {
+                        let (g, w, normalised) = (f64::from(g), f64::from(w), normalised(f64::from(x)));
+                        *target = (inverse * (g * w - shift - normalised * slope)) as f32;
+                        *for_weight += g * normalised;
+                        *for_bias += g;
                     }
                 }
             },
