@@ -23,31 +23,47 @@
 #[cfg(test)]
 extern crate self as erlen;
 
+#[cfg(feature = "full")]
 pub mod app;
+#[cfg(feature = "full")]
 pub mod cli;
 pub mod data;
+pub mod edge;
 pub mod event;
+#[cfg(feature = "full")]
 pub mod exec;
 pub mod fingerprint;
+#[cfg(feature = "full")]
 pub mod generation;
 mod http;
+#[cfg(feature = "full")]
 pub mod memory;
 pub mod metric;
 pub mod models;
+#[cfg(feature = "full")]
 pub mod onnx;
 pub mod ops;
 mod parallel;
+#[cfg(feature = "full")]
 pub mod plan;
+pub mod prediction;
+#[cfg(feature = "full")]
 pub mod progress;
 pub mod quantization;
 pub mod random;
+#[cfg(feature = "full")]
 pub mod record;
+#[cfg(feature = "full")]
 pub mod report;
 pub mod schema;
+#[cfg(feature = "full")]
 pub mod serve;
 pub mod spec;
+#[cfg(feature = "full")]
 pub mod stages;
+#[cfg(feature = "full")]
 pub mod store;
+#[cfg(feature = "full")]
 pub mod sweep;
 pub mod tokenizer;
 pub mod train;

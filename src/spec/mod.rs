@@ -67,6 +67,7 @@ pub use download::{Download, Sha256};
 pub use evaluate::{Evaluate, SplitName};
 pub use evaluate_rules::evaluate_mistakes;
 pub use export::Export;
+#[cfg(feature = "full")]
 pub(crate) use export_formats::built_in_export_formats;
 pub use export_formats::{
     ExportFormat, ExportFormatOptions, HuggingFaceOptions, OnnxExportOptions, OnnxInput, OnnxNumbers, Opset,
@@ -83,6 +84,7 @@ pub use formats::{
 };
 pub use generate::{ChatTurn, Generate, NarrowWeights, Prompt, SampleOptions};
 pub use header::{HeaderEntry, HeaderSecret};
+#[cfg(feature = "full")]
 pub(crate) use kinds::built_in_kinds;
 pub use kinds::{Accepts, Input, Kind, StageKind};
 pub use mistake::Mistake;
