@@ -14,10 +14,12 @@
 //!
 //! The computing lies in [`data`] (formats, the dataset file, the loader), [`ops`] (tensor
 //! operations), [`models`] (architectures), [`quantization`] (networks of bytes), [`train`] (the training loop), [`generation`] (texts that models go on with),
-//! [`tokenizer`] (texts and tokens) and [`serve`] (models behind HTTP). [`fingerprint`],
+//! [`tokenizer`] (texts and tokens), [`prediction`] (what models say of files) and [`serve`] (models behind HTTP). [`fingerprint`],
 //! [`metric`], [`random`], [`schema`], `parallel` and `http` are leaves that everything may use; [`memory`] is the
-//! program's allocator.
-//! What stands left never imports what stands right.
+//! program's allocator. What stands left never imports what stands right.
+//!
+//! The feature `full`, which is there unless it is declined, is the whole. Without it the crate is what trained models need
+//! to be asked; [`edge`] is that as a program, and shows how another crate asks.
 
 // What `examples/` has for programs outside is tested here too.
 #[cfg(test)]

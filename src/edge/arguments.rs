@@ -38,7 +38,7 @@ pub(super) enum InferCommand {
 }
 
 /// A question to models.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct InferArguments {
     /// Of several the average is given.
     pub models: Vec<PathBuf>,
@@ -188,4 +188,77 @@ fn unknown(argument: &OsString) -> InferError {
 
 fn wrong(problem: String) -> InferError {
     InferError::Arguments(problem)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(arguments: &[&str]) -> Result<InferCommand, String> {
+        InferArguments::read(arguments.iter().map(OsString::from)).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn options_stand_anywhere() {
+        let expected = InferArguments {
+            models: vec!["m".into(), "n".into()],
+            inputs: vec!["a.png".into(), "-b".into()],
+            output: Some("out.JSONL".into()),
+            format: InferFormat::JsonLines,
+            test_time_flip: true,
+            threads: Some(3),
+        };
+        for arguments in [
+            "--with n m a.png -o out.JSONL --threads 3 --test-time-flip -- -b",
+            "m --with=n --output=out.JSONL --test-time-flip a.png --threads=3 -- -b",
+            "m -oout.JSONL --test-time-flip --with n --threads 3 -- a.png -b",
+            "m -o=out.JSONL --test-time-flip --with n --threads 3 -- a.png -b",
+        ] {
+            let arguments: Vec<&str> = arguments.split(' ').collect();
+            assert_eq!(read(&arguments), Ok(InferCommand::Ask(expected.clone())));
+        }
+        let Ok(InferCommand::Ask(plain)) = read(&["m", "-"]) else {
+            panic!("a question");
+        };
+        assert_eq!((plain.inputs, plain.format), (vec!["-".into()], InferFormat::Csv));
+        assert_eq!(read(&["--help"]), Ok(InferCommand::Help));
+        assert_eq!(read(&["m", "-V"]), Ok(InferCommand::Version));
+        // What is asked for is said, and not the ending.
+        let Ok(InferCommand::Ask(said)) = read(&["m", "a", "-o", "b.txt", "--format", "csv"]) else {
+            panic!("a question");
+        };
+        assert_eq!(said.format, InferFormat::Csv);
+    }
+
+    #[test]
+    fn what_is_wrong_is_told() {
+        for (arguments, told) in [
+            (
+                &["m"] as &[&str],
+                "a model's folder and at least one file are needed",
+            ),
+            (&[], "a model's folder and at least one file are needed"),
+            (&["m", "a", "--top", "3"], "there is no option `--top`"),
+            (&["m", "a", "-x"], "there is no option `-x`"),
+            (
+                &["m", "a", "--test-time-flip=yes"],
+                "there is no option `--test-time-flip=yes`",
+            ),
+            (&["m", "a", "--with"], "`--with` needs a value"),
+            (&["m", "a", "--threads", "0"], "`0` is no number of threads"),
+            (&["m", "a", "--threads", "two"], "`two` is no number of threads"),
+            (
+                &["m", "a", "--format", "xml"],
+                "`xml` is no format: it is csv or json-lines",
+            ),
+            (&["m", "a", "--format=parquet"], "`erlen predict` does"),
+            (
+                &["m", "a", "-o", "b.xls"],
+                "the name of `b.xls` does not say how to write",
+            ),
+        ] {
+            let problem = read(arguments).unwrap_err();
+            assert!(problem.contains(told), "{problem}");
+        }
+    }
 }

@@ -83,6 +83,3 @@ fn print(mut out: impl Write, text: &str) -> Result<u8, InferError> {
     let _ = out.write_all(text.as_bytes());
     Ok(DONE)
 }
-
-#[cfg(test)]
-mod tests;
