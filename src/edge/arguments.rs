@@ -12,7 +12,7 @@ What a trained model says of new files.
 Usage: erlen-infer [OPTIONS] MODEL INPUT...
 
   MODEL   a folder with a model, as `erlen get` leaves that of a stage `train`, `quantize` or `export`
-  INPUT   images, tables or texts: files, folders (at any depth), patterns
+  INPUT   images or tables (CSV): files, folders (at any depth), patterns
 
 Options:
       --with MODEL        average the answers with those of this model; may be repeated
@@ -23,7 +23,7 @@ Options:
   -h, --help              print this
   -V, --version           print the version
 
-The answers are those of `erlen predict`, byte for byte.
+The answers are those of `erlen predict`, byte for byte. Models of texts, tables in Parquet and archives need `erlen predict`.
 
 Exit codes: 0 all samples have an answer; 1 some could not be read (they are named), or nothing could be done;
 2 the command line is wrong.

@@ -89,7 +89,6 @@ pub(crate) use kinds::built_in_kinds;
 pub use kinds::{Accepts, Input, Kind, StageKind};
 pub use mistake::Mistake;
 pub use model_references::ModelReferences;
-pub(crate) use models::built_in_models;
 pub use models::{
     BertOptions, BertVariant, ConvLayer, ConvNetOptions, DropoutLayer, EfficientNetOptions, Gpt2Options,
     Layer, LeakyReluLayer, LinearLayer, LlamaOptions, LlamaVariant, MlpActivation, MlpOptions,
@@ -97,6 +96,7 @@ pub use models::{
     ResNet34Options, ResNet50Options, ResNet101Options, ResNetOptions, SequentialOptions, Stem, TextHead,
     TextModelFacts, VisionTransformerOptions, VitPreset, WideDepth, WideResNetOptions,
 };
+pub(crate) use models::{built_in_models, built_in_text_models};
 pub use pipeline::{Override, Pipeline, Resources, StageSpec};
 pub use predict::{Predict, PredictionFormat};
 pub use preprocess::{OnError, Preprocess, SplitInputs, TargetKind};
