@@ -1,7 +1,7 @@
 //! The program's arguments.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::error::InferError;
 
@@ -79,7 +79,7 @@ impl InferFormat {
     }
 
     /// As the name of the output says.
-    fn of_name(path: &PathBuf) -> Result<Self, InferError> {
+    fn of_name(path: &Path) -> Result<Self, InferError> {
         let extension = path.extension().map(|extension| extension.to_ascii_lowercase());
         let found = Self::ALL.iter().find(|(.., endings)| {
             extension

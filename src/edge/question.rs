@@ -37,8 +37,8 @@ impl InferArguments {
             )));
         }
         let counts = match &self.output {
-            Some(path) => self.into_file(path, &models, tell)?,
-            None => match self.into_rows(BufWriter::new(out), &models, tell) {
+            Some(path) => self.write_file(path, &models, tell)?,
+            None => match self.write_rows(BufWriter::new(out), &models, tell) {
                 // Whoever reads has seen enough.
                 Err(TrainError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
                     return Ok(DONE);
@@ -51,7 +51,7 @@ impl InferArguments {
     }
 
     /// Writes a file, whole or not at all.
-    fn into_file(
+    fn write_file(
         &self,
         path: &Path,
         models: &[PathBuf],
@@ -65,7 +65,7 @@ impl InferArguments {
             return Err(InferError::is_there(path.to_owned()));
         }
         let mut file = unnamed_file_for(path).map_err(writing)?;
-        let counts = self.into_rows(BufWriter::new(file.as_file_mut()), models, tell)?;
+        let counts = self.write_rows(BufWriter::new(file.as_file_mut()), models, tell)?;
         match file.persist_noclobber(path) {
             Ok(_) => Ok(counts),
             Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => {
@@ -76,7 +76,7 @@ impl InferArguments {
     }
 
     /// Writes rows to `out`.
-    fn into_rows(
+    fn write_rows(
         &self,
         out: impl Write + Send,
         models: &[PathBuf],
