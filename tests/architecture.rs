@@ -1,6 +1,8 @@
 //! Keeps the map of the code: which module may import which (CONTRIBUTING.md shows it as a table), and
 //! that no files of the program's own layers import each other in a circle.
 
+#![allow(clippy::print_stdout, reason = "a test that is skipped says why")]
+
 #[path = "architecture/scanner.rs"]
 mod scanner;
 
@@ -26,6 +28,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("main", &["cli", "memory"]),
     ("memory", &[]),
     ("lib", &[]),
+    ("bin", &["edge"]),
     ("fingerprint", &[]),
     ("metric", &[]),
     ("parallel", &[]),
@@ -44,6 +47,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("onnx", &["models", "quantization", "data", "ops", "spec"]),
     ("train", &["models", "quantization", "data", "ops", "spec"]),
     ("generation", &["models", "ops", "spec"]),
+    ("prediction", &["data", "train", "spec"]),
+    ("edge", &["prediction", "data", "train", "spec"]),
     (
         "stages",
         &[
@@ -51,6 +56,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "tokenizer",
             "data",
             "train",
+            "prediction",
             "models",
             "quantization",
             "generation",
@@ -77,6 +83,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "sweep",
             "record",
             "report",
+            "prediction",
             "serve",
             "progress::text",
         ],
@@ -138,6 +145,68 @@ fn no_files_import_each_other_in_a_circle() {
         if let Some(circle) = circle(&own) {
             panic!("files of `{module}` import each other in a circle: {circle}");
         }
+    }
+}
+
+/// The program `erlen-infer` is for machines that have no C compiler and few megabytes: whoever adds a dependency puts it
+/// under the feature `full`, or shows that it is Rust alone.
+#[test]
+fn answers_need_no_c() {
+    let tree = |target: &str, more: &[&str]| {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let output = std::process::Command::new(cargo)
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .args([
+                "tree",
+                "--locked",
+                "--offline",
+                "--no-default-features",
+                "--features",
+                "infer",
+            ])
+            .args(["--edges", "normal,build", "--prefix", "none", "--target", target])
+            .args(more)
+            .output();
+        match output {
+            Ok(output) if output.status.success() => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
+            Ok(output) => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
+            Err(error) => Err(error.to_string()),
+        }
+    };
+    for target in ["x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu"] {
+        let all = match tree(target, &["--format", "{p} {f}"]) {
+            Ok(all) => all,
+            Err(problem) => {
+                println!("skipped: cargo does not tell what Erlen depends on: {problem}");
+                return;
+            }
+        };
+        assert!(all.lines().count() > 100, "{all}");
+        let name = |line: &str| line.split(' ').next().unwrap_or_default().to_owned();
+        let found = |wanted: &str| all.lines().find(|line| name(line) == wanted);
+        for package in [
+            "bindgen",
+            "cmake",
+            "libsqlite3-sys",
+            "mimalloc",
+            "onig",
+            "pkg-config",
+            "ring",
+            "vcpkg",
+            "zstd-sys",
+        ] {
+            assert!(found(package).is_none(), "`{package}` is C, for {target}");
+        }
+        // BLAKE3 has a C compiler in its build script, and does without where it is asked to.
+        let blake3 = found("blake3").unwrap_or_default();
+        assert!(blake3.contains("pure"), "{blake3}");
+        let users = tree(target, &["--invert", "cc", "--depth", "1"]).unwrap();
+        let users: BTreeSet<String> = users
+            .lines()
+            .map(name)
+            .filter(|user| user != "cc" && !user.is_empty() && !user.starts_with('['))
+            .collect();
+        assert_eq!(users, BTreeSet::from(["blake3".to_owned()]), "for {target}");
     }
 }
 

@@ -14,6 +14,7 @@ use super::sweep::known::{known_study, known_trials};
 use super::sweep::setting::SweepSetting;
 use crate::fingerprint::Digest;
 use crate::plan::Decision;
+use crate::prediction::model_folder;
 use crate::report::{Results, Trial, TrialStatus, shown_trial};
 use crate::spec::{Pipeline, Train, silence_of, suggest};
 
@@ -152,7 +153,7 @@ impl ModelSource {
     /// not known ([`AppError::Stopped`]).
     pub fn find(&self, duty: ModelDuty) -> Result<FoundModel, AppError> {
         match self {
-            Self::Folder(path) => Ok(FoundModel::Folder(model_folder(path)?)),
+            Self::Folder(path) => Ok(FoundModel::Folder(folder_of_model(path)?)),
             Self::Stage {
                 pipeline,
                 stage,
@@ -226,29 +227,15 @@ fn digest_of(folder: &Path) -> std::io::Result<Digest> {
     Ok(Digest::of_value("model folder", &files))
 }
 
-/// Whether a file is a whole model, by its name.
-fn is_gguf(path: &Path) -> bool {
-    path.extension()
-        .is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"))
-}
-
-/// The folder with a model that `path` names: itself, or the one that it lies in.
-fn model_folder(path: &Path) -> Result<PathBuf, AppError> {
-    if path.is_dir() {
-        return Ok(path.to_owned());
-    }
-    if path.is_file() && is_gguf(path) {
-        return Ok(path.to_owned());
-    }
-    if path.is_file() {
-        let around = path.parent().filter(|around| !around.as_os_str().is_empty());
-        return Ok(around.unwrap_or(Path::new(".")).to_owned());
-    }
-    Err(AppError::Request(format!(
-        "there is no model at `{}`: name a folder with model.json and model.safetensors, as `erlen get` leaves it, or a \
-         stage as FILE.yaml:STAGE",
-        path.display()
-    )))
+/// The folder with a model that `path` names.
+fn folder_of_model(path: &Path) -> Result<PathBuf, AppError> {
+    model_folder(path).ok_or_else(|| {
+        AppError::Request(format!(
+            "there is no model at `{}`: name a folder with model.json and model.safetensors, as `erlen get` leaves it, or a \
+             stage as FILE.yaml:STAGE",
+            path.display()
+        ))
+    })
 }
 
 /// Fails where the file tells that a stage's model is not what is wanted, trained or not.

@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use super::error::AppError;
 use super::model::{FoundModel, LocatedModel, ModelDuty, ModelSource};
 use crate::event::Monitor;
-use crate::spec::PredictionFormat;
-use crate::stages::{
-    DeviceChoice, PredictionCounts, PredictionKeeping, PredictionTask, PredictionWriter, Registry,
-    StageError, Unpredicted, predict_files,
+use crate::prediction::{
+    PredictionCounts, PredictionKeeping, PredictionTask, PredictionWriter, Unpredicted, missing_input,
 };
+use crate::spec::PredictionFormat;
+use crate::stages::{DeviceChoice, Registry, StageError, archive_unpacker, predict_files};
 
 /// What is to be predicted, and by whom.
 #[derive(Clone, Debug)]
@@ -69,14 +69,9 @@ impl PredictionRequest {
     }
 
     fn check_inputs(&self) -> Result<(), AppError> {
-        for path in &self.inputs {
-            let is_pattern = path.to_string_lossy().contains(['*', '?', '[']);
-            if !is_pattern && path.symlink_metadata().is_err() {
-                return Err(AppError::Request(format!(
-                    "there is no file or folder `{}`",
-                    path.display()
-                )));
-            }
+        if let Some(path) = missing_input(&self.inputs) {
+            let path = path.display();
+            return Err(AppError::Request(format!("there is no file or folder `{path}`")));
         }
         Ok(())
     }
@@ -98,14 +93,14 @@ impl FoundPrediction<'_> {
             follower.monitor.info(note);
         }
         let models: Vec<PathBuf> = located.iter().map(|model| model.folder.clone()).collect();
-        let scratch = std::env::temp_dir();
+        let unpacker = archive_unpacker(&std::env::temp_dir(), &follower.monitor);
         let task = PredictionTask {
             models: &models,
             inputs: &request.inputs,
             relative: false,
             test_time_flip: request.test_time_flip,
             device: request.device,
-            scratch: &scratch,
+            unpacker: &unpacker,
         };
         let mut writer = PredictionWriter::new(request.format, out);
         let predictions = predict_files(

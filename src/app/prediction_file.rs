@@ -5,9 +5,9 @@
 //! whatever stands after them; who asks something else is told. At the end the part gets its name, and the other file goes.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -20,9 +20,10 @@ use super::error::AppError;
 use super::model::FoundModel;
 use super::prediction::{FoundPrediction, PredictionFollower, PredictionRequest};
 use crate::fingerprint::Digest;
+use crate::prediction::{PredictionCounts, PredictionKeeping, PredictionProgress, unnamed_file_for};
 use crate::progress::text::counted;
 use crate::spec::PredictionFormat;
-use crate::stages::{PredictionCounts, PredictionKeeping, PredictionProgress, Registry, inputs_digest};
+use crate::stages::{Registry, inputs_digest};
 
 /// Predicts for all that is asked for and writes it into the file at `path`, which comes to be when it is whole. Of tables
 /// as text and JSON lines what was written by then is kept when the program is stopped, and the same request goes on there:
@@ -84,11 +85,7 @@ fn at_once(
     path: &Path,
     follower: PredictionFollower<'_>,
 ) -> Result<PredictionCounts, AppError> {
-    let mut file = tempfile::Builder::new()
-        // Those of any new file: the user's mask takes away from them.
-        .permissions(Permissions::from_mode(0o666))
-        .tempfile_in(folder_of(path))
-        .map_err(writing(path))?;
+    let mut file = unnamed_file_for(path).map_err(writing(path))?;
     let counts = found.predict(registry, BufWriter::new(file.as_file_mut()), None, follower)?;
     match file.persist_noclobber(path) {
         Ok(_) => Ok(counts),
@@ -253,9 +250,7 @@ impl PredictionPart {
                 digest: digest_of(&written.hasher),
             }
         };
-        let mut file = tempfile::Builder::new()
-            .permissions(Permissions::from_mode(0o666))
-            .tempfile_in(folder_of(&self.state))?;
+        let mut file = unnamed_file_for(&self.state)?;
         file.write_all(&serde_json::to_vec(&state)?)?;
         file.persist(&self.state).map_err(|error| error.error)?;
         Ok(())
@@ -325,11 +320,6 @@ fn name_of(path: &Path, ending: &str) -> OsString {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(ending);
     name
-}
-
-fn folder_of(path: &Path) -> &Path {
-    let around = path.parent().filter(|around| !around.as_os_str().is_empty());
-    around.unwrap_or(Path::new("."))
 }
 
 fn writing(path: &Path) -> impl FnOnce(io::Error) -> AppError {

@@ -13,9 +13,10 @@ use super::model_choice::ModelChoiceArguments;
 use super::terminal::stop_on_signals;
 use crate::app::{AppError, PredictionFollower, PredictionRequest, predict, predict_to_file};
 use crate::event::{Activity, Level, Monitor};
+use crate::prediction::{PredictionCounts, Unpredicted};
 use crate::progress::text::count;
 use crate::spec::PredictionFormat;
-use crate::stages::{DeviceChoice, PredictionCounts, Registry, Unpredicted};
+use crate::stages::{DeviceChoice, Registry};
 
 /// How often a terminal is told how far it is.
 const TOLD_EVERY: Duration = Duration::from_millis(200);

@@ -6,9 +6,6 @@ use bzip2::bufread::MultiBzDecoder;
 use flate2::bufread::GzDecoder;
 use lzma_rust2::XzReader;
 
-/// The largest window that a Zstandard frame may ask for, as a power of two: what `zstd --long=31` writes.
-const LARGEST_WINDOW: u32 = 31;
-
 /// Most memory that an xz stream may ask for, in KiB.
 const MOST_XZ_MEMORY: u32 = 2 << 20;
 
@@ -83,15 +80,30 @@ impl Packing {
     pub fn unpacked<'a>(self, reader: impl BufRead + 'a) -> io::Result<Box<dyn Read + 'a>> {
         Ok(match self {
             Self::Gzip => Box::new(GzipMembers::new(reader)),
-            Self::Zstandard => {
-                let mut decoder = zstd::stream::read::Decoder::with_buffer(reader)?;
-                decoder.window_log_max(LARGEST_WINDOW)?;
-                Box::new(decoder)
-            }
+            Self::Zstandard => return zstandard(reader),
             Self::Xz => Box::new(XzReader::new_mem_limit(reader, true, MOST_XZ_MEMORY)),
             Self::Bzip2 => Box::new(MultiBzDecoder::new(reader)),
         })
     }
+}
+
+/// What is in a file that Zstandard compressed.
+#[cfg(feature = "full")]
+fn zstandard<'a>(reader: impl BufRead + 'a) -> io::Result<Box<dyn Read + 'a>> {
+    /// The largest window that a frame may ask for, as a power of two: what `zstd --long=31` writes.
+    const LARGEST_WINDOW: u32 = 31;
+    let mut decoder = zstd::stream::read::Decoder::with_buffer(reader)?;
+    decoder.window_log_max(LARGEST_WINDOW)?;
+    Ok(Box::new(decoder))
+}
+
+/// That it cannot be read here: the decoder is C.
+#[cfg(not(feature = "full"))]
+fn zstandard<'a>(_: impl BufRead + 'a) -> io::Result<Box<dyn Read + 'a>> {
+    Err(io::Error::new(
+        io::ErrorKind::Unsupported,
+        "Zstandard compressed it, and this program is built without the decoder: unpack it first",
+    ))
 }
 
 /// The members of a gzip file, one behind the other; zero bytes behind one are padding, as GNU gzip and

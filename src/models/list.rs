@@ -9,7 +9,7 @@ use super::builder::Builder;
 use super::error::ModelError;
 use super::network::{Architecture, Network, NetworkLayout};
 use crate::schema::InputShape;
-use crate::spec::{ListedOptions, Model, ModelOptions, built_in_models};
+use crate::spec::{ListedOptions, Model, ModelOptions, built_in_models, built_in_text_models};
 
 /// Options from which a network can be built.
 pub trait ModelBuilder: ModelOptions + ListedOptions {
@@ -51,12 +51,17 @@ struct Construction {
 }
 
 impl Models {
-    /// The architectures of this crate.
+    /// The architectures of this crate; those alone that are asked about images and rows in a program that only asks models.
     pub fn built_in() -> Self {
+        let mut models = Self(BTreeMap::new());
         macro_rules! listed {
-            ($($entry:path,)*) => { Self(BTreeMap::new())$(.with::<$entry>())* };
+            ($($entry:path,)*) => { $(models = models.with::<$entry>();)* };
         }
-        built_in_models!(listed)
+        built_in_models!(listed);
+        if cfg!(feature = "full") {
+            built_in_text_models!(listed);
+        }
+        models
     }
 
     /// With one more architecture; one of the same name gives way.

@@ -70,6 +70,10 @@ impl Adapter {
         output: &Tensor,
         gradient: &Tensor,
     ) -> Result<[Option<Tensor>; COUNT]> {
+        // Nothing of it is linked in a program that only asks models.
+        if !cfg!(feature = "full") {
+            bail!("this program is built without gradients");
+        }
         let mut wanted: Vec<bool> = operands.iter().map(|operand| operand.track_op()).collect();
         if let Some(packed) = wanted.get(2).copied() {
             wanted.resize(2 + self.rest.len(), packed);

@@ -180,8 +180,8 @@ impl<T: ?Sized> ChoiceList<T> {
         let entry = ListEntry {
             name: O::NAME,
             read: Arc::new(move |variant| variant.options::<O>().map(|options| as_family(Arc::new(options)))),
-            reference: SchemaGenerator::subschema_for::<O>,
-            whole: O::json_schema,
+            reference: |generator| of_type(generator, SchemaGenerator::subschema_for::<O>),
+            whole: |generator| of_type(generator, O::json_schema),
         };
         match self.0.iter_mut().find(|other| other.name == O::NAME) {
             Some(other) => *other = entry,
@@ -221,6 +221,15 @@ impl<T: ChoiceFamily + ?Sized> ChoiceList<T> {
             Some(entry) => (entry.read)(variant).map(Choice::new),
             None => Err(variant.unknown(self.names())),
         }
+    }
+}
+
+/// The schema that `make` makes; one that says nothing, so that nothing of it is linked, in a program that only asks models.
+fn of_type(generator: &mut SchemaGenerator, make: fn(&mut SchemaGenerator) -> Schema) -> Schema {
+    if cfg!(feature = "full") {
+        make(generator)
+    } else {
+        Schema::default()
     }
 }
 

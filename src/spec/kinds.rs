@@ -213,6 +213,7 @@ macro_rules! built_in_kinds {
     };
 }
 
+#[cfg(feature = "full")]
 pub(crate) use built_in_kinds;
 
 /// The list of them.

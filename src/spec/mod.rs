@@ -67,6 +67,7 @@ pub use download::{Download, Sha256};
 pub use evaluate::{Evaluate, SplitName};
 pub use evaluate_rules::evaluate_mistakes;
 pub use export::Export;
+#[cfg(feature = "full")]
 pub(crate) use export_formats::built_in_export_formats;
 pub use export_formats::{
     ExportFormat, ExportFormatOptions, HuggingFaceOptions, OnnxExportOptions, OnnxInput, OnnxNumbers, Opset,
@@ -83,11 +84,11 @@ pub use formats::{
 };
 pub use generate::{ChatTurn, Generate, NarrowWeights, Prompt, SampleOptions};
 pub use header::{HeaderEntry, HeaderSecret};
+#[cfg(feature = "full")]
 pub(crate) use kinds::built_in_kinds;
 pub use kinds::{Accepts, Input, Kind, StageKind};
 pub use mistake::Mistake;
 pub use model_references::ModelReferences;
-pub(crate) use models::built_in_models;
 pub use models::{
     BertOptions, BertVariant, ConvLayer, ConvNetOptions, DropoutLayer, EfficientNetOptions, Gpt2Options,
     Layer, LeakyReluLayer, LinearLayer, LlamaOptions, LlamaVariant, MlpActivation, MlpOptions,
@@ -95,6 +96,7 @@ pub use models::{
     ResNet34Options, ResNet50Options, ResNet101Options, ResNetOptions, SequentialOptions, Stem, TextHead,
     TextModelFacts, VisionTransformerOptions, VitPreset, WideDepth, WideResNetOptions,
 };
+pub(crate) use models::{built_in_models, built_in_text_models};
 pub use pipeline::{Override, Pipeline, Resources, StageSpec};
 pub use predict::{Predict, PredictionFormat};
 pub use preprocess::{OnError, Preprocess, SplitInputs, TargetKind};

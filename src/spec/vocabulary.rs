@@ -36,14 +36,23 @@ static BUILT_IN: LazyLock<Vocabulary> = LazyLock::new(|| {
     Vocabulary(Arc::new(Lists {
         metrics: MetricTable::built_in(),
         tasks: TaskRules::BUILT_IN.to_vec(),
-        kinds: kinds::built_in(),
-        formats: formats::built_in(),
+        kinds: of_the_whole(kinds::built_in),
+        formats: of_the_whole(formats::built_in),
         models: models::built_in(),
-        optimizers: optimizers::built_in(),
-        schedules: schedules::built_in(),
-        export_formats: export_formats::built_in(),
+        optimizers: of_the_whole(optimizers::built_in),
+        schedules: of_the_whole(schedules::built_in),
+        export_formats: of_the_whole(export_formats::built_in),
     }))
 });
+
+/// A list of what no model's card names; empty, so that nothing of it is linked, in a program that only asks models.
+fn of_the_whole<T: ?Sized>(list: fn() -> ChoiceList<T>) -> ChoiceList<T> {
+    if cfg!(feature = "full") {
+        list()
+    } else {
+        ChoiceList::new()
+    }
+}
 
 thread_local! {
     /// What [`Vocabulary::reading`] reads with on this thread.

@@ -30,10 +30,7 @@ pub use export::{ExportedModel, ModelWriter, ModelWriters};
 pub use generate::read_samples;
 pub use log::{kept_log, log_tail};
 pub use orphans::adopt as adopt_orphans;
-pub use predict::{
-    PredictionCounts, PredictionKeeping, PredictionProgress, PredictionTask, PredictionWriter, Unpredicted,
-    inputs_digest, predict_files,
-};
+pub use predict::{archive_unpacker, inputs_digest, predict_files};
 pub use process::{Ended, Process};
 pub use registry::Registry;
 pub use surroundings::Surroundings;

@@ -35,7 +35,7 @@ pub(super) fn with_weights_in_order(loss: Loss, classes: &[String], split: &Spli
 
 /// Tells of classes that `loss` weighs as 1 because the names that it weighs leave them out: as a warning where these
 /// are but a few, since one may be forgotten.
-pub(crate) fn tell_unweighted(loss: Option<&Loss>, classes: &[String], monitor: &Monitor) {
+pub fn tell_unweighted(loss: Option<&Loss>, classes: &[String], monitor: &Monitor) {
     let Some(Loss::CrossEntropy(CrossEntropy {
         class_weights: Some(ClassWeights::ByName(weights)),
         ..

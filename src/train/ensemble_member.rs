@@ -8,7 +8,7 @@ use candle_core::Device;
 use super::components::Components;
 use super::error::TrainError;
 use super::inference::Inference;
-use super::model_file::{Card, TrainedModel};
+use super::model_file::{Card, OF_TEXTS, READS_TEXTS, TrainedModel};
 use super::tasks::Task;
 use super::tensor_file::input_tensor;
 use crate::data::{
@@ -89,6 +89,7 @@ impl EnsembleMember {
             });
         };
         let (shown, reading) = match card.text {
+            Some(_) if !READS_TEXTS => return Err(OF_TEXTS.to_owned()),
             Some(_) => {
                 let (shown, reader) = text_reader(&card, &shown, task, folder)?;
                 (shown, MemberReading::Texts(Box::new(reader)))
@@ -120,8 +121,8 @@ impl EnsembleMember {
     /// What makes tokens of texts, where it is shown texts.
     pub fn reader(&self) -> Option<&TextReader> {
         match &self.reading {
-            MemberReading::Rows(_) => None,
-            MemberReading::Texts(reader) => Some(reader),
+            MemberReading::Texts(reader) if READS_TEXTS => Some(reader),
+            _ => None,
         }
     }
 

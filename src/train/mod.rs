@@ -52,7 +52,7 @@ mod threads;
 mod trainer;
 
 pub use checkpoint::{Checkpoint, LAST_CHECKPOINT};
-pub(crate) use class_weights::tell_unweighted;
+pub use class_weights::tell_unweighted;
 pub use collective::{Collective, SingleWorker};
 pub use components::Components;
 pub use device::DeviceChoice;

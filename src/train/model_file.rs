@@ -25,6 +25,13 @@ use crate::quantization::QuantizedNetwork;
 use crate::schema::{FieldKind, InputShape, Schema};
 use crate::spec;
 
+/// Whether models of texts are read: not in a program that only asks models, in which nothing that they need is linked.
+pub(super) const READS_TEXTS: bool = cfg!(feature = "full");
+
+/// What is said of a model of texts where they are not read.
+pub(super) const OF_TEXTS: &str =
+    "it is a model of texts, and this program is built without them: `erlen predict` asks it";
+
 /// The file with the weights.
 pub const WEIGHTS_FILE: &str = "model.safetensors";
 /// The file of an ONNX export.
@@ -112,6 +119,12 @@ impl TrainedModel {
     /// A file is missing or damaged, or the weights are not exactly those of the architecture.
     pub fn load(folder: &Path, device: &Device, components: &Components) -> Result<Self, TrainError> {
         if PretrainedFolder::is_at(folder) {
+            if !READS_TEXTS {
+                return Err(TrainError::BadFile {
+                    path: folder.to_owned(),
+                    problem: OF_TEXTS.to_owned(),
+                });
+            }
             return Self::of_folder(folder, device, components);
         }
         if let Some(problem) = adapter_alone(folder) {
@@ -287,15 +300,26 @@ impl TrainedModel {
 /// The file is missing or is not a card.
 fn read_any_card(path: &Path, tasks: &Tasks) -> Result<Card, TrainError> {
     let text = read_text(path)?;
-    let exported = serde_json::from_str::<serde_json::Value>(&text)
-        .is_ok_and(|card| card.get("card_version").is_none() && card.get("architecture").is_some());
+    let bad = |problem: String| TrainError::BadFile {
+        path: path.to_owned(),
+        problem,
+    };
+    let value = serde_json::from_str::<serde_json::Value>(&text).unwrap_or_default();
+    // Before the architecture is looked for, which is none of those that are there.
+    let of_texts = [
+        &value["text"],
+        &value["input"]["tokens"],
+        &value["input"]["text"],
+        &value["input"]["shape"]["tokens"],
+    ];
+    if !READS_TEXTS && of_texts.iter().any(|found| !found.is_null()) {
+        return Err(bad(OF_TEXTS.to_owned()));
+    }
+    let exported = value.get("card_version").is_none() && value.get("architecture").is_some();
     if !exported {
         return read_card(path);
     }
-    read_exported(&text, tasks).map_err(|problem| TrainError::BadFile {
-        path: path.to_owned(),
-        problem,
-    })
+    read_exported(&text, tasks).map_err(bad)
 }
 
 fn read_text(path: &Path) -> Result<String, TrainError> {

@@ -25,7 +25,7 @@ pub fn imports(inside: &Path, text: &str) -> Vec<(usize, Vec<String>)> {
         module_path(inside)
     };
     let mut starts: Vec<(String, Vec<String>)> = vec![("crate::".to_owned(), Vec::new())];
-    if inside == Path::new("main.rs") {
+    if inside == Path::new("main.rs") || inside.starts_with("bin") {
         starts.push(("erlen::".to_owned(), Vec::new()));
     }
     for up in 1..=own.len() {

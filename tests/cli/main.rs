@@ -12,6 +12,7 @@ mod download;
 mod extended;
 mod formats;
 mod history;
+mod infer;
 mod outside;
 mod predict;
 mod project;

@@ -1,5 +1,6 @@
 //! A model in eight bits.
 
+use crate::infer::assert_same_answers;
 use crate::project::Project;
 
 fn production() -> Project {
@@ -69,6 +70,18 @@ fn the_digits_go_into_production() {
     by_stage.assert_code(0).assert_stderr("2 samples predicted");
     assert_eq!(by_stage.stdout, predict("int8").stdout);
     assert_ne!(by_stage.stdout, predict(&format!("{FILE}:model")).stdout);
+    // So it does where nothing of Erlen is but what asks models.
+    project.erlen(["get", FILE, "model", "-o", "f32"]).assert_code(0);
+    for model in ["./int8", "./f32"] {
+        for more in [&[] as &[&str], &["--format", "json-lines"], &["--test-time-flip"]] {
+            let rows = assert_same_answers(&project, &[&[model, "./dark.bmp", "./light.bmp"], more].concat());
+            assert_eq!(
+                rows.lines().filter(|line| line.contains(".bmp")).count(),
+                2,
+                "{rows}"
+            );
+        }
+    }
 }
 
 /// An image of 8x8 pixels, as a BMP file.

@@ -83,7 +83,10 @@ impl UnlabelledInputs<'_> {
             let tokens = schema.input().filter(|field| field.kind == FieldKind::Tokens)?;
             Some(tokens.texts.as_deref().cloned().unwrap_or_default())
         });
-        if let Some(fields) = texts.collect::<Option<Vec<_>>>() {
+        // Nothing of them is linked in a program that only asks models of images and rows.
+        if cfg!(feature = "full")
+            && let Some(fields) = texts.collect::<Option<Vec<_>>>()
+        {
             return Ok(Box::new(UnlabelledTexts::open(self, fields)?));
         }
         let fields: Result<Vec<_>, DataError> = self

@@ -70,6 +70,7 @@ macro_rules! built_in_export_formats {
     };
 }
 
+#[cfg(feature = "full")]
 pub(crate) use built_in_export_formats;
 
 /// The list of them.

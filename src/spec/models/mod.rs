@@ -97,7 +97,7 @@ impl TextModelFacts {
 
 choice!("A network's architecture.", Model of ModelOptions in models);
 
-/// The architectures of this crate, in the order in which users are told of them. `$each` is a macro that is handed their
+/// The architectures of this crate that are shown images and rows, in the order in which users are told of them. `$each` is a macro that is handed their
 /// types: whatever is done with all of them follows from this list.
 macro_rules! built_in_models {
     ($each:ident) => {
@@ -113,6 +113,16 @@ macro_rules! built_in_models {
             $crate::spec::MobileNetOptions,
             $crate::spec::VisionTransformerOptions,
             $crate::spec::SequentialOptions,
+        }
+    };
+}
+
+pub(crate) use built_in_models;
+
+/// Those that are shown texts, behind the others.
+macro_rules! built_in_text_models {
+    ($each:ident) => {
+        $each! {
             $crate::spec::Gpt2Options,
             $crate::spec::BertOptions,
             $crate::spec::LlamaOptions,
@@ -121,14 +131,19 @@ macro_rules! built_in_models {
     };
 }
 
-pub(crate) use built_in_models;
+pub(crate) use built_in_text_models;
 
-/// The list of them.
+/// The list of them; of those alone that are asked about images and rows in a program that only asks models.
 pub(super) fn built_in() -> ChoiceList<dyn ModelOptions> {
+    let mut models = ChoiceList::<dyn ModelOptions>::new();
     macro_rules! listed {
-        ($($entry:path,)*) => { ChoiceList::<dyn ModelOptions>::new()$(.with::<$entry>())* };
+        ($($entry:path,)*) => { $(models = models.with::<$entry>();)* };
     }
-    built_in_models!(listed)
+    built_in_models!(listed);
+    if cfg!(feature = "full") {
+        built_in_text_models!(listed);
+    }
+    models
 }
 
 /// A size, or what it is where none is given.

@@ -1,25 +1,20 @@
 //! How the `predict` kind runs, and predictions for whoever asks.
 
-mod output;
-mod parquet_output;
-mod task;
-
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::BufWriter;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use crate::data::listing_digest;
+use crate::data::{ArchiveUnpacker, listing_digest};
 use crate::event::{Metrics, Monitor};
 use crate::fingerprint::Digest;
+use crate::prediction::{PredictionCounts, PredictionKeeping, PredictionTask, PredictionWriter, Unpredicted};
 use crate::spec::{ArtifactTable, METRICS_FILE, Mistake, OnError, Predict, counted};
 use crate::train::{self, CsvFile, TrainError, on_threads};
 
+use super::download::unpack_archive;
 use super::{Job, Outcome, Registry, StageError, StageRunner, whole_models};
-
-pub use output::PredictionWriter;
-pub use task::{PredictionCounts, PredictionKeeping, PredictionProgress, PredictionTask, Unpredicted};
 
 /// How many samples that could not be read are named; `skipped.csv` names all.
 const NAMED: u64 = 10;
@@ -44,7 +39,7 @@ impl StageRunner for Predict {
             relative: true,
             test_time_flip: self.test_time_flip,
             device: job.surroundings.device,
-            scratch: &job.scratch,
+            unpacker: &archive_unpacker(&job.scratch, monitor),
         };
         let path = job.output.join(self.format.file_name());
         let metrics = on_threads(job.surroundings.threads, || {
@@ -117,6 +112,14 @@ pub fn predict_files(
         .vocabulary()
         .reading(|| on_threads(threads, predict))
         .map_err(StageError::from)
+}
+
+/// What unpacks the archives among the inputs of a prediction, into folders in `scratch` that go with the samples.
+pub fn archive_unpacker(scratch: &Path, monitor: &Monitor) -> ArchiveUnpacker {
+    let monitor = monitor.clone();
+    ArchiveUnpacker::new(scratch, move |archive, folder| {
+        unpack_archive(archive, folder, &monitor)
+    })
 }
 
 /// What tells the files at `paths` from those of another time; see [`listing_digest`].

@@ -21,8 +21,11 @@ pub struct Optimizers(BTreeMap<&'static str, MakeRule>);
 type MakeRule = fn(&spec::Optimizer) -> Option<Box<dyn UpdateRule>>;
 
 impl Optimizers {
-    /// The optimizers of this crate.
+    /// The optimizers of this crate; none in a program that only asks models.
     pub fn built_in() -> Self {
+        if !cfg!(feature = "full") {
+            return Self(BTreeMap::new());
+        }
         macro_rules! listed {
             ($($entry:path,)*) => { Self(BTreeMap::new())$(.with::<$entry>())* };
         }

@@ -12,17 +12,20 @@ use crate::spec::Model;
 pub struct Tasks(Vec<Arc<dyn Task>>);
 
 impl Tasks {
-    /// What this crate brings.
+    /// What this crate brings; without what is predicted of texts alone in a program that only asks models.
     pub fn built_in() -> Self {
-        Self(vec![
+        let mut tasks: Vec<Arc<dyn Task>> = vec![
             Arc::new(Classification),
             Arc::new(MultiLabel),
             Arc::new(Regression),
-            Arc::new(TokenClasses),
-            Arc::new(Similarity),
-            Arc::new(TokenPrediction::NEXT),
-            Arc::new(TokenPrediction::MASKED),
-        ])
+        ];
+        if cfg!(feature = "full") {
+            tasks.push(Arc::new(TokenClasses));
+            tasks.push(Arc::new(Similarity));
+            tasks.push(Arc::new(TokenPrediction::NEXT));
+            tasks.push(Arc::new(TokenPrediction::MASKED));
+        }
+        Self(tasks)
     }
 
     /// With one more task, or another one of its name.

@@ -20,6 +20,9 @@ use crate::data::file_kind::no_parquet;
 /// Rows that are read at once, of columns whose cells are short.
 pub(super) const BATCH: usize = 256;
 
+/// Whether such files are read: not in a program that only asks models, in which nothing that they need is linked.
+const READS_PARQUET: bool = cfg!(feature = "full");
+
 /// So many bytes of a file tell what it is.
 const TELLING: u64 = 4096;
 
@@ -56,6 +59,9 @@ struct ReadColumn {
 impl ParquetRows {
     /// Opens a file, whose cells are read of the leaves `wanted`, of `batch` rows at once.
     pub fn open(path: &Path, wanted: &[Option<usize>], batch: usize) -> Result<Self, DataError> {
+        if !READS_PARQUET {
+            return Err(unread(path));
+        }
         let file = open(path)?;
         check_compression(file.metadata(), wanted.iter().copied().flatten(), path)?;
         let schema = file.metadata().file_metadata().schema_descr_ptr();
@@ -110,6 +116,9 @@ impl ParquetRows {
 
     /// Reads the next batch where the present one is at its end; `false` at the end of the file.
     fn fill(&mut self) -> Result<bool, DataError> {
+        if !READS_PARQUET {
+            return Ok(false);
+        }
         let has_more = |cells: &[Vec<ParquetCell>], place| cells.iter().any(|cells| place < cells.len());
         while !has_more(&self.cells, self.place) {
             if self.left == 0 && !self.next_group()? {
@@ -170,9 +179,18 @@ impl ParquetRows {
 impl ParquetHeader {
     /// What the file at `path` says of its columns.
     pub fn read(path: &Path) -> Result<Self, DataError> {
+        if !READS_PARQUET {
+            return Err(unread(path));
+        }
         let file = open(path)?;
         guarded(path, || Ok(Self::of(file.metadata())))
     }
+}
+
+/// What is said of the file at `path` where such files are not read.
+fn unread(path: &Path) -> DataError {
+    let problem = "it is a Parquet file, and this program is built without them: `erlen predict` reads it, or write it as CSV";
+    DataError::input(path, problem)
 }
 
 fn open(path: &Path) -> Result<SerializedFileReader<File>, DataError> {

@@ -10,6 +10,7 @@ use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::Type;
 
+use super::output::{PredictionForm, SAMPLE};
 use crate::train::{PredictedColumn, PredictedKind, PredictedValue};
 
 /// Cells that wait to be written as a row group, at most.
@@ -20,6 +21,56 @@ const MOST_ROWS: usize = 1 << 16;
 
 /// What the file says that it was made by: no version, so that the same predictions are the same bytes.
 const CREATED_BY: &str = "erlen";
+
+/// A Parquet file, which begins when its columns are known.
+pub(super) enum ParquetForm<W: Write + Send> {
+    /// Where it will be written; nothing where beginning it failed.
+    ToBegin(Option<W>),
+    /// The file.
+    Begun(Box<ParquetPredictions<W>>),
+}
+
+impl<W: Write + Send> ParquetForm<W> {
+    pub fn new(out: W) -> Self {
+        Self::ToBegin(Some(out))
+    }
+}
+
+impl<W: Write + Send> PredictionForm for ParquetForm<W> {
+    fn begin(&mut self, columns: &[PredictedColumn]) -> io::Result<()> {
+        if let Self::ToBegin(out) = self
+            && let Some(out) = out.take()
+        {
+            let file = ParquetPredictions::begin(out, SAMPLE, columns)?;
+            *self = Self::Begun(Box::new(file));
+        }
+        Ok(())
+    }
+
+    fn go_on(&mut self) -> io::Result<()> {
+        Err(io::Error::other("a Parquet file is written at once"))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn row(&mut self, sample: &str, _: &[PredictedColumn], values: &[PredictedValue<'_>]) -> io::Result<()> {
+        match self {
+            Self::ToBegin(_) => Err(io::Error::other(
+                "a prediction comes before its columns are known",
+            )),
+            Self::Begun(file) => file.row(sample, values),
+        }
+    }
+
+    fn finish(self: Box<Self>) -> io::Result<()> {
+        match *self {
+            Self::ToBegin(_) => Ok(()),
+            Self::Begun(file) => file.finish(),
+        }
+    }
+}
 
 /// Writes predictions in row groups: texts for names, doubles for numbers, booleans for labels that apply or not.
 pub(super) struct ParquetPredictions<W: Write + Send> {

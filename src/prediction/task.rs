@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display, Formatter};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +10,6 @@ use super::output::PredictionWriter;
 use crate::data::{ArchiveUnpacker, UnlabelledInputs, UnlabelledSample, UnlabelledSource};
 use crate::event::{Monitor, Unit};
 use crate::spec::counted_that;
-use crate::stages::download::unpack_archive;
 use crate::train::{Components, DeviceChoice, Predictor, PredictorOptions, TrainError};
 
 /// What is to be predicted, and by whom.
@@ -26,8 +25,8 @@ pub struct PredictionTask<'a> {
     pub test_time_flip: bool,
     /// Where to compute.
     pub device: DeviceChoice,
-    /// Where archives are unpacked for the time being.
-    pub scratch: &'a Path,
+    /// How archives are unpacked.
+    pub unpacker: &'a ArchiveUnpacker,
 }
 
 /// How many samples were predicted for.
@@ -99,14 +98,11 @@ impl PredictionTask<'_> {
             test_time_flip: self.test_time_flip,
         };
         let predictor = Predictor::load(self.models, options, components)?;
-        let unpacking = monitor.clone();
         let inputs = UnlabelledInputs {
             paths: self.inputs,
             relative: self.relative,
             shown: predictor.shown(),
-            unpacker: ArchiveUnpacker::new(self.scratch, move |archive, folder| {
-                unpack_archive(archive, folder, &unpacking)
-            }),
+            unpacker: self.unpacker.clone(),
         };
         let mut source = inputs.open()?;
         let mut progress = keeping.as_ref().map(|keeping| keeping.begun).unwrap_or_default();
