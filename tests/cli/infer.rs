@@ -76,7 +76,7 @@ stages:
   prices:
     preprocess:
       input: ./table.csv
-      format: {csv: {header: true, task: regression, targets: [price], categorical: [color], ignore: [class]}}
+      format: {csv: {header: true, task: regression, label: price, categorical: [color], ignore: [class]}}
       split: {test: 0.2}
   regression:
     train: {data: prices, model: {mlp: {hidden: [8]}}, epochs: 2, batch_size: 8, optimizer: {adam: {lr: 0.05}}}

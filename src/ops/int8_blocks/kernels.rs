@@ -11,6 +11,7 @@ pub(super) const PANEL: usize = 16;
 /// Rows that a panel is read for at once.
 const ROWS: usize = 4;
 /// Groups of four values in a block: a word each.
+#[cfg(target_arch = "x86_64")]
 const WORDS: usize = BLOCK / 4;
 
 /// Rows of values as blocks.
