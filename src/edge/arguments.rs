@@ -171,12 +171,19 @@ fn option_of(argument: &OsString) -> Option<(&str, Option<OsString>)> {
     Some((name, (!joined.is_empty()).then(|| joined.into())))
 }
 
+/// More of them only wait for each other.
+const MOST_THREADS: usize = 1024;
+
 fn count_of(text: &OsString) -> Result<usize, InferError> {
     let count = text.to_str().and_then(|text| text.parse().ok());
-    count.filter(|count| *count > 0).ok_or_else(|| {
-        let text = text.to_string_lossy();
-        wrong(format!("`{text}` is no number of threads: it is 1 or more"))
-    })
+    count
+        .filter(|count| (1..=MOST_THREADS).contains(count))
+        .ok_or_else(|| {
+            let text = text.to_string_lossy();
+            wrong(format!(
+                "`{text}` is no number of threads: it is 1 to {MOST_THREADS}"
+            ))
+        })
 }
 
 fn unknown(argument: &OsString) -> InferError {
@@ -246,6 +253,7 @@ mod tests {
             ),
             (&["m", "a", "--with"], "`--with` needs a value"),
             (&["m", "a", "--threads", "0"], "`0` is no number of threads"),
+            (&["m", "a", "--threads", "1025"], "it is 1 to 1024"),
             (&["m", "a", "--threads", "two"], "`two` is no number of threads"),
             (
                 &["m", "a", "--format", "xml"],

@@ -38,9 +38,10 @@ mod error;
 mod question;
 
 use std::ffi::OsString;
-use std::io::Write;
+use std::io::{self, Write};
 use std::sync::Arc;
 
+use crate::train::TrainError;
 use arguments::{HELP, InferArguments, InferCommand};
 use error::InferError;
 
@@ -67,6 +68,10 @@ pub fn run(
     };
     match result {
         Ok(code) => code,
+        // Who reads has enough.
+        Err(InferError::Asking(TrainError::Output(error))) if error.kind() == io::ErrorKind::BrokenPipe => {
+            DONE
+        }
         Err(InferError::Arguments(problem)) => {
             tell(&format!("error: {problem}"));
             USAGE

@@ -109,7 +109,9 @@ mod tests {
             let values: Vec<f32> = (0..len).map(|index| index as f32).collect();
             let others: Vec<f32> = values.iter().map(|value| 2.0 - value).collect();
             let pairs = values.iter().zip(&others);
-            let expected: f64 = pairs.map(|(&value, &other)| f64::from(value) * f64::from(other)).sum();
+            let expected: f64 = pairs
+                .map(|(&value, &other)| f64::from(value) * f64::from(other))
+                .sum();
             let product = || sum_over([&values, &others], |[value, other]| value * other);
             assert_eq!(product(), expected);
             assert_eq!(with_wide_vectors(product), expected);

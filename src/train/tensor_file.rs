@@ -277,18 +277,18 @@ impl TensorFile {
         };
         let file = File::open(path).map_err(unreadable)?;
         let length = file.metadata().map_err(unreadable)?.len();
-        let mut size = [0; 8];
-        if length >= 8 {
-            file.read_exact_at(&mut size, 0).map_err(unreadable)?;
+        if length < 8 {
+            return Err(damaged(format!("it has {length} bytes")));
         }
+        let mut size = [0; 8];
+        file.read_exact_at(&mut size, 0).map_err(unreadable)?;
         let size = u64::from_le_bytes(size);
-        if size > length.saturating_sub(8) || length < 8 {
+        if size > length - 8 {
             return Err(damaged("its header is longer than the file".to_owned()));
         }
         let mut header = vec![0; size as usize];
         file.read_exact_at(&mut header, 8).map_err(unreadable)?;
-        let header: Metadata =
-            serde_json::from_slice(&header).map_err(|error| damaged(error.to_string()))?;
+        let header: Metadata = serde_json::from_slice(&header).map_err(|error| damaged(error.to_string()))?;
         let start = 8 + size;
         let expected = start.saturating_add(header.data_len() as u64);
         if length != expected {
@@ -411,6 +411,39 @@ mod tests {
         assert_eq!(back["a.count"].to_scalar::<i64>().unwrap(), 7);
         assert_eq!(back["b.weight"].dims(), [2, 2]);
         assert!(decode(&bytes[..bytes.len() - 1]).is_err());
+    }
+
+    #[test]
+    fn a_file_is_whole_or_refused() {
+        let tensor = HostTensor::from_f32(vec![2, 3], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+        let count = HostTensor::new(Dtype::I64, Vec::new(), 7i64.to_le_bytes().to_vec());
+        let whole = encode([("b", &tensor), ("a", &count)], HashMap::new()).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("w.safetensors");
+        let open = |bytes: &[u8]| {
+            fs::write(&path, bytes).unwrap();
+            TensorFile::open(&path)
+        };
+        let file = open(&whole).unwrap();
+        let layout = |shape: Vec<usize>, is_integer| TensorLayout { shape, is_integer };
+        let layouts = [("a", layout(vec![], true)), ("b", layout(vec![2, 3], false))];
+        assert_eq!(
+            file.layouts(),
+            layouts.map(|(name, layout)| (name.to_owned(), layout)).into()
+        );
+        assert_eq!(
+            (file.read("b").unwrap(), file.read("a").unwrap()),
+            (tensor, count)
+        );
+        assert!(file.read("c").is_err());
+        for len in [0, 7, 8, 20, whole.len() - 1] {
+            let problem = open(&whole[..len]).err().expect("cut").to_string();
+            assert!(problem.contains("not a whole safetensors file"), "{problem}");
+        }
+        let longer = [whole.as_slice(), b"x"].concat();
+        assert!(open(&longer).is_err());
+        let endless = [u64::MAX.to_le_bytes().as_slice(), &whole[8..]].concat();
+        assert!(open(&endless).is_err());
     }
 
     #[test]

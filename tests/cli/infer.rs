@@ -2,6 +2,7 @@
 //! function that is called here.
 
 use std::ffi::OsString;
+use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 
 use crate::project::{Finished, Project};
@@ -23,6 +24,19 @@ pub fn infer(project: &Project, arguments: &[&str]) -> Finished {
         code: Some(code.into()),
         stdout: String::from_utf8(out).expect("text"),
         stderr: told,
+    }
+}
+
+/// What nobody reads.
+struct Closed;
+
+impl Write for Closed {
+    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::BrokenPipe.into())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -104,6 +118,13 @@ fn rows_of_tables_get_the_answers_of_predict() {
     let rows = |threads: &str| infer(&project, &["./model", "./table.csv", "--threads", threads]);
     assert_eq!(rows("1").stdout, rows("3").stdout);
     assert_eq!(rows("1").stdout.lines().count(), 61);
+
+    // Who reads may have enough before the end.
+    let arguments = ["model", "table.csv"].map(|path| project.path(path).into_os_string());
+    let code = erlen::edge::run(arguments, Closed, |line| {
+        assert!(!line.contains("error"), "{line}")
+    });
+    assert_eq!(code, 0);
 
     // A sample that cannot be read is told of, and the others have answers.
     infer(&project, &["./model", "./new.csv"])

@@ -98,7 +98,9 @@ impl Network {
     /// # Errors
     /// A name that is missing, unexpected, or of another shape; then nothing is taken over.
     pub fn load_state(&self, state: &BTreeMap<String, Tensor>) -> Result<(), ModelError> {
-        self.load_each(&layouts_of(state), |name| Ok::<_, ModelError>(state[name].clone()))
+        self.load_each(&layouts_of(state), |name| {
+            Ok::<_, ModelError>(state[name].clone())
+        })
     }
 
     /// The same of tensors that are `read` one by one, by their names, so that no more than one is held beside the

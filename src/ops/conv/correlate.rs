@@ -231,7 +231,11 @@ impl Correlation<'_> {
         match self.kernels.pair_rows {
             rows if rows > 0 && panels > 1 => {
                 let words = panels * self.panels.panels.words_of_one();
-                rows * if words > FAR_WORDS { 2 * PAIR_BLOCKS } else { PAIR_BLOCKS }
+                rows * if words > FAR_WORDS {
+                    2 * PAIR_BLOCKS
+                } else {
+                    PAIR_BLOCKS
+                }
             }
             _ => BLOCKS * self.kernels.rows,
         }

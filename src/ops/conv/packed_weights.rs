@@ -259,7 +259,10 @@ impl<'a> ConvWeight<'a> {
         pack: impl FnOnce(&[f32]) -> T,
     ) -> Arc<T> {
         let pack = || {
-            assert!(!self.values.is_empty(), "a weight that was given up in another form");
+            assert!(
+                !self.values.is_empty(),
+                "a weight that was given up in another form"
+            );
             Arc::new(pack(self.values))
         };
         match self.kept {
@@ -362,7 +365,13 @@ mod tests {
             ..ConvOptions::default()
         };
         // Direct, by Winograd, of pixels, depthwise; of groups, which is never packed.
-        let cases = [(6, 1, 3, true), (36, 1, 3, true), (16, 1, 1, true), (48, 48, 3, true), (12, 3, 3, false)];
+        let cases = [
+            (6, 1, 3, true),
+            (36, 1, 3, true),
+            (16, 1, 1, true),
+            (48, 48, 3, true),
+            (12, 3, 3, false),
+        ];
         for (inputs, groups, size, is_packed) in cases {
             let weight = random(&[48, inputs / groups, size, size], 1);
             let convolve = |batch: usize| {
@@ -373,7 +382,10 @@ mod tests {
             let expected = batches.map(|batch| convolve(batch).expect("fits"));
             let packed = Arc::new(PackedWeights::new(WeightForm::Alone));
             for _ in 0..2 {
-                assert_eq!(packed.reuse(|| batches.map(|batch| convolve(batch).expect("fits"))), expected);
+                assert_eq!(
+                    packed.reuse(|| batches.map(|batch| convolve(batch).expect("fits"))),
+                    expected
+                );
             }
             // Elsewhere it has no values, and that is told.
             assert_eq!(convolve(1).is_err(), is_packed, "{inputs} {groups} {size}");

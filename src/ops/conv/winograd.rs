@@ -84,7 +84,10 @@ pub(super) fn forward(plan: &ConvPlan, x: &[f32], weight: ConvWeight, finish: Fi
         source: geometry.input,
         target: geometry.output,
         padding: geometry.window.padding,
-        weights: match weight.kept.is_some_and(|kept| is_few || kept.form() == WeightForm::Alone) {
+        weights: match weight
+            .kept
+            .is_some_and(|kept| is_few || kept.form() == WeightForm::Alone)
+        {
             true => FilterWeights::Plain(weight.plain(plan, pack)),
             false => {
                 FilterWeights::Transformed(weight.winograd(plan, |values| pack(values).winograd(kernels)))
@@ -286,10 +289,13 @@ impl WinogradFilter<'_> {
             with_scratch(PRODUCTS * count * (inputs + outputs), |scratch| {
                 let (pixels, products) = scratch.split_at_mut(PRODUCTS * count * inputs);
                 let shared = SharedValues::new(pixels);
-                all.clone().into_par_iter().step_by(self.kernels.rows).for_each(|start| {
-                    let some = start..(start + self.kernels.rows).min(all.end);
-                    self.cut().transform(some, source, &all, &shared);
-                });
+                all.clone()
+                    .into_par_iter()
+                    .step_by(self.kernels.rows)
+                    .for_each(|start| {
+                        let some = start..(start + self.kernels.rows).min(all.end);
+                        self.cut().transform(some, source, &all, &shared);
+                    });
                 let (pixels, shared) = (&*pixels, SharedValues::new(products));
                 let panels = outputs.div_ceil(self.kernels.panel);
                 let shares = (count / SHARE_TILES).max(1);

@@ -1,7 +1,7 @@
 //! Sums of outer products.
 
-use super::{Kernels, SharedValues};
 use super::tiles::{OuterTile, Segment};
+use super::{Kernels, SharedValues};
 
 /// A sum of outer products over steps.
 pub(in crate::ops) struct Outer<'a> {

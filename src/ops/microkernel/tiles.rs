@@ -52,8 +52,7 @@ const PANEL_VECTORS: usize = 2;
 pub(super) unsafe fn rows_tile<V: Vector, const ROWS: usize, const VECTORS: usize>(tile: &RowsTile) {
     // SAFETY: the caller's.
     unsafe {
-        let of_panel =
-            |vector: usize| vector / PANEL_VECTORS * tile.gap + vector % PANEL_VECTORS * V::LANES;
+        let of_panel = |vector: usize| vector / PANEL_VECTORS * tile.gap + vector % PANEL_VECTORS * V::LANES;
         let lanes = |vector: usize| tile.width.saturating_sub(vector * V::LANES).min(V::LANES);
         let mut sums = [[V::zero(); VECTORS]; ROWS];
         if tile.goes_on {
