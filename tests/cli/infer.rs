@@ -122,7 +122,7 @@ fn rows_of_tables_get_the_answers_of_predict() {
     // Who reads may have enough before the end.
     let arguments = ["model", "table.csv"].map(|path| project.path(path).into_os_string());
     let code = erlen::edge::run(arguments, Closed, |line| {
-        assert!(!line.contains("error"), "{line}")
+        assert!(!line.contains("error"), "{line}");
     });
     assert_eq!(code, 0);
 
