@@ -66,14 +66,13 @@ pub(super) struct Kernels {
     pub format: WordFormat,
     /// Rows of the largest tile of [`RowProduct`] over one panel.
     pub rows: usize,
-    /// And over two neighbouring panels: fewer loads for as many products. 0 where the processor has no registers for it.
+    /// And over two neighbouring panels, or left words of an [`Outer`] of as many lanes: fewer loads for as many products.
+    /// 0 where the processor has no registers for it.
     pub pair_rows: usize,
     /// Lanes of a packed panel.
     pub panel: usize,
-    /// Left words of the largest tile of [`Outer`].
+    /// Left words of the largest tile of [`Outer`] over one panel.
     outer_rows: usize,
-    /// And of one of twice as many lanes as a panel has. 0 where the processor has no registers for it.
-    wide_outer_rows: usize,
     rows_tile: unsafe fn(usize, &RowsTile),
     pair_tile: unsafe fn(usize, &RowsTile),
     row_tile: unsafe fn(&RowsTile),
@@ -110,8 +109,8 @@ impl Kernels {
 
     /// Left words and lanes of the largest tile of [`Outer`] for so many right columns.
     pub fn outer_tile_for(&self, columns: usize) -> (usize, usize) {
-        match columns > self.panel && self.wide_outer_rows > 0 {
-            true => (self.wide_outer_rows, 2 * self.panel),
+        match columns > self.panel && self.pair_rows > 0 {
+            true => (self.pair_rows, 2 * self.panel),
             false => (self.outer_rows, self.panel),
         }
     }
@@ -234,7 +233,6 @@ macro_rules! kernels {
             pair_rows: $pairs,
             panel: 2 * $module::LANES,
             outer_rows: $outer_rows,
-            wide_outer_rows: $pairs,
             rows_tile: $module::rows,
             pair_tile: $module::pairs,
             row_tile: $module::row,
