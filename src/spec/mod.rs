@@ -52,6 +52,7 @@ mod train;
 mod validate;
 mod values;
 mod vocabulary;
+mod yaml;
 
 pub use artifact_table::{ArtifactTable, EPOCH, METRICS_FILE, Sheet, cell_number};
 pub use choice::{Choice, ChoiceFamily, ChoiceList, ChoiceOptions, ListedOptions, Named};

@@ -1,0 +1,668 @@
+//! The YAML that pipelines are mostly written in, read at once: block mappings and lists, plain and quoted texts on one
+//! line, flow collections on one line, texts in lines of their own.
+//!
+//! What this reader gives is what the YAML library gives, spans included. Whatever else a text has (anchors, tags,
+//! escapes, texts over several lines, numbers in unusual forms, mistakes) is not read here at all: the library is, and it
+//! alone tells what is wrong.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use crate::spec::node::{CLOSE, Key, Node, OPEN, Value, references};
+
+/// The document, or nothing where it is to be read by the library.
+pub(super) fn read(source: &str) -> Option<Node> {
+    if !source.chars().all(is_usual) {
+        return None;
+    }
+    let mut bytes = source.as_bytes().to_vec();
+    for reference in references(source) {
+        (bytes[reference.start + 1], bytes[reference.end - 1]) = (OPEN_MARK, CLOSE_MARK);
+    }
+    let mut reader = BlockReader {
+        source: &bytes,
+        at: 0,
+        indent: 0,
+    };
+    reader.to_content(0);
+    let root = reader.block(DEEPEST)?;
+    (reader.at == bytes.len()).then_some(root)
+}
+
+/// What stands for the braces of a parameter: as long as these are.
+const OPEN_MARK: u8 = 1;
+const CLOSE_MARK: u8 = 2;
+/// Collections within each other.
+const DEEPEST: usize = 32;
+/// Entries from which on names are looked up in a set.
+const MANY: usize = 16;
+
+/// Whether a character means nothing to YAML, or what it always means.
+fn is_usual(character: char) -> bool {
+    matches!(character, '\n' | ' '..='~' | '\u{A1}'..='\u{2027}' | '\u{202A}'..='\u{D7FF}')
+}
+
+struct BlockReader<'a> {
+    source: &'a [u8],
+    /// The next byte.
+    at: usize,
+    /// Of the line of content that the reader came to last, the column where its content begins.
+    indent: usize,
+}
+
+impl BlockReader<'_> {
+    fn byte(&self, at: usize) -> u8 {
+        self.source.get(at).copied().unwrap_or(b'\n')
+    }
+
+    /// Where the line of `at` ends.
+    fn line_end(&self, at: usize) -> usize {
+        let rest = &self.source[at..];
+        at + rest.iter().position(|&byte| byte == b'\n').unwrap_or(rest.len())
+    }
+
+    /// Goes to the content of the line that begins at `start`, or of the next that has any; to the end where none has.
+    fn to_content(&mut self, mut start: usize) {
+        while start < self.source.len() {
+            let end = self.line_end(start);
+            let spaces = self.source[start..end]
+                .iter()
+                .take_while(|&&byte| byte == b' ')
+                .count();
+            match self.byte(start + spaces) {
+                b'\n' | b'#' => start = end + 1,
+                _ => {
+                    (self.at, self.indent) = (start + spaces, spaces);
+                    return;
+                }
+            }
+        }
+        (self.at, self.indent) = (self.source.len(), 0);
+    }
+
+    /// Where something ended in a line: nothing but a comment may follow, and the reader goes to the next content.
+    fn end_line(&mut self, at: usize) -> Option<()> {
+        let end = self.line_end(at);
+        let rest = &self.source[at..end];
+        let spaces = rest.iter().take_while(|&&byte| byte == b' ').count();
+        let is_over = spaces == rest.len() || spaces > 0 && rest[spaces] == b'#';
+        is_over.then(|| self.to_content(end + 1))
+    }
+
+    fn is_at_item(&self) -> bool {
+        self.byte(self.at) == b'-' && matches!(self.byte(self.at + 1), b' ' | b'\n')
+    }
+
+    /// The collection that begins where the reader is.
+    fn block(&mut self, depth: usize) -> Option<Node> {
+        let depth = depth.checked_sub(1)?;
+        match self.is_at_item() {
+            true => self.list(self.indent, false, depth),
+            false => self.mapping(self.indent, depth),
+        }
+    }
+
+    fn mapping(&mut self, indent: usize, depth: usize) -> Option<Node> {
+        let source = self.source;
+        let span = (self.at, 0).into();
+        let mut entries: Vec<(Key, Node)> = Vec::new();
+        let mut names: HashSet<&[u8]> = HashSet::new();
+        loop {
+            let (key, after) = self.key()?;
+            let written = |key: &Key| &source[key.span.offset()..key.span.offset() + key.span.len()];
+            let is_known = match entries.len() < MANY {
+                true => entries.iter().any(|(other, _)| other.name == key.name),
+                false => {
+                    if names.is_empty() {
+                        names.extend(entries.iter().map(|(key, _)| written(key)));
+                    }
+                    !names.insert(written(&key))
+                }
+            };
+            if is_known {
+                return None;
+            }
+            let value = self.value(after, indent, true, depth)?;
+            entries.push((key, value));
+            if self.at == self.source.len() || self.indent < indent {
+                break;
+            }
+            if self.indent > indent {
+                return None;
+            }
+        }
+        entries.shrink_to_fit();
+        Some(Node::new(Value::Map(Arc::new(entries)), span))
+    }
+
+    fn list(&mut self, indent: usize, is_beside: bool, depth: usize) -> Option<Node> {
+        let span = match is_beside {
+            true => self.first_item()?,
+            false => self.at,
+        };
+        let span = (span, 0).into();
+        let mut items = Vec::new();
+        loop {
+            items.push(self.value(self.at + 1, indent, false, depth)?);
+            if self.at == self.source.len() || self.indent < indent || !self.is_at_item() {
+                break;
+            }
+            if self.indent > indent {
+                return None;
+            }
+        }
+        items.shrink_to_fit();
+        Some(Node::new(Value::List(Arc::new(items)), span))
+    }
+
+    /// Where the library says that a list begins that stands in the column of its key: at its first item.
+    fn first_item(&self) -> Option<usize> {
+        let after = self.at + 1;
+        let spaces = self.source[after..]
+            .iter()
+            .take_while(|&&byte| byte == b' ')
+            .count();
+        match self.byte(after + spaces) {
+            b'\n' => (spaces == 0).then_some(after),
+            b'#' => None,
+            _ => Some(after + spaces),
+        }
+    }
+
+    /// What stands behind a key or a dash, which belong to a collection of `indent`.
+    fn value(&mut self, after: usize, indent: usize, is_member: bool, depth: usize) -> Option<Node> {
+        let spaces = self.source[after..]
+            .iter()
+            .take_while(|&&byte| byte == b' ')
+            .count();
+        let start = after + spaces;
+        let byte = self.byte(start);
+        if byte == b'\n' || byte == b'#' && spaces > 0 {
+            self.to_content(self.line_end(start) + 1);
+            let is_below = self.at < self.source.len() && self.indent > indent;
+            let is_beside =
+                is_member && self.at < self.source.len() && self.indent == indent && self.is_at_item();
+            return match (is_below, is_beside) {
+                (true, _) => self.block(depth),
+                (_, true) => self.list(indent, true, depth.checked_sub(1)?),
+                _ => None,
+            };
+        }
+        if matches!(byte, b'|' | b'>') {
+            return self.lines(start, indent);
+        }
+        if !is_member {
+            // A collection that begins behind the dash stands in the column where it begins.
+            self.at = start;
+            let column = indent + 1 + spaces;
+            let is_list = self.is_at_item();
+            if is_list || self.key().is_some() {
+                let depth = depth.checked_sub(1)?;
+                let node = match is_list {
+                    true => self.list(column, false, depth)?,
+                    false => self.mapping(column, depth)?,
+                };
+                return (self.at == self.source.len() || self.indent <= indent).then_some(node);
+            }
+        }
+        let (node, end) = match byte {
+            b'[' | b'{' => self.flow(start, depth)?,
+            b'"' | b'\'' => self.quoted(start)?,
+            _ => self.plain(start, false)?,
+        };
+        self.end_line(end)?;
+        // A text that goes on in the next line.
+        (self.at == self.source.len() || self.indent <= indent).then_some(node)
+    }
+
+    /// A name, its colon, and where what belongs to it begins.
+    fn key(&self) -> Option<(Key, usize)> {
+        let (name, end) = self.name(self.at)?;
+        let key = Key {
+            name,
+            span: (self.at, end - self.at).into(),
+        };
+        let is_key = self.byte(end) == b':' && matches!(self.byte(end + 1), b' ' | b'\n');
+        is_key.then_some((key, end + 1))
+    }
+
+    fn name(&self, start: usize) -> Option<(String, usize)> {
+        let is_part = |byte: &&u8| {
+            byte.is_ascii_alphanumeric()
+                || matches!(
+                    byte,
+                    b'_' | b'-' | b'.' | b'/' | b' ' | b'(' | b')' | b'+' | b'=' | 0x80..
+                )
+        };
+        let len = self.source[start..].iter().take_while(is_part).count();
+        let name = &self.source[start..start + len];
+        let begins = matches!(name.first(), Some(b'_' | b'a'..=b'z' | b'A'..=b'Z' | 0x80..));
+        let is_name = begins && name.last() != Some(&b' ') && !is_word_of_yaml(name);
+        is_name.then(|| (text(name), start + len))
+    }
+
+    /// A text or number on one line, and where it ends.
+    fn plain(&self, start: usize, in_flow: bool) -> Option<(Node, usize)> {
+        let first = self.byte(start);
+        let second = self.byte(start + 1);
+        let begins = first.is_ascii_alphanumeric()
+            || matches!(first, b'_' | b'/' | b'.' | b'$' | b'(' | 0x80..)
+            || first == b'-' && (second.is_ascii_alphanumeric() || matches!(second, b'.' | b'-'));
+        if !begins {
+            return None;
+        }
+        let mut end = start;
+        while let byte = self.byte(end)
+            && byte != b'\n'
+        {
+            let next = self.byte(end + 1);
+            match byte {
+                b',' | b'[' | b']' | b'{' | b'}' if in_flow => break,
+                b':' if matches!(next, b' ' | b'\n') => return None,
+                b':' if in_flow && matches!(next, b',' | b'[' | b']' | b'{' | b'}') => return None,
+                b' ' if next == b'#' => break,
+                _ => end += 1,
+            }
+        }
+        let words = self.source[start..end].trim_ascii_end();
+        Some((Node::new(plain_value(words)?, (start, words.len()).into()), end))
+    }
+
+    /// A text in quotes, on one line and without escapes, and where it ends.
+    fn quoted(&self, start: usize) -> Option<(Node, usize)> {
+        let quote = self.byte(start);
+        let line = &self.source[start + 1..self.line_end(start)];
+        let len = line.iter().position(|&byte| byte == quote)?;
+        let words = &line[..len];
+        let end = start + len + 2;
+        if words.contains(&b'\\') && quote == b'"' || self.byte(end) == quote {
+            return None;
+        }
+        Some((Node::new(Value::Text(text(words)), (start, len + 2).into()), end))
+    }
+
+    /// A collection in brackets on one line, and where it ends.
+    fn flow(&self, start: usize, depth: usize) -> Option<(Node, usize)> {
+        let depth = depth.checked_sub(1)?;
+        let is_list = self.byte(start) == b'[';
+        let close = if is_list { b']' } else { b'}' };
+        let skip = |mut at: usize| {
+            while self.byte(at) == b' ' {
+                at += 1;
+            }
+            at
+        };
+        let (mut items, mut entries): (Vec<Node>, Vec<(Key, Node)>) = (Vec::new(), Vec::new());
+        let mut at = skip(start + 1);
+        while self.byte(at) != close {
+            let mut key = None;
+            if !is_list {
+                let (name, end) = self.name(at)?;
+                if self.byte(end) != b':'
+                    || self.byte(end + 1) != b' '
+                    || entries.iter().any(|(key, _)| key.name == name)
+                {
+                    return None;
+                }
+                key = Some(Key {
+                    name,
+                    span: (at, end - at).into(),
+                });
+                at = skip(end + 1);
+            }
+            let (node, end) = match self.byte(at) {
+                b'[' | b'{' => self.flow(at, depth)?,
+                b'"' | b'\'' => self.quoted(at)?,
+                _ => self.plain(at, true)?,
+            };
+            match key {
+                Some(key) => entries.push((key, node)),
+                None => items.push(node),
+            }
+            at = skip(end);
+            match self.byte(at) {
+                b',' => at = skip(at + 1),
+                byte if byte == close => {}
+                _ => return None,
+            }
+        }
+        let value = match is_list {
+            true => Value::List(Arc::new(items)),
+            false => Value::Map(Arc::new(entries)),
+        };
+        Some((Node::new(value, (start, 1).into()), at + 1))
+    }
+
+    /// A text in lines of their own, which are indented by more than `indent`: as they are, or folded into one.
+    fn lines(&mut self, start: usize, indent: usize) -> Option<Node> {
+        let strip = self.byte(start + 1) == b'-';
+        let header = start + 1 + usize::from(strip);
+        if self.byte(header) != b'\n' || header >= self.source.len() {
+            return None;
+        }
+        let mut next = header + 1;
+        let (mut column, mut span) = (None, None);
+        let mut lines: Vec<&[u8]> = Vec::new();
+        while next < self.source.len() {
+            let end = self.line_end(next);
+            if end == self.source.len() {
+                // Whether its last line ends is a question of its own.
+                return None;
+            }
+            let line = &self.source[next..end];
+            let spaces = line.iter().take_while(|&&byte| byte == b' ').count();
+            if spaces == line.len() {
+                // Spaces alone may be part of the text or not.
+                if spaces > 0 {
+                    return None;
+                }
+                lines.push(line);
+            } else {
+                let column = *column.get_or_insert(spaces);
+                if column <= indent {
+                    return None;
+                }
+                if spaces < column {
+                    if spaces > indent {
+                        return None;
+                    }
+                    break;
+                }
+                span.get_or_insert((next + column, line[column..].trim_ascii_end().len()).into());
+                lines.push(&line[column..]);
+            }
+            next = end + 1;
+        }
+        while lines.last().is_some_and(|line| line.is_empty()) {
+            lines.pop();
+        }
+        let span = span?;
+        let is_folded = self.byte(start) == b'>';
+        if is_folded && lines.iter().any(|line| matches!(line.first(), None | Some(b' '))) {
+            return None;
+        }
+        let mut words = text(&lines.join(if is_folded { &b' ' } else { &b'\n' }));
+        if !strip {
+            words.push('\n');
+        }
+        self.to_content(next);
+        Some(Node::new(Value::Text(words), span))
+    }
+}
+
+/// A text with the braces of parameters as the library is given them.
+fn text(words: &[u8]) -> String {
+    let text = String::from_utf8_lossy(words);
+    let is_mark = |byte: &u8| matches!(*byte, OPEN_MARK | CLOSE_MARK);
+    match words.iter().any(is_mark) {
+        true => text
+            .replace(char::from(OPEN_MARK), OPEN.encode_utf8(&mut [0; 4]))
+            .replace(char::from(CLOSE_MARK), CLOSE.encode_utf8(&mut [0; 4])),
+        false => text.into_owned(),
+    }
+}
+
+/// What a plain scalar stands for, unless that is for the library to say.
+fn plain_value(words: &[u8]) -> Option<Value> {
+    match words {
+        b"true" => return Some(Value::Bool(true)),
+        b"false" => return Some(Value::Bool(false)),
+        b"null" => return Some(Value::Null),
+        _ => {}
+    }
+    let begins_as_number = matches!(words.first(), Some(b'0'..=b'9' | b'-' | b'.'));
+    if !begins_as_number {
+        return (!is_word_of_yaml(words)).then(|| Value::Text(text(words)));
+    }
+    let digits = words.strip_prefix(b"-").unwrap_or(words);
+    let is_whole = |digits: &[u8]| !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
+    let number = std::str::from_utf8(words).ok()?;
+    if is_whole(digits) {
+        let is_usual = digits.len() <= 18 && (digits[0] != b'0' || words == b"0");
+        return if is_usual {
+            number.parse().ok().map(Value::Int)
+        } else {
+            None
+        };
+    }
+    // One dot, digits on both sides, perhaps an exponent.
+    let (mantissa, exponent) = match digits.iter().position(|byte| matches!(byte, b'e' | b'E')) {
+        Some(place) => (&digits[..place], Some(&digits[place + 1..])),
+        None => (digits, None),
+    };
+    let is_exponent = exponent.is_none_or(|exponent| {
+        is_whole(
+            exponent
+                .strip_prefix(b"-")
+                .or(exponent.strip_prefix(b"+"))
+                .unwrap_or(exponent),
+        )
+    });
+    let is_mantissa = match mantissa.iter().position(|&byte| byte == b'.') {
+        Some(dot) => is_whole(&mantissa[..dot]) && is_whole(&mantissa[dot + 1..]),
+        None => is_whole(mantissa),
+    };
+    if is_mantissa && is_exponent {
+        let number = number.parse().ok().filter(|number: &f64| number.is_finite());
+        return number.map(Value::Float);
+    }
+    // With a letter that no number has it is a text.
+    let has_prefix = digits.len() > 1 && digits[0] == b'0' && digits[1].is_ascii_alphabetic();
+    let is_word = |words: &[u8]| words.first().is_some_and(u8::is_ascii_alphabetic) && is_word_of_yaml(words);
+    let is_number_perhaps =
+        has_prefix || is_word(digits) || digits.first() == Some(&b'.') && is_word(&digits[1..]);
+    let is_of_text =
+        |byte: &u8| byte.is_ascii_alphabetic() && !matches!(byte, b'e' | b'E') || matches!(byte, b'/' | b' ');
+    (!is_number_perhaps && words.iter().any(is_of_text)).then(|| Value::Text(text(words)))
+}
+
+/// Whether a plain scalar may be more than a text.
+fn is_word_of_yaml(words: &[u8]) -> bool {
+    const WORDS: [&str; 14] = [
+        "null",
+        "true",
+        "false",
+        "yes",
+        "no",
+        "on",
+        "off",
+        "y",
+        "n",
+        "inf",
+        "nan",
+        "infinity",
+        "none",
+        "undefined",
+    ];
+    words.len() <= 9
+        && WORDS
+            .iter()
+            .any(|word| words.eq_ignore_ascii_case(word.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::spec::yaml::library;
+
+    /// The pipelines that come with Erlen, and what they do not have.
+    fn documents() -> Vec<String> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines");
+        let files = std::fs::read_dir(folder).expect("a folder").flatten();
+        let pipelines = files.filter(|file| file.path().extension().is_some_and(|ending| ending == "yaml"));
+        let mut documents: Vec<String> = pipelines
+            .map(|file| std::fs::read_to_string(file.path()).expect("a pipeline"))
+            .collect();
+        documents.sort();
+        let more = "a:\n- x\n- - y\n  - {z: [1, -2.5, 1e3], é: ${lr}}\n-\n  b: 'q'\n  c: \"d\" # e\nf: |\n  g ${h}\n\n    i\nj: >-\n  k\n  l\n";
+        documents.push(more.to_owned());
+        documents
+    }
+
+    /// Whether what is read at once is what the library reads.
+    #[track_caller]
+    fn agrees(source: &str) -> bool {
+        let Some(root) = read(source) else {
+            return false;
+        };
+        match library::read(source) {
+            Ok(expected) => assert_eq!(root, expected, "{source:?}"),
+            Err(error) => panic!("{source:?} is read, and wrong: {}", error.message),
+        }
+        true
+    }
+
+    #[test]
+    fn pipelines_are_read_at_once() {
+        for document in documents() {
+            assert!(agrees(&document), "{document}");
+        }
+    }
+
+    #[test]
+    fn what_is_unusual_is_left_to_the_library() {
+        for source in [
+            "",
+            "# nothing\n",
+            "text\n",
+            "a: &b 1\n",
+            "a: *b\n",
+            "a: !t 1\n",
+            "a: \"\\n\"\n",
+            "a: b\n  c\n",
+            "a: 1_000\n",
+            "a: 0x10\n",
+            "a: 012\n",
+            "a: .inf\n",
+            "a: 1e400\n",
+            "a: 99999999999999999999\n",
+            "a: yes\n",
+            "a: ~\n",
+            "a:\n",
+            "a: 1\na: 2\n",
+            "a: [1,\n  2]\n",
+            "a: [b: 1]\n",
+            "a: b: c\n",
+            "---\na: 1\n",
+            "\ta: 1\n",
+            "a: 1\r\n",
+            "1: a\n",
+            "? a\n: b\n",
+            "a: |\n  b",
+            "a: |+\n  b\n",
+            "a: >\n  b\n\n  c\n",
+            "a: 'it''s'\n",
+            "- a\nb: 1\n",
+            "a: @b\n",
+            "a: 1\n b: 2\n",
+            "<<: {a: 1}\n",
+            "a: 'b' c\n",
+            "a: [1, , 2]\n",
+            "a: {b}\n",
+            "a: - b\n",
+            "\u{FEFF}a: 1\n",
+        ] {
+            assert!(read(source).is_none(), "{source:?}");
+        }
+    }
+
+    #[test]
+    fn collections_within_each_other_end_somewhere() {
+        let nested = |depth: usize| format!("a: {}{}\n", "[".repeat(depth), "]".repeat(depth));
+        assert!(agrees(&nested(10)));
+        assert!(read(&nested(10_000)).is_none());
+    }
+
+    /// What is put into a document, or in the place of a part of it.
+    const PIECES: [&str; 60] = [
+        "",
+        " ",
+        "  ",
+        "\n",
+        "\n  ",
+        "\n    ",
+        "-",
+        "- ",
+        ":",
+        ": ",
+        "#",
+        " #",
+        "[",
+        "]",
+        "{",
+        "}",
+        ",",
+        ", ",
+        "'",
+        "\"",
+        "|",
+        "|-",
+        ">",
+        ">-",
+        "&a",
+        "*a",
+        "!",
+        "? ",
+        "0",
+        "1e3",
+        "1_0",
+        "0x1",
+        ".5",
+        "1.",
+        "~",
+        "null",
+        "true",
+        "yes",
+        "a",
+        "a: b",
+        "a:\n",
+        "${x}",
+        "$${x}",
+        "${",
+        "é",
+        "%",
+        "@",
+        "---\n",
+        "<<: ",
+        "=",
+        "\\",
+        "1:2",
+        "-1",
+        "+1",
+        ".nan",
+        "- - a",
+        "-\n",
+        "\n\n",
+        "# c\n",
+        "x: |\n  y\n",
+    ];
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4096))]
+        #[test]
+        fn changed_documents_are_read_as_the_library_reads_them(
+            document in any::<prop::sample::Index>(),
+            (start, lines) in (any::<prop::sample::Index>(), 1usize..25),
+            changes in prop::collection::vec((any::<prop::sample::Index>(), 0usize..6, prop::sample::select(&PIECES)), 0..4),
+        ) {
+            let documents = documents();
+            let all: Vec<&str> = document.get(&documents).split_inclusive('\n').collect();
+            let start = start.index(all.len());
+            let part = &all[start..(start + lines).min(all.len())];
+            let depth = |line: &&str| line.len() - line.trim_start().len();
+            let least = part.iter().filter(|line| !line.trim().is_empty()).map(depth).min().unwrap_or(0);
+            let mut text: String = part.iter().map(|line| line.get(least..).unwrap_or("\n")).collect();
+            for (place, len, piece) in changes {
+                let places: Vec<usize> = text.char_indices().map(|(at, _)| at).chain([text.len()]).collect();
+                let first = place.index(places.len());
+                let end = places[(first + len).min(places.len() - 1)];
+                text.replace_range(places[first]..end, piece);
+            }
+            agrees(&text);
+        }
+    }
+}
