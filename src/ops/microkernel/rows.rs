@@ -167,6 +167,13 @@ impl<'a> RowProduct<'a> {
                             _ => (self.kernels.rows_tile)(rows.len(), &tile),
                         }
                     }
+                    if let Some(function) = finish.function.filter(|_| tile.ends) {
+                        for &results in &targets[..rows.len()] {
+                            // SAFETY: the tile has just stored so many of them; that nobody else uses them is the
+                            // caller's.
+                            function.apply(unsafe { std::slice::from_raw_parts_mut(results, width) });
+                        }
+                    }
                 }
             }
         }
