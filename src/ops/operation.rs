@@ -73,6 +73,11 @@ pub(super) trait CpuKernel: Operation {
         None
     }
 
+    /// The same as a change of its first operand, whose shape the result has, where that is how it works.
+    fn as_change(&self) -> Option<&dyn ChangeInPlace> {
+        None
+    }
+
     /// The gradients of those operands that they are wanted of, given that of the result: one entry an
     /// operand. `output` is what [`forward`](Self::forward) gave.
     fn backward(
@@ -82,6 +87,12 @@ pub(super) trait CpuKernel: Operation {
         gradient: &[f32],
         wanted: &[bool],
     ) -> Vec<Option<OperandGradient>>;
+}
+
+/// Changes the values of an operand to those of the result.
+pub(super) trait ChangeInPlace {
+    /// `operands` are those of the operation, the first one without values: they are `values`.
+    fn change(&self, values: &mut [f32], operands: &[ArrayView]);
 }
 
 /// The values of a tensor, in order, and its dimensions.

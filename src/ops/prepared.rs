@@ -57,6 +57,8 @@ struct PreparedStep {
 enum StepWork {
     Ready(Arc<dyn ReadyKernel>),
     Kernel(Arc<dyn CpuKernel>),
+    /// In the memory of the first operand, which nobody else needs.
+    Change(Arc<dyn CpuKernel>),
     /// Other dimensions of the same values.
     Reshape(Arc<dyn Operation>),
     /// Whatever it was recorded with.
@@ -70,6 +72,12 @@ enum StepOperand {
     Constant(usize, bool),
     /// The result of a step.
     Step(usize),
+}
+
+impl StepOperand {
+    fn is_step(&self, step: usize) -> bool {
+        matches!(self, Self::Step(own) if *own == step)
+    }
 }
 
 /// The result of a step, as long as somebody needs it.
@@ -147,6 +155,7 @@ impl PreparedGraph {
                     let (values, shape) = self.with_views(step, &input, &results, forward)?;
                     HeldResult::Values(values, shape.into_dims())
                 }
+                StepWork::Change(kernel) => self.changed(&**kernel, step, &input, &mut results)?,
                 StepWork::Reshape(operation) => {
                     let of_step = |dims: &[usize]| operation.reshaped(dims).unwrap_or_default();
                     match step.operands.first() {
@@ -189,6 +198,27 @@ impl PreparedGraph {
         }
     }
 
+    /// The first operand of a step, changed to the result.
+    fn changed(
+        &self,
+        kernel: &dyn CpuKernel,
+        step: &PreparedStep,
+        input: &Tensor,
+        results: &mut [Option<HeldResult>],
+    ) -> Result<HeldResult, OpError> {
+        if let (Some(&StepOperand::Step(from)), Some(change)) = (step.operands.first(), kernel.as_change())
+            && let Some(HeldResult::Values(values, dims)) = &mut results[from]
+        {
+            let (mut values, own) = (std::mem::take(values), dims.clone());
+            self.with_views(step, input, results, |operands| {
+                change.change(&mut values, operands)
+            })?;
+            return Ok(HeldResult::Values(values, own));
+        }
+        let (values, shape) = self.with_views(step, input, results, |operands| kernel.forward(operands))?;
+        Ok(HeldResult::Values(values, shape.into_dims()))
+    }
+
     /// Calls `body` with the operands of a step.
     fn with_views<T>(
         &self,
@@ -199,9 +229,7 @@ impl PreparedGraph {
     ) -> Result<T, OpError> {
         let lend_operand = |operand: &StepOperand| match *operand {
             StepOperand::Input => lend(input, false),
-            StepOperand::Constant(constant, is_packed) => {
-                lend(&self.constants[constant], is_packed)
-            }
+            StepOperand::Constant(constant, is_packed) => lend(&self.constants[constant], is_packed),
             StepOperand::Step(from) => match &results[from] {
                 Some(HeldResult::Values(values, dims)) => LentValues::Plain(ArrayView {
                     values,
@@ -277,10 +305,12 @@ impl Drafts<'_> {
             let &GraphValue::Node(before) = operand else {
                 continue;
             };
-            let draft = self.drafts[before]
-                .as_ref()
-                .filter(|_| self.uses[before] == 1);
-            let Some(DraftStep { work: StepWork::Ready(kernel), operands }) = draft else {
+            let draft = self.drafts[before].as_ref().filter(|_| self.uses[before] == 1);
+            let Some(DraftStep {
+                work: StepWork::Ready(kernel),
+                operands,
+            }) = draft
+            else {
                 continue;
             };
             let Some(kernel) = kernel.with_tail(tail) else {
@@ -395,6 +425,17 @@ fn in_order(drafts: Vec<Option<DraftStep>>, output: usize) -> Vec<PreparedStep> 
             steps[user].over.push(from);
         }
     }
+    for step in &mut steps {
+        let reads = |from: usize| step.operands.iter().filter(move |operand| operand.is_step(from));
+        if let (StepWork::Kernel(kernel), Some(&StepOperand::Step(first))) =
+            (&step.work, step.operands.first())
+            && kernel.as_change().is_some()
+            && step.over.contains(&first)
+            && reads(first).count() == 1
+        {
+            step.work = StepWork::Change(kernel.clone());
+        }
+    }
     steps
 }
 
@@ -403,8 +444,8 @@ mod tests {
     use super::*;
     use crate::ops::testing::{host, random};
     use crate::ops::{
-        ConvOptions, PackedWeights, add, conv2d, hardswish, linear, name_weight, relu, scale_channels, select, silu,
-        unsqueeze,
+        ConvOptions, PackedWeights, add, conv2d, hardswish, linear, name_weight, relu, scale_channels,
+        select, silu, unsqueeze,
     };
     use crate::spec::Precision;
 
@@ -465,7 +506,10 @@ mod tests {
             let once = linear(x, &second, None, Precision::F32)?;
             let twice = silu(&once, Precision::F32)?;
             // Both operands of the sum are products, of which one takes in the other.
-            let sum = add(&linear(&twice, &second, None, Precision::F32)?, &add(&once, &twice)?)?;
+            let sum = add(
+                &linear(&twice, &second, None, Precision::F32)?,
+                &add(&once, &twice)?,
+            )?;
             linear(&sum, &first, None, Precision::F32)
         });
         assert_eq!(steps, 5);
@@ -490,7 +534,8 @@ mod tests {
         let x = random(&[2, 3], 1);
         let graph = recorded(&x, |x| {
             let y = relu(x)?;
-            let other = crate::ops::graph::unrecorded(|| recorded(&random(&[1, 3], 2), |other| relu(&relu(other)?)));
+            let other =
+                crate::ops::graph::unrecorded(|| recorded(&random(&[1, 3], 2), |other| relu(&relu(other)?)));
             assert_eq!(other.nodes.len(), 2);
             relu(&y)
         });

@@ -1,6 +1,5 @@
 //! Distillation: what other models say of the samples that a network is trained on, and the loss that comes of it.
 
-
 use candle_core::{Device, Tensor};
 
 use super::error::TrainError;

@@ -5,12 +5,13 @@ pub(super) mod functions;
 use std::f64::consts::FRAC_1_SQRT_2;
 
 use candle_core::{Result, Shape, Tensor};
+use rayon::prelude::*;
 
 use super::attributes::Attributes;
 use super::composed::{self, rounded};
 use super::error::OpError;
 use super::fill::changed;
-use super::operation::{ArrayView, CpuKernel, OperandGradient, Operation, run};
+use super::operation::{ArrayView, ChangeInPlace, CpuKernel, OperandGradient, Operation, run};
 use super::prepared::ResultTail;
 use super::round::round_in_place;
 use super::vectors::with_wide_vectors;
@@ -288,7 +289,17 @@ fn between(x: &Tensor, middle: &Tensor, above: &Tensor) -> Result<Tensor> {
     constant.le(-3.0)?.where_cond(&constant.zeros_like()?, &upper)
 }
 
+impl ChangeInPlace for ElementwiseFunction {
+    fn change(&self, values: &mut [f32], _operands: &[ArrayView]) {
+        values.par_chunks_mut(BLOCK).for_each(|values| self.apply(values));
+    }
+}
+
 impl CpuKernel for ElementwiseFunction {
+    fn as_change(&self) -> Option<&dyn ChangeInPlace> {
+        Some(self)
+    }
+
     fn forward(&self, operands: &[ArrayView]) -> (Vec<f32>, Shape) {
         let x = operands[0];
         let y = changed(x.values, BLOCK, |_, y| self.apply(y));

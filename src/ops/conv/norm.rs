@@ -178,7 +178,10 @@ impl CpuKernel for NormedConvolution {
             indices: &[],
             dims: &[],
         };
-        operands[2..norm + 4].iter().copied().collect::<Option<Vec<_>>>()?;
+        operands[2..norm + 4]
+            .iter()
+            .copied()
+            .collect::<Option<Vec<_>>>()?;
         let known: Vec<ArrayView> = operands.iter().map(|known| known.unwrap_or(nothing)).collect();
         let (scale, shift) = self.scale_and_shift(&known);
         let finished = FinishedConvolution {

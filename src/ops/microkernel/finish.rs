@@ -57,9 +57,9 @@ pub(super) struct TileFinish {
 }
 
 impl TileFinish {
-    /// Whether a shift, or nothing, is all that is done to results, apart from a residual.
-    pub fn only_shifts(&self) -> bool {
-        self.scale.is_null() && !self.relu && !self.round
+    /// Whether nothing is done to results, apart from a residual.
+    pub fn is_nothing(&self) -> bool {
+        self.scale.is_null() && self.shift.is_null() && !self.relu && !self.round
     }
 
     /// # Safety

@@ -68,11 +68,12 @@ impl<'a> RowProduct<'a> {
         for start in (0..rows).step_by(block) {
             self.starts.push(self.sources.len());
             for tap in 0..self.taps {
-                for row in start..(start + block).min(rows) {
+                let bytes = self.run * 4;
+                self.sources.extend((start..(start + block).min(rows)).map(|row| {
                     let run = source_of(row, tap);
-                    assert!(run.len() >= self.run * 4, "a run of {} words", self.run);
-                    self.sources.push(run.as_ptr());
-                }
+                    assert!(run.len() >= bytes, "a run of {bytes} bytes");
+                    run.as_ptr()
+                }));
             }
         }
     }

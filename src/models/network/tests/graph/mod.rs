@@ -90,7 +90,10 @@ fn a_prepared_pass_gives_the_same_bytes() {
             }
         }
         if !matches!(network.input(), InputShape::Tokens { .. }) {
-            let prepared = network.prepared(Precision::F32).expect("recorded").expect("one output");
+            let prepared = network
+                .prepared(Precision::F32)
+                .expect("recorded")
+                .expect("one output");
             let misfit = network.forward_prepared(&prepared, &random(&[2, 77], 1));
             assert!(matches!(misfit, Err(ModelError::BatchShape { .. })), "{name}");
         }
