@@ -67,7 +67,8 @@ pub struct Parameter {
 
 /// Layers in their order.
 pub trait Architecture: Send + Sync {
-    /// Logits `[N, outputs]` of a batch in the documented layout.
+    /// Logits `[N, outputs]` of a batch in the documented layout. Which operations it runs depends on the shape of a sample
+    /// and on the pass, not on values or the number of samples: in evaluation they may be recorded once and run again.
     fn forward(&self, input: &Tensor, pass: &Pass) -> Result<Tensor, ModelError>;
 
     /// The outputs of a batch of tokens, from an architecture that is for these.
@@ -225,6 +226,12 @@ impl Network {
     /// # Errors
     /// A batch of another shape than the network was built for.
     pub fn forward(&self, input: &Tensor, pass: &Pass) -> Result<Tensor, ModelError> {
+        self.check_batch(input)?;
+        self.architecture.forward(&input.detach(), pass)
+    }
+
+    /// Fails where a batch has another shape than the network was built for.
+    fn check_batch(&self, input: &Tensor) -> Result<(), ModelError> {
         let fits = match (self.input, input.dims()) {
             (
                 InputShape::Image {
@@ -239,13 +246,13 @@ impl Network {
             (InputShape::Tokens { .. }, &[_, _]) => true,
             _ => false,
         };
-        if !fits {
-            return Err(ModelError::BatchShape {
+        match fits {
+            true => Ok(()),
+            false => Err(ModelError::BatchShape {
                 expected: self.input,
                 given: input.dims().to_vec(),
-            });
+            }),
         }
-        self.architecture.forward(&input.detach(), pass)
     }
 
     /// The shape of a sample.

@@ -5,6 +5,7 @@ use candle_core::{Result, Shape, Tensor};
 use super::error::OpError;
 use super::fill::in_blocks;
 use super::operation::{ArrayView, CpuKernel, OperandGradient, Operation, run};
+use super::prepared::ResultTail;
 
 /// `x + y`, of one shape.
 ///
@@ -45,6 +46,10 @@ impl CpuKernel for Addition {
             })
         };
         (sums, operands[0].dims.into())
+    }
+
+    fn tail(&self) -> Option<ResultTail> {
+        Some(ResultTail::Sum)
     }
 
     fn backward(

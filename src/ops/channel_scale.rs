@@ -7,7 +7,7 @@ use super::attributes::Attributes;
 use super::composed::rounded;
 use super::error::OpError;
 use super::fill::changed;
-use super::operation::{ArrayView, CpuKernel, OperandGradient, Operation, run};
+use super::operation::{ArrayView, ChangeInPlace, CpuKernel, OperandGradient, Operation, run};
 use super::round::round_in_place;
 use super::tensor::{Images, channels_last};
 use super::vectors::with_wide_vectors;
@@ -41,19 +41,21 @@ struct ChannelScale {
 
 impl ChannelScale {
     fn scaled(&self, images: Images, x: &[f32], scale: &[f32]) -> Vec<f32> {
-        let channels = images.channels;
         changed(x, images.image_len(), |image, y| {
-            let scale = &scale[image * channels..][..channels];
-            with_wide_vectors(
-                #[inline(always)]
-                || {
-                    for pixel in y.chunks_exact_mut(channels) {
-                        pixel.iter_mut().zip(scale).for_each(|(y, scale)| *y *= scale);
-                    }
-                },
-            );
-            round_in_place(y, self.precision);
+            self.scale_image(y, &scale[image * images.channels..][..images.channels]);
         })
+    }
+
+    fn scale_image(&self, pixels: &mut [f32], scale: &[f32]) {
+        with_wide_vectors(
+            #[inline(always)]
+            || {
+                for pixel in pixels.chunks_exact_mut(scale.len()) {
+                    pixel.iter_mut().zip(scale).for_each(|(y, scale)| *y *= scale);
+                }
+            },
+        );
+        round_in_place(pixels, self.precision);
     }
 
     /// The gradient of the factors: for each channel of each image the sum of `x * gradient`, in f64.
@@ -103,7 +105,21 @@ impl Operation for ChannelScale {
     }
 }
 
+impl ChangeInPlace for ChannelScale {
+    fn change(&self, values: &mut [f32], operands: &[ArrayView]) {
+        let images = Images::of(operands[0].dims);
+        values
+            .par_chunks_mut(images.image_len())
+            .zip(operands[1].values.par_chunks(images.channels))
+            .for_each(|(image, scale)| self.scale_image(image, scale));
+    }
+}
+
 impl CpuKernel for ChannelScale {
+    fn as_change(&self) -> Option<&dyn ChangeInPlace> {
+        Some(self)
+    }
+
     fn forward(&self, operands: &[ArrayView]) -> (Vec<f32>, Shape) {
         let (x, scale) = (operands[0], operands[1]);
         let y = self.scaled(Images::of(x.dims), x.values, scale.values);

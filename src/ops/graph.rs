@@ -8,7 +8,7 @@ use std::sync::Arc;
 use candle_core::{Tensor, TensorId};
 
 use super::error::OpError;
-use super::operation::Operation;
+use super::operation::{CpuKernel, Operation};
 
 /// The operations of a forward pass in the order in which they ran, and all that goes into them.
 ///
@@ -38,6 +38,8 @@ pub struct OperationNode {
     pub operands: Vec<GraphValue>,
     /// The dimensions of what it gave.
     pub shape: Vec<usize>,
+    /// What carries it out on the CPU for a batch of any size, if that is known.
+    pub(super) kernel: Option<Arc<dyn CpuKernel>>,
     again: RunAgain,
 }
 
@@ -166,18 +168,20 @@ fn declare(tensor: &Tensor, value: impl FnOnce(&mut Graph) -> GraphValue) {
     });
 }
 
-/// Takes note that `operation` made `result` of `operands`, as `again` does of others, if a graph is recorded.
+/// Takes note that `operation` made `result` of `operands`, as `again` does of others and `as_kernel` of other batches on
+/// the CPU, if a graph is recorded.
 pub(super) fn record<O: Operation + 'static>(
     operation: &Arc<O>,
     operands: &[&Tensor],
     result: &Tensor,
     again: fn(&Arc<O>, &[&Tensor]) -> Result<Tensor, OpError>,
+    as_kernel: impl FnOnce(&Arc<O>, &[&Tensor]) -> Option<Arc<dyn CpuKernel>>,
 ) -> Result<(), OpError> {
     RECORDER.with_borrow_mut(|recorder| {
         let Some(recorder) = recorder else {
             return Ok(());
         };
-        let operands = operands
+        let origins = operands
             .iter()
             .enumerate()
             .map(|(index, operand)| recorder.origin(operation.name(), index, operand))
@@ -186,8 +190,9 @@ pub(super) fn record<O: Operation + 'static>(
         let known = operation.clone();
         nodes.push(OperationNode {
             operation: operation.clone(),
-            operands,
+            operands: origins,
             shape: result.dims().to_vec(),
+            kernel: as_kernel(operation, operands),
             again: Arc::new(move |operands| again(&known, operands)),
         });
         let value = GraphValue::Node(nodes.len() - 1);
@@ -222,6 +227,21 @@ thread_local! {
 
 fn is_recording() -> bool {
     RECORDER.with_borrow(Option::is_some)
+}
+
+/// Runs `work`, which the recording on this thread is not to see: where threads share it, this one may do other work for a
+/// while, whose operations are not of the graph.
+pub(super) fn unrecorded<T>(work: impl FnOnce() -> T) -> T {
+    struct GoesOn(Option<GraphRecorder>);
+    impl Drop for GoesOn {
+        fn drop(&mut self) {
+            if let Some(recorder) = self.0.take() {
+                RECORDER.set(Some(recorder));
+            }
+        }
+    }
+    let _recording = GoesOn(RECORDER.take());
+    work()
 }
 
 /// Ends a recording however it is left.

@@ -12,6 +12,7 @@ use candle_core::{Shape, Tensor};
 
 use super::attributes::Attributes;
 use super::error::OpError;
+use super::prepared::{ReadyOperation, ResultTail};
 use super::{adapter, graph, tape, tensor};
 
 /// A step of a forward pass with any number of operands and one result.
@@ -31,6 +32,12 @@ pub trait Operation: Send + Sync {
     /// # Errors
     /// What candle reports.
     fn composed(&self, operands: &[Tensor]) -> candle_core::Result<Tensor>;
+
+    /// The dimensions that an operand of `dims` gets, where nothing but them is changed.
+    fn reshaped(&self, dims: &[usize]) -> Option<Vec<usize>> {
+        let _ = dims;
+        None
+    }
 }
 
 /// An operation with kernels for the CPU. Operands are contiguous.
@@ -55,6 +62,22 @@ pub(super) trait CpuKernel: Operation {
         Ok(Arc::clone(self))
     }
 
+    /// What runs it where it is run again and again with those operands that are known, a value each.
+    fn ready(&self, operands: &[Option<ArrayView>]) -> Option<ReadyOperation> {
+        let _ = operands;
+        None
+    }
+
+    /// What it is to an operation whose results it takes, where that could do it as well.
+    fn tail(&self) -> Option<ResultTail> {
+        None
+    }
+
+    /// The same as a change of its first operand, whose shape the result has, where that is how it works.
+    fn as_change(&self) -> Option<&dyn ChangeInPlace> {
+        None
+    }
+
     /// The gradients of those operands that they are wanted of, given that of the result: one entry an
     /// operand. `output` is what [`forward`](Self::forward) gave.
     fn backward(
@@ -64,6 +87,12 @@ pub(super) trait CpuKernel: Operation {
         gradient: &[f32],
         wanted: &[bool],
     ) -> Vec<Option<OperandGradient>>;
+}
+
+/// Changes the values of an operand to those of the result.
+pub(super) trait ChangeInPlace {
+    /// `operands` are those of the operation, the first one without values: they are `values`.
+    fn change(&self, values: &mut [f32], operands: &[ArrayView]);
 }
 
 /// The values of a tensor, in order, and its dimensions.
@@ -112,7 +141,8 @@ pub(super) fn run_shared<K: CpuKernel + 'static>(
     let result = if !contiguous.iter().any(Tensor::track_op) {
         let packed = kernel.packed_operand();
         let forward = |operands: &[ArrayView]| kernel.forward(operands);
-        let (values, shape) = tensor::with_arrays_and_packed(&contiguous, packed, forward)?;
+        let (values, shape) =
+            graph::unrecorded(|| tensor::with_arrays_and_packed(&contiguous, packed, forward))?;
         tensor::from_values(values, shape)?
     } else if tape::is_recording() {
         tape::run(kernel.clone(), contiguous)?
@@ -120,7 +150,12 @@ pub(super) fn run_shared<K: CpuKernel + 'static>(
         adapter::apply(kernel.clone(), &contiguous)?
     };
     let again = |kernel: &Arc<K>, operands: &[&Tensor]| run_shared(&kernel.refitted(operands)?, operands);
-    graph::record(kernel, operands, &result, again)?;
+    let as_kernel = |kernel: &Arc<K>, operands: &[&Tensor]| {
+        // One that has to be fitted to other operands is run as it was recorded.
+        let own = kernel.refitted(operands).ok()?;
+        Arc::ptr_eq(&own, kernel).then(|| own as Arc<dyn CpuKernel>)
+    };
+    graph::record(kernel, operands, &result, again, as_kernel)?;
     Ok(result)
 }
 
@@ -134,8 +169,8 @@ fn compose_shared<O: Operation + 'static>(
     operands: &[&Tensor],
 ) -> Result<Tensor, OpError> {
     let owned: Vec<Tensor> = operands.iter().map(|&operand| operand.clone()).collect();
-    let result = operation.composed(&owned)?;
-    graph::record(operation, operands, &result, compose_shared)?;
+    let result = graph::unrecorded(|| operation.composed(&owned))?;
+    graph::record(operation, operands, &result, compose_shared, |_, _| None)?;
     Ok(result)
 }
 

@@ -85,20 +85,27 @@ impl Operation for ShapeChange {
 
     fn composed(&self, operands: &[Tensor]) -> Result<Tensor> {
         let x = &operands[0];
-        match self {
-            Self::Flatten { first, last } => x.flatten(*first, *last),
-            Self::Unsqueeze { axes } => {
-                let mut dims = x.dims().to_vec();
-                axes.iter().for_each(|&axis| dims.insert(axis, 1));
-                x.reshape(dims)
-            }
-            Self::Squeeze { axes } => {
-                let kept = x.dims().iter().enumerate();
-                let kept = kept.filter(|(axis, _)| !axes.contains(axis));
-                x.reshape(kept.map(|(_, &extent)| extent).collect::<Vec<_>>())
-            }
-            Self::Select { axis, index } => x.narrow(*axis, *index, 1)?.squeeze(*axis)?.contiguous(),
+        match (self, self.reshaped(x.dims())) {
+            (Self::Select { axis, index }, _) => x.narrow(*axis, *index, 1)?.squeeze(*axis)?.contiguous(),
+            (_, Some(dims)) => x.reshape(dims),
+            (_, None) => Ok(x.clone()),
         }
+    }
+
+    fn reshaped(&self, dims: &[usize]) -> Option<Vec<usize>> {
+        let mut dims = dims.to_vec();
+        match self {
+            Self::Flatten { first, last } => {
+                let extent = dims[*first..=*last].iter().product();
+                dims.splice(*first..=*last, [extent]);
+            }
+            Self::Unsqueeze { axes } => axes.iter().for_each(|&axis| dims.insert(axis, 1)),
+            Self::Squeeze { axes } => axes.iter().rev().for_each(|&axis| {
+                dims.remove(axis);
+            }),
+            Self::Select { .. } => return None,
+        }
+        Some(dims)
     }
 }
 

@@ -25,6 +25,19 @@ fn packed_view<'a>(storage: &'a CpuStorage, layout: &'a Layout) -> Result<ArrayV
     }
 }
 
+/// A contiguous operand of f32 or u32, which may have been left without values where it `is_packed`.
+pub(super) fn view_of<'a>(
+    storage: &'a Storage,
+    layout: &'a Layout,
+    is_packed: bool,
+) -> Result<ArrayView<'a>> {
+    match storage {
+        Storage::Cpu(storage) if is_packed => packed_view(storage, layout),
+        Storage::Cpu(storage) => view(storage, layout),
+        _ => Err(Error::Msg("this kernel runs on the CPU only".to_string())),
+    }
+}
+
 /// A contiguous operand of f32 or u32.
 pub(super) fn view<'a>(storage: &'a CpuStorage, layout: &'a Layout) -> Result<ArrayView<'a>> {
     let dims = layout.dims();
@@ -73,11 +86,7 @@ pub(super) fn with_arrays_and_packed<'a, T>(
     let arrays = storages
         .iter()
         .enumerate()
-        .map(|(index, (storage, layout))| match &**storage {
-            Storage::Cpu(storage) if Some(index) == packed => packed_view(storage, layout),
-            Storage::Cpu(storage) => view(storage, layout),
-            _ => Err(Error::Msg("this kernel runs on the CPU only".to_string())),
-        })
+        .map(|(index, (storage, layout))| view_of(storage, layout, Some(index) == packed))
         .collect::<Result<Vec<_>>>()?;
     Ok(body(&arrays))
 }

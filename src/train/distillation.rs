@@ -1,11 +1,9 @@
 //! Distillation: what other models say of the samples that a network is trained on, and the loss that comes of it.
 
-use std::sync::Arc;
-
 use candle_core::{Device, Tensor};
 
 use super::error::TrainError;
-use super::inference::{Inference, average, ordered, to_units};
+use super::inference::{Inference, KeptPasses, average, ordered, to_units};
 use super::meeting::{other_preparation, quoted};
 use super::model_file::TrainedModel;
 use super::setup::Setup;
@@ -14,7 +12,7 @@ use super::trainer::Training;
 use crate::data::{Alignment, Dataset, Normalization};
 use crate::event::Monitor;
 use crate::models::NetworkInput;
-use crate::ops::{self, PackedWeights};
+use crate::ops;
 use crate::schema::{InputShape, Schema, TokenVocabulary};
 use crate::spec::{Input, Mistake, Precision, TaughtBy};
 
@@ -36,7 +34,7 @@ pub(super) struct Distillation<'a> {
 struct Teacher<'a> {
     input: Input,
     model: &'a TrainedModel,
-    weights: Arc<PackedWeights>,
+    kept: KeptPasses,
     /// Which of its outputs each of the network's is.
     order: Vec<usize>,
     /// How what the network is shown becomes what the teacher is shown, where that is something else.
@@ -79,7 +77,7 @@ impl<'a> Distillation<'a> {
             Ok(Teacher {
                 input,
                 model,
-                weights: Arc::default(),
+                kept: KeptPasses::default(),
                 order,
                 renormalization,
             })
@@ -177,7 +175,7 @@ impl Teacher<'_> {
             precision,
             shape: self.model.card.input,
             device,
-            weights: &self.weights,
+            kept: &self.kept,
         };
         let answer = inference.answer(renormalized.as_ref().unwrap_or(inputs))?;
         let values = answer.outputs(precision)?.flatten_all()?.to_vec1::<f32>()?;

@@ -7,7 +7,7 @@ use candle_core::Device;
 
 use super::components::Components;
 use super::error::TrainError;
-use super::inference::Inference;
+use super::inference::{Inference, KeptPasses};
 use super::model_file::{Card, OF_TEXTS, READS_TEXTS, TrainedModel};
 use super::tasks::Task;
 use super::tensor_file::input_tensor;
@@ -16,7 +16,7 @@ use crate::data::{
     TextForm, TextGoal, TextReader,
 };
 use crate::models::{Network, NetworkInput, TokenBatch};
-use crate::ops::{PackedWeights, WeightForm};
+use crate::ops::WeightForm;
 use crate::schema::{FieldKind, InputShape, Schema, TextFields};
 use crate::spec;
 
@@ -30,7 +30,7 @@ const TOKENIZER_FILE: &str = "tokenizer.json";
 pub(super) struct EnsembleMember {
     pub card: Card,
     network: Network,
-    weights: Arc<PackedWeights>,
+    kept: KeptPasses,
     /// What it is shown.
     pub shown: Schema,
     reading: MemberReading,
@@ -68,7 +68,7 @@ impl EnsembleMember {
         })?;
         // Rows are of one size, and nobody else has the network.
         if let MemberReading::Rows(_) = member.reading {
-            member.weights = Arc::new(PackedWeights::new(WeightForm::Alone));
+            member.kept = KeptPasses::new(WeightForm::Alone);
         }
         Ok((member, task))
     }
@@ -111,7 +111,7 @@ impl EnsembleMember {
         Ok(Self {
             card,
             network,
-            weights: Arc::default(),
+            kept: KeptPasses::default(),
             shown,
             reading,
             order,
@@ -194,7 +194,7 @@ impl EnsembleMember {
             precision: self.card.precision,
             shape: self.card.input,
             device,
-            weights: &self.weights,
+            kept: &self.kept,
         }
     }
 }

@@ -6,7 +6,7 @@ use candle_core::Device;
 
 use super::error::TrainError;
 use super::feed::{Feed, SampleFeed, StagedBatches, TextFeed, TextReading};
-use super::inference::{Inference, average, ordered, output_order, to_units};
+use super::inference::{Inference, KeptPasses, average, ordered, output_order, to_units};
 use super::model_file::TrainedModel;
 use super::tasks::{Criterion, JudgedOutputs, ModelTarget, SplitTally, Task};
 use crate::data::{
@@ -15,7 +15,6 @@ use crate::data::{
 };
 use crate::event::Monitor;
 use crate::models::{Network, NetworkInput};
-use crate::ops::PackedWeights;
 use crate::schema::InputShape;
 use crate::spec::{
     self, EvalTransform, EvaluationMetric, MetricDetail, PerplexityOptions, Precision, SplitName,
@@ -196,7 +195,7 @@ struct AskedModel<'a> {
     /// The samples that are judged, in order.
     order_of_pass: Arc<Vec<u32>>,
     shape: InputShape,
-    weights: Arc<PackedWeights>,
+    kept: KeptPasses,
     /// Which of its outputs each of the first model's is.
     order: Vec<usize>,
 }
@@ -213,7 +212,7 @@ impl<'a> AskedModel<'a> {
             batches: feed.serve(0, 0, &options.device, options.test_time_flip),
             order_of_pass: feed.order(0),
             shape: feed.input(),
-            weights: Arc::default(),
+            kept: KeptPasses::default(),
             order: output_order(&model.target, first)?,
         })
     }
@@ -233,7 +232,7 @@ impl<'a> AskedModel<'a> {
             precision,
             shape: self.shape,
             device,
-            weights: &self.weights,
+            kept: &self.kept,
         };
         let outputs = match &batch.inputs {
             NetworkInput::Values(values) => JudgedOutputs {

@@ -1,6 +1,6 @@
 //! Asking networks without a gradient graph.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{Device, Tensor};
 
@@ -8,7 +8,7 @@ use super::error::TrainError;
 use super::tasks::{ModelTarget, Task};
 use super::tensor_file::input_tensor;
 use crate::models::{ModelError, Network, NetworkInput, Pass, TextOutput};
-use crate::ops::PackedWeights;
+use crate::ops::{PackedWeights, PreparedGraph, WeightForm};
 use crate::parallel::attended;
 use crate::schema::InputShape;
 use crate::spec::Precision;
@@ -20,8 +20,38 @@ pub(super) struct Inference<'a> {
     /// The shape of a sample where it reaches the network.
     pub shape: InputShape,
     pub device: &'a Device,
-    /// What is kept of the weights from batch to batch.
-    pub weights: &'a Arc<PackedWeights>,
+    pub kept: &'a KeptPasses,
+}
+
+/// What is kept of a network from batch to batch. Its weights must not change as long as this lives.
+#[derive(Default)]
+pub(super) struct KeptPasses {
+    weights: Arc<PackedWeights>,
+    /// The forward pass, once it was found out whether it can be prepared.
+    prepared: Mutex<Option<Option<Arc<PreparedGraph>>>>,
+}
+
+impl KeptPasses {
+    /// Nothing yet.
+    pub fn new(form: WeightForm) -> Self {
+        Self {
+            weights: Arc::new(PackedWeights::new(form)),
+            ..Self::default()
+        }
+    }
+
+    /// The forward pass as the CPU runs it again and again, if it can.
+    fn prepared(&self, network: &Network, precision: Precision) -> Option<Arc<PreparedGraph>> {
+        let lock = || self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = lock().clone();
+        known.unwrap_or_else(|| {
+            // Not under the lock: it is work for all threads, and one that waits for the lock might be asked to do some of
+            // it. A network that computes beside the recorded operations is asked as it is.
+            let prepared = network.prepared(precision).ok().flatten().map(Arc::new);
+            *lock() = Some(prepared.clone());
+            prepared
+        })
+    }
 }
 
 impl Inference<'_> {
@@ -48,14 +78,22 @@ impl Inference<'_> {
     }
 
     fn forward(&self, inputs: &Tensor) -> Result<Vec<f32>, TrainError> {
-        let pass = Pass::evaluate(self.precision);
-        let outputs = self.asked(|| self.network.forward(inputs, &pass))?;
-        Ok(outputs.flatten_all()?.to_vec1::<f32>()?)
+        let prepared = || match self.device.is_cpu() {
+            true => self.kept.prepared(self.network, self.precision),
+            false => None,
+        };
+        self.asked(|| match prepared() {
+            Some(prepared) => self.network.forward_prepared(&prepared, inputs),
+            None => {
+                let outputs = self.network.forward(inputs, &Pass::evaluate(self.precision))?;
+                Ok(outputs.flatten_all()?.to_vec1()?)
+            }
+        })
     }
 
     /// What `pass` gives with the weights that are kept; on the CPU all threads of the pool are there for it.
     fn asked<T>(&self, pass: impl FnOnce() -> Result<T, ModelError>) -> Result<T, TrainError> {
-        let pass = || self.weights.reuse(pass);
+        let pass = || self.kept.weights.reuse(pass);
         let answer = match self.device.is_cpu() {
             true => attended(pass),
             false => pass(),

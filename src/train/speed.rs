@@ -1,15 +1,13 @@
 //! How fast models answer on the machine at hand.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::error::TrainError;
 use super::evaluate::{Evaluation, JudgedModel};
-use super::inference::Inference;
+use super::inference::{Inference, KeptPasses};
 use crate::data::SampleOrder;
 use crate::event::Monitor;
 use crate::models::NetworkInput;
-use crate::ops::PackedWeights;
 
 /// How long each way to ask is timed, for each model.
 const TIMED: Duration = Duration::from_millis(500);
@@ -63,13 +61,13 @@ fn median(
     let Some(batch) = batches.next().transpose()? else {
         return Ok((0.0, 1));
     };
-    let weights = Arc::<PackedWeights>::default();
+    let kept = KeptPasses::default();
     let inference = Inference {
         network: model.network,
         precision: model.precision,
         shape: feed.input(),
         device: &options.device,
-        weights: &weights,
+        kept: &kept,
     };
     let ask = || -> Result<f64, TrainError> {
         let mirrored = batch.host.clone();

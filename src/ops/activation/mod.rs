@@ -5,12 +5,14 @@ pub(super) mod functions;
 use std::f64::consts::FRAC_1_SQRT_2;
 
 use candle_core::{Result, Shape, Tensor};
+use rayon::prelude::*;
 
 use super::attributes::Attributes;
 use super::composed::{self, rounded};
 use super::error::OpError;
 use super::fill::changed;
-use super::operation::{ArrayView, CpuKernel, OperandGradient, Operation, run};
+use super::operation::{ArrayView, ChangeInPlace, CpuKernel, OperandGradient, Operation, run};
+use super::prepared::ResultTail;
 use super::round::round_in_place;
 use super::vectors::with_wide_vectors;
 use crate::spec::Precision;
@@ -210,9 +212,19 @@ fn scale(at: &[f32], gradient: &mut [f32], function: impl Fn(f32, f32) -> f32) {
     );
 }
 
-struct ElementwiseFunction {
+/// A function of each value, and the format that its results are rounded to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ElementwiseFunction {
     function: Function,
     precision: Precision,
+}
+
+impl ElementwiseFunction {
+    /// Sets each value to the function of it.
+    pub fn apply(&self, values: &mut [f32]) {
+        self.function.forward(values);
+        round_in_place(values, self.precision);
+    }
 }
 
 const BLOCK: usize = 1 << 14;
@@ -277,14 +289,25 @@ fn between(x: &Tensor, middle: &Tensor, above: &Tensor) -> Result<Tensor> {
     constant.le(-3.0)?.where_cond(&constant.zeros_like()?, &upper)
 }
 
+impl ChangeInPlace for ElementwiseFunction {
+    fn change(&self, values: &mut [f32], _operands: &[ArrayView]) {
+        values.par_chunks_mut(BLOCK).for_each(|values| self.apply(values));
+    }
+}
+
 impl CpuKernel for ElementwiseFunction {
+    fn as_change(&self) -> Option<&dyn ChangeInPlace> {
+        Some(self)
+    }
+
     fn forward(&self, operands: &[ArrayView]) -> (Vec<f32>, Shape) {
         let x = operands[0];
-        let y = changed(x.values, BLOCK, |_, y| {
-            self.function.forward(y);
-            round_in_place(y, self.precision);
-        });
+        let y = changed(x.values, BLOCK, |_, y| self.apply(y));
         (y, x.dims.into())
+    }
+
+    fn tail(&self) -> Option<ResultTail> {
+        Some(ResultTail::Function(*self))
     }
 
     fn backward(

@@ -120,6 +120,8 @@ pub(super) struct LivePanels {
     places: Vec<Option<usize>>,
     /// From one row of the kernel's taps to the next.
     row: usize,
+    /// A run of padding, as bytes.
+    zeros: Vec<u8>,
 }
 
 impl LivePanels {
@@ -144,8 +146,10 @@ impl LivePanels {
             taps: &live,
             ..source
         };
+        let panels = Panels::pack(plan.kernels, source, plan.precision);
         Self {
-            panels: Panels::pack(plan.kernels, source, plan.precision),
+            zeros: vec![0; panels.run(plan.kernels) * size_of::<u32>()],
+            panels,
             axes,
             places,
             row,
@@ -166,6 +170,9 @@ const FAR_WORDS: usize = 1 << 20;
 /// Rows that a task should have, and tasks that there should be.
 const TASK_ROWS: usize = 216;
 const TASKS: usize = 8;
+/// Words of panels, and products with them, that take one thread less time than to hand a part to another one.
+const FEW_WORDS: usize = 1 << 14;
+const FEW_PRODUCTS: usize = 1 << 17;
 
 struct Correlation<'a> {
     kernels: &'static Kernels,
@@ -188,10 +195,14 @@ impl Correlation<'_> {
     fn fill(&self, source: &[f32], target: &SharedValues) {
         let batch = self.source.batch;
         let rows = batch * self.target.height * self.target.width;
+        let panels = self.target.channels.div_ceil(self.kernels.panel);
+        let words = panels * self.panels.panels.words_of_one();
+        if words <= FEW_WORDS && rows * words <= FEW_PRODUCTS {
+            return self.run_task(source, 0..batch, 0..panels, target);
+        }
         let groups = (rows / TASK_ROWS).clamp(1, batch.max(1));
         // Images of one pixel can be cut anywhere: at the end of a block, so that no rows are left over, and into
         // more tasks, so that all threads end at about the same time.
-        let panels = self.target.channels.div_ceil(self.kernels.panel);
         let block = self.block(panels);
         let group = match rows == batch && rows >= TASKS * TASK_ROWS / 2 {
             true => (TASK_ROWS / 2).next_multiple_of(block),
@@ -210,19 +221,23 @@ impl Correlation<'_> {
         (0..groups * chunks).into_par_iter().for_each(|task| {
             let (index, first) = (task / chunks, task % chunks * chunk);
             let images = index * group..((index + 1) * group).min(batch);
-            let len = self.source.image_len();
-            let source = &source[images.start * len..images.end * len];
-            let panels = first..(first + chunk).min(panels);
-            self.with_elements(source, |elements, layout| {
-                let task = CorrelationTask {
-                    elements,
-                    layout,
-                    zeros: &vec![0; self.panels.panels.run(self.kernels) * 4],
-                    images: images.clone(),
-                    target,
-                };
-                self.multiply(&task, panels.clone());
-            });
+            self.run_task(source, images, first..(first + chunk).min(panels), target);
+        });
+    }
+
+    /// Multiplies some of the images by some of the panels.
+    fn run_task(&self, source: &[f32], images: Range<usize>, panels: Range<usize>, target: &SharedValues) {
+        let len = self.source.image_len();
+        let source = &source[images.start * len..images.end * len];
+        self.with_elements(source, |elements, layout| {
+            let task = CorrelationTask {
+                elements,
+                layout,
+                zeros: &self.panels.zeros,
+                images,
+                target,
+            };
+            self.multiply(&task, panels);
         });
     }
 

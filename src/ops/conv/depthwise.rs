@@ -1,6 +1,6 @@
 //! The three products of a depthwise convolution, straight from the definition: each channel has one
 //! kernel of its own. Channels lie side by side, so a handful of them is summed at a time in registers.
-//! Parallel over rows of pixels; the weight's gradient over slices of the batch.
+//! Parallel over blocks of rows of pixels; the weight's gradient over slices of the batch.
 
 use std::ops::Range;
 
@@ -20,6 +20,8 @@ use crate::spec::Precision;
 /// the one before it; and otherwise.
 const MANY: usize = 64;
 const FEW: usize = 16;
+/// Results that a thread makes at a time, in whole rows of pixels.
+const BLOCK: usize = 1 << 12;
 
 /// The output `[N, OH, OW, C]` of input `[N, H, W, C]` and weight `[C, 1, K, K]`, finished as asked for and rounded to the
 /// format.
@@ -33,25 +35,29 @@ pub(super) fn forward(plan: &ConvPlan, x: &[f32], weight: ConvWeight, finish: &F
     let weight = weight.depthwise(precision, |values| pack_weight(geometry, values, precision));
     with_rounded(x, precision, |x| {
         let row_len = geometry.output.width * channels;
-        in_zeroed_blocks(geometry.output.len(), row_len, |index, y| {
-            let (image, row) = (index / geometry.output.height, index % geometry.output.height);
-            let x = &x[image * geometry.input.image_len()..][..geometry.input.image_len()];
-            let tap_rows = geometry.taps_inside(row, geometry.input.height);
+        let rows = (BLOCK / row_len).max(1);
+        in_zeroed_blocks(geometry.output.len(), rows * row_len, |block, y| {
             let mut terms = Vec::with_capacity(size * size);
-            for (column, y) in y.chunks_exact_mut(channels).enumerate() {
-                terms.clear();
-                for tap_row in tap_rows.clone() {
-                    let start = geometry.pixel_under(row, tap_row) * geometry.input.width;
-                    for tap_column in geometry.taps_inside(column, geometry.input.width) {
-                        terms.push(Term {
-                            pixel: start + geometry.pixel_under(column, tap_column),
-                            tap: tap_row * size + tap_column,
-                        });
+            for (index, y) in y.chunks_exact_mut(row_len).enumerate() {
+                let index = block * rows + index;
+                let (image, row) = (index / geometry.output.height, index % geometry.output.height);
+                let x = &x[image * geometry.input.image_len()..][..geometry.input.image_len()];
+                let tap_rows = geometry.taps_inside(row, geometry.input.height);
+                for (column, y) in y.chunks_exact_mut(channels).enumerate() {
+                    terms.clear();
+                    for tap_row in tap_rows.clone() {
+                        let start = geometry.pixel_under(row, tap_row) * geometry.input.width;
+                        for tap_column in geometry.taps_inside(column, geometry.input.width) {
+                            terms.push(Term {
+                                pixel: start + geometry.pixel_under(column, tap_column),
+                                tap: tap_row * size + tap_column,
+                            });
+                        }
                     }
+                    sum_products(y, x, &weight, &terms);
                 }
-                sum_products(y, x, &weight, &terms);
+                finish_pixels(y, channels, finish, index * row_len, precision);
             }
-            finish_pixels(y, channels, finish, index * row_len, precision);
         })
     })
 }

@@ -92,6 +92,9 @@ pub(super) fn finish_pixels(
         },
     );
     round_in_place(y, precision);
+    if let Some(function) = finish.function {
+        function.apply(y);
+    }
 }
 
 /// The gradient of the input, `[N, H, W, I]`, from that of the output.

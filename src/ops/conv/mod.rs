@@ -3,6 +3,7 @@
 mod axes;
 mod correlate;
 mod depthwise;
+mod finished;
 mod folded;
 mod geometry;
 mod groups;
@@ -21,8 +22,11 @@ use super::attributes::Attributes;
 use super::composed::{rounded, rounded_weight, sum_of, taps};
 use super::error::OpError;
 use super::operation::{ArrayView, CpuKernel, OperandGradient, Operation, run};
+use super::prepared::ReadyOperation;
+use super::round::round_in_place;
 use super::tensor::{Images, channels_last};
 use crate::spec::Precision;
+pub(super) use finished::FinishedConvolution;
 pub use folded::{NormValues, fold_norm};
 pub(super) use geometry::Geometry;
 pub use geometry::{ConvOptions, Window};
@@ -145,6 +149,16 @@ fn plan_of(operands: &[ArrayView], options: ConvOptions, precision: Precision) -
     }
 }
 
+/// The bias, the third operand where there is one, rounded to the format; nothing where it is not known.
+pub(super) fn known_bias(operands: &[Option<ArrayView>], precision: Precision) -> Option<Option<Vec<f32>>> {
+    let Some(bias) = operands.get(2) else {
+        return Some(None);
+    };
+    let mut bias = (*bias)?.values.to_vec();
+    round_in_place(&mut bias, precision);
+    Some(Some(bias))
+}
+
 /// How the kernel of a weight `[O, I / groups, K, K]` moves, in ONNX's words.
 fn attributes_of(options: ConvOptions) -> Attributes {
     let ConvOptions {
@@ -231,6 +245,20 @@ impl CpuKernel for Convolution2d {
         let plan = self.plan(operands);
         let y = plan.forward_with_bias(operands[0].values, weight, bias);
         (y, plan.geometry.output.shape().into())
+    }
+
+    fn ready(&self, operands: &[Option<ArrayView>]) -> Option<ReadyOperation> {
+        let finished = FinishedConvolution {
+            options: Some(self.options),
+            kept: self.kept.clone(),
+            precision: self.precision,
+            scale: None,
+            shift: known_bias(operands, self.precision)?,
+            adds: false,
+            relu: false,
+            function: None,
+        };
+        Some(finished.ready(None))
     }
 
     fn backward(

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use candle_core::{Result, Shape, Tensor};
 
+use super::finished::FinishedConvolution;
 use super::packed_weights::{ConvWeight, KeptWeight, kept};
 use super::{ConvOptions, attributes_of, composed_of, geometry, groups, plan_of};
 use crate::ops::attributes::Attributes;
@@ -13,6 +14,7 @@ use crate::ops::batch_norm::{
 use crate::ops::error::OpError;
 use crate::ops::microkernel::Finish;
 use crate::ops::operation::{ArrayView, CpuKernel, OperandGradient, Operation, run};
+use crate::ops::prepared::ReadyOperation;
 use crate::spec::Precision;
 
 /// A convolution's operands, as those of [`conv2d`](super::conv2d).
@@ -166,6 +168,33 @@ impl CpuKernel for NormedConvolution {
         };
         let y = groups::forward(&plan, operands[0].values, weight, finish);
         (y, plan.geometry.output.shape().into())
+    }
+
+    fn ready(&self, operands: &[Option<ArrayView>]) -> Option<ReadyOperation> {
+        let norm = self.first_of_norm();
+        // Images and what is added to them are not looked at.
+        let nothing = ArrayView {
+            values: &[],
+            indices: &[],
+            dims: &[],
+        };
+        operands[2..norm + 4]
+            .iter()
+            .copied()
+            .collect::<Option<Vec<_>>>()?;
+        let known: Vec<ArrayView> = operands.iter().map(|known| known.unwrap_or(nothing)).collect();
+        let (scale, shift) = self.scale_and_shift(&known);
+        let finished = FinishedConvolution {
+            options: Some(self.convolution),
+            kept: self.kept.clone(),
+            precision: self.precision,
+            scale: Some(scale),
+            shift: Some(shift),
+            adds: self.adds,
+            relu: self.relu,
+            function: None,
+        };
+        Some(finished.ready(self.adds.then(|| operands.len() - 1)))
     }
 
     fn backward(

@@ -147,6 +147,7 @@ impl PackedWeights {
     ///
     /// The weights must not change as long as this lives: a change would not be seen.
     pub fn reuse<T>(self: &Arc<Self>, forward: impl FnOnce() -> T) -> T {
+        self.give_up();
         let _guard = RestoreUse(IN_USE.replace(Some(self.clone())));
         forward()
     }

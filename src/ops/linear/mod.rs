@@ -6,10 +6,11 @@ use candle_core::{Result, Shape, Tensor};
 
 use super::attributes::Attributes;
 use super::composed::{rounded, rounded_weight};
-use super::conv::{ConvPlan, ConvWeight, KeptWeight, WeightForm, kept};
+use super::conv::{ConvPlan, ConvWeight, FinishedConvolution, KeptWeight, WeightForm, kept, known_bias};
 use super::error::OpError;
 use super::int8_blocks::Int8Blocks;
 use super::operation::{ArrayView, CpuKernel, OperandGradient, Operation, run};
+use super::prepared::ReadyOperation;
 use crate::spec::Precision;
 
 /// `x * weight^T + bias` for `x` `[..., in]` of two dimensions or more, `weight` `[out, in]`, `bias`
@@ -171,6 +172,24 @@ impl CpuKernel for LinearMap {
         let leading = x.dims[..x.dims.len() - 1].iter().copied();
         let dims: Vec<usize> = leading.chain([outputs]).collect();
         (y, dims.into())
+    }
+
+    fn ready(&self, operands: &[Option<ArrayView>]) -> Option<ReadyOperation> {
+        let form = self.kept.as_deref().map(KeptWeight::form);
+        if self.transposed || form == Some(WeightForm::Int8) {
+            return None;
+        }
+        let finished = FinishedConvolution {
+            options: None,
+            kept: self.kept.clone(),
+            precision: self.precision,
+            scale: None,
+            shift: known_bias(operands, self.precision)?,
+            adds: false,
+            relu: false,
+            function: None,
+        };
+        Some(finished.ready(None))
     }
 
     fn backward(

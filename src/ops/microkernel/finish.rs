@@ -1,8 +1,10 @@
 //! What happens to results before they are stored.
 
 use super::vector::Vector;
+use crate::ops::activation::ElementwiseFunction;
 
-/// `result * scale + shift`, plus the residual, then ReLU, then rounding: each where it is asked for.
+/// `result * scale + shift`, plus the residual, then ReLU, then rounding, and of what is stored then a function: each
+/// where it is asked for.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::ops) struct Finish<'a> {
     /// For each column.
@@ -14,6 +16,8 @@ pub(in crate::ops) struct Finish<'a> {
     pub relu: bool,
     /// To bf16.
     pub round: bool,
+    /// Of each result that is stored.
+    pub function: Option<ElementwiseFunction>,
 }
 
 impl<'a> Finish<'a> {
@@ -53,9 +57,9 @@ pub(super) struct TileFinish {
 }
 
 impl TileFinish {
-    /// Whether a shift, or nothing, is all that is done to results, apart from a residual.
-    pub fn only_shifts(&self) -> bool {
-        self.scale.is_null() && !self.relu && !self.round
+    /// Whether nothing is done to results, apart from a residual.
+    pub fn is_nothing(&self) -> bool {
+        self.scale.is_null() && self.shift.is_null() && !self.relu && !self.round
     }
 
     /// # Safety

@@ -68,11 +68,12 @@ impl<'a> RowProduct<'a> {
         for start in (0..rows).step_by(block) {
             self.starts.push(self.sources.len());
             for tap in 0..self.taps {
-                for row in start..(start + block).min(rows) {
+                let bytes = self.run * 4;
+                self.sources.extend((start..(start + block).min(rows)).map(|row| {
                     let run = source_of(row, tap);
-                    assert!(run.len() >= self.run * 4, "a run of {} words", self.run);
-                    self.sources.push(run.as_ptr());
-                }
+                    assert!(run.len() >= bytes, "a run of {bytes} bytes");
+                    run.as_ptr()
+                }));
             }
         }
     }
@@ -165,6 +166,13 @@ impl<'a> RowProduct<'a> {
                             ROW_PANELS => (self.kernels.row_tile)(&tile),
                             2 => (self.kernels.pair_tile)(rows.len(), &tile),
                             _ => (self.kernels.rows_tile)(rows.len(), &tile),
+                        }
+                    }
+                    if let Some(function) = finish.function.filter(|_| tile.ends) {
+                        for &results in &targets[..rows.len()] {
+                            // SAFETY: the tile has just stored so many of them; that nobody else uses them is the
+                            // caller's.
+                            function.apply(unsafe { std::slice::from_raw_parts_mut(results, width) });
                         }
                     }
                 }

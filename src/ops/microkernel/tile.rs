@@ -95,5 +95,11 @@ impl<'a> Tile<'a> {
         // many values as there are channels, as scale, shift and residuals do; that nobody else uses
         // the targets is the caller's.
         unsafe { (kernels.transform)(transform, &tile) };
+        if let Some(function) = finish.function {
+            for &results in targets[..count].iter().filter(|results| !results.is_null()) {
+                // SAFETY: the transform has just stored so many of them; that nobody else uses them is the caller's.
+                function.apply(unsafe { std::slice::from_raw_parts_mut(results, self.channels) });
+            }
+        }
     }
 }

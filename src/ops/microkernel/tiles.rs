@@ -111,14 +111,41 @@ pub(super) unsafe fn rows_tile<V: Vector, const ROWS: usize, const VECTORS: usiz
             return;
         }
         let is_whole = tile.width == VECTORS * V::LANES;
-        if is_whole && tile.finish.only_shifts() && (*tile.residuals).is_null() {
-            let shift = tile.finish.shift;
+        if is_whole && !tile.finish.round {
+            // One simple loop after the other, so that each is unrolled.
+            let TileFinish {
+                scale, shift, relu, ..
+            } = tile.finish;
+            if !scale.is_null() {
+                for (vector, scale) in
+                    (0..VECTORS).map(|vector| (vector, V::load(scale.add(vector * V::LANES))))
+                {
+                    for sums in &mut sums {
+                        sums[vector] = V::multiply_add(sums[vector], scale, V::zero());
+                    }
+                }
+            }
             if !shift.is_null() {
                 for (vector, shift) in
                     (0..VECTORS).map(|vector| (vector, V::load(shift.add(vector * V::LANES))))
                 {
                     for sums in &mut sums {
                         sums[vector] = V::add(sums[vector], shift);
+                    }
+                }
+            }
+            if !(*tile.residuals).is_null() {
+                for (row, sums) in sums.iter_mut().enumerate() {
+                    let residual = *tile.residuals.add(row);
+                    for (vector, sums) in sums.iter_mut().enumerate() {
+                        *sums = V::add(*sums, V::load(residual.add(vector * V::LANES)));
+                    }
+                }
+            }
+            if relu {
+                for sums in &mut sums {
+                    for sums in sums {
+                        *sums = V::relu(*sums);
                     }
                 }
             }

@@ -20,6 +20,18 @@ pub(super) struct TileTransform<'a> {
     pub residuals: &'a [*const f32],
 }
 
+impl TileTransform<'_> {
+    /// Whether sources are taken as they are and all results stored as they are.
+    fn is_plain(&self) -> bool {
+        let is_wanted = |target: &*mut f32| !target.is_null();
+        let is_nothing = |residual: &*const f32| residual.is_null();
+        !self.round_sources
+            && self.finish.is_nothing()
+            && self.targets.iter().all(is_wanted)
+            && self.residuals.iter().all(is_nothing)
+    }
+}
+
 /// Makes the function of a separable transform of `$inputs` x `$inputs` elements to `$outputs` x
 /// `$outputs` from its effect on one row.
 macro_rules! transform {
@@ -32,15 +44,22 @@ macro_rules! transform {
         pub(super) unsafe fn $name<$vector: Vector>(tile: &TileTransform) {
             assert!(tile.sources.len() == $inputs * $inputs && tile.targets.len() == $outputs * $outputs
                 && tile.residuals.len() == tile.targets.len());
-            for channel in (0..tile.channels).step_by(V::LANES) {
-                let len = (tile.channels - channel).min(V::LANES);
+            /// The vector from `channel` on, of `len` channels; `PLAIN` where the tile is and the vector is whole.
+            ///
+            /// # Safety
+            /// As above.
+            #[inline(always)]
+            unsafe fn vector<$vector: Vector, const PLAIN: bool>(tile: &TileTransform, channel: usize, len: usize) {
                 // SAFETY: the caller's.
                 unsafe {
                     let load = |source: *const f32| {
                         let source = source.add(channel);
-                        if len == V::LANES { V::load(source) } else { V::load_some(source, len) }
+                        if PLAIN || len == V::LANES { V::load(source) } else { V::load_some(source, len) }
                     };
-                    let read = |source| if tile.round_sources { V::round_bf16(load(source)) } else { load(source) };
+                    let read = |source| match !PLAIN && tile.round_sources {
+                        true => V::round_bf16(load(source)),
+                        false => load(source),
+                    };
                     let mut columns = [[V::zero(); $inputs]; $outputs];
                     for column in 0..$inputs {
                         let mut line = [V::zero(); $inputs];
@@ -56,6 +75,10 @@ macro_rules! transform {
                         let line: [V::Sums; $outputs] = $line(line);
                         for (column, element) in line.into_iter().enumerate() {
                             let target = tile.targets[row * $outputs + column];
+                            if PLAIN {
+                                V::store(target.add(channel), element);
+                                continue;
+                            }
                             if target.is_null() {
                                 continue;
                             }
@@ -72,6 +95,18 @@ macro_rules! transform {
                         }
                     }
                 }
+            }
+            let whole = match tile.is_plain() {
+                true => tile.channels / V::LANES * V::LANES,
+                false => 0,
+            };
+            for channel in (0..whole).step_by(V::LANES) {
+                // SAFETY: the caller's.
+                unsafe { vector::<V, true>(tile, channel, V::LANES) };
+            }
+            for channel in (whole..tile.channels).step_by(V::LANES) {
+                // SAFETY: the caller's.
+                unsafe { vector::<V, false>(tile, channel, (tile.channels - channel).min(V::LANES)) };
             }
         }
     };

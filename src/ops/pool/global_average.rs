@@ -9,6 +9,7 @@ use crate::ops::error::OpError;
 use crate::ops::operation::{ArrayView, CpuKernel, OperandGradient, Operation, run};
 use crate::ops::round::round_in_place;
 use crate::ops::tensor::{Images, channels_last};
+use crate::ops::vectors::with_wide_vectors;
 use crate::spec::Precision;
 
 /// The mean over all pixels of `x`, `[N, H, W, C]`: `[N, C]`.
@@ -58,14 +59,19 @@ impl CpuKernel for GlobalAveragePooling {
             .zip(x.par_chunks(images.image_len()))
             .for_each(|(y, x)| {
                 let mut sums = vec![0.0f64; channels];
-                for pixel in x.chunks_exact(channels) {
-                    for (sum, &value) in sums.iter_mut().zip(pixel) {
-                        *sum += f64::from(value);
-                    }
-                }
-                for (y, sum) in y.iter_mut().zip(sums) {
-                    *y = (sum / (height * width) as f64) as f32;
-                }
+                with_wide_vectors(
+                    #[inline(always)]
+                    || {
+                        for pixel in x.chunks_exact(channels) {
+                            for (sum, &value) in sums.iter_mut().zip(pixel) {
+                                *sum += f64::from(value);
+                            }
+                        }
+                        for (y, &sum) in y.iter_mut().zip(&sums) {
+                            *y = (sum / (height * width) as f64) as f32;
+                        }
+                    },
+                );
                 round_in_place(y, self.precision);
             });
         (y, (batch, channels).into())

@@ -195,6 +195,7 @@ fn finished(
         residual: Some(residual),
         relu: true,
         round: plan.precision == Precision::Bf16,
+        function: None,
     };
     match by_winograd {
         true => winograd::forward(plan, x, weight, finish),

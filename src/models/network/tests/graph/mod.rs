@@ -72,6 +72,34 @@ fn nodes_run_again_on_batches_of_any_size() {
     }
 }
 
+#[test]
+fn a_prepared_pass_gives_the_same_bytes() {
+    for (name, network) in networks() {
+        for precision in [Precision::F32, Precision::Bf16, Precision::F16] {
+            let kept = Arc::<crate::ops::PackedWeights>::default();
+            let prepared = kept.reuse(|| network.prepared(precision)).expect("recorded");
+            let Some(prepared) = prepared else {
+                assert!(matches!(network.input(), InputShape::Tokens { .. }), "{name}");
+                continue;
+            };
+            for samples in [1, 3, 1] {
+                let input = batch(network.input(), samples, 8);
+                let values = network.forward_prepared(&prepared, &input).expect("fits");
+                let expected = network.forward(&input, &Pass::evaluate(precision)).expect("fits");
+                assert_eq!(values, host(&expected), "{name}, {precision:?}, {samples}");
+            }
+        }
+        if !matches!(network.input(), InputShape::Tokens { .. }) {
+            let prepared = network
+                .prepared(Precision::F32)
+                .expect("recorded")
+                .expect("one output");
+            let misfit = network.forward_prepared(&prepared, &random(&[2, 77], 1));
+            assert!(matches!(misfit, Err(ModelError::BatchShape { .. })), "{name}");
+        }
+    }
+}
+
 /// Networks of every architecture, whose weights and running statistics have seen a training step's
 /// batch.
 pub(crate) fn networks() -> Vec<(&'static str, Network)> {
