@@ -7,7 +7,7 @@ use candle_core::Device;
 
 use super::components::Components;
 use super::error::TrainError;
-use super::inference::Inference;
+use super::inference::{Inference, weights_alone};
 use super::model_file::{Card, OF_TEXTS, READS_TEXTS, TrainedModel};
 use super::tasks::Task;
 use super::tensor_file::input_tensor;
@@ -16,7 +16,7 @@ use crate::data::{
     TextForm, TextGoal, TextReader,
 };
 use crate::models::{Network, NetworkInput, TokenBatch};
-use crate::ops::{PackedWeights, WeightForm};
+use crate::ops::PackedWeights;
 use crate::schema::{FieldKind, InputShape, Schema, TextFields};
 use crate::spec;
 
@@ -66,10 +66,7 @@ impl EnsembleMember {
             path: folder.to_owned(),
             problem,
         })?;
-        // Rows are of one size, and nobody else has the network.
-        if let MemberReading::Rows(_) = member.reading {
-            member.weights = Arc::new(PackedWeights::new(WeightForm::Alone));
-        }
+        member.weights = weights_alone(member.card.input);
         Ok((member, task))
     }
 

@@ -8,7 +8,7 @@ use super::error::TrainError;
 use super::tasks::{ModelTarget, Task};
 use super::tensor_file::input_tensor;
 use crate::models::{ModelError, Network, NetworkInput, Pass, TextOutput};
-use crate::ops::PackedWeights;
+use crate::ops::{PackedWeights, WeightForm};
 use crate::parallel::attended;
 use crate::schema::InputShape;
 use crate::spec::Precision;
@@ -62,6 +62,15 @@ impl Inference<'_> {
         };
         Ok(answer?)
     }
+}
+
+/// What is kept of the weights of a network for samples of `shape` that nobody else has and that does nothing but answer.
+pub(super) fn weights_alone(shape: InputShape) -> Arc<PackedWeights> {
+    Arc::new(PackedWeights::new(match shape {
+        // Texts are of any length.
+        InputShape::Tokens { .. } => WeightForm::default(),
+        InputShape::Image { .. } | InputShape::Features { .. } => WeightForm::Alone,
+    }))
 }
 
 /// Brings outputs, row by row, back to the targets' own units.
