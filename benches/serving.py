@@ -84,8 +84,9 @@ class Server:
         self.process.wait()
 
     def memory(self):
+        """MiB of the process, program files included: now, while it serves, and the most since its start."""
         status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(status.split("VmHWM:")[1].split()[0]) / 1024
+        return [int(status.split(f"{name}:")[1].split()[0]) / 1024 for name in ["VmRSS", "VmHWM"]]
 
 
 def ask(port, request, times=None, until=None):
@@ -196,8 +197,9 @@ def main():
     rows = []
     for (name, count), rounds in measured.items():
         rate, half, most = (statistics.median(figures) for figures in zip(*rounds))
-        rows.append([name, count, f"{rate:.0f}", f"{half:.2f}", f"{most:.2f}", f"{statistics.median(memory[name]):.0f}"])
-    titles = ["server", "clients", "requests/s", "p50 ms", "p99 ms", "peak MiB"]
+        held = [f"{statistics.median(figures):.0f}" for figures in zip(*memory[name])]
+        rows.append([name, count, f"{rate:.0f}", f"{half:.2f}", f"{most:.2f}", *held])
+    titles = ["server", "clients", "requests/s", "p50 ms", "p99 ms", "MiB", "peak MiB"]
     for row in [titles, *rows]:
         print("  ".join(str(cell).ljust(24 if place == 0 else 10) for place, cell in enumerate(row)))
     with open(ROOT / "results/serving.csv", "w", newline="") as file:

@@ -8,5 +8,6 @@ use erlen::memory::Recycling;
 static MEMORY: Recycling = Recycling::new();
 
 fn main() -> ExitCode {
+    MEMORY.register();
     ExitCode::from(erlen::cli::main())
 }

@@ -5,10 +5,13 @@
 //! as much as computing on them. [`Recycling`] keeps large blocks that are freed and hands them out
 //! again. What it holds is at most half as much again as was once in use at the same time: sizes come
 //! and go in the course of a step, and less would mean that some are mapped anew in every step.
+//!
+//! A program that has loaded what it answers from, and does the same small thing from then on, says so with
+//! [`settle`]: it then holds little more than it uses.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::ptr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use mimalloc::MiMalloc;
 
@@ -27,6 +30,70 @@ const CLASSES: usize = POWERS * STEPS;
 const KEPT: usize = 256;
 /// What may be held in any case.
 const SLACK: usize = 32 << 20;
+/// What may be held beside the most that was ever in use, once the program has settled.
+const SETTLED_SLACK: usize = 2 << 20;
+
+/// The program's own allocator.
+static REGISTERED: OnceLock<&Recycling> = OnceLock::new();
+
+/// Says that what was done until now does not come again, as loading a model does not: gives back to the system what is
+/// kept of it, and keeps from now on little more than is once in use at the same time. On Linux the pages of the program's
+/// code leave its memory too, to come back as they are needed: most of them are those of a beginning.
+///
+/// It may be said again, after another load. In a program that has registered no [`Recycling`] nothing is done.
+pub fn settle() {
+    if let Some(memory) = REGISTERED.get() {
+        memory.settle();
+        trim_small();
+        leave_code();
+    }
+}
+
+/// Gives back what the allocators of small blocks keep.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn trim_small() {
+    // SAFETY: what is given back is part of no block, and it may be called at any time.
+    unsafe {
+        malloc_trim(0);
+    }
+}
+
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+fn trim_small() {}
+
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+unsafe extern "C" {
+    fn malloc_trim(pad: usize) -> std::ffi::c_int;
+}
+
+#[cfg(not(target_os = "linux"))]
+fn leave_code() {}
+
+/// Takes the program's code out of its memory. It is read again from the file, or from what the system keeps of it.
+#[cfg(target_os = "linux")]
+fn leave_code() {
+    let program = std::fs::read_link("/proc/self/exe");
+    let (Ok(program), Ok(maps)) = (program, std::fs::read_to_string("/proc/self/maps")) else {
+        return;
+    };
+    let Some(program) = program.to_str() else { return };
+    for map in maps.lines().filter(|map| map.ends_with(program)) {
+        let mut words = map.split_ascii_whitespace();
+        let (Some(range), Some(rights)) = (words.next(), words.next()) else {
+            continue;
+        };
+        let bounds = range.split_once('-').and_then(|(from, to)| {
+            let from = usize::from_str_radix(from, 16).ok()?;
+            Some((from, usize::from_str_radix(to, 16).ok()?.checked_sub(from)?))
+        });
+        if let (Some((from, len)), "r-xp") = (bounds, rights) {
+            let code = ptr::with_exposed_provenance_mut(from);
+            // SAFETY: code is as it is in the file, which cannot be changed while it runs, and comes back from there.
+            // That it is told in vain would change nothing.
+            let _ = unsafe { rustix::mm::madvise(code, len, rustix::mm::Advice::LinuxDontNeed) };
+        }
+    }
+}
 
 /// An allocator for programs that train: `#[global_allocator] static A: Recycling = Recycling::new();`.
 ///
@@ -42,6 +109,8 @@ struct Large {
     peak: usize,
     /// Bytes kept for later.
     kept: usize,
+    /// Whether the program has settled.
+    settled: bool,
     classes: [Class; CLASSES],
 }
 
@@ -72,11 +141,64 @@ fn class_of(layout: Layout) -> Option<(usize, usize)> {
     class(layout.size())
 }
 
-/// How a block of a class is asked for from the system.
-fn block(size: usize) -> Layout {
-    let align = if size >= HUGE_PAGE { HUGE_PAGE } else { 4096 };
+/// A block of a class that nobody has used, and whether it holds nothing but zeros. `wanted` bytes of it are used at
+/// first.
+fn fresh(size: usize, wanted: usize) -> (*mut u8, bool) {
+    if size < HUGE_PAGE {
+        // SAFETY: the size is not 0.
+        return (unsafe { System.alloc(small_block(size)) }, false);
+    }
+    let pages = map(size);
+    if !pages.is_null() {
+        prefer_huge_pages(pages, wanted);
+    }
+    (pages, true)
+}
+
+/// Gives a block of a class back to the system.
+///
+/// # Safety
+/// [`fresh`] gave it for the same size, and nobody uses it.
+unsafe fn give_back(pointer: *mut u8, size: usize) {
+    // SAFETY: the caller's, and the layout is that by which it was allocated.
+    match size < HUGE_PAGE {
+        true => unsafe { System.dealloc(pointer, small_block(size)) },
+        false => {
+            // Where the system does not take it, it stays.
+            let _ = unsafe { rustix::mm::munmap(pointer.cast(), size) };
+        }
+    }
+}
+
+/// How a block of a class that no huge page fits into is asked for from the system.
+fn small_block(size: usize) -> Layout {
     // SAFETY: the alignment is a power of two, and a size of a class is far from the largest.
-    unsafe { Layout::from_size_align_unchecked(size, align) }
+    unsafe { Layout::from_size_align_unchecked(size, 4096) }
+}
+
+/// Pages that begin where a huge page may. They are zeros, of which none takes memory before it is written, and go back to
+/// the system as soon as they are freed, which the system's allocator leaves to its own judgement.
+fn map(size: usize) -> *mut u8 {
+    use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
+
+    let rights = ProtFlags::READ | ProtFlags::WRITE;
+    // SAFETY: the system chooses where, so that nothing else is there.
+    let mapped = unsafe { mmap_anonymous(ptr::null_mut(), size + HUGE_PAGE, rights, MapFlags::PRIVATE) };
+    let Ok(mapped) = mapped else {
+        return ptr::null_mut();
+    };
+    let before = mapped.cast::<u8>().align_offset(HUGE_PAGE);
+    // SAFETY: within what was mapped, of which nobody else knows; where the system does not take it, it stays.
+    unsafe {
+        let pages = mapped.cast::<u8>().add(before);
+        if before > 0 {
+            let _ = munmap(mapped, before);
+        }
+        if before < HUGE_PAGE {
+            let _ = munmap(pages.add(size).cast(), HUGE_PAGE - before);
+        }
+        pages
+    }
 }
 
 impl Recycling {
@@ -91,34 +213,46 @@ impl Recycling {
                 used: 0,
                 peak: 0,
                 kept: 0,
+                settled: false,
                 classes: [EMPTY; CLASSES],
             }),
         }
+    }
+
+    /// Makes it the one that [`settle`] is about. The first one stays.
+    pub fn register(&'static self) {
+        let _ = REGISTERED.set(self);
+    }
+
+    /// Gives all that is kept back to the system, and forgets how much was in use.
+    fn settle(&self) {
+        let mut large = self.lock();
+        large.settled = true;
+        large.peak = large.used;
+        let used = large.used;
+        large.release_to(used);
     }
 
     fn lock(&self) -> MutexGuard<'_, Large> {
         self.large.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A block of a class, of any content.
-    fn take(&self, index: usize, size: usize) -> *mut u8 {
+    /// A block of a class, of which `wanted` bytes are used at first, and whether it holds nothing but zeros.
+    fn take(&self, index: usize, size: usize, wanted: usize) -> (*mut u8, bool) {
         let mut large = self.lock();
         large.used += size;
         large.peak = large.peak.max(large.used);
         if let Some(kept) = large.classes[index].pop() {
             large.kept -= size;
-            return kept;
+            return (kept, false);
         }
         large.release();
         drop(large);
-        // SAFETY: the size is not 0.
-        let fresh = unsafe { System.alloc(block(size)) };
+        let (fresh, is_zero) = fresh(size, wanted);
         if fresh.is_null() {
             self.lock().used -= size;
-        } else if size >= HUGE_PAGE {
-            prefer_huge_pages(fresh, size);
         }
-        fresh
+        (fresh, is_zero)
     }
 
     fn put(&self, pointer: *mut u8, index: usize, size: usize) {
@@ -128,8 +262,8 @@ impl Recycling {
             large.kept += size;
         } else {
             drop(large);
-            // SAFETY: `take` got the block from the system by the same layout.
-            unsafe { System.dealloc(pointer, block(size)) };
+            // SAFETY: `take` got the block from the system for the same size.
+            unsafe { give_back(pointer, size) };
         }
     }
 }
@@ -141,9 +275,16 @@ impl Default for Recycling {
 }
 
 impl Large {
-    /// Gives blocks back to the system until no more is held than may be, the largest first.
+    /// Gives blocks back to the system until no more is held than may be.
     fn release(&mut self) {
-        let allowed = self.peak + self.peak / 2 + SLACK;
+        self.release_to(match self.settled {
+            false => self.peak + self.peak / 2 + SLACK,
+            true => self.peak + SETTLED_SLACK,
+        });
+    }
+
+    /// Gives blocks back to the system, the largest first, until no more than `allowed` bytes are held.
+    fn release_to(&mut self, allowed: usize) {
         for index in (0..CLASSES).rev() {
             let size = (LARGE << (index / STEPS)) / STEPS * (index % STEPS + STEPS);
             while self.used + self.kept > allowed {
@@ -151,8 +292,8 @@ impl Large {
                     break;
                 };
                 self.kept -= size;
-                // SAFETY: `take` got the block from the system by the same layout.
-                unsafe { System.dealloc(pointer, block(size)) };
+                // SAFETY: `take` got the block from the system for the same size.
+                unsafe { give_back(pointer, size) };
             }
         }
     }
@@ -175,22 +316,24 @@ impl Class {
     }
 }
 
+/// Has the first `len` bytes of a block be of huge pages: as many as are used as a whole.
 #[cfg(target_os = "linux")]
-fn prefer_huge_pages(pointer: *mut u8, size: usize) {
+fn prefer_huge_pages(pointer: *mut u8, len: usize) {
+    let len = len / HUGE_PAGE * HUGE_PAGE;
     // SAFETY: the block is the caller's, and the advice changes no contents. Without huge pages the
     // memory is as good as before, so an error means nothing.
-    let _ = unsafe { rustix::mm::madvise(pointer.cast(), size, rustix::mm::Advice::LinuxHugepage) };
+    let _ = unsafe { rustix::mm::madvise(pointer.cast(), len, rustix::mm::Advice::LinuxHugepage) };
 }
 
 #[cfg(not(target_os = "linux"))]
-fn prefer_huge_pages(_pointer: *mut u8, _size: usize) {}
+fn prefer_huge_pages(_pointer: *mut u8, _len: usize) {}
 
 // SAFETY: a block is either the system allocator's for the very layout, or one of at least the size and
 // alignment that was asked for, which nobody else has until it is freed.
 unsafe impl GlobalAlloc for Recycling {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         match class_of(layout) {
-            Some((index, size)) => self.take(index, size),
+            Some((index, size)) => self.take(index, size, layout.size()).0,
             // SAFETY: the caller's.
             None => unsafe { SMALL.alloc(layout) },
         }
@@ -199,8 +342,8 @@ unsafe impl GlobalAlloc for Recycling {
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         match class_of(layout) {
             Some((index, size)) => {
-                let pointer = self.take(index, size);
-                if !pointer.is_null() {
+                let (pointer, is_zero) = self.take(index, size, layout.size());
+                if !is_zero && !pointer.is_null() {
                     // SAFETY: the block has at least this size.
                     unsafe { ptr::write_bytes(pointer, 0, layout.size()) };
                 }
@@ -293,6 +436,51 @@ mod tests {
         }
         assert_eq!(memory.lock().used, 0);
         assert_eq!(memory.lock().kept, size);
+    }
+
+    #[test]
+    fn fresh_blocks_are_zero_and_begin_where_huge_pages_may() {
+        let memory = Recycling::new();
+        // SAFETY: as above.
+        unsafe {
+            for size in [LARGE, HUGE_PAGE, (9 << 20) + 1] {
+                let pointer = memory.alloc_zeroed(layout(size));
+                assert!(size < HUGE_PAGE || pointer.addr().is_multiple_of(HUGE_PAGE));
+                assert!((0..size).all(|index| pointer.add(index).read() == 0));
+                pointer.write_bytes(7, size);
+                memory.dealloc(pointer, layout(size));
+            }
+        }
+    }
+
+    #[test]
+    fn who_has_settled_holds_no_more_than_is_used() {
+        let memory = Recycling::new();
+        // SAFETY: as above.
+        unsafe {
+            let stays = memory.alloc(layout(4 << 20));
+            stays.write_bytes(7, 4 << 20);
+            let loaded = [40, 8, 1].map(|mebibytes| layout(mebibytes << 20));
+            let blocks = loaded.map(|layout| memory.alloc(layout));
+            for (block, layout) in blocks.into_iter().zip(loaded) {
+                memory.dealloc(block, layout);
+            }
+            assert_eq!(memory.lock().kept, 49 << 20);
+            memory.settle();
+            {
+                let large = memory.lock();
+                assert_eq!((large.kept, large.used, large.peak), (0, 4 << 20, 4 << 20));
+            }
+            // From now on blocks of one size make room for those of another.
+            for size in (1..30).map(|number| number << 20) {
+                let pointer = memory.alloc(layout(size));
+                memory.dealloc(pointer, layout(size));
+                let large = memory.lock();
+                assert!(large.used + large.kept <= large.peak + SETTLED_SLACK + size);
+            }
+            assert!((0..4 << 20).all(|index| stays.add(index).read() == 7));
+            memory.dealloc(stays, layout(4 << 20));
+        }
     }
 
     #[test]

@@ -65,7 +65,15 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ),
     (
         "serve",
-        &["data", "train", "models", "generation", "tokenizer", "spec"],
+        &[
+            "data",
+            "train",
+            "models",
+            "generation",
+            "tokenizer",
+            "memory",
+            "spec",
+        ],
     ),
     ("exec", &["spec", "plan", "stages", "store"]),
     ("sweep", &["spec"]),

@@ -20,7 +20,9 @@ use super::error::AppError;
 use super::model::FoundModel;
 use super::prediction::{FoundPrediction, PredictionFollower, PredictionRequest};
 use crate::fingerprint::Digest;
-use crate::prediction::{PredictionCounts, PredictionKeeping, PredictionProgress, unnamed_file_for};
+use crate::prediction::{
+    PredictionCounts, PredictionKeeping, PredictionProgress, UnnamedFile, Unpredicted, beside,
+};
 use crate::progress::text::counted;
 use crate::spec::PredictionFormat;
 use crate::stages::{Registry, inputs_digest};
@@ -45,11 +47,37 @@ pub fn predict_to_file(
         return at_once(found, registry, path, follower);
     }
     let question = PartQuestion::of(request, &found.models, path)?;
-    let (part, begun) = PredictionPart::open(path, question, &follower)?;
-    let monitor = follower.monitor.clone();
+    let (part, begun, refused) = PredictionPart::open(path, question, &follower)?;
+    let PredictionFollower {
+        refused: hear,
+        monitor,
+    } = follower;
+    for sample in &refused {
+        hear(sample);
+    }
+    let beyond = begun.counts.failed.saturating_sub(refused.len() as u64);
+    if beyond > 0 {
+        monitor.info(format!(
+            "and {} that could not be read before",
+            counted(usize::try_from(beyond).unwrap_or(usize::MAX), "more sample")
+        ));
+    }
+    // Who goes on hears of them again.
+    let refused = Mutex::new(refused);
+    let mut hear_and_keep = |sample: &Unpredicted| {
+        let mut refused = refused.lock().unwrap_or_else(PoisonError::into_inner);
+        if refused.len() < MOST_REFUSED {
+            refused.push(sample.clone());
+        }
+        hear(sample);
+    };
+    let follower = PredictionFollower {
+        refused: &mut hear_and_keep,
+        monitor: monitor.clone(),
+    };
     let mut kept = begun;
     let mut keep = |progress: PredictionProgress| {
-        part.keep(progress)?;
+        part.keep(progress, &refused.lock().unwrap_or_else(PoisonError::into_inner))?;
         kept = progress;
         Ok(())
     };
@@ -85,12 +113,12 @@ fn at_once(
     path: &Path,
     follower: PredictionFollower<'_>,
 ) -> Result<PredictionCounts, AppError> {
-    let mut file = unnamed_file_for(path).map_err(writing(path))?;
+    let mut file = UnnamedFile::for_path(path).map_err(writing(path))?;
     let counts = found.predict(registry, BufWriter::new(file.as_file_mut()), None, follower)?;
     match file.persist_noclobber(path) {
-        Ok(_) => Ok(counts),
-        Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Err(is_there(path)),
-        Err(error) => Err(writing(path)(error.error)),
+        Ok(()) => Ok(counts),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(is_there(path)),
+        Err(error) => Err(writing(path)(error)),
     }
 }
 
@@ -145,7 +173,13 @@ struct PartState {
     bytes: u64,
     /// The digest of these bytes.
     digest: Digest,
+    /// The samples that could not be read, the first of them.
+    #[serde(default)]
+    refused: Vec<Unpredicted>,
 }
+
+/// How many samples that could not be read are kept by name: what says how far it is stays small.
+const MOST_REFUSED: usize = 100;
 
 /// How the names of the part and of what says how far it is end.
 const PART: &str = ".part";
@@ -167,13 +201,13 @@ struct WrittenRows {
 }
 
 impl PredictionPart {
-    /// The part for the file at `path`, and how far it is: what else stands in it has been cut off. No other program
-    /// writes it as long as it is open.
+    /// The part for the file at `path`, how far it is, and the samples that could not be read by then: what else stands in
+    /// it has been cut off. No other program writes it as long as it is open.
     fn open(
         path: &Path,
         question: PartQuestion,
         follower: &PredictionFollower<'_>,
-    ) -> Result<(Self, PredictionProgress), AppError> {
+    ) -> Result<(Self, PredictionProgress, Vec<Unpredicted>), AppError> {
         let beside = |ending: &str| path.with_file_name(name_of(path, ending));
         let (part, state) = (beside(PART), beside(STATE));
         let failed = || writing(&part);
@@ -202,7 +236,7 @@ impl PredictionPart {
         };
         let kept = kept.filter(|kept| kept.progress.counts.samples() > 0);
         let (mut progress, mut hasher) = (PredictionProgress::default(), blake3::Hasher::new());
-        let mut bytes = 0;
+        let (mut bytes, mut refused) = (0, Vec::new());
         if let Some(kept) = kept {
             if let Some(difference) = question.difference(&kept.question) {
                 return Err(AppError::Request(format!(
@@ -212,7 +246,7 @@ impl PredictionPart {
             }
             let copied = io::copy(&mut (&mut file).take(kept.bytes), &mut hasher).map_err(failed())?;
             if copied == kept.bytes && digest_of(&hasher) == kept.digest {
-                (progress, bytes) = (kept.progress, kept.bytes);
+                (progress, bytes, refused) = (kept.progress, kept.bytes, kept.refused);
                 follower.monitor.info(format!(
                     "goes on after {} in `{}`",
                     counted(progress.counts.predicted as usize, "row"),
@@ -235,12 +269,12 @@ impl PredictionPart {
             question,
             written: Arc::new(Mutex::new(WrittenRows { file, bytes, hasher })),
         };
-        opened.keep(progress).map_err(failed())?;
-        Ok((opened, progress))
+        opened.keep(progress, &refused).map_err(failed())?;
+        Ok((opened, progress, refused))
     }
 
-    /// Says that the part is so far.
-    fn keep(&self, progress: PredictionProgress) -> io::Result<()> {
+    /// Says that the part is so far, and which samples could not be read.
+    fn keep(&self, progress: PredictionProgress, refused: &[Unpredicted]) -> io::Result<()> {
         let state = {
             let written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
             PartState {
@@ -248,9 +282,10 @@ impl PredictionPart {
                 progress,
                 bytes: written.bytes,
                 digest: digest_of(&written.hasher),
+                refused: refused.to_vec(),
             }
         };
-        let mut file = unnamed_file_for(&self.state)?;
+        let mut file = beside(&self.state)?;
         file.write_all(&serde_json::to_vec(&state)?)?;
         file.persist(&self.state).map_err(|error| error.error)?;
         Ok(())

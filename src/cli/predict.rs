@@ -13,8 +13,7 @@ use super::model_choice::ModelChoiceArguments;
 use super::terminal::stop_on_signals;
 use crate::app::{AppError, PredictionFollower, PredictionRequest, predict, predict_to_file};
 use crate::event::{Activity, Level, Monitor};
-use crate::prediction::{PredictionCounts, Unpredicted};
-use crate::progress::text::count;
+use crate::prediction::{PredictionCounts, Unpredicted, counted_samples};
 use crate::spec::PredictionFormat;
 use crate::stages::{DeviceChoice, Registry};
 
@@ -244,14 +243,5 @@ impl Narration {
 /// Says how many samples were predicted for.
 fn tell_counts(counts: &PredictionCounts, output: Option<&Path>) {
     let whither = output.map_or_else(String::new, |path| format!(" -> {}", path.display()));
-    let failed = match counts.failed {
-        0 => String::new(),
-        failed => format!(", {} could not be read", count(failed)),
-    };
-    anstream::eprintln!("{} predicted{failed}{whither}", counted_samples(counts.predicted));
-}
-
-fn counted_samples(samples: u64) -> String {
-    let plural = if samples == 1 { "" } else { "s" };
-    format!("{} sample{plural}", count(samples))
+    anstream::eprintln!("{}{whither}", counts.told());
 }

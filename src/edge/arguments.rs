@@ -103,12 +103,18 @@ impl InferArguments {
     pub fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<InferCommand, InferError> {
         let mut rest = arguments.into_iter();
         let (mut read, mut others, mut places) = (Self::default(), Vec::new(), Vec::new());
-        let mut format = None;
+        let (mut format, mut given) = (None, Vec::new());
         while let Some(argument) = rest.next() {
             let Some((name, joined)) = option_of(&argument) else {
                 places.push(PathBuf::from(argument));
                 continue;
             };
+            if matches!(name, "--output" | "--format" | "--threads" | "--test-time-flip") {
+                if given.iter().any(|other| other == name) {
+                    return Err(wrong(format!("`{name}` is given twice")));
+                }
+                given.push(name.to_owned());
+            }
             let mut value = || {
                 let given = joined.clone().or_else(|| rest.next());
                 given.ok_or_else(|| wrong(format!("`{name}` needs a value; see --help")))
@@ -252,6 +258,22 @@ mod tests {
                 "there is no option `--test-time-flip=yes`",
             ),
             (&["m", "a", "--with"], "`--with` needs a value"),
+            (
+                &["m", "a", "-o", "b.csv", "--output=c.csv"],
+                "`--output` is given twice",
+            ),
+            (
+                &["m", "a", "--threads", "1", "--threads=2"],
+                "`--threads` is given twice",
+            ),
+            (
+                &["m", "a", "--format", "csv", "--format", "csv"],
+                "`--format` is given twice",
+            ),
+            (
+                &["--test-time-flip", "m", "a", "--test-time-flip"],
+                "`--test-time-flip` is given twice",
+            ),
             (&["m", "a", "--threads", "0"], "`0` is no number of threads"),
             (&["m", "a", "--threads", "1025"], "it is 1 to 1024"),
             (&["m", "a", "--threads", "two"], "`two` is no number of threads"),

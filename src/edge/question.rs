@@ -10,10 +10,8 @@ use super::{DONE, FAILED};
 use crate::data::ArchiveUnpacker;
 use crate::event::{Activity, Level, Monitor};
 use crate::prediction::{
-    PredictionCounts, PredictionTask, PredictionWriter, Unpredicted, missing_input, model_folder,
-    unnamed_file_for,
+    PredictionCounts, PredictionTask, PredictionWriter, UnnamedFile, Unpredicted, missing_input, model_folder,
 };
-use crate::spec::counted;
 use crate::train::{Components, DeviceChoice, TrainError, on_threads};
 
 /// Hears lines about the work.
@@ -64,14 +62,14 @@ impl InferArguments {
         if path.symlink_metadata().is_ok() {
             return Err(InferError::is_there(path.to_owned()));
         }
-        let mut file = unnamed_file_for(path).map_err(writing)?;
+        let mut file = UnnamedFile::for_path(path).map_err(writing)?;
         let counts = self.write_rows(BufWriter::new(file.as_file_mut()), models, tell)?;
         match file.persist_noclobber(path) {
-            Ok(_) => Ok(counts),
-            Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => {
+            Ok(()) => Ok(counts),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 Err(InferError::is_there(path.to_owned()))
             }
-            Err(error) => Err(writing(error.error)),
+            Err(error) => Err(writing(error)),
         }
     }
 
@@ -147,12 +145,5 @@ fn hear(activity: &Activity, tell: &(dyn Fn(&str) + Send + Sync)) {
 /// Says how many samples have an answer.
 fn tell_counts(counts: &PredictionCounts, output: Option<&Path>, tell: &Tell) {
     let whither = output.map_or_else(String::new, |path| format!(" -> {}", path.display()));
-    let failed = match counts.failed {
-        0 => String::new(),
-        failed => format!(", {failed} could not be read"),
-    };
-    tell(&format!(
-        "{} predicted{failed}{whither}",
-        counted(counts.predicted, "sample")
-    ));
+    tell(&format!("{}{whither}", counts.told()));
 }

@@ -8,11 +8,13 @@
 
 mod built_in;
 mod direction;
+mod grouped;
 mod info;
 mod pareto;
 mod table;
 
 pub use direction::Direction;
+pub use grouped::grouped;
 pub use info::{EpochSplit, MetricInfo};
 pub use pareto::{dominates, fronts};
 pub use table::{Described, MetricTable};

@@ -28,6 +28,26 @@ pub struct Builder<'a> {
     pub(super) linears: Vec<LinearPlace>,
     /// The number of the first parameter, by which it is drawn.
     pub(super) first: u32,
+    room: FillingRoom,
+}
+
+/// How many numbers parameters may have.
+#[derive(Clone, Copy)]
+struct FillingRoom {
+    /// Those that there are to fill them, as far as that is known.
+    held: usize,
+    /// Those that may still be made.
+    left: usize,
+}
+
+impl FillingRoom {
+    const ENDLESS: Self = Self {
+        held: usize::MAX,
+        left: usize::MAX,
+    };
+
+    /// Numbers beyond those that are there: where a few more are wanted, who fills them tells which.
+    const SPARE: usize = 1 << 24;
 }
 
 /// The shape of a convolution with a square kernel.
@@ -119,6 +139,18 @@ impl<'a> Builder<'a> {
             statistics: Vec::new(),
             linears: Vec::new(),
             first: 0,
+            room: FillingRoom::ENDLESS,
+        }
+    }
+
+    /// One whose parameters are all 0, to be filled with `held` numbers. One that wants far more makes none of them.
+    pub(super) fn to_fill(held: usize, device: &'a Device) -> Self {
+        Self {
+            room: FillingRoom {
+                held,
+                left: held.saturating_add(FillingRoom::SPARE),
+            },
+            ..Self::new(None, device)
         }
     }
 
@@ -132,15 +164,15 @@ impl<'a> Builder<'a> {
 
     /// A convolution: `NAME.weight` and, where it has one, `NAME.bias`.
     pub fn conv(&mut self, name: &str, conv: Conv, init: ConvInit) -> Result<Conv2d, ModelError> {
-        let taps = conv.size * conv.size;
+        let taps = conv.size.saturating_mul(conv.size);
         let channels = conv.inputs / conv.groups;
         let (weight, bias) = match init {
             ConvInit::Default => {
-                let init = Init::within_fan_in(channels * taps);
+                let init = Init::within_fan_in(channels.saturating_mul(taps));
                 (init, init)
             }
             ConvInit::KaimingFanOut => {
-                let fan_out = (conv.outputs * taps) as f64;
+                let fan_out = conv.outputs.saturating_mul(taps) as f64;
                 (Init::Normal((2.0 / fan_out).sqrt()), Init::Constant(0.0))
             }
             ConvInit::Given { weight, bias } => (weight, bias),
@@ -260,7 +292,18 @@ impl<'a> Builder<'a> {
             }
             None => shape,
         };
-        let len = filled.iter().product();
+        let len = filled
+            .iter()
+            .try_fold(1usize, |product, side| product.checked_mul(*side));
+        let room = len.and_then(|len| Some((len, self.room.left.checked_sub(len)?)));
+        let Some((len, left)) = room else {
+            return Err(ModelError::Unfilled {
+                name,
+                shape: shape.to_vec(),
+                held: self.room.held,
+            });
+        };
+        self.room.left = left;
         let init = match self.seed {
             Some(_) => init,
             None => Init::Constant(0.0),

@@ -127,6 +127,27 @@ pub enum ModelError {
         /// Values that come out.
         outputs: usize,
     },
+    /// A sample over any memory's size.
+    #[error("a sample of {sample} is too large: a network is shown at most {most} numbers of each")]
+    SampleTooLarge {
+        /// Its shape, in words.
+        sample: Box<str>,
+        /// The most numbers of a sample.
+        most: usize,
+    },
+    /// A network of far more numbers than there are to fill it.
+    #[error(
+        "the network has far more numbers than the {held} that its weights hold: `{name}` alone would be {shape:?}; the \
+         description is damaged, or that of another model"
+    )]
+    Unfilled {
+        /// A parameter for which there is no room.
+        name: String,
+        /// Its shape.
+        shape: Vec<usize>,
+        /// The numbers that there are.
+        held: usize,
+    },
     /// Images that are no whole number of patches.
     #[error(
         "images of {height}x{width} cannot be cut into patches of {patch}x{patch}; give vit a `patch` that \

@@ -11,6 +11,10 @@ use super::network::{Architecture, Network, NetworkLayout};
 use crate::schema::InputShape;
 use crate::spec::{ListedOptions, Model, ModelOptions, built_in_models, built_in_text_models};
 
+/// Numbers of a sample, at most: 1 GiB of them. Of a table or of images much less is usual, and what is read of a file may
+/// say anything.
+const MOST_NUMBERS: usize = 1 << 28;
+
 /// Options from which a network can be built.
 pub trait ModelBuilder: ModelOptions + ListedOptions {
     /// Whether it is for tokens.
@@ -100,6 +104,18 @@ impl Models {
                 what: "a dimension of the samples",
             });
         }
+        let numbers = match input {
+            InputShape::Tokens { .. } => Some(1),
+            _ => dimensions
+                .iter()
+                .try_fold(1usize, |product, side| product.checked_mul(*side)),
+        };
+        if numbers.is_none_or(|numbers| numbers > MOST_NUMBERS) {
+            return Err(ModelError::SampleTooLarge {
+                sample: input.of_sample().into(),
+                most: MOST_NUMBERS,
+            });
+        }
         let construction = self.construction(model)?;
         if matches!(input, InputShape::Tokens { .. }) && !(construction.reads_tokens)(model)? {
             return Err(ModelError::WrongSamples {
@@ -138,6 +154,22 @@ impl Models {
         device: &Device,
     ) -> Result<Network, ModelError> {
         self.built(model, input, outputs, Builder::new(None, device))
+    }
+
+    /// The same where `held` numbers are there to fill it: the description of a network may be anybody's, and one that
+    /// wants far more is not made.
+    ///
+    /// # Errors
+    /// Those of [`blank`](Self::blank), and [`ModelError::Unfilled`].
+    pub fn blank_for(
+        &self,
+        model: &Model,
+        input: InputShape,
+        outputs: usize,
+        held: usize,
+        device: &Device,
+    ) -> Result<Network, ModelError> {
+        self.built(model, input, outputs, Builder::to_fill(held, device))
     }
 
     fn built(

@@ -9,7 +9,11 @@ mod output;
 mod parquet_output;
 mod places;
 mod task;
+mod unnamed;
 
 pub use output::PredictionWriter;
-pub use places::{missing_input, model_folder, unnamed_file_for};
-pub use task::{PredictionCounts, PredictionKeeping, PredictionProgress, PredictionTask, Unpredicted};
+pub use places::{missing_input, model_folder};
+pub use task::{
+    PredictionCounts, PredictionKeeping, PredictionProgress, PredictionTask, Unpredicted, counted_samples,
+};
+pub use unnamed::{UnnamedFile, beside};

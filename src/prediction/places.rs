@@ -1,11 +1,6 @@
 //! Where models, inputs and outputs are.
 
-use std::fs::Permissions;
-use std::io;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-
-use tempfile::NamedTempFile;
 
 /// The folder with a model that `path` names, itself or the one that it lies in, or a file that is a whole model; nothing
 /// where there is neither.
@@ -31,18 +26,8 @@ pub fn missing_input(inputs: &[PathBuf]) -> Option<&Path> {
     missing.map(PathBuf::as_path)
 }
 
-/// A file beside the one that is to be at `path`, until it is whole and gets that name.
-///
-/// # Errors
-/// It cannot be made.
-pub fn unnamed_file_for(path: &Path) -> io::Result<NamedTempFile> {
-    tempfile::Builder::new()
-        // Those of any new file: the user's mask takes away from them.
-        .permissions(Permissions::from_mode(0o666))
-        .tempfile_in(folder_around(path))
-}
-
-fn folder_around(path: &Path) -> &Path {
+/// The folder that a file is in.
+pub(super) fn folder_around(path: &Path) -> &Path {
     let around = path.parent().filter(|around| !around.as_os_str().is_empty());
     around.unwrap_or(Path::new("."))
 }

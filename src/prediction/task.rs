@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::output::PredictionWriter;
 use crate::data::{ArchiveUnpacker, UnlabelledInputs, UnlabelledSample, UnlabelledSource};
 use crate::event::{Monitor, Unit};
-use crate::spec::counted_that;
+use crate::metric::grouped;
 use crate::train::{Components, DeviceChoice, Predictor, PredictorOptions, TrainError};
 
 /// What is to be predicted, and by whom.
@@ -43,6 +43,21 @@ impl PredictionCounts {
     pub fn samples(&self) -> u64 {
         self.predicted + self.failed
     }
+
+    /// What is told at the end: `1,234 samples predicted, 2 could not be read`.
+    pub fn told(&self) -> String {
+        let failed = match self.failed {
+            0 => String::new(),
+            failed => format!(", {} could not be read", grouped(failed)),
+        };
+        format!("{} predicted{failed}", counted_samples(self.predicted))
+    }
+}
+
+/// `1 sample`, `1,234 samples`.
+pub fn counted_samples(count: u64) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{} sample{plural}", grouped(count))
 }
 
 /// How far a prediction is.
@@ -63,7 +78,7 @@ pub struct PredictionKeeping<'a> {
 }
 
 /// A sample that cannot be predicted for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unpredicted {
     /// Where it comes from.
     pub name: String,
@@ -163,8 +178,9 @@ impl PredictionTask<'_> {
         source.finish(monitor);
         if cut > 0 {
             monitor.warn(format!(
-                "{} longer than the {} tokens that the model is shown, and of {} it is shown the beginning",
-                counted_that(cut, "text", ["is", "are"]),
+                "{} {} longer than the {} tokens that the model is shown, and of {} it is shown the beginning",
+                grouped(cut),
+                if cut == 1 { "text is" } else { "texts are" },
                 predictor.most_tokens().unwrap_or_default(),
                 if cut == 1 { "it" } else { "them" }
             ));

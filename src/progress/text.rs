@@ -1,7 +1,7 @@
 //! Numbers as people read them, and text that fits its line.
 
 use crate::event::{MetricValue, Metrics};
-use crate::metric::MetricTable;
+use crate::metric::{MetricTable, grouped};
 
 /// How many metrics a stage's line shows.
 const SHOWN_METRICS: usize = 3;
@@ -65,15 +65,7 @@ pub fn bytes(bytes: f64) -> String {
 
 /// A whole number with its thousands apart: `46,730`.
 pub fn count(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+    grouped(number)
 }
 
 /// `1 stage`, `2 stages`.

@@ -34,6 +34,8 @@ pub(super) struct AccessRecord {
     pub bytes_in: usize,
     /// Rows that it asked about.
     pub rows: usize,
+    /// How many of them are texts that were cut.
+    pub texts_cut: usize,
     /// What they were answered.
     pub answered: Option<AnsweredRows>,
     /// Tokens that it used.
@@ -57,6 +59,7 @@ impl AccessRecord {
             id: None,
             bytes_in: 0,
             rows: 0,
+            texts_cut: 0,
             answered: None,
             used: None,
             problem: None,
@@ -104,6 +107,9 @@ impl Drop for AccessRecord {
         }
         if self.rows > 0 {
             line.insert("rows".to_owned(), self.rows.into());
+        }
+        if self.texts_cut > 0 {
+            line.insert("texts_cut".to_owned(), self.texts_cut.into());
         }
         if let Some(used) = self.used {
             line.insert("prompt_tokens".to_owned(), used.prompt.into());

@@ -85,7 +85,12 @@ pub(super) async fn infer(
         }
         (TellingTexts::Read(_), ServedModel::Writing(_)) => TensorValues::Strings(Vec::new()),
     };
+    record.texts_cut = match &texts {
+        TellingTexts::Read(texts) => texts.iter().filter(|text| text.is_cut).count(),
+        TellingTexts::Written(_) => 0,
+    };
     let reply = Reply {
+        texts_cut: record.texts_cut,
         name: &model.name,
         version: &version.version,
         id: request.id.as_deref(),

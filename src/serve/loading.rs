@@ -6,6 +6,7 @@ use super::predicting::PredictingModel;
 use super::reading::ReadingModel;
 use super::served::ServedModel;
 use super::writing::WritingModel;
+use crate::memory::settle;
 use crate::schema::{FieldKind, Schema};
 use crate::spec::{NEXT_TOKEN, NarrowWeights, TextHead};
 use crate::train::{Components, DeviceChoice, FolderWish, KnownModel, PretrainedFolder, TrainError};
@@ -37,6 +38,14 @@ impl ServedModel {
     /// # Errors
     /// There is none, or it cannot be served.
     pub fn load(folder: &Path, how: ModelLoading, components: &Components) -> Result<Self, TrainError> {
+        // Where it is found out what to load, a program does what it does not do again, and so does loading.
+        settle();
+        let loaded = Self::loaded(folder, how, components);
+        settle();
+        loaded
+    }
+
+    fn loaded(folder: &Path, how: ModelLoading, components: &Components) -> Result<Self, TrainError> {
         let ModelLoading {
             device,
             weights,

@@ -190,12 +190,8 @@ impl Served for PredictingModel {
         }
     }
 
-    fn blank(&self) -> ServedRows {
-        let width = self.row_len();
-        ServedRows::Numbers {
-            values: vec![0.0; width],
-            width,
-        }
+    fn trials(&self) -> ServedRows {
+        ServedRows::trials(self.row_len())
     }
 
     fn answer(&self, rows: ServedRows) -> Result<Vec<Vec<f32>>, String> {

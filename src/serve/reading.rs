@@ -14,7 +14,11 @@ use crate::train::{Components, DeviceChoice, TextPredictor, TrainError};
 const TEXT_BYTES: usize = 64 << 10;
 
 /// What the model is tried with.
-const TRIAL: &str = "a";
+const TRIALS: [&str; 3] = [
+    "a",
+    "The weather was better than anybody had hoped.",
+    "1,234.5 (ä) ?!",
+];
 
 /// A model that says something of texts: their class, labels or numbers, what their words are, or where they are among
 /// others.
@@ -42,7 +46,9 @@ impl ReadingModel {
         let most = predictor.most_tokens();
         let description = match predictor.is_of_words() {
             true => format!("texts of at most {most} tokens"),
-            false => format!("texts; what is behind the first {most} tokens is not looked at"),
+            false => format!(
+                "texts; what is behind the first {most} tokens is not looked at, and the answer's `texts_cut` says of how many"
+            ),
         };
         let names = std::iter::once(&fields.text).chain(&fields.pair);
         let inputs = names.map(|name| TensorInfo::new(name, Datatype::Bytes, Vec::new(), &description));
@@ -122,14 +128,18 @@ impl Served for ReadingModel {
         Ok(ServedRows::Texts(read.collect::<Result<_, _>>()?))
     }
 
-    fn blank(&self) -> ServedRows {
-        let pair = self.fields.pair.as_ref().map(|_| TRIAL);
-        // A tokenizer may have no token for it.
-        let read = self.predictor.read(TRIAL, pair).unwrap_or_else(|_| ReadText {
-            ids: vec![0],
-            ..ReadText::default()
+    fn trials(&self) -> ServedRows {
+        let trials = TRIALS.iter().map(|text| {
+            let pair = self.fields.pair.as_ref().map(|_| *text);
+            // A tokenizer may have no token for it.
+            let blank = |_| ReadText {
+                ids: vec![0],
+                segments: pair.map(|_| vec![0]),
+                ..ReadText::default()
+            };
+            Arc::new(self.predictor.read(text, pair).unwrap_or_else(blank))
         });
-        ServedRows::Texts(vec![Arc::new(read)])
+        ServedRows::Texts(trials.collect())
     }
 
     fn answer(&self, rows: ServedRows) -> Result<Vec<Vec<f32>>, String> {

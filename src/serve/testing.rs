@@ -61,11 +61,8 @@ impl Served for EchoModel {
         }
     }
 
-    fn blank(&self) -> ServedRows {
-        ServedRows::Numbers {
-            values: vec![0.0; 2],
-            width: 2,
-        }
+    fn trials(&self) -> ServedRows {
+        ServedRows::trials(2)
     }
 
     fn answer(&self, rows: ServedRows) -> Result<Vec<Vec<f32>>, String> {

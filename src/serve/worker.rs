@@ -188,8 +188,8 @@ mod tests {
             self.0.rows(inputs, rows)
         }
 
-        fn blank(&self) -> ServedRows {
-            self.0.blank()
+        fn trials(&self) -> ServedRows {
+            self.0.trials()
         }
 
         fn answer(&self, rows: ServedRows) -> Result<Vec<Vec<f32>>, String> {

@@ -95,6 +95,15 @@ bounded!(
 );
 
 bounded!(
+    /// What logits are divided by, in `[1e-4, 1e4]`. Beyond, the distributions are a single class, or even but for their
+    /// rounding: times the square of the temperature, that would be the loss, and below 0 as often as not.
+    TeacherTemperature,
+    "a temperature from 0.0001 to 10000",
+    |x| (1e-4..=1e4).contains(&x),
+    json_schema!({"type": "number", "minimum": 1e-4, "maximum": 1e4})
+);
+
+bounded!(
     /// A percentage in `(50, 100]`.
     Percentage,
     "a percentage over 50 and up to 100",

@@ -16,7 +16,6 @@ use crate::data::{
     TextForm, TextGoal, TextReader,
 };
 use crate::models::{Network, NetworkInput, TokenBatch};
-use crate::ops::WeightForm;
 use crate::schema::{FieldKind, InputShape, Schema, TextFields};
 use crate::spec;
 
@@ -66,10 +65,7 @@ impl EnsembleMember {
             path: folder.to_owned(),
             problem,
         })?;
-        // Rows are of one size, and nobody else has the network.
-        if let MemberReading::Rows(_) = member.reading {
-            member.kept = KeptPasses::new(WeightForm::Alone);
-        }
+        member.kept = KeptPasses::alone(member.card.input);
         Ok((member, task))
     }
 

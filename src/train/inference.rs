@@ -32,8 +32,13 @@ pub(super) struct KeptPasses {
 }
 
 impl KeptPasses {
-    /// Nothing yet.
-    pub fn new(form: WeightForm) -> Self {
+    /// Nothing yet, of a network for samples of `shape` that nobody else has and that does nothing but answer.
+    pub fn alone(shape: InputShape) -> Self {
+        let form = match shape {
+            // Texts are of any length.
+            InputShape::Tokens { .. } => WeightForm::default(),
+            InputShape::Image { .. } | InputShape::Features { .. } => WeightForm::Alone,
+        };
         Self {
             weights: Arc::new(PackedWeights::new(form)),
             ..Self::default()

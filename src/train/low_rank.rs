@@ -12,7 +12,7 @@ use candle_core::Device;
 use super::components::Components;
 use super::error::TrainError;
 use super::model_file::{CARD_FILE, read_card, write_tensors};
-use super::tensor_file::{NamedTensors, read_tensors, to_device};
+use super::tensor_file::{NamedTensors, TensorFile, read_tensors, to_device};
 use crate::models::{Network, is_low_rank};
 use crate::spec::{LoraOptions, fits_pattern};
 
@@ -21,6 +21,9 @@ pub const ADAPTER_FILE: &str = "adapter.safetensors";
 
 /// The file with the weights that stayed as they were.
 pub const BASE_FILE: &str = "base.safetensors";
+
+/// How the names of the weights end of which each has a row for each rank.
+const DOWN: &str = ".lora_A.weight";
 
 /// Gives `network` the changes of `options`, and returns the names of the parameters that are trained: those of the
 /// changes, of the output layer of a task, and what `options` name besides.
@@ -68,23 +71,41 @@ pub fn write_adapter(folder: &Path, base: &NamedTensors, trained: &NamedTensors)
     write_tensors(&folder.join(ADAPTER_FILE), trained)
 }
 
-/// Loads such a model's weights into `network`, which is as it was built and is so again afterwards.
+/// Loads such a model's weights, which are in `files`, into `network`, which is as it was built and is so again afterwards.
 pub(super) fn load(
     network: &mut Network,
+    files: &[TensorFile],
     folder: &Path,
     options: &LoraOptions,
     device: &Device,
 ) -> Result<(), TrainError> {
-    let path = folder.join(ADAPTER_FILE);
-    let mut tensors = read_tensors(&folder.join(BASE_FILE))?;
-    tensors.extend(read_tensors(&path)?);
+    let mut tensors = NamedTensors::new();
+    for file in files {
+        tensors.extend(file.read_all()?);
+    }
     let mut load = || -> Result<(), String> {
+        // Changes are made before they are filled.
+        let rank = options.rank.get();
+        let mut changes = tensors.iter().filter(|(name, _)| name.ends_with(DOWN)).peekable();
+        if changes.peek().is_none() {
+            return Err("it holds no low-rank changes, and the card tells of some".to_owned());
+        }
+        let is_other = |shape: &[usize]| shape.first().is_none_or(|own| *own as u64 != u64::from(rank));
+        if let Some((name, tensor)) = changes.find(|(_, tensor)| is_other(tensor.shape())) {
+            return Err(format!(
+                "the card tells of changes of rank {rank}, and `{name}` is {:?}",
+                tensor.shape()
+            ));
+        }
         network.adapt(options, 0).map_err(|error| error.to_string())?;
         let tensors = to_device(&tensors, device)?;
         network.load_state(&tensors).map_err(|error| error.to_string())?;
         network.merge().map_err(|error| error.to_string())
     };
-    load().map_err(|problem| TrainError::BadFile { path, problem })
+    load().map_err(|problem| TrainError::BadFile {
+        path: folder.join(ADAPTER_FILE),
+        problem,
+    })
 }
 
 /// The weights that the changes of the model in `folder` were made of, with what was trained in full; nothing where there are

@@ -17,10 +17,10 @@ use super::low_rank;
 use super::meeting::KnownModel;
 use super::quantized::{CardQuantization, read_quantized};
 use super::tasks::{ModelTarget, Task, Tasks};
-use super::tensor_file::{NamedTensors, TensorFile, encode, read_tensors, to_host, write_atomically};
+use super::tensor_file::{NamedTensors, TensorFile, encode, to_host, write_atomically};
 use crate::data::{Augmentation, Dataset, Normalization};
 use crate::event::{Metrics, Monitor};
-use crate::models::{Models, Network};
+use crate::models::{ModelError, Models, Network};
 use crate::quantization::QuantizedNetwork;
 use crate::schema::{FieldKind, InputShape, Schema};
 use crate::spec;
@@ -156,12 +156,31 @@ impl TrainedModel {
         device: &Device,
         components: &Components,
     ) -> Result<Self, TrainError> {
-        let outputs = card.target.outputs();
-        let mut network = components
-            .models
-            .blank(&card.architecture, card.input, outputs, device)?;
+        let opened = |name: &str| TensorFile::open(&folder.join(name));
+        let blank = |files: &[TensorFile], device: &Device| {
+            let held = files
+                .iter()
+                .map(TensorFile::numbers)
+                .fold(0, usize::saturating_add);
+            let (model, outputs) = (&card.architecture, card.target.outputs());
+            let blank = components
+                .models
+                .blank_for(model, card.input, outputs, held, device);
+            blank.map_err(|error| match error {
+                ModelError::Unfilled { .. }
+                | ModelError::SampleTooLarge { .. }
+                | ModelError::TooLarge { .. }
+                | ModelError::TooDeep { .. } => TrainError::BadFile {
+                    path: folder.join(CARD_FILE),
+                    problem: error.to_string(),
+                },
+                error => error.into(),
+            })
+        };
         if let Some(options) = &card.lora {
-            low_rank::load(&mut network, folder, options, device)?;
+            let files = [opened(low_rank::BASE_FILE)?, opened(low_rank::ADAPTER_FILE)?];
+            let mut network = blank(&files, device)?;
+            low_rank::load(&mut network, &files, folder, options, device)?;
             return Ok(Self {
                 card,
                 network,
@@ -169,12 +188,10 @@ impl TrainedModel {
             });
         }
         let path = folder.join(WEIGHTS_FILE);
+        let files = [opened(WEIGHTS_FILE)?];
         if let Some(quantization) = &card.quantization {
-            let tensors = read_tensors(&path)?;
-            let blank = components
-                .models
-                .blank(&card.architecture, card.input, outputs, &Device::Cpu)?;
-            let quantized = read_quantized(&card, quantization, &blank, &tensors);
+            let blank = blank(&files, &Device::Cpu)?;
+            let quantized = read_quantized(&card, quantization, &blank, &files[0].read_all()?);
             let quantized = quantized.map_err(|problem| TrainError::BadFile { path, problem })?;
             return Ok(Self {
                 network: Arc::clone(&quantized).into_network(&blank),
@@ -182,7 +199,7 @@ impl TrainedModel {
                 card,
             });
         }
-        let file = TensorFile::open(&path)?;
+        let (network, [file]) = (blank(&files, device)?, files);
         let loaded = network.load_each(&file.layouts(), |name| file.read_to(name, device));
         loaded.map_err(|error| match error {
             TrainError::Model(error) => TrainError::BadFile {
@@ -304,7 +321,7 @@ fn read_any_card(path: &Path, tasks: &Tasks) -> Result<Card, TrainError> {
         path: path.to_owned(),
         problem,
     };
-    let value = serde_json::from_str::<serde_json::Value>(&text).unwrap_or_default();
+    let value: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
     // Before the architecture is looked for, which is none of those that are there.
     let of_texts = [
         &value["text"],
@@ -315,11 +332,11 @@ fn read_any_card(path: &Path, tasks: &Tasks) -> Result<Card, TrainError> {
     if !READS_TEXTS && of_texts.iter().any(|found| !found.is_null()) {
         return Err(bad(OF_TEXTS.to_owned()));
     }
-    let exported = value.get("card_version").is_none() && value.get("architecture").is_some();
-    if !exported {
-        return read_card(path);
+    match value.get("card_version").is_none() && value.get("architecture").is_some() {
+        true => read_exported(&text, tasks),
+        false => parsed_card(&text),
     }
-    read_exported(&text, tasks).map_err(bad)
+    .map_err(bad)
 }
 
 fn read_text(path: &Path) -> Result<String, TrainError> {
@@ -334,22 +351,24 @@ fn read_text(path: &Path) -> Result<String, TrainError> {
 /// # Errors
 /// The file is missing or is not a card.
 pub fn read_card(path: &Path) -> Result<Card, TrainError> {
-    let text = read_text(path)?;
-    let bad = |problem: String| TrainError::BadFile {
+    parsed_card(&read_text(path)?).map_err(|problem| TrainError::BadFile {
         path: path.to_owned(),
         problem,
-    };
-    let card: Card =
-        serde_json::from_str(&text).map_err(|error| bad(format!("not a model's card: {error}")))?;
-    if !(Card::OLDEST..=Card::QUANTIZED).contains(&card.card_version) {
-        return Err(bad(format!(
+    })
+}
+
+/// The card of a trained model that `text` is, or what is wrong with it.
+fn parsed_card(text: &str) -> Result<Card, String> {
+    let card: Card = serde_json::from_str(text).map_err(|error| format!("not a model's card: {error}"))?;
+    match (Card::OLDEST..=Card::QUANTIZED).contains(&card.card_version) {
+        true => Ok(card),
+        false => Err(format!(
             "its version is {}, but this Erlen reads versions {} to {}; train the model again",
             card.card_version,
             Card::OLDEST,
             Card::QUANTIZED
-        )));
+        )),
     }
-    Ok(card)
 }
 
 /// Writes a model's weights into `folder`, in the order of their names.

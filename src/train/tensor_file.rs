@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -252,6 +252,12 @@ pub fn decode(bytes: &[u8]) -> Result<(NamedTensors, HashMap<String, String>), S
     Ok((tensors.collect(), header.metadata().clone().unwrap_or_default()))
 }
 
+/// The bytes of a header beyond which a file is refused, as safetensors does: one of ten thousand tensors has some 2 MB.
+const HEADER_LIMIT: u64 = 100_000_000;
+
+/// Bytes of a file that are read at once; a multiple of the size of a number.
+const READ_BYTES: usize = 1 << 15;
+
 /// A file of named tensors, of which one after the other is read.
 pub struct TensorFile {
     path: PathBuf,
@@ -277,23 +283,7 @@ impl TensorFile {
         };
         let file = File::open(path).map_err(unreadable)?;
         let length = file.metadata().map_err(unreadable)?.len();
-        if length < 8 {
-            return Err(damaged(format!("it has {length} bytes")));
-        }
-        let mut size = [0; 8];
-        file.read_exact_at(&mut size, 0).map_err(unreadable)?;
-        let size = u64::from_le_bytes(size);
-        if size > length - 8 {
-            return Err(damaged("its header is longer than the file".to_owned()));
-        }
-        let mut header = vec![0; size as usize];
-        file.read_exact_at(&mut header, 8).map_err(unreadable)?;
-        let header: Metadata = serde_json::from_slice(&header).map_err(|error| damaged(error.to_string()))?;
-        let start = 8 + size;
-        let expected = start.saturating_add(header.data_len() as u64);
-        if length != expected {
-            return Err(damaged(format!("{length} bytes, and {expected} are expected")));
-        }
+        let (header, start) = read_header(&file, length).map_err(unreadable)?.map_err(damaged)?;
         Ok(Self {
             path: path.to_owned(),
             file,
@@ -302,16 +292,35 @@ impl TensorFile {
         })
     }
 
+    /// How many numbers all tensors have together.
+    pub fn numbers(&self) -> usize {
+        let tensors = self.header.tensors();
+        let numbers = tensors.values().map(|info| info.shape.iter().product::<usize>());
+        numbers.fold(0, usize::saturating_add)
+    }
+
     /// The shapes of the tensors, by their names.
     pub fn layouts(&self) -> BTreeMap<String, TensorLayout> {
         let layout = |(name, info): (String, &TensorInfo)| {
             let layout = TensorLayout {
                 shape: info.shape.clone(),
-                is_integer: !matches!(info.dtype, Dtype::F32 | Dtype::F16 | Dtype::BF16 | Dtype::F64),
+                is_integer: counts(info.dtype),
             };
             (name, layout)
         };
         self.header.tensors().into_iter().map(layout).collect()
+    }
+
+    /// Reads all tensors.
+    ///
+    /// # Errors
+    /// One cannot be read.
+    pub fn read_all(&self) -> Result<NamedTensors, TrainError> {
+        let names = self.header.offset_keys();
+        names
+            .into_iter()
+            .map(|name| Ok((name.clone(), self.read(&name)?)))
+            .collect()
     }
 
     /// Reads the tensor of that name.
@@ -319,17 +328,10 @@ impl TensorFile {
     /// # Errors
     /// There is none, or it cannot be read.
     pub fn read(&self, name: &str) -> Result<HostTensor, TrainError> {
-        let info = self.header.info(name).ok_or_else(|| TrainError::BadFile {
-            path: self.path.clone(),
-            problem: format!("it has no tensor `{name}`"),
-        })?;
+        let info = self.info(name)?;
         let (from, to) = info.data_offsets;
         let mut bytes = vec![0; to - from];
-        let read = self.file.read_exact_at(&mut bytes, self.start + from as u64);
-        read.map_err(|source| TrainError::Read {
-            path: self.path.clone(),
-            source,
-        })?;
+        self.read_at(&mut bytes, from)?;
         Ok(HostTensor {
             dtype: info.dtype,
             shape: info.shape.clone(),
@@ -342,12 +344,93 @@ impl TensorFile {
     /// # Errors
     /// As [`TensorFile::read`] and [`HostTensor::to_tensor`].
     pub fn read_to(&self, name: &str, device: &Device) -> Result<Tensor, TrainError> {
-        let tensor = self.read(name)?.to_tensor(device);
+        let info = self.info(name)?;
+        let tensor = match info.dtype {
+            Dtype::F32 => {
+                let tensor = Tensor::from_vec(self.read_f32(info)?, info.shape.as_slice(), device);
+                tensor.map_err(|error| error.to_string())
+            }
+            _ => self.read(name)?.to_tensor(device),
+        };
         tensor.map_err(|problem| TrainError::BadFile {
             path: self.path.clone(),
             problem: format!("`{name}`: {problem}"),
         })
     }
+
+    /// Reads the numbers of a tensor that holds f32. Their bytes do not stand beside them.
+    fn read_f32(&self, info: &TensorInfo) -> Result<Vec<f32>, TrainError> {
+        let (from, to) = info.data_offsets;
+        let mut values = Vec::with_capacity((to - from) / size_of::<f32>());
+        let mut bytes = vec![0; READ_BYTES.min(to - from)];
+        for start in (from..to).step_by(READ_BYTES) {
+            let part = &mut bytes[..READ_BYTES.min(to - start)];
+            self.read_at(part, start)?;
+            values.extend(part.as_chunks().0.iter().copied().map(f32::from_le_bytes));
+        }
+        Ok(values)
+    }
+
+    fn info(&self, name: &str) -> Result<&TensorInfo, TrainError> {
+        self.header.info(name).ok_or_else(|| TrainError::BadFile {
+            path: self.path.clone(),
+            problem: format!("it has no tensor `{name}`"),
+        })
+    }
+
+    /// Fills `bytes` with those of the tensors from `place` on.
+    fn read_at(&self, bytes: &mut [u8], place: usize) -> Result<(), TrainError> {
+        let read = self.file.read_exact_at(bytes, self.start + place as u64);
+        read.map_err(|source| TrainError::Read {
+            path: self.path.clone(),
+            source,
+        })
+    }
+}
+
+/// Whether elements of a type count something. The narrow floats are none, whether or not they can be read here.
+pub(super) fn counts(dtype: Dtype) -> bool {
+    matches!(
+        dtype,
+        Dtype::BOOL
+            | Dtype::U8
+            | Dtype::I8
+            | Dtype::U16
+            | Dtype::I16
+            | Dtype::U32
+            | Dtype::I32
+            | Dtype::U64
+            | Dtype::I64
+    )
+}
+
+/// The header of the safetensors file `file` of `length` bytes, whose tensors are as long as it says, and where their
+/// bytes begin; or what is wrong with it.
+///
+/// # Errors
+/// It cannot be read.
+pub(super) fn read_header(file: &File, length: u64) -> io::Result<Result<(Metadata, u64), String>> {
+    if length < 8 {
+        return Ok(Err(format!("it has {length} bytes")));
+    }
+    let mut size = [0; 8];
+    file.read_exact_at(&mut size, 0)?;
+    let size = u64::from_le_bytes(size);
+    if size > HEADER_LIMIT.min(length - 8) {
+        return Ok(Err("its header is longer than the file".to_owned()));
+    }
+    let mut header = vec![0; size as usize];
+    file.read_exact_at(&mut header, 8)?;
+    let header: Metadata = match serde_json::from_slice(&header) {
+        Ok(header) => header,
+        Err(error) => return Ok(Err(error.to_string())),
+    };
+    let start = 8 + size;
+    let expected = start.saturating_add(header.data_len() as u64);
+    Ok(match length == expected {
+        true => Ok((header, start)),
+        false => Err(format!("{length} bytes, and {expected} are expected")),
+    })
 }
 
 /// Reads a file of named tensors.
@@ -355,12 +438,7 @@ impl TensorFile {
 /// # Errors
 /// It cannot be read, or is not a safetensors file.
 pub fn read_tensors(path: &Path) -> Result<NamedTensors, TrainError> {
-    let file = TensorFile::open(path)?;
-    let names = file.header.offset_keys();
-    names
-        .into_iter()
-        .map(|name| Ok((name.clone(), file.read(&name)?)))
-        .collect()
+    TensorFile::open(path)?.read_all()
 }
 
 /// Writes a file so that after a crash either the old or the new one is there as a whole: to a
@@ -436,6 +514,12 @@ mod tests {
             (tensor, count)
         );
         assert!(file.read("c").is_err());
+        assert_eq!(file.numbers(), 7);
+        let numbers = file.read_to("b", &Device::Cpu).unwrap();
+        assert_eq!(
+            numbers.to_vec2::<f32>().unwrap(),
+            [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]
+        );
         for len in [0, 7, 8, 20, whole.len() - 1] {
             let problem = open(&whole[..len]).err().expect("cut").to_string();
             assert!(problem.contains("not a whole safetensors file"), "{problem}");
@@ -444,6 +528,35 @@ mod tests {
         assert!(open(&longer).is_err());
         let endless = [u64::MAX.to_le_bytes().as_slice(), &whole[8..]].concat();
         assert!(open(&endless).is_err());
+    }
+
+    #[test]
+    fn large_tensors_are_read_piece_by_piece() {
+        let values: Vec<f32> = (0..READ_BYTES as u32 / 2 + 3).map(|place| place as f32).collect();
+        let tensor = HostTensor::from_f32(vec![values.len()], &values);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("w.safetensors");
+        fs::write(&path, encode([("w", &tensor)], HashMap::new()).unwrap()).unwrap();
+        let read = TensorFile::open(&path)
+            .unwrap()
+            .read_to("w", &Device::Cpu)
+            .unwrap();
+        assert_eq!(read.to_vec1::<f32>().unwrap(), values);
+    }
+
+    #[test]
+    fn narrow_floats_are_no_integers() {
+        let narrow = HostTensor::new(Dtype::F8_E4M3, vec![2], vec![0, 1]);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("w.safetensors");
+        fs::write(&path, encode([("w", &narrow)], HashMap::new()).unwrap()).unwrap();
+        let file = TensorFile::open(&path).unwrap();
+        assert!(!file.layouts()["w"].is_integer);
+        let problem = file.read_to("w", &Device::Cpu).unwrap_err().to_string();
+        assert!(
+            problem.contains("`w`: tensors of type F8_E4M3 are not supported"),
+            "{problem}"
+        );
     }
 
     #[test]

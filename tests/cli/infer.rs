@@ -172,6 +172,18 @@ fn rows_of_tables_get_the_answers_of_predict() {
             .assert_stderr("error: ");
         assert_eq!(finished.stdout, "");
     }
+    // Cards that tell of more than there is.
+    for stage in ["model", "int8"] {
+        let card = project.read(&format!("{stage}/model.json"));
+        let changed = card.replacen("\"hidden\": [\n        8\n      ]", "\"hidden\": [268435456]", 1);
+        assert_ne!(card, changed, "{card}");
+        project.write(&format!("{stage}/model.json"), changed);
+        assert_same_answers(&project, &[&format!("./{stage}"), "./new.csv"]);
+        infer(&project, &[&format!("./{stage}"), "./new.csv"])
+            .assert_code(1)
+            .assert_stderr("`0.weight` alone would be [268435456, 4]");
+        project.write(&format!("{stage}/model.json"), card);
+    }
     project.write("new.zip", "PK");
     infer(&project, &["./model", "./new.zip"])
         .assert_code(1)

@@ -331,10 +331,17 @@ fn what_was_stopped_goes_on_to_the_same_bytes() {
         let mut text = project.read(&part);
         text.push_str("many.csv:5");
         project.write(&part, text);
-        predict(&project, &["p.yaml", "many.csv", "-o", &cut])
-            .assert_code(1)
+        let last = predict(&project, &["p.yaml", "many.csv", "-o", &cut]);
+        last.assert_code(1)
             .assert_stderr("goes on after")
             .assert_stderr(told);
+        // Who goes on hears of what could not be read before too.
+        let refused = |stderr: &str| -> Vec<String> {
+            let lines = stderr.lines().filter(|line| line.starts_with("not predicted: "));
+            lines.map(str::to_owned).collect()
+        };
+        assert_eq!(refused(&last.stderr), refused(&all.stderr));
+        assert_eq!(refused(&all.stderr).len(), 60);
         assert!(project.read(&cut) == project.read(&whole), "{ending}");
         assert!(!project.path(&part).exists() && !project.path(&format!("{part}.json")).exists());
     }

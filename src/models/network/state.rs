@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use candle_core::{DType, Tensor};
+use candle_core::{CpuStorage, DType, InplaceOp1, Layout, Storage, Tensor, Var};
 
 use super::{Network, Parameter};
 use crate::models::ModelError;
@@ -98,13 +98,13 @@ impl Network {
     /// # Errors
     /// A name that is missing, unexpected, or of another shape; then nothing is taken over.
     pub fn load_state(&self, state: &BTreeMap<String, Tensor>) -> Result<(), ModelError> {
-        self.load_each(&layouts_of(state), |name| {
-            Ok::<_, ModelError>(state[name].clone())
-        })
+        check(&self.layout().tensors, &layouts_of(state), |_, _| false)?;
+        let read = |name: &str| Ok::<_, ModelError>(state[name].clone());
+        self.take_over(&BTreeSet::new(), read, |var, value| var.set(&value))
     }
 
-    /// The same of tensors that are `read` one by one, by their names, so that no more than one is held beside the
-    /// network's own.
+    /// The same of tensors that are `read` one by one, by their names. They are nobody else's, so that none is held beside
+    /// the network's own.
     ///
     /// # Errors
     /// As [`Network::load_state`]; or a tensor that cannot be read: then some of them are taken over.
@@ -114,7 +114,7 @@ impl Network {
         read: impl FnMut(&str) -> Result<Tensor, E>,
     ) -> Result<(), E> {
         check(&self.layout().tensors, given, |_, _| false)?;
-        self.take_over(&BTreeSet::new(), read)
+        self.take_over(&BTreeSet::new(), read, move_into)
     }
 
     /// Takes over the weights of a network that was trained on another task: as
@@ -142,15 +142,17 @@ impl Network {
             (!fits).then(|| name.clone())
         };
         let kept: BTreeSet<String> = current.iter().filter_map(stays).collect();
-        self.take_over(&kept, |name| Ok::<_, ModelError>(state[name].clone()))?;
+        let read = |name: &str| Ok::<_, ModelError>(state[name].clone());
+        self.take_over(&kept, read, |var, value| var.set(&value))?;
         Ok(kept.into_iter().filter(|name| !is_count(name)).collect())
     }
 
-    /// Takes over what is known to fit, but for what is `kept` as it is.
+    /// Takes over what is known to fit, but for what is `kept` as it is. `put` gives a variable its values.
     fn take_over<E: From<ModelError>>(
         &self,
         kept: &BTreeSet<String>,
         mut read: impl FnMut(&str) -> Result<Tensor, E>,
+        put: impl Fn(&Var, Tensor) -> candle_core::Result<()>,
     ) -> Result<(), E> {
         let mut read = |name: String| match kept.contains(&name) {
             true => Ok(None),
@@ -179,8 +181,47 @@ impl Network {
                 let value = value
                     .to_dtype(DType::F32)
                     .and_then(|value| value.to_device(var.device())?.contiguous());
-                value.and_then(|value| var.set(&value)).map_err(engine)?;
+                value.and_then(|value| put(var, value)).map_err(engine)?;
             }
+        }
+        Ok(())
+    }
+}
+
+/// Gives a variable the values of a tensor that nobody else has: on the CPU they are moved, so that they do not stand
+/// there twice.
+fn move_into(var: &Var, value: Tensor) -> candle_core::Result<()> {
+    if !(is_whole(var) && is_whole(&value) && var.dims() == value.dims()) {
+        return var.set(&value);
+    }
+    let moved = MovedValues(Mutex::new(None));
+    value.inplace_op1(&moved)?;
+    var.inplace_op1(&moved)
+}
+
+/// Whether a tensor on the CPU has all numbers of its storage, in their order.
+fn is_whole(tensor: &Tensor) -> bool {
+    let (storage, layout) = tensor.storage_and_layout();
+    let numbers = match &*storage {
+        Storage::Cpu(CpuStorage::F32(numbers)) => numbers.len(),
+        _ => return false,
+    };
+    layout.is_contiguous() && layout.start_offset() == 0 && numbers == tensor.elem_count()
+}
+
+/// Takes the values out of the first tensor, and puts them into the second one.
+struct MovedValues(Mutex<Option<CpuStorage>>);
+
+impl InplaceOp1 for MovedValues {
+    fn name(&self) -> &'static str {
+        "move"
+    }
+
+    fn cpu_fwd(&self, storage: &mut CpuStorage, _layout: &Layout) -> candle_core::Result<()> {
+        let mut moved = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match moved.take() {
+            None => *moved = Some(std::mem::replace(storage, CpuStorage::F32(Vec::new()))),
+            Some(values) => *storage = values,
         }
         Ok(())
     }

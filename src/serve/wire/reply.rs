@@ -15,6 +15,8 @@ pub struct Reply<'a> {
     pub id: Option<&'a str>,
     /// How many rows were asked about.
     pub rows: usize,
+    /// How many of them are texts that the model was shown the beginning of alone.
+    pub texts_cut: usize,
     /// What the model gives.
     pub outputs: &'a [TensorInfo],
     /// The values of all rows under the output of this index.
@@ -36,6 +38,10 @@ pub fn encoded(reply: &Reply<'_>) -> Result<(Vec<u8>, Option<usize>), String> {
     if let Some(id) = reply.id {
         json.extend_from_slice(b",\"id\":");
         write_text(&mut json, id);
+    }
+    if reply.texts_cut > 0 {
+        let parameters = format!(",\"parameters\":{{\"texts_cut\":{}}}", reply.texts_cut);
+        json.extend_from_slice(parameters.as_bytes());
     }
     json.extend_from_slice(b",\"outputs\":[");
     for (place, wanted) in reply.wanted.iter().enumerate() {

@@ -102,6 +102,10 @@ struct OutputText {
     parameters: Option<OutputParameters>,
 }
 
+/// The parameters of [`OutputParameters`]. Beside a request they would change nothing, and whoever writes them there would
+/// not know.
+const OF_OUTPUTS: [&str; 2] = ["binary_data", "classification"];
+
 #[derive(Default, Deserialize)]
 struct OutputParameters {
     #[serde(default)]
@@ -135,6 +139,15 @@ pub fn read_request(
     let parameters = text.parameters.unwrap_or_default();
     if text.id.as_ref().is_some_and(|id| id.len() > MOST_ID) {
         return Err(Refused::bad(format!("`id` has more than {MOST_ID} bytes")));
+    }
+    if let Some(name) = OF_OUTPUTS
+        .iter()
+        .find(|name| parameters.others.contains_key(**name))
+    {
+        return Err(Refused::bad(format!(
+            "`{name}` is a parameter of an output, not of the request: \
+             {{\"outputs\": [{{\"name\": ..., \"parameters\": {{\"{name}\": ...}}}}]}}"
+        )));
     }
     check_names(&text.inputs, model)?;
     let mut rest = Rest(binary);

@@ -255,6 +255,53 @@ fn columns_come_together() {
 }
 
 #[test]
+fn parameters_of_outputs_stand_beside_outputs() {
+    let model = EchoModel::new();
+    for name in ["classification", "binary_data"] {
+        let body = format!(
+            r#"{{"parameters":{{"{name}":1}},"inputs":[{{"name":"input","shape":[1,2],"datatype":"FP32","data":[1,2]}}]}}"#
+        );
+        assert_eq!(
+            refused(body.as_bytes(), None, &model),
+            format!(
+                "`{name}` is a parameter of an output, not of the request: \
+                 {{\"outputs\": [{{\"name\": ..., \"parameters\": {{\"{name}\": ...}}}}]}}"
+            )
+        );
+    }
+    // Of others nothing is known here.
+    let body = br#"{"parameters":{"priority":1},"inputs":[{"name":"input","shape":[1,2],"datatype":"FP32","data":[1,2]}],
+        "outputs":[{"name":"outputs","parameters":{"classification":1}}]}"#;
+    let asked = read_request(body, None, &model, 2).unwrap();
+    assert_eq!(asked.outputs[0].classification, Some(1));
+}
+
+#[test]
+fn texts_that_were_cut_are_told() {
+    let model = EchoModel::new();
+    let wanted = [WantedOutput {
+        index: 0,
+        form: OutputForm::Json,
+        classification: None,
+    }];
+    let reply = Reply {
+        name: "m",
+        version: "v",
+        id: None,
+        rows: 1,
+        texts_cut: 1,
+        outputs: model.outputs(),
+        tensor: &|_| TensorValues::Floats(vec![1.0, 2.0]),
+        wanted: &wanted,
+    };
+    let (json, _) = encoded(&reply).unwrap();
+    assert_eq!(
+        String::from_utf8(json).unwrap(),
+        r#"{"model_name":"m","model_version":"v","parameters":{"texts_cut":1},"outputs":[{"name":"outputs","datatype":"FP32","shape":[1,2],"data":[1.0,2.0]}]}"#
+    );
+}
+
+#[test]
 fn answers_are_json_with_or_without_bytes() {
     let model = EchoModel::new();
     let answer = |form, classification| {
@@ -268,6 +315,7 @@ fn answers_are_json_with_or_without_bytes() {
             version: "v",
             id: Some("a\"b"),
             rows: 2,
+            texts_cut: 0,
             outputs: model.outputs(),
             tensor: &|_| TensorValues::Floats(vec![0.1, 2.0, -3.0, 1e-7]),
             wanted: &wanted,

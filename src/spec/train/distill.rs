@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::spec::kinds::Input;
 use crate::spec::model_references::ModelReferences;
-use crate::spec::values::{Positive, UpToOne};
+use crate::spec::values::{TeacherTemperature, UpToOne};
 
 /// Knowledge distillation (Hinton, Vinyals and Dean, 2015): the loss becomes `(1 - weight) * own + weight * taught`, where
 /// `own` is the loss of the recipe and `taught` says how far the model is from its teachers. Of classes it is `T^2 *
@@ -21,9 +21,10 @@ pub struct DistillOptions {
     /// A model of the same classes or numbers, made by `train`, `quantize` or `export`, or a folder with one; of a list,
     /// the average of the models' probabilities or numbers is learnt from.
     pub teacher: ModelReferences,
-    /// For classes: what both models' logits are divided by. A higher one tells more of the unlikely classes. 4 by default.
+    /// For classes: what both models' logits are divided by, from 0.0001 to 10000. A higher one tells more of the unlikely
+    /// classes. 4 by default.
     #[serde(default)]
-    pub temperature: Option<Positive>,
+    pub temperature: Option<TeacherTemperature>,
     /// The share of the teachers in the loss: over 0, up to 1. 0.9 by default.
     #[serde(default = "DistillOptions::usual_weight")]
     pub weight: UpToOne,
@@ -43,7 +44,8 @@ impl DistillOptions {
 
     /// What the logits of classes are divided by.
     pub fn temperature(&self) -> f64 {
-        self.temperature.map_or(Self::USUAL_TEMPERATURE, Positive::get)
+        self.temperature
+            .map_or(Self::USUAL_TEMPERATURE, TeacherTemperature::get)
     }
 
     /// The teachers as inputs: `teacher`, or `teacher.0`, `teacher.1`, ...
@@ -114,7 +116,19 @@ mod tests {
         for (distill, told) in [
             ("{teacher: t, weight: 0}", "0 is not over 0 and at most 1"),
             ("{teacher: t, weight: 1.5}", "1.5 is not over 0 and at most 1"),
-            ("{teacher: t, temperature: 0}", "0 is not a number over 0"),
+            (
+                "{teacher: t, temperature: 0}",
+                "0 is not a temperature from 0.0001 to 10000",
+            ),
+            (
+                "{teacher: t, temperature: 1e-5}",
+                "is not a temperature from 0.0001 to 10000",
+            ),
+            (
+                "{teacher: t, temperature: 1e10}",
+                "10000000000 is not a temperature from 0.0001 to 10000",
+            ),
+            ("{teacher: t, temperature: .inf}", "is not a temperature"),
             ("{weight: 0.5}", "teacher"),
             ("{teacher: []}", "the list is empty"),
             ("{teacher: d2}", "there is no stage `d2`"),

@@ -455,8 +455,13 @@ impl PretrainedFolder {
     /// # Errors
     /// As [`PretrainedFolder::fill`], and a head that the folder does not have.
     pub fn network(&self, models: &Models, device: &Device) -> Result<Network, String> {
+        let numbers = self.weights.shapes().map(|(_, shape)| {
+            let sides = shape.iter().copied();
+            sides.fold(1, usize::saturating_mul)
+        });
+        let held = numbers.fold(0, usize::saturating_add);
         let network = models
-            .blank(&self.model, self.input(), self.outputs(), device)
+            .blank_for(&self.model, self.input(), self.outputs(), held, device)
             .map_err(|error| error.to_string())?;
         let filled = self.fill(&network, device)?;
         match filled.fresh.is_empty() {

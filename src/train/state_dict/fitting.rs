@@ -11,7 +11,7 @@ use super::timm::{self, Spelling};
 use super::{StateDict, TensorPlace};
 use crate::models::NetworkLayout;
 use crate::spec::nearest;
-use crate::train::tensor_file::NamedTensors;
+use crate::train::tensor_file::{NamedTensors, counts};
 
 /// A tensor that a network has.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +33,7 @@ impl WantedTensor {
         let pairs = || shape.iter().zip(&self.shape);
         shape.len() == self.shape.len()
             && pairs().all(|(given, wanted)| wanted.is_none_or(|wanted| wanted == *given))
-            && self.is_integer == is_integer(place)
+            && self.is_integer == counts(place.dtype)
     }
 
     /// Its shape, for messages.
@@ -307,11 +307,6 @@ fn candidates(
 fn is_average(prefix: &str) -> bool {
     let mut words = prefix.split(['.', '_']).map(str::to_lowercase);
     words.any(|word| matches!(word.as_str(), "ema" | "swa" | "averaged" | "avg" | "shadow"))
-}
-
-fn is_integer(place: &TensorPlace) -> bool {
-    use safetensors::Dtype::{BOOL, I8, I16, I32, I64, U8, U16, U32, U64};
-    matches!(place.dtype, BOOL | I8 | I16 | I32 | I64 | U8 | U16 | U32 | U64)
 }
 
 /// A prefix, for messages.

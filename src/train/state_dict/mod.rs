@@ -21,19 +21,14 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use safetensors::tensor::Metadata;
-
 pub use fitting::{Fitting, WantedTensor, WantedTensors};
 use place::TensorPlace;
 
 use super::model_file::{CARD_FILE, WEIGHTS_FILE};
-use super::tensor_file::NamedTensors;
+use super::tensor_file::{NamedTensors, read_header};
 
 /// The bytes of a description beyond which a file is refused: one of ten thousand tensors has some 2 MB.
 const DESCRIPTION_LIMIT: u64 = 16 << 20;
-
-/// A description of safetensors is JSON, longer for the same.
-const JSON_LIMIT: u64 = 100_000_000;
 
 /// How many times its own size a file may make us read: tensors can be views of the same bytes.
 const MOST_READINGS: u64 = 32;
@@ -81,7 +76,7 @@ impl StateDict {
                 archive::describe(&file, length)
             }
             opening if stacked::is_stacked(opening) => stacked::describe(&file, length),
-            opening if opening.get(8) == Some(&b'{') => safetensors(&file, length, opening),
+            opening if opening.get(8) == Some(&b'{') => safetensors(&file, length),
             opening => Err(unknown(opening)),
         }?;
         let dict = Self {
@@ -188,36 +183,19 @@ fn weights_in(folder: &Path) -> Result<PathBuf, String> {
 }
 
 /// What a safetensors file holds.
-fn safetensors(file: &File, length: u64, opening: &[u8]) -> Result<WeightsDescription, String> {
-    let damaged = |problem: &dyn std::fmt::Display| {
+fn safetensors(file: &File, length: u64) -> Result<WeightsDescription, String> {
+    let read = read_header(file, length).map_err(|error| format!("cannot read the weights: {error}"))?;
+    let (header, start) = read.map_err(|problem| {
         format!("it is no whole safetensors file ({problem}): it is damaged or cut off; get it again")
-    };
-    let size = opening
-        .first_chunk()
-        .copied()
-        .map_or(u64::MAX, u64::from_le_bytes);
-    let start = size.saturating_add(8);
-    if size > JSON_LIMIT || start > length {
-        return Err(damaged(&"its header is longer than the file"));
-    }
-    let mut header = vec![0; start as usize];
-    file.read_exact_at(&mut header, 0)
-        .map_err(|error| format!("cannot read the weights: {error}"))?;
-    let header: Metadata = serde_json::from_slice(&header[8..]).map_err(|error| damaged(&error))?;
-    let mut tensors = BTreeMap::new();
-    let mut end = start;
-    for (name, info) in header.tensors() {
-        let place = |offset: usize| start.saturating_add(offset as u64);
-        let (from, to) = (place(info.data_offsets.0), place(info.data_offsets.1));
-        end = end.max(to);
-        let place = TensorPlace::rows(info.dtype, info.shape.clone(), from, to);
-        tensors.insert(name, place);
-    }
-    if end != length {
-        return Err(damaged(&format!("{length} bytes, and {end} are expected")));
-    }
+    })?;
+    let place = |offset: usize| start.saturating_add(offset as u64);
+    let tensors = header.tensors().into_iter().map(|(name, info)| {
+        let (from, to) = info.data_offsets;
+        let place = TensorPlace::rows(info.dtype, info.shape.clone(), place(from), place(to));
+        (name, place)
+    });
     Ok(WeightsDescription {
-        tensors,
+        tensors: tensors.collect(),
         others: BTreeMap::new(),
     })
 }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 mod distillation;
 mod few_steps;
+mod hostile_cards;
 mod labelled_texts;
 mod lengthening;
 mod low_rank;

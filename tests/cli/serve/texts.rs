@@ -230,14 +230,19 @@ fn texts_are_told_of_by_predict_and_serve_alike() {
     let expected: Vec<Value> = together.iter().flat_map(&probabilities).collect();
     assert_eq!(all.output("probabilities"), expected);
     assert_eq!(all.output("logits").len(), 6);
+    // Of one of them the beginning, as `predict` says too.
+    assert_eq!(all.json()["parameters"], json!({"texts_cut": 1}));
+    let mut cut = 0;
     for (place, review) in reviews.iter().enumerate() {
         let one = client.infer(
             "classes",
             &json!({"inputs": [bytes_tensor("review", &[review])]}).to_string(),
         );
+        cut += one.json()["parameters"]["texts_cut"].as_u64().unwrap_or(0);
         assert_eq!(one.output("probabilities"), probabilities(&together[place]));
         assert_eq!(one.output("predicted"), [together[place]["predicted"].clone()]);
     }
+    assert_eq!(cut, 1);
     let asked = json!({"inputs": [
         bytes_tensor("other", &["here sits the dog", "here"]), bytes_tensor("one", &["the dog eats", "a bee, the ant"]),
     ]});
