@@ -160,11 +160,11 @@ fn fresh(size: usize, wanted: usize) -> (*mut u8, bool) {
 /// # Safety
 /// [`fresh`] gave it for the same size, and nobody uses it.
 unsafe fn give_back(pointer: *mut u8, size: usize) {
-    // SAFETY: the caller's, and the layout is that by which it was allocated.
     match size < HUGE_PAGE {
+        // SAFETY: the caller's, and the layout is that by which it was allocated.
         true => unsafe { System.dealloc(pointer, small_block(size)) },
         false => {
-            // Where the system does not take it, it stays.
+            // SAFETY: the caller's. Where the system does not take it, it stays.
             let _ = unsafe { rustix::mm::munmap(pointer.cast(), size) };
         }
     }

@@ -24,7 +24,7 @@ pub(super) fn read(source: &str) -> Option<Node> {
         at: 0,
         indent: 0,
     };
-    reader.to_content(0);
+    reader.go_to_content(0);
     let root = reader.block(DEEPEST)?;
     (reader.at == bytes.len()).then_some(root)
 }
@@ -62,7 +62,7 @@ impl BlockReader<'_> {
     }
 
     /// Goes to the content of the line that begins at `start`, or of the next that has any; to the end where none has.
-    fn to_content(&mut self, mut start: usize) {
+    fn go_to_content(&mut self, mut start: usize) {
         while start < self.source.len() {
             let end = self.line_end(start);
             let spaces = self.source[start..end]
@@ -86,7 +86,7 @@ impl BlockReader<'_> {
         let rest = &self.source[at..end];
         let spaces = rest.iter().take_while(|&&byte| byte == b' ').count();
         let is_over = spaces == rest.len() || spaces > 0 && rest[spaces] == b'#';
-        is_over.then(|| self.to_content(end + 1))
+        is_over.then(|| self.go_to_content(end + 1))
     }
 
     fn is_at_item(&self) -> bool {
@@ -178,7 +178,7 @@ impl BlockReader<'_> {
         let start = after + spaces;
         let byte = self.byte(start);
         if byte == b'\n' || byte == b'#' && spaces > 0 {
-            self.to_content(self.line_end(start) + 1);
+            self.go_to_content(self.line_end(start) + 1);
             let is_below = self.at < self.source.len() && self.indent > indent;
             let is_beside =
                 is_member && self.at < self.source.len() && self.indent == indent && self.is_at_item();
@@ -385,7 +385,7 @@ impl BlockReader<'_> {
         if !strip {
             words.push('\n');
         }
-        self.to_content(next);
+        self.go_to_content(next);
         Some(Node::new(Value::Text(words), span))
     }
 }

@@ -68,7 +68,7 @@ fn networks_of_more_numbers_than_their_weights_are_refused() {
     );
     for columns in [1u64 << 31, 1 << 62] {
         let problem = told(&folder, |card| {
-            card["input"] = json!({"features": {"columns": columns}})
+            card["input"] = json!({"features": {"columns": columns}});
         });
         assert!(
             problem.contains("a network is shown at most 268435456 numbers"),
