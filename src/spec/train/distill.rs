@@ -128,7 +128,6 @@ mod tests {
                 "{teacher: t, temperature: 1e10}",
                 "10000000000 is not a temperature from 0.0001 to 10000",
             ),
-            ("{teacher: t, temperature: .inf}", "is not a temperature"),
             ("{weight: 0.5}", "teacher"),
             ("{teacher: []}", "the list is empty"),
             ("{teacher: d2}", "there is no stage `d2`"),
