@@ -153,7 +153,7 @@ pub(super) fn run_shared<K: CpuKernel + 'static>(
     let as_kernel = |kernel: &Arc<K>, operands: &[&Tensor]| {
         // One that has to be fitted to other operands is run as it was recorded.
         let own = kernel.refitted(operands).ok()?;
-        Arc::ptr_eq(&own, kernel).then(|| own as Arc<dyn CpuKernel>)
+        Arc::ptr_eq(&own, kernel).then_some(own as Arc<dyn CpuKernel>)
     };
     graph::record(kernel, operands, &result, again, as_kernel)?;
     Ok(result)

@@ -211,7 +211,7 @@ impl PreparedGraph {
         {
             let (mut values, own) = (std::mem::take(values), dims.clone());
             self.with_views(step, input, results, |operands| {
-                change.change(&mut values, operands)
+                change.change(&mut values, operands);
             })?;
             return Ok(HeldResult::Values(values, own));
         }
