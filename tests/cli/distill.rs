@@ -171,7 +171,7 @@ fn teachers_that_do_not_fit_are_told_in_the_file() {
     told("teacher: teacher, weight: 2", &["2 is not over 0 and at most 1"]);
     told(
         "teacher: teacher, temperature: -1",
-        &["-1 is not a number over 0"],
+        &["-1 is not a temperature from 0.0001 to 10000"],
     );
     told("teacher: teacher, hard: true", &["hard"]);
     // What only the models tell is placed in the file too, before anything is trained.

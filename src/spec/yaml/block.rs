@@ -268,17 +268,39 @@ impl BlockReader<'_> {
         Some((Node::new(plain_value(words)?, (start, words.len()).into()), end))
     }
 
-    /// A text in quotes, on one line and without escapes, and where it ends.
+    /// A text in quotes on one line, with the commonest escapes, and where it ends.
     fn quoted(&self, start: usize) -> Option<(Node, usize)> {
         let quote = self.byte(start);
         let line = &self.source[start + 1..self.line_end(start)];
-        let len = line.iter().position(|&byte| byte == quote)?;
-        let words = &line[..len];
-        let end = start + len + 2;
-        if words.contains(&b'\\') && quote == b'"' || self.byte(end) == quote {
+        let mut words = Vec::new();
+        let mut rest = line.iter();
+        loop {
+            match *rest.next()? {
+                byte if byte == quote => break,
+                b'\\' if quote == b'"' => words.push(match rest.next()? {
+                    b'n' => b'\n',
+                    b't' => b'\t',
+                    byte @ (b'"' | b'\\') => *byte,
+                    _ => return None,
+                }),
+                byte => words.push(byte),
+            }
+        }
+        let len = line.len() - rest.len();
+        let end = start + 1 + len;
+        if self.byte(end) == quote {
             return None;
         }
-        Some((Node::new(Value::Text(text(words)), (start, len + 2).into()), end))
+        Some((Node::new(Value::Text(text(&words)), (start, len + 1).into()), end))
+    }
+
+    /// The name of a member of a mapping in braces, and where what belongs to it begins; nothing where it is among `known`.
+    fn member(&self, start: usize, known: &[(Key, Node)]) -> Option<(Key, usize)> {
+        let (name, end) = self.name(start)?;
+        let is_member = self.byte(end) == b':' && self.byte(end + 1) == b' ';
+        let is_known = known.iter().any(|(key, _)| key.name == name);
+        let span = (start, end - start).into();
+        (is_member && !is_known).then(|| (Key { name, span }, end + 1))
     }
 
     /// A collection in brackets on one line, and where it ends.
@@ -295,28 +317,23 @@ impl BlockReader<'_> {
         let (mut items, mut entries): (Vec<Node>, Vec<(Key, Node)>) = (Vec::new(), Vec::new());
         let mut at = skip(start + 1);
         while self.byte(at) != close {
-            let mut key = None;
-            if !is_list {
-                let (name, end) = self.name(at)?;
-                if self.byte(end) != b':'
-                    || self.byte(end + 1) != b' '
-                    || entries.iter().any(|(key, _)| key.name == name)
-                {
-                    return None;
-                }
-                key = Some(Key {
-                    name,
-                    span: (at, end - at).into(),
-                });
-                at = skip(end + 1);
+            let member = self.member(at, &entries);
+            if member.is_none() && !is_list {
+                return None;
             }
-            let (node, end) = match self.byte(at) {
-                b'[' | b'{' => self.flow(at, depth)?,
-                b'"' | b'\'' => self.quoted(at)?,
-                _ => self.plain(at, true)?,
+            let from = member.as_ref().map_or(at, |(_, after)| skip(*after));
+            let (node, end) = match self.byte(from) {
+                b'[' | b'{' => self.flow(from, depth)?,
+                b'"' | b'\'' => self.quoted(from)?,
+                _ => self.plain(from, true)?,
             };
-            match key {
-                Some(key) => entries.push((key, node)),
+            match member {
+                // A member in a list is a mapping of its own.
+                Some((key, _)) if is_list => {
+                    let value = Value::Map(Arc::new(vec![(key, node)]));
+                    items.push(Node::new(value, (at, 0).into()));
+                }
+                Some((key, _)) => entries.push((key, node)),
                 None => items.push(node),
             }
             at = skip(end);
@@ -498,7 +515,7 @@ mod tests {
             .map(|file| std::fs::read_to_string(file.path()).expect("a pipeline"))
             .collect();
         documents.sort();
-        let more = "a:\n- x\n- - y\n  - {z: [1, -2.5, 1e3], é: ${lr}}\n-\n  b: 'q'\n  c: \"d\" # e\nf: |\n  g ${h}\n\n    i\nj: >-\n  k\n  l\n";
+        let more = "a:\n- x\n- - w\n  - {z: [1, -2.5, 1e3], é: ${lr}}\n-\n  b: 'q'\n  c: \"d\\n\\\"\" # e\nf: |\n  g ${h}\n\n    i\nj: >-\n  k\n  l\n";
         documents.push(more.to_owned());
         documents
     }
@@ -532,7 +549,7 @@ mod tests {
             "a: &b 1\n",
             "a: *b\n",
             "a: !t 1\n",
-            "a: \"\\n\"\n",
+            "a: \"\\u0041\"\n",
             "a: b\n  c\n",
             "a: 1_000\n",
             "a: 0x10\n",
@@ -545,7 +562,7 @@ mod tests {
             "a:\n",
             "a: 1\na: 2\n",
             "a: [1,\n  2]\n",
-            "a: [b: 1]\n",
+            "a: [? b]\n",
             "a: b: c\n",
             "---\na: 1\n",
             "\ta: 1\n",
