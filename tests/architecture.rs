@@ -48,7 +48,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("train", &["models", "quantization", "data", "ops", "spec"]),
     ("generation", &["models", "ops", "spec"]),
     ("prediction", &["data", "train", "spec"]),
-    ("edge", &["prediction", "data", "train", "spec"]),
+    ("edge", &["prediction", "data", "train"]),
     (
         "stages",
         &[
