@@ -9,7 +9,7 @@
 //! A program that has loaded what it answers from, and does the same small thing from then on, says so with
 //! [`settle`]: it then holds little more than it uses.
 
-use std::alloc::{GlobalAlloc, Layout, System};
+use std::alloc::{GlobalAlloc, Layout};
 use std::ptr;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -141,18 +141,20 @@ fn class_of(layout: Layout) -> Option<(usize, usize)> {
     class(layout.size())
 }
 
-/// A block of a class that nobody has used, and whether it holds nothing but zeros. `wanted` bytes of it are used at
-/// first.
-fn fresh(size: usize, wanted: usize) -> (*mut u8, bool) {
+/// A block of a class that nobody has used: zeros, of which no page takes memory before it is written. `wanted` bytes of it
+/// are used at first.
+///
+/// It is mapped by itself, and so goes back to the system as soon as it is freed. The system's allocator puts smaller ones
+/// side by side and keeps them where some that lie between are in use.
+fn fresh(size: usize, wanted: usize) -> *mut u8 {
     if size < HUGE_PAGE {
-        // SAFETY: the size is not 0.
-        return (unsafe { System.alloc(small_block(size)) }, false);
+        return map(size);
     }
-    let pages = map(size);
+    let pages = map_aligned(size);
     if !pages.is_null() {
         prefer_huge_pages(pages, wanted);
     }
-    (pages, true)
+    pages
 }
 
 /// Gives a block of a class back to the system.
@@ -160,42 +162,35 @@ fn fresh(size: usize, wanted: usize) -> (*mut u8, bool) {
 /// # Safety
 /// [`fresh`] gave it for the same size, and nobody uses it.
 unsafe fn give_back(pointer: *mut u8, size: usize) {
-    match size < HUGE_PAGE {
-        // SAFETY: the caller's, and the layout is that by which it was allocated.
-        true => unsafe { System.dealloc(pointer, small_block(size)) },
-        false => {
-            // SAFETY: the caller's. Where the system does not take it, it stays.
-            let _ = unsafe { rustix::mm::munmap(pointer.cast(), size) };
-        }
-    }
+    // SAFETY: the caller's. Where the system does not take it, it stays.
+    let _ = unsafe { rustix::mm::munmap(pointer.cast(), size) };
 }
 
-/// How a block of a class that no huge page fits into is asked for from the system.
-fn small_block(size: usize) -> Layout {
-    // SAFETY: the alignment is a power of two, and a size of a class is far from the largest.
-    unsafe { Layout::from_size_align_unchecked(size, 4096) }
-}
-
-/// Pages that begin where a huge page may. They are zeros, of which none takes memory before it is written, and go back to
-/// the system as soon as they are freed, which the system's allocator leaves to its own judgement.
+/// New pages; null where there are none.
 fn map(size: usize) -> *mut u8 {
-    use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
+    use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
 
     let rights = ProtFlags::READ | ProtFlags::WRITE;
     // SAFETY: the system chooses where, so that nothing else is there.
-    let mapped = unsafe { mmap_anonymous(ptr::null_mut(), size + HUGE_PAGE, rights, MapFlags::PRIVATE) };
-    let Ok(mapped) = mapped else {
-        return ptr::null_mut();
-    };
-    let before = mapped.cast::<u8>().align_offset(HUGE_PAGE);
+    let mapped = unsafe { mmap_anonymous(ptr::null_mut(), size, rights, MapFlags::PRIVATE) };
+    mapped.map_or(ptr::null_mut(), <*mut _>::cast)
+}
+
+/// The same, which begin where a huge page may.
+fn map_aligned(size: usize) -> *mut u8 {
+    let mapped = map(size + HUGE_PAGE);
+    if mapped.is_null() {
+        return mapped;
+    }
+    let before = mapped.align_offset(HUGE_PAGE);
     // SAFETY: within what was mapped, of which nobody else knows; where the system does not take it, it stays.
     unsafe {
-        let pages = mapped.cast::<u8>().add(before);
+        let pages = mapped.add(before);
         if before > 0 {
-            let _ = munmap(mapped, before);
+            give_back(mapped, before);
         }
         if before < HUGE_PAGE {
-            let _ = munmap(pages.add(size).cast(), HUGE_PAGE - before);
+            give_back(pages.add(size), HUGE_PAGE - before);
         }
         pages
     }
@@ -248,11 +243,11 @@ impl Recycling {
         }
         large.release();
         drop(large);
-        let (fresh, is_zero) = fresh(size, wanted);
+        let fresh = fresh(size, wanted);
         if fresh.is_null() {
             self.lock().used -= size;
         }
-        (fresh, is_zero)
+        (fresh, true)
     }
 
     fn put(&self, pointer: *mut u8, index: usize, size: usize) {

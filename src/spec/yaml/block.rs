@@ -34,12 +34,18 @@ const OPEN_MARK: u8 = 1;
 const CLOSE_MARK: u8 = 2;
 /// Collections within each other.
 const DEEPEST: usize = 32;
-/// Entries from which on names are looked up in a set.
-const MANY: usize = 16;
+/// Entries from which on names are looked up in a set; on one line no mapping has as many.
+const MANY: usize = 64;
+/// Bytes of a name: the library takes no longer ones.
+const LONGEST_NAME: usize = 1000;
 
 /// Whether a character means nothing to YAML, or what it always means.
 fn is_usual(character: char) -> bool {
-    matches!(character, '\n' | ' '..='~' | '\u{A1}'..='\u{2027}' | '\u{202A}'..='\u{D7FF}')
+    match character {
+        '\n' | ' '..='~' => true,
+        '\u{A1}'..='\u{D7FF}' => !character.is_whitespace(),
+        _ => false,
+    }
 }
 
 struct BlockReader<'a> {
@@ -206,8 +212,8 @@ impl BlockReader<'_> {
             }
         }
         let (node, end) = match byte {
-            b'[' | b'{' => self.flow(start, depth)?,
-            b'"' | b'\'' => self.quoted(start)?,
+            b'[' | b'{' => self.flow(start, self.line_end(start), depth)?,
+            b'"' | b'\'' => self.quoted(start, self.line_end(start))?,
             _ => self.plain(start, false)?,
         };
         self.end_line(end)?;
@@ -237,7 +243,7 @@ impl BlockReader<'_> {
         let len = self.source[start..].iter().take_while(is_part).count();
         let name = &self.source[start..start + len];
         let begins = matches!(name.first(), Some(b'_' | b'a'..=b'z' | b'A'..=b'Z' | 0x80..));
-        let is_name = begins && name.last() != Some(&b' ') && !is_word_of_yaml(name);
+        let is_name = begins && len <= LONGEST_NAME && name.last() != Some(&b' ') && !is_word_of_yaml(name);
         is_name.then(|| (text(name), start + len))
     }
 
@@ -268,10 +274,10 @@ impl BlockReader<'_> {
         Some((Node::new(plain_value(words)?, (start, words.len()).into()), end))
     }
 
-    /// A text in quotes on one line, with the commonest escapes, and where it ends.
-    fn quoted(&self, start: usize) -> Option<(Node, usize)> {
+    /// A text in quotes on the line that ends at `line`, with the commonest escapes, and where it ends.
+    fn quoted(&self, start: usize, line: usize) -> Option<(Node, usize)> {
         let quote = self.byte(start);
-        let line = &self.source[start + 1..self.line_end(start)];
+        let line = &self.source[start + 1..line];
         let mut words = Vec::new();
         let mut rest = line.iter();
         loop {
@@ -294,17 +300,18 @@ impl BlockReader<'_> {
         Some((Node::new(Value::Text(text(&words)), (start, len + 1).into()), end))
     }
 
-    /// The name of a member of a mapping in braces, and where what belongs to it begins; nothing where it is among `known`.
+    /// The name of a member of a mapping in braces, and where what belongs to it begins; nothing where it is
+    /// among `known`, or these are many.
     fn member(&self, start: usize, known: &[(Key, Node)]) -> Option<(Key, usize)> {
         let (name, end) = self.name(start)?;
         let is_member = self.byte(end) == b':' && self.byte(end + 1) == b' ';
-        let is_known = known.iter().any(|(key, _)| key.name == name);
+        let is_known = known.len() >= MANY || known.iter().any(|(key, _)| key.name == name);
         let span = (start, end - start).into();
         (is_member && !is_known).then(|| (Key { name, span }, end + 1))
     }
 
-    /// A collection in brackets on one line, and where it ends.
-    fn flow(&self, start: usize, depth: usize) -> Option<(Node, usize)> {
+    /// A collection in brackets on the line that ends at `line`, and where it ends.
+    fn flow(&self, start: usize, line: usize, depth: usize) -> Option<(Node, usize)> {
         let depth = depth.checked_sub(1)?;
         let is_list = self.byte(start) == b'[';
         let close = if is_list { b']' } else { b'}' };
@@ -323,8 +330,8 @@ impl BlockReader<'_> {
             }
             let from = member.as_ref().map_or(at, |(_, after)| skip(*after));
             let (node, end) = match self.byte(from) {
-                b'[' | b'{' => self.flow(from, depth)?,
-                b'"' | b'\'' => self.quoted(from)?,
+                b'[' | b'{' => self.flow(from, line, depth)?,
+                b'"' | b'\'' => self.quoted(from, line)?,
                 _ => self.plain(from, true)?,
             };
             match member {
@@ -592,6 +599,16 @@ mod tests {
         let nested = |depth: usize| format!("a: {}{}\n", "[".repeat(depth), "]".repeat(depth));
         assert!(agrees(&nested(10)));
         assert!(read(&nested(10_000)).is_none());
+    }
+
+    #[test]
+    fn long_lines_are_read_as_well_and_long_names_left_to_the_library() {
+        assert!(agrees(&format!("a: [{}c]\n", "'b', ".repeat(3_000))));
+        let members: Vec<String> = (0..MANY).map(|index| format!("m{index}: 1")).collect();
+        assert!(agrees(&format!("a: {{{}}}\n", members.join(", "))));
+        assert!(read(&format!("a: {{{}, n: 2}}\n", members.join(", "))).is_none());
+        assert!(read(&format!("{}: 1\n", "a".repeat(2_000))).is_none());
+        assert!(read("a: b\u{2003}\n").is_none());
     }
 
     /// What is put into a document, or in the place of a part of it.
