@@ -323,7 +323,7 @@ fn prefer_huge_pages(pointer: *mut u8, len: usize) {
 #[cfg(not(target_os = "linux"))]
 fn prefer_huge_pages(_pointer: *mut u8, _len: usize) {}
 
-// SAFETY: a block is either the system allocator's for the very layout, or one of at least the size and
+// SAFETY: a block is either that of the allocator of small ones for the very layout, or one of at least the size and
 // alignment that was asked for, which nobody else has until it is freed.
 unsafe impl GlobalAlloc for Recycling {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {

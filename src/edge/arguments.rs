@@ -103,18 +103,12 @@ impl InferArguments {
     pub fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<InferCommand, InferError> {
         let mut rest = arguments.into_iter();
         let (mut read, mut others, mut places) = (Self::default(), Vec::new(), Vec::new());
-        let (mut format, mut given) = (None, Vec::new());
+        let (mut format, mut flip) = (None, None);
         while let Some(argument) = rest.next() {
             let Some((name, joined)) = option_of(&argument) else {
                 places.push(PathBuf::from(argument));
                 continue;
             };
-            if matches!(name, "--output" | "--format" | "--threads" | "--test-time-flip") {
-                if given.iter().any(|other| other == name) {
-                    return Err(wrong(format!("`{name}` is given twice")));
-                }
-                given.push(name.to_owned());
-            }
             let mut value = || {
                 let given = joined.clone().or_else(|| rest.next());
                 given.ok_or_else(|| wrong(format!("`{name}` needs a value; see --help")))
@@ -125,16 +119,17 @@ impl InferArguments {
                     continue;
                 }
                 "--with" => others.push(PathBuf::from(value()?)),
-                "--output" => read.output = Some(PathBuf::from(value()?)),
-                "--format" => format = Some(InferFormat::named(&value()?)?),
-                "--threads" => read.threads = Some(count_of(&value()?)?),
+                "--output" => once(name, &mut read.output, PathBuf::from(value()?))?,
+                "--format" => once(name, &mut format, InferFormat::named(&value()?)?)?,
+                "--threads" => once(name, &mut read.threads, count_of(&value()?)?)?,
                 _ if joined.is_some() => return Err(unknown(&argument)),
-                "--test-time-flip" => read.test_time_flip = true,
+                "--test-time-flip" => once(name, &mut flip, ())?,
                 "--help" => return Ok(InferCommand::Help),
                 "--version" => return Ok(InferCommand::Version),
                 _ => return Err(unknown(&argument)),
             }
         }
+        read.test_time_flip = flip.is_some();
         let mut places = places.into_iter();
         let model = places.next();
         read.models = model.into_iter().chain(others).collect();
@@ -151,6 +146,14 @@ impl InferArguments {
             (None, None) => InferFormat::default(),
         };
         Ok(InferCommand::Ask(read))
+    }
+}
+
+/// Takes the value of the option `name`, which may be given once.
+fn once<T>(name: &str, option: &mut Option<T>, value: T) -> Result<(), InferError> {
+    match option.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(wrong(format!("`{name}` is given twice"))),
     }
 }
 

@@ -60,6 +60,18 @@ pub enum GraphValue {
 }
 
 impl Graph {
+    /// How often the result of each node is read, an output of the pass once more.
+    pub fn uses(&self) -> Vec<usize> {
+        let mut uses = vec![0; self.nodes.len()];
+        let operands = self.nodes.iter().flat_map(|node| &node.operands);
+        for value in operands.chain(&self.outputs) {
+            if let GraphValue::Node(node) = value {
+                uses[*node] += 1;
+            }
+        }
+        uses
+    }
+
     /// Records the operations that `forward` runs on this thread, from `inputs` to the tensors that it
     /// gives.
     ///

@@ -14,7 +14,6 @@ use super::bytes;
 use super::error::QuantizationError;
 use super::layers::LayerShape;
 use super::model::{QuantizedLayer, QuantizedModel, TensorSpot};
-use super::observe::uses;
 use super::plan::{ByteOperation, BytePlan};
 
 /// A network of which some layers multiply bytes.
@@ -71,7 +70,7 @@ impl QuantizedNetwork {
         let graph = Arc::<PackedWeights>::default().reuse(|| network.graph())?;
         let plan = BytePlan::new(&graph, keep)?;
         let mut quantized = Self {
-            uses: uses(&graph),
+            uses: graph.uses(),
             graph,
             plan,
             model,

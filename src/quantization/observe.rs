@@ -30,7 +30,7 @@ impl Observed<'_> {
         mut layer: impl FnMut(usize, &Tensor) -> Result<(), QuantizationError>,
     ) -> Result<Tensor, QuantizationError> {
         let graph = self.graph;
-        let mut left = uses(graph);
+        let mut left = graph.uses();
         let mut results: Vec<Option<Tensor>> = vec![None; graph.nodes.len()];
         if self.plan.input {
             see(TensorSpot::Input, input)?;
@@ -63,18 +63,6 @@ impl Observed<'_> {
         }
         value(graph, input, &results, graph.outputs[0])
     }
-}
-
-/// How often the result of each node is read, the network's output once more.
-pub(super) fn uses(graph: &Graph) -> Vec<usize> {
-    let mut uses = vec![0; graph.nodes.len()];
-    let operands = graph.nodes.iter().flat_map(|node| &node.operands);
-    for value in operands.chain(&graph.outputs) {
-        if let GraphValue::Node(node) = value {
-            uses[*node] += 1;
-        }
-    }
-    uses
 }
 
 fn value(

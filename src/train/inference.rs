@@ -1,6 +1,6 @@
 //! Asking networks without a gradient graph.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 use candle_core::{Device, Tensor};
 
@@ -28,7 +28,7 @@ pub(super) struct Inference<'a> {
 pub(super) struct KeptPasses {
     weights: Arc<PackedWeights>,
     /// The forward pass, once it was found out whether it can be prepared.
-    prepared: Mutex<Option<Option<Arc<PreparedGraph>>>>,
+    prepared: OnceLock<Option<PreparedGraph>>,
 }
 
 impl KeptPasses {
@@ -46,16 +46,15 @@ impl KeptPasses {
     }
 
     /// The forward pass as the CPU runs it again and again, if it can.
-    fn prepared(&self, network: &Network, precision: Precision) -> Option<Arc<PreparedGraph>> {
-        let lock = || self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = lock().clone();
-        known.unwrap_or_else(|| {
-            // Not under the lock: it is work for all threads, and one that waits for the lock might be asked to do some of
-            // it. A network that computes beside the recorded operations is asked as it is.
-            let prepared = network.prepared(precision).ok().flatten().map(Arc::new);
-            *lock() = Some(prepared.clone());
-            prepared
-        })
+    fn prepared(&self, network: &Network, precision: Precision) -> Option<&PreparedGraph> {
+        if self.prepared.get().is_none() {
+            // Not while others are held up: it is work for all threads, and one that waits might be asked to do some of it.
+            // A network that computes beside the recorded operations is asked as it is.
+            let prepared = network.prepared(precision).ok().flatten();
+            // Another thread may have been first, with the same.
+            let _ = self.prepared.set(prepared);
+        }
+        self.prepared.get().and_then(Option::as_ref)
     }
 }
 
@@ -88,7 +87,7 @@ impl Inference<'_> {
             false => None,
         };
         self.asked(|| match prepared() {
-            Some(prepared) => self.network.forward_prepared(&prepared, inputs),
+            Some(prepared) => self.network.forward_prepared(prepared, inputs),
             None => {
                 let outputs = self.network.forward(inputs, &Pass::evaluate(self.precision))?;
                 Ok(outputs.flatten_all()?.to_vec1()?)

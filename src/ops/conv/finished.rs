@@ -9,6 +9,7 @@ use crate::ops::activation::ElementwiseFunction;
 use crate::ops::microkernel::Finish;
 use crate::ops::operation::ArrayView;
 use crate::ops::prepared::{ReadyKernel, ReadyOperation, ResultTail};
+use crate::ops::round::round_in_place;
 use crate::spec::Precision;
 
 /// What the products with a weight of one precision become, worked out. Operands: what is multiplied, the weight, and what
@@ -37,17 +38,58 @@ impl FinishedConvolution {
         }
     }
 
+    /// Of products to which the third operand is added, where there is one, and to which nothing else happens. Nothing
+    /// where that is not known.
+    pub fn of_products(
+        options: Option<ConvOptions>,
+        kept: Option<&Arc<KeptWeight>>,
+        precision: Precision,
+        operands: &[Option<ArrayView>],
+    ) -> Option<ReadyOperation> {
+        let shift = match operands.get(2) {
+            None => None,
+            Some(bias) => {
+                let mut bias = (*bias)?.values.to_vec();
+                round_in_place(&mut bias, precision);
+                Some(bias)
+            }
+        };
+        let finished = Self {
+            options,
+            kept: kept.cloned(),
+            precision,
+            scale: None,
+            shift,
+            adds: false,
+            relu: false,
+            function: None,
+        };
+        Some(finished.ready(None))
+    }
+
     fn plan(&self, operands: &[ArrayView]) -> ConvPlan {
-        if let Some(options) = self.options {
-            return plan_of(operands, options, self.precision);
+        match self.options {
+            Some(options) => plan_of(operands, options, self.precision),
+            None => {
+                let (x, weight) = (operands[0], operands[1]);
+                let rows = x.values.len() / weight.dims[1];
+                plan_of_rows(rows, weight, self.kept.as_deref(), self.precision)
+            }
         }
-        let weight = operands[1].dims;
-        let rows = operands[0].values.len() / weight[1];
-        let plan = ConvPlan::pointwise(rows, weight[1], weight[0], self.precision);
-        match self.kept.as_deref().map(KeptWeight::form) {
-            Some(WeightForm::Small) => plan.with_small_weights(),
-            _ => plan,
-        }
+    }
+}
+
+/// The products of rows with a weight `[out, in]`, as it is kept: those of a convolution of images of one pixel.
+pub(in crate::ops) fn plan_of_rows(
+    rows: usize,
+    weight: ArrayView,
+    kept: Option<&KeptWeight>,
+    precision: Precision,
+) -> ConvPlan {
+    let plan = ConvPlan::pointwise(rows, weight.dims[1], weight.dims[0], precision);
+    match kept.map(KeptWeight::form) {
+        Some(WeightForm::Small) => plan.with_small_weights(),
+        _ => plan,
     }
 }
 

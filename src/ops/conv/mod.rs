@@ -23,10 +23,9 @@ use super::composed::{rounded, rounded_weight, sum_of, taps};
 use super::error::OpError;
 use super::operation::{ArrayView, CpuKernel, OperandGradient, Operation, run};
 use super::prepared::ReadyOperation;
-use super::round::round_in_place;
 use super::tensor::{Images, channels_last};
 use crate::spec::Precision;
-pub(super) use finished::FinishedConvolution;
+pub(super) use finished::{FinishedConvolution, plan_of_rows};
 pub use folded::{NormValues, fold_norm};
 pub(super) use geometry::Geometry;
 pub use geometry::{ConvOptions, Window};
@@ -149,16 +148,6 @@ fn plan_of(operands: &[ArrayView], options: ConvOptions, precision: Precision) -
     }
 }
 
-/// The bias, the third operand where there is one, rounded to the format; nothing where it is not known.
-pub(super) fn known_bias(operands: &[Option<ArrayView>], precision: Precision) -> Option<Option<Vec<f32>>> {
-    let Some(bias) = operands.get(2) else {
-        return Some(None);
-    };
-    let mut bias = (*bias)?.values.to_vec();
-    round_in_place(&mut bias, precision);
-    Some(Some(bias))
-}
-
 /// How the kernel of a weight `[O, I / groups, K, K]` moves, in ONNX's words.
 fn attributes_of(options: ConvOptions) -> Attributes {
     let ConvOptions {
@@ -248,17 +237,7 @@ impl CpuKernel for Convolution2d {
     }
 
     fn ready(&self, operands: &[Option<ArrayView>]) -> Option<ReadyOperation> {
-        let finished = FinishedConvolution {
-            options: Some(self.options),
-            kept: self.kept.clone(),
-            precision: self.precision,
-            scale: None,
-            shift: known_bias(operands, self.precision)?,
-            adds: false,
-            relu: false,
-            function: None,
-        };
-        Some(finished.ready(None))
+        FinishedConvolution::of_products(Some(self.options), self.kept.as_ref(), self.precision, operands)
     }
 
     fn backward(

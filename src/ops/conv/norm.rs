@@ -178,10 +178,9 @@ impl CpuKernel for NormedConvolution {
             indices: &[],
             dims: &[],
         };
-        operands[2..norm + 4]
-            .iter()
-            .copied()
-            .collect::<Option<Vec<_>>>()?;
+        if operands[2..norm + 4].iter().any(Option::is_none) {
+            return None;
+        }
         let known: Vec<ArrayView> = operands.iter().map(|known| known.unwrap_or(nothing)).collect();
         let (scale, shift) = self.scale_and_shift(&known);
         let finished = FinishedConvolution {

@@ -6,7 +6,7 @@ use candle_core::{Result, Shape, Tensor};
 
 use super::attributes::Attributes;
 use super::composed::{rounded, rounded_weight};
-use super::conv::{ConvPlan, ConvWeight, FinishedConvolution, KeptWeight, WeightForm, kept, known_bias};
+use super::conv::{ConvPlan, ConvWeight, FinishedConvolution, KeptWeight, WeightForm, kept, plan_of_rows};
 use super::error::OpError;
 use super::int8_blocks::Int8Blocks;
 use super::operation::{ArrayView, CpuKernel, OperandGradient, Operation, run};
@@ -91,11 +91,7 @@ impl LinearMap {
     /// the way back of one.
     fn plan(&self, x: ArrayView, weight: ArrayView) -> ConvPlan {
         let rows = x.values.len() / x.dims[x.dims.len() - 1].max(1);
-        let plan = ConvPlan::pointwise(rows, weight.dims[1], weight.dims[0], self.precision);
-        match self.kept.as_deref().map(KeptWeight::form) {
-            Some(WeightForm::Small) => plan.with_small_weights(),
-            _ => plan,
-        }
+        plan_of_rows(rows, weight, self.kept.as_deref(), self.precision)
     }
 
     /// Rows times a weight of eight bits.
@@ -179,17 +175,7 @@ impl CpuKernel for LinearMap {
         if self.transposed || form == Some(WeightForm::Int8) {
             return None;
         }
-        let finished = FinishedConvolution {
-            options: None,
-            kept: self.kept.clone(),
-            precision: self.precision,
-            scale: None,
-            shift: known_bias(operands, self.precision)?,
-            adds: false,
-            relu: false,
-            function: None,
-        };
-        Some(finished.ready(None))
+        FinishedConvolution::of_products(None, self.kept.as_ref(), self.precision, operands)
     }
 
     fn backward(

@@ -1,24 +1,22 @@
 //! The YAML that pipelines are mostly written in, read at once: block mappings and lists, plain and quoted texts on one
 //! line, flow collections on one line, texts in lines of their own.
 //!
-//! What this reader gives is what the YAML library gives, spans included. Whatever else a text has (anchors, tags,
-//! escapes, texts over several lines, numbers in unusual forms, mistakes) is not read here at all: the library is, and it
-//! alone tells what is wrong.
+//! What this reader gives is what the YAML library gives, spans included. A document that has anything else (anchors,
+//! tags, rare escapes, quoted texts over several lines, numbers in unusual forms, mistakes) is left to the library as a
+//! whole, which alone tells what is wrong.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use crate::spec::node::{CLOSE, Key, Node, OPEN, Value, references};
+use super::scalar::{is_word_of_yaml, marked, plain_value, text};
+use crate::spec::node::{Key, Node, Value};
 
 /// The document, or nothing where it is to be read by the library.
 pub(super) fn read(source: &str) -> Option<Node> {
     if !source.chars().all(is_usual) {
         return None;
     }
-    let mut bytes = source.as_bytes().to_vec();
-    for reference in references(source) {
-        (bytes[reference.start + 1], bytes[reference.end - 1]) = (OPEN_MARK, CLOSE_MARK);
-    }
+    let bytes = marked(source);
     let mut reader = BlockReader {
         source: &bytes,
         at: 0,
@@ -29,9 +27,6 @@ pub(super) fn read(source: &str) -> Option<Node> {
     (reader.at == bytes.len()).then_some(root)
 }
 
-/// What stands for the braces of a parameter: as long as these are.
-const OPEN_MARK: u8 = 1;
-const CLOSE_MARK: u8 = 2;
 /// Collections within each other.
 const DEEPEST: usize = 32;
 /// Entries from which on names are looked up in a set; on one line no mapping has as many.
@@ -67,16 +62,21 @@ impl BlockReader<'_> {
         at + rest.iter().position(|&byte| byte == b'\n').unwrap_or(rest.len())
     }
 
+    /// How many spaces stand at `at`.
+    fn spaces(&self, at: usize) -> usize {
+        self.source[at..].iter().take_while(|&&byte| byte == b' ').count()
+    }
+
+    fn is_at_end(&self) -> bool {
+        self.at == self.source.len()
+    }
+
     /// Goes to the content of the line that begins at `start`, or of the next that has any; to the end where none has.
     fn go_to_content(&mut self, mut start: usize) {
         while start < self.source.len() {
-            let end = self.line_end(start);
-            let spaces = self.source[start..end]
-                .iter()
-                .take_while(|&&byte| byte == b' ')
-                .count();
+            let spaces = self.spaces(start);
             match self.byte(start + spaces) {
-                b'\n' | b'#' => start = end + 1,
+                b'\n' | b'#' => start = self.line_end(start) + 1,
                 _ => {
                     (self.at, self.indent) = (start + spaces, spaces);
                     return;
@@ -88,11 +88,10 @@ impl BlockReader<'_> {
 
     /// Where something ended in a line: nothing but a comment may follow, and the reader goes to the next content.
     fn end_line(&mut self, at: usize) -> Option<()> {
-        let end = self.line_end(at);
-        let rest = &self.source[at..end];
-        let spaces = rest.iter().take_while(|&&byte| byte == b' ').count();
-        let is_over = spaces == rest.len() || spaces > 0 && rest[spaces] == b'#';
-        is_over.then(|| self.go_to_content(end + 1))
+        let spaces = self.spaces(at);
+        let next = self.byte(at + spaces);
+        let is_over = next == b'\n' || spaces > 0 && next == b'#';
+        is_over.then(|| self.go_to_content(self.line_end(at) + 1))
     }
 
     fn is_at_item(&self) -> bool {
@@ -130,7 +129,7 @@ impl BlockReader<'_> {
             }
             let value = self.value(after, indent, true, depth)?;
             entries.push((key, value));
-            if self.at == self.source.len() || self.indent < indent {
+            if self.is_at_end() || self.indent < indent {
                 break;
             }
             if self.indent > indent {
@@ -150,7 +149,7 @@ impl BlockReader<'_> {
         let mut items = Vec::new();
         loop {
             items.push(self.value(self.at + 1, indent, false, depth)?);
-            if self.at == self.source.len() || self.indent < indent || !self.is_at_item() {
+            if self.is_at_end() || self.indent < indent || !self.is_at_item() {
                 break;
             }
             if self.indent > indent {
@@ -164,10 +163,7 @@ impl BlockReader<'_> {
     /// Where the library says that a list begins that stands in the column of its key: at its first item.
     fn first_item(&self) -> Option<usize> {
         let after = self.at + 1;
-        let spaces = self.source[after..]
-            .iter()
-            .take_while(|&&byte| byte == b' ')
-            .count();
+        let spaces = self.spaces(after);
         match self.byte(after + spaces) {
             b'\n' => (spaces == 0).then_some(after),
             b'#' => None,
@@ -177,17 +173,13 @@ impl BlockReader<'_> {
 
     /// What stands behind a key or a dash, which belong to a collection of `indent`.
     fn value(&mut self, after: usize, indent: usize, is_member: bool, depth: usize) -> Option<Node> {
-        let spaces = self.source[after..]
-            .iter()
-            .take_while(|&&byte| byte == b' ')
-            .count();
+        let spaces = self.spaces(after);
         let start = after + spaces;
         let byte = self.byte(start);
         if byte == b'\n' || byte == b'#' && spaces > 0 {
             self.go_to_content(self.line_end(start) + 1);
-            let is_below = self.at < self.source.len() && self.indent > indent;
-            let is_beside =
-                is_member && self.at < self.source.len() && self.indent == indent && self.is_at_item();
+            let is_below = !self.is_at_end() && self.indent > indent;
+            let is_beside = is_member && !self.is_at_end() && self.indent == indent && self.is_at_item();
             return match (is_below, is_beside) {
                 (true, _) => self.block(depth),
                 (_, true) => self.list(indent, true, depth.checked_sub(1)?),
@@ -208,7 +200,7 @@ impl BlockReader<'_> {
                     true => self.list(column, false, depth)?,
                     false => self.mapping(column, depth)?,
                 };
-                return (self.at == self.source.len() || self.indent <= indent).then_some(node);
+                return (self.is_at_end() || self.indent <= indent).then_some(node);
             }
         }
         let (node, end) = match byte {
@@ -218,7 +210,7 @@ impl BlockReader<'_> {
         };
         self.end_line(end)?;
         // A text that goes on in the next line.
-        (self.at == self.source.len() || self.indent <= indent).then_some(node)
+        (self.is_at_end() || self.indent <= indent).then_some(node)
     }
 
     /// A name, its colon, and where what belongs to it begins.
@@ -315,12 +307,7 @@ impl BlockReader<'_> {
         let depth = depth.checked_sub(1)?;
         let is_list = self.byte(start) == b'[';
         let close = if is_list { b']' } else { b'}' };
-        let skip = |mut at: usize| {
-            while self.byte(at) == b' ' {
-                at += 1;
-            }
-            at
-        };
+        let skip = |at: usize| at + self.spaces(at);
         let (mut items, mut entries): (Vec<Node>, Vec<(Key, Node)>) = (Vec::new(), Vec::new());
         let mut at = skip(start + 1);
         while self.byte(at) != close {
@@ -374,7 +361,7 @@ impl BlockReader<'_> {
                 return None;
             }
             let line = &self.source[next..end];
-            let spaces = line.iter().take_while(|&&byte| byte == b' ').count();
+            let spaces = self.spaces(next);
             if spaces == line.len() {
                 // Spaces alone may be part of the text or not.
                 if spaces > 0 {
@@ -414,289 +401,5 @@ impl BlockReader<'_> {
     }
 }
 
-/// A text with the braces of parameters as the library is given them.
-fn text(words: &[u8]) -> String {
-    let text = String::from_utf8_lossy(words);
-    let is_mark = |byte: &u8| matches!(*byte, OPEN_MARK | CLOSE_MARK);
-    match words.iter().any(is_mark) {
-        true => text
-            .replace(char::from(OPEN_MARK), OPEN.encode_utf8(&mut [0; 4]))
-            .replace(char::from(CLOSE_MARK), CLOSE.encode_utf8(&mut [0; 4])),
-        false => text.into_owned(),
-    }
-}
-
-/// What a plain scalar stands for, unless that is for the library to say.
-fn plain_value(words: &[u8]) -> Option<Value> {
-    match words {
-        b"true" => return Some(Value::Bool(true)),
-        b"false" => return Some(Value::Bool(false)),
-        b"null" => return Some(Value::Null),
-        _ => {}
-    }
-    let begins_as_number = matches!(words.first(), Some(b'0'..=b'9' | b'-' | b'.'));
-    if !begins_as_number {
-        return (!is_word_of_yaml(words)).then(|| Value::Text(text(words)));
-    }
-    let digits = words.strip_prefix(b"-").unwrap_or(words);
-    let is_whole = |digits: &[u8]| !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
-    let number = std::str::from_utf8(words).ok()?;
-    if is_whole(digits) {
-        let is_usual = digits.len() <= 18 && (digits[0] != b'0' || words == b"0");
-        return if is_usual {
-            number.parse().ok().map(Value::Int)
-        } else {
-            None
-        };
-    }
-    // One dot, digits on both sides, perhaps an exponent.
-    let (mantissa, exponent) = match digits.iter().position(|byte| matches!(byte, b'e' | b'E')) {
-        Some(place) => (&digits[..place], Some(&digits[place + 1..])),
-        None => (digits, None),
-    };
-    let is_exponent = exponent.is_none_or(|exponent| {
-        is_whole(
-            exponent
-                .strip_prefix(b"-")
-                .or(exponent.strip_prefix(b"+"))
-                .unwrap_or(exponent),
-        )
-    });
-    let is_mantissa = match mantissa.iter().position(|&byte| byte == b'.') {
-        Some(dot) => is_whole(&mantissa[..dot]) && is_whole(&mantissa[dot + 1..]),
-        None => is_whole(mantissa),
-    };
-    if is_mantissa && is_exponent {
-        let number = number.parse().ok().filter(|number: &f64| number.is_finite());
-        return number.map(Value::Float);
-    }
-    // With a letter that no number has it is a text.
-    let has_prefix = digits.len() > 1 && digits[0] == b'0' && digits[1].is_ascii_alphabetic();
-    let is_word = |words: &[u8]| words.first().is_some_and(u8::is_ascii_alphabetic) && is_word_of_yaml(words);
-    let is_number_perhaps =
-        has_prefix || is_word(digits) || digits.first() == Some(&b'.') && is_word(&digits[1..]);
-    let is_of_text =
-        |byte: &u8| byte.is_ascii_alphabetic() && !matches!(byte, b'e' | b'E') || matches!(byte, b'/' | b' ');
-    (!is_number_perhaps && words.iter().any(is_of_text)).then(|| Value::Text(text(words)))
-}
-
-/// Whether a plain scalar may be more than a text.
-fn is_word_of_yaml(words: &[u8]) -> bool {
-    const WORDS: [&str; 14] = [
-        "null",
-        "true",
-        "false",
-        "yes",
-        "no",
-        "on",
-        "off",
-        "y",
-        "n",
-        "inf",
-        "nan",
-        "infinity",
-        "none",
-        "undefined",
-    ];
-    words.len() <= 9
-        && WORDS
-            .iter()
-            .any(|word| words.eq_ignore_ascii_case(word.as_bytes()))
-}
-
 #[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::spec::yaml::library;
-
-    /// The pipelines that come with Erlen, and what they do not have.
-    fn documents() -> Vec<String> {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines");
-        let files = std::fs::read_dir(folder).expect("a folder").flatten();
-        let pipelines = files.filter(|file| file.path().extension().is_some_and(|ending| ending == "yaml"));
-        let mut documents: Vec<String> = pipelines
-            .map(|file| std::fs::read_to_string(file.path()).expect("a pipeline"))
-            .collect();
-        documents.sort();
-        let more = "a:\n- x\n- - w\n  - {z: [1, -2.5, 1e3], é: ${lr}}\n-\n  b: 'q'\n  c: \"d\\n\\\"\" # e\nf: |\n  g ${h}\n\n    i\nj: >-\n  k\n  l\n";
-        documents.push(more.to_owned());
-        documents
-    }
-
-    /// Whether what is read at once is what the library reads.
-    #[track_caller]
-    fn agrees(source: &str) -> bool {
-        let Some(root) = read(source) else {
-            return false;
-        };
-        match library::read(source) {
-            Ok(expected) => assert_eq!(root, expected, "{source:?}"),
-            Err(error) => panic!("{source:?} is read, and wrong: {}", error.message),
-        }
-        true
-    }
-
-    #[test]
-    fn pipelines_are_read_at_once() {
-        for document in documents() {
-            assert!(agrees(&document), "{document}");
-        }
-    }
-
-    #[test]
-    fn what_is_unusual_is_left_to_the_library() {
-        for source in [
-            "",
-            "# nothing\n",
-            "text\n",
-            "a: &b 1\n",
-            "a: *b\n",
-            "a: !t 1\n",
-            "a: \"\\u0041\"\n",
-            "a: b\n  c\n",
-            "a: 1_000\n",
-            "a: 0x10\n",
-            "a: 012\n",
-            "a: .inf\n",
-            "a: 1e400\n",
-            "a: 99999999999999999999\n",
-            "a: yes\n",
-            "a: ~\n",
-            "a:\n",
-            "a: 1\na: 2\n",
-            "a: [1,\n  2]\n",
-            "a: [? b]\n",
-            "a: b: c\n",
-            "---\na: 1\n",
-            "\ta: 1\n",
-            "a: 1\r\n",
-            "1: a\n",
-            "? a\n: b\n",
-            "a: |\n  b",
-            "a: |+\n  b\n",
-            "a: >\n  b\n\n  c\n",
-            "a: 'it''s'\n",
-            "- a\nb: 1\n",
-            "a: @b\n",
-            "a: 1\n b: 2\n",
-            "<<: {a: 1}\n",
-            "a: 'b' c\n",
-            "a: [1, , 2]\n",
-            "a: {b}\n",
-            "a: - b\n",
-            "\u{FEFF}a: 1\n",
-        ] {
-            assert!(read(source).is_none(), "{source:?}");
-        }
-    }
-
-    #[test]
-    fn collections_within_each_other_end_somewhere() {
-        let nested = |depth: usize| format!("a: {}{}\n", "[".repeat(depth), "]".repeat(depth));
-        assert!(agrees(&nested(10)));
-        assert!(read(&nested(10_000)).is_none());
-    }
-
-    #[test]
-    fn long_lines_are_read_as_well_and_long_names_left_to_the_library() {
-        assert!(agrees(&format!("a: [{}c]\n", "'b', ".repeat(3_000))));
-        let members: Vec<String> = (0..MANY).map(|index| format!("m{index}: 1")).collect();
-        assert!(agrees(&format!("a: {{{}}}\n", members.join(", "))));
-        assert!(read(&format!("a: {{{}, n: 2}}\n", members.join(", "))).is_none());
-        assert!(read(&format!("{}: 1\n", "a".repeat(2_000))).is_none());
-        assert!(read("a: b\u{2003}\n").is_none());
-    }
-
-    /// What is put into a document, or in the place of a part of it.
-    const PIECES: [&str; 60] = [
-        "",
-        " ",
-        "  ",
-        "\n",
-        "\n  ",
-        "\n    ",
-        "-",
-        "- ",
-        ":",
-        ": ",
-        "#",
-        " #",
-        "[",
-        "]",
-        "{",
-        "}",
-        ",",
-        ", ",
-        "'",
-        "\"",
-        "|",
-        "|-",
-        ">",
-        ">-",
-        "&a",
-        "*a",
-        "!",
-        "? ",
-        "0",
-        "1e3",
-        "1_0",
-        "0x1",
-        ".5",
-        "1.",
-        "~",
-        "null",
-        "true",
-        "yes",
-        "a",
-        "a: b",
-        "a:\n",
-        "${x}",
-        "$${x}",
-        "${",
-        "é",
-        "%",
-        "@",
-        "---\n",
-        "<<: ",
-        "=",
-        "\\",
-        "1:2",
-        "-1",
-        "+1",
-        ".nan",
-        "- - a",
-        "-\n",
-        "\n\n",
-        "# c\n",
-        "x: |\n  y\n",
-    ];
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(4096))]
-        #[test]
-        fn changed_documents_are_read_as_the_library_reads_them(
-            document in any::<prop::sample::Index>(),
-            (start, lines) in (any::<prop::sample::Index>(), 1usize..25),
-            changes in prop::collection::vec((any::<prop::sample::Index>(), 0usize..6, prop::sample::select(&PIECES)), 0..4),
-        ) {
-            let documents = documents();
-            let all: Vec<&str> = document.get(&documents).split_inclusive('\n').collect();
-            let start = start.index(all.len());
-            let part = &all[start..(start + lines).min(all.len())];
-            let depth = |line: &&str| line.len() - line.trim_start().len();
-            let least = part.iter().filter(|line| !line.trim().is_empty()).map(depth).min().unwrap_or(0);
-            let mut text: String = part.iter().map(|line| line.get(least..).unwrap_or("\n")).collect();
-            for (place, len, piece) in changes {
-                let places: Vec<usize> = text.char_indices().map(|(at, _)| at).chain([text.len()]).collect();
-                let first = place.index(places.len());
-                let end = places[(first + len).min(places.len() - 1)];
-                text.replace_range(places[first]..end, piece);
-            }
-            agrees(&text);
-        }
-    }
-}
+mod tests;

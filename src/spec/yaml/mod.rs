@@ -6,6 +6,7 @@
 
 mod block;
 mod library;
+mod scalar;
 
 use super::diagnostic::Diagnostic;
 use super::node::Node;
