@@ -12,6 +12,8 @@ Prints a table and writes the same to results/text-speed.csv. Linux only.
 import argparse, csv, json, os, pathlib, statistics, subprocess, sys
 from dataclasses import dataclass
 
+from inference import processor
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TORCH = ROOT / "benches/train_text_torch.py"
 
@@ -100,6 +102,7 @@ def compared(row, rounds):
         "ratio": f"{ratio:.2f}", "must": row.must, "aim": row.aim, "cpu_ratio": f"{ours['cpu'] / of_cpu:.2f}",
         "erlen_mb": f"{ours['memory']:.0f}", "pytorch_mb": f"{theirs['memory']:.0f}", "memory": f"{memory:.2f}",
         "verdict": "short" if short else "aim" if ratio >= row.aim else "must",
+        "processor": processor(),
     }
 
 
@@ -121,10 +124,10 @@ for round in range(given.rounds):
 
 lines = [compared(row, found[row.name]) for row in rows]
 print(f"\n{given.threads} threads; tokens a second; ratios above 1 and memory below 1 are in Erlen's favour")
-widths = {key: max(len(key), *(len(str(line[key])) for line in lines)) for key in lines[0]}
+widths = {key: max(len(key), *(len(str(line[key])) for line in lines)) for key in lines[0] if key != "processor"}
 for line in [dict.fromkeys(widths, None), *lines]:
     print("  ".join(str(key if line[key] is None else line[key]).rjust(width) for key, width in widths.items()))
 with open(given.output, "w", newline="") as file:
-    table = csv.DictWriter(file, list(widths), lineterminator="\n")
+    table = csv.DictWriter(file, list(lines[0]), lineterminator="\n")
     table.writeheader()
     table.writerows(lines)
