@@ -34,6 +34,8 @@ mod layer_norm;
 mod layout;
 mod linear;
 mod loss;
+#[cfg(target_arch = "x86_64")]
+mod matrix_unit;
 mod microkernel;
 mod operation;
 mod pair_loss;
@@ -69,8 +71,8 @@ pub use attributes::{Attribute, Attributes};
 pub use batch_norm::{BatchNormOptions, Epilogue, RunningStatistics, Statistics, batch_norm};
 pub use channel_scale::scale_channels;
 pub use conv::{
-    ConvOptions, ConvolutionOperands, NormOperands, NormValues, PackedWeights, WeightForm, Window, conv2d,
-    conv2d_norm, fold_norm,
+    ConvOptions, ConvolutionOperands, NormOperands, NormValues, PackedWeights, StandIn, WatchRows,
+    WeightForm, Window, conv2d, conv2d_norm, fold_norm,
 };
 pub use dropout::{DropoutKey, dropout, dropout_rows};
 pub use embedding::embedding;

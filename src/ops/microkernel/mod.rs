@@ -10,6 +10,8 @@
 
 mod column_products;
 mod finish;
+#[cfg(target_arch = "x86_64")]
+mod matrix_unit;
 mod outer;
 mod pack;
 mod rows;
@@ -30,9 +32,11 @@ pub(super) use shared::SharedValues;
 pub(super) use tile::{Tile, Transform};
 pub(super) use tiles::ROW_PANELS;
 use tiles::{OuterTile, RowsTile, outer_tile, row_tile, rows_tile};
-use transforms::TileTransform;
+use transforms::{FilteredTiles, TileTransform};
 use vector::{Portable, Vector, Widened};
 
+#[cfg(target_arch = "x86_64")]
+use crate::ops::matrix_unit::MatrixUnit;
 use crate::spec::Precision;
 
 /// What a word holds.
@@ -78,6 +82,7 @@ pub(super) struct Kernels {
     row_tile: unsafe fn(&RowsTile),
     outer_tile: unsafe fn(usize, &OuterTile),
     transform: unsafe fn(Transform, &TileTransform),
+    filtered: unsafe fn(&FilteredTiles),
 }
 
 impl Kernels {
@@ -122,7 +127,11 @@ impl Kernels {
             let mut available = Vec::new();
             #[cfg(target_arch = "x86_64")]
             {
-                if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bf16") {
+                let has_bf16 = is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bf16");
+                if has_bf16 && MatrixUnit::get().bf16 {
+                    available.push(&AMX_BF16);
+                }
+                if has_bf16 {
                     available.push(&AVX512_BF16);
                 }
                 if is_x86_feature_detected!("avx512f") {
@@ -187,6 +196,12 @@ macro_rules! kernels {
             }
 
             $(#[$feature])?
+            pub(super) unsafe fn filtered(tiles: &FilteredTiles) {
+                // SAFETY: the caller's.
+                unsafe { transforms::filtered::<$vector>(tiles) }
+            }
+
+            $(#[$feature])?
             pub(super) unsafe fn row(tile: &RowsTile) {
                 // SAFETY: the caller's.
                 unsafe { row_tile::<$vector>(tile) }
@@ -238,6 +253,7 @@ macro_rules! kernels {
             row_tile: $module::row,
             outer_tile: $module::outer,
             transform: $module::transform,
+            filtered: $module::filtered,
         };
     };
 }
@@ -264,6 +280,21 @@ kernels!(
     rows: 14 of [1 2 3 4 5 6 7 8 9 10 11 12 13 14], pairs: 6 of [1 2 3 4 5 6],
     outer: 14 of [1 2 3 4 5 6 7 8 9 10 11 12 13 14]
 );
+#[cfg(target_arch = "x86_64")]
+static AMX_BF16: Kernels = Kernels {
+    name: "AMX bf16",
+    format: WordFormat::Bf16Pair,
+    rows: matrix_unit::ROWS,
+    pair_rows: matrix_unit::ROWS,
+    panel: matrix_unit::PANEL,
+    outer_rows: matrix_unit::ROWS,
+    rows_tile: matrix_unit::rows,
+    pair_tile: matrix_unit::pairs,
+    row_tile: matrix_unit::row,
+    outer_tile: matrix_unit::outer,
+    transform: avx512_bf16::transform,
+    filtered: avx512_bf16::filtered,
+};
 kernels!(
     PORTABLE_WIDENED, "portable, bf16 widened", WordFormat::Bf16Pair, portable_widened, Widened<Portable>,
     rows: 3 of [1 2 3], pairs: 0 of [], outer: 1 of [1]

@@ -24,7 +24,7 @@ use crate::train::components::Components;
 use crate::train::gradients::all_finite;
 use crate::train::low_rank::{merged_weights, unmerged_weights};
 use crate::train::meeting::KnownModel;
-use crate::train::model_file::CARD_FILE;
+use crate::train::model_file::{CARD_FILE, TrainedModel};
 use crate::train::tensor_file::HostTensor;
 
 /// The file with a tokenizer.
@@ -39,6 +39,8 @@ pub struct FolderWish {
     pub tied: Option<bool>,
     /// Whether low-rank changes are left out of the weights that they were made of.
     pub without_changes: bool,
+    /// Whether its layers may multiply bytes, as `quantize` makes them.
+    pub quantized: bool,
 }
 
 /// A folder with a model of text, of which the descriptions have been read: sizes, names and shapes.
@@ -57,6 +59,7 @@ pub struct PretrainedFolder {
     weights: FolderWeights,
     /// The most tokens that it is shown of a text, where that is told.
     max_length: Option<usize>,
+    is_quantized: bool,
     /// What it is called in messages, where not by its path.
     called: Option<String>,
     /// What whoever watches should know.
@@ -117,12 +120,19 @@ impl PretrainedFolder {
     /// # Errors
     /// As [`PretrainedFolder::open`], another head than `causal`, or one without weights.
     pub fn open_causal(path: &Path, components: &Components) -> Result<Self, String> {
-        let folder = Self::open(path, FolderWish::default(), components)?;
+        let wish = FolderWish {
+            quantized: true,
+            ..FolderWish::default()
+        };
+        let folder = Self::open(path, wish, components)?;
         if folder.head() != TextHead::Causal {
             return Err(format!(
                 "its head is `{}`, and only a model with the head `causal` goes on with texts",
                 folder.head().name()
             ));
+        }
+        if folder.is_quantized {
+            return Ok(folder);
         }
         let fitting = folder.check(&components.models)?;
         match fitting.fresh.is_empty() {
@@ -205,6 +215,7 @@ impl PretrainedFolder {
             config: config.values().clone(),
             weights,
             max_length: sentence::max_length(path),
+            is_quantized: false,
             called: None,
             notes,
         })
@@ -215,6 +226,10 @@ impl PretrainedFolder {
         let bad = |problem: String| format!("its {CARD_FILE} is no model's card: {problem}");
         let text = std::fs::read_to_string(path.join(CARD_FILE)).map_err(|error| bad(error.to_string()))?;
         let card: Value = serde_json::from_str(&text).map_err(|error| bad(error.to_string()))?;
+        let is_quantized = !card["quantization"].is_null();
+        if is_quantized && !wish.quantized {
+            return Err("it is quantized, and only asked: name the model that it was made from".to_owned());
+        }
         let model = components
             .vocabulary
             .reading(|| Model::deserialize(&card["architecture"]));
@@ -260,6 +275,7 @@ impl PretrainedFolder {
             config: Map::new(),
             weights,
             max_length: max_length.and_then(|length| usize::try_from(length).ok()),
+            is_quantized,
             called: None,
             notes: Vec::new(),
         })
@@ -472,6 +488,24 @@ impl PretrainedFolder {
                 abridged(&filled.fresh)
             )),
         }
+    }
+
+    /// The network, to be asked and nothing else: its layers may multiply bytes.
+    ///
+    /// # Errors
+    /// As [`PretrainedFolder::network`].
+    pub fn answering(&self, components: &Components, device: &Device) -> Result<Network, String> {
+        match self.is_quantized {
+            true => TrainedModel::load(&self.path, device, components)
+                .map(|model| model.network)
+                .map_err(|error| error.to_string()),
+            false => self.network(&components.models, device),
+        }
+    }
+
+    /// Whether its layers multiply bytes.
+    pub fn is_quantized(&self) -> bool {
+        self.is_quantized
     }
 
     /// Fails where a tensor that stands for another one too differs from it: version 4 of transformers would take the
