@@ -94,6 +94,10 @@ impl Kernels {
     /// as they are read, which costs time where there are many rows; the results are the same bytes.
     pub fn smallest(precision: Precision) -> &'static Self {
         let best = Self::best(precision);
+        // It is for texts that a model goes on with: not linked in a program that only asks models of other things.
+        if !cfg!(feature = "full") {
+            return best;
+        }
         let is_best =
             |(plain, _): &&(&Self, &'static Self)| precision == Precision::Bf16 && plain.name == best.name;
         WIDENED.iter().find(is_best).map_or(best, |(_, widened)| widened)
@@ -147,6 +151,14 @@ pub(super) static WIDENED: &[(&Kernels, &Kernels)] = &[
     (&PORTABLE, &PORTABLE_WIDENED),
 ];
 
+/// Whether this program has gradients. Where it does not, nothing that only they need is linked.
+const HAS_GRADIENTS: bool = cfg!(feature = "full");
+
+/// [`Kernels::outer_tile`] of a program without gradients.
+unsafe fn no_outer_tile(_rows: usize, _tile: &OuterTile) {
+    unreachable!("a program without gradients sums no outer products");
+}
+
 /// Makes the tiles of an instruction set: `$rows` rows (or left words) at most, one function for each
 /// number of them, and one or two vectors of lanes.
 macro_rules! kernels {
@@ -179,8 +191,11 @@ macro_rules! kernels {
                     match transform {
                         Transform::Pixels => transforms::pixels::<$vector>(tile),
                         Transform::Products => transforms::products::<$vector>(tile),
-                        Transform::Gradients => transforms::gradients::<$vector>(tile),
                         Transform::Weights => transforms::weights::<$vector>(tile),
+                        Transform::Gradients | Transform::WeightGradients if !HAS_GRADIENTS => {
+                            unreachable!("a program without gradients transforms none")
+                        }
+                        Transform::Gradients => transforms::gradients::<$vector>(tile),
                         Transform::WeightGradients => transforms::weight_gradients::<$vector>(tile),
                     }
                 }
@@ -236,7 +251,7 @@ macro_rules! kernels {
             rows_tile: $module::rows,
             pair_tile: $module::pairs,
             row_tile: $module::row,
-            outer_tile: $module::outer,
+            outer_tile: if HAS_GRADIENTS { $module::outer } else { no_outer_tile },
             transform: $module::transform,
         };
     };
