@@ -186,16 +186,9 @@ pub(super) fn run_shared<K: CpuKernel + 'static>(
     if !operands.iter().all(|operand| has_kernels(operand)) {
         return compose_shared(kernel, operands);
     }
-    let contiguous = operands
-        .iter()
-        .map(|operand| operand.contiguous())
-        .collect::<candle_core::Result<Vec<_>>>()?;
+    let contiguous = contiguous(operands)?;
     let result = if !IS_DIFFERENTIABLE || !contiguous.iter().any(Tensor::track_op) {
-        let packed = kernel.packed_operand();
-        let forward = |operands: &[ArrayView]| CpuKernel::forward(&**kernel, operands);
-        let (values, shape) =
-            graph::unrecorded(|| tensor::with_arrays_and_packed(&contiguous, packed, forward))?;
-        tensor::from_values(values, shape)?
+        constant_result(&**kernel, &contiguous)?
     } else if tape::is_recording() {
         tape::run(kernel.clone(), contiguous)?
     } else {
@@ -209,6 +202,18 @@ pub(super) fn run_shared<K: CpuKernel + 'static>(
     };
     graph::record(kernel, operands, &result, again, as_kernel)?;
     Ok(result)
+}
+
+fn contiguous(operands: &[&Tensor]) -> candle_core::Result<Vec<Tensor>> {
+    operands.iter().map(|operand| operand.contiguous()).collect()
+}
+
+/// The result of `kernel` for operands that depend on no variable.
+fn constant_result(kernel: &dyn CpuKernel, operands: &[Tensor]) -> candle_core::Result<Tensor> {
+    let packed = kernel.packed_operand();
+    let forward = |operands: &[ArrayView]| kernel.forward(operands);
+    let (values, shape) = graph::unrecorded(|| tensor::with_arrays_and_packed(operands, packed, forward))?;
+    tensor::from_values(values, shape)
 }
 
 /// The result of an operation that is a composition of candle's on every device.
