@@ -13,7 +13,7 @@ use candle_core::{Shape, Tensor};
 use super::attributes::Attributes;
 use super::error::OpError;
 use super::prepared::{ReadyOperation, ResultTail};
-use super::{adapter, graph, tape, tensor};
+use super::{HAS_GRADIENTS, adapter, graph, tape, tensor};
 
 /// A step of a forward pass with any number of operands and one result.
 pub trait Operation: Send + Sync {
@@ -166,9 +166,6 @@ impl OperandGradient {
     }
 }
 
-/// Whether this program has gradients. Where it does not, the results of kernels are constants.
-const IS_DIFFERENTIABLE: bool = cfg!(feature = "full");
-
 /// Whether this program knows devices that have no kernels of ours. Where it does not, nothing that has kernels is composed.
 const HAS_OTHER_DEVICES: bool = cfg!(any(feature = "full", feature = "cuda"));
 
@@ -187,7 +184,7 @@ pub(super) fn run_shared<K: CpuKernel + 'static>(
         return compose_shared(kernel, operands);
     }
     let contiguous = contiguous(operands)?;
-    let result = if !IS_DIFFERENTIABLE || !contiguous.iter().any(Tensor::track_op) {
+    let result = if !HAS_GRADIENTS || !contiguous.iter().any(Tensor::track_op) {
         constant_result(&**kernel, &contiguous)?
     } else if tape::is_recording() {
         tape::run(kernel.clone(), contiguous)?

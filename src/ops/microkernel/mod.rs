@@ -33,6 +33,7 @@ use tiles::{OuterTile, RowsTile, outer_tile, row_tile, rows_tile};
 use transforms::TileTransform;
 use vector::{Portable, Vector, Widened};
 
+use super::HAS_GRADIENTS;
 use crate::spec::Precision;
 
 /// What a word holds.
@@ -150,9 +151,6 @@ pub(super) static WIDENED: &[(&Kernels, &Kernels)] = &[
     (&AVX2, &AVX2_WIDENED),
     (&PORTABLE, &PORTABLE_WIDENED),
 ];
-
-/// Whether this program has gradients. Where it does not, nothing that only they need is linked.
-const HAS_GRADIENTS: bool = cfg!(feature = "full");
 
 /// [`Kernels::outer_tile`] of a program without gradients.
 unsafe fn no_outer_tile(_rows: usize, _tile: &OuterTile) {
