@@ -39,6 +39,11 @@ pub struct Pass<'a> {
 }
 
 impl Pass<'_> {
+    /// Whether it trains, which none does in a program that only asks models: nothing of it is linked there.
+    pub(super) fn trains(&self) -> bool {
+        cfg!(feature = "full") && self.train
+    }
+
     /// A pass that only evaluates.
     pub fn evaluate(precision: Precision) -> Self {
         Self {

@@ -99,6 +99,10 @@ pub use tape::{Tape, VariableGradients, block};
 pub use tokens::embed_tokens;
 pub use vocabulary_loss::{RowVerdict, vocabulary_loss, vocabulary_loss_with_score, vocabulary_verdicts};
 
+/// Whether this program has gradients. Where it does not, results are constants, and nothing that only gradients need is
+/// linked.
+const HAS_GRADIENTS: bool = cfg!(feature = "full");
+
 /// The instruction sets that this processor's kernels are made for, the fastest first.
 pub fn instruction_sets() -> impl Iterator<Item = &'static str> {
     Kernels::available().iter().map(|kernels| kernels.name)

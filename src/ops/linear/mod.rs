@@ -15,6 +15,9 @@ use super::operation::{ArrayView, CpuKernel, OperandGradient, Operation, run};
 use super::prepared::ReadyOperation;
 use crate::spec::Precision;
 
+/// Whether weights in blocks of bytes are known, which are for texts that a model goes on with.
+const HAS_INT8: bool = cfg!(feature = "full");
+
 /// `x * weight^T + bias` for `x` `[..., in]` of two dimensions or more, `weight` `[out, in]`, `bias`
 /// `[out]`: `[..., out]`.
 ///
@@ -106,7 +109,7 @@ impl LinearMap {
         };
         let plan = self.plan(x, weight);
         match (&self.kept, self.transposed) {
-            (Some(kept), _) if kept.form() == WeightForm::Int8 => self.with_int8(kept, operands),
+            (Some(kept), _) if HAS_INT8 && kept.form() == WeightForm::Int8 => self.with_int8(kept, operands),
             (_, true) => plan.backward_with_bias(x.values, kept, bias),
             (_, false) => plan.forward_with_bias(x.values, kept, bias),
         }

@@ -35,6 +35,7 @@ use tiles::{OuterTile, RowsTile, outer_tile, row_tile, rows_tile};
 use transforms::{FilteredTiles, TileTransform};
 use vector::{Portable, Vector, Widened};
 
+use super::HAS_GRADIENTS;
 #[cfg(target_arch = "x86_64")]
 use crate::ops::matrix_unit::MatrixUnit;
 use crate::spec::Precision;
@@ -99,6 +100,10 @@ impl Kernels {
     /// as they are read, which costs time where there are many rows; the results are the same bytes.
     pub fn smallest(precision: Precision) -> &'static Self {
         let best = Self::best(precision);
+        // It is for texts that a model goes on with: not linked in a program that only asks models of other things.
+        if !cfg!(feature = "full") {
+            return best;
+        }
         let is_best =
             |(plain, _): &&(&Self, &'static Self)| precision == Precision::Bf16 && plain.name == best.name;
         WIDENED.iter().find(is_best).map_or(best, |(_, widened)| widened)
@@ -156,6 +161,11 @@ pub(super) static WIDENED: &[(&Kernels, &Kernels)] = &[
     (&PORTABLE, &PORTABLE_WIDENED),
 ];
 
+/// [`Kernels::outer_tile`] of a program without gradients.
+unsafe fn no_outer_tile(_rows: usize, _tile: &OuterTile) {
+    unreachable!("a program without gradients sums no outer products");
+}
+
 /// Makes the tiles of an instruction set: `$rows` rows (or left words) at most, one function for each
 /// number of them, and one or two vectors of lanes.
 macro_rules! kernels {
@@ -188,8 +198,11 @@ macro_rules! kernels {
                     match transform {
                         Transform::Pixels => transforms::pixels::<$vector>(tile),
                         Transform::Products => transforms::products::<$vector>(tile),
-                        Transform::Gradients => transforms::gradients::<$vector>(tile),
                         Transform::Weights => transforms::weights::<$vector>(tile),
+                        Transform::Gradients | Transform::WeightGradients if !HAS_GRADIENTS => {
+                            unreachable!("a program without gradients transforms none")
+                        }
+                        Transform::Gradients => transforms::gradients::<$vector>(tile),
                         Transform::WeightGradients => transforms::weight_gradients::<$vector>(tile),
                     }
                 }
@@ -251,7 +264,7 @@ macro_rules! kernels {
             rows_tile: $module::rows,
             pair_tile: $module::pairs,
             row_tile: $module::row,
-            outer_tile: $module::outer,
+            outer_tile: if HAS_GRADIENTS { $module::outer } else { no_outer_tile },
             transform: $module::transform,
             filtered: $module::filtered,
         };
@@ -291,7 +304,11 @@ static AMX_BF16: Kernels = Kernels {
     rows_tile: matrix_unit::rows,
     pair_tile: matrix_unit::pairs,
     row_tile: matrix_unit::row,
-    outer_tile: matrix_unit::outer,
+    outer_tile: if HAS_GRADIENTS {
+        matrix_unit::outer
+    } else {
+        no_outer_tile
+    },
     transform: avx512_bf16::transform,
     filtered: avx512_bf16::filtered,
 };
