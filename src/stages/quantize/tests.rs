@@ -321,7 +321,7 @@ fn a_model_of_texts_is_quantized_evaluated_and_exported() {
         "input": "./words.conll", "format": {"conll": {"tokenizer": "tok", "max_length": 32}},
         "split": {"val": 0.25, "test": 0.25},
     }});
-    let inputs = [("input", "words.conll"), ("format.conll.tokenizer", "tok")];
+    let inputs = [("input", "words.conll"), ("tokenizer", "tok")];
     project.run(preprocess, &inputs, "data").expect("reads");
     let train = json!({"train": {
         "data": "d", "epochs": 8, "batch_size": 8, "optimizer": {"adam": {"lr": 0.01}},

@@ -15,7 +15,7 @@ use super::fitting::{FittingRules, FolderFitting, abridged, core_name};
 use super::gguf::GgufFile;
 use super::labels::{FolderLabels, LabelKind};
 use super::{bert, gpt2, llama, rope, sentence};
-use crate::data::TOKENIZER_FOLDER;
+use crate::data::{TOKENIZER_FOLDER, TargetScale};
 use crate::fingerprint::Digest;
 use crate::models::{Models, Network, NetworkLayout};
 use crate::schema::InputShape;
@@ -60,6 +60,8 @@ pub struct PretrainedFolder {
     /// The most tokens that it is shown of a text, where that is told.
     max_length: Option<usize>,
     is_quantized: bool,
+    /// How the numbers that it predicts are scaled, where they are.
+    scale: Option<TargetScale>,
     /// What it is called in messages, where not by its path.
     called: Option<String>,
     /// What whoever watches should know.
@@ -216,6 +218,7 @@ impl PretrainedFolder {
             weights,
             max_length: sentence::max_length(path),
             is_quantized: false,
+            scale: None,
             called: None,
             notes,
         })
@@ -258,6 +261,7 @@ impl PretrainedFolder {
         let known = KnownModel::read(path, &components.tasks).map_err(|error| error.to_string())?;
         let inputs = known.as_ref().and_then(|known| known.inputs.as_ref());
         let max_length = inputs.and_then(|inputs| inputs.input()?.max_length);
+        let scale = known.as_ref().and_then(|known| known.target.scale.clone());
         let labels = known
             .filter(|_| matches!(own, TextHead::Classification | TextHead::Tokens) && own == head)
             .map(|known| FolderLabels {
@@ -276,6 +280,7 @@ impl PretrainedFolder {
             weights,
             max_length: max_length.and_then(|length| usize::try_from(length).ok()),
             is_quantized,
+            scale,
             called: None,
             notes: Vec::new(),
         })
@@ -305,6 +310,16 @@ impl PretrainedFolder {
     pub fn max_length(&self) -> usize {
         let context = self.sizes().context;
         self.max_length.map_or(context, |length| length.min(context))
+    }
+
+    /// The same, where its files or its training tell one.
+    pub fn told_length(&self) -> Option<u32> {
+        u32::try_from(self.max_length.map(|_| self.max_length())?).ok()
+    }
+
+    /// How the numbers that it predicts are scaled, where they are.
+    pub(super) fn scale(&self) -> Option<&TargetScale> {
+        self.scale.as_ref()
     }
 
     /// The digest of its tokenizer's file, as datasets keep it; nothing where it has none.
