@@ -33,8 +33,10 @@ pub struct QuantizedNetwork {
     products: Vec<Option<Affine>>,
     /// How often the result of each node is read.
     uses: Vec<usize>,
-    /// What each node does.
+    /// What each node does; nothing of a network of texts.
     actions: Vec<NodeAction>,
+    /// Whether values are rounded where a layer reads them alone, and stay numbers for all other readers.
+    rounds_at_layers: bool,
 }
 
 /// What a node of the graph does.
@@ -82,10 +84,11 @@ impl QuantizedNetwork {
             results: Vec::new(),
             products: Vec::new(),
             actions: Vec::new(),
+            rounds_at_layers: is_of_texts(network),
         };
         quantized.check()?;
         quantized.find_steps();
-        if is_of_texts(network) {
+        if quantized.rounds_at_layers {
             return Ok(quantized);
         }
         let actions: Result<Vec<NodeAction>, QuantizationError> = (0..quantized.graph.nodes.len())
@@ -236,6 +239,12 @@ impl QuantizedNetwork {
     pub fn layer(&self, index: usize) -> Option<&QuantizedLayer> {
         let shape = self.plan.layers[index].as_ref()?;
         self.model.layers.get(&shape.name)
+    }
+
+    /// Whether values are rounded where a layer reads them alone, and stay numbers for all other readers: so it is with
+    /// texts.
+    pub fn rounds_at_layers(&self) -> bool {
+        self.rounds_at_layers
     }
 
     /// How a value stands as bytes, where it does.

@@ -324,7 +324,7 @@ fn a_model_of_texts_is_quantized_evaluated_and_exported() {
     let inputs = [("input", "words.conll"), ("tokenizer", "tok")];
     project.run(preprocess, &inputs, "data").expect("reads");
     let train = json!({"train": {
-        "data": "d", "epochs": 8, "batch_size": 8, "optimizer": {"adam": {"lr": 0.01}},
+        "data": "d", "epochs": 25, "batch_size": 8, "optimizer": {"adam": {"lr": 0.003}},
         "model": {"bert": {"layers": 2, "heads": 2, "width": 16, "ffn": 24, "context": 40}},
     }});
     project.run(train, &[("data", "data")], "model").expect("trains");
