@@ -102,7 +102,8 @@ impl<'a> Decoder<'a> {
                 })
                 .collect();
             // All logits of a prompt would be many.
-            let rows = |tensor: &Tensor| tensor.index_select(&Tensor::new(last.as_slice(), self.device)?, 0);
+            let rows =
+                |tensor: &Tensor| tensor.index_select(&Tensor::new(last.as_slice(), tensor.device())?, 0);
             let output = match output {
                 TextOutput::Vocabulary { hidden, weight, bias } => TextOutput::Vocabulary {
                     hidden: rows(&hidden)?,

@@ -211,7 +211,7 @@ impl InvertedResidual {
         if !self.has_path_around {
             return project(Epilogue::None);
         }
-        if !pass.train || probability == 0.0 {
+        if !pass.trains() || probability == 0.0 {
             return project(Epilogue::Add(x));
         }
         let y = project(Epilogue::None)?;

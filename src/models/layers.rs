@@ -25,7 +25,7 @@ impl Weight {
     /// The parameter as an operand: part of the graph in training unless it is frozen, a constant in
     /// evaluation.
     pub fn operand(&self, pass: &Pass) -> Tensor {
-        let operand = if pass.train && !self.frozen.load(Ordering::Relaxed) {
+        let operand = if pass.trains() && !self.frozen.load(Ordering::Relaxed) {
             self.var.as_tensor().clone()
         } else {
             self.var.as_tensor().detach()
@@ -90,7 +90,7 @@ impl BatchNorm {
             let (options, precision) = (self.options, pass.precision);
             ops::batch_norm(x, &weight, &bias, statistics, options, epilogue, precision)
         };
-        if pass.train {
+        if pass.trains() {
             let mut running = self.statistics.lock().unwrap_or_else(PoisonError::into_inner);
             return Ok(norm(Statistics::Batch(&mut running))?);
         }
@@ -109,7 +109,7 @@ pub(super) fn conv_norm(
     epilogue: Epilogue,
     pass: &Pass,
 ) -> Result<Tensor, ModelError> {
-    if pass.train {
+    if pass.trains() {
         return norm.forward(&conv.forward(x, pass)?, epilogue, pass);
     }
     let bias = conv.bias.as_ref().map(|bias| bias.operand(pass));
@@ -199,6 +199,6 @@ impl Dropout {
             samples: pass.samples,
             layer: self.layer,
         };
-        pass.train.then_some((self.probability, key))
+        pass.trains().then_some((self.probability, key))
     }
 }

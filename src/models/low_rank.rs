@@ -6,7 +6,7 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use candle_core::{DType, Tensor, Var};
+use candle_core::{Tensor, Var};
 use rayon::prelude::*;
 
 use super::builder::{Builder, Init};
@@ -78,8 +78,9 @@ impl LinearOperands<'_> {
     /// `[..., in]` to `[..., out]`, with the change that stands in `slot`.
     pub(super) fn forward(&self, x: &Tensor, slot: &ChangeSlot, pass: &Pass) -> Result<Tensor, ModelError> {
         match slot.get() {
-            None => self.product(x, self.bias, pass),
-            Some(change) => change.forward(self, x, pass),
+            // Models are asked with their changes merged, so that a program that does nothing else needs no more.
+            Some(change) if cfg!(feature = "full") => change.forward(self, x, pass),
+            _ => self.product(x, self.bias, pass),
         }
     }
 }
@@ -145,9 +146,7 @@ impl LowRankChange {
 
     /// The weight with the change in it, in the layout of `weight`.
     fn merged(&self, weight: &Tensor, place: &LinearPlace) -> Result<Tensor, ModelError> {
-        let host = |tensor: &Tensor| -> Result<Vec<f32>, ModelError> {
-            Ok(tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?)
-        };
+        let host = |tensor: &Tensor| -> Result<Vec<f32>, ModelError> { Ok(tensor.flatten_all()?.to_vec1()?) };
         let [inputs, outputs] = place.shape;
         let rows = match place.transposed {
             true => weight.t()?.contiguous()?,
@@ -234,7 +233,10 @@ impl Network {
                 let magnitude =
                     builder.parameter(name("lora_magnitude_vector"), &[outputs], Init::Constant(1.0));
                 magnitude.and_then(|magnitude| {
-                    magnitude.var.set(&self.row_norms(place)?)?;
+                    // Where nothing is trained they are read from a file next.
+                    if cfg!(feature = "full") {
+                        magnitude.var.set(&self.row_norms(place)?)?;
+                    }
                     Ok(magnitude)
                 })
             });

@@ -39,6 +39,11 @@ pub struct Pass<'a> {
 }
 
 impl Pass<'_> {
+    /// Whether it trains, which none does in a program that only asks models: nothing of it is linked there.
+    pub(super) fn trains(&self) -> bool {
+        cfg!(feature = "full") && self.train
+    }
+
     /// A pass that only evaluates.
     pub fn evaluate(precision: Precision) -> Self {
         Self {
@@ -122,9 +127,19 @@ pub enum NetworkInput {
     Tokens(TokenBatch),
 }
 
+impl NetworkInput {
+    /// How many samples there are.
+    pub fn samples(&self) -> usize {
+        match self {
+            Self::Values(values) => values.dims()[0],
+            Self::Tokens(tokens) => tokens.samples(),
+        }
+    }
+}
+
 /// A network with its weights.
 pub struct Network {
-    pub(super) architecture: Box<dyn Architecture>,
+    pub(super) architecture: Arc<dyn Architecture>,
     input: InputShape,
     outputs: usize,
     pub(super) parameters: Vec<Parameter>,
@@ -172,7 +187,7 @@ impl Network {
         builder: Builder<'_>,
     ) -> Self {
         Self {
-            architecture,
+            architecture: architecture.into(),
             input,
             outputs,
             parameters: builder.parameters,
@@ -265,9 +280,19 @@ impl Network {
         self.outputs
     }
 
+    /// Whether the outputs are the tokens of a vocabulary, which are the same for every task.
+    pub fn gives_vocabulary(&self) -> bool {
+        self.architecture.gives_vocabulary()
+    }
+
+    /// Its layers, which this network and others have in common.
+    pub fn architecture(&self) -> Arc<dyn Architecture> {
+        Arc::clone(&self.architecture)
+    }
+
     /// The parameters of the output layer, where it belongs to a task: not those over a vocabulary.
     pub fn task_head(&self) -> impl Iterator<Item = &Parameter> {
-        let head = (!self.architecture.gives_vocabulary()).then(|| format!("{}.", self.architecture.head()));
+        let head = (!self.gives_vocabulary()).then(|| format!("{}.", self.architecture.head()));
         let own = move |parameter: &&Parameter| {
             head.as_deref()
                 .is_some_and(|head| parameter.name.starts_with(head))

@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, bail};
 
-use super::operation::{ArrayView, CpuKernel, OperandGradient};
+use super::operation::{ArrayView, DifferentiableKernel, OperandGradient};
 use super::tensor;
 
 /// The result of `kernel` for contiguous `operands` on the CPU, in candle's graph.
-pub(super) fn apply(kernel: Arc<dyn CpuKernel>, operands: &[Tensor]) -> Result<Tensor> {
+pub(super) fn apply(kernel: Arc<dyn DifferentiableKernel>, operands: &[Tensor]) -> Result<Tensor> {
     let adapter = |rest: &[Tensor]| Adapter {
         kernel,
         rest: rest.iter().map(|operand| operand.shape().clone()).collect(),
@@ -29,7 +29,7 @@ pub(super) fn apply(kernel: Arc<dyn CpuKernel>, operands: &[Tensor]) -> Result<T
 }
 
 struct Adapter {
-    kernel: Arc<dyn CpuKernel>,
+    kernel: Arc<dyn DifferentiableKernel>,
     /// The shapes of the third operand and of those behind it.
     rest: Vec<Shape>,
 }
@@ -70,10 +70,6 @@ impl Adapter {
         output: &Tensor,
         gradient: &Tensor,
     ) -> Result<[Option<Tensor>; COUNT]> {
-        // Nothing of it is linked in a program that only asks models.
-        if !cfg!(feature = "full") {
-            bail!("this program is built without gradients");
-        }
         let mut wanted: Vec<bool> = operands.iter().map(|operand| operand.track_op()).collect();
         if let Some(packed) = wanted.get(2).copied() {
             wanted.resize(2 + self.rest.len(), packed);

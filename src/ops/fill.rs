@@ -17,13 +17,23 @@ pub(super) unsafe fn in_blocks(
     write: impl Fn(usize, &mut [MaybeUninit<f32>]) + Sync + Send,
 ) -> Vec<f32> {
     let mut values = Vec::with_capacity(len);
-    values.spare_capacity_mut()[..len]
-        .par_chunks_mut(block.max(1))
-        .enumerate()
-        .for_each(|(index, values)| write(index, values));
+    for_each_block(&mut values.spare_capacity_mut()[..len], block, &write);
     // SAFETY: the caller's `write` has written them all.
     unsafe { values.set_len(len) };
     values
+}
+
+/// Calls `write` with each block of `block` values and its index, in parallel. Not generic: how work is shared out is
+/// hundreds of instructions, and once for all operations.
+fn for_each_block(
+    values: &mut [MaybeUninit<f32>],
+    block: usize,
+    write: &(dyn Fn(usize, &mut [MaybeUninit<f32>]) + Sync),
+) {
+    values
+        .par_chunks_mut(block.max(1))
+        .enumerate()
+        .for_each(|(index, values)| write(index, values));
 }
 
 /// `len` values, made in blocks of `block` that run in parallel: `write` is given the index of each

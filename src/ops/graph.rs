@@ -189,6 +189,27 @@ pub(super) fn record<O: Operation + 'static>(
     again: fn(&Arc<O>, &[&Tensor]) -> Result<Tensor, OpError>,
     as_kernel: impl FnOnce(&Arc<O>, &[&Tensor]) -> Option<Arc<dyn CpuKernel>>,
 ) -> Result<(), OpError> {
+    if !is_recording() {
+        return Ok(());
+    }
+    let known = operation.clone();
+    let again = Arc::new(move |operands: &[&Tensor]| again(&known, operands));
+    record_node(
+        operation.clone(),
+        operands,
+        result,
+        again,
+        as_kernel(operation, operands),
+    )
+}
+
+fn record_node(
+    operation: Arc<dyn Operation>,
+    operands: &[&Tensor],
+    result: &Tensor,
+    again: RunAgain,
+    kernel: Option<Arc<dyn CpuKernel>>,
+) -> Result<(), OpError> {
     RECORDER.with_borrow_mut(|recorder| {
         let Some(recorder) = recorder else {
             return Ok(());
@@ -199,13 +220,12 @@ pub(super) fn record<O: Operation + 'static>(
             .map(|(index, operand)| recorder.origin(operation.name(), index, operand))
             .collect::<Result<_, _>>()?;
         let nodes = &mut recorder.graph.nodes;
-        let known = operation.clone();
         nodes.push(OperationNode {
-            operation: operation.clone(),
+            operation,
             operands: origins,
             shape: result.dims().to_vec(),
-            kernel: as_kernel(operation, operands),
-            again: Arc::new(move |operands| again(&known, operands)),
+            kernel,
+            again,
         });
         let value = GraphValue::Node(nodes.len() - 1);
         recorder.origins.insert(result.id(), value);

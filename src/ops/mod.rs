@@ -34,6 +34,8 @@ mod layer_norm;
 mod layout;
 mod linear;
 mod loss;
+#[cfg(target_arch = "x86_64")]
+mod matrix_unit;
 mod microkernel;
 mod operation;
 mod pair_loss;
@@ -69,8 +71,8 @@ pub use attributes::{Attribute, Attributes};
 pub use batch_norm::{BatchNormOptions, Epilogue, RunningStatistics, Statistics, batch_norm};
 pub use channel_scale::scale_channels;
 pub use conv::{
-    ConvOptions, ConvolutionOperands, NormOperands, NormValues, PackedWeights, WeightForm, Window, conv2d,
-    conv2d_norm, fold_norm,
+    ConvOptions, ConvolutionOperands, NormOperands, NormValues, PackedWeights, StandIn, WatchRows,
+    WeightForm, Window, conv2d, conv2d_norm, fold_norm,
 };
 pub use dropout::{DropoutKey, dropout, dropout_rows};
 pub use embedding::embedding;
@@ -96,6 +98,10 @@ pub use table_rows::{TableRows, add_rows};
 pub use tape::{Tape, VariableGradients, block};
 pub use tokens::embed_tokens;
 pub use vocabulary_loss::{RowVerdict, vocabulary_loss, vocabulary_loss_with_score, vocabulary_verdicts};
+
+/// Whether this program has gradients. Where it does not, results are constants, and nothing that only gradients need is
+/// linked.
+const HAS_GRADIENTS: bool = cfg!(feature = "full");
 
 /// The instruction sets that this processor's kernels are made for, the fastest first.
 pub fn instruction_sets() -> impl Iterator<Item = &'static str> {

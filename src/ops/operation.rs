@@ -13,7 +13,7 @@ use candle_core::{Shape, Tensor};
 use super::attributes::Attributes;
 use super::error::OpError;
 use super::prepared::{ReadyOperation, ResultTail};
-use super::{adapter, graph, tape, tensor};
+use super::{HAS_GRADIENTS, adapter, graph, tape, tensor};
 
 /// A step of a forward pass with any number of operands and one result.
 pub trait Operation: Send + Sync {
@@ -31,7 +31,11 @@ pub trait Operation: Send + Sync {
     ///
     /// # Errors
     /// What candle reports.
-    fn composed(&self, operands: &[Tensor]) -> candle_core::Result<Tensor>;
+    fn composed(&self, operands: &[Tensor]) -> candle_core::Result<Tensor>
+    where
+        // What is in a table of functions is linked, called or not: [`OperationNode::run`](super::OperationNode::run) is
+        // for those who know no more of an operation.
+        Self: Sized;
 
     /// The dimensions that an operand of `dims` gets, where nothing but them is changed.
     fn reshaped(&self, dims: &[usize]) -> Option<Vec<usize>> {
@@ -86,7 +90,49 @@ pub(super) trait CpuKernel: Operation {
         output: &[f32],
         gradient: &[f32],
         wanted: &[bool],
+    ) -> Vec<Option<OperandGradient>>
+    where
+        // See [`DifferentiableKernel`].
+        Self: Sized;
+}
+
+/// Any kernel, for those who go back through a forward pass. As a type of its own, since what is in a table of functions is
+/// linked, called or not: a program that only asks models has no such tables, and no backward pass.
+pub(super) trait DifferentiableKernel: Send + Sync {
+    /// [`Operation::name`].
+    fn name(&self) -> &'static str;
+
+    /// [`CpuKernel::forward`].
+    fn forward(&self, operands: &[ArrayView]) -> (Vec<f32>, Shape);
+
+    /// [`CpuKernel::backward`].
+    fn backward(
+        &self,
+        operands: &[ArrayView],
+        output: &[f32],
+        gradient: &[f32],
+        wanted: &[bool],
     ) -> Vec<Option<OperandGradient>>;
+}
+
+impl<K: CpuKernel> DifferentiableKernel for K {
+    fn name(&self) -> &'static str {
+        Operation::name(self)
+    }
+
+    fn forward(&self, operands: &[ArrayView]) -> (Vec<f32>, Shape) {
+        CpuKernel::forward(self, operands)
+    }
+
+    fn backward(
+        &self,
+        operands: &[ArrayView],
+        output: &[f32],
+        gradient: &[f32],
+        wanted: &[bool],
+    ) -> Vec<Option<OperandGradient>> {
+        CpuKernel::backward(self, operands, output, gradient, wanted)
+    }
 }
 
 /// Changes the values of an operand to those of the result.
@@ -120,6 +166,9 @@ impl OperandGradient {
     }
 }
 
+/// Whether this program knows devices that have no kernels of ours. Where it does not, nothing that has kernels is composed.
+const HAS_OTHER_DEVICES: bool = cfg!(any(feature = "full", feature = "cuda"));
+
 /// The result of an operation that has kernels. Where an operand depends on a variable, it takes part in
 /// autograd: on the tape where one records, otherwise in candle's graph.
 pub(super) fn run(kernel: impl CpuKernel + 'static, operands: &[&Tensor]) -> Result<Tensor, OpError> {
@@ -134,16 +183,9 @@ pub(super) fn run_shared<K: CpuKernel + 'static>(
     if !operands.iter().all(|operand| has_kernels(operand)) {
         return compose_shared(kernel, operands);
     }
-    let contiguous = operands
-        .iter()
-        .map(|operand| operand.contiguous())
-        .collect::<candle_core::Result<Vec<_>>>()?;
-    let result = if !contiguous.iter().any(Tensor::track_op) {
-        let packed = kernel.packed_operand();
-        let forward = |operands: &[ArrayView]| kernel.forward(operands);
-        let (values, shape) =
-            graph::unrecorded(|| tensor::with_arrays_and_packed(&contiguous, packed, forward))?;
-        tensor::from_values(values, shape)?
+    let contiguous = contiguous(operands)?;
+    let result = if !HAS_GRADIENTS || !contiguous.iter().any(Tensor::track_op) {
+        constant_result(&**kernel, &contiguous)?
     } else if tape::is_recording() {
         tape::run(kernel.clone(), contiguous)?
     } else {
@@ -157,6 +199,18 @@ pub(super) fn run_shared<K: CpuKernel + 'static>(
     };
     graph::record(kernel, operands, &result, again, as_kernel)?;
     Ok(result)
+}
+
+fn contiguous(operands: &[&Tensor]) -> candle_core::Result<Vec<Tensor>> {
+    operands.iter().map(|operand| operand.contiguous()).collect()
+}
+
+/// The result of `kernel` for operands that depend on no variable.
+fn constant_result(kernel: &dyn CpuKernel, operands: &[Tensor]) -> candle_core::Result<Tensor> {
+    let packed = kernel.packed_operand();
+    let forward = |operands: &[ArrayView]| kernel.forward(operands);
+    let (values, shape) = graph::unrecorded(|| tensor::with_arrays_and_packed(operands, packed, forward))?;
+    tensor::from_values(values, shape)
 }
 
 /// The result of an operation that is a composition of candle's on every device.
@@ -176,10 +230,10 @@ fn compose_shared<O: Operation + 'static>(
 
 #[cfg(not(test))]
 fn has_kernels(operand: &Tensor) -> bool {
-    operand.device().is_cpu()
+    !HAS_OTHER_DEVICES || operand.device().is_cpu()
 }
 
 #[cfg(test)]
 fn has_kernels(operand: &Tensor) -> bool {
-    operand.device().is_cpu() && !super::testing::is_composing()
+    !HAS_OTHER_DEVICES || operand.device().is_cpu() && !super::testing::is_composing()
 }

@@ -1,9 +1,10 @@
-//! Sequences of tokens, as compositions of candle's operations whose gradients are right.
+//! Sequences of tokens.
 
-use candle_core::{Result, Tensor};
+use candle_core::{Result, Shape, Tensor};
 
 use super::error::OpError;
-use super::operation::{Operation, compose};
+use super::fill::in_zeroed_blocks;
+use super::operation::{ArrayView, CpuKernel, OperandGradient, Operation, run};
 
 /// Puts `class_token`, `[1, 1, W]`, before the tokens of each sample of `x`, `[N, T, W]`, and adds
 /// `positions`, `[1, T + 1, W]`, to each sample: `[N, T + 1, W]`.
@@ -28,7 +29,7 @@ pub fn embed_tokens(
         );
         return Err(OpError::shape("token embedding", problem));
     }
-    compose(TokenEmbedding, &[x, class_token, positions])
+    run(TokenEmbedding, &[x, class_token, positions])
 }
 
 struct TokenEmbedding;
@@ -43,6 +44,46 @@ impl Operation for TokenEmbedding {
         let (batch, _, width) = x.dims3()?;
         let class_token = class_token.broadcast_as((batch, 1, width))?.contiguous()?;
         Tensor::cat(&[&class_token, &x.contiguous()?], 1)?.broadcast_add(positions)
+    }
+}
+
+impl CpuKernel for TokenEmbedding {
+    fn forward(&self, operands: &[ArrayView]) -> (Vec<f32>, Shape) {
+        let (x, class_token, positions) = (operands[0], operands[1].values, operands[2].values);
+        let (batch, width) = (x.dims[0], class_token.len());
+        let own = positions.len() - width;
+        let y = in_zeroed_blocks(batch * positions.len(), positions.len(), |sample, y| {
+            let tokens = class_token.iter().chain(&x.values[sample * own..][..own]);
+            for (y, (token, position)) in y.iter_mut().zip(tokens.zip(positions)) {
+                *y = token + position;
+            }
+        });
+        (y, (batch, positions.len() / width, width).into())
+    }
+
+    fn backward(
+        &self,
+        operands: &[ArrayView],
+        _output: &[f32],
+        gradient: &[f32],
+        wanted: &[bool],
+    ) -> Vec<Option<OperandGradient>> {
+        let (width, of_sample) = (operands[1].values.len(), operands[2].values.len());
+        let samples = || gradient.chunks_exact(of_sample);
+        // In the order of the samples.
+        let sum = |len: usize| {
+            let mut sums = vec![0.0; len];
+            for sample in samples() {
+                sums.iter_mut().zip(sample).for_each(|(sum, value)| *sum += value);
+            }
+            sums
+        };
+        let of_tokens = || samples().flat_map(|sample| &sample[width..]).copied().collect();
+        vec![
+            OperandGradient::if_wanted(wanted[0], of_tokens),
+            OperandGradient::if_wanted(wanted[1], || sum(width)),
+            OperandGradient::if_wanted(wanted[2], || sum(of_sample)),
+        ]
     }
 }
 

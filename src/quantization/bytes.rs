@@ -147,11 +147,6 @@ fn mapped<T: Copy + Sync>(values: &[T], change: impl Fn(T) -> u8 + Sync) -> Vec<
     result
 }
 
-/// Numbers as bytes.
-pub(super) fn rounded(values: &[f32], affine: Affine) -> Vec<u8> {
-    mapped(values, |value| affine.quantize(value))
-}
-
 /// What bytes stand for.
 pub(super) fn numbers(values: &[u8], affine: Affine) -> Vec<f32> {
     values.par_iter().map(|&byte| affine.dequantize(byte)).collect()

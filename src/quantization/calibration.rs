@@ -1,14 +1,16 @@
 //! From samples to the steps of tensors.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use candle_core::{DType, Tensor};
 use indexmap::IndexMap;
 
-use crate::models::Network;
-use crate::ops::{Affine, ByteFinish, ByteLayer, ByteTensor, ByteWeight, Graph, PackedWeights};
-use crate::spec::RangeRule;
+use crate::models::{Network, NetworkInput, Pass};
+use crate::ops::{
+    Affine, ByteFinish, ByteLayer, ByteTensor, ByteWeight, Graph, PackedWeights, StandIn, WatchRows,
+};
+use crate::spec::{Precision, RangeRule};
 
 use super::error::QuantizationError;
 use super::layers::{FoldedLayer, LayerShape};
@@ -18,7 +20,8 @@ use super::plan::BytePlan;
 use super::ranges::SeenValues;
 
 /// A network on its way to bytes: samples are shown to it batch by batch, all of them once a pass.
-pub struct Calibrator {
+pub struct Calibrator<'a> {
+    network: &'a Network,
     graph: Graph,
     plan: BytePlan,
     folded: Vec<Option<FoldedLayer>>,
@@ -39,12 +42,12 @@ pub struct LayerNoise {
     pub decibels: Option<f64>,
 }
 
-impl Calibrator {
+impl<'a> Calibrator<'a> {
     /// Of `network`, without the layers that `keep` names.
     ///
     /// # Errors
     /// A pattern that fits no layer, or no layer that is left.
-    pub fn new(network: &Network, keep: &[String]) -> Result<Self, QuantizationError> {
+    pub fn new(network: &'a Network, keep: &[String]) -> Result<Self, QuantizationError> {
         let weights = Arc::<PackedWeights>::default();
         let graph = weights.reuse(|| network.graph())?;
         for (name, weight) in &graph.weights {
@@ -54,7 +57,7 @@ impl Calibrator {
                 return Err(QuantizationError::DamagedWeight { weight });
             }
         }
-        let plan = BytePlan::new(&graph, keep)?;
+        let plan = BytePlan::new(network, &graph, keep)?;
         let folded = graph.nodes.iter().zip(&plan.layers).map(|(node, layer)| {
             let fold = |shape| FoldedLayer::of(&graph, node, shape);
             layer.as_ref().map(fold).transpose()
@@ -66,6 +69,7 @@ impl Calibrator {
             .map(|spot| (spot, SeenValues::new()))
             .collect();
         Ok(Self {
+            network,
             graph,
             plan,
             folded,
@@ -98,8 +102,8 @@ impl Calibrator {
     ///
     /// # Errors
     /// A tensor that is not finite, or what operations report.
-    pub fn limit(&mut self, batch: &Tensor) -> Result<(), QuantizationError> {
-        self.samples += batch.dims()[0];
+    pub fn limit(&mut self, batch: &NetworkInput) -> Result<(), QuantizationError> {
+        self.samples += batch.samples();
         self.pass(batch, SeenValues::limit)
     }
 
@@ -107,7 +111,7 @@ impl Calibrator {
     ///
     /// # Errors
     /// What operations report.
-    pub fn count(&mut self, batch: &Tensor) -> Result<(), QuantizationError> {
+    pub fn count(&mut self, batch: &NetworkInput) -> Result<(), QuantizationError> {
         self.pass(batch, |seen, values| {
             seen.count(values);
             true
@@ -117,24 +121,69 @@ impl Calibrator {
     /// Has `note` take note of the values of each tensor; where it says no, they are not finite.
     fn pass(
         &mut self,
-        batch: &Tensor,
-        note: impl Fn(&mut SeenValues, &[f32]) -> bool,
+        batch: &NetworkInput,
+        note: impl Fn(&mut SeenValues, &[f32]) -> bool + Copy + Send + Sync + 'static,
     ) -> Result<(), QuantizationError> {
+        let not_finite = |spot: TensorSpot| QuantizationError::NotFinite {
+            tensor: self.plan.name(spot),
+        };
         let mut seen = std::mem::take(&mut self.seen);
-        let see = |spot: TensorSpot, tensor: &Tensor| {
-            let values = tensor.flatten_all()?.to_vec1::<f32>()?;
-            match seen.get_mut(&spot).is_none_or(|seen| note(seen, &values)) {
-                true => Ok(()),
-                false => Err(QuantizationError::NotFinite {
-                    tensor: self.plan.name(spot),
-                }),
+        let done = match batch {
+            NetworkInput::Values(values) => {
+                let see = |spot: TensorSpot, tensor: &Tensor| {
+                    let values = tensor.flatten_all()?.to_vec1::<f32>()?;
+                    match seen.get_mut(&spot).is_none_or(|seen| note(seen, &values)) {
+                        true => Ok(()),
+                        false => Err(not_finite(spot)),
+                    }
+                };
+                self.weights
+                    .reuse(|| self.observed().run(values, see, |_, _| Ok(())))
+                    .map(drop)
+            }
+            NetworkInput::Tokens(_) => {
+                let told = Arc::new(Mutex::new((seen, None)));
+                // Several layers may read one tensor: the first one tells of it.
+                let mut spots = HashSet::new();
+                let watched = self.watch(|index| {
+                    let spot = self.plan.spot(self.graph.nodes[index].operands[0])?;
+                    let told = Arc::clone(&told);
+                    let watch = move |x: &[f32], _: &[f32]| {
+                        let (seen, problem) = &mut *lock(&told);
+                        if !seen.get_mut(&spot).is_none_or(|seen| note(seen, x)) {
+                            problem.get_or_insert(spot);
+                        }
+                    };
+                    spots.insert(spot).then(|| Box::new(watch) as _)
+                });
+                let done = self.answered(&watched, batch);
+                let (of_layers, problem) = std::mem::take(&mut *lock(&told));
+                seen = of_layers;
+                done.and_then(|()| problem.map_or(Ok(()), |spot| Err(not_finite(spot))))
             }
         };
-        let done = self
-            .weights
-            .reuse(|| self.observed().run(batch, see, |_, _| Ok(())));
         self.seen = seen;
-        done.map(drop)
+        done
+    }
+
+    /// Weights whose layers tell those that `watch` gives, by node, what goes in and what comes out.
+    fn watch(&self, mut watch: impl FnMut(usize) -> Option<Box<WatchRows>>) -> Arc<PackedWeights> {
+        let watched = PackedWeights::default();
+        for (index, node) in self.graph.nodes.iter().enumerate() {
+            let weight = node.weight(1).filter(|_| self.plan.layers[index].is_some());
+            if let Some(weight) = weight
+                && let Some(watch) = watch(index)
+            {
+                watched.replace(&self.graph.weights[weight].1, StandIn::Watched(watch), false);
+            }
+        }
+        Arc::new(watched)
+    }
+
+    /// Has the network answer `batch` with these weights.
+    fn answered(&self, weights: &Arc<PackedWeights>, batch: &NetworkInput) -> Result<(), QuantizationError> {
+        weights.reuse(|| self.network.answer(batch, &Pass::evaluate(Precision::F32)))?;
+        Ok(())
     }
 
     /// The quantized layers, and the steps of the tensors by `rule`.
@@ -181,49 +230,101 @@ impl Calibrator {
     pub fn noise(
         &self,
         model: &QuantizedModel,
-        batches: &[Tensor],
+        batches: &[NetworkInput],
     ) -> Result<Vec<LayerNoise>, QuantizationError> {
-        let mut powers: IndexMap<usize, (f64, f64)> = IndexMap::new();
-        let mut made: HashMap<usize, ByteLayer> = HashMap::new();
-        for batch in batches {
-            let layer = |index: usize, x: &Tensor| {
-                let (Some(shape), Some(folded)) = (&self.plan.layers[index], &self.folded[index]) else {
-                    return Ok(());
-                };
-                let spot = self.plan.spot(self.graph.nodes[index].operands[0]);
-                let input = spot.and_then(|spot| model.tensors.get(&self.plan.name(spot)));
-                let (Some(layer), Some(&input)) = (model.layers.get(&shape.name), input) else {
-                    return Ok(());
-                };
-                let own = made
-                    .entry(index)
-                    .or_insert_with(|| ByteLayer::new(&layer.weight, &layer.bias, input, shape.convolution));
-                let values = x.flatten_all()?.to_vec1::<f32>()?;
-                let bytes = ByteTensor {
-                    values: values.iter().map(|&value| input.quantize(value)).collect(),
-                    dims: x.dims().to_vec(),
-                    affine: input,
-                };
-                let (rounded, _) = own.values(&bytes, &ByteFinish::default());
-                let exact = folded.product(shape, x)?.flatten_all()?.to_vec1::<f32>()?;
-                let (signal, noise) = powers.entry(index).or_default();
-                for (&exact, &rounded) in exact.iter().zip(&rounded) {
-                    *signal += f64::from(exact).powi(2);
-                    *noise += (f64::from(exact) - f64::from(rounded)).powi(2);
-                }
-                Ok(())
-            };
-            self.weights
-                .reuse(|| self.observed().run(batch, |_, _| Ok(()), layer))?;
+        let powers: Arc<Mutex<IndexMap<usize, Powers>>> = Arc::default();
+        let mut made: HashMap<usize, Arc<RoundedLayer>> = HashMap::new();
+        for index in 0..self.graph.nodes.len() {
+            if let Some(layer) = self.rounded_layer(model, index) {
+                made.insert(index, Arc::new(layer));
+            }
         }
-        let noise = powers.into_iter().filter_map(|(index, (signal, noise))| {
-            let shape = self.plan.layers[index].as_ref()?;
-            Some(LayerNoise {
-                layer: shape.name.clone(),
-                weights: shape.weights(),
-                decibels: (noise > 0.0).then(|| 10.0 * (signal / noise).log10()),
-            })
-        });
+        for batch in batches {
+            if let NetworkInput::Values(values) = batch {
+                let layer = |index: usize, x: &Tensor| {
+                    let layers = (&self.plan.layers[index], &self.folded[index], made.get(&index));
+                    let (Some(shape), Some(folded), Some(own)) = layers else {
+                        return Ok(());
+                    };
+                    let exact = folded.product(shape, x)?.flatten_all()?.to_vec1::<f32>()?;
+                    let rounded = own.values(&x.flatten_all()?.to_vec1()?, x.dims());
+                    lock(&powers).entry(index).or_default().add(&exact, &rounded);
+                    Ok(())
+                };
+                self.weights
+                    .reuse(|| self.observed().run(values, |_, _| Ok(()), layer))?;
+                continue;
+            }
+            let watched = self.watch(|index| {
+                let (own, powers) = (Arc::clone(made.get(&index)?), Arc::clone(&powers));
+                Some(Box::new(move |x: &[f32], exact: &[f32]| {
+                    let rounded = own.layer.rows(x);
+                    lock(&powers).entry(index).or_default().add(exact, &rounded);
+                }))
+            });
+            self.answered(&watched, batch)?;
+        }
+        let powers = std::mem::take(&mut *lock(&powers));
+        let noise = powers
+            .into_iter()
+            .filter_map(|(index, Powers { signal, noise })| {
+                let shape = self.plan.layers[index].as_ref()?;
+                Some(LayerNoise {
+                    layer: shape.name.clone(),
+                    weights: shape.weights(),
+                    decibels: (noise > 0.0).then(|| 10.0 * (signal / noise).log10()),
+                })
+            });
         Ok(noise.collect())
     }
+
+    /// The layer that the node `index` is as `model` has it.
+    fn rounded_layer(&self, model: &QuantizedModel, index: usize) -> Option<RoundedLayer> {
+        let shape = self.plan.layers[index].as_ref()?;
+        let layer = model.layers.get(&shape.name)?;
+        let spot = self.plan.spot(self.graph.nodes[index].operands[0])?;
+        let input = *model.tensors.get(&self.plan.name(spot))?;
+        Some(RoundedLayer {
+            layer: ByteLayer::new(&layer.weight, &layer.bias, input, shape.convolution),
+            input,
+        })
+    }
+}
+
+/// A layer, and how what goes into it stands as bytes.
+struct RoundedLayer {
+    layer: ByteLayer,
+    input: Affine,
+}
+
+impl RoundedLayer {
+    /// What it gives for numbers of these dimensions.
+    fn values(&self, x: &[f32], dims: &[usize]) -> Vec<f32> {
+        let bytes = ByteTensor {
+            values: self.input.quantize_all(x),
+            dims: dims.to_vec(),
+            affine: self.input,
+        };
+        self.layer.values(&bytes, &ByteFinish::default()).0
+    }
+}
+
+/// The summed squares of what a layer gives, and of what is lost by rounding.
+#[derive(Clone, Copy, Debug, Default)]
+struct Powers {
+    signal: f64,
+    noise: f64,
+}
+
+impl Powers {
+    fn add(&mut self, exact: &[f32], rounded: &[f32]) {
+        for (&exact, &rounded) in exact.iter().zip(rounded) {
+            self.signal += f64::from(exact).powi(2);
+            self.noise += (f64::from(exact) - f64::from(rounded)).powi(2);
+        }
+    }
+}
+
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
 }

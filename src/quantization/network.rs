@@ -4,19 +4,23 @@ use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
 
-use crate::models::{Architecture, ModelError, Network, Pass};
+use crate::models::{Architecture, KeyValueCache, ModelError, Network, Pass, TextOutput, TokenBatch};
 use crate::ops::{
     AddedTensor, Affine, Attribute, Attributes, ByteFinish, ByteLayer, ByteTensor, Graph, GraphValue,
-    PackedWeights,
+    PackedWeights, StandIn,
 };
+use crate::spec::Precision;
 
 use super::bytes;
 use super::error::QuantizationError;
 use super::layers::LayerShape;
 use super::model::{QuantizedLayer, QuantizedModel, TensorSpot};
-use super::plan::{ByteOperation, BytePlan};
+use super::plan::{ByteOperation, BytePlan, is_of_texts};
 
 /// A network of which some layers multiply bytes.
+///
+/// One of images or rows runs by its graph. One of texts, which have any length, runs as it was built, with layers that
+/// stand in for those of its architecture.
 pub struct QuantizedNetwork {
     graph: Graph,
     plan: BytePlan,
@@ -29,8 +33,10 @@ pub struct QuantizedNetwork {
     products: Vec<Option<Affine>>,
     /// How often the result of each node is read.
     uses: Vec<usize>,
-    /// What each node does.
+    /// What each node does; nothing of a network of texts.
     actions: Vec<NodeAction>,
+    /// Whether values are rounded where a layer reads them alone, and stay numbers for all other readers.
+    rounds_at_layers: bool,
 }
 
 /// What a node of the graph does.
@@ -55,7 +61,7 @@ pub(super) enum Passed {
 /// An architecture that computes something beside the operations of [`ops`](crate::ops).
 pub fn layer_names(network: &Network) -> Result<Vec<String>, QuantizationError> {
     let graph = network.graph()?;
-    let shapes = graph.nodes.iter().filter_map(|node| LayerShape::of(&graph, node));
+    let shapes = BytePlan::layers_of(network, &graph).into_iter().flatten();
     Ok(shapes.map(|shape| shape.name).collect())
 }
 
@@ -68,7 +74,7 @@ impl QuantizedNetwork {
     pub fn new(network: &Network, model: QuantizedModel, keep: &[String]) -> Result<Self, QuantizationError> {
         // What is packed of the weights that stay f32 is kept by the operations.
         let graph = Arc::<PackedWeights>::default().reuse(|| network.graph())?;
-        let plan = BytePlan::new(&graph, keep)?;
+        let plan = BytePlan::new(network, &graph, keep)?;
         let mut quantized = Self {
             uses: graph.uses(),
             graph,
@@ -78,9 +84,13 @@ impl QuantizedNetwork {
             results: Vec::new(),
             products: Vec::new(),
             actions: Vec::new(),
+            rounds_at_layers: is_of_texts(network),
         };
         quantized.check()?;
         quantized.find_steps();
+        if quantized.rounds_at_layers {
+            return Ok(quantized);
+        }
         let actions: Result<Vec<NodeAction>, QuantizationError> = (0..quantized.graph.nodes.len())
             .map(|index| quantized.action(index))
             .collect();
@@ -88,9 +98,48 @@ impl QuantizedNetwork {
         Ok(quantized)
     }
 
-    /// The network as one that answers.
-    pub fn into_network(self: Arc<Self>, like: &Network) -> Network {
-        Network::answered_by(Box::new(Answering(self)), like.input(), like.outputs())
+    /// The network as one that answers, made of the one that it was made of. Of texts, the weights of that one that are
+    /// quantized here are left without values where they are to be `given_up`.
+    ///
+    /// # Errors
+    /// Steps that are missing.
+    pub fn into_network(self: Arc<Self>, of: &Network, given_up: bool) -> Result<Network, QuantizationError> {
+        let architecture: Box<dyn Architecture> = match is_of_texts(of) {
+            true => Box::new(AnsweringTexts {
+                weights: self.stand_ins(given_up)?,
+                architecture: of.architecture(),
+            }),
+            false => Box::new(Answering(self)),
+        };
+        Ok(Network::answered_by(architecture, of.input(), of.outputs()))
+    }
+
+    /// What stands in for the layers' weights.
+    fn stand_ins(&self, given_up: bool) -> Result<Arc<PackedWeights>, QuantizationError> {
+        let weights = PackedWeights::default();
+        for index in 0..self.graph.nodes.len() {
+            let weight = self.graph.nodes[index].weight(1);
+            if let (Some(layer), Some(weight)) = (self.byte_layer(index)?, weight) {
+                let (_, weight) = &self.graph.weights[weight];
+                weights.replace(weight, StandIn::Bytes(layer), given_up);
+            }
+        }
+        Ok(Arc::new(weights))
+    }
+
+    /// The layer that the node `index` is, where it is quantized, ready to run.
+    fn byte_layer(&self, index: usize) -> Result<Option<ByteLayer>, QuantizationError> {
+        let Some(shape) = &self.plan.layers[index] else {
+            return Ok(None);
+        };
+        let layer = self.layer(index).ok_or_else(|| self.without_steps(index))?;
+        let input = self.operand_steps(index)?;
+        Ok(Some(ByteLayer::new(
+            &layer.weight,
+            &layer.bias,
+            input,
+            shape.convolution,
+        )))
     }
 
     /// Finds the steps of all tensors, which are there.
@@ -192,6 +241,12 @@ impl QuantizedNetwork {
         self.model.layers.get(&shape.name)
     }
 
+    /// Whether values are rounded where a layer reads them alone, and stay numbers for all other readers: so it is with
+    /// texts.
+    pub fn rounds_at_layers(&self) -> bool {
+        self.rounds_at_layers
+    }
+
     /// How a value stands as bytes, where it does.
     pub fn affine(&self, value: GraphValue) -> Option<Affine> {
         match value {
@@ -212,14 +267,7 @@ impl QuantizedNetwork {
 
     fn action(&self, index: usize) -> Result<NodeAction, QuantizationError> {
         let node = &self.graph.nodes[index];
-        if let Some(shape) = &self.plan.layers[index] {
-            let layer = self.layer(index).ok_or_else(|| self.without_steps(index))?;
-            let layer = ByteLayer::new(
-                &layer.weight,
-                &layer.bias,
-                self.operand_steps(index)?,
-                shape.convolution,
-            );
+        if let Some(layer) = self.byte_layer(index)? {
             return Ok(NodeAction::Layer(Box::new(layer)));
         }
         Ok(match self.plan.operations[index] {
@@ -339,7 +387,7 @@ impl QuantizedNetwork {
             *damaged |= !values.iter().all(|value| value.is_finite());
         }
         Ok(Some(Passed::Bytes(Arc::new(ByteTensor {
-            values: bytes::rounded(&values, affine),
+            values: affine.quantize_all(&values),
             dims,
             affine,
         }))))
@@ -452,7 +500,47 @@ impl Passed {
     }
 }
 
-/// A [`QuantizedNetwork`] among networks.
+/// A [`QuantizedNetwork`] of texts among networks.
+struct AnsweringTexts {
+    architecture: Arc<dyn Architecture>,
+    /// With the layers that stand in for those of the architecture.
+    weights: Arc<PackedWeights>,
+}
+
+/// On the CPU, in the network's own arithmetic, whatever the pass asks for.
+impl Architecture for AnsweringTexts {
+    fn forward(&self, input: &Tensor, _: &Pass) -> Result<Tensor, ModelError> {
+        let (input, pass) = (input.to_device(&Device::Cpu)?, Pass::evaluate(Precision::F32));
+        self.weights.reuse(|| self.architecture.forward(&input, &pass))
+    }
+
+    fn forward_tokens(&self, batch: &TokenBatch, _: &Pass) -> Result<TextOutput, ModelError> {
+        let (batch, pass) = (batch.to_device(&Device::Cpu)?, Pass::evaluate(Precision::F32));
+        self.weights
+            .reuse(|| self.architecture.forward_tokens(&batch, &pass))
+    }
+
+    fn forward_cached(
+        &self,
+        batch: &TokenBatch,
+        cache: &mut KeyValueCache,
+        _: &Pass,
+    ) -> Result<TextOutput, ModelError> {
+        let (batch, pass) = (batch.to_device(&Device::Cpu)?, Pass::evaluate(Precision::F32));
+        self.weights
+            .reuse(|| self.architecture.forward_cached(&batch, cache, &pass))
+    }
+
+    fn head(&self) -> &str {
+        self.architecture.head()
+    }
+
+    fn gives_vocabulary(&self) -> bool {
+        self.architecture.gives_vocabulary()
+    }
+}
+
+/// A [`QuantizedNetwork`] of images or rows among networks.
 struct Answering(Arc<QuantizedNetwork>);
 
 impl Architecture for Answering {

@@ -1,6 +1,8 @@
 //! What of a network is computed with bytes.
 
+use crate::models::Network;
 use crate::ops::{Graph, GraphValue};
+use crate::schema::InputShape;
 use crate::spec::fits_pattern;
 
 use super::error::QuantizationError;
@@ -10,7 +12,8 @@ use super::model::TensorSpot;
 /// Which nodes of a graph are computed with bytes, and which tensors stand as such.
 ///
 /// A tensor stands as bytes where a quantized layer reads it, and where what reads it can be computed with bytes to give
-/// one that does.
+/// one that does. Of a network of texts, which may have any length, nothing but layers is computed with bytes, and the one
+/// over a vocabulary stays as it is.
 #[derive(Debug)]
 pub(super) struct BytePlan {
     /// The layers that are quantized, by node.
@@ -67,27 +70,13 @@ impl ByteOperation {
 }
 
 impl BytePlan {
-    /// Of `graph`, without the layers that `keep` names.
+    /// Of `graph`, which is that of `network`, without the layers that `keep` names.
     ///
     /// # Errors
     /// A pattern that fits no layer, or no layer that is left.
-    pub fn new(graph: &Graph, keep: &[String]) -> Result<Self, QuantizationError> {
+    pub fn new(network: &Network, graph: &Graph, keep: &[String]) -> Result<Self, QuantizationError> {
         let count = graph.nodes.len();
-        let mut layers: Vec<Option<LayerShape>> = graph
-            .nodes
-            .iter()
-            .map(|node| LayerShape::of(graph, node))
-            .collect();
-        // A weight of several layers would have several steps.
-        let mut seen: Vec<String> = Vec::new();
-        for layer in &mut layers {
-            if let Some(shape) = layer {
-                match seen.contains(&shape.prefix) {
-                    true => *layer = None,
-                    false => seen.push(shape.prefix.clone()),
-                }
-            }
-        }
+        let mut layers = Self::layers_of(network, graph);
         let known: Vec<&str> = layers.iter().flatten().map(|layer| layer.name.as_str()).collect();
         if known.is_empty() {
             let problem = "the network has no convolution and no fully connected layer".to_owned();
@@ -118,8 +107,35 @@ impl BytePlan {
             operations: vec![None; count],
             names: names(graph),
         };
-        plan.demand(graph);
+        match is_of_texts(network) {
+            true => plan.demand_inputs(graph),
+            false => plan.demand(graph),
+        }
         Ok(plan)
+    }
+
+    /// The layers of `graph` that can be quantized, by node.
+    pub fn layers_of(network: &Network, graph: &Graph) -> Vec<Option<LayerShape>> {
+        let vocabulary = network.gives_vocabulary().then(|| graph.outputs[0]);
+        // A weight of several layers would have several steps.
+        let mut seen: Vec<String> = Vec::new();
+        let layer = |(index, node)| {
+            let shape =
+                LayerShape::of(graph, node).filter(|_| vocabulary != Some(GraphValue::Node(index)))?;
+            let is_new = !seen.contains(&shape.prefix);
+            seen.push(shape.prefix.clone());
+            is_new.then_some(shape)
+        };
+        graph.nodes.iter().enumerate().map(layer).collect()
+    }
+
+    /// What layers read stands as bytes, and nothing else.
+    fn demand_inputs(&mut self, graph: &Graph) {
+        for (index, node) in graph.nodes.iter().enumerate() {
+            if self.layers[index].is_some() {
+                self.want(node.operands[0]);
+            }
+        }
     }
 
     /// From the last node to the first: who reads a tensor is known before the tensor is looked at.
@@ -220,6 +236,11 @@ impl BytePlan {
             TensorSpot::Product(node) => format!("{}/product", self.names[node]),
         }
     }
+}
+
+/// Whether `network` is one of texts.
+pub(super) fn is_of_texts(network: &Network) -> bool {
+    matches!(network.input(), InputShape::Tokens { .. })
 }
 
 /// What each node is called: by its module, and with its number where several belong to one.

@@ -7,7 +7,7 @@ use candle_core::Tensor;
 use super::layers::{FoldedLayer, LayerShape};
 use super::*;
 use crate::models::graph_testing::{batch, networks};
-use crate::models::{InputShape, Network, Pass};
+use crate::models::{InputShape, KeyValueCache, Network, NetworkInput, Pass, TextOutput, TokenBatch};
 use crate::ops::testing::{host, same_for_any_number_of_threads};
 use crate::ops::{Affine, ByteWeight, GraphValue, add, conv2d, linear, relu};
 use crate::spec::{Precision, RangeRule};
@@ -27,10 +27,32 @@ fn of_images_and_tables() -> impl Iterator<Item = (&'static str, Network)> {
         .filter(|(_, network)| !matches!(network.input(), InputShape::Tokens { .. }))
 }
 
+fn of_texts() -> impl Iterator<Item = (&'static str, Network)> {
+    networks()
+        .into_iter()
+        .filter(|(_, network)| matches!(network.input(), InputShape::Tokens { .. }))
+}
+
+/// Samples to calibrate with; texts have several lengths.
+fn shown(network: &Network) -> NetworkInput {
+    let samples = batch(network.input(), 16, 3);
+    match network.input() {
+        InputShape::Tokens { .. } => NetworkInput::Tokens(of_lengths(&samples, &[6, 1, 4, 6])),
+        _ => NetworkInput::Values(samples),
+    }
+}
+
+/// The beginnings of the samples `[N, T]`, whose lengths are these, one after another.
+fn of_lengths(samples: &Tensor, lengths: &[usize]) -> TokenBatch {
+    let rows = samples.to_vec2::<u32>().expect("tokens");
+    let lengths: Vec<usize> = (0..rows.len()).map(|row| lengths[row % lengths.len()]).collect();
+    TokenBatch::padded(&rows.concat(), &lengths, input_device()).expect("fits")
+}
+
 /// `network`, quantized by the limits of some samples.
 fn quantized(network: &Network, keep: &[String]) -> Arc<QuantizedNetwork> {
     let mut calibration = Calibrator::new(network, keep).expect("has layers");
-    calibration.limit(&batch(network.input(), 16, 3)).expect("finite");
+    calibration.limit(&shown(network)).expect("finite");
     let model = calibration.model(&RangeRule::MinMax).expect("samples were seen");
     Arc::new(QuantizedNetwork::new(network, model, keep).expect("its own layers"))
 }
@@ -78,44 +100,54 @@ fn beside_numbers(network: &QuantizedNetwork, input: &Tensor, mut see: impl FnMu
             .iter()
             .map(|operand| value(*operand, &results))
             .collect();
-        let result = match (network.layer(index), LayerShape::of(graph, node)) {
-            (Some(layer), Some(shape)) => {
-                let weight = dequantized(&layer.weight);
-                let input = network.affine(node.operands[0]).expect("bytes");
-                let steps = layer.weight.bias_steps(&layer.bias, input);
-                let bias = steps.iter().zip(&layer.weight.scales);
-                let bias: Vec<f32> = bias
-                    .map(|(&steps, scale)| steps as f32 * (input.scale * scale))
-                    .collect();
-                let bias = Tensor::new(bias, input_device()).expect("a row");
-                let product = match shape.is_convolution() {
-                    true => conv2d(
-                        &operands[0],
-                        &weight,
-                        Some(&bias),
-                        shape.convolution,
-                        Precision::F32,
-                    ),
-                    false => linear(&operands[0], &weight, Some(&bias), Precision::F32),
-                };
-                let mut y = rounded(&product.expect("fits"), network.product(index));
-                if shape.added.is_some() {
-                    y = add(&y, &operands[operands.len() - 1]).expect("fits");
-                }
-                if shape.relu {
-                    y = relu(&y).expect("fits");
-                }
-                y
-            }
-            _ => node.run(&operands.iter().collect::<Vec<_>>()).expect("fits"),
-        };
-        let expected = rounded(&result, network.affine(GraphValue::Node(index)));
+        let expected = expected_result(network, index, &operands);
         let actual = actual.numbers()?;
         see(index, &host(&actual), &host(&expected));
         results.push(actual);
         Ok(())
     });
     seen.expect("answers");
+}
+
+/// The result of a node by operations of f32 alone, rounded where it is to be.
+fn expected_result(network: &QuantizedNetwork, index: usize, operands: &[Tensor]) -> Tensor {
+    let result = unrounded_result(network, index, operands);
+    rounded(&result, network.affine(GraphValue::Node(index)))
+}
+
+fn unrounded_result(network: &QuantizedNetwork, index: usize, operands: &[Tensor]) -> Tensor {
+    let (graph, node) = (network.graph(), &network.graph().nodes[index]);
+    match (network.layer(index), LayerShape::of(graph, node)) {
+        (Some(layer), Some(shape)) => {
+            let weight = dequantized(&layer.weight);
+            let input = network.affine(node.operands[0]).expect("bytes");
+            let steps = layer.weight.bias_steps(&layer.bias, input);
+            let bias = steps.iter().zip(&layer.weight.scales);
+            let bias: Vec<f32> = bias
+                .map(|(&steps, scale)| steps as f32 * (input.scale * scale))
+                .collect();
+            let bias = Tensor::new(bias, input_device()).expect("a row");
+            let product = match shape.is_convolution() {
+                true => conv2d(
+                    &operands[0],
+                    &weight,
+                    Some(&bias),
+                    shape.convolution,
+                    Precision::F32,
+                ),
+                false => linear(&operands[0], &weight, Some(&bias), Precision::F32),
+            };
+            let mut y = rounded(&product.expect("fits"), network.product(index));
+            if shape.added.is_some() {
+                y = add(&y, &operands[operands.len() - 1]).expect("fits");
+            }
+            if shape.relu {
+                y = relu(&y).expect("fits");
+            }
+            y
+        }
+        _ => node.run(&operands.iter().collect::<Vec<_>>()).expect("fits"),
+    }
 }
 
 fn input_device() -> &'static candle_core::Device {
@@ -170,7 +202,9 @@ fn bytes_give_what_numbers_give_that_are_rounded_in_the_same_places() {
                 actual.len()
             );
         });
-        let answering = Arc::clone(&quantized).into_network(&network);
+        let answering = Arc::clone(&quantized)
+            .into_network(&network, false)
+            .expect("has steps");
         let exact = host(&network.forward(&input, &PASS).expect("fits"));
         let actual = host(&answering.forward(&input, &PASS).expect("fits"));
         let lost = distance(&actual, &exact);
@@ -181,7 +215,9 @@ fn bytes_give_what_numbers_give_that_are_rounded_in_the_same_places() {
 #[test]
 fn a_sample_gets_the_same_bytes_in_every_batch_and_with_any_number_of_threads() {
     for (name, network) in of_images_and_tables() {
-        let answering = quantized(&network, &[]).into_network(&network);
+        let answering = quantized(&network, &[])
+            .into_network(&network, false)
+            .expect("has steps");
         let input = batch(network.input(), 5, 8);
         let forward = |input: &Tensor| host(&answering.forward(input, &PASS).expect("fits"));
         let all = same_for_any_number_of_threads(|| forward(&input));
@@ -196,7 +232,9 @@ fn a_sample_gets_the_same_bytes_in_every_batch_and_with_any_number_of_threads() 
 #[test]
 fn a_sample_that_is_not_finite_has_no_outputs_and_leaves_the_others_alone() {
     let (_, network) = of_images_and_tables().next().expect("there");
-    let answering = quantized(&network, &[]).into_network(&network);
+    let answering = quantized(&network, &[])
+        .into_network(&network, false)
+        .expect("has steps");
     let input = batch(network.input(), 3, 8);
     let expected = host(&answering.forward(&input, &PASS).expect("fits"));
     for odd in [f32::NAN, f32::INFINITY] {
@@ -277,7 +315,7 @@ fn a_layer_that_loses_much_is_known_by_its_noise() {
     change("layer2.0.conv2.weight", &|index, value| {
         *value *= if index / 9 % 128 == 0 { 0.0 } else { 1.0 };
     });
-    let samples = batch(network.input(), 16, 3);
+    let samples = shown(&network);
     let mut calibration = Calibrator::new(&network, &[]).expect("has layers");
     calibration.limit(&samples).expect("finite");
     let model = calibration.model(&RangeRule::MinMax).expect("seen");
@@ -362,4 +400,110 @@ fn weights_that_are_no_numbers_are_not_rounded_to_some() {
     bias.var.set(&values).expect("of its shape");
     let told = Calibrator::new(&network, &[]).err().expect("refused").to_string();
     assert!(told.starts_with("the model's `fc.bias` is not finite"), "{told}");
+}
+
+#[test]
+fn texts_are_answered_as_numbers_are_that_are_rounded_before_each_layer() {
+    for (name, network) in of_texts() {
+        let quantized = quantized(&network, &[]);
+        let input = batch(network.input(), 5, 8);
+        let graph = quantized.graph();
+        let mut results: Vec<Tensor> = Vec::new();
+        for (index, node) in graph.nodes.iter().enumerate() {
+            let operands: Vec<Tensor> = node
+                .operands
+                .iter()
+                .map(|operand| match *operand {
+                    GraphValue::Input(_) => input.clone(),
+                    GraphValue::Weight(index) => graph.weights[index].1.clone(),
+                    GraphValue::Constant(index) => graph.constants[index].clone(),
+                    // What other operations than layers read is not rounded.
+                    GraphValue::Node(operand) => results[operand].clone(),
+                })
+                .collect();
+            let operands: Vec<Tensor> = match quantized.layer(index) {
+                Some(_) => [rounded(&operands[0], quantized.affine(node.operands[0]))]
+                    .into_iter()
+                    .chain(operands[1..].iter().cloned())
+                    .collect(),
+                None => operands,
+            };
+            results.push(unrounded_result(&quantized, index, &operands));
+        }
+        let expected = host(results.last().expect("there"));
+        let answering = Arc::clone(&quantized)
+            .into_network(&network, false)
+            .expect("has steps");
+        let actual = host(&answering.forward(&input, &PASS).expect("fits"));
+        let apart = distance(&actual, &expected);
+        assert!(apart < 0.02, "{name}: {apart}");
+        let exact = host(&network.forward(&input, &PASS).expect("fits"));
+        let lost = distance(&actual, &exact);
+        assert!(lost > 0.0 && lost < 0.25, "{name}: {lost}");
+    }
+}
+
+#[test]
+fn a_text_gets_the_same_bytes_among_others_of_other_lengths() {
+    for (name, network) in of_texts() {
+        let answering = quantized(&network, &[])
+            .into_network(&network, false)
+            .expect("has steps");
+        let samples = batch(network.input(), 5, 8);
+        let lengths = [3, 6, 1, 2, 6];
+        let forward = |tokens: &TokenBatch| {
+            let output = answering.forward_tokens(tokens, &PASS).expect("fits");
+            host(&output.outputs(Precision::F32).expect("fits"))
+        };
+        let all = same_for_any_number_of_threads(|| forward(&of_lengths(&samples, &lengths)));
+        let mut rest = all.as_slice();
+        for (sample, length) in lengths.iter().enumerate() {
+            let own = samples.narrow(0, sample, 1).expect("there");
+            let alone = forward(&of_lengths(&own, &[*length]));
+            let (first, others) = rest.split_at(alone.len());
+            assert_eq!(alone, first, "{name}, sample {sample}");
+            rest = others;
+        }
+        assert!(rest.is_empty(), "{name}");
+    }
+}
+
+#[test]
+fn a_text_goes_on_with_kept_keys_as_it_does_as_a_whole() {
+    let (_, network) = of_texts().find(|(name, _)| *name == "gpt2").expect("there");
+    let answering = quantized(&network, &[])
+        .into_network(&network, false)
+        .expect("has steps");
+    let tokens: [u32; 5] = [1, 4, 0, 2, 2];
+    let outputs = |output: TextOutput| host(&output.outputs(Precision::F32).expect("fits"));
+    let whole = TokenBatch::ragged(&tokens, &[0, 5], input_device()).expect("fits");
+    let whole = outputs(answering.forward_tokens(&whole, &PASS).expect("fits"));
+    let mut cache = KeyValueCache::new(1, 9);
+    let mut parts = Vec::new();
+    for part in [&tokens[..3], &tokens[3..4], &tokens[4..]] {
+        let batch = cache.batch(&[part], input_device()).expect("fits");
+        parts.extend(outputs(
+            answering.forward_cached(&batch, &mut cache, &PASS).expect("fits"),
+        ));
+    }
+    assert!(distance(&parts, &whole) < 0.02);
+}
+
+#[test]
+fn the_layer_over_a_vocabulary_and_the_embeddings_stay_as_they_are() {
+    let (_, network) = of_texts()
+        .find(|(name, _)| *name == "gpt2, untied")
+        .expect("there");
+    let names = layer_names(&network).expect("recorded");
+    assert_eq!(names.len(), 8, "{names:?}");
+    assert!(!names.iter().any(|name| name.contains("lm_head")), "{names:?}");
+    let quantized = quantized(&network, &[]);
+    let own: Vec<&String> = quantized.own_weights().map(|(name, _)| name).collect();
+    for name in [
+        "transformer.wte.weight",
+        "lm_head.weight",
+        "transformer.ln_f.bias",
+    ] {
+        assert!(own.contains(&&name.to_owned()), "{own:?}");
+    }
 }

@@ -12,6 +12,7 @@ use super::choice::Named;
 use super::diagnostic::Diagnostic;
 use super::kinds::{Accepts, Input, StageKind};
 use super::known_metrics::describe_loss;
+use super::mistake::{Mistake, placed};
 use super::model_references::ModelReferences;
 use super::pipeline::StageSpec;
 use super::reference::Reference;
@@ -96,7 +97,18 @@ impl StageKind for Evaluate {
         stages: &IndexMap<String, Arc<StageSpec>>,
         place: &dyn Fn(&[&str]) -> SourceSpan,
     ) -> Vec<Diagnostic> {
-        evaluation_mistakes(stages, self, place)
+        let mut mistakes = Vec::new();
+        for (index, metric) in self.metrics.iter().enumerate() {
+            let is_other = |other: &EvaluationMetric| other.as_str() == metric.as_str() && other != metric;
+            if self.metrics[..index].iter().any(is_other) {
+                let message = format!("`{}` is asked for twice, in different ways", metric.as_str());
+                let help = "keep one of them, and have a stage of its own measure the other";
+                mistakes.push(Mistake::new(["metrics".to_owned(), index.to_string()], message).help(help));
+            }
+        }
+        let mut found = placed(&[], mistakes, place);
+        found.extend(evaluation_mistakes(stages, self, place));
+        found
     }
 }
 

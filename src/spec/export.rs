@@ -36,10 +36,14 @@ impl Named for Export {
     const NAME: &'static str = "export";
 }
 
-/// Version 2: the card tells the inputs by name, the task, the loss and the batch size.
+/// Version 2: the card tells the inputs by name, the task, the loss and the batch size. Version 3, of `huggingface` and
+/// `peft`: heads that give numbers give them in the units of the targets, and tokenizers tell the length of the training.
 impl StageKind for Export {
     fn version(&self) -> u32 {
-        2
+        match self.format.name() {
+            "huggingface" | "peft" => 3,
+            _ => 2,
+        }
     }
 
     fn inputs(&self) -> Vec<Input> {

@@ -15,13 +15,12 @@ use super::kinds::{Accepts, Input, StageKind};
 use super::mistake::{Mistake, placed};
 use super::pipeline::StageSpec;
 use super::reference::Reference;
-use super::task_check::training_behind;
 use super::values::{Percentage, Probability};
 use crate::metric::MetricTable;
 
-/// Rounds the weights of a trained model of images or tables to whole numbers of eight bits, and what goes into its
-/// convolutions and fully connected layers to bytes, in steps that samples give. The result is a model: `evaluate`,
-/// `predict`, `serve` and `export` with the format `onnx` take it.
+/// Rounds the weights of a trained model to whole numbers of eight bits, and what goes into its convolutions and fully
+/// connected layers to bytes, in steps that samples give. Embeddings and the layer over a vocabulary stay as they are. The
+/// result is a model: `evaluate`, `predict`, `serve`, `generate` and `export` with the format `onnx` take it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Quantize {
@@ -91,7 +90,8 @@ pub struct QuantizationGate {
     /// The split.
     #[serde(default = "QuantizationGate::usual_split")]
     pub split: SplitName,
-    /// The least agreement of the two: the share of samples with the same class; of labels that apply to both or to
+    /// The least agreement of the two: the share of samples with the same class, where words have classes the mean over
+    /// texts of the share of words; of labels that apply to both or to
     /// neither; of numbers, 1 less the mean squared difference in units of the targets' variance in training.
     #[serde(default)]
     pub agreement: Option<Probability>,
@@ -176,7 +176,7 @@ impl StageKind for Quantize {
 
     fn mistakes(
         &self,
-        stages: &IndexMap<String, Arc<StageSpec>>,
+        _: &IndexMap<String, Arc<StageSpec>>,
         place: &dyn Fn(&[&str]) -> SourceSpan,
     ) -> Vec<Diagnostic> {
         let mut mistakes = Vec::new();
@@ -192,16 +192,6 @@ impl StageKind for Quantize {
                 let path = ["keep".to_owned(), index.to_string()];
                 mistakes.push(Mistake::new(path, "it is empty").help("name a layer, such as `fc`"));
             }
-        }
-        if let Some(train) = training_behind(stages, &self.model)
-            && (train.model.text().is_some() || train.model.base().is_some())
-        {
-            let message = format!(
-                "`{}` is a model of text, and only models of images and tables are quantized",
-                self.model
-            );
-            let help = "`generate` has `weights: int8` for models that go on with texts";
-            mistakes.push(Mistake::new(["model"], message).help(help));
         }
         placed(&[], mistakes, place)
     }

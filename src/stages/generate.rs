@@ -79,13 +79,19 @@ impl Generate {
         }
         let tokenizer = self.open_tokenizer(&folder, job)?;
         let device = job.surroundings.device.open().map_err(StageError::from)?;
-        let network = folder.network(&components.models, &device).map_err(of_model)?;
+        let network = folder.answering(components, &device).map_err(of_model)?;
         let context = folder.sizes().context;
         let rules = GenerationRules::of(self, ends(&folder, &tokenizer));
         let prompts = encode_prompts(self, job, &tokenizer)?;
         let decoder = Decoder::new(&network, context, self.precision, &device);
         let decoder = match self.weights {
             None => decoder,
+            Some(NarrowWeights::Int8) if folder.is_quantized() => {
+                return Err(of_model(
+                    "it is quantized already: leave `weights` out, or name the model that it was made from"
+                        .to_owned(),
+                ));
+            }
             Some(NarrowWeights::Int8) if device.is_cpu() => decoder.with_int8_weights(),
             Some(NarrowWeights::Int8) => {
                 return Err(failed(

@@ -194,7 +194,9 @@ impl TrainedModel {
             let quantized = read_quantized(&card, quantization, &blank, &files[0].read_all()?);
             let quantized = quantized.map_err(|problem| TrainError::BadFile { path, problem })?;
             return Ok(Self {
-                network: Arc::clone(&quantized).into_network(&blank),
+                network: Arc::clone(&quantized)
+                    .into_network(&blank, true)
+                    .map_err(TrainError::from)?,
                 quantized: Some(quantized),
                 card,
             });

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use candle_core::{Device, Tensor};
+use candle_core::Device;
 use indexmap::IndexMap;
 use safetensors::Dtype;
 use serde::{Deserialize, Serialize};
@@ -21,7 +21,6 @@ use crate::ops::{Affine, ByteWeight};
 use crate::quantization::{
     Calibrator, LayerNoise, QuantizationError, QuantizedLayer, QuantizedModel, QuantizedNetwork,
 };
-use crate::schema::InputShape;
 use crate::spec::RangeRule;
 
 /// What a card says of how the model was quantized.
@@ -58,7 +57,7 @@ const NOISE_SAMPLES: usize = 64;
 /// `model` with its layers quantized by the samples of `split`, and what each layer loses by that.
 ///
 /// # Errors
-/// A model of text or one that is quantized already, layers that are not there, or a sample that cannot be read.
+/// A model that is quantized already, layers that are not there, or a sample that cannot be read.
 pub fn quantize(
     model: &TrainedModel,
     split: &Split,
@@ -66,10 +65,6 @@ pub fn quantize(
     components: &Components,
     monitor: &Monitor,
 ) -> Result<(TrainedModel, Vec<LayerNoise>), TrainError> {
-    if matches!(model.card.input, InputShape::Tokens { .. }) {
-        let problem = "the model is one of text, and only models of images and tables are quantized";
-        return Err(TrainError::Quantization(problem.to_owned()));
-    }
     if model.quantized.is_some() {
         let problem = "the model is quantized already: quantize the model that it was made from";
         return Err(TrainError::Quantization(problem.to_owned()));
@@ -103,7 +98,7 @@ pub fn quantize(
                 0 => calibration.limit(batch)?,
                 _ => calibration.count(batch)?,
             }
-            seen += batch.dims()[0] as u64;
+            seen += batch.samples() as u64;
             monitor.progress("calibrate", seen, Some(total * passes), Unit::Samples);
             Ok(true)
         })?;
@@ -131,7 +126,7 @@ pub fn quantize(
     let quantized = Arc::new(QuantizedNetwork::new(network, made, &options.keep)?);
     let quantized = TrainedModel {
         card,
-        network: Arc::clone(&quantized).into_network(network),
+        network: Arc::clone(&quantized).into_network(network, false)?,
         quantized: Some(quantized),
     };
     Ok((quantized, noise))
@@ -149,16 +144,13 @@ impl Batches<'_> {
     fn each(
         &self,
         samples: u32,
-        mut each: impl FnMut(&Tensor) -> Result<bool, TrainError>,
+        mut each: impl FnMut(&NetworkInput) -> Result<bool, TrainError>,
     ) -> Result<(), TrainError> {
         let judged = JudgedModel::of(self.model, self.split.clone());
         let order = SampleOrder::Spread(samples);
         let batches = judged.inputs(self.task, self.model.card.batch_size as usize, order)?;
         for batch in batches {
-            let NetworkInput::Values(values) = batch?.inputs else {
-                continue;
-            };
-            if !each(&values)? {
+            if !each(&batch?.inputs)? {
                 break;
             }
         }

@@ -8,6 +8,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
+use half::{bf16, f16};
 use safetensors::tensor::{Metadata, TensorInfo};
 use safetensors::{Dtype, SafeTensors, View};
 
@@ -141,15 +142,21 @@ impl HostTensor {
             Dtype::U16 => self.integers(|word| u16::from_le_bytes(word).into(), device),
             Dtype::U8 | Dtype::BOOL => self.integers(|word| u8::from_le_bytes(word).into(), device),
             // PyTorch's other floats, as weights are often published: computed with in f32.
-            Dtype::F16 => Tensor::from_raw_buffer(&self.bytes, DType::F16, shape, device)
-                .and_then(|tensor| tensor.to_dtype(DType::F32)),
-            Dtype::BF16 => Tensor::from_raw_buffer(&self.bytes, DType::BF16, shape, device)
-                .and_then(|tensor| tensor.to_dtype(DType::F32)),
-            Dtype::F64 => Tensor::from_raw_buffer(&self.bytes, DType::F64, shape, device)
-                .and_then(|tensor| tensor.to_dtype(DType::F32)),
+            Dtype::F16 => self.floats(|word| f16::from_le_bytes(word).to_f32(), device),
+            Dtype::BF16 => self.floats(|word| bf16::from_le_bytes(word).to_f32(), device),
+            Dtype::F64 => self.floats(|word| f64::from_le_bytes(word) as f32, device),
             other => return Err(format!("tensors of type {other:?} are not supported")),
         };
         tensor.map_err(|error| error.to_string())
+    }
+
+    fn floats<const N: usize>(
+        &self,
+        read: impl Fn([u8; N]) -> f32,
+        device: &Device,
+    ) -> candle_core::Result<Tensor> {
+        let values: Vec<f32> = self.words().map(read).collect();
+        Tensor::from_vec(values, self.shape.as_slice(), device)
     }
 
     fn integers<const N: usize>(

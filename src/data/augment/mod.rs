@@ -163,7 +163,7 @@ impl Augmentation {
         }
         for spec in specs {
             let fails = |problem| DataError::Options(format!("`{}`: {problem}", spec.name()));
-            match step(spec) {
+            match step(spec).map_err(fails)? {
                 AugmentStep::Change(change) => {
                     augmentation.schema = change.schema_after(&augmentation.schema, input).map_err(fails)?;
                     augmentation.names.push(spec.name());
@@ -289,11 +289,13 @@ enum AugmentStep {
     Mix(Mixing),
 }
 
-fn step(spec: &spec::Augment) -> AugmentStep {
+fn step(spec: &spec::Augment) -> Result<AugmentStep, String> {
     use spec::Augment;
-    AugmentStep::Change(match spec {
+    Ok(AugmentStep::Change(match spec {
         Augment::Resize(spec) => Box::new(Resize::new(spec)),
         Augment::CenterCrop(spec) => Box::new(CenterCrop::new(spec)),
+        // Those that follow are for training: nothing of them is linked in a program that only asks models.
+        _ if !cfg!(feature = "full") => return Err("this program only asks models".to_owned()),
         Augment::RandomCrop(spec) => Box::new(RandomCrop::new(spec)),
         Augment::RandomResizedCrop(spec) => Box::new(RandomResizedCrop::new(spec)),
         Augment::RandomHorizontalFlip(spec) => Box::new(HorizontalFlip::new(spec)),
@@ -306,9 +308,9 @@ fn step(spec: &spec::Augment) -> AugmentStep {
         Augment::RandomErasing(spec) => Box::new(RandomErasing::new(spec)),
         Augment::TrivialAugment(_) => Box::new(Policy::trivial()),
         Augment::RandAugment(spec) => Box::new(Policy::rand(spec)),
-        Augment::Mixup(spec) => return AugmentStep::Mix(Mixing::mixup(spec)),
-        Augment::Cutmix(spec) => return AugmentStep::Mix(Mixing::cutmix(spec)),
-    })
+        Augment::Mixup(spec) => return Ok(AugmentStep::Mix(Mixing::mixup(spec))),
+        Augment::Cutmix(spec) => return Ok(AugmentStep::Mix(Mixing::cutmix(spec))),
+    }))
 }
 
 /// Height and width of `size`, where one number stands for both.

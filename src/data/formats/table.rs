@@ -27,6 +27,7 @@ mod survey;
 mod suspects;
 #[cfg(test)]
 mod tests;
+mod wide_text;
 
 use std::path::{Path, PathBuf};
 

@@ -7,6 +7,9 @@ use crate::models::ModelError;
 use crate::ops::{Graph, PreparedGraph};
 use crate::spec::Precision;
 
+/// Tokens of a text that a network is recorded with, at most.
+const RECORDED_TOKENS: usize = 16;
+
 impl Network {
     /// The operations of an evaluation in f32, with weights and buffers by their names in PyTorch. Its one
     /// input is a batch in the layout of [`Network::forward`], of any number of samples; its one output
@@ -50,7 +53,8 @@ impl Network {
                 width,
             } => vec![1, channels, height, width],
             InputShape::Features { columns } => vec![1, columns],
-            InputShape::Tokens { length, .. } => vec![1, length],
+            // Texts may have any length; a longer one tells no more.
+            InputShape::Tokens { length, .. } => vec![1, length.min(RECORDED_TOKENS)],
         };
         let is_text = matches!(self.input, InputShape::Tokens { .. });
         let element = if is_text { DType::U32 } else { DType::F32 };

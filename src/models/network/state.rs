@@ -163,7 +163,7 @@ impl Network {
             let mean = read(format!("{layer}.running_mean"))?;
             let variance = read(format!("{layer}.running_var"))?;
             let batches = read(format!("{layer}.num_batches_tracked"))?;
-            let floats = |tensor: Tensor| tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1();
+            let floats = |tensor: Tensor| as_type(tensor, DType::F32)?.flatten_all()?.to_vec1();
             let mut own = own.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(mean) = mean {
                 own.mean = floats(mean).map_err(engine)?;
@@ -172,19 +172,28 @@ impl Network {
                 own.variance = floats(variance).map_err(engine)?;
             }
             if let Some(batches) = batches {
-                let count = batches.to_dtype(DType::I64).and_then(|count| count.to_scalar());
+                let count = as_type(batches, DType::I64).and_then(|count| count.to_scalar());
                 own.batches = count.map_err(engine)?;
             }
         }
         for Parameter { name, var, .. } in &self.parameters {
             if let Some(value) = read(name.clone())? {
-                let value = value
-                    .to_dtype(DType::F32)
-                    .and_then(|value| value.to_device(var.device())?.contiguous());
+                let value =
+                    as_type(value, DType::F32).and_then(|value| value.to_device(var.device())?.contiguous());
                 value.and_then(|value| put(var, value)).map_err(engine)?;
             }
         }
         Ok(())
+    }
+}
+
+/// The same numbers as `dtype`, which those of files are that were made for it: for others there is code for each pair of
+/// types, and none of it in a program that only asks models.
+fn as_type(tensor: Tensor, dtype: DType) -> candle_core::Result<Tensor> {
+    match tensor.dtype() {
+        own if own == dtype => Ok(tensor),
+        _ if cfg!(feature = "full") => tensor.to_dtype(dtype),
+        own => candle_core::bail!("a tensor is of type {own:?}, and {dtype:?} is expected"),
     }
 }
 

@@ -136,6 +136,19 @@ impl TokenBatch {
         })
     }
 
+    /// The same tokens on `device`.
+    ///
+    /// # Errors
+    /// Memory that the device does not have.
+    pub fn to_device(&self, device: &Device) -> Result<Self, ModelError> {
+        let types = self.types.as_ref().map(|types| types.to_device(device));
+        Ok(Self {
+            ids: self.ids.to_device(device)?,
+            types: types.transpose()?,
+            ..self.clone()
+        })
+    }
+
     fn check_count(&self, what: &str, count: usize) -> Result<(), ModelError> {
         if count != self.ids.elem_count() {
             let problem = format!("{count} {what} for {} tokens", self.ids.elem_count());

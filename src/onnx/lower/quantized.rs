@@ -23,7 +23,8 @@ impl<'a> Lowering<'a> {
     /// `lowered` as the bytes that the value `value` of the graph stands as, and back to numbers; itself where it stands as
     /// numbers.
     pub(super) fn rounded_value(&mut self, value: GraphValue, scope: &str, lowered: Lowered) -> Lowered {
-        match self.quantized.and_then(|quantized| quantized.affine(value)) {
+        let everywhere = self.quantized.filter(|quantized| !quantized.rounds_at_layers());
+        match everywhere.and_then(|quantized| quantized.affine(value)) {
             Some(affine) => self.rounded(scope, lowered, affine),
             None => lowered,
         }
@@ -108,6 +109,12 @@ impl<'a> Lowering<'a> {
     /// A fully connected layer.
     pub(super) fn quantized_linear(&mut self, step: &Step, layer: &QuantizedLayer, x: &str) -> String {
         let scope = step.scope.as_str();
+        let here = self.quantized.filter(|quantized| quantized.rounds_at_layers());
+        let x = match here.and_then(|quantized| quantized.affine(step.node.operands[0])) {
+            Some(affine) => self.rounded(scope, Lowered::given(x.to_owned()), affine).name,
+            None => x.to_owned(),
+        };
+        let x = x.as_str();
         if step.node.shape.len() == 2 {
             let [weight, bias] = self.whole_weights(step, layer, WeightPlaces::Convolution);
             let transpose = [("transB", AttributeValue::Int(1))];

@@ -370,23 +370,25 @@ impl Correlation<'_> {
             let across = class.columns.targets.len();
             (image, position / across, position % across)
         };
+        // Divided once for all taps, and for all rows.
+        let places: Vec<_> = rows.clone().map(place).collect();
+        let across = class.columns.taps.len();
+        let taps: Vec<_> = (0..class.rows.taps.len() * across)
+            .map(|tap| (tap / across, tap % across))
+            .collect();
         product.collect(
             rows.len(),
             width,
             task.target,
             |row| {
-                let (image, y, x) = place(rows.start + row);
+                let (image, y, x) = places[row];
                 let (y, x) = (class.rows.targets[y], class.columns.targets[x]);
                 let image = task.images.start + image;
                 ((image * self.target.height + y) * self.target.width + x) * width
             },
             |row, tap| {
-                let (image, y, x) = place(rows.start + row);
-                let across = class.columns.taps.len();
-                match (
-                    class.rows.source(y, tap / across),
-                    class.columns.source(x, tap % across),
-                ) {
+                let ((image, y, x), (tap_y, tap_x)) = (places[row], taps[tap]);
+                match (class.rows.source(y, tap_y), class.columns.source(x, tap_x)) {
                     (Some(y), Some(x)) => {
                         elements.from(image * layout.image + y * layout.row + x * layout.pixel)
                     }

@@ -31,7 +31,7 @@ pub(super) use geometry::Geometry;
 pub use geometry::{ConvOptions, Window};
 pub use norm::{ConvolutionOperands, NormOperands, conv2d_norm};
 pub(super) use packed_weights::{ConvWeight, KeptWeight, PackedOnce, kept};
-pub use packed_weights::{PackedWeights, WeightForm};
+pub use packed_weights::{PackedWeights, StandIn, WatchRows, WeightForm};
 pub(super) use plan::ConvPlan;
 #[cfg(test)]
 pub(super) use winograd::testing::WithoutWinograd;

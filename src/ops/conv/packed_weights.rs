@@ -12,6 +12,7 @@ use super::geometry::Window;
 use super::plan::ConvPlan;
 use crate::ops::int8_blocks::Int8Blocks;
 use crate::ops::microkernel::Panels;
+use crate::ops::quantized::ByteLayer;
 use crate::spec::Precision;
 
 /// The weights of convolutions and fully connected layers in the order in which the CPU's kernels read
@@ -44,6 +45,27 @@ pub enum WeightForm {
     Int8,
 }
 
+/// What a fully connected layer does in place of the product with its weight.
+pub enum StandIn {
+    /// Multiplies bytes: its inputs are rounded to those that the layer was made for. A row with a value that is not
+    /// finite has no results.
+    Bytes(ByteLayer),
+    /// The product, of which `rows` are told: what goes in and what comes out.
+    Watched(Box<WatchRows>),
+}
+
+/// Is told rows of inputs and of results.
+pub type WatchRows = dyn Fn(&[f32], &[f32]) + Send + Sync;
+
+impl std::fmt::Debug for StandIn {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Bytes(layer) => layer.fmt(f),
+            Self::Watched(_) => f.write_str("Watched"),
+        }
+    }
+}
+
 /// Where a contiguous weight lies: the address of its storage, the first value, the dimensions.
 type WeightPlace = (usize, usize, Vec<usize>);
 
@@ -53,6 +75,7 @@ pub(in crate::ops) struct KeptWeight {
     /// Keeps its storage alive, by whose address it is found.
     weight: Option<Tensor>,
     form: WeightForm,
+    stand_in: Option<StandIn>,
     is_packed: AtomicBool,
     int8: Forms<(), Int8Blocks>,
     live: Forms<Direct, LivePanels>,
@@ -136,6 +159,27 @@ impl PackedWeights {
         }
     }
 
+    /// Has fully connected layers of `weight`, on the CPU and in evaluation, do what `stand_in` says where these weights are
+    /// reused. The weight's own values are left away where they are `given_up`: no other operation takes it then.
+    ///
+    /// # Panics
+    /// A weight whose values do not lie side by side, or that is kept already.
+    pub fn replace(&self, weight: &Tensor, stand_in: StandIn, given_up: bool) {
+        assert!(weight.is_contiguous(), "a weight that lies side by side");
+        let kept = KeptWeight {
+            weight: Some(weight.clone()),
+            form: self.form,
+            stand_in: Some(stand_in),
+            ..KeptWeight::default()
+        };
+        if given_up {
+            kept.give_up();
+        }
+        let mut of_place = self.of_place.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = of_place.insert(place_of(weight), Arc::new(kept));
+        assert!(before.is_none(), "a weight that is not kept yet");
+    }
+
     /// Gives up the values of weights that were packed since. None of them is in use: the operations that packed them
     /// have ended.
     fn give_up(&self) {
@@ -160,9 +204,6 @@ pub(in crate::ops) fn kept(weight: &Tensor) -> Option<Arc<KeptWeight>> {
         .with_borrow(Clone::clone)
         .filter(|_| weight.is_contiguous())?;
     packed.give_up();
-    let (storage, layout) = weight.storage_and_layout();
-    let address = std::ptr::from_ref(&*storage).addr();
-    let place = (address, layout.start_offset(), weight.dims().to_vec());
     let mut of_place = packed.of_place.lock().unwrap_or_else(PoisonError::into_inner);
     let fresh = || {
         let kept = Arc::new(KeptWeight {
@@ -176,7 +217,13 @@ pub(in crate::ops) fn kept(weight: &Tensor) -> Option<Arc<KeptWeight>> {
         }
         kept
     };
-    Some(of_place.entry(place).or_insert_with(fresh).clone())
+    Some(of_place.entry(place_of(weight)).or_insert_with(fresh).clone())
+}
+
+fn place_of(weight: &Tensor) -> WeightPlace {
+    let (storage, layout) = weight.storage_and_layout();
+    let address = std::ptr::from_ref(&*storage).addr();
+    (address, layout.start_offset(), weight.dims().to_vec())
 }
 
 /// Leaves a tensor without values.
@@ -197,6 +244,11 @@ impl KeptWeight {
     /// What it is kept for.
     pub fn form(&self) -> WeightForm {
         self.form
+    }
+
+    /// What its fully connected layers do instead.
+    pub fn stand_in(&self) -> Option<&StandIn> {
+        self.stand_in.as_ref()
     }
 
     /// Leaves the weight without values of its own; whether it could be, now or before. A part of another tensor keeps

@@ -25,6 +25,9 @@ use crate::spec::Precision;
 const TILE: usize = 4;
 /// Pixels that such a tile is made from.
 const INPUT: usize = TILE + 2;
+/// Values between the transforms of a weight: those of all of a weight's products are written at once, and were their
+/// distance a power of two, they would have the same place in a near cache.
+const APART: usize = 256 + 16;
 /// Products of a tile.
 const PRODUCTS: usize = INPUT * INPUT;
 
@@ -198,6 +201,8 @@ enum FilterWeights {
 const FEW_TILES: usize = 2;
 /// Tiles for which it is no matter that weights are transformed for them alone.
 const SHARE_TILES: usize = 128;
+/// Tiles that weights are multiplied with as they are transformed, at most: their sums stay in the nearest cache.
+const TILES_AT_ONCE: usize = 1;
 
 /// Values of transformed tiles that a task works on, about what the cache near a core holds.
 const TASK_VALUES: usize = 1 << 18;
@@ -303,11 +308,16 @@ impl WinogradFilter<'_> {
                 (0..panels * shares).into_par_iter().for_each(|task| {
                     let (panel, start) = (task % panels, task / panels * share);
                     let tiles = start.min(count)..(start + share).min(count);
-                    with_scratch(PRODUCTS * inputs * self.kernels.panel, |transformed| {
-                        weights.winograd_panel(self.kernels, panel, &SharedValues::new(transformed));
-                        let parts = words_of(transformed).chunks_exact(inputs * self.kernels.panel);
+                    if count <= TILES_AT_ONCE {
+                        return self.filter_tiles(weights, panel, count, pixels, &shared);
+                    }
+                    let part = inputs * self.kernels.panel;
+                    let stride = part + APART;
+                    with_scratch(PRODUCTS * stride, |transformed| {
+                        weights.winograd_panel(self.kernels, panel, &SharedValues::new(transformed), stride);
+                        let parts = words_of(transformed).chunks_exact(stride);
                         let mut rows = RowProduct::new(self.kernels, (1, inputs), 1);
-                        for (product, part) in parts.enumerate() {
+                        for (product, part) in parts.map(|words| &words[..part]).enumerate() {
                             self.collect(&mut rows, (product, tiles.clone()), count, pixels, &shared);
                             self.multiply_panels(&rows, &PanelGroup::side_by_side(part, 1), panel);
                         }
@@ -319,6 +329,29 @@ impl WinogradFilter<'_> {
                 });
             });
         }
+    }
+
+    /// Multiplies all transformed pixels of `count` tiles with a panel of weights that are not transformed yet.
+    fn filter_tiles(
+        &self,
+        weights: &Panels,
+        panel: usize,
+        count: usize,
+        pixels: &[f32],
+        products: &SharedValues,
+    ) {
+        let (inputs, outputs) = (self.source.channels, self.target.channels);
+        let (lanes, column) = (self.kernels.panel, panel * self.kernels.panel);
+        let pixel = |tile: usize, product: usize| &pixels[(product * count + tile) * inputs..][..inputs];
+        with_scratch(count * PRODUCTS * lanes, |sums| {
+            weights.winograd_products(self.kernels, panel, count, pixel, sums);
+            for (index, sums) in sums.chunks_exact(lanes).enumerate() {
+                let (tile, product) = (index / PRODUCTS, index % PRODUCTS);
+                let width = lanes.min(outputs - column);
+                // SAFETY: calls differ in their panels, so no other writes here.
+                unsafe { products.write((product * count + tile) * outputs + column, &sums[..width]) };
+            }
+        });
     }
 
     /// Multiplies one transformed pixel of all of `count` tiles with its weights.

@@ -6,12 +6,17 @@ use candle_core::{Result, Shape, Tensor};
 
 use super::attributes::Attributes;
 use super::composed::{rounded, rounded_weight};
-use super::conv::{ConvPlan, ConvWeight, FinishedConvolution, KeptWeight, WeightForm, kept, plan_of_rows};
+use super::conv::{
+    ConvPlan, ConvWeight, FinishedConvolution, KeptWeight, StandIn, WeightForm, kept, plan_of_rows,
+};
 use super::error::OpError;
 use super::int8_blocks::Int8Blocks;
 use super::operation::{ArrayView, CpuKernel, OperandGradient, Operation, run};
 use super::prepared::ReadyOperation;
 use crate::spec::Precision;
+
+/// Whether weights in blocks of bytes are known, which are for texts that a model goes on with.
+const HAS_INT8: bool = cfg!(feature = "full");
 
 /// `x * weight^T + bias` for `x` `[..., in]` of two dimensions or more, `weight` `[out, in]`, `bias`
 /// `[out]`: `[..., out]`.
@@ -94,6 +99,22 @@ impl LinearMap {
         plan_of_rows(rows, weight, self.kept.as_deref(), self.precision)
     }
 
+    /// Rows times the weight.
+    fn product(&self, operands: &[ArrayView]) -> Vec<f32> {
+        let (x, weight) = (operands[0], operands[1]);
+        let bias = operands.get(2).map(|bias| bias.values);
+        let kept = ConvWeight {
+            values: weight.values,
+            kept: self.kept.as_deref(),
+        };
+        let plan = self.plan(x, weight);
+        match (&self.kept, self.transposed) {
+            (Some(kept), _) if HAS_INT8 && kept.form() == WeightForm::Int8 => self.with_int8(kept, operands),
+            (_, true) => plan.backward_with_bias(x.values, kept, bias),
+            (_, false) => plan.forward_with_bias(x.values, kept, bias),
+        }
+    }
+
     /// Rows times a weight of eight bits.
     fn with_int8(&self, kept: &KeptWeight, operands: &[ArrayView]) -> Vec<f32> {
         let (x, weight) = (operands[0], operands[1]);
@@ -153,18 +174,16 @@ impl CpuKernel for LinearMap {
 
     fn forward(&self, operands: &[ArrayView]) -> (Vec<f32>, Shape) {
         let (x, weight) = (operands[0], operands[1]);
-        let bias = operands.get(2).map(|bias| bias.values);
-        let kept = ConvWeight {
-            values: weight.values,
-            kept: self.kept.as_deref(),
+        let y = match self.kept.as_deref().and_then(KeptWeight::stand_in) {
+            Some(StandIn::Bytes(layer)) => layer.rows(x.values),
+            Some(StandIn::Watched(watch)) => {
+                let y = self.product(operands);
+                watch(x.values, &y);
+                y
+            }
+            None => self.product(operands),
         };
-        let plan = self.plan(x, weight);
         let outputs = weight.dims[usize::from(self.transposed)];
-        let y = match (&self.kept, self.transposed) {
-            (Some(kept), _) if kept.form() == WeightForm::Int8 => self.with_int8(kept, operands),
-            (_, true) => plan.backward_with_bias(x.values, kept, bias),
-            (_, false) => plan.forward_with_bias(x.values, kept, bias),
-        };
         let leading = x.dims[..x.dims.len() - 1].iter().copied();
         let dims: Vec<usize> = leading.chain([outputs]).collect();
         (y, dims.into())
@@ -172,7 +191,8 @@ impl CpuKernel for LinearMap {
 
     fn ready(&self, operands: &[Option<ArrayView>]) -> Option<ReadyOperation> {
         let form = self.kept.as_deref().map(KeptWeight::form);
-        if self.transposed || form == Some(WeightForm::Int8) {
+        let has_stand_in = self.kept.as_deref().is_some_and(|kept| kept.stand_in().is_some());
+        if self.transposed || has_stand_in || form == Some(WeightForm::Int8) {
             return None;
         }
         FinishedConvolution::of_products(None, self.kept.as_ref(), self.precision, operands)

@@ -10,6 +10,8 @@
 
 mod column_products;
 mod finish;
+#[cfg(target_arch = "x86_64")]
+mod matrix_unit;
 mod outer;
 mod pack;
 mod rows;
@@ -30,9 +32,12 @@ pub(super) use shared::SharedValues;
 pub(super) use tile::{Tile, Transform};
 pub(super) use tiles::ROW_PANELS;
 use tiles::{OuterTile, RowsTile, outer_tile, row_tile, rows_tile};
-use transforms::TileTransform;
+use transforms::{FilteredTiles, TileTransform};
 use vector::{Portable, Vector, Widened};
 
+use super::HAS_GRADIENTS;
+#[cfg(target_arch = "x86_64")]
+use crate::ops::matrix_unit::MatrixUnit;
 use crate::spec::Precision;
 
 /// What a word holds.
@@ -78,6 +83,7 @@ pub(super) struct Kernels {
     row_tile: unsafe fn(&RowsTile),
     outer_tile: unsafe fn(usize, &OuterTile),
     transform: unsafe fn(Transform, &TileTransform),
+    filtered: unsafe fn(&FilteredTiles),
 }
 
 impl Kernels {
@@ -94,6 +100,10 @@ impl Kernels {
     /// as they are read, which costs time where there are many rows; the results are the same bytes.
     pub fn smallest(precision: Precision) -> &'static Self {
         let best = Self::best(precision);
+        // It is for texts that a model goes on with: not linked in a program that only asks models of other things.
+        if !cfg!(feature = "full") {
+            return best;
+        }
         let is_best =
             |(plain, _): &&(&Self, &'static Self)| precision == Precision::Bf16 && plain.name == best.name;
         WIDENED.iter().find(is_best).map_or(best, |(_, widened)| widened)
@@ -122,7 +132,11 @@ impl Kernels {
             let mut available = Vec::new();
             #[cfg(target_arch = "x86_64")]
             {
-                if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bf16") {
+                let has_bf16 = is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bf16");
+                if has_bf16 && MatrixUnit::get().bf16 {
+                    available.push(&AMX_BF16);
+                }
+                if has_bf16 {
                     available.push(&AVX512_BF16);
                 }
                 if is_x86_feature_detected!("avx512f") {
@@ -146,6 +160,11 @@ pub(super) static WIDENED: &[(&Kernels, &Kernels)] = &[
     (&AVX2, &AVX2_WIDENED),
     (&PORTABLE, &PORTABLE_WIDENED),
 ];
+
+/// [`Kernels::outer_tile`] of a program without gradients.
+unsafe fn no_outer_tile(_rows: usize, _tile: &OuterTile) {
+    unreachable!("a program without gradients sums no outer products");
+}
 
 /// Makes the tiles of an instruction set: `$rows` rows (or left words) at most, one function for each
 /// number of them, and one or two vectors of lanes.
@@ -179,11 +198,20 @@ macro_rules! kernels {
                     match transform {
                         Transform::Pixels => transforms::pixels::<$vector>(tile),
                         Transform::Products => transforms::products::<$vector>(tile),
-                        Transform::Gradients => transforms::gradients::<$vector>(tile),
                         Transform::Weights => transforms::weights::<$vector>(tile),
+                        Transform::Gradients | Transform::WeightGradients if !HAS_GRADIENTS => {
+                            unreachable!("a program without gradients transforms none")
+                        }
+                        Transform::Gradients => transforms::gradients::<$vector>(tile),
                         Transform::WeightGradients => transforms::weight_gradients::<$vector>(tile),
                     }
                 }
+            }
+
+            $(#[$feature])?
+            pub(super) unsafe fn filtered(tiles: &FilteredTiles) {
+                // SAFETY: the caller's.
+                unsafe { transforms::filtered::<$vector>(tiles) }
             }
 
             $(#[$feature])?
@@ -236,8 +264,9 @@ macro_rules! kernels {
             rows_tile: $module::rows,
             pair_tile: $module::pairs,
             row_tile: $module::row,
-            outer_tile: $module::outer,
+            outer_tile: if HAS_GRADIENTS { $module::outer } else { no_outer_tile },
             transform: $module::transform,
+            filtered: $module::filtered,
         };
     };
 }
@@ -264,6 +293,25 @@ kernels!(
     rows: 14 of [1 2 3 4 5 6 7 8 9 10 11 12 13 14], pairs: 6 of [1 2 3 4 5 6],
     outer: 14 of [1 2 3 4 5 6 7 8 9 10 11 12 13 14]
 );
+#[cfg(target_arch = "x86_64")]
+static AMX_BF16: Kernels = Kernels {
+    name: "AMX bf16",
+    format: WordFormat::Bf16Pair,
+    rows: matrix_unit::ROWS,
+    pair_rows: matrix_unit::ROWS,
+    panel: matrix_unit::PANEL,
+    outer_rows: matrix_unit::ROWS,
+    rows_tile: matrix_unit::rows,
+    pair_tile: matrix_unit::pairs,
+    row_tile: matrix_unit::row,
+    outer_tile: if HAS_GRADIENTS {
+        matrix_unit::outer
+    } else {
+        no_outer_tile
+    },
+    transform: avx512_bf16::transform,
+    filtered: avx512_bf16::filtered,
+};
 kernels!(
     PORTABLE_WIDENED, "portable, bf16 widened", WordFormat::Bf16Pair, portable_widened, Widened<Portable>,
     rows: 3 of [1 2 3], pairs: 0 of [], outer: 1 of [1]

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use super::transforms::FilteredTiles;
 use super::{Finish, Kernels, SharedValues, Tile, Transform, WordFormat};
 use crate::ops::round::{bf16_bits, round_in_place};
 use crate::ops::scratch::with_narrow_scratch;
@@ -99,7 +100,7 @@ impl Panels {
             .par_chunks_mut((36 * self.part).max(1))
             .enumerate()
             .for_each(|(panel, words)| {
-                self.winograd_panel(kernels, panel, &SharedValues::of_spare_words(words));
+                self.winograd_panel(kernels, panel, &SharedValues::of_spare_words(words), self.part);
             });
         // SAFETY: each panel has written its 36 parts.
         unsafe { words.set_len(self.words.len() * 4) };
@@ -110,13 +111,14 @@ impl Panels {
         }
     }
 
-    /// The transforms of one panel of weights of 3x3 taps of f32: `[36][word][lane]`, all of `target`.
-    pub fn winograd_panel(&self, kernels: &Kernels, panel: usize, target: &SharedValues) {
+    /// The transforms of one panel of weights of 3x3 taps of f32, `[word][lane]` each, to `target`, where they are `stride`
+    /// values apart.
+    pub fn winograd_panel(&self, kernels: &Kernels, panel: usize, target: &SharedValues, stride: usize) {
         let (part, block) = (self.part, WINOGRAD_ROWS * kernels.panel);
         let values = &values_of(&self.words)[panel * 9 * part..][..9 * part];
         for start in (0..part).step_by(block) {
             let tile = Tile::new(block.min(part - start), 9, |tap| &values[tap * part + start..]);
-            let place = |tap| Some(tap * part + start);
+            let place = |tap| Some(tap * stride + start);
             // SAFETY: the places of the rows differ, and nobody else has the target.
             unsafe {
                 tile.transform(
@@ -129,6 +131,43 @@ impl Panels {
                 );
             }
         }
+    }
+
+    /// The products of one panel of weights of 3x3 taps of f32, transformed, with some tiles of transformed pixels, of which
+    /// `pixel(tile, product)` has a value of each input: `[tile][36][lane]`, all of `sums`.
+    pub fn winograd_products<'a>(
+        &self,
+        kernels: &Kernels,
+        panel: usize,
+        tiles: usize,
+        pixel: impl Fn(usize, usize) -> &'a [f32],
+        sums: &mut [f32],
+    ) {
+        let part = self.part;
+        let values = &values_of(&self.words)[panel * 9 * part..][..9 * part];
+        let inputs = part / kernels.panel;
+        assert!(
+            kernels.format == WordFormat::F32 && sums.len() == tiles * 36 * kernels.panel,
+            "sums of f32 for all tiles"
+        );
+        let pixels: Vec<[*const f32; 36]> = (0..tiles)
+            .map(|tile| {
+                std::array::from_fn(|product| {
+                    let values = pixel(tile, product);
+                    assert!(values.len() >= inputs, "a value of each input");
+                    values.as_ptr()
+                })
+            })
+            .collect();
+        let tiles = FilteredTiles {
+            taps: std::array::from_fn(|tap| values[tap * part..].as_ptr()),
+            inputs,
+            pixels: &pixels,
+            sums: sums.as_mut_ptr(),
+        };
+        // SAFETY: `available` only gives kernels that the processor can run, and the assertions above hold all that they
+        // touch within the slices.
+        unsafe { (kernels.filtered)(&tiles) };
     }
 
     /// Words of a panel.

@@ -182,6 +182,6 @@ impl<'a> RowProduct<'a> {
 }
 
 /// Rows of the largest tile of any instruction set.
-const MAX_ROWS: usize = 14;
+const MAX_ROWS: usize = 32;
 /// Words of a run that are multiplied at once where there are several blocks of rows.
 const LONG_RUN: usize = 2048;

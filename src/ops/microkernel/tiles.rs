@@ -215,7 +215,7 @@ pub(super) unsafe fn row_tile<V: Vector>(tile: &RowsTile) {
 /// # Safety
 /// That of [`Vector`]; there are as many vectors as the tile's width needs.
 #[inline(always)]
-unsafe fn finish_row<'a, V: Vector>(
+pub(super) unsafe fn finish_row<'a, V: Vector>(
     tile: &RowsTile,
     sums: impl Iterator<Item = &'a [f32; MAX_LANES]>,
     target: *mut f32,

@@ -159,9 +159,14 @@ transform!(
     }
 );
 
-transform!(
-    /// `G w G^T`: of weights.
-    weights, 3 => 6, V, |w: [V::Sums; 3]| {
+/// `G w` of a row of weights.
+///
+/// # Safety
+/// That of [`Vector`].
+#[inline(always)]
+unsafe fn weight_line<V: Vector>(w: [V::Sums; 3]) -> [V::Sums; 6] {
+    // SAFETY: the caller's.
+    unsafe {
         let scaled = |factor, values| V::add_scaled(V::zero(), factor, values);
         let outer = scaled(-1.0 / 6.0, V::add(w[0], w[2]));
         let far = V::add_scaled(scaled(1.0 / 24.0, w[0]), 1.0 / 6.0, w[2]);
@@ -174,7 +179,70 @@ transform!(
             w[2],
         ]
     }
+}
+
+transform!(
+    /// `G w G^T`: of weights.
+    weights, 3 => 6, V, |w: [V::Sums; 3]| weight_line::<V>(w)
 );
+
+/// A panel of weights of 3x3 taps of f32, and transformed tiles of pixels that it is multiplied with.
+pub(super) struct FilteredTiles<'a> {
+    /// Where the panel's part for each tap begins: `[inputs][lanes]` values each.
+    pub taps: [*const f32; 9],
+    pub inputs: usize,
+    /// Where each of the 36 transformed pixels of each tile begins: `inputs` values each.
+    pub pixels: &'a [[*const f32; 36]],
+    /// `[tiles][36][lanes]` sums, which are overwritten.
+    pub sums: *mut f32,
+}
+
+/// Transforms weights and adds their products with each tile in one go: nothing but the sums is stored. They are the bytes
+/// that weights give which are transformed first.
+///
+/// # Safety
+/// That of [`Vector`]; taps, pixels and sums have as many values as the tiles tell, for two vectors of lanes.
+#[inline(always)]
+pub(super) unsafe fn filtered<V: Vector>(tiles: &FilteredTiles) {
+    const PANEL_VECTORS: usize = 2;
+    // Weights come from memory that is far away.
+    const INPUTS_AHEAD: usize = 8;
+    let lanes = PANEL_VECTORS * V::LANES;
+    // SAFETY: the caller's.
+    unsafe {
+        for index in 0..tiles.pixels.len() * 36 * PANEL_VECTORS {
+            V::store(tiles.sums.add(index * V::LANES), V::zero());
+        }
+        for input in 0..tiles.inputs {
+            for vector in 0..PANEL_VECTORS {
+                let first = vector * V::LANES;
+                let mut columns = [[V::zero(); 3]; 6];
+                for column in 0..3 {
+                    let tap = |row: usize| {
+                        let weights = tiles.taps[row * 3 + column].add(input * lanes + first);
+                        V::prefetch(weights.wrapping_add(INPUTS_AHEAD * lanes));
+                        V::load(weights)
+                    };
+                    let line = weight_line::<V>([tap(0), tap(1), tap(2)]);
+                    for (columns, element) in columns.iter_mut().zip(line) {
+                        columns[column] = element;
+                    }
+                }
+                for (row, &line) in columns.iter().enumerate() {
+                    let line = weight_line::<V>(line);
+                    for (tile, pixels) in tiles.pixels.iter().enumerate() {
+                        for (column, &element) in line.iter().enumerate() {
+                            let product = row * 6 + column;
+                            let sums = tiles.sums.add((tile * 36 + product) * lanes + first);
+                            let pixel = *pixels[product].add(input);
+                            V::store(sums, V::add_scaled(V::load(sums), pixel, element));
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
 
 transform!(
     /// `G^T u G`: of the gradients of transformed weights, to those of the weights.

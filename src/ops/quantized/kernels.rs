@@ -1,11 +1,17 @@
 //! Sums of products of bytes, for the processor at hand.
 
+#[cfg(target_arch = "x86_64")]
+mod matrix_unit;
+
 use std::sync::OnceLock;
+
+#[cfg(target_arch = "x86_64")]
+use crate::ops::matrix_unit::MatrixUnit;
 
 /// Outputs of a panel: a vector of sums.
 pub(super) const LANES: usize = 16;
 /// Rows of a tile, at most.
-pub(super) const TILE_ROWS: usize = 12;
+pub(super) const TILE_ROWS: usize = 32;
 /// Panels of a tile, at most.
 pub(super) const TILE_PANELS: usize = 2;
 
@@ -46,7 +52,7 @@ impl<'a> ByteRows<'a> {
 /// A tile's product: rows and up to [`TILE_PANELS`] panels of as many words.
 ///
 /// # Safety
-/// The processor has the instructions; there are 1 to [`TILE_ROWS`] rows and 1 to [`TILE_PANELS`] panels, each of as many
+/// The processor has the instructions; there are 1 to [`ByteKernels::rows`] rows and 1 to [`TILE_PANELS`] panels, each of as many
 /// words as a row.
 type TileProduct = unsafe fn(ByteRows<'_>, &[&[PanelWord]], &mut TileSums);
 
@@ -54,6 +60,8 @@ type TileProduct = unsafe fn(ByteRows<'_>, &[&[PanelWord]], &mut TileSums);
 /// fewer than 2^16 words.
 pub(super) struct ByteKernels {
     pub name: &'static str,
+    /// Rows of a tile, at most.
+    pub rows: usize,
     product: TileProduct,
 }
 
@@ -70,6 +78,9 @@ impl ByteKernels {
             let mut available = Vec::new();
             #[cfg(target_arch = "x86_64")]
             {
+                if MatrixUnit::get().int8 {
+                    available.push(&matrix_unit::KERNELS);
+                }
                 if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vnni") {
                     available.push(&x86::VNNI);
                 }
@@ -85,7 +96,7 @@ impl ByteKernels {
     /// Writes the sums of `left` times `panels` into the first rows and panels of `sums`.
     pub fn multiply(&self, left: ByteRows<'_>, panels: &[&[PanelWord]], sums: &mut TileSums) {
         assert!(
-            left.rows <= TILE_ROWS
+            left.rows <= self.rows
                 && (1..=TILE_PANELS).contains(&panels.len())
                 && panels.iter().all(|panel| panel.len() == left.words),
             "a tile of panels as long as the rows"
@@ -97,6 +108,7 @@ impl ByteKernels {
 
 static PORTABLE: ByteKernels = ByteKernels {
     name: "portable",
+    rows: 12,
     product: portable,
 };
 
@@ -123,13 +135,18 @@ mod x86 {
 
     use super::*;
 
+    /// Rows of a tile whose sums, of two panels, are registers beside the operands.
+    const VECTOR_ROWS: usize = 12;
+
     pub(super) static VNNI: ByteKernels = ByteKernels {
         name: "AVX-512 VNNI",
+        rows: VECTOR_ROWS,
         product: vnni,
     };
 
     pub(super) static AVX2: ByteKernels = ByteKernels {
         name: "AVX2",
+        rows: VECTOR_ROWS,
         product: avx2,
     };
 
@@ -139,7 +156,7 @@ mod x86 {
             ($panels:expr, $($rows:literal)*) => {
                 match left.rows {
                     $($rows => vnni_of::<$rows, _>(left, $panels, sums),)*
-                    _ => unreachable!("at most {TILE_ROWS} rows"),
+                    _ => unreachable!("at most {VECTOR_ROWS} rows"),
                 }
             };
         }
@@ -160,7 +177,7 @@ mod x86 {
         let mut products = [[_mm512_setzero_si512(); PANELS]; ROWS];
         let stride = left.stride;
         // Rows by threes, whose addresses are a base and once or twice the stride.
-        let mut bases = [left.bytes.as_ptr(); TILE_ROWS / 3];
+        let mut bases = [left.bytes.as_ptr(); VECTOR_ROWS / 3];
         for (index, base) in bases.iter_mut().enumerate() {
             *base = base.wrapping_add(3 * index * stride);
         }

@@ -9,6 +9,7 @@ mod depthwise;
 mod finish;
 mod kernels;
 mod lanes;
+mod rounding;
 #[cfg(test)]
 mod tests;
 
@@ -27,8 +28,8 @@ use lanes::{Lanes, PanelWork, with_lanes};
 pub use affine::Affine;
 pub use finish::{AddedTensor, ByteFinish};
 
-/// Rows that a task multiplies with panel after panel.
-const BLOCK_ROWS: usize = 8 * TILE_ROWS;
+/// Rows that a task multiplies with panel after panel: whole tiles of all kernels.
+const BLOCK_ROWS: usize = 96;
 /// Tasks that there are at least, where the work is enough for several.
 const TASKS: usize = 16;
 /// Products of a task, at least: fewer are done sooner than handed over.
@@ -229,6 +230,25 @@ impl ByteLayer {
     /// What the layer gives as numbers, and their dimensions.
     pub fn values(&self, x: &ByteTensor, finish: &ByteFinish) -> (Vec<f32>, Vec<usize>) {
         self.run::<f32>(x, finish, ())
+    }
+
+    /// What a fully connected layer gives for rows of numbers, which are rounded to bytes first. A row with a value that is
+    /// not finite gives none: bytes have no value for such.
+    pub fn rows(&self, x: &[f32]) -> Vec<f32> {
+        let inputs = self.inputs.max(1);
+        let bytes = ByteTensor {
+            values: self.input.quantize_all(x),
+            dims: vec![x.len() / inputs, self.inputs],
+            affine: self.input,
+        };
+        let (mut values, _) = self.values(&bytes, &ByteFinish::default());
+        let rows = x.chunks_exact(inputs);
+        for (row, results) in rows.zip(values.chunks_exact_mut(self.outputs.max(1))) {
+            if !row.iter().all(|value| value.is_finite()) {
+                results.fill(f32::NAN);
+            }
+        }
+        values
     }
 
     fn run<T: ResultElement>(
@@ -450,8 +470,8 @@ impl BlockOfRows<'_> {
             let count = TILE_PANELS.min(self.panels.end - pair);
             let of_panel = |index: usize| &panels[(first + pair + index.min(count - 1)) * words..][..*words];
             let right = [of_panel(0), of_panel(1)];
-            for start in (0..self.rows.len()).step_by(TILE_ROWS) {
-                let rows = TILE_ROWS.min(self.rows.len() - start);
+            for start in (0..self.rows.len()).step_by(kernels.rows) {
+                let rows = kernels.rows.min(self.rows.len() - start);
                 let left = ByteRows::new(&bytes[start * stride..], rows, stride, *words);
                 kernels.multiply(left, &right[..count], &mut sums);
                 let row = self.rows.start + start;

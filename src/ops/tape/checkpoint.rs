@@ -8,13 +8,13 @@ use std::sync::Arc;
 
 use candle_core::{Result, Tensor, TensorId};
 
-use super::{CpuKernel, RECORDING, TapeEntry, TapeNode, ran};
+use super::{DifferentiableKernel, RECORDING, TapeEntry, TapeNode, ran};
 
 /// The operations of a block, without what they made.
 pub(super) struct SleepingBlock(Vec<SleepingNode>);
 
 struct SleepingNode {
-    kernel: Arc<dyn CpuKernel>,
+    kernel: Arc<dyn DifferentiableKernel>,
     operands: Vec<SleepingOperand>,
     /// What it made, where others hold it anyway.
     output: Option<Tensor>,

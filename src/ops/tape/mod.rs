@@ -17,7 +17,7 @@ use candle_core::{
 };
 use rayon::prelude::*;
 
-use super::operation::{CpuKernel, OperandGradient};
+use super::operation::{DifferentiableKernel, OperandGradient};
 use super::tensor;
 use checkpoint::SleepingBlock;
 
@@ -37,7 +37,7 @@ enum TapeEntry {
 }
 
 struct TapeNode {
-    kernel: Arc<dyn CpuKernel>,
+    kernel: Arc<dyn DifferentiableKernel>,
     operands: Vec<Tensor>,
     output: Tensor,
     /// Results of segments that no earlier node took.
@@ -171,7 +171,7 @@ impl Tape {
 }
 
 /// What `kernel` makes of contiguous `operands` on the CPU: a variable to candle.
-fn ran(kernel: &dyn CpuKernel, operands: &[Tensor]) -> Result<Tensor> {
+fn ran(kernel: &dyn DifferentiableKernel, operands: &[Tensor]) -> Result<Tensor> {
     let (values, shape) = tensor::with_arrays(operands, |operands| kernel.forward(operands))?;
     // No copy: the variable owns the very values.
     Ok(Var::from_vec(values, shape, &Device::Cpu)?.into_inner())
@@ -182,7 +182,7 @@ pub(super) fn is_recording() -> bool {
 }
 
 /// The result of `kernel` for contiguous `operands` on the CPU, on the tape.
-pub(super) fn run(kernel: Arc<dyn CpuKernel>, operands: Vec<Tensor>) -> Result<Tensor> {
+pub(super) fn run(kernel: Arc<dyn DifferentiableKernel>, operands: Vec<Tensor>) -> Result<Tensor> {
     let output = ran(&*kernel, &operands)?;
     RECORDING.with_borrow_mut(|recording| {
         if let Some(Recording { tape, seen, .. }) = recording {

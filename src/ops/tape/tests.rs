@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
-use crate::ops::operation::{self, ArrayView, Operation};
+use crate::ops::operation::{self, ArrayView, CpuKernel, Operation};
 use crate::ops::testing::*;
 use crate::ops::{BatchNormOptions, ConvOptions, Epilogue, RunningStatistics, Statistics};
 use crate::ops::{add, avg_pool2d, batch_norm, conv2d, gelu, global_average_pool, linear, relu};

@@ -72,7 +72,13 @@ impl WritingModel {
         let template = tokenizer.chat_template();
         let template = template.map(|template| ChatTemplate::new(template, tokenizer.special()));
         let template = template.transpose().map_err(|error| cannot(error.to_string()))?;
-        let network = opened.network(&components.models, &device).map_err(cannot)?;
+        if weights.is_some() && opened.is_quantized() {
+            return Err(cannot(
+                "it is quantized already: leave `--weights` out, or serve the model that it was made from"
+                    .to_owned(),
+            ));
+        }
+        let network = opened.answering(components, &device).map_err(cannot)?;
         let told = opened.end_tokens();
         let ends = match told.is_empty() {
             true => tokenizer.special().eos.iter().map(|token| token.id).collect(),

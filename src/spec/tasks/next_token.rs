@@ -33,7 +33,7 @@ pub static NEXT_TOKEN: TaskRules = TaskRules {
         },
         TaskMetric {
             name: "bits_per_byte",
-            about: "The loss of all tokens in bits, divided by the bytes of the texts: the figure that compares models of different tokenizers.",
+            about: "The loss of all tokens in bits, divided by the bytes of the texts, those of tokens that windows without overlap do not score included: the figure that compares models of different tokenizers.",
             figures: &["bits_per_byte"],
             always: false,
             of_numbers: false,

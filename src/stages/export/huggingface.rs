@@ -99,7 +99,10 @@ pub(super) fn write_tokenizer(
     let special = own.special_tokens(&tokenizer);
     // Programs that load it cut texts to what the model takes.
     let context = folder.sizes().context;
-    let length = own.max_length().or_else(|| u32::try_from(context).ok());
+    let of_training = folder.told_length().filter(|_| folder.config().is_empty());
+    let length = of_training
+        .or_else(|| own.max_length())
+        .or_else(|| u32::try_from(context).ok());
     let written = own
         .adopted(&tokenizer, false, &special, length, None)
         .map_err(failed)?;

@@ -34,8 +34,11 @@ impl ModelWriter for OnnxExportOptions {
         let is_text = matches!(model.card.input, InputShape::Tokens { .. });
         let mut context = 0;
         if is_text {
-            let text =
-                PretrainedFolder::open(folder, FolderWish::default(), exported.components).map_err(bad)?;
+            let wish = FolderWish {
+                quantized: true,
+                ..FolderWish::default()
+            };
+            let text = PretrainedFolder::open(folder, wish, exported.components).map_err(bad)?;
             context = text.sizes().context;
             write_tokenizer(&text, &job.output, exported.monitor).map_err(|error| bad(error.to_string()))?;
         }

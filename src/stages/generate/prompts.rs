@@ -34,6 +34,7 @@ pub fn encode_prompts(
                 let text = fs::read_to_string(path).map_err(|error| {
                     StageError::failed(format!("cannot read the prompts in `{file}`: {error}"))
                 })?;
+                let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
                 let mut lines = text.lines().filter(|line| !line.trim().is_empty()).peekable();
                 if lines.peek().is_none() {
                     let problem = format!("there are no prompts in `{file}`: write one a line");

@@ -4,13 +4,13 @@ use std::path::Path;
 
 use candle_core::Device;
 
-use super::{Job, Outcome, Registry, StageError, StageRunner};
-use crate::data::{Dataset, SampleOrder, Split};
+use super::{Job, Outcome, Registry, StageError, StageRunner, own_tokenizer};
+use crate::data::{Dataset, SampleOrder, Split, TOKENIZER_FOLDER, TextGoal};
 use crate::event::{MetricValue, Metrics, Monitor, Unit};
 use crate::quantization::LayerNoise;
 use crate::spec::{ArtifactTable, METRICS_FILE, QuantizationGate, Quantize, counted};
 use crate::train::{
-    self, Components, CsvFile, Evaluation, JudgedModel, QuantizationOptions, TrainError, TrainedModel,
+    self, Card, Components, CsvFile, Evaluation, JudgedModel, QuantizationOptions, TrainError, TrainedModel,
     WEIGHTS_FILE, filled_split, float_text, on_threads, quantize, write_quantized,
 };
 
@@ -54,6 +54,9 @@ fn run(
             error => TrainError::Quantization(format!("`{role}.data`: {error}")),
         })
     };
+    if options.gate.is_some() {
+        check_comparable(&model, components)?;
+    }
     let samples = met("calibrate", options.calibrate.split)?;
     let how = QuantizationOptions {
         samples: options.calibrate.samples.get(),
@@ -80,6 +83,10 @@ fn run(
         }
     }
     let bytes = write_quantized(&job.output, &quantized)?;
+    // That of a folder of others is the one that its samples were read by.
+    let places = [folder("model")?, folder("calibrate")?];
+    let has_own = places[0].join(TOKENIZER_FOLDER).is_dir();
+    own_tokenizer::take_over(places[usize::from(!has_own)], &job.output)?;
     let weights = model.weights()?;
     let of_tensors = weights.values().map(|tensor| tensor.bytes().len() as u64);
     // The whole file, as that of the quantized model.
@@ -91,6 +98,21 @@ fn run(
     metrics.insert("weight_bytes_f32".to_owned(), count(before));
     train::write_json(&job.output.join(METRICS_FILE), &metrics)?;
     Ok(metrics)
+}
+
+/// Fails where two of the model's kind cannot be compared sample by sample.
+fn check_comparable(model: &TrainedModel, components: &Components) -> Result<(), TrainError> {
+    match model.task(&components.tasks)?.text_goal() {
+        TextGoal::Samples | TextGoal::Tokens => Ok(()),
+        TextGoal::NextToken | TextGoal::MaskedTokens | TextGoal::Pairs => Err(not_comparable(&model.card)),
+    }
+}
+
+fn not_comparable(card: &Card) -> TrainError {
+    TrainError::Quantization(format!(
+        "models of the task `{}` are not compared; leave `gate` out, and have `evaluate` judge both",
+        card.target.task
+    ))
 }
 
 /// A table with a line a layer, in the order of the network.
@@ -222,13 +244,7 @@ impl ModelComparison {
             }
             let target = &first.card.target;
             let compared = task.compare([&outputs[index], values], split, index, target)?;
-            let Some(compared) = compared else {
-                let problem = format!(
-                    "models of the task `{}` are not compared; leave `gate` out",
-                    target.task
-                );
-                return Err(TrainError::Quantization(problem));
-            };
+            let compared = compared.ok_or_else(|| not_comparable(&first.card))?;
             comparison.agreement.add(compared.agreement);
             let [before, after] = compared.scores;
             comparison.scores[0].add(before);

@@ -288,3 +288,71 @@ fn numbers_are_compared_in_units_of_their_variance() {
     assert!(number(&metrics, "agreement") < 1.0);
     assert!(number(&metrics, "score") > 0.5 && number(&metrics, "score") < 1.0);
 }
+
+#[test]
+fn a_model_of_texts_is_quantized_evaluated_and_exported() {
+    let project = Project(tempfile::tempdir().expect("writable"));
+    let words = ["main", "oak", "north", "south", "street", "road", "old"];
+    let (mut sentences, mut text) = (String::new(), String::new());
+    for sentence in 0..160usize {
+        for place in 0..2 + sentence % 5 {
+            let word = words[(sentence * 31 + place * place * 7 + sentence / 3) % words.len()];
+            let tag = match word {
+                "north" | "south" => "B-DIR",
+                "street" | "road" => "B-KIND",
+                _ => "O",
+            };
+            sentences.push_str(&format!("{word} {tag}\n"));
+            text.push_str(&format!("{word} "));
+        }
+        sentences.push('\n');
+        text.push('\n');
+    }
+    fs::write(project.path("words.conll"), sentences).expect("writable");
+    fs::create_dir(project.path("texts")).expect("writable");
+    fs::write(project.path("texts/a.txt"), text).expect("writable");
+    let tokenizer = json!({"tokenizer": {
+        "input": "./texts", "documents": {"text": {}}, "wordpiece": {"vocab_size": 60},
+    }});
+    project
+        .run(tokenizer, &[("input", "texts")], "tok")
+        .expect("trains");
+    let preprocess = json!({"preprocess": {
+        "input": "./words.conll", "format": {"conll": {"tokenizer": "tok", "max_length": 32}},
+        "split": {"val": 0.25, "test": 0.25},
+    }});
+    let inputs = [("input", "words.conll"), ("tokenizer", "tok")];
+    project.run(preprocess, &inputs, "data").expect("reads");
+    let train = json!({"train": {
+        "data": "d", "epochs": 25, "batch_size": 8, "optimizer": {"adam": {"lr": 0.003}},
+        "model": {"bert": {"layers": 2, "heads": 2, "width": 16, "ffn": 24, "context": 40}},
+    }});
+    project.run(train, &[("data", "data")], "model").expect("trains");
+    let gate = json!({"gate": {"data": "d", "agreement": 0.9, "drop": 0.05}});
+    let metrics = project.quantize(gate, "int8").expect("passes");
+    assert_eq!(number(&metrics, "quantized_layers"), 2.0 * 6.0 + 1.0);
+    let evaluate = json!({"evaluate": {"model": "m", "data": "d", "split": "val"}});
+    let judge = |model: &str, output: &str| {
+        let inputs = [("model", model), ("data", "data")];
+        number(
+            &project.run(evaluate.clone(), &inputs, output).expect("evaluates"),
+            "accuracy",
+        )
+    };
+    assert!(judge("int8", "a") > 0.8 && (judge("model", "b") - judge("int8", "c")).abs() < 0.05);
+    let tokenizer =
+        |folder: &str| fs::read(project.path(folder).join("tokenizer/tokenizer.json")).expect("there");
+    assert!(tokenizer("int8") == tokenizer("data"));
+    let export = json!({"export": {"model": "m", "format": "onnx"}});
+    project
+        .run(export, &[("model", "int8")], "onnx")
+        .expect("exports");
+    let size = |path: &str| fs::metadata(project.path(path)).expect("there").len();
+    assert!(size("int8/model.safetensors") < size("model/model.safetensors"));
+    let told = project.run(
+        json!({"export": {"model": "m", "format": "huggingface"}}),
+        &[("model", "int8")],
+        "folder",
+    );
+    assert!(told.expect_err("refused").contains("quantized"));
+}

@@ -14,6 +14,7 @@ use super::config::CONFIG_FILE;
 use super::family::FolderFamily;
 use super::fitting::{abridged, core_name};
 use super::folder::{FolderWish, PretrainedFolder};
+use super::units::in_units;
 use super::write::write_tensors_for_all;
 use crate::models::is_low_rank;
 use crate::spec::{LoraOptions, Positive, TextHead};
@@ -102,6 +103,7 @@ impl PeftAdapter {
         for name in network.tensors.keys().filter(|name| is_saved(name)) {
             tensors.insert(name.clone(), folder.read(name)?);
         }
+        in_units(&folder, &mut tensors)?;
         let changes = trained
             .into_iter()
             .filter(|(name, _)| is_low_rank(name) && !is_saved(name));

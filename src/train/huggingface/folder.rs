@@ -15,7 +15,7 @@ use super::fitting::{FittingRules, FolderFitting, abridged, core_name};
 use super::gguf::GgufFile;
 use super::labels::{FolderLabels, LabelKind};
 use super::{bert, gpt2, llama, rope, sentence};
-use crate::data::TOKENIZER_FOLDER;
+use crate::data::{TOKENIZER_FOLDER, TargetScale};
 use crate::fingerprint::Digest;
 use crate::models::{Models, Network, NetworkLayout};
 use crate::schema::InputShape;
@@ -24,7 +24,7 @@ use crate::train::components::Components;
 use crate::train::gradients::all_finite;
 use crate::train::low_rank::{merged_weights, unmerged_weights};
 use crate::train::meeting::KnownModel;
-use crate::train::model_file::CARD_FILE;
+use crate::train::model_file::{CARD_FILE, TrainedModel};
 use crate::train::tensor_file::HostTensor;
 
 /// The file with a tokenizer.
@@ -39,6 +39,8 @@ pub struct FolderWish {
     pub tied: Option<bool>,
     /// Whether low-rank changes are left out of the weights that they were made of.
     pub without_changes: bool,
+    /// Whether its layers may multiply bytes, as `quantize` makes them.
+    pub quantized: bool,
 }
 
 /// A folder with a model of text, of which the descriptions have been read: sizes, names and shapes.
@@ -57,6 +59,9 @@ pub struct PretrainedFolder {
     weights: FolderWeights,
     /// The most tokens that it is shown of a text, where that is told.
     max_length: Option<usize>,
+    is_quantized: bool,
+    /// How the numbers that it predicts are scaled, where they are.
+    scale: Option<TargetScale>,
     /// What it is called in messages, where not by its path.
     called: Option<String>,
     /// What whoever watches should know.
@@ -117,12 +122,19 @@ impl PretrainedFolder {
     /// # Errors
     /// As [`PretrainedFolder::open`], another head than `causal`, or one without weights.
     pub fn open_causal(path: &Path, components: &Components) -> Result<Self, String> {
-        let folder = Self::open(path, FolderWish::default(), components)?;
+        let wish = FolderWish {
+            quantized: true,
+            ..FolderWish::default()
+        };
+        let folder = Self::open(path, wish, components)?;
         if folder.head() != TextHead::Causal {
             return Err(format!(
                 "its head is `{}`, and only a model with the head `causal` goes on with texts",
                 folder.head().name()
             ));
+        }
+        if folder.is_quantized {
+            return Ok(folder);
         }
         let fitting = folder.check(&components.models)?;
         match fitting.fresh.is_empty() {
@@ -205,6 +217,8 @@ impl PretrainedFolder {
             config: config.values().clone(),
             weights,
             max_length: sentence::max_length(path),
+            is_quantized: false,
+            scale: None,
             called: None,
             notes,
         })
@@ -215,6 +229,10 @@ impl PretrainedFolder {
         let bad = |problem: String| format!("its {CARD_FILE} is no model's card: {problem}");
         let text = std::fs::read_to_string(path.join(CARD_FILE)).map_err(|error| bad(error.to_string()))?;
         let card: Value = serde_json::from_str(&text).map_err(|error| bad(error.to_string()))?;
+        let is_quantized = !card["quantization"].is_null();
+        if is_quantized && !wish.quantized {
+            return Err("it is quantized, and only asked: name the model that it was made from".to_owned());
+        }
         let model = components
             .vocabulary
             .reading(|| Model::deserialize(&card["architecture"]));
@@ -243,6 +261,7 @@ impl PretrainedFolder {
         let known = KnownModel::read(path, &components.tasks).map_err(|error| error.to_string())?;
         let inputs = known.as_ref().and_then(|known| known.inputs.as_ref());
         let max_length = inputs.and_then(|inputs| inputs.input()?.max_length);
+        let scale = known.as_ref().and_then(|known| known.target.scale.clone());
         let labels = known
             .filter(|_| matches!(own, TextHead::Classification | TextHead::Tokens) && own == head)
             .map(|known| FolderLabels {
@@ -260,6 +279,8 @@ impl PretrainedFolder {
             config: Map::new(),
             weights,
             max_length: max_length.and_then(|length| usize::try_from(length).ok()),
+            is_quantized,
+            scale,
             called: None,
             notes: Vec::new(),
         })
@@ -289,6 +310,16 @@ impl PretrainedFolder {
     pub fn max_length(&self) -> usize {
         let context = self.sizes().context;
         self.max_length.map_or(context, |length| length.min(context))
+    }
+
+    /// The same, where its files or its training tell one.
+    pub fn told_length(&self) -> Option<u32> {
+        u32::try_from(self.max_length.map(|_| self.max_length())?).ok()
+    }
+
+    /// How the numbers that it predicts are scaled, where they are.
+    pub(super) fn scale(&self) -> Option<&TargetScale> {
+        self.scale.as_ref()
     }
 
     /// The digest of its tokenizer's file, as datasets keep it; nothing where it has none.
@@ -472,6 +503,24 @@ impl PretrainedFolder {
                 abridged(&filled.fresh)
             )),
         }
+    }
+
+    /// The network, to be asked and nothing else: its layers may multiply bytes.
+    ///
+    /// # Errors
+    /// As [`PretrainedFolder::network`].
+    pub fn answering(&self, components: &Components, device: &Device) -> Result<Network, String> {
+        match self.is_quantized {
+            true => TrainedModel::load(&self.path, device, components)
+                .map(|model| model.network)
+                .map_err(|error| error.to_string()),
+            false => self.network(&components.models, device),
+        }
+    }
+
+    /// Whether its layers multiply bytes.
+    pub fn is_quantized(&self) -> bool {
+        self.is_quantized
     }
 
     /// Fails where a tensor that stands for another one too differs from it: version 4 of transformers would take the

@@ -25,6 +25,7 @@ pub mod testing;
 #[cfg(test)]
 mod tests;
 mod trained;
+mod units;
 mod write;
 
 use serde_json::{Map, Value};

@@ -60,7 +60,10 @@ impl PretrainedFolder {
             input: self.input(),
             inputs: self
                 .vocabulary()
-                .map(|vocabulary| Field::tokens_of("text", vocabulary))
+                .map(|vocabulary| Field {
+                    max_length: self.told_length(),
+                    ..Field::tokens_of("text", vocabulary)
+                })
                 .map(|field| Schema::new(vec![field]))
                 .transpose()?,
             target,

@@ -13,6 +13,7 @@ use super::config::CONFIG_FILE;
 use super::family::FolderFamily;
 use super::fitting::{abridged, core_name};
 use super::folder::PretrainedFolder;
+use super::units::in_units;
 use super::{bert, gpt2, llama, rope, sentence};
 use crate::models::Models;
 use crate::schema::TokenRoles;
@@ -148,14 +149,13 @@ fn tensors(
     }
     let mut tensors = NamedTensors::new();
     for (name, place) in places {
-        let tensor = folder.read(place)?;
-        let tensor = match precision {
-            Some(precision) => {
-                in_format(&tensor, precision).map_err(|problem| format!("`{place}`: {problem}"))?
-            }
-            None => tensor,
-        };
-        tensors.insert(name, tensor);
+        tensors.insert(name, folder.read(place)?);
+    }
+    in_units(folder, &mut tensors)?;
+    if let Some(precision) = precision {
+        for (name, tensor) in &mut tensors {
+            *tensor = in_format(tensor, precision).map_err(|problem| format!("`{name}`: {problem}"))?;
+        }
     }
     Ok((tensors, notes))
 }

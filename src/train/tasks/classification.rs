@@ -11,9 +11,9 @@ use super::losses::not;
 use super::predicted::log_mean_exp;
 use super::ranking::{mean, roc_auc};
 use super::{
-    ClassFigures, ComparedOutputs, Criterion, CsvFile, LossCriterion, ModelTarget, OutputMeaning, PREDICTED,
-    PROBABILITIES, PROBABILITY, PredictedColumn, PredictedKind, PredictedValue, Task, TaskTally, float_text,
-    score_sum,
+    ClassFigures, ComparedOutputs, Criterion, CsvFile, JUDGES, LossCriterion, ModelTarget, NoTally,
+    OutputMeaning, PREDICTED, PROBABILITIES, PROBABILITY, PredictedColumn, PredictedKind, PredictedValue,
+    Task, TaskTally, float_text, score_sum, unjudged,
 };
 use crate::data::{Array, Dataset, Split};
 use crate::ops;
@@ -49,6 +49,9 @@ impl Task for Classification {
         loss: Option<&Loss>,
         mixed: bool,
     ) -> Result<Box<dyn Criterion>, TrainError> {
+        if !JUDGES {
+            return Err(unjudged());
+        }
         Ok(Box::new(ClassCriterion {
             loss: LossCriterion::new(self, loss, target.outputs())?,
             mixed,
@@ -56,6 +59,9 @@ impl Task for Classification {
     }
 
     fn tally(&self, outputs: usize, asked: &[EvaluationMetric]) -> Box<dyn TaskTally> {
+        if !JUDGES {
+            return Box::new(NoTally);
+        }
         let scores = asked.iter().any(|metric| metric.as_str() == "roc_auc");
         Box::new(ClassTally::new(outputs, scores))
     }

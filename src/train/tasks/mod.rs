@@ -26,6 +26,7 @@ mod target;
 mod tests;
 mod token_classes;
 mod token_prediction;
+mod unjudged;
 
 use std::fmt::Debug;
 use std::path::Path;
@@ -54,6 +55,7 @@ pub use tally::SplitTally;
 pub use target::ModelTarget;
 pub use token_classes::TokenClasses;
 pub use token_prediction::TokenPrediction;
+use unjudged::{JUDGES, NoTally, unjudged};
 
 /// What is predicted.
 pub trait Task: Debug + Send + Sync {

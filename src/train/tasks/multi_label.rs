@@ -9,9 +9,9 @@ use super::class_figures::{macro_mean, write_classes};
 use super::predicted::log_mean_exp;
 use super::ranking::{mean, roc_auc};
 use super::{
-    ClassFigures, ComparedOutputs, Criterion, LossCriterion, ModelTarget, OutputMeaning, PREDICTED,
-    PROBABILITIES, PredictedColumn, PredictedKind, PredictedValue, Task, TaskTally, float_text, score_sum,
-    target_values,
+    ClassFigures, ComparedOutputs, Criterion, JUDGES, LossCriterion, ModelTarget, NoTally, OutputMeaning,
+    PREDICTED, PROBABILITIES, PredictedColumn, PredictedKind, PredictedValue, Task, TaskTally, float_text,
+    score_sum, target_values, unjudged,
 };
 use crate::data::{Array, Dataset, Split};
 use crate::ops;
@@ -43,11 +43,17 @@ impl Task for MultiLabel {
         loss: Option<&Loss>,
         _mixed: bool,
     ) -> Result<Box<dyn Criterion>, TrainError> {
+        if !JUDGES {
+            return Err(unjudged());
+        }
         let loss = LossCriterion::new(self, loss, target.outputs())?;
         Ok(Box::new(LabelCriterion { loss }))
     }
 
     fn tally(&self, outputs: usize, asked: &[EvaluationMetric]) -> Box<dyn TaskTally> {
+        if !JUDGES {
+            return Box::new(NoTally);
+        }
         let scores = asked.iter().any(|metric| metric.as_str() == "roc_auc");
         Box::new(LabelTally::new(outputs, scores))
     }

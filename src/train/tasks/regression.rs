@@ -6,8 +6,8 @@ use candle_core::Tensor;
 
 use super::correlation::{pearson, ranks};
 use super::{
-    ComparedOutputs, Criterion, LossCriterion, ModelTarget, OutputMeaning, Task, TaskTally, float_text,
-    score_sum, target_values,
+    ComparedOutputs, Criterion, JUDGES, LossCriterion, ModelTarget, NoTally, OutputMeaning, Task, TaskTally,
+    float_text, score_sum, target_values, unjudged,
 };
 use crate::data::{Array, Dataset, Split};
 use crate::ops;
@@ -42,6 +42,9 @@ impl Task for Regression {
         loss: Option<&Loss>,
         _mixed: bool,
     ) -> Result<Box<dyn Criterion>, TrainError> {
+        if !JUDGES {
+            return Err(unjudged());
+        }
         Ok(Box::new(NumberCriterion {
             loss: LossCriterion::new(self, loss, target.outputs())?,
             units: match &target.scale {
@@ -52,6 +55,9 @@ impl Task for Regression {
     }
 
     fn tally(&self, outputs: usize, asked: &[EvaluationMetric]) -> Box<dyn TaskTally> {
+        if !JUDGES {
+            return Box::new(NoTally);
+        }
         let is_kept = asked.iter().any(|metric| CORRELATIONS.contains(&metric.as_str()));
         Box::new(NumberTally::new(outputs).keeping(is_kept))
     }

@@ -9,8 +9,8 @@ use super::classification::{SoftmaxScale, argmax};
 use super::entities::{EntityCounts, entities_in_order};
 use super::losses::not;
 use super::{
-    Criterion, ENTITIES, LossCriterion, ModelTarget, OutputMeaning, PredictedColumn, PredictedEntity,
-    PredictedKind, PredictedValue, Task, TaskTally, score_sum,
+    ComparedOutputs, Criterion, ENTITIES, LossCriterion, ModelTarget, OutputMeaning, PredictedColumn,
+    PredictedEntity, PredictedKind, PredictedValue, Task, TaskTally, score_sum,
 };
 use crate::data::{Array, Dataset, ReadText, Split, TextGoal};
 use crate::ops;
@@ -128,6 +128,27 @@ impl Task for TokenClasses {
         };
         let found = entities_in_order(&tags, names);
         vec![PredictedValue::Entities(found.into_iter().map(entity).collect())]
+    }
+
+    /// The shares of a text's words with the same class.
+    fn compare(
+        &self,
+        outputs: [&[f32]; 2],
+        split: &Split,
+        index: usize,
+        target: &ModelTarget,
+    ) -> Result<Option<ComparedOutputs>, TrainError> {
+        let [first, second] = outputs.map(|outputs| words_of(outputs, split, index, target.outputs()));
+        let (first, second) = (first?, second?);
+        let share = |holds: &dyn Fn(usize) -> bool| {
+            let holding = (0..first.len()).filter(|word| holds(*word)).count();
+            holding as f64 / first.len().max(1) as f64
+        };
+        let right = |words: &[(usize, usize)]| share(&|word| words[word].0 == words[word].1);
+        Ok(Some(ComparedOutputs {
+            agreement: share(&|word| first[word].1 == second[word].1),
+            scores: [right(&first), right(&second)],
+        }))
     }
 
     fn meaning(&self) -> OutputMeaning {

@@ -4,10 +4,10 @@ use std::io::{self, BufRead, Read};
 use std::path::{Path, PathBuf};
 
 use csv::ByteRecord;
-use encoding_rs_io::DecodeReaderBytesBuilder;
 
 use super::super::open;
 use super::quotes::unclosed;
+use super::wide_text::WideText;
 use crate::data::error::DataError;
 use crate::data::file_kind::FileKind;
 use crate::spec::{CsvOptions, Quote};
@@ -44,11 +44,10 @@ impl CsvRows {
         if let Some(kind) = FileKind::of(start) {
             return Err(kind.refused(path));
         }
-        let is_wide = start.starts_with(&[0xff, 0xfe]) || start.starts_with(&[0xfe, 0xff]);
+        let is_wide = WideText::<&[u8]>::is_told_by(start);
         let ends_in_cr = !is_wide && start.contains(&b'\r') && !start.contains(&b'\n');
         let text: Box<dyn Read> = if is_wide {
-            // The mark at its start says which of the two it is.
-            Box::new(DecodeReaderBytesBuilder::new().build(file))
+            Box::new(WideText::new(file).map_err(DataError::io("read", path))?)
         } else {
             Box::new(file)
         };

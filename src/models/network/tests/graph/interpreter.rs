@@ -15,9 +15,9 @@ fn names_and_attributes_say_all() {
         let expected = network
             .forward(&input, &Pass::evaluate(Precision::F32))
             .expect("fits");
-        let actual = evaluate_with(&graph, &input, |operation, operands| {
-            let operands: Vec<&Tensor> = operands.iter().collect();
-            interpret(operation.name(), &operation.attributes(), &operands).expect("fits")
+        let actual = evaluate_with(&graph, &input, |node, operands| {
+            let operation = &node.operation;
+            interpret(operation.name(), &operation.attributes(), operands).expect("fits")
         });
         assert_eq!(host(&actual), host(&expected), "{name}");
     }

@@ -6,7 +6,8 @@ mod interpreter;
 use serde_json::json;
 
 use super::*;
-use crate::ops::{Attribute, Graph, GraphValue, Operation};
+use crate::ops::testing::composing;
+use crate::ops::{Attribute, Graph, GraphValue, OperationNode};
 use crate::random::{Purpose, Stream};
 use crate::spec::Stem;
 
@@ -14,7 +15,7 @@ use crate::spec::Stem;
 fn evaluate_with(
     graph: &Graph,
     input: &Tensor,
-    carry_out: impl Fn(&dyn Operation, &[Tensor]) -> Tensor,
+    carry_out: impl Fn(&OperationNode, &[&Tensor]) -> Tensor,
 ) -> Tensor {
     let mut results: Vec<Tensor> = Vec::new();
     let value = |value: &GraphValue, results: &[Tensor]| match *value {
@@ -30,7 +31,7 @@ fn evaluate_with(
             .iter()
             .map(|operand| value(operand, &results))
             .collect();
-        let result = carry_out(&*node.operation, &operands);
+        let result = carry_out(node, &operands.iter().collect::<Vec<_>>());
         // All but the batch's dimension are those that were recorded.
         assert_eq!(result.dims()[1..], node.shape[1..], "{node:?}");
         results.push(result);
@@ -246,8 +247,8 @@ fn compositions_of_the_graph_give_what_the_network_gives() {
         let expected = network
             .forward(&input, &Pass::evaluate(Precision::F32))
             .expect("fits");
-        let actual = evaluate_with(&graph, &input, |operation, operands| {
-            operation.composed(operands).expect("runs")
+        let actual = evaluate_with(&graph, &input, |node, operands| {
+            composing(|| node.run(operands)).expect("runs")
         });
         assert_eq!(actual.dims(), expected.dims(), "{name}");
         let scale = host(&expected)
