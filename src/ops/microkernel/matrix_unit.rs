@@ -28,7 +28,7 @@ type Sums = [[[f32; LANES]; 2]; ROWS];
 /// Rows and lanes of some steps, as the unit loads them: `steps` times 16 words of each.
 #[derive(Clone, Copy)]
 #[repr(C)]
-struct Part {
+struct UnitPart {
     upper: *const u8,
     lower: *const u8,
     /// Bytes from one row to the next.
@@ -44,7 +44,7 @@ struct Part {
 ///
 /// # Safety
 /// The processor has the unit, and this process may use it. All that the parts tell of is readable.
-unsafe fn add(parts: &[Part], rows: usize, sums: &mut Sums) {
+unsafe fn add(parts: &[UnitPart], rows: usize, sums: &mut Sums) {
     if parts.is_empty() {
         return;
     }
@@ -62,7 +62,7 @@ macro_rules! products {
     ($name:ident: sums [$($sum:literal at $place:literal),*], step [$($line:literal),* $(,)?]) => {
         /// # Safety
         /// As [`add`]; there is a part, and each has a step.
-        unsafe fn $name(parts: &[Part], shapes: &TileShapes, sums: &mut Sums) {
+        unsafe fn $name(parts: &[UnitPart], shapes: &TileShapes, sums: &mut Sums) {
             // SAFETY: the caller's; the sums have room for all tiles, which are given back at the end.
             unsafe {
                 asm!(
@@ -144,7 +144,7 @@ struct Steps<'a> {
     rows: usize,
     panels: usize,
     /// Each part with the bytes from its lanes to those of the next panel.
-    parts: Vec<(Part, usize)>,
+    parts: Vec<(UnitPart, usize)>,
     /// `[ROWS][ROW_WORDS]`.
     left: &'a mut [f32],
     left_used: usize,
@@ -181,7 +181,7 @@ impl Steps<'_> {
         let mut parts = Vec::with_capacity(self.parts.len());
         for (panel, sums) in self.sums[..self.panels].iter_mut().enumerate() {
             parts.clear();
-            parts.extend(self.parts.iter().map(|&(part, gap)| Part {
+            parts.extend(self.parts.iter().map(|&(part, gap)| UnitPart {
                 left: part.left.wrapping_add(panel * gap),
                 right: part.right.wrapping_add(panel * gap),
                 ..part
@@ -226,7 +226,7 @@ impl Steps<'_> {
     fn take(&mut self, left: *const u32, right: *const u32, (stride, gap): (usize, usize), steps: usize) {
         let upper: *const u8 = left.cast();
         self.parts.push((
-            Part {
+            UnitPart {
                 upper,
                 lower: upper.wrapping_add(TILE_ROWS * ROW_WORDS * 4),
                 rows_stride: ROW_WORDS * 4,
@@ -301,7 +301,7 @@ unsafe fn take_rows(steps: &mut Steps<'_>, tile: &RowsTile, sources: &[*const u8
     unsafe {
         match stride_of(sources) {
             Some(stride) if whole > 0 => steps.parts.push((
-                Part {
+                UnitPart {
                     upper: sources[0],
                     lower: sources[0].wrapping_add(TILE_ROWS.wrapping_mul(stride)),
                     rows_stride: stride,
