@@ -102,7 +102,7 @@ fn what_cannot_be_quantized_is_told_before_anything_runs() {
     let told = |stages: &str, expected: &str| {
         let text = format!(
             "stages:\n  d: {{command: {{run: make, outputs: [o]}}}}\n  m: {{train: {{data: d, model: mlp, epochs: 1, optimizer: \
-             {{sgd: {{lr: 0.1}}}}}}}}\n  t: {{train: {{data: d, model: bert, epochs: 1, optimizer: {{sgd: {{lr: 0.1}}}}}}}}\n{stages}\n"
+             {{sgd: {{lr: 0.1}}}}}}}}\n{stages}\n"
         );
         project.write("p.yaml", text);
         project
@@ -110,10 +110,6 @@ fn what_cannot_be_quantized_is_told_before_anything_runs() {
             .assert_code(2)
             .assert_stderr(expected);
     };
-    told(
-        "  q: {quantize: {model: t, calibrate: {data: d}}}",
-        "`t` is a model of text, and only models of images and tables are quantized",
-    );
     told(
         "  q: {quantize: {model: m, calibrate: {data: d}, gate: {data: d}}}",
         "the gate asks for nothing",
