@@ -104,7 +104,7 @@ impl QuantizedNetwork {
     /// # Errors
     /// Steps that are missing.
     pub fn into_network(self: Arc<Self>, of: &Network, given_up: bool) -> Result<Network, QuantizationError> {
-        let architecture: Box<dyn Architecture> = match is_of_texts(of) {
+        let architecture: Box<dyn Architecture> = match self.rounds_at_layers {
             true => Box::new(AnsweringTexts {
                 weights: self.stand_ins(given_up)?,
                 architecture: of.architecture(),

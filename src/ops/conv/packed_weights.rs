@@ -50,7 +50,7 @@ pub enum StandIn {
     /// Multiplies bytes: its inputs are rounded to those that the layer was made for. A row with a value that is not
     /// finite has no results.
     Bytes(ByteLayer),
-    /// The product, of which `rows` are told: what goes in and what comes out.
+    /// The product; who watches is told what goes in and what comes out.
     Watched(Box<WatchRows>),
 }
 

@@ -24,7 +24,7 @@ fn part_of_outputs(folder: &PretrainedFolder, name: &str) -> Option<&'static str
 /// Makes the scale of the numbers that `folder` predicts a part of its last layer, which is among `tensors`.
 ///
 /// # Errors
-/// A last layer without a bias, which cannot hold a mean: a sentence.
+/// A last layer without a bias, which cannot hold a mean, or of other outputs than the scale: a sentence.
 pub(super) fn in_units(folder: &PretrainedFolder, tensors: &mut NamedTensors) -> Result<(), String> {
     let Some(scale) = folder.scale() else {
         return Ok(());
@@ -37,7 +37,15 @@ pub(super) fn in_units(folder: &PretrainedFolder, tensors: &mut NamedTensors) ->
         let mut values = tensor
             .widened()
             .map_err(|problem| format!("`{name}`: {problem}"))?;
-        let width = (values.len() / scale.std.len().max(1)).max(1);
+        let outputs = scale.std.len();
+        if outputs == 0 || scale.mean.len() != outputs || !values.len().is_multiple_of(outputs) {
+            return Err(format!(
+                "`{name}` is {:?}, and the targets have {outputs} deviations and {} means",
+                tensor.shape(),
+                scale.mean.len()
+            ));
+        }
+        let width = (values.len() / outputs).max(1);
         for (index, value) in values.iter_mut().enumerate() {
             *value *= scale.std[index / width];
             if part == "bias" {
