@@ -64,6 +64,8 @@ pub struct OnnxOptions<'a> {
     pub output: &'a str,
     /// The most tokens of a text.
     pub context: usize,
+    /// Whether samples are pairs of texts.
+    pub pairs: bool,
     /// Texts by name that belong to the model.
     pub metadata: Vec<(String, String)>,
 }
@@ -184,14 +186,17 @@ fn graph_of(
     let is_text = texts.is_some();
     let mut lowering = Lowering::new(recorded, quantized, builder, input, texts);
     let result = lowering.run()?;
-    let uses_mask = lowering.uses_mask;
+    let is_used = [true, lowering.uses_mask, lowering.uses_segments];
     let mut builder = lowering.builder;
     let result = match options.half {
         true => builder.cast("output", &result, ElementFormat::F32),
         false => result,
     };
     builder.rename(&result, options.output);
-    let given = given.into_iter().take(if uses_mask { 2 } else { 1 });
+    let given = given
+        .into_iter()
+        .zip(is_used)
+        .filter_map(|(input, used)| used.then_some(input));
     Ok(GraphProto {
         node: builder.nodes,
         name: Some("model".to_owned()),
@@ -253,10 +258,11 @@ fn inputs(
         ]),
         InputShape::Features { columns } => numbers(&[BATCH, Extent::Fixed(columns)]),
         InputShape::Tokens { .. } => {
-            let names = ["input_ids", "attention_mask"];
+            let names = ["input_ids", "attention_mask", "token_type_ids"];
             let texts = TextInputs {
                 ids: names[0].to_owned(),
                 mask: names[1].to_owned(),
+                segments: options.pairs.then(|| names[2].to_owned()),
                 context: options.context,
             };
             let given = names.map(|name| value_info(name, ElementFormat::I64, &[BATCH, LENGTH]));

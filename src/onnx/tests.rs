@@ -8,7 +8,7 @@ use rten_tensor::prelude::*;
 
 use super::*;
 use crate::models::graph_testing::{batch, networks};
-use crate::models::{NetworkInput, Pass, TokenBatch};
+use crate::models::{NetworkInput, Pass, TextOutput, TokenBatch};
 use crate::ops::testing::{assert_close, host};
 use crate::spec::Precision;
 
@@ -19,6 +19,7 @@ fn options(opset: u8) -> OnnxOptions<'static> {
         pixels: None,
         output: "logits",
         context: 9,
+        pairs: false,
         metadata: vec![("classes".to_owned(), r#"["cat","dog"]"#.to_owned())],
     }
 }
@@ -106,6 +107,40 @@ fn texts_may_be_filled_up() {
         assert_same(&first[..expected.len()], &expected);
         assert_same(second, &forward(&network, &long));
     }
+}
+
+#[test]
+fn texts_of_a_pair_are_told_apart() {
+    let network = named("bert, classes");
+    let wanted = OnnxOptions {
+        pairs: true,
+        ..options(20)
+    };
+    let model = Model::load(onnx_model(&network, &wanted).expect("known").model).expect("valid");
+    let names = ["input_ids", "attention_mask", "token_type_ids"];
+    let places = names.map(|name| model.node_id(name).expect("an input of this name"));
+    assert_eq!(model.input_ids(), places);
+    let ids = [2u32, 5, 3, 7, 4, 3];
+    let of_segments = |segments: [u32; 6]| {
+        let given = [ids, [1; 6], segments].map(|values| {
+            let values = values.map(|value| value as i32).to_vec();
+            rten_tensor::Tensor::from_data(&[1, 6], values).into()
+        });
+        let output = model.node_id("logits").expect("there");
+        let [value] = model
+            .run_n(places.into_iter().zip(given).collect(), [output], None)
+            .expect("runs");
+        let tokens = TokenBatch::equal(&ids, 1, &Device::Cpu).expect("valid");
+        let tokens = tokens.with_types(&segments).expect("as many");
+        let expected = network.answer(&NetworkInput::Tokens(tokens), &Pass::evaluate(Precision::F32));
+        let TextOutput::Rows(expected) = expected.expect("fits") else {
+            panic!("classes are numbers")
+        };
+        let actual = value.into_tensor::<f32>().expect("numbers").to_vec();
+        assert_same(&actual, &host(&expected));
+        actual
+    };
+    assert_ne!(of_segments([0; 6]), of_segments([0, 0, 0, 1, 1, 1]));
 }
 
 #[test]

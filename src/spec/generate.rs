@@ -123,7 +123,7 @@ impl StageKind for Generate {
 
     fn accepts(&self, role: &str) -> Accepts {
         match role {
-            "model" => Accepts::stages_or_files(&["train", "export", "download", "command"]),
+            "model" => Accepts::stages_or_files(&["train", "quantize", "export", "download", "command"]),
             "tokenizer" => Accepts::stages_or_files(&["tokenizer", "download", "command"]),
             _ => Accepts::stages_or_files(&["download", "command"]),
         }

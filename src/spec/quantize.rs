@@ -48,7 +48,8 @@ pub struct CalibrationSamples {
     /// The split.
     #[serde(default = "CalibrationSamples::usual_split")]
     pub split: SplitName,
-    /// How many samples, spread evenly over the split; of a smaller one, all. 512 by default.
+    /// How many samples, spread evenly over the split; of a smaller one, all. 512 by default. Of documents that are packed
+    /// into rows, as for language models, a sample is a row of 512 tokens at most.
     #[serde(default = "CalibrationSamples::usual_count")]
     pub samples: NonZeroU32,
 }
@@ -125,7 +126,12 @@ impl Quantize {
     pub const ALWAYS: [&str; 3] = ["quantized_layers", "weight_bytes", "weight_bytes_f32"];
 }
 
+/// Version 2: rows of documents have 512 tokens at most.
 impl StageKind for Quantize {
+    fn version(&self) -> u32 {
+        2
+    }
+
     fn inputs(&self) -> Vec<Input> {
         let nested = |role: &str, reference: &Reference| Input {
             role: role.to_owned(),

@@ -8,7 +8,7 @@ use candle_core::Device;
 use super::components::Components;
 use super::error::TrainError;
 use super::inference::{Inference, KeptPasses};
-use super::model_file::{Card, OF_TEXTS, READS_TEXTS, TrainedModel};
+use super::model_file::{Card, OF_TEXTS, READS_TEXTS, SEGMENTS, TrainedModel};
 use super::tasks::Task;
 use super::tensor_file::input_tensor;
 use crate::data::{
@@ -18,9 +18,6 @@ use crate::data::{
 use crate::models::{Network, NetworkInput, TokenBatch};
 use crate::schema::{FieldKind, InputShape, Schema, TextFields};
 use crate::spec;
-
-/// The field of a sample that tells of each token of a pair which text it is of.
-const SEGMENTS: &str = "segments";
 
 /// The file with a tokenizer.
 const TOKENIZER_FILE: &str = "tokenizer.json";

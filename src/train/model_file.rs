@@ -34,6 +34,8 @@ pub(super) const OF_TEXTS: &str =
 
 /// The file with the weights.
 pub const WEIGHTS_FILE: &str = "model.safetensors";
+/// The field of a sample that tells of each token of a pair which text it is of.
+pub(super) const SEGMENTS: &str = "segments";
 /// The file of an ONNX export.
 const ONNX_FILE: &str = "model.onnx";
 /// The file with the card.
@@ -100,6 +102,13 @@ impl Card {
 
     /// The oldest version that is read.
     const OLDEST: u32 = 2;
+
+    /// Whether samples are pairs of texts whose tokens tell which of the two they are of.
+    pub fn is_of_pairs(&self) -> bool {
+        self.inputs
+            .as_ref()
+            .is_some_and(|inputs| inputs.field(SEGMENTS).is_some())
+    }
 }
 
 /// A model with its weights.

@@ -53,6 +53,9 @@ pub struct QuantizationOptions {
 
 /// Samples by which the noise of layers is measured, at most.
 const NOISE_SAMPLES: usize = 64;
+/// Tokens of a row that documents are packed into, at most: models of others take thousands, and a row as long as that
+/// tells little more for many times the work.
+const ROW_TOKENS: u32 = 512;
 
 /// `model` with its layers quantized by the samples of `split`, and what each layer loses by that.
 ///
@@ -146,7 +149,10 @@ impl Batches<'_> {
         samples: u32,
         mut each: impl FnMut(&NetworkInput) -> Result<bool, TrainError>,
     ) -> Result<(), TrainError> {
-        let judged = JudgedModel::of(self.model, self.split.clone());
+        let mut judged = JudgedModel::of(self.model, self.split.clone());
+        if let Some(text) = &mut judged.text {
+            text.length = text.length.map(|length| length.min(ROW_TOKENS));
+        }
         let order = SampleOrder::Spread(samples);
         let batches = judged.inputs(self.task, self.model.card.batch_size as usize, order)?;
         for batch in batches {

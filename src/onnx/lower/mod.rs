@@ -57,6 +57,9 @@ pub(super) struct TextInputs {
     pub ids: String,
     /// Of the same dimensions: 1 for tokens, 0 for what fills up. It becomes an input where something asks for it.
     pub mask: String,
+    /// Of the same dimensions, where samples are pairs: of each token the text that it is of. It becomes an input where the
+    /// network has types of tokens.
+    pub segments: Option<String>,
     /// Positions that there are.
     pub context: usize,
 }
@@ -69,6 +72,7 @@ pub(super) struct Lowering<'a> {
     quantized: Option<&'a QuantizedNetwork>,
     /// Whether something asked for the mask of texts.
     pub uses_mask: bool,
+    pub uses_segments: bool,
     input: Lowered,
     results: Vec<Lowered>,
     weights: HashMap<usize, String>,
@@ -109,6 +113,7 @@ impl<'a> Lowering<'a> {
             texts,
             quantized,
             uses_mask: false,
+            uses_segments: false,
             input: Lowered::given(input),
             results: Vec::new(),
             weights: HashMap::new(),

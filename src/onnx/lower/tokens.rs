@@ -42,7 +42,10 @@ impl Lowering<'_> {
         let scope = step.scope.as_str();
         let rows = match step.integer("row") {
             Some(row) => {
-                let row = self.builder.integer(row as i64);
+                // The network was recorded with one text a sample, all of whose tokens are of the same type.
+                let segments = self.texts.as_ref().and_then(|texts| texts.segments.clone());
+                self.uses_segments |= segments.is_some();
+                let row = segments.unwrap_or_else(|| self.builder.integer(row as i64));
                 self.builder.node(
                     scope,
                     "Gather",

@@ -12,8 +12,10 @@ pub(super) struct Positions {
 }
 
 impl Positions {
-    pub fn source(&self, target: usize, tap: usize) -> Option<usize> {
-        self.sources[target * self.taps.len() + tap]
+    /// Elements before the source of each target and tap, of which each position has so many.
+    pub fn elements(&self, of_one: usize) -> Vec<Option<usize>> {
+        let elements = |source: &Option<usize>| source.map(|source| source * of_one);
+        self.sources.iter().map(elements).collect()
     }
 }
 
@@ -203,8 +205,9 @@ mod tests {
                 let mut edges: Vec<[usize; 3]> = Vec::new();
                 for class in axis {
                     for (index, &target) in class.targets.iter().enumerate() {
-                        for (tap_index, &tap) in class.taps.iter().enumerate() {
-                            edges.extend(class.source(index, tap_index).map(|source| [source, tap, target]));
+                        let sources = &class.sources[index * class.taps.len()..];
+                        for (source, &tap) in sources.iter().zip(&class.taps) {
+                            edges.extend(source.map(|source| [source, tap, target]));
                         }
                     }
                 }

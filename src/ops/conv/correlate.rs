@@ -11,7 +11,8 @@ use super::packed_weights::ConvWeight;
 use super::plan::ConvPlan;
 use crate::ops::fill::in_places;
 use crate::ops::microkernel::{
-    Elements, Finish, Kernels, PackSource, Panels, ROW_PANELS, RowProduct, SharedValues, WordFormat, narrow,
+    Elements, Finish, Kernels, PackSource, Panels, ROW_PANELS, RowProduct, SharedValues, TapProduct,
+    WordFormat, narrow,
 };
 use crate::ops::round::copy_rounded;
 use crate::ops::scratch::{with_narrow_scratch, with_scratch};
@@ -170,6 +171,9 @@ const FAR_WORDS: usize = 1 << 20;
 /// Rows that a task should have, and tasks that there should be.
 const TASK_ROWS: usize = 216;
 const TASKS: usize = 8;
+/// Words of panels that a near cache holds beside the rows, and rows that are worth going through them.
+const NEAR_WORDS: usize = 1 << 16;
+const SHARE_ROWS: usize = 48;
 /// Words of panels, and products with them, that take one thread less time than to hand a part to another one.
 const FEW_WORDS: usize = 1 << 14;
 const FEW_PRODUCTS: usize = 1 << 17;
@@ -198,7 +202,7 @@ impl Correlation<'_> {
         let panels = self.target.channels.div_ceil(self.kernels.panel);
         let words = panels * self.panels.panels.words_of_one();
         if words <= FEW_WORDS && rows * words <= FEW_PRODUCTS {
-            return self.run_task(source, 0..batch, 0..panels, target);
+            return self.run_task(source, (0..batch, 0, 1), 0..panels, target);
         }
         let groups = (rows / TASK_ROWS).clamp(1, batch.max(1));
         // Images of one pixel can be cut anywhere: at the end of a block, so that no rows are left over, and into
@@ -209,6 +213,21 @@ impl Correlation<'_> {
             false => batch.div_ceil(groups).max(1),
         };
         let groups = batch.div_ceil(group);
+        // Rows of few images are shared out, where there are enough: who writes whole rows writes no lines of memory that
+        // others write as well.
+        let shares = match words <= NEAR_WORDS && self.panels.axes.pairs().count() == 1 {
+            true => TASKS
+                .div_ceil(groups.max(1))
+                .min(rows / groups.max(1) / SHARE_ROWS),
+            false => 1,
+        };
+        if shares > 1 {
+            return (0..groups * shares).into_par_iter().for_each(|task| {
+                let (index, share) = (task / shares, task % shares);
+                let images = index * group..((index + 1) * group).min(batch);
+                self.run_task(source, (images, share, shares), 0..panels, target);
+            });
+        }
         let chunk = panels.div_ceil(TASKS.div_ceil(groups.max(1))).max(1);
         let chunk = match rows <= block {
             // A single row is faster with several panels at once.
@@ -221,12 +240,18 @@ impl Correlation<'_> {
         (0..groups * chunks).into_par_iter().for_each(|task| {
             let (index, first) = (task / chunks, task % chunks * chunk);
             let images = index * group..((index + 1) * group).min(batch);
-            self.run_task(source, images, first..(first + chunk).min(panels), target);
+            self.run_task(source, (images, 0, 1), first..(first + chunk).min(panels), target);
         });
     }
 
-    /// Multiplies some of the images by some of the panels.
-    fn run_task(&self, source: &[f32], images: Range<usize>, panels: Range<usize>, target: &SharedValues) {
+    /// Multiplies some of the images, or one of several shares of their rows, by some of the panels.
+    fn run_task(
+        &self,
+        source: &[f32],
+        (images, share, shares): (Range<usize>, usize, usize),
+        panels: Range<usize>,
+        target: &SharedValues,
+    ) {
         let len = self.source.image_len();
         let source = &source[images.start * len..images.end * len];
         self.with_elements(source, |elements, layout| {
@@ -235,6 +260,8 @@ impl Correlation<'_> {
                 layout,
                 zeros: &self.panels.zeros,
                 images,
+                share,
+                shares,
                 target,
             };
             self.multiply(&task, panels);
@@ -312,13 +339,19 @@ impl Correlation<'_> {
             .panels
             .axes
             .pairs()
-            .map(|(rows, columns)| PositionClass { rows, columns });
-        if task.images.len() * self.target.height * self.target.width <= block {
+            .map(|(rows, columns)| PositionClass::new(rows, columns, task.layout));
+        let rows = task.images.len() * self.target.height * self.target.width;
+        if rows <= block && task.shares == 1 {
+            let classes: Vec<_> = classes.collect();
+            if classes.len() > 1 && TapProduct::suits(self.kernels, rows) {
+                return self.multiply_by_taps(task, &classes, panels);
+            }
             // So few rows wait for the panels, each of which is then read once for all of them.
             let classes: Vec<_> = classes
+                .into_iter()
                 .map(|class| {
                     let mut rows = class.product(self, panels.len());
-                    self.collect(&mut rows, &class, task, 0..class.len() * task.images.len());
+                    self.collect(&mut rows, &class, task, task.rows(&class));
                     (class, rows)
                 })
                 .collect();
@@ -332,16 +365,69 @@ impl Correlation<'_> {
             return;
         }
         for class in classes {
-            let count = class.len() * task.images.len();
+            let all = task.rows(&class);
             let mut rows = class.product(self, panels.len());
             let step = rows.panels_at_once();
-            for start in (0..count).step_by(block) {
-                self.collect(&mut rows, &class, task, start..(start + block).min(count));
+            for start in all.clone().step_by(block) {
+                self.collect(&mut rows, &class, task, start..(start + block).min(all.end));
                 for first in panels.clone().step_by(step) {
                     self.multiply_panels(&class, &rows, first..(first + step).min(panels.end));
                 }
             }
         }
+    }
+
+    /// Multiplies all of the task's rows by `panels`, tap by tap.
+    fn multiply_by_taps(&self, task: &CorrelationTask, classes: &[PositionClass], panels: Range<usize>) {
+        let CorrelationTask { elements, layout, .. } = *task;
+        let width = self.target.channels;
+        // The targets of each class, and what each of them reads by each tap, if it does.
+        let mut targets = Vec::new();
+        let mut reads: Vec<Vec<(usize, &[u8])>> = vec![Vec::new(); self.panels.places.len()];
+        for class in classes {
+            let (down, across) = (class.rows.taps.len(), class.columns.taps.len());
+            for (image, y, x) in class.places(task.rows(class)) {
+                let row = class.target(&self.target, task.images.start + image, y, x) * width;
+                targets.push(row);
+                for (tap_y, &tap_row) in class.rows.taps.iter().enumerate() {
+                    for (tap_x, &tap_column) in class.columns.taps.iter().enumerate() {
+                        let (above, left) = (
+                            class.rows_at[y * down + tap_y],
+                            class.columns_at[x * across + tap_x],
+                        );
+                        let run = match (above, left) {
+                            (Some(above), Some(left)) => elements.from(image * layout.image + above + left),
+                            _ => task.zeros,
+                        };
+                        reads[tap_row * self.panels.row + tap_column].push((row, run));
+                    }
+                }
+            }
+        }
+        let run = self.panels.panels.run(self.kernels);
+        let mut product = TapProduct::new(self.kernels, run, task.target, targets, width);
+        let mut taps = Vec::new();
+        for (place, reads) in self.panels.places.iter().zip(reads) {
+            if let Some(place) = *place {
+                taps.push(place);
+                product.add_tap(reads.into_iter());
+            }
+        }
+        let step = product.panels_at_once();
+        for first in panels.clone().step_by(step) {
+            let some = first..(first + step).min(panels.end);
+            let (column, width) = self.columns(&some);
+            let group = self.panels.panels.group(some, taps.iter().copied());
+            // SAFETY: tasks differ in their images or in their panels, so no other writes here.
+            unsafe { product.multiply(&group, column, width, &self.finish) };
+        }
+    }
+
+    /// The first channel that some panels make, and how many.
+    fn columns(&self, panels: &Range<usize>) -> (usize, usize) {
+        let column = panels.start * self.kernels.panel;
+        let width = (panels.len() * self.kernels.panel).min(self.target.channels - column);
+        (column, width)
     }
 
     /// Makes `product` that of some of the class's rows, which are counted over all of the task's images.
@@ -365,15 +451,14 @@ impl Correlation<'_> {
                 |row, _| elements.from((first + row) * layout.image),
             );
         }
-        let place = |row: usize| {
-            let (image, position) = (row / class.len(), row % class.len());
-            let across = class.columns.targets.len();
-            (image, position / across, position % across)
-        };
         // Divided once for all taps, and for all rows.
-        let places: Vec<_> = rows.clone().map(place).collect();
-        let across = class.columns.taps.len();
-        let taps: Vec<_> = (0..class.rows.taps.len() * across)
+        let (down, across) = (class.rows.taps.len(), class.columns.taps.len());
+        let places: Vec<_> = class.places(rows.clone()).collect();
+        let origins: Vec<_> = places
+            .iter()
+            .map(|&(image, y, x)| (image * layout.image, y * down, x * across))
+            .collect();
+        let taps: Vec<_> = (0..down * across)
             .map(|tap| (tap / across, tap % across))
             .collect();
         product.collect(
@@ -382,16 +467,12 @@ impl Correlation<'_> {
             task.target,
             |row| {
                 let (image, y, x) = places[row];
-                let (y, x) = (class.rows.targets[y], class.columns.targets[x]);
-                let image = task.images.start + image;
-                ((image * self.target.height + y) * self.target.width + x) * width
+                class.target(&self.target, task.images.start + image, y, x) * width
             },
             |row, tap| {
-                let ((image, y, x), (tap_y, tap_x)) = (places[row], taps[tap]);
-                match (class.rows.source(y, tap_y), class.columns.source(x, tap_x)) {
-                    (Some(y), Some(x)) => {
-                        elements.from(image * layout.image + y * layout.row + x * layout.pixel)
-                    }
+                let ((image, y, x), (tap_y, tap_x)) = (origins[row], taps[tap]);
+                match (class.rows_at[y + tap_y], class.columns_at[x + tap_x]) {
+                    (Some(y), Some(x)) => elements.from(image + y + x),
                     _ => task.zeros,
                 }
             },
@@ -400,8 +481,7 @@ impl Correlation<'_> {
 
     /// Multiplies rows of a class by neighbouring panels.
     fn multiply_panels(&self, class: &PositionClass, rows: &RowProduct, panels: Range<usize>) {
-        let column = panels.start * self.kernels.panel;
-        let width = (panels.len() * self.kernels.panel).min(self.target.channels - column);
+        let (column, width) = self.columns(&panels);
         let taps = class.taps().map(|(row, column)| self.panels.place(row, column));
         let group = self.panels.panels.group(panels, taps);
         // SAFETY: tasks differ in their images or in their panels, so no other writes here.
@@ -416,19 +496,54 @@ struct CorrelationTask<'a> {
     /// A run of padding.
     zeros: &'a [u8],
     images: Range<usize>,
+    /// Which share of the rows, of how many.
+    share: usize,
+    shares: usize,
     target: &'a SharedValues<'a>,
+}
+
+impl CorrelationTask<'_> {
+    /// The rows of a class, counted over all images.
+    fn rows(&self, class: &PositionClass) -> Range<usize> {
+        let count = class.len() * self.images.len();
+        let from = |share| count * share / self.shares;
+        from(self.share)..from(self.share + 1)
+    }
 }
 
 /// Targets with the same taps.
 struct PositionClass<'a> {
     rows: &'a Positions,
     columns: &'a Positions,
+    /// Elements before what each target reads by each tap, `[targets][taps]`; `None` is padding.
+    rows_at: Vec<Option<usize>>,
+    columns_at: Vec<Option<usize>>,
 }
 
-impl PositionClass<'_> {
+impl<'a> PositionClass<'a> {
+    fn new(rows: &'a Positions, columns: &'a Positions, layout: SourceLayout) -> Self {
+        Self {
+            rows,
+            columns,
+            rows_at: rows.elements(layout.row),
+            columns_at: columns.elements(layout.pixel),
+        }
+    }
+
     /// Targets in an image.
     fn len(&self) -> usize {
         self.rows.targets.len() * self.columns.targets.len()
+    }
+
+    /// The image, and the positions along both axes, of some rows that are counted over all images.
+    fn places(&self, rows: Range<usize>) -> impl Iterator<Item = (usize, usize, usize)> {
+        let (len, across) = (self.len(), self.columns.targets.len());
+        rows.map(move |row| (row / len, row % len / across, row % len % across))
+    }
+
+    /// The pixel of the target that a position of an image is.
+    fn target(&self, images: &Images, image: usize, y: usize, x: usize) -> usize {
+        (image * images.height + self.rows.targets[y]) * images.width + self.columns.targets[x]
     }
 
     /// The taps that reach them, row by row.

@@ -14,8 +14,8 @@ use super::plan::ConvPlan;
 use super::weight_gradient::{PartialSums, assemble};
 use crate::ops::fill::in_places;
 use crate::ops::microkernel::{
-    Elements, Finish, Kernels, Outer, OuterSteps, PackSource, PanelGroup, Panels, RowProduct, SharedValues,
-    Tile, Transform, WordFormat, words_of,
+    Elements, FILTER_BLOCK, Finish, Kernels, Outer, OuterSteps, PackSource, PanelGroup, Panels, RowProduct,
+    SharedValues, Tile, Transform, WordFormat, words_of,
 };
 use crate::ops::scratch::with_scratch;
 use crate::ops::tensor::Images;
@@ -201,8 +201,6 @@ enum FilterWeights {
 const FEW_TILES: usize = 2;
 /// Tiles for which it is no matter that weights are transformed for them alone.
 const SHARE_TILES: usize = 128;
-/// Tiles that weights are multiplied with as they are transformed, at most: their sums stay in the nearest cache.
-const TILES_AT_ONCE: usize = 1;
 
 /// Values of transformed tiles that a task works on, about what the cache near a core holds.
 const TASK_VALUES: usize = 1 << 18;
@@ -254,14 +252,14 @@ impl WinogradFilter<'_> {
             let block = (TASK_VALUES / per_tile)
                 .next_multiple_of(self.kernels.rows)
                 .max(2 * self.kernels.rows);
+            let cut = self.cut();
             (0..tiles.len().div_ceil(block))
                 .into_par_iter()
                 .for_each(|index| {
                     let range = index * block..((index + 1) * block).min(tiles.len());
                     with_scratch(per_tile * range.len(), |scratch| {
                         let (pixels, products) = scratch.split_at_mut(PRODUCTS * range.len() * inputs);
-                        self.cut()
-                            .transform(range.clone(), source, &range, &SharedValues::new(pixels));
+                        cut.transform(range.clone(), source, &range, &SharedValues::new(pixels));
                         let shared = SharedValues::new(products);
                         for product in 0..PRODUCTS {
                             self.multiply(weights, product, range.len(), pixels, &shared);
@@ -278,6 +276,7 @@ impl WinogradFilter<'_> {
             tiles: Tiles::of(self.target),
             images: self.source,
             padding: self.padding,
+            zeros: vec![0.0; self.source.channels],
             round: self.round,
         }
     }
@@ -286,8 +285,12 @@ impl WinogradFilter<'_> {
     /// and over shares of many tiles, each of which transforms the weights for itself.
     fn fill_with_plain(&self, weights: &Panels, source: &[f32], target: &SharedValues) {
         let tiles = Tiles::of(self.target);
+        if (1..=self.kernels.filter_tiles).contains(&tiles.len()) {
+            return self.fill_few(weights, source, target);
+        }
         let (inputs, outputs) = (self.source.channels, self.target.channels);
         let most = (BLOCK_VALUES / (PRODUCTS * (inputs + outputs))).max(1);
+        let cut = self.cut();
         for first in (0..tiles.len()).step_by(most) {
             let all = first..(first + most).min(tiles.len());
             let count = all.len();
@@ -299,7 +302,7 @@ impl WinogradFilter<'_> {
                     .step_by(self.kernels.rows)
                     .for_each(|start| {
                         let some = start..(start + self.kernels.rows).min(all.end);
-                        self.cut().transform(some, source, &all, &shared);
+                        cut.transform(some, source, &all, &shared);
                     });
                 let (pixels, shared) = (&*pixels, SharedValues::new(products));
                 let panels = outputs.div_ceil(self.kernels.panel);
@@ -308,9 +311,6 @@ impl WinogradFilter<'_> {
                 (0..panels * shares).into_par_iter().for_each(|task| {
                     let (panel, start) = (task % panels, task / panels * share);
                     let tiles = start.min(count)..(start + share).min(count);
-                    if count <= TILES_AT_ONCE {
-                        return self.filter_tiles(weights, panel, count, pixels, &shared);
-                    }
                     let part = inputs * self.kernels.panel;
                     let stride = part + APART;
                     with_scratch(PRODUCTS * stride, |transformed| {
@@ -331,25 +331,42 @@ impl WinogradFilter<'_> {
         }
     }
 
-    /// Multiplies all transformed pixels of `count` tiles with a panel of weights that are not transformed yet.
-    fn filter_tiles(
-        &self,
-        weights: &Panels,
-        panel: usize,
-        count: usize,
-        pixels: &[f32],
-        products: &SharedValues,
-    ) {
+    /// Writes all of `target` from few tiles: parallel over panels, each of which is multiplied as it is transformed, and
+    /// finished at once.
+    fn fill_few(&self, weights: &Panels, source: &[f32], target: &SharedValues) {
+        let panels = self.target.channels.div_ceil(self.kernels.panel);
+        // Each thread transforms the pixels for itself: to read what another one has just written would take longer.
+        let share = panels.div_ceil(rayon::current_num_threads()).max(1);
+        (0..panels)
+            .into_par_iter()
+            .step_by(share)
+            .for_each(|first| self.fill_panels(weights, first..(first + share).min(panels), source, target));
+    }
+
+    /// The part of [`Self::fill_few`] that is made with some panels.
+    fn fill_panels(&self, weights: &Panels, panels: Range<usize>, source: &[f32], target: &SharedValues) {
+        let (tiles, cut) = (Tiles::of(self.target), self.cut());
+        let (count, lanes) = (tiles.len(), self.kernels.panel);
         let (inputs, outputs) = (self.source.channels, self.target.channels);
-        let (lanes, column) = (self.kernels.panel, panel * self.kernels.panel);
-        let pixel = |tile: usize, product: usize| &pixels[(product * count + tile) * inputs..][..inputs];
-        with_scratch(count * PRODUCTS * lanes, |sums| {
-            weights.winograd_products(self.kernels, panel, count, pixel, sums);
-            for (index, sums) in sums.chunks_exact(lanes).enumerate() {
-                let (tile, product) = (index / PRODUCTS, index % PRODUCTS);
-                let width = lanes.min(outputs - column);
-                // SAFETY: calls differ in their panels, so no other writes here.
-                unsafe { products.write((product * count + tile) * outputs + column, &sums[..width]) };
+        let transformed = PRODUCTS * count * inputs.next_multiple_of(FILTER_BLOCK);
+        with_scratch(transformed + PRODUCTS * count * lanes, |scratch| {
+            let (pixels, sums) = scratch.split_at_mut(transformed);
+            let shared = SharedValues::new(pixels);
+            for first in (0..inputs).step_by(FILTER_BLOCK) {
+                let channels = first..(first + FILTER_BLOCK).min(inputs);
+                for tile in 0..count {
+                    let start = (first * count + tile * FILTER_BLOCK) * PRODUCTS;
+                    let place = |product| start + product * FILTER_BLOCK;
+                    cut.transform_tile(tile, channels.clone(), source, &shared, place);
+                }
+            }
+            for panel in panels {
+                weights.winograd_products(self.kernels, panel, count, pixels, sums);
+                let columns = panel * lanes..((panel + 1) * lanes).min(outputs);
+                for (tile, sums) in sums.chunks_exact(PRODUCTS * lanes).enumerate() {
+                    let products = |product| &sums[product * lanes..];
+                    self.transform_tile(&tiles, tile, columns.clone(), products, target);
+                }
             }
         });
     }
@@ -412,23 +429,29 @@ impl WinogradFilter<'_> {
     ) {
         let outputs = self.target.channels;
         for tile in tiles {
-            let (image, row, column) = grid.place(tile);
-            let of_tile = Tile::new(outputs, PRODUCTS, |product| {
-                &products[(product * all.len() + tile - all.start) * outputs..]
-            });
-            let place = |index| pixel(&self.target, 0, image, row + index / TILE, column + index % TILE);
-            // SAFETY: the tiles of results do not overlap, and each is made by one call.
-            unsafe {
-                of_tile.transform(
-                    self.kernels,
-                    Transform::Products,
-                    target,
-                    place,
-                    false,
-                    self.finish,
-                );
-            }
+            let of_tile = |product| &products[(product * all.len() + tile - all.start) * outputs..];
+            self.transform_tile(grid, tile, 0..outputs, of_tile, target);
         }
+    }
+
+    /// Transforms the products of one tile to some channels of the results.
+    fn transform_tile<'b>(
+        &self,
+        grid: &Tiles,
+        tile: usize,
+        channels: Range<usize>,
+        products: impl Fn(usize) -> &'b [f32],
+        target: &SharedValues,
+    ) {
+        let (image, row, column) = grid.place(tile);
+        let of_tile = Tile::new(channels.len(), PRODUCTS, products);
+        let place = |index| {
+            let pixel = pixel(&self.target, 0, image, row + index / TILE, column + index % TILE)?;
+            Some(pixel + channels.start)
+        };
+        let finish = self.finish.columns_from(channels.start);
+        // SAFETY: the tiles of results do not overlap, and each channel of one is made by one call.
+        unsafe { of_tile.transform(self.kernels, Transform::Products, target, place, false, finish) };
     }
 }
 
@@ -438,6 +461,8 @@ struct TileCut<'a> {
     tiles: Tiles,
     images: Images,
     padding: usize,
+    /// A pixel of padding.
+    zeros: Vec<f32>,
     round: bool,
 }
 
@@ -445,28 +470,39 @@ impl TileCut<'_> {
     /// Transforms `tiles` of pixels into their places among those of `all`: `[36][all][channels]`.
     fn transform(&self, tiles: Range<usize>, source: &[f32], all: &Range<usize>, target: &SharedValues) {
         let channels = self.images.channels;
-        let zeros = vec![0.0; channels];
         for tile in tiles {
-            let (image, row, column) = self.tiles.place(tile);
-            let pixels = Tile::new(channels, PRODUCTS, |index| {
-                let (row, column) = (row + index / INPUT, column + index % INPUT);
-                match pixel(&self.images, self.padding, image, row, column) {
-                    Some(start) => &source[start..start + channels],
-                    None => &zeros,
-                }
-            });
-            let place = |product| Some((product * all.len() + tile - all.start) * channels);
-            // SAFETY: each tile has its own places, and is transformed once.
-            unsafe {
-                pixels.transform(
-                    self.kernels,
-                    Transform::Pixels,
-                    target,
-                    place,
-                    self.round,
-                    Finish::default(),
-                );
+            let place = |product| (product * all.len() + tile - all.start) * channels;
+            self.transform_tile(tile, 0..channels, source, target, place);
+        }
+    }
+
+    /// Transforms some channels of one tile, of which each product's go to `place(product)`.
+    fn transform_tile(
+        &self,
+        tile: usize,
+        channels: Range<usize>,
+        source: &[f32],
+        target: &SharedValues,
+        place: impl Fn(usize) -> usize,
+    ) {
+        let (image, row, column) = self.tiles.place(tile);
+        let pixels = Tile::new(channels.len(), PRODUCTS, |index| {
+            let (row, column) = (row + index / INPUT, column + index % INPUT);
+            match pixel(&self.images, self.padding, image, row, column) {
+                Some(start) => &source[start + channels.start..start + channels.end],
+                None => &self.zeros,
             }
+        });
+        // SAFETY: each tile has its own places, and is transformed once.
+        unsafe {
+            pixels.transform(
+                self.kernels,
+                Transform::Pixels,
+                target,
+                |product| Some(place(product)),
+                self.round,
+                Finish::default(),
+            );
         }
     }
 }
@@ -495,6 +531,7 @@ pub(super) fn weight_gradient(plan: &ConvPlan, x: &[f32], output_gradient: &[f32
         tiles,
         images: input,
         padding,
+        zeros: vec![0.0; inputs],
         round,
     };
     let block = (BLOCK_VALUES / (PRODUCTS * (inputs + outputs))).clamp(1, tiles.len().max(1));

@@ -21,6 +21,15 @@ pub(in crate::ops) struct Finish<'a> {
 }
 
 impl<'a> Finish<'a> {
+    /// The same for the columns from `column` on. Where a residual lies is counted in all columns.
+    pub fn columns_from(&self, column: usize) -> Self {
+        Self {
+            scale: self.scale.map(|scale| &scale[column..]),
+            shift: self.shift.map(|shift| &shift[column..]),
+            ..*self
+        }
+    }
+
     /// The same for the columns from `column` on, as a tile takes it.
     pub(super) fn from(&self, column: usize) -> TileFinish {
         let start =

@@ -27,12 +27,13 @@ pub(super) use column_products::ColumnProducts;
 pub(super) use finish::Finish;
 pub(super) use outer::{Outer, OuterSteps};
 pub(super) use pack::{Elements, PackSource, PanelGroup, Panels, interleave_pairs, narrow, words_of};
-pub(super) use rows::RowProduct;
+pub(super) use rows::{RowProduct, TapProduct};
 pub(super) use shared::SharedValues;
 pub(super) use tile::{Tile, Transform};
 pub(super) use tiles::ROW_PANELS;
 use tiles::{OuterTile, RowsTile, outer_tile, row_tile, rows_tile};
-use transforms::{FilteredTiles, TileTransform};
+pub(super) use transforms::FILTER_BLOCK;
+use transforms::{FILTER_TILES, FilteredTiles, TileTransform};
 use vector::{Portable, Vector, Widened};
 
 use super::HAS_GRADIENTS;
@@ -84,6 +85,8 @@ pub(super) struct Kernels {
     outer_tile: unsafe fn(usize, &OuterTile),
     transform: unsafe fn(Transform, &TileTransform),
     filtered: unsafe fn(&FilteredTiles),
+    /// Tiles that weights of 3x3 taps are multiplied with as they are transformed, at most.
+    pub filter_tiles: usize,
 }
 
 impl Kernels {
@@ -166,6 +169,11 @@ unsafe fn no_outer_tile(_rows: usize, _tile: &OuterTile) {
     unreachable!("a program without gradients sums no outer products");
 }
 
+/// [`Kernels::filtered`] of those that take bf16.
+unsafe fn no_filter(_tiles: &FilteredTiles) {
+    unreachable!("transformed weights are f32");
+}
+
 /// Makes the tiles of an instruction set: `$rows` rows (or left words) at most, one function for each
 /// number of them, and one or two vectors of lanes.
 macro_rules! kernels {
@@ -211,7 +219,12 @@ macro_rules! kernels {
             $(#[$feature])?
             pub(super) unsafe fn filtered(tiles: &FilteredTiles) {
                 // SAFETY: the caller's.
-                unsafe { transforms::filtered::<$vector>(tiles) }
+                unsafe {
+                    match $pairs > 0 {
+                        true => transforms::filtered::<$vector>(tiles),
+                        false => transforms::filtered_alone::<$vector>(tiles),
+                    }
+                }
             }
 
             $(#[$feature])?
@@ -266,7 +279,11 @@ macro_rules! kernels {
             row_tile: $module::row,
             outer_tile: if HAS_GRADIENTS { $module::outer } else { no_outer_tile },
             transform: $module::transform,
-            filtered: $module::filtered,
+            filtered: match $format {
+                WordFormat::F32 => $module::filtered,
+                WordFormat::Bf16Pair => no_filter,
+            },
+            filter_tiles: if $pairs > 0 { FILTER_TILES } else { 1 },
         };
     };
 }
@@ -310,7 +327,8 @@ static AMX_BF16: Kernels = Kernels {
         no_outer_tile
     },
     transform: avx512_bf16::transform,
-    filtered: avx512_bf16::filtered,
+    filtered: no_filter,
+    filter_tiles: 1,
 };
 kernels!(
     PORTABLE_WIDENED, "portable, bf16 widened", WordFormat::Bf16Pair, portable_widened, Widened<Portable>,

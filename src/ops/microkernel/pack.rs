@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::transforms::FilteredTiles;
+use super::transforms::{FILTER_BLOCK, FilteredTiles};
 use super::{Finish, Kernels, SharedValues, Tile, Transform, WordFormat};
 use crate::ops::round::{bf16_bits, round_in_place};
 use crate::ops::scratch::with_narrow_scratch;
@@ -133,36 +133,31 @@ impl Panels {
         }
     }
 
-    /// The products of one panel of weights of 3x3 taps of f32, transformed, with some tiles of transformed pixels, of which
-    /// `pixel(tile, product)` has a value of each input: `[tile][36][lane]`, all of `sums`.
-    pub fn winograd_products<'a>(
+    /// The products of one panel of weights of 3x3 taps of f32, transformed, with few tiles of transformed pixels,
+    /// `[inputs / FILTER_BLOCK][tiles][36][FILTER_BLOCK]`: `[tile][36][lane]`, all of `sums`.
+    pub fn winograd_products(
         &self,
         kernels: &Kernels,
         panel: usize,
         tiles: usize,
-        pixel: impl Fn(usize, usize) -> &'a [f32],
+        pixels: &[f32],
         sums: &mut [f32],
     ) {
         let part = self.part;
         let values = &values_of(&self.words)[panel * 9 * part..][..9 * part];
         let inputs = part / kernels.panel;
         assert!(
-            kernels.format == WordFormat::F32 && sums.len() == tiles * 36 * kernels.panel,
-            "sums of f32 for all tiles"
+            kernels.format == WordFormat::F32
+                && (1..=kernels.filter_tiles).contains(&tiles)
+                && sums.len() == tiles * 36 * kernels.panel
+                && pixels.len() >= inputs.next_multiple_of(FILTER_BLOCK) * tiles * 36,
+            "pixels and sums of f32 for all tiles"
         );
-        let pixels: Vec<[*const f32; 36]> = (0..tiles)
-            .map(|tile| {
-                std::array::from_fn(|product| {
-                    let values = pixel(tile, product);
-                    assert!(values.len() >= inputs, "a value of each input");
-                    values.as_ptr()
-                })
-            })
-            .collect();
         let tiles = FilteredTiles {
             taps: std::array::from_fn(|tap| values[tap * part..].as_ptr()),
             inputs,
-            pixels: &pixels,
+            tiles,
+            pixels: pixels.as_ptr(),
             sums: sums.as_mut_ptr(),
         };
         // SAFETY: `available` only gives kernels that the processor can run, and the assertions above hold all that they

@@ -181,6 +181,129 @@ impl<'a> RowProduct<'a> {
     }
 }
 
+/// Few rows that differ in the taps that reach them, so that each word of a panel is read once for all of them.
+pub(in crate::ops) struct TapProduct<'a> {
+    kernels: &'static Kernels,
+    run: usize,
+    /// Where each tap's runs begin, and the targets of its rows.
+    taps: Vec<(Vec<*const u8>, Vec<usize>)>,
+    /// Where in the target each row begins.
+    targets: Vec<usize>,
+    target: &'a SharedValues<'a>,
+    width: usize,
+    life: PhantomData<&'a [u8]>,
+}
+
+impl<'a> TapProduct<'a> {
+    /// Whether so many rows are few enough.
+    pub fn suits(kernels: &Kernels, rows: usize) -> bool {
+        (1..=kernels.rows).contains(&rows)
+    }
+
+    /// Rows whose `width` products begin at `targets`, with runs of so many words.
+    ///
+    /// # Panics
+    /// More rows than suit.
+    pub fn new(
+        kernels: &'static Kernels,
+        run: usize,
+        target: &'a SharedValues<'a>,
+        targets: Vec<usize>,
+        width: usize,
+    ) -> Self {
+        assert!(Self::suits(kernels, targets.len()), "few rows");
+        Self {
+            kernels,
+            run,
+            taps: Vec::new(),
+            targets,
+            target,
+            width,
+            life: PhantomData,
+        }
+    }
+
+    /// Adds a tap that reaches some of the rows, by their targets, each with the run that it is multiplied with.
+    pub fn add_tap(&mut self, rows: impl Iterator<Item = (usize, &'a [u8])>) {
+        let bytes = self.run * 4;
+        let (sources, targets) = rows
+            .map(|(target, run)| {
+                assert!(run.len() >= bytes, "a run of {bytes} bytes");
+                (run.as_ptr(), target)
+            })
+            .unzip();
+        self.taps.push((sources, targets));
+    }
+
+    /// Panels that are multiplied at once.
+    pub fn panels_at_once(&self) -> usize {
+        if self.targets.len() <= self.kernels.pair_rows {
+            2
+        } else {
+            1
+        }
+    }
+
+    /// Stores, in columns `column..` of the targets, the rows times one or two panels with a part for each tap: `width`
+    /// columns of them, finished as `finish` says for all columns. The bytes are those of [`RowProduct`].
+    ///
+    /// # Safety
+    /// Nobody else reads or writes the targets' columns at the same time.
+    pub unsafe fn multiply(&self, panels: &PanelGroup, column: usize, width: usize, finish: &Finish) {
+        let PanelGroup {
+            ref parts,
+            gap,
+            count,
+        } = *panels;
+        let stride = self.kernels.panel;
+        let needed = count.saturating_sub(1) * gap + self.run * stride;
+        assert!(parts.len() == self.taps.len() && count <= self.panels_at_once());
+        assert!(column + width <= self.width && width <= count * stride);
+        assert!(parts.iter().all(|part| part.len() >= needed));
+        assert!(finish.is_for(column + width), "scale and shift of each column");
+        // Each tap's sums go on where those of the one before were stored.
+        // SAFETY: of sources, panels, targets and what finishes them the assertions here and in `add_tap` are; `available`
+        // only gives kernels that the processor can run; that nobody else uses the targets is the caller's.
+        let run_tile = |rows: &[usize], tap: Option<(&[*const u8], *const u32)>, goes_on, ends| unsafe {
+            let mut targets = [std::ptr::null_mut::<f32>(); MAX_ROWS];
+            let mut residuals = [std::ptr::null::<f32>(); MAX_ROWS];
+            for ((address, residual), &row) in targets.iter_mut().zip(&mut residuals).zip(rows) {
+                *address = self.target.address(row + column, width);
+                *residual = finish.residual(row + column, width);
+            }
+            let (sources, panel) = tap.unwrap_or((&[], std::ptr::null()));
+            let tile = RowsTile {
+                sources: sources.as_ptr(),
+                taps: usize::from(tap.is_some()),
+                run: self.run,
+                panels: &raw const panel,
+                stride,
+                gap,
+                targets: targets.as_ptr(),
+                width,
+                goes_on,
+                ends,
+                finish: finish.from(column),
+                residuals: residuals.as_ptr(),
+            };
+            match count {
+                2 => (self.kernels.pair_tile)(rows.len(), &tile),
+                _ => (self.kernels.rows_tile)(rows.len(), &tile),
+            }
+            if let Some(function) = finish.function.filter(|_| ends) {
+                for &results in &targets[..rows.len()] {
+                    function.apply(std::slice::from_raw_parts_mut(results, width));
+                }
+            }
+        };
+        run_tile(&self.targets, None, false, false);
+        for ((sources, targets), part) in self.taps.iter().zip(parts) {
+            run_tile(targets, Some((sources, part.as_ptr())), true, false);
+        }
+        run_tile(&self.targets, None, true, true);
+    }
+}
+
 /// Rows of the largest tile of any instruction set.
 const MAX_ROWS: usize = 32;
 /// Words of a run that are multiplied at once where there are several blocks of rows.

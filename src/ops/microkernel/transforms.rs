@@ -186,57 +186,186 @@ transform!(
     weights, 3 => 6, V, |w: [V::Sums; 3]| weight_line::<V>(w)
 );
 
+/// Inputs whose weights and pixels are gone through several times while they are in the nearest cache.
+pub(in crate::ops) const FILTER_BLOCK: usize = 16;
+/// Tiles that a panel is multiplied with at once, at most, where there are registers for their sums.
+pub(super) const FILTER_TILES: usize = 4;
+
 /// A panel of weights of 3x3 taps of f32, and transformed tiles of pixels that it is multiplied with.
-pub(super) struct FilteredTiles<'a> {
+pub(super) struct FilteredTiles {
     /// Where the panel's part for each tap begins: `[inputs][lanes]` values each.
     pub taps: [*const f32; 9],
     pub inputs: usize,
-    /// Where each of the 36 transformed pixels of each tile begins: `inputs` values each.
-    pub pixels: &'a [[*const f32; 36]],
+    pub tiles: usize,
+    /// Transformed pixels, `[inputs / FILTER_BLOCK][tiles][36][FILTER_BLOCK]`, the last of which may be cut short.
+    pub pixels: *const f32,
     /// `[tiles][36][lanes]` sums, which are overwritten.
     pub sums: *mut f32,
 }
 
-/// Transforms weights and adds their products with each tile in one go: nothing but the sums is stored. They are the bytes
+/// Transforms weights and adds their products with one tile in one go: nothing but the sums is stored. They are the bytes
 /// that weights give which are transformed first.
 ///
 /// # Safety
 /// That of [`Vector`]; taps, pixels and sums have as many values as the tiles tell, for two vectors of lanes.
 #[inline(always)]
+pub(super) unsafe fn filtered_alone<V: Vector>(tiles: &FilteredTiles) {
+    assert!(tiles.tiles == 1, "one tile");
+    for_each_filter_block::<V>(
+        tiles,
+        #[inline(always)]
+        |block| {
+            // SAFETY: the caller's.
+            unsafe {
+                block.add_products::<V, 1, 1, 0>();
+                block.add_products::<V, 1, 1, 1>();
+                block.add_products::<V, 1, 1, 2>();
+                block.add_products::<V, 1, 1, 3>();
+                block.add_products::<V, 1, 1, 4>();
+                block.add_products::<V, 1, 1, 5>();
+            }
+        },
+    );
+}
+
+/// The same with up to [`FILTER_TILES`] tiles, where there are twice as many registers.
+///
+/// # Safety
+/// As above.
+#[inline(always)]
 pub(super) unsafe fn filtered<V: Vector>(tiles: &FilteredTiles) {
-    const PANEL_VECTORS: usize = 2;
-    // Weights come from memory that is far away.
-    const INPUTS_AHEAD: usize = 8;
-    let lanes = PANEL_VECTORS * V::LANES;
     // SAFETY: the caller's.
     unsafe {
-        for index in 0..tiles.pixels.len() * 36 * PANEL_VECTORS {
-            V::store(tiles.sums.add(index * V::LANES), V::zero());
+        match tiles.tiles {
+            1 => for_each_filter_block::<V>(
+                tiles,
+                #[inline(always)]
+                |block| {
+                    block.add_products::<V, 1, 2, 0>();
+                    block.add_products::<V, 1, 2, 1>();
+                    block.add_products::<V, 1, 2, 2>();
+                },
+            ),
+            2 => for_each_filter_block::<V>(
+                tiles,
+                #[inline(always)]
+                |block| {
+                    block.add_products::<V, 2, 2, 0>();
+                    block.add_products::<V, 2, 2, 1>();
+                    block.add_products::<V, 2, 2, 2>();
+                },
+            ),
+            3 => filtered_by_rows::<V, 3>(tiles),
+            4 => filtered_by_rows::<V, 4>(tiles),
+            other => unreachable!("{other} tiles"),
         }
-        for input in 0..tiles.inputs {
-            for vector in 0..PANEL_VECTORS {
-                let first = vector * V::LANES;
-                let mut columns = [[V::zero(); 3]; 6];
+    }
+}
+
+/// # Safety
+/// As above, with `TILES` tiles.
+#[inline(always)]
+unsafe fn filtered_by_rows<V: Vector, const TILES: usize>(tiles: &FilteredTiles) {
+    for_each_filter_block::<V>(
+        tiles,
+        #[inline(always)]
+        |block| {
+            // SAFETY: the caller's.
+            unsafe {
+                block.add_products::<V, TILES, 1, 0>();
+                block.add_products::<V, TILES, 1, 1>();
+                block.add_products::<V, TILES, 1, 2>();
+                block.add_products::<V, TILES, 1, 3>();
+                block.add_products::<V, TILES, 1, 4>();
+                block.add_products::<V, TILES, 1, 5>();
+            }
+        },
+    );
+}
+
+/// Some inputs of [`FilteredTiles`], and one vector of lanes.
+struct FilterBlock {
+    taps: [*const f32; 9],
+    inputs: usize,
+    lanes: usize,
+    pixels: *const f32,
+    sums: *mut f32,
+    /// Whether the sums hold those of other inputs.
+    goes_on: bool,
+}
+
+#[inline(always)]
+fn for_each_filter_block<V: Vector>(tiles: &FilteredTiles, mut body: impl FnMut(&FilterBlock)) {
+    const PANEL_VECTORS: usize = 2;
+    let lanes = PANEL_VECTORS * V::LANES;
+    for start in (0..tiles.inputs).step_by(FILTER_BLOCK) {
+        for first in (0..lanes).step_by(V::LANES) {
+            body(&FilterBlock {
+                taps: tiles.taps.map(|tap| tap.wrapping_add(start * lanes + first)),
+                inputs: (tiles.inputs - start).min(FILTER_BLOCK),
+                lanes,
+                pixels: tiles.pixels.wrapping_add(start * tiles.tiles * 36),
+                sums: tiles.sums.wrapping_add(first),
+                goes_on: start > 0,
+            });
+        }
+    }
+}
+
+impl FilterBlock {
+    /// The products of `ROWS` rows of transformed pixels: of those with much in common, where there are two.
+    ///
+    /// # Safety
+    /// As above.
+    #[inline(always)]
+    unsafe fn add_products<V: Vector, const TILES: usize, const ROWS: usize, const PASS: usize>(&self) {
+        const PAIRS: [[usize; 2]; 3] = [[0, 5], [1, 2], [3, 4]];
+        let row_of = |index: usize| if ROWS == 2 { PAIRS[PASS % 3][index] } else { PASS };
+        // SAFETY: the caller's.
+        unsafe {
+            let mut sums = [[[V::zero(); 6]; ROWS]; TILES];
+            let place =
+                |tile: usize, row: usize, column: usize| (tile * 36 + row_of(row) * 6 + column) * self.lanes;
+            if self.goes_on {
+                for (tile, sums) in sums.iter_mut().enumerate() {
+                    for (row, sums) in sums.iter_mut().enumerate() {
+                        for (column, sums) in sums.iter_mut().enumerate() {
+                            *sums = V::load(self.sums.add(place(tile, row, column)));
+                        }
+                    }
+                }
+            }
+            for input in 0..self.inputs {
+                let mut elements = [[V::zero(); 3]; ROWS];
                 for column in 0..3 {
                     let tap = |row: usize| {
-                        let weights = tiles.taps[row * 3 + column].add(input * lanes + first);
-                        V::prefetch(weights.wrapping_add(INPUTS_AHEAD * lanes));
+                        let weights = self.taps[row * 3 + column].add(input * self.lanes);
+                        if PASS == 0 {
+                            // Weights come from memory that is far away.
+                            V::prefetch(weights.wrapping_add(FILTER_BLOCK * self.lanes));
+                        }
                         V::load(weights)
                     };
                     let line = weight_line::<V>([tap(0), tap(1), tap(2)]);
-                    for (columns, element) in columns.iter_mut().zip(line) {
-                        columns[column] = element;
+                    for (row, elements) in elements.iter_mut().enumerate() {
+                        elements[column] = line[row_of(row)];
                     }
                 }
-                for (row, &line) in columns.iter().enumerate() {
-                    let line = weight_line::<V>(line);
-                    for (tile, pixels) in tiles.pixels.iter().enumerate() {
-                        for (column, &element) in line.iter().enumerate() {
-                            let product = row * 6 + column;
-                            let sums = tiles.sums.add((tile * 36 + product) * lanes + first);
-                            let pixel = *pixels[product].add(input);
-                            V::store(sums, V::add_scaled(V::load(sums), pixel, element));
+                for (row, &elements) in elements.iter().enumerate() {
+                    let line = weight_line::<V>(elements);
+                    for (tile, sums) in sums.iter_mut().enumerate() {
+                        for (column, (&element, sums)) in line.iter().zip(&mut sums[row]).enumerate() {
+                            let product = tile * 36 + row_of(row) * 6 + column;
+                            let pixel = *self.pixels.add(product * FILTER_BLOCK + input);
+                            *sums = V::add_scaled(*sums, pixel, element);
                         }
+                    }
+                }
+            }
+            for (tile, sums) in sums.iter().enumerate() {
+                for (row, sums) in sums.iter().enumerate() {
+                    for (column, &sums) in sums.iter().enumerate() {
+                        V::store(self.sums.add(place(tile, row, column)), sums);
                     }
                 }
             }

@@ -85,7 +85,7 @@ impl JsonSchema for Opset {
 #[serde(rename_all = "snake_case")]
 pub enum OnnxInput {
     /// What the network takes: `input`, f32, images as N,C,H,W, normalised as the card says; of texts `input_ids` and,
-    /// where a text's filling must be told from its tokens, `attention_mask`.
+    /// where a text's filling must be told from its tokens, `attention_mask`; of pairs of texts `token_type_ids` too.
     #[default]
     Tensor,
     /// Images as they are: `pixels`, bytes as N,H,W,C from 0 to 255, which the model normalises.

@@ -49,6 +49,7 @@ impl ModelWriter for OnnxExportOptions {
             pixels: pixels.then_some(&model.card.normalization),
             output: exported.meaning.tensor,
             context,
+            pairs: model.card.is_of_pairs(),
             metadata: metadata(&card)?,
         };
         let files = match (&model.quantized, &model.card.lora) {

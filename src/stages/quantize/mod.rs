@@ -65,6 +65,9 @@ fn run(
     };
     let (mut quantized, noise) = quantize(&model, &samples, &how, components, monitor)?;
     write_layers(&job.output, &noise)?;
+    if let Some(problem) = noisy_layers(&noise) {
+        monitor.warn(problem);
+    }
     let mut metrics = Metrics::new();
     if let Some(gate) = &options.gate {
         let split = met("gate", gate.split)?;
@@ -132,27 +135,63 @@ fn failure(
     comparison: &ModelComparison,
     noise: &[LayerNoise],
 ) -> String {
-    let mut worst: Vec<&LayerNoise> = noise.iter().filter(|layer| layer.decibels.is_some()).collect();
-    worst.sort_by(|one, other| {
-        one.decibels
-            .unwrap_or(0.0)
-            .total_cmp(&other.decibels.unwrap_or(0.0))
-    });
-    worst.truncate(WORST);
-    let told: Vec<String> = worst
-        .iter()
-        .map(|layer| format!("`{}` ({:.1} dB)", layer.layer, layer.decibels.unwrap_or(0.0)))
-        .collect();
-    let advice = worst.first().map_or_else(String::new, |layer| {
-        format!("; `keep: [\"{}\"]` leaves the first of them in f32", layer.layer)
+    let (told, worst) = (told_layers(noise), by_noise(noise));
+    let advice = worst.first().map_or_else(String::new, |(layer, _)| {
+        format!("; `keep: [\"{layer}\"]` leaves the first of them in f32")
     });
     format!(
         "the quantized model does not pass the gate on {} of `{}`: {problem}. The layers that lose most by their own rounding \
          (signal to noise) are {}{advice}; more `samples` or other `ranges` may do too",
         counted(comparison.agreement.count, "sample"),
         gate.split.as_str(),
-        told.join(", "),
+        told,
     )
+}
+
+/// The layers that lose something by their own rounding, and the ratio of signal to noise of each in decibels, those that
+/// lose most first.
+fn by_noise(noise: &[LayerNoise]) -> Vec<(&str, f64)> {
+    let lossy = noise
+        .iter()
+        .filter_map(|layer| Some((layer.layer.as_str(), layer.decibels?)));
+    let mut worst: Vec<_> = lossy.collect();
+    worst.sort_by(|one, other| one.1.total_cmp(&other.1));
+    worst
+}
+
+/// The first of them, as they are told.
+fn told_layers(noise: &[LayerNoise]) -> String {
+    let worst = by_noise(noise).into_iter().take(WORST);
+    let told: Vec<String> = worst
+        .map(|(layer, decibels)| format!("`{layer}` ({decibels:.1} dB)"))
+        .collect();
+    told.join(", ")
+}
+
+/// What is told where layers drown in the noise of their own rounding, if any do.
+fn noisy_layers(noise: &[LayerNoise]) -> Option<String> {
+    /// Decibels under which the noise is a third of the signal and more.
+    const LOUD: f64 = 10.0;
+    let loud = |layer: &&LayerNoise| layer.decibels.is_some_and(|decibels| decibels < LOUD);
+    let loud: Vec<LayerNoise> = noise.iter().filter(loud).cloned().collect();
+    let count = match loud.len() {
+        0 => return None,
+        1 => "1 layer has".to_owned(),
+        count => format!("{count} layers have"),
+    };
+    Some(format!(
+        "{count} less than {LOUD:.0} dB of signal over the noise of their own rounding, which may ruin the answers: {}{}; \
+         `keep: [{}]` leaves {} in f32 (layers.csv tells of all; `evaluate` judges the model)",
+        told_layers(&loud),
+        if loud.len() > WORST { " and others" } else { "" },
+        by_noise(&loud)
+            .iter()
+            .take(WORST)
+            .map(|(layer, _)| format!("\"{layer}\""))
+            .collect::<Vec<_>>()
+            .join(", "),
+        if loud.len() == 1 { "it" } else { "them" },
+    ))
 }
 
 /// A mean on its way, and its spread.

@@ -356,3 +356,26 @@ fn a_model_of_texts_is_quantized_evaluated_and_exported() {
     );
     assert!(told.expect_err("refused").contains("quantized"));
 }
+
+#[test]
+fn layers_that_drown_in_noise_are_told_with_what_leaves_them_out() {
+    let layer = |name: &str, decibels: Option<f64>| LayerNoise {
+        layer: name.to_owned(),
+        weights: 10,
+        decibels,
+    };
+    let fine = [layer("a", Some(31.0)), layer("b", None), layer("c", Some(10.0))];
+    assert_eq!(noisy_layers(&fine), None);
+    let noise = [
+        &fine[..],
+        &[layer("d.down", Some(4.5)), layer("e.down", Some(0.11))],
+    ]
+    .concat();
+    assert_eq!(
+        noisy_layers(&noise).expect("two drown"),
+        "2 layers have less than 10 dB of signal over the noise of their own rounding, which may ruin the answers: `e.down` (0.1 \
+         dB), `d.down` (4.5 dB); `keep: [\"e.down\", \"d.down\"]` leaves them in f32 (layers.csv tells of all; `evaluate` judges the \
+         model)"
+    );
+    assert!(noisy_layers(&noise[4..]).expect("one").starts_with("1 layer has"));
+}

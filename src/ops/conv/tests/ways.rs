@@ -206,17 +206,18 @@ fn finished(
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
 
-    /// Few rows go through tiles of their own, and through panels in another order; few tiles transform weights as they go.
+    /// Few rows go through tiles of their own, and through panels in another order, rows of few images are shared out, and
+    /// few tiles transform weights as they go.
     #[test]
     fn an_image_gets_the_bytes_that_it_gets_alone(
-        [height, width] in [1usize..9, 1usize..9],
+        [height, width] in [1usize..15, 1usize..15],
         (inputs, outputs) in (1usize..40, prop_oneof![1usize..70, 120usize..300]),
         size in 1usize..4,
         stride in 1usize..3,
         by_winograd in any::<bool>(),
         narrow in any::<bool>(),
     ) {
-        const BATCH: usize = 40;
+        const BATCH: usize = 20;
         let (size, stride) = if by_winograd { (3, 1) } else { (size, stride) };
         let narrow = narrow && !by_winograd;
         let precision = if narrow { Precision::Bf16 } else { Precision::F32 };
@@ -326,8 +327,12 @@ fn threads_do_not_matter_to_any_way() {
         let operands = Operands::new([7, 16, 15, 40], 48, 3, moving(1, 1), precision).expect("fits");
         same_for_any_number_of_threads(|| operands.direct(Kernels::best(precision), precision));
         same_for_any_number_of_threads(|| operands.winograd(Kernels::best(precision).of_f32(), precision));
-        let few = Operands::new([1, 2, 2, 40], 200, 3, moving(1, 1), precision).expect("fits");
-        same_for_any_number_of_threads(|| few.direct(Kernels::best(precision), precision));
+        for [height, width, inputs] in [[2, 2, 40], [8, 8, 40], [16, 15, 6]] {
+            let few =
+                Operands::new([1, height, width, inputs], 200, 3, moving(1, 1), precision).expect("fits");
+            same_for_any_number_of_threads(|| few.direct(Kernels::best(precision), precision));
+            same_for_any_number_of_threads(|| few.winograd(Kernels::best(precision).of_f32(), precision));
+        }
     }
 }
 
