@@ -119,11 +119,10 @@ const NORMAL_DENSITY: f32 = 0.398_942_3;
 impl Function {
     /// Sets each value to the function of it.
     fn forward(self, y: &mut [f32]) {
-        let wide = f64::from;
         match self {
             Self::Relu => map(y, |x| if x <= 0.0 { 0.0 } else { x }),
             Self::LeakyRelu(slope) => map(y, |x| if x > 0.0 { x } else { slope * x }),
-            Self::Gelu => map(y, |x| (wide(x) * functions::normal(wide(x)).0) as f32),
+            Self::Gelu => map(y, |x| x * functions::normal(x).0),
             Self::GeluTanh => map(y, |x| {
                 let x = if x < -FAR { -FAR } else { x };
                 x * functions::sigmoid(tanh_argument(x)).0
@@ -132,7 +131,7 @@ impl Function {
             Self::Hardswish => map(y, |x| x * ((x + 3.0).clamp(0.0, 6.0) / 6.0)),
             Self::Hardsigmoid => map(y, |x| (x + 3.0).clamp(0.0, 6.0) / 6.0),
             Self::Sigmoid => map(y, |x| functions::sigmoid(x).0),
-            Self::Tanh => map(y, |x| functions::tanh(wide(x)) as f32),
+            Self::Tanh => map(y, |x| functions::tanh(f64::from(x)) as f32),
         }
     }
 
@@ -146,7 +145,7 @@ impl Function {
             Self::Gelu => scale(x, gradient, |x, gradient| {
                 // Where the density is 0 the argument may be infinite.
                 let x = x.clamp(-FAR, FAR);
-                let (probability, density) = functions::normal_f32(x);
+                let (probability, density) = functions::normal(x);
                 gradient * (probability + x * density * NORMAL_DENSITY)
             }),
             Self::GeluTanh => scale(x, gradient, |x, gradient| {

@@ -9,7 +9,7 @@ const MAX_LANES: usize = 16;
 
 /// Tiles of so few rows wait for the panel, which the processor reads ahead within a page of memory alone: they ask for
 /// it further ahead.
-const FEW_ROWS: usize = 3;
+const FEW_ROWS: usize = 6;
 /// Words that they ask ahead.
 const AHEAD: usize = 1024;
 
