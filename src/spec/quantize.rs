@@ -126,7 +126,8 @@ impl Quantize {
     pub const ALWAYS: [&str; 3] = ["quantized_layers", "weight_bytes", "weight_bytes_f32"];
 }
 
-/// Version 2: rows of documents have 512 tokens at most.
+/// Version 2: rows of documents have 512 tokens at most, and what stays is computed in f32 by whoever asks the model, the
+/// layer over a vocabulary too.
 impl StageKind for Quantize {
     fn version(&self) -> u32 {
         2

@@ -13,7 +13,7 @@ use crate::event::{Metrics, Monitor, Unit};
 use crate::generation::{
     Decoder, GeneratedTokens, GenerationError, GenerationRules, Started, continue_text, search_beams,
 };
-use crate::spec::{Generate, METRICS_FILE, Mistake, NarrowWeights};
+use crate::spec::{Generate, METRICS_FILE, Mistake, NarrowWeights, Precision};
 use crate::tokenizer::{LoadedTokenizer, TOKENIZER_FILE};
 use crate::train::{self, Components, PretrainedFolder, TrainError, on_threads};
 use prompts::{EncodedPrompt, encode_prompts};
@@ -83,6 +83,13 @@ impl Generate {
         let context = folder.sizes().context;
         let rules = GenerationRules::of(self, ends(&folder, &tokenizer));
         let prompts = encode_prompts(self, job, &tokenizer)?;
+        if folder.is_quantized() && self.precision != Precision::F32 {
+            return Err(of_model(
+                "it is quantized, and what stays of it is computed in f32: leave `precision` out, or name the model that it was \
+                 made from"
+                    .to_owned(),
+            ));
+        }
         let decoder = Decoder::new(&network, context, self.precision, &device);
         let decoder = match self.weights {
             None => decoder,

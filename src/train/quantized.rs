@@ -21,7 +21,7 @@ use crate::ops::{Affine, ByteWeight};
 use crate::quantization::{
     Calibrator, LayerNoise, QuantizationError, QuantizedLayer, QuantizedModel, QuantizedNetwork,
 };
-use crate::spec::RangeRule;
+use crate::spec::{Precision, RangeRule};
 
 /// What a card says of how the model was quantized.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -124,6 +124,8 @@ pub fn quantize(
             gate: None,
         }),
         lora: None,
+        // What is not of bytes is computed in f32, however the model was trained.
+        precision: Precision::F32,
         ..model.card.clone()
     };
     let quantized = Arc::new(QuantizedNetwork::new(network, made, &options.keep)?);

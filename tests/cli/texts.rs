@@ -81,6 +81,8 @@ const BEYOND: &str = r#"
   apart: {export: {model: tuned, format: {huggingface: {merge: false}}}}
   merged-classes: {evaluate: {model: merged, data: classes, split: val, metrics: [f1]}}
   samples: {generate: {model: gpt, prompts: ["the bee"], tokens: 10, count: 2, sample: {temperature: 0.8}}}
+  eight: {quantize: {model: gpt, calibrate: {data: text, samples: 8}}}
+  goes-on: {generate: {model: eight, prompts: ["the bee"], tokens: 5}}
 tables:
   folders:
     rows: [steps]
@@ -173,6 +175,14 @@ fn a_model_goes_out_as_a_folder_and_comes_back() {
     let figure = |column: usize| row[column].parse::<f64>().unwrap();
     assert!((figure(1) - figure(2)).abs() < 1e-6, "{table}");
     assert!((figure(3) - figure(4)).abs() < 1e-6, "{table}");
+    let narrow = project
+        .read("beyond.yaml")
+        .replace("{model: eight,", "{model: eight, precision: bf16,");
+    project.write("narrow.yaml", narrow);
+    project
+        .erlen(["run", "narrow.yaml", "goes-on"])
+        .assert_code(1)
+        .assert_stderr("it is quantized, and what stays of it is computed in f32");
     project
         .erlen(["get", "beyond.yaml", "tuned", "-o", "tuned"])
         .assert_code(0);

@@ -324,7 +324,7 @@ fn a_model_of_texts_is_quantized_evaluated_and_exported() {
     let inputs = [("input", "words.conll"), ("tokenizer", "tok")];
     project.run(preprocess, &inputs, "data").expect("reads");
     let train = json!({"train": {
-        "data": "d", "epochs": 25, "batch_size": 8, "optimizer": {"adam": {"lr": 0.003}},
+        "data": "d", "epochs": 25, "batch_size": 8, "optimizer": {"adam": {"lr": 0.003}}, "precision": "bf16",
         "model": {"bert": {"layers": 2, "heads": 2, "width": 16, "ffn": 24, "context": 40}},
     }});
     project.run(train, &[("data", "data")], "model").expect("trains");
@@ -339,6 +339,7 @@ fn a_model_of_texts_is_quantized_evaluated_and_exported() {
             "accuracy",
         )
     };
+    assert_eq!(project.json("int8/model.json")["precision"], "f32");
     assert!(judge("int8", "a") > 0.8 && (judge("model", "b") - judge("int8", "c")).abs() < 0.05);
     let tokenizer =
         |folder: &str| fs::read(project.path(folder).join("tokenizer/tokenizer.json")).expect("there");
