@@ -60,6 +60,7 @@ mod tokens;
 mod vectors;
 mod vocabulary_loss;
 
+use candle_core::Device;
 use microkernel::{Kernels, WordFormat};
 
 use crate::spec::Precision;
@@ -106,6 +107,16 @@ const HAS_GRADIENTS: bool = cfg!(feature = "full");
 /// The instruction sets that this processor's kernels are made for, the fastest first.
 pub fn instruction_sets() -> impl Iterator<Item = &'static str> {
     Kernels::available().iter().map(|kernels| kernels.name)
+}
+
+/// What multiplies values of `precision` on `device`: trainings with the same kernels give the same bytes. `f32` are those of
+/// all processors that multiply in f32, one summand after the other; the others have the name of what they are made for.
+pub fn arithmetic(precision: Precision, device: &Device) -> &'static str {
+    match device {
+        Device::Cpu => Kernels::best(precision).arithmetic(),
+        Device::Cuda(_) => "CUDA",
+        Device::Metal(_) => "Metal",
+    }
 }
 
 /// Whether this processor multiplies values of `precision` as they are; else they are widened to f32 first.

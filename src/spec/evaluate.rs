@@ -48,10 +48,10 @@ impl Named for Evaluate {
 /// Version 2: sums in the order of the register tiles, 3x3 kernels by Winograd, and batch norm without
 /// rounding the convolution's result first. Version 3: data is matched with the model by the names of
 /// columns, categories and classes; figures that are not defined are kept as such; whole floats are written
-/// with a point (`1.0`) in CSV files; attention is summed by tiles.
+/// with a point (`1.0`) in CSV files; attention is summed by tiles. Version 4: GELU is found in f32.
 impl StageKind for Evaluate {
     fn version(&self) -> u32 {
-        3
+        4
     }
 
     fn inputs(&self) -> Vec<Input> {

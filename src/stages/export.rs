@@ -145,6 +145,8 @@ impl Serialize for ExportedOutput<'_> {
 #[derive(Serialize)]
 struct ExportedTraining<'a> {
     precision: Precision,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    kernels: &'a [String],
     /// What is reported as the loss; nothing where the task has one of its own.
     #[serde(skip_serializing_if = "Option::is_none")]
     loss: Option<&'a Loss>,
@@ -200,6 +202,7 @@ fn export_card<'a>(exported: &'a ExportedModel<'_>, weights: ExportedWeights) ->
         quantization: card.quantization.as_ref(),
         training: ExportedTraining {
             precision: card.precision,
+            kernels: &card.kernels,
             loss: card.reported_loss.as_ref(),
             batch_size: card.batch_size,
             seed: card.seed,

@@ -41,6 +41,8 @@ struct ReadTraining {
     #[serde(default)]
     loss: Option<spec::Loss>,
     #[serde(default)]
+    kernels: Vec<String>,
+    #[serde(default)]
     batch_size: Option<u32>,
     seed: u64,
     epochs: u32,
@@ -67,6 +69,7 @@ pub(super) fn read_exported(text: &str, tasks: &Tasks) -> Result<Card, String> {
         normalization: input.normalization,
         reported_loss: training.loss,
         precision: training.precision,
+        kernels: training.kernels,
         batch_size: training.batch_size.unwrap_or(BATCH_SIZE),
         seed: training.seed,
         parameters: card.parameters,

@@ -70,6 +70,10 @@ pub struct Card {
     pub reported_loss: Option<spec::Loss>,
     /// The arithmetic that it was trained with.
     pub precision: spec::Precision,
+    /// What multiplied in training, see [`crate::ops::arithmetic`]: several where it went on with other kernels. Nothing on
+    /// cards that do not tell.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kernels: Vec<String>,
     /// Samples a micro-batch in training.
     pub batch_size: u32,
     /// The seed of everything drawn.

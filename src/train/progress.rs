@@ -27,6 +27,9 @@ pub struct TrainingState {
     /// The figures of the last epoch, where the training ended before that was full: a longer one goes on with them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unfilled: Option<EpochSums>,
+    /// What multiplied, in the order in which it did.
+    #[serde(default)]
+    pub kernels: Vec<String>,
 }
 
 /// Sums over the finished micro-batches of the epoch under way.

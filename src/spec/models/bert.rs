@@ -85,10 +85,6 @@ impl Named for BertOptions {
 }
 
 impl ModelOptions for BertOptions {
-    fn applies_gelu(&self) -> bool {
-        self.mlp_activation() == MlpActivation::Gelu
-    }
-
     fn mistakes(&self) -> Vec<Mistake> {
         let mut mistakes = undivided(self.heads.is_some(), self.width(), self.heads());
         if self.head == Some(TextHead::Causal) {

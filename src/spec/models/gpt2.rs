@@ -61,10 +61,6 @@ impl Named for Gpt2Options {
 }
 
 impl ModelOptions for Gpt2Options {
-    fn applies_gelu(&self) -> bool {
-        self.mlp_activation() == MlpActivation::Gelu
-    }
-
     fn mistakes(&self) -> Vec<Mistake> {
         let mut mistakes = undivided(self.heads.is_some(), self.width(), self.heads());
         if self.head == Some(TextHead::Masked) {

@@ -55,11 +55,6 @@ pub trait ModelOptions: ChoiceOptions {
         None
     }
 
-    /// Whether GELU by the normal distribution function is among its operations, or may be.
-    fn applies_gelu(&self) -> bool {
-        false
-    }
-
     /// Whether it is a row of blocks of which each sees nothing but what the one before gives.
     fn has_blocks(&self) -> bool {
         self.text().is_some() || self.base().is_some()

@@ -30,11 +30,6 @@ impl Named for PretrainedOptions {
 }
 
 impl ModelOptions for PretrainedOptions {
-    /// The folder alone tells.
-    fn applies_gelu(&self) -> bool {
-        true
-    }
-
     fn base(&self) -> Option<(&'static str, &Reference)> {
         Some(("from", &self.from))
     }

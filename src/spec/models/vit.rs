@@ -46,10 +46,6 @@ impl Named for VisionTransformerOptions {
 }
 
 impl ModelOptions for VisionTransformerOptions {
-    fn applies_gelu(&self) -> bool {
-        true
-    }
-
     fn has_blocks(&self) -> bool {
         true
     }

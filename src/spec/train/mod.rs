@@ -189,14 +189,11 @@ impl Named for Train {
 /// the inputs by name, whole floats are written with a point (`1.0`) in CSV files, and attention is summed by tiles,
 /// so that vision transformers round otherwise; a training that begins with a model normalises as that model did, where
 /// the recipe does not say how. Version 5: gradients of the weights of fully connected layers, of convolutions of
-/// one pixel and of vocabularies are summed in the order of the rows, and GELU's derivative is found in f32. Version 6, of
-/// networks with GELU alone: it is found in f32 itself.
+/// one pixel and of vocabularies are summed in the order of the rows, and GELU's derivative is found in f32. Version 6:
+/// GELU itself is found in f32, and the card tells the kernels.
 impl StageKind for Train {
     fn version(&self) -> u32 {
-        match self.model.applies_gelu() {
-            true => 6,
-            false => 5,
-        }
+        6
     }
 
     fn inputs(&self) -> Vec<Input> {

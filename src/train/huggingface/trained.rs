@@ -74,6 +74,7 @@ impl PretrainedFolder {
             },
             reported_loss: None,
             precision: Precision::F32,
+            kernels: Vec::new(),
             batch_size: BATCH_SIZE,
             seed: 0,
             parameters: parameters

@@ -197,6 +197,37 @@ fn the_previous_checkpoint_serves_where_the_latest_is_damaged() {
 }
 
 #[test]
+fn kernels_are_kept_and_others_are_told() {
+    let bench = Bench::table(6, &[(Train, 41)]);
+    let recipe = recipe(json!({"epochs": 4}));
+    let trained = bench.train(&recipe).unwrap();
+    assert_eq!(trained.card.kernels, ["f32"]);
+    // As if it had begun elsewhere.
+    let folder = bench.scratch();
+    let (_, latest) = &Checkpoint::files(&folder)[0];
+    let mut checkpoint = Checkpoint::open(latest, &bench.identity).unwrap();
+    checkpoint.progress.kernels = vec!["AMX bf16".to_owned()];
+    checkpoint.write(&folder, 2).unwrap();
+    let messages = Arc::new(Mutex::new(Vec::new()));
+    let heard = Arc::clone(&messages);
+    let hear = move |activity| {
+        if let Activity::Notice { message, .. } = activity {
+            heard.lock().unwrap().push(message);
+        }
+    };
+    let monitor = Monitor::new(hear, Arc::new(AtomicBool::new(false)));
+    let gone_on = bench.go_on(&recipe, &monitor).unwrap();
+    assert_eq!(gone_on.card.kernels, ["AMX bf16", "f32"]);
+    assert_eq!(gone_on.weights, trained.weights);
+    let messages = messages.lock().unwrap();
+    assert!(
+        messages[0]
+            .starts_with("the training began with kernels for AMX bf16, and goes on with those for f32: "),
+        "{messages:?}"
+    );
+}
+
+#[test]
 fn a_checkpoint_of_another_architecture_is_not_continued() {
     let bench = Bench::table(6, &[(Train, 41)]);
     let small = recipe(json!({"model": {"mlp": {"hidden": [4]}}}));

@@ -158,6 +158,7 @@ impl Trainer<'_> {
             normalization: setup.normalization.clone(),
             reported_loss: setup.reported_loss.clone(),
             precision: recipe.precision,
+            kernels: self.progress.kernels.clone(),
             batch_size: recipe.batch_size.get(),
             seed: self.task.seed,
             parameters: self.parameters(),

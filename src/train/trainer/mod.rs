@@ -125,6 +125,7 @@ pub fn train(task: &Training<'_>, monitor: &Monitor) -> Result<Trained, TrainErr
     )?;
     let distillation = Distillation::new(task, &setup, monitor)?;
     let mut trainer = Trainer::start(task, &setup, distillation.as_ref(), monitor)?;
+    trainer.tell_kernels();
     trainer.announce()?;
     while trainer.goes_on() {
         trainer.pause_at_limits()?;

@@ -9,7 +9,7 @@ use super::pretrained::load_pretrained;
 use super::{Trainer, Training};
 use crate::event::{Activity, Monitor};
 use crate::models::{Network, Pass};
-use crate::ops::has_own_kernels;
+use crate::ops::{arithmetic, has_own_kernels};
 use crate::spec::{Mistake, Precision, SplitName, TextHead, TrainingLength};
 use crate::train::checkpoint::Checkpoint;
 use crate::train::distillation::Distillation;
@@ -145,6 +145,22 @@ impl<'a> Trainer<'a> {
         };
         trial.forward(&input, &pass)?;
         Ok(())
+    }
+
+    /// Keeps what multiplies from now on, and tells where it is something else than before: what a training gives is a matter
+    /// of its kernels.
+    pub(super) fn tell_kernels(&mut self) {
+        let own = arithmetic(self.task.recipe.precision, &self.task.device);
+        let known = &mut self.progress.kernels;
+        if let Some(last) = known.last().filter(|last| *last != own) {
+            self.monitor.warn(format!(
+                "the training began with kernels for {last}, and goes on with those for {own}: its result differs in the last \
+                 bits from one that is made with either alone"
+            ));
+        }
+        if known.last().is_none_or(|last| last != own) {
+            known.push(own.to_owned());
+        }
     }
 
     pub(super) fn announce(&self) -> Result<(), TrainError> {

@@ -29,8 +29,4 @@ impl ModelOptions for SequentialOptions {
     fn mistakes(&self) -> Vec<Mistake> {
         rules::mistakes(&self.layers)
     }
-
-    fn applies_gelu(&self) -> bool {
-        self.layers.iter().any(|layer| matches!(layer, Layer::Gelu(_)))
-    }
 }
