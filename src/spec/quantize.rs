@@ -15,6 +15,7 @@ use super::kinds::{Accepts, Input, StageKind};
 use super::mistake::{Mistake, placed};
 use super::pipeline::StageSpec;
 use super::reference::Reference;
+use super::task_check::{gate_mistake, missing_split};
 use super::values::{Percentage, Probability};
 use crate::metric::MetricTable;
 
@@ -183,10 +184,21 @@ impl StageKind for Quantize {
 
     fn mistakes(
         &self,
-        _: &IndexMap<String, Arc<StageSpec>>,
+        stages: &IndexMap<String, Arc<StageSpec>>,
         place: &dyn Fn(&[&str]) -> SourceSpan,
     ) -> Vec<Diagnostic> {
         let mut mistakes = Vec::new();
+        let Self { calibrate, gate, .. } = self;
+        mistakes.extend(missing_split(
+            stages,
+            &calibrate.data,
+            calibrate.split,
+            "calibrate",
+        ));
+        if let Some(gate) = gate {
+            mistakes.extend(missing_split(stages, &gate.data, gate.split, "gate"));
+            mistakes.extend(gate_mistake(stages, &self.model));
+        }
         if let Some(gate) = &self.gate
             && gate.agreement.is_none()
             && gate.drop.is_none()

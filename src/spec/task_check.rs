@@ -6,6 +6,7 @@ use indexmap::IndexMap;
 use miette::SourceSpan;
 
 use super::diagnostic::Diagnostic;
+use super::evaluate::SplitName;
 use super::evaluate_rules::evaluate_mistakes;
 use super::kinds::Input;
 use super::mistake::{Mistake, placed};
@@ -114,11 +115,45 @@ pub(super) fn evaluation_mistakes(
     let (Some(task), Some(samples)) = (task, facts.kind) else {
         return Vec::new();
     };
-    placed(
-        &[],
-        evaluate_mistakes(evaluate, task, samples, facts.outputs),
-        place,
-    )
+    let mut mistakes = evaluate_mistakes(evaluate, task, samples, facts.outputs);
+    mistakes.extend(missing_split(stages, &evaluate.data, evaluate.split, "split"));
+    placed(&[], mistakes, place)
+}
+
+/// That the data of `reference` has no split of the name `split`, as far as the file tells; `path` asks for it.
+pub(super) fn missing_split(
+    stages: &IndexMap<String, Arc<StageSpec>>,
+    reference: &Reference,
+    split: SplitName,
+    path: &'static str,
+) -> Option<Mistake> {
+    let is_missing = split == SplitName::Val && data_of(stages, reference).validated == Some(false);
+    let mistake = || {
+        Mistake::new(
+            [path],
+            format!("`{path}` asks for the validation split, but `{reference}` has no val split"),
+        )
+        .help("add `split: {val: 0.1}` to its preprocess stage, or name another split")
+    };
+    is_missing.then(mistake)
+}
+
+/// Why the model `reference` cannot be compared with another one sample by sample, as far as the file tells.
+pub(super) fn gate_mistake(
+    stages: &IndexMap<String, Arc<StageSpec>>,
+    reference: &Reference,
+) -> Option<Mistake> {
+    let head = head_of(stages, training_behind(stages, reference)?)?;
+    match head {
+        TextHead::Causal | TextHead::Masked | TextHead::Similarity => {
+            let message = format!(
+                "a gate compares answers about samples, and `{reference}` has the head `{}`",
+                head.name()
+            );
+            Some(Mistake::new(["gate"], message).help("leave it out, and have `evaluate` judge both models"))
+        }
+        TextHead::Classification | TextHead::Tokens => None,
+    }
 }
 
 /// Why the model `reference` does not go on with texts, as far as the file tells.

@@ -86,6 +86,9 @@ struct ExportCard<'a> {
     architecture: &'a Model,
     parameters: u64,
     weights: ExportedWeights,
+    /// The tokens that end a text.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    ends: &'a [u32],
     input: ExportedInput<'a>,
     output: ExportedOutput<'a>,
     /// How its weights and tensors were rounded.
@@ -186,6 +189,7 @@ fn export_card<'a>(exported: &'a ExportedModel<'_>, weights: ExportedWeights) ->
         architecture: &card.architecture,
         parameters: card.parameters,
         weights,
+        ends: &card.ends,
         input: ExportedInput {
             shape: card.input,
             fields: card.inputs.as_ref(),

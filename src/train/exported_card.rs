@@ -18,6 +18,8 @@ const BATCH_SIZE: u32 = 32;
 struct ReadExport {
     architecture: spec::Model,
     parameters: u64,
+    #[serde(default)]
+    ends: Vec<u32>,
     input: ReadInput,
     output: serde_json::Value,
     training: ReadTraining,
@@ -70,6 +72,7 @@ pub(super) fn read_exported(text: &str, tasks: &Tasks) -> Result<Card, String> {
         reported_loss: training.loss,
         precision: training.precision,
         kernels: training.kernels,
+        ends: card.ends,
         batch_size: training.batch_size.unwrap_or(BATCH_SIZE),
         seed: training.seed,
         parameters: card.parameters,

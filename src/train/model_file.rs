@@ -74,6 +74,9 @@ pub struct Card {
     /// cards that do not tell.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub kernels: Vec<String>,
+    /// The tokens that end a text, where the model that this one was made from names them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ends: Vec<u32>,
     /// Samples a micro-batch in training.
     pub batch_size: u32,
     /// The seed of everything drawn.

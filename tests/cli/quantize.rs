@@ -114,6 +114,21 @@ fn what_cannot_be_quantized_is_told_before_anything_runs() {
         "  q: {quantize: {model: m, calibrate: {data: d}, gate: {data: d}}}",
         "the gate asks for nothing",
     );
+    let texts = "  t: {preprocess: {input: ./a.txt, format: {text: {documents: {text: {}}, tokenizer: d}}}}\n  g: {train: {data: t, \
+                 model: gpt2, epochs: 1, optimizer: {sgd: {lr: 0.1}}}}\n  q: {quantize: {model: g, calibrate: {data: t}, gate: {data: \
+                 t, split: train, drop: 0.1}}}";
+    told(
+        texts,
+        "a gate compares answers about samples, and `g` has the head `causal`",
+    );
+    told(
+        &texts.replace("split: train, ", ""),
+        "`gate` asks for the validation split, but `t` has no val split",
+    );
+    told(
+        &texts.replace("calibrate: {data: t}", "calibrate: {data: t, split: val}"),
+        "`calibrate` asks for the validation split, but `t` has no val split",
+    );
     told(
         "  q: {quantize: {model: m, calibrate: {data: d}, ranges: {percentile: 40}}}",
         "40 is not a percentage over 50 and up to 100",

@@ -60,6 +60,8 @@ pub struct PretrainedFolder {
     /// The most tokens that it is shown of a text, where that is told.
     max_length: Option<usize>,
     is_quantized: bool,
+    /// The tokens that end a text, where a card names them.
+    ends: Vec<u32>,
     /// How the numbers that it predicts are scaled, where they are.
     scale: Option<TargetScale>,
     /// What it is called in messages, where not by its path.
@@ -218,6 +220,7 @@ impl PretrainedFolder {
             weights,
             max_length: sentence::max_length(path),
             is_quantized: false,
+            ends: Vec::new(),
             scale: None,
             called: None,
             notes,
@@ -280,6 +283,7 @@ impl PretrainedFolder {
             weights,
             max_length: max_length.and_then(|length| usize::try_from(length).ok()),
             is_quantized,
+            ends: Vec::deserialize(&card["ends"]).unwrap_or_default(),
             scale,
             called: None,
             notes: Vec::new(),
@@ -364,7 +368,16 @@ impl PretrainedFolder {
         &self.config
     }
 
-    /// The tokens that end a text, as far as its files name them: `generation_config.json` before `config.json`.
+    /// What a card says of a model of the next token that is made from this one: see [`PretrainedFolder::end_tokens`].
+    pub fn told_ends(&self) -> Vec<u32> {
+        match self.head {
+            TextHead::Causal => self.end_tokens(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// The tokens that end a text, as far as its files name them: `generation_config.json` before `config.json`, and of a
+    /// model that was trained here its card.
     pub fn end_tokens(&self) -> Vec<u32> {
         let generation = std::fs::read_to_string(self.path.join("generation_config.json")).ok();
         let generation = generation.and_then(|text| serde_json::from_str::<Map<String, Value>>(&text).ok());
@@ -374,7 +387,7 @@ impl PretrainedFolder {
         match told.next() {
             Some(Value::Array(tokens)) => tokens.iter().filter_map(number).collect(),
             Some(token) => number(token).into_iter().collect(),
-            None => Vec::new(),
+            None => self.ends.clone(),
         }
     }
 

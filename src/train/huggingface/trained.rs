@@ -75,6 +75,7 @@ impl PretrainedFolder {
             reported_loss: None,
             precision: Precision::F32,
             kernels: Vec::new(),
+            ends: self.told_ends(),
             batch_size: BATCH_SIZE,
             seed: 0,
             parameters: parameters

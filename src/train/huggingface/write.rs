@@ -60,7 +60,7 @@ pub fn write_folder(
     if folder.head() == TextHead::Causal {
         let own = fs::read_to_string(writing.source.join(GENERATION_FILE)).ok();
         let own = own.and_then(|text| serde_json::from_str::<Map<String, Value>>(&text).ok());
-        let fields = own.unwrap_or_else(|| generation(&config));
+        let fields = own.unwrap_or_else(|| generation(&config, &folder.end_tokens()));
         write_json(&writing.output.join(GENERATION_FILE), &fields)?;
     }
     if folder.head() == TextHead::Similarity {
@@ -331,13 +331,22 @@ fn tell_format(fields: &mut Map<String, Value>, asked: Option<Precision>, tensor
 }
 
 /// What `generation_config.json` says where the folder has none: as transformers writes it.
-fn generation(config: &Map<String, Value>) -> Map<String, Value> {
+fn generation(config: &Map<String, Value>, ends: &[u32]) -> Map<String, Value> {
     let mut fields = Map::new();
     fields.insert("_from_model_config".to_owned(), json!(true));
     for name in ["bos_token_id", "eos_token_id", "pad_token_id"] {
         if let Some(token) = config.get(name).filter(|token| !token.is_null()) {
             fields.insert(name.to_owned(), token.clone());
         }
+    }
+    // A model that is asked in turns may end a turn by another token than a text.
+    let ends = match ends {
+        [] => None,
+        [end] => Some(json!(end)),
+        ends => Some(json!(ends)),
+    };
+    if let Some(ends) = ends {
+        fields.insert("eos_token_id".to_owned(), ends);
     }
     fields
 }

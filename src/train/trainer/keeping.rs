@@ -8,6 +8,7 @@ use crate::metric::EpochSplit;
 use crate::train::checkpoint::Checkpoint;
 use crate::train::ema::Ema;
 use crate::train::error::TrainError;
+use crate::train::huggingface::PretrainedFolder;
 use crate::train::low_rank::split;
 use crate::train::model_file::Card;
 use crate::train::tensor_file::{NamedTensors, to_device, to_host};
@@ -159,6 +160,11 @@ impl Trainer<'_> {
             reported_loss: setup.reported_loss.clone(),
             precision: recipe.precision,
             kernels: self.progress.kernels.clone(),
+            ends: self
+                .task
+                .pretrained
+                .map(PretrainedFolder::told_ends)
+                .unwrap_or_default(),
             batch_size: recipe.batch_size.get(),
             seed: self.task.seed,
             parameters: self.parameters(),

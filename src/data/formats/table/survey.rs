@@ -169,7 +169,8 @@ impl<'a> Survey<'a> {
                 ),
                 OddCell::Text if odd.texts.len() > FEW_TEXTS => format!(
                     "{} ({example}), more than {FEW_TEXTS} different ones: add it to `ignore`, or to `categorical` where \
-                     they come again",
+                     they come again; a model of text reads records by `format: {{text: {{documents: {{csv: {{text: {name}, \
+                     label: ...}}}}, tokenizer: ...}}}}`",
                     counted(*count, "text")
                 ),
                 OddCell::Text => format!(

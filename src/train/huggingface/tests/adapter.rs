@@ -76,6 +76,7 @@ fn trained(model: Value, task: &str, names: &[&str], lora: Value) -> TempDir {
         reported_loss: None,
         precision: Precision::F32,
         kernels: Vec::new(),
+        ends: Vec::new(),
         batch_size: 4,
         seed: 3,
         parameters: 0,

@@ -9,8 +9,9 @@ use safetensors::Dtype;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::head;
 use crate::schema::{InputShape, TokenRoles};
-use crate::spec::{Model, Precision};
+use crate::spec::{Model, Precision, TextHead};
 use crate::train::Components;
 use crate::train::huggingface::testing::TinyFolder;
 use crate::train::huggingface::{FolderWish, FolderWriting, PretrainedFolder, write_folder};
@@ -201,4 +202,30 @@ fn what_was_trained_here_becomes_a_folder() {
             .expect_err("refused")
             .contains("a `mlp`, and no model of text")
     );
+}
+
+/// A model that is asked in turns ends them by another token than a text: whatever is made of it has to know both.
+#[test]
+fn tokens_that_end_a_text_go_with_the_model() {
+    let components = Components::built_in();
+    let open = |path: &Path, wish| PretrainedFolder::open(path, wish, &components).expect("known");
+    let tiny = TinyFolder::llama().write();
+    let own = json!({"eos_token_id": [2, 5]}).to_string();
+    fs::write(tiny.path().join("generation_config.json"), own).expect("writable");
+    assert_eq!(open(tiny.path(), FolderWish::default()).told_ends(), [2, 5]);
+    assert_eq!(open(tiny.path(), head(TextHead::Tokens)).told_ends(), [0u32; 0]);
+    // A card is all that there is of a model that was trained here.
+    let sizes = json!({"layers": 1, "heads": 2, "width": 8, "context": 6});
+    let model = trained(json!({"gpt2": sizes}), 11, &[]);
+    let mut card = json_of(&model, "model.json");
+    for (ends, told) in [(json!([2, 5]), json!([2, 5])), (json!([5]), json!(5))] {
+        card["ends"] = ends.clone();
+        fs::write(model.path().join("model.json"), card.to_string()).expect("writable");
+        assert_eq!(
+            json!(open(model.path(), FolderWish::default()).end_tokens()),
+            ends
+        );
+        let (folder, _) = written(model.path(), None).expect("writable");
+        assert_eq!(json_of(&folder, "generation_config.json")["eos_token_id"], told);
+    }
 }
