@@ -72,8 +72,11 @@ impl QuantizedNetwork {
     /// # Errors
     /// Layers or tensors that are not those of the network.
     pub fn new(network: &Network, model: QuantizedModel, keep: &[String]) -> Result<Self, QuantizationError> {
-        // What is packed of the weights that stay f32 is kept by the operations.
-        let graph = Arc::<PackedWeights>::default().reuse(|| network.graph())?;
+        // What is packed of the weights that stay f32 is kept by the operations. Those of texts are not run again.
+        let graph = match is_of_texts(network) {
+            true => network.graph()?,
+            false => Arc::<PackedWeights>::default().reuse(|| network.graph())?,
+        };
         let plan = BytePlan::new(network, &graph, keep)?;
         let mut quantized = Self {
             uses: graph.uses(),

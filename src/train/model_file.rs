@@ -207,7 +207,7 @@ impl TrainedModel {
         let files = [opened(WEIGHTS_FILE)?];
         if let Some(quantization) = &card.quantization {
             let blank = blank(&files, &Device::Cpu)?;
-            let quantized = read_quantized(&card, quantization, &blank, &files[0].read_all()?);
+            let quantized = read_quantized(&card, quantization, &blank, files[0].read_all()?);
             let quantized = quantized.map_err(|problem| TrainError::BadFile { path, problem })?;
             return Ok(Self {
                 network: Arc::clone(&quantized)

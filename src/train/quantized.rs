@@ -1,5 +1,6 @@
 //! Quantized models: made of trained ones, written, and read back.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -16,7 +17,7 @@ use super::tasks::Task;
 use super::tensor_file::{HostTensor, NamedTensors};
 use crate::data::{SampleOrder, Split};
 use crate::event::{Metrics, Monitor, Unit};
-use crate::models::{Network, NetworkInput};
+use crate::models::{Network, NetworkInput, TensorLayout};
 use crate::ops::{Affine, ByteWeight};
 use crate::quantization::{
     Calibrator, LayerNoise, QuantizationError, QuantizedLayer, QuantizedModel, QuantizedNetwork,
@@ -206,12 +207,13 @@ pub(super) fn read_quantized(
     card: &Card,
     quantization: &CardQuantization,
     blank: &Network,
-    tensors: &NamedTensors,
+    tensors: NamedTensors,
 ) -> Result<Arc<QuantizedNetwork>, String> {
     let mut layers = IndexMap::new();
-    let mut own = tensors.clone();
     let prefixes = tensors.keys().filter_map(|name| name.strip_suffix(SCALE));
-    for prefix in prefixes {
+    let prefixes: Vec<String> = prefixes.map(str::to_owned).collect();
+    let mut own = tensors;
+    for prefix in &prefixes {
         let mut take = |part: &str| {
             let name = format!("{prefix}{part}");
             own.remove(&name)
@@ -227,7 +229,7 @@ pub(super) fn read_quantized(
                 .map_err(|problem| format!("`{prefix}{part}`: {problem}"))
         };
         let layer = QuantizedLayer {
-            prefix: prefix.to_owned(),
+            prefix: prefix.clone(),
             weight: ByteWeight {
                 values: weight.bytes().iter().map(|&byte| byte as i8).collect(),
                 dims: weight.shape().to_vec(),
@@ -243,18 +245,21 @@ pub(super) fn read_quantized(
             "`{name}` holds whole numbers, and their steps, `{prefix}{SCALE}`, are missing"
         ));
     }
-    let mut state = blank.state().map_err(|error| error.to_string())?;
+    let known = blank.layout().tensors;
+    let mut given = BTreeMap::new();
     for (name, tensor) in &own {
-        let tensor = tensor.to_tensor(&Device::Cpu)?;
-        match state.get_mut(name) {
-            Some(known) if known.dims() == tensor.dims() && known.dtype() == tensor.dtype() => {
-                *known = tensor;
-            }
+        let layout = TensorLayout {
+            shape: tensor.shape().to_vec(),
+            is_integer: tensor.dtype() == Dtype::I64,
+        };
+        match known.get(name) {
+            Some(known) if *known == layout => given.insert(name.clone(), layout),
             Some(known) => {
                 return Err(format!(
-                    "the tensor `{name}` is {:?}, and the architecture has {:?}",
-                    tensor.dims(),
-                    known.dims()
+                    "the tensor `{name}` is {:?} of {:?}, and the architecture has {:?}",
+                    layout.shape,
+                    tensor.dtype(),
+                    known.shape
                 ));
             }
             None => {
@@ -263,9 +268,15 @@ pub(super) fn read_quantized(
                     card.architecture.name()
                 ));
             }
-        }
+        };
     }
-    blank.load_state(&state).map_err(|error| error.to_string())?;
+    // The others are not touched: zeros that nobody writes take no memory.
+    let read = |name: &str| {
+        own[name]
+            .to_tensor(&Device::Cpu)
+            .map_err(TrainError::Quantization)
+    };
+    blank.load_some(&given, read).map_err(|error| error.to_string())?;
     let model = QuantizedModel {
         layers,
         tensors: quantization.tensors.clone(),

@@ -117,6 +117,21 @@ impl Network {
         self.take_over(&BTreeSet::new(), read, move_into)
     }
 
+    /// The same of some tensors: the others stay as they are.
+    ///
+    /// # Errors
+    /// As [`Network::load_each`], but for names that are missing.
+    pub fn load_some<E: From<ModelError>>(
+        &self,
+        given: &BTreeMap<String, TensorLayout>,
+        read: impl FnMut(&str) -> Result<Tensor, E>,
+    ) -> Result<(), E> {
+        let own = self.layout().tensors;
+        check(&own, given, |_, given| given.is_none())?;
+        let others = own.into_keys().filter(|name| !given.contains_key(name));
+        self.take_over(&others.collect(), read, move_into)
+    }
+
     /// Takes over the weights of a network that was trained on another task: as
     /// [`Network::load_state`], but tensors of the output layer that are missing or of another shape
     /// stay as they are, and their names are returned; so do all of them where it is not taken `with_head`.

@@ -237,11 +237,8 @@ impl TextBody for Bert {
             (Some(types), None) => {
                 x = ops::add_rows(&x, &types.weight.operand(pass), TableRows::Same { row: 0 })?;
             }
-            (None, Some(_)) => {
-                let problem = "distilbert has no types of tokens, and the batch has some".to_owned();
-                return Err(ModelError::Tokens { problem });
-            }
-            (None, None) => {}
+            // The separator alone tells a DistilBERT where the second text begins.
+            (None, _) => {}
         }
         let rows = batch.position_rows(self.first_position);
         let x = ops::add_rows(&x, &self.positions.weight.operand(pass), rows)?;

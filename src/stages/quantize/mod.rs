@@ -170,8 +170,8 @@ fn told_layers(noise: &[LayerNoise]) -> String {
 
 /// What is told where layers drown in the noise of their own rounding, if any do.
 fn noisy_layers(noise: &[LayerNoise]) -> Option<String> {
-    /// Decibels under which the noise is a third of the signal and more.
-    const LOUD: f64 = 10.0;
+    /// Decibels under which the noise is a sixth of the signal and more.
+    const LOUD: f64 = 15.0;
     let loud = |layer: &&LayerNoise| layer.decibels.is_some_and(|decibels| decibels < LOUD);
     let loud: Vec<LayerNoise> = noise.iter().filter(loud).cloned().collect();
     let count = match loud.len() {

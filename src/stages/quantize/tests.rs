@@ -365,7 +365,7 @@ fn layers_that_drown_in_noise_are_told_with_what_leaves_them_out() {
         weights: 10,
         decibels,
     };
-    let fine = [layer("a", Some(31.0)), layer("b", None), layer("c", Some(10.0))];
+    let fine = [layer("a", Some(31.0)), layer("b", None), layer("c", Some(15.0))];
     assert_eq!(noisy_layers(&fine), None);
     let noise = [
         &fine[..],
@@ -374,7 +374,7 @@ fn layers_that_drown_in_noise_are_told_with_what_leaves_them_out() {
     .concat();
     assert_eq!(
         noisy_layers(&noise).expect("two drown"),
-        "2 layers have less than 10 dB of signal over the noise of their own rounding, which may ruin the answers: `e.down` (0.1 \
+        "2 layers have less than 15 dB of signal over the noise of their own rounding, which may ruin the answers: `e.down` (0.1 \
          dB), `d.down` (4.5 dB); `keep: [\"e.down\", \"d.down\"]` leaves them in f32 (layers.csv tells of all; `evaluate` judges the \
          model)"
     );
