@@ -120,7 +120,7 @@ fn texts_of_a_pair_are_told_apart() {
     let names = ["input_ids", "attention_mask", "token_type_ids"];
     let places = names.map(|name| model.node_id(name).expect("an input of this name"));
     assert_eq!(model.input_ids(), places);
-    let ids = [2u32, 5, 3, 7, 4, 3];
+    let ids = [2u32, 4, 3, 1, 4, 3];
     let of_segments = |segments: [u32; 6]| {
         let given = [ids, [1; 6], segments].map(|values| {
             let values = values.map(|value| value as i32).to_vec();

@@ -1,12 +1,12 @@
 //! Loops over numbers with the widest vectors that the processor has.
 
 /// Runs `body`, compiled for 512-bit or 256-bit vectors where the processor has them. The results are
-/// the same bits in any case: no operations are fused or reordered.
+/// the same bits in any case: no operations are fused or reordered but those that the body fuses itself, by `mul_add`.
 #[inline(always)]
 pub(super) fn with_wide_vectors<T>(body: impl FnOnce() -> T) -> T {
     #[cfg(target_arch = "x86_64")]
     {
-        #[target_feature(enable = "avx2")]
+        #[target_feature(enable = "avx2,fma")]
         fn with_avx2<T>(body: impl FnOnce() -> T) -> T {
             body()
         }
@@ -22,7 +22,7 @@ pub(super) fn with_wide_vectors<T>(body: impl FnOnce() -> T) -> T {
             // SAFETY: the processor has what the function is compiled for.
             return unsafe { with_avx512(body) };
         }
-        if std::arch::is_x86_feature_detected!("avx2") {
+        if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
             // SAFETY: the processor has what the function is compiled for.
             return unsafe { with_avx2(body) };
         }

@@ -410,7 +410,7 @@ fn no_rows_give_titles_alone() {
 fn cells_lead_to_the_stages_behind_them() {
     let source = "params: {lr: 1, note: x}
 stages:
-  data: {preprocess: {input: ./x, format: csv}}
+  data: {preprocess: {input: ./x, format: csv, split: {val: 0.2}}}
   model: {train: {data: data, model: mlp, epochs: 2, optimizer: {sgd: {lr: '${lr}'}}}}
   test: {evaluate: {model: model, data: data}}
   other: {evaluate: {model: model, data: data, split: val}}

@@ -20,6 +20,8 @@ use crate::spec::Precision;
 const QUERIES: usize = 512;
 /// Keys of a block: a multiple of any panel.
 const KEYS: usize = 512;
+/// Values of a line of the caches.
+const LINE: usize = 16;
 
 /// Writes the result, `[rows, H * D]`, and of each head's rows the largest product and one over the sum of the
 /// weights, `[H, rows, 2]`; both hold zeros.
@@ -118,8 +120,13 @@ impl QueryTask<'_> {
             .collect();
         let mut running = vec![Running::default(); count];
         let seen_by_any = of_row(0).start..of_row(count - 1).end;
-        with_scratch(count * (KEYS + 2 * width), |scratch| {
-            let (weights, scratch) = scratch.split_at_mut(count * KEYS);
+        // Rows a line more than so many panels apart: were their distance a power of two, they would throw each other out of
+        // the nearest cache.
+        let panels =
+            (seen_by_any.end - seen_by_any.start / kernels.panel * kernels.panel).div_ceil(kernels.panel);
+        let stride = KEYS.min(panels * kernels.panel) + LINE;
+        with_scratch(count * (stride + 2 * width), |scratch| {
+            let (weights, scratch) = scratch.split_at_mut(count * stride);
             let (sums, more) = scratch.split_at_mut(count * width);
             for (index, block) in (seen_by_any.start / KEYS * KEYS..seen_by_any.end)
                 .step_by(KEYS)
@@ -128,8 +135,9 @@ impl QueryTask<'_> {
                 let keys = common(&(block..block + KEYS), &seen_by_any);
                 let keys = keys.start / kernels.panel * kernels.panel..keys.end;
                 seen.keys
-                    .multiply(&rows, keys.clone(), weights, (keys.start, KEYS));
-                for (row, (weights, running)) in weights.chunks_exact_mut(KEYS).zip(&mut running).enumerate()
+                    .multiply(&rows, keys.clone(), weights, (keys.start, stride));
+                for (row, (weights, running)) in
+                    weights.chunks_exact_mut(stride).zip(&mut running).enumerate()
                 {
                     let own = common(&of_row(row), &keys);
                     let weights = &mut weights[..keys.len()];
@@ -142,7 +150,7 @@ impl QueryTask<'_> {
                     round_in_place(weights, self.attention.precision);
                 }
                 let target = if index == 0 { &mut *sums } else { &mut *more };
-                let left = |row: usize| &weights[row * KEYS..][..keys.len()];
+                let left = |row: usize| &weights[row * stride..][..keys.len()];
                 let target = SharedValues::new(target);
                 // SAFETY: the target is borrowed mutably, and this thread alone writes to it.
                 unsafe {

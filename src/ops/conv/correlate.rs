@@ -205,11 +205,18 @@ impl Correlation<'_> {
             return self.run_task(source, (0..batch, 0, 1), 0..panels, target);
         }
         let groups = (rows / TASK_ROWS).clamp(1, batch.max(1));
-        // Images of one pixel can be cut anywhere: at the end of a block, so that no rows are left over, and into
-        // more tasks, so that all threads end at about the same time.
+        // Images of one pixel can be cut anywhere: into parts of about a block, of whole tiles, as many for each thread.
         let block = self.block(panels);
-        let group = match rows == batch && rows >= TASKS * TASK_ROWS / 2 {
-            true => (TASK_ROWS / 2).next_multiple_of(block),
+        let group = match rows == batch && rows >= 2 * TASK_ROWS {
+            true => {
+                let tile = match panels > 1 && self.kernels.pair_rows > 0 {
+                    true => self.kernels.pair_rows,
+                    false => self.kernels.rows,
+                };
+                let threads = rayon::current_num_threads().min(TASKS);
+                let groups = rows.div_ceil(block.min(TASK_ROWS)).next_multiple_of(threads);
+                rows.div_ceil(groups).next_multiple_of(tile)
+            }
             false => batch.div_ceil(groups).max(1),
         };
         let groups = batch.div_ceil(group);

@@ -23,6 +23,44 @@ pub struct PreparedGraph {
     steps: Vec<PreparedStep>,
     /// Weights and other tensors that are the same in every pass.
     constants: Vec<Tensor>,
+    /// How many samples go through at a time, and what they are made of.
+    load: SampleLoad,
+}
+
+/// What a sample brings into memory on its way through a graph.
+#[derive(Clone, Copy)]
+struct SampleLoad {
+    /// Values of the largest result, and of all of them together.
+    largest: usize,
+    all: usize,
+    /// Values of the constants, which are read anew for each part of a batch.
+    constants: usize,
+}
+
+impl SampleLoad {
+    fn of(graph: &Graph, constants: &[Tensor]) -> Self {
+        let sizes = || {
+            graph
+                .nodes
+                .iter()
+                .map(|node| node.shape.iter().product::<usize>())
+        };
+        Self {
+            largest: sizes().max().unwrap_or(0),
+            all: sizes().sum(),
+            constants: constants.iter().map(Tensor::elem_count).sum(),
+        }
+    }
+
+    /// So many samples go through together that what an operation leaves is still near when the next one takes it, unless
+    /// the constants would then be read too often.
+    fn at_once(&self, threads: usize) -> usize {
+        /// Values that the caches near one core hold.
+        const NEAR: usize = 1 << 18;
+        let near = NEAR * threads / self.largest.max(1);
+        let worthwhile = (4 * self.constants).div_ceil(self.all.max(1));
+        near.max(worthwhile).max(1)
+    }
 }
 
 /// What an operation does to each result of the one before, which can do it where it stores that.
@@ -122,7 +160,12 @@ impl PreparedGraph {
         let constants = weights.chain(&graph.constants).map(Tensor::contiguous);
         let constants = constants.collect::<candle_core::Result<Vec<_>>>()?;
         let steps = drafts::steps_of(graph, &constants, output)?;
-        Ok(Some(Self { steps, constants }))
+        let load = SampleLoad::of(graph, &constants);
+        Ok(Some(Self {
+            steps,
+            constants,
+            load,
+        }))
     }
 
     /// The output's values for a batch of any size.
@@ -130,6 +173,25 @@ impl PreparedGraph {
     /// # Errors
     /// An input that the operations do not take.
     pub fn run(&self, input: &Tensor) -> Result<Vec<f32>, OpError> {
+        let samples = input.dims().first().copied().unwrap_or(0);
+        let most = self.load.at_once(rayon::current_num_threads());
+        if samples <= most {
+            return self.run_part(input);
+        }
+        let most = samples.div_ceil(samples.div_ceil(most));
+        let mut values = Vec::new();
+        for first in (0..samples).step_by(most) {
+            let part = self.run_part(&input.narrow(0, first, most.min(samples - first))?)?;
+            if values.is_empty() {
+                values.reserve(part.len().div_ceil(most) * samples);
+            }
+            values.extend(part);
+        }
+        Ok(values)
+    }
+
+    /// The output's values for some samples.
+    fn run_part(&self, input: &Tensor) -> Result<Vec<f32>, OpError> {
         let input = input.contiguous()?;
         let mut results: Vec<Option<HeldResult>> = self.steps.iter().map(|_| None).collect();
         for (index, step) in self.steps.iter().enumerate() {

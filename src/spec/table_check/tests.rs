@@ -4,7 +4,7 @@ use super::*;
 
 const STAGES: &str = "params: {lr: 0.1, width: 8}
 stages:
-  d: {preprocess: {input: ./x, format: csv}}
+  d: {preprocess: {input: ./x, format: csv, split: {val: 0.2}}}
   m: {train: {data: d, model: {mlp: {hidden: ['${width}']}}, epochs: 2, optimizer: {sgd: {lr: '${lr}'}}}}
   t: {evaluate: {model: m, data: d}}
   v: {evaluate: {model: m, data: d, split: val}}
