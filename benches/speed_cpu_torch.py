@@ -29,6 +29,14 @@ def efficientnet_b0(size):
     return torchvision.models.efficientnet_b0(num_classes=CLASSES)
 
 
+def resnet50(size):
+    return torchvision.models.resnet50(num_classes=CLASSES)
+
+
+def mobilenet_v3_small(size):
+    return torchvision.models.mobilenet_v3_small(num_classes=CLASSES)
+
+
 def vit_tiny(size):
     return torchvision.models.VisionTransformer(
         image_size=size, patch_size=4, num_layers=12, num_heads=3, hidden_dim=192, mlp_dim=768, num_classes=CLASSES)
@@ -39,7 +47,7 @@ def mlp(size):
 
 
 MODELS = {"resnet18": resnet18, "resnet18-cifar": resnet18_cifar, "efficientnet-b0": efficientnet_b0,
-          "vit-tiny": vit_tiny, "mlp": mlp}
+          "resnet50": resnet50, "mobilenet-v3-small": mobilenet_v3_small, "vit-tiny": vit_tiny, "mlp": mlp}
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--model", choices=MODELS, required=True)

@@ -61,6 +61,8 @@ enum Architecture {
     /// With a 3x3 stem and no pooling.
     Resnet18Cifar,
     EfficientnetB0,
+    Resnet50,
+    MobilenetV3Small,
     /// Width 192, 12 layers, 3 heads, patches of 4x4 pixels.
     VitTiny,
     /// Two hidden layers of 1024.
@@ -73,6 +75,8 @@ impl Architecture {
             Self::Resnet18 => json!({"resnet18": {"stem": "imagenet"}}),
             Self::Resnet18Cifar => json!({"resnet18": {"stem": "cifar"}}),
             Self::EfficientnetB0 => json!({"efficientnet_b0": {}}),
+            Self::Resnet50 => json!({"resnet50": {"stem": "imagenet"}}),
+            Self::MobilenetV3Small => json!({"mobilenet_v3_small": {}}),
             Self::VitTiny => json!({"vit": {"preset": "tiny", "patch": 4}}),
             Self::Mlp => json!({"mlp": {"hidden": [1024, 1024]}}),
         })

@@ -204,6 +204,9 @@ impl Correlation<'_> {
         if words <= FEW_WORDS && rows * words <= FEW_PRODUCTS {
             return self.run_task(source, (0..batch, 0, 1), 0..panels, target);
         }
+        // A thread by itself has nobody to share with, and collects its rows once.
+        let threads = rayon::current_num_threads();
+        let tasks = if threads == 1 { 1 } else { TASKS };
         let groups = (rows / TASK_ROWS).clamp(1, batch.max(1));
         // Images of one pixel can be cut anywhere: into parts of about a block, of whole tiles, as many for each thread.
         let block = self.block(panels);
@@ -213,8 +216,8 @@ impl Correlation<'_> {
                     true => self.kernels.pair_rows,
                     false => self.kernels.rows,
                 };
-                let threads = rayon::current_num_threads().min(TASKS);
-                let groups = rows.div_ceil(block.min(TASK_ROWS)).next_multiple_of(threads);
+                let groups = rows.div_ceil(block.min(TASK_ROWS));
+                let groups = groups.next_multiple_of(threads.min(TASKS));
                 rows.div_ceil(groups).next_multiple_of(tile)
             }
             false => batch.div_ceil(groups).max(1),
@@ -223,7 +226,7 @@ impl Correlation<'_> {
         // Rows of few images are shared out, where there are enough: who writes whole rows writes no lines of memory that
         // others write as well.
         let shares = match words <= NEAR_WORDS && self.panels.axes.pairs().count() == 1 {
-            true => TASKS
+            true => tasks
                 .div_ceil(groups.max(1))
                 .min(rows / groups.max(1) / SHARE_ROWS),
             false => 1,
@@ -235,7 +238,7 @@ impl Correlation<'_> {
                 self.run_task(source, (images, share, shares), 0..panels, target);
             });
         }
-        let chunk = panels.div_ceil(TASKS.div_ceil(groups.max(1))).max(1);
+        let chunk = panels.div_ceil(tasks.div_ceil(groups.max(1))).max(1);
         let chunk = match rows <= block {
             // A single row is faster with several panels at once.
             true => chunk.next_multiple_of(ROW_PANELS.min(panels.div_ceil(2))),

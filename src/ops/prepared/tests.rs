@@ -104,3 +104,33 @@ fn what_other_work_does_meanwhile_is_not_recorded() {
     });
     assert_eq!(graph.nodes.len(), 2);
 }
+
+#[test]
+fn large_samples_go_through_in_parts_and_give_the_same_bytes() {
+    let weight = random(&[4, 4, 1, 1], 1);
+    let forward = |x: &Tensor| {
+        name_weight("weight", &weight);
+        relu(&conv2d(x, &weight, None, ConvOptions::default(), Precision::F32)?)
+    };
+    let of = |batch: usize| random(&[batch, 4, 200, 200], batch as u64);
+    let graph = recorded(&of(1), forward);
+    let prepared = PreparedGraph::new(&graph).expect("runs").expect("one result");
+    assert!(prepared.load.at_once(1) < 3);
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(1)
+        .build()
+        .expect("a thread");
+    for batch in [1, 2, 5] {
+        let x = of(batch);
+        let parts = pool.install(|| prepared.run(&x).expect("runs"));
+        assert_eq!(parts, host(&forward(&x).expect("runs")));
+    }
+    // What is read again for each part has to be worth it.
+    let load = |constants| super::SampleLoad {
+        largest: 1000,
+        all: 5000,
+        constants,
+    };
+    assert_eq!(load(10).at_once(2), 524);
+    assert_eq!(load(1 << 20).at_once(2), 839);
+}

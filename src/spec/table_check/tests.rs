@@ -169,9 +169,10 @@ fn swept_parameters_are_not_hidden() {
 
 #[test]
 fn the_best_fold_stands_for_no_row() {
-    let stages = STAGES
-        .replace("params: {", "params: {fold: 1, ")
-        .replace("format: csv}", "format: csv, split: {folds: 5, fold: '${fold}'}}");
+    let stages = STAGES.replace("params: {", "params: {fold: 1, ").replace(
+        "split: {val: 0.2}",
+        "split: {val: 0.2, folds: 5, fold: '${fold}'}",
+    );
     let sweep = "sweep: {objective: {minimize: t.loss}, params: {lr: [0.1, 0.01], fold: [1, 2, 3, 4, 5]}}\n";
     let swept = format!("{stages}{sweep}");
     let told = "rows: a row would be the best of the folds: `fold` chooses one, and is swept";
