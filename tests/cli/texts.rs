@@ -289,7 +289,9 @@ fn mistakes_around_texts_are_told_before_anything_runs() {
         "a row of 24 tokens does not fit a batch of 20",
     );
     let (stages, _) = LANGUAGE.split_once("tables:").unwrap();
-    let unjudged = stages.replace("split: {val: 0.2}", "split: {test: 0.2}");
+    let unjudged = stages
+        .replace("split: {val: 0.2}", "split: {test: 0.2}")
+        .replace("split: val", "split: test");
     project.write(
         "wrong.yaml",
         unjudged.replace("{steps: 5}", "{steps: 5, samples: 3}"),
