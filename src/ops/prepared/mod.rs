@@ -178,14 +178,14 @@ impl PreparedGraph {
         if samples <= most {
             return self.run_part(input);
         }
-        let most = samples.div_ceil(samples.div_ceil(most));
+        let parts = samples.div_ceil(most);
+        let from = |part: usize| samples * part / parts;
         let mut values = Vec::new();
-        for first in (0..samples).step_by(most) {
-            let part = self.run_part(&input.narrow(0, first, most.min(samples - first))?)?;
-            if values.is_empty() {
-                values.reserve(part.len().div_ceil(most) * samples);
-            }
-            values.extend(part);
+        for part in 0..parts {
+            let (first, count) = (from(part), from(part + 1) - from(part));
+            let of_part = self.run_part(&input.narrow(0, first, count)?)?;
+            values.reserve(of_part.len() / count * (samples - first));
+            values.extend(of_part);
         }
         Ok(values)
     }
