@@ -6,7 +6,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::sizes::common;
-use super::tiles::{Crosswise, HeadRows, Lengthwise, queries_of_a_block};
+use super::tiles::{Crosswise, HeadRows, Lengthwise, queries_at_once};
 use super::{Attention, AttentionInputs};
 use crate::ops::activation::functions::exp_f32;
 use crate::ops::microkernel::{Kernels, SharedValues};
@@ -98,7 +98,7 @@ impl QueryTask<'_> {
             };
             for head in 0..sizes.group() {
                 let head = self.head * sizes.group() + head;
-                let step = queries_of_a_block(kernels);
+                let step = queries_at_once(kernels);
                 for start in queries.clone().step_by(step) {
                     self.block(kernels, &seen, head, start..(start + step).min(queries.end));
                 }

@@ -8,10 +8,21 @@ use std::ops::Range;
 use super::sizes::HeadPart;
 use crate::ops::microkernel::{Finish, Kernels, PanelGroup, RowProduct, SharedValues, words_of};
 
-/// Rows of a tile's multiple that make a block of queries.
+/// Rows of a tile's multiple that make a block of queries on the way back: gradients of keys and values are summed block by
+/// block, so it is a part of what a training gives.
 pub(super) fn queries_of_a_block(kernels: &Kernels) -> usize {
     const QUERIES: usize = 64;
     QUERIES / kernels.rows * kernels.rows
+}
+
+/// The same on the way there, where queries have nothing to do with each other.
+pub(super) fn queries_at_once(kernels: &Kernels) -> usize {
+    const QUERIES: usize = 72;
+    let tile = match kernels.pair_rows {
+        0 => kernels.rows,
+        pairs => pairs,
+    };
+    QUERIES / tile * tile
 }
 
 /// One head of some keys or values.

@@ -55,8 +55,8 @@ impl SampleLoad {
     /// So many samples go through together that what an operation leaves is still near when the next one takes it, unless
     /// the constants would then be read too often.
     fn at_once(&self, threads: usize) -> usize {
-        /// Values that the caches near one core hold.
-        const NEAR: usize = 1 << 18;
+        /// Values that the caches near one core hold, with a part of the constants beside them.
+        const NEAR: usize = 200_000;
         let near = NEAR * threads / self.largest.max(1);
         let worthwhile = (4 * self.constants).div_ceil(self.all.max(1));
         near.max(worthwhile).max(1)
