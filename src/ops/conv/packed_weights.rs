@@ -1,6 +1,6 @@
 //! Weights as the kernels read them, kept from one pass to the next.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -139,6 +139,9 @@ impl<K: PartialEq, T> Forms<K, T> {
 
 thread_local! {
     static IN_USE: RefCell<Option<Arc<PackedWeights>>> = const { RefCell::new(None) };
+    /// Whether several threads use them at once, so that an operation may have begun elsewhere, or on this very thread, that
+    /// reads a weight which could be given up.
+    static IS_SHARED: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Brings back what was in use before, however the use is left.
@@ -183,8 +186,31 @@ impl PackedWeights {
     /// Gives up the values of weights that were packed since. None of them is in use: the operations that packed them
     /// have ended.
     fn give_up(&self) {
+        if IS_SHARED.get() {
+            return;
+        }
         let mut waiting = self.to_give_up.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.retain(|kept| !(kept.is_packed.load(Ordering::Relaxed) && kept.give_up()));
+    }
+
+    /// Those that are reused on this thread.
+    pub(in crate::ops) fn in_use() -> Option<Arc<Self>> {
+        IN_USE.with_borrow(Clone::clone)
+    }
+
+    /// As [`PackedWeights::reuse`], on several threads at a time: no weight gives up its values meanwhile.
+    pub(in crate::ops) fn share<T>(self: &Arc<Self>, forward: impl FnOnce() -> T) -> T {
+        struct Restore(bool);
+        impl Drop for Restore {
+            fn drop(&mut self) {
+                IS_SHARED.set(self.0);
+            }
+        }
+        let _guard = (
+            Restore(IS_SHARED.replace(true)),
+            RestoreUse(IN_USE.replace(Some(self.clone()))),
+        );
+        forward()
     }
 
     /// Runs `forward`; what it packs on this thread is kept, and used again by the next calls.

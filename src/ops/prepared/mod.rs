@@ -7,7 +7,9 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use candle_core::{Layout, Storage, Tensor};
+use rayon::prelude::*;
 
+use super::PackedWeights;
 use super::activation::ElementwiseFunction;
 use super::error::OpError;
 use super::graph::{Graph, GraphValue, OperationNode};
@@ -180,14 +182,20 @@ impl PreparedGraph {
         }
         let parts = samples.div_ceil(most);
         let from = |part: usize| samples * part / parts;
-        let mut values = Vec::new();
-        for part in 0..parts {
-            let (first, count) = (from(part), from(part + 1) - from(part));
-            let of_part = self.run_part(&input.narrow(0, first, count)?)?;
-            values.reserve(of_part.len() / count * (samples - first));
-            values.extend(of_part);
-        }
-        Ok(values)
+        let run_part = |part: usize| {
+            let first = from(part);
+            self.run_part(&input.narrow(0, first, from(part + 1) - first)?)
+        };
+        // Each thread takes parts of its own, with the weights that are kept for all of them.
+        let kept = PackedWeights::in_use();
+        let values: Result<Vec<_>, OpError> = (0..parts)
+            .into_par_iter()
+            .map(|part| match &kept {
+                Some(kept) => kept.share(|| run_part(part)),
+                None => run_part(part),
+            })
+            .collect();
+        Ok(values?.concat())
     }
 
     /// The output's values for some samples.

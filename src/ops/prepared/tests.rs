@@ -112,18 +112,19 @@ fn large_samples_go_through_in_parts_and_give_the_same_bytes() {
         name_weight("weight", &weight);
         relu(&conv2d(x, &weight, None, ConvOptions::default(), Precision::F32)?)
     };
-    let of = |batch: usize| random(&[batch, 4, 200, 200], batch as u64);
+    let of = |batch: usize| random(&[batch, 200, 200, 4], batch as u64);
     let graph = recorded(&of(1), forward);
     let prepared = PreparedGraph::new(&graph).expect("runs").expect("one result");
     assert!(prepared.load.at_once(1) < 3);
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(1)
-        .build()
-        .expect("a thread");
-    for batch in [1, 2, 5] {
-        let x = of(batch);
-        let parts = pool.install(|| prepared.run(&x).expect("runs"));
-        assert_eq!(parts, host(&forward(&x).expect("runs")));
+    for threads in [1, 3] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+        let pool = pool.expect("threads");
+        let kept = Arc::<PackedWeights>::default();
+        for batch in [1, 2, 17] {
+            let x = of(batch);
+            let parts = pool.install(|| kept.reuse(|| prepared.run(&x).expect("runs")));
+            assert_eq!(parts, host(&forward(&x).expect("runs")));
+        }
     }
     // What is read again for each part has to be worth it.
     let load = |constants| super::SampleLoad {
