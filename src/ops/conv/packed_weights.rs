@@ -200,14 +200,14 @@ impl PackedWeights {
 
     /// As [`PackedWeights::reuse`], on several threads at a time: no weight gives up its values meanwhile.
     pub(in crate::ops) fn share<T>(self: &Arc<Self>, forward: impl FnOnce() -> T) -> T {
-        struct Restore(bool);
-        impl Drop for Restore {
+        struct RestoreSharing(bool);
+        impl Drop for RestoreSharing {
             fn drop(&mut self) {
                 IS_SHARED.set(self.0);
             }
         }
         let _guard = (
-            Restore(IS_SHARED.replace(true)),
+            RestoreSharing(IS_SHARED.replace(true)),
             RestoreUse(IN_USE.replace(Some(self.clone()))),
         );
         forward()
