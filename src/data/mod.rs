@@ -59,6 +59,7 @@ pub use decode::claimed_size;
 pub use documents::{DocumentContent, DocumentSource, FoundDocument};
 pub use error::DataError;
 pub use example::Example;
+pub(crate) use field_names::SEGMENTS;
 pub use formats::{FormatReader, Formats, SplitInput};
 pub use intake::{Intake, IntakeSample};
 pub use labels::{Classes, LabelIndex};

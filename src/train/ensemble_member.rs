@@ -8,12 +8,12 @@ use candle_core::Device;
 use super::components::Components;
 use super::error::TrainError;
 use super::inference::{Inference, KeptPasses};
-use super::model_file::{Card, OF_TEXTS, READS_TEXTS, SEGMENTS, TrainedModel};
+use super::model_file::{Card, OF_TEXTS, READS_TEXTS, TrainedModel};
 use super::tasks::Task;
 use super::tensor_file::input_tensor;
 use crate::data::{
-    ArrayValues, Collation, DataError, Example, PipelineOptions, ReadText, SamplePipeline, TOKENIZER_FOLDER,
-    TextForm, TextGoal, TextReader,
+    ArrayValues, Collation, DataError, Example, PipelineOptions, ReadText, SEGMENTS, SamplePipeline,
+    TOKENIZER_FOLDER, TextForm, TextGoal, TextReader,
 };
 use crate::models::{Network, NetworkInput, TokenBatch};
 use crate::schema::{FieldKind, InputShape, Schema, TextFields};

@@ -18,7 +18,7 @@ use super::meeting::KnownModel;
 use super::quantized::{CardQuantization, read_quantized};
 use super::tasks::{ModelTarget, Task, Tasks};
 use super::tensor_file::{NamedTensors, TensorFile, encode, to_host, write_atomically};
-use crate::data::{Augmentation, Dataset, Normalization};
+use crate::data::{Augmentation, Dataset, Normalization, SEGMENTS};
 use crate::event::{Metrics, Monitor};
 use crate::models::{ModelError, Models, Network};
 use crate::quantization::QuantizedNetwork;
@@ -34,8 +34,6 @@ pub(super) const OF_TEXTS: &str =
 
 /// The file with the weights.
 pub const WEIGHTS_FILE: &str = "model.safetensors";
-/// The field of a sample that tells of each token of a pair which text it is of.
-pub(super) const SEGMENTS: &str = "segments";
 /// The file of an ONNX export.
 const ONNX_FILE: &str = "model.onnx";
 /// The file with the card.

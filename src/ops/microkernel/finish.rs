@@ -42,6 +42,17 @@ impl<'a> Finish<'a> {
         }
     }
 
+    /// Holds `width` columns from `column` on within the target's `all`, and scale and shift to them.
+    ///
+    /// # Panics
+    /// They are not within them.
+    pub(super) fn check(&self, column: usize, width: usize, all: usize) {
+        assert!(
+            column + width <= all && self.is_for(column + width),
+            "scale and shift of each column"
+        );
+    }
+
     /// Whether scale and shift have at least `columns` values.
     pub(super) fn is_for(&self, columns: usize) -> bool {
         let enough = |values: Option<&[f32]>| values.is_none_or(|values| values.len() >= columns);

@@ -44,6 +44,19 @@ pub(in crate::ops) struct PanelGroup<'a> {
 }
 
 impl<'a> PanelGroup<'a> {
+    /// Holds what is read of them within them: so many taps of so many words of `lanes` values, of which `width` are stored.
+    ///
+    /// # Panics
+    /// They are not as many.
+    pub(super) fn check(&self, (taps, run): (usize, usize), lanes: usize, width: usize) {
+        let needed = self.count.saturating_sub(1) * self.gap + run * lanes;
+        let enough = self.parts.iter().all(|part| part.len() >= needed);
+        assert!(
+            self.parts.len() == taps && enough && width <= self.count * lanes,
+            "{taps} taps of {run} words"
+        );
+    }
+
     /// So many panels with one tap, one behind the other.
     pub fn side_by_side(panels: &'a [u32], count: usize) -> Self {
         Self {

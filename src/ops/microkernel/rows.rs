@@ -101,10 +101,8 @@ impl<'a> RowProduct<'a> {
             count,
         } = *panels;
         let stride = self.kernels.panel;
-        let needed = count.saturating_sub(1) * gap + self.run * stride;
-        assert!(parts.len() == self.taps && column + width <= self.width && width <= count * stride);
-        assert!(parts.iter().all(|part| part.len() >= needed));
-        assert!(finish.is_for(column + width), "scale and shift of each column");
+        panels.check((self.taps, self.run), stride, width);
+        finish.check(column, width, self.width);
         let block = self.block();
         let mut targets = [std::ptr::null_mut::<f32>(); MAX_ROWS];
         let mut residuals = [std::ptr::null::<f32>(); MAX_ROWS];
@@ -237,10 +235,9 @@ impl<'a> TapProduct<'a> {
 
     /// Panels that are multiplied at once.
     pub fn panels_at_once(&self) -> usize {
-        if self.targets.len() <= self.kernels.pair_rows {
-            2
-        } else {
-            1
+        match self.targets.len() <= self.kernels.pair_rows {
+            true => 2,
+            false => 1,
         }
     }
 
@@ -256,11 +253,9 @@ impl<'a> TapProduct<'a> {
             count,
         } = *panels;
         let stride = self.kernels.panel;
-        let needed = count.saturating_sub(1) * gap + self.run * stride;
-        assert!(parts.len() == self.taps.len() && count <= self.panels_at_once());
-        assert!(column + width <= self.width && width <= count * stride);
-        assert!(parts.iter().all(|part| part.len() >= needed));
-        assert!(finish.is_for(column + width), "scale and shift of each column");
+        assert!(count <= self.panels_at_once(), "as many panels as a tile takes");
+        panels.check((self.taps.len(), self.run), stride, width);
+        finish.check(column, width, self.width);
         // Each tap's sums go on where those of the one before were stored.
         // SAFETY: of sources, panels, targets and what finishes them the assertions here and in `add_tap` are; `available`
         // only gives kernels that the processor can run; that nobody else uses the targets is the caller's.

@@ -211,21 +211,8 @@ pub(super) struct FilteredTiles {
 #[inline(always)]
 pub(super) unsafe fn filtered_alone<V: Vector>(tiles: &FilteredTiles) {
     assert!(tiles.tiles == 1, "one tile");
-    for_each_filter_block::<V>(
-        tiles,
-        #[inline(always)]
-        |block| {
-            // SAFETY: the caller's.
-            unsafe {
-                block.add_products::<V, 1, 1, 0>();
-                block.add_products::<V, 1, 1, 1>();
-                block.add_products::<V, 1, 1, 2>();
-                block.add_products::<V, 1, 1, 3>();
-                block.add_products::<V, 1, 1, 4>();
-                block.add_products::<V, 1, 1, 5>();
-            }
-        },
-    );
+    // SAFETY: the caller's.
+    unsafe { filtered_by_rows::<V, 1>(tiles) };
 }
 
 /// The same with up to [`FILTER_TILES`] tiles, where there are twice as many registers.

@@ -243,6 +243,10 @@ impl PretrainedFolder {
         let Some(family) = FolderFamily::of_model(&model) else {
             return Err(format!("it is a `{}`, and no model of text", model.name()));
         };
+        let ends = match &card["ends"] {
+            Value::Null => Vec::new(),
+            ends => Vec::deserialize(ends).map_err(|error| bad(format!("`ends`: {error}")))?,
+        };
         let own = head_of(&model);
         let head = wish.head.unwrap_or(own);
         check_head(family, head)?;
@@ -283,7 +287,7 @@ impl PretrainedFolder {
             weights,
             max_length: max_length.and_then(|length| usize::try_from(length).ok()),
             is_quantized,
-            ends: Vec::deserialize(&card["ends"]).unwrap_or_default(),
+            ends,
             scale,
             called: None,
             notes: Vec::new(),

@@ -296,3 +296,21 @@ fn what_does_not_fit_is_told() {
     let error = image.forward_tokens(&equal(&[1]), &Pass::evaluate(Precision::F32));
     assert!(error.expect_err("refused").to_string().contains("not for them"));
 }
+
+/// As in transformers, which gives a DistilBERT nothing but tokens.
+#[test]
+fn a_distilbert_knows_the_texts_of_a_pair_by_the_separator_alone() {
+    let model = json!({"bert": {"variant": "distilbert", "layers": 1, "heads": 2, "width": 8, "context": 9, "head": "classification"}});
+    let model: Model = serde_json::from_value(model).expect("valid");
+    let network = cpu(&model, tokens(9), 3);
+    let outputs = |batch: TokenBatch| {
+        let output = network.forward_tokens(&batch, &Pass::evaluate(Precision::F32));
+        let TextOutput::Rows(rows) = output.expect("fits") else {
+            panic!("classes are numbers")
+        };
+        host(&rows)
+    };
+    let batch = || TokenBatch::equal(&[1, 5, 2, 6, 2], 1, &Device::Cpu).expect("a whole sample");
+    let typed = batch().with_types(&[0, 0, 0, 1, 1]).expect("one a token");
+    assert_eq!(outputs(typed), outputs(batch()));
+}

@@ -228,4 +228,8 @@ fn tokens_that_end_a_text_go_with_the_model() {
         let (folder, _) = written(model.path(), None).expect("writable");
         assert_eq!(json_of(&folder, "generation_config.json")["eos_token_id"], told);
     }
+    card["ends"] = json!([-1]);
+    fs::write(model.path().join("model.json"), card.to_string()).expect("writable");
+    let told = PretrainedFolder::open(model.path(), FolderWish::default(), &components).err();
+    assert!(told.is_some_and(|told| told.starts_with("its model.json is no model's card: `ends`: ")));
 }
