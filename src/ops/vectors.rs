@@ -54,36 +54,43 @@ pub(super) fn sum_over<const N: usize>(values: [&[f32]; N], term: impl Fn([f64; 
 }
 
 /// Lanes of f32 that run side by side.
-const NARROW_LANES: usize = 16;
+pub(super) const NARROW_LANES: usize = 16;
 
 /// The largest value; NaNs are passed over, and of nothing it is minus infinity.
 #[inline(always)]
 pub(super) fn largest_of(values: &[f32]) -> f32 {
+    let larger = |one: f32, other: f32| if other > one { other } else { one };
     let mut lanes = [f32::NEG_INFINITY; NARROW_LANES];
-    let (whole, rest) = values.as_chunks::<NARROW_LANES>();
-    for chunk in whole {
+    let mut take = |chunk: &[f32; NARROW_LANES]| {
         for (lane, &value) in lanes.iter_mut().zip(chunk) {
-            *lane = if value > *lane { value } else { *lane };
+            *lane = larger(*lane, value);
+        }
+    };
+    let (whole, rest) = values.as_chunks();
+    whole.iter().for_each(&mut take);
+    match values.last_chunk() {
+        // One that is looked at twice is as large as before.
+        Some(last) if !rest.is_empty() => take(last),
+        Some(_) => {}
+        None => {
+            for (lane, &value) in lanes.iter_mut().zip(rest) {
+                *lane = larger(*lane, value);
+            }
         }
     }
-    for (lane, &value) in lanes.iter_mut().zip(rest) {
-        *lane = if value > *lane { value } else { *lane };
-    }
-    lanes.into_iter().fold(f32::NEG_INFINITY, f32::max)
+    let eight: [f32; 8] = std::array::from_fn(|lane| larger(lanes[lane], lanes[lane + 8]));
+    let four: [f32; 4] = std::array::from_fn(|lane| larger(eight[lane], eight[lane + 4]));
+    larger(larger(four[0], four[2]), larger(four[1], four[3]))
 }
 
-/// The sum in f32: sixteen sums run side by side and are combined in order.
+/// The sum of `chunks` in f32: sixteen sums run side by side and are combined in order.
 #[inline(always)]
-pub(super) fn sum_f32(values: &[f32]) -> f32 {
+pub(super) fn sum_f32(chunks: &[[f32; NARROW_LANES]]) -> f32 {
     let mut lanes = [0.0f32; NARROW_LANES];
-    let (whole, rest) = values.as_chunks::<NARROW_LANES>();
-    for chunk in whole {
+    for chunk in chunks {
         for (lane, &value) in lanes.iter_mut().zip(chunk) {
             *lane += value;
         }
-    }
-    for (lane, &value) in lanes.iter_mut().zip(rest) {
-        *lane += value;
     }
     lanes.iter().sum()
 }
@@ -98,9 +105,18 @@ mod tests {
             let values: Vec<f32> = (0..len).map(|index| (index * 7 % 11) as f32 - 5.0).collect();
             let expected = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
             assert_eq!(largest_of(&values), expected);
-            assert_eq!(sum_f32(&values), values.iter().sum::<f32>());
+            let (chunks, _) = values.as_chunks();
+            assert_eq!(sum_f32(chunks), values[..16 * chunks.len()].iter().sum::<f32>());
         }
         assert_eq!(largest_of(&[f32::NAN, 2.0]), 2.0);
+        // The largest one in any lane, of a part of a vector too.
+        for len in [3usize, 16, 21] {
+            for place in 0..len {
+                let mut values = vec![-1.0; len];
+                values[place] = 1.0;
+                assert_eq!(largest_of(&values), 1.0);
+            }
+        }
     }
 
     #[test]

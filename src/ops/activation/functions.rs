@@ -27,7 +27,6 @@ fn exp_parts(x: f64) -> (f64, f64) {
     let power = f64::from_bits((shifted.to_bits() << 52).wrapping_add(1023 << 52));
     // The series of exp up to the tenth power: the rest is under ln(2) / 2, the error under 3e-13.
     let series = [
-        1.0 / 3_628_800.0,
         1.0 / 362_880.0,
         1.0 / 40_320.0,
         1.0 / 5_040.0,
@@ -38,7 +37,7 @@ fn exp_parts(x: f64) -> (f64, f64) {
         0.5,
         1.0,
     ];
-    let mut sum = 0.0;
+    let mut sum = 1.0 / 3_628_800.0;
     for coefficient in series {
         sum = sum * rest + coefficient;
     }
@@ -69,16 +68,8 @@ pub(in crate::ops) fn exp_f32(x: f32) -> f32 {
     let rest = whole.mul_add(-LN_2_LOW, whole.mul_add(-LN_2_HIGH, x));
     let power = f32::from_bits((shifted.to_bits() << 23).wrapping_add(127 << 23));
     // The series up to the seventh power: the error is under 6e-9.
-    let series = [
-        1.0 / 5_040.0,
-        1.0 / 720.0,
-        1.0 / 120.0,
-        1.0 / 24.0,
-        1.0 / 6.0,
-        0.5,
-        1.0,
-    ];
-    let mut sum = 0.0;
+    let series = [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0];
+    let mut sum = 1.0 / 5_040.0;
     for coefficient in series {
         sum = f32::mul_add(sum, rest, coefficient);
     }
@@ -109,7 +100,6 @@ fn scaled_erfc(z: f32) -> f32 {
     let t = 3.0 / (3.0 + z);
     let u = t.mul_add(2.0, -1.0);
     let coefficients = [
-        6.048_609e-5,
         -1.154_144_8e-4,
         -9.695_62e-4,
         -4.550_263_3e-4,
@@ -120,7 +110,7 @@ fn scaled_erfc(z: f32) -> f32 {
         2.944_644_6e-1,
         3.580_023_3e-1,
     ];
-    let mut sum = 0.0;
+    let mut sum = 6.048_609e-5;
     for coefficient in coefficients {
         sum = f32::mul_add(sum, u, coefficient);
     }

@@ -117,8 +117,8 @@ pub(super) enum Function {
 const NORMAL_DENSITY: f32 = 0.398_942_3;
 
 impl Function {
-    /// Sets each value to the function of it.
-    fn forward(self, y: &mut [f32]) {
+    /// Sets each value of some rows to the function of it.
+    fn forward(self, y: &mut [&mut [f32]]) {
         match self {
             Self::Relu => map(y, |x| if x <= 0.0 { 0.0 } else { x }),
             Self::LeakyRelu(slope) => map(y, |x| if x > 0.0 { x } else { slope * x }),
@@ -188,12 +188,14 @@ fn tanh_argument(x: f32) -> f32 {
 }
 
 #[inline(always)]
-fn map(values: &mut [f32], function: impl Fn(f32) -> f32) {
+fn map(rows: &mut [&mut [f32]], function: impl Fn(f32) -> f32) {
     with_wide_vectors(
         #[inline(always)]
         || {
-            for value in values {
-                *value = function(*value);
+            for row in rows {
+                for value in &mut **row {
+                    *value = function(*value);
+                }
             }
         },
     );
@@ -221,8 +223,15 @@ pub(super) struct ElementwiseFunction {
 impl ElementwiseFunction {
     /// Sets each value to the function of it.
     pub fn apply(&self, values: &mut [f32]) {
-        self.function.forward(values);
-        round_in_place(values, self.precision);
+        self.apply_to_rows(&mut [values]);
+    }
+
+    /// The same for many short rows.
+    pub fn apply_to_rows(&self, rows: &mut [&mut [f32]]) {
+        self.function.forward(rows);
+        for row in rows {
+            round_in_place(row, self.precision);
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use crate::ops::microkernel::{Kernels, SharedValues};
 use crate::ops::round::round_in_place;
 use crate::ops::scratch::with_scratch;
 use crate::ops::sequences::SequenceSpan;
-use crate::ops::vectors::{largest_of, sum_f32, with_wide_vectors};
+use crate::ops::vectors::{NARROW_LANES, largest_of, sum_f32, with_wide_vectors};
 use crate::spec::Precision;
 
 /// Queries of a task.
@@ -140,12 +140,9 @@ impl QueryTask<'_> {
                     weights.chunks_exact_mut(stride).zip(&mut running).enumerate()
                 {
                     let own = common(&of_row(row), &keys);
+                    let own = own.start - keys.start..own.end - keys.start;
+                    running.take(weights, keys.len(), own, sizes.scale());
                     let weights = &mut weights[..keys.len()];
-                    running.take(
-                        weights,
-                        own.start - keys.start..own.end - keys.start,
-                        sizes.scale(),
-                    );
                     self.drop_some(head, queries.start + row, seen.first + keys.start, weights);
                     round_in_place(weights, self.attention.precision);
                 }
@@ -223,29 +220,40 @@ impl Default for Running {
 }
 
 impl Running {
-    /// Turns products of a query with some keys, of which it sees `seen`, into weights that are yet to be
-    /// divided by the sum of all.
-    fn take(&mut self, products: &mut [f32], seen: Range<usize>, scale: f32) {
-        products[..seen.start].fill(0.0);
-        products[seen.end..].fill(0.0);
+    /// Turns a query's products with `keys` keys, of which it sees `seen`, into weights that are yet to be
+    /// divided by the sum of all. Behind them there is room for a vector, which is written to.
+    fn take(&mut self, products: &mut [f32], keys: usize, seen: Range<usize>, scale: f32) {
         self.correction = 1.0;
-        let products = &mut products[seen];
-        if products.is_empty() {
+        if seen.is_empty() {
+            products[..keys].fill(0.0);
             return;
         }
+        let (unseen, products) = products.split_at_mut(seen.start);
+        unseen.fill(0.0);
+        let (count, keys) = (seen.len(), keys - seen.start);
+        let whole = count.next_multiple_of(NARROW_LANES);
         with_wide_vectors(
             #[inline(always)]
             || {
-                let largest = largest_of(products).max(self.largest);
+                let largest = largest_of(&products[..count]).max(self.largest);
                 if self.largest > f32::NEG_INFINITY {
                     self.correction = exp_f32((self.largest - largest) * scale);
                 }
-                for product in products.iter_mut() {
-                    *product = exp_f32((*product - largest) * scale);
+                let (chunks, _) = products[..whole].as_chunks_mut::<NARROW_LANES>();
+                let mut left = count;
+                for chunk in chunks.iter_mut() {
+                    for (lane, product) in chunk.iter_mut().enumerate() {
+                        let weight = exp_f32((*product - largest) * scale);
+                        *product = if lane < left { weight } else { 0.0 };
+                    }
+                    left = left.saturating_sub(NARROW_LANES);
                 }
-                self.sum = self.sum * self.correction + sum_f32(products);
+                self.sum = self.sum * self.correction + sum_f32(chunks);
                 self.largest = largest;
             },
         );
+        if whole < keys {
+            products[whole..keys].fill(0.0);
+        }
     }
 }

@@ -108,7 +108,7 @@ pub(super) struct Crosswise<'a> {
 
 impl Crosswise<'_> {
     /// The products of `rows` with `columns`, into `target`, rows of `stride` values for the columns from
-    /// `origin` on. `columns` begin with a panel; what lies between their end and the next panel is
+    /// `origin` on. `columns` begin with a panel; what lies between their end and the next half of a panel, a vector, is
     /// written too.
     pub fn multiply(
         &self,
@@ -135,8 +135,10 @@ impl Crosswise<'_> {
             let words = &words_of(self.packed)[(first + panel) * part..][..count * part];
             let group = PanelGroup::side_by_side(words, count);
             let column = (first + panel) * lanes - origin;
+            let left = (columns.len() - panel * lanes).next_multiple_of(lanes / 2);
+            let width = left.min(count * lanes);
             // SAFETY: the target is borrowed mutably, and this thread alone writes to it.
-            unsafe { product.multiply(&group, column, count * lanes, &Finish::default()) };
+            unsafe { product.multiply(&group, column, width, &Finish::default()) };
         }
     }
 }

@@ -43,26 +43,47 @@ struct LayerNormalization {
 const ROWS: usize = 64;
 
 impl LayerNormalization {
-    /// The mean of a row, and one over the root of its variance.
+    /// The mean of each row, and one over the root of its variance.
     #[inline(always)]
-    fn moments(&self, row: &[f32]) -> (f64, f64) {
-        let columns = row.len() as f64;
-        let mean = sum_over([row], |[x]| x) / columns;
-        let squares = sum_over([row], |[x]| (x - mean) * (x - mean));
-        (mean, 1.0 / (squares / columns + self.epsilon).sqrt())
+    fn moments<const SIDE_BY_SIDE: usize>(&self, rows: [&[f32]; SIDE_BY_SIDE]) -> [(f64, f64); SIDE_BY_SIDE] {
+        let columns = rows[0].len() as f64;
+        let mut moments = [(0.0, 0.0); SIDE_BY_SIDE];
+        for (row, (mean, _)) in rows.iter().zip(&mut moments) {
+            *mean = sum_over([row], |[x]| x) / columns;
+        }
+        for (row, (mean, inverse)) in rows.iter().zip(&mut moments) {
+            let squares = sum_over([row], |[x]| (x - *mean) * (x - *mean));
+            *inverse = 1.0 / (squares / columns + self.epsilon).sqrt();
+        }
+        moments
     }
 
     fn normalize(&self, x: &[f32], weight: &[f32], bias: &[f32], y: &mut [f32]) {
+        /// Rows whose sums run side by side: those of one wait for each other.
+        const SIDE_BY_SIDE: usize = 4;
         let columns = weight.len();
         with_wide_vectors(
             #[inline(always)]
             || {
-                for (x, y) in x.chunks_exact(columns).zip(y.chunks_exact_mut(columns)) {
-                    let (mean, inverse) = self.moments(x);
+                let scale = |x: &[f32], y: &mut [f32], (mean, inverse): (f64, f64)| {
                     for (((y, &x), &weight), &bias) in y.iter_mut().zip(x).zip(weight).zip(bias) {
                         let normalised = (f64::from(x) - mean) * inverse;
                         *y = (normalised * f64::from(weight) + f64::from(bias)) as f32;
                     }
+                };
+                let block = SIDE_BY_SIDE * columns;
+                let (mut blocks, mut targets) = (x.chunks_exact(block), y.chunks_exact_mut(block));
+                for (x, y) in blocks.by_ref().zip(targets.by_ref()) {
+                    let rows: [&[f32]; SIDE_BY_SIDE] =
+                        std::array::from_fn(|row| &x[row * columns..(row + 1) * columns]);
+                    let moments = self.moments(rows);
+                    for ((x, y), moments) in rows.into_iter().zip(y.chunks_exact_mut(columns)).zip(moments) {
+                        scale(x, y, moments);
+                    }
+                }
+                let rest = blocks.remainder().chunks_exact(columns);
+                for (x, y) in rest.zip(targets.into_remainder().chunks_exact_mut(columns)) {
+                    scale(x, y, self.moments([x])[0]);
                 }
             },
         );
@@ -83,7 +104,7 @@ impl LayerNormalization {
             || {
                 let rows = x.chunks_exact(columns).zip(gradient.chunks_exact(columns));
                 for ((x, gradient), target) in rows.zip(target.chunks_exact_mut(columns)) {
-                    let (mean, inverse) = self.moments(x);
+                    let (mean, inverse) = self.moments([x])[0];
                     let normalised = |x: f64| (x - mean) * inverse;
                     let shift = sum_over([gradient, weight], |[g, w]| g * w) / columns as f64;
                     let slope = sum_over([gradient, weight, x], |[g, w, x]| g * w * normalised(x));

@@ -4,6 +4,7 @@ use std::marker::PhantomData;
 
 use super::tiles::RowsTile;
 use super::{Finish, Kernels, PanelGroup, ROW_PANELS, SharedValues};
+use crate::ops::activation::ElementwiseFunction;
 
 /// Rows of a left factor and where their products go, collected once and then multiplied by any
 /// number of panels.
@@ -167,11 +168,8 @@ impl<'a> RowProduct<'a> {
                         }
                     }
                     if let Some(function) = finish.function.filter(|_| tile.ends) {
-                        for &results in &targets[..rows.len()] {
-                            // SAFETY: the tile has just stored so many of them; that nobody else uses them is the
-                            // caller's.
-                            function.apply(unsafe { std::slice::from_raw_parts_mut(results, width) });
-                        }
+                        // SAFETY: the tile has just stored so many of them; that nobody else uses them is the caller's.
+                        unsafe { apply_to(function, &targets[..rows.len()], width) };
                     }
                 }
             }
@@ -286,9 +284,7 @@ impl<'a> TapProduct<'a> {
                 _ => (self.kernels.rows_tile)(rows.len(), &tile),
             }
             if let Some(function) = finish.function.filter(|_| ends) {
-                for &results in &targets[..rows.len()] {
-                    function.apply(std::slice::from_raw_parts_mut(results, width));
-                }
+                apply_to(function, &targets[..rows.len()], width);
             }
         };
         run_tile(&self.targets, None, false, false);
@@ -297,6 +293,19 @@ impl<'a> TapProduct<'a> {
         }
         run_tile(&self.targets, None, true, true);
     }
+}
+
+/// Sets what a tile has stored in each of `rows`, `width` values, to the function of it.
+///
+/// # Safety
+/// The rows lie apart, and nobody else reads or writes so many of their values at the same time.
+unsafe fn apply_to(function: ElementwiseFunction, rows: &[*mut f32], width: usize) {
+    let mut slices: [&mut [f32]; MAX_ROWS] = Default::default();
+    for (slice, &row) in slices.iter_mut().zip(rows) {
+        // SAFETY: the caller's.
+        *slice = unsafe { std::slice::from_raw_parts_mut(row, width) };
+    }
+    function.apply_to_rows(&mut slices[..rows.len()]);
 }
 
 /// Rows of the largest tile of any instruction set.
