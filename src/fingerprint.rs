@@ -85,7 +85,7 @@ impl Digest {
 ///
 /// Numbers print in their shortest form that reads back the same. Values that JSON cannot hold
 /// (maps with keys that are no strings) are a mistake in Erlen's own types and panic.
-pub fn canonical_json(value: &impl Serialize) -> String {
+fn canonical_json(value: &impl Serialize) -> String {
     let value = serde_json::to_value(value).expect("hashed types serialise to JSON");
     let mut out = String::new();
     write_canonical(&value, &mut out);

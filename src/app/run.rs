@@ -9,7 +9,9 @@ use super::sweep::run::{Swept, carry_out};
 use super::sweep::setting::SweepSetting;
 use super::table_output::TableOutput;
 use super::tables::write_tables;
-use super::warnings::{described_in_vain, rewritten_parameters, undeclared_files, unused_parameters};
+use super::warnings::{
+    described_in_vain, describes_metrics, rewritten_parameters, undeclared_files, unused_parameters,
+};
 use crate::event::RunStatus;
 use crate::exec::Completion;
 use crate::plan::{Decision, Plan};
@@ -51,17 +53,20 @@ pub fn run(
     if summary.status != RunStatus::Done {
         return end(execution, &summary, Ok(Vec::new()));
     }
+    let pipeline = &session.pipeline;
+    let tables = tables.filter(|_| !pipeline.tables.is_empty());
+    // Of many stages, what they gave is some work to put together.
+    if tables.is_none() && !describes_metrics(pipeline) {
+        return end(execution, &summary, Ok(Vec::new()));
+    }
     let results = results_of_plan(session, plan);
-    for notice in described_in_vain(&session.pipeline, &results) {
+    for notice in described_in_vain(pipeline, &results) {
         execution.notice(notice);
     }
     let Some(tables) = tables else {
         return end(execution, &summary, Ok(Vec::new()));
     };
-    if session.pipeline.tables.is_empty() {
-        return end(execution, &summary, Ok(Vec::new()));
-    }
-    if session.pipeline.sweep.is_some() {
+    if pipeline.sweep.is_some() {
         let file = session.file().display();
         execution.notice(Notice::info(format!(
             "the tables are those of the sweep; `erlen sweep {file}` runs it and writes them"

@@ -70,6 +70,20 @@ pub(super) fn undeclared_files(pipeline: &Pipeline, root: &Path) -> Vec<Notice> 
     warnings
 }
 
+/// Whether a command stage describes metrics.
+pub(super) fn describes_metrics(pipeline: &Pipeline) -> bool {
+    let mut commands = pipeline
+        .stages
+        .values()
+        .filter_map(|stage| stage.kind.options::<Command>());
+    commands.any(|command| {
+        command
+            .metrics
+            .as_ref()
+            .is_some_and(|metrics| !metrics.of.is_empty())
+    })
+}
+
 /// Metrics that a command stage describes and that its file does not hold in any of the results.
 pub(super) fn described_in_vain(pipeline: &Pipeline, results: &Results) -> Vec<Notice> {
     let mut warnings = Vec::new();

@@ -14,7 +14,7 @@ use super::reason::{Earlier, EarlierResults};
 use super::selection::Selection;
 use super::settle::WORTH_SHARING;
 use crate::event::StageId;
-use crate::fingerprint::Digest;
+use crate::fingerprint::{Digest, Fingerprint};
 use crate::parallel;
 use crate::spec::{FilePlaces, Pipeline, Reference, Resources, StageSpec, UnknownRoot, suggest};
 use crate::store::{Action, Store, StoreError};
@@ -163,7 +163,9 @@ impl Plan {
         self.read_inputs(&wanted)?;
         let seed = pipeline.seed;
         let keys = parallel::map(wanted.iter().collect(), WORTH_SHARING, |stage| {
-            StageKey::new(stage.stage, seed, BTreeMap::new())
+            let key = StageKey::new(stage.stage, seed, BTreeMap::new());
+            let fingerprint = key.fingerprint();
+            (key, fingerprint)
         });
         let mut growth = Growth {
             nodes: Vec::with_capacity(wanted.len()),
@@ -173,9 +175,9 @@ impl Plan {
             name_of,
         };
         let mut new = Vec::new();
-        for (number, key) in keys.into_iter().enumerate() {
+        for (number, (key, fingerprint)) in keys.into_iter().enumerate() {
             let before = self.graph.node_count();
-            let index = self.add(&growth, number, &key);
+            let index = self.add(&growth, number, &fingerprint);
             if index.index() == before {
                 new.push(key);
             }
@@ -193,8 +195,9 @@ impl Plan {
     }
 
     /// Adds a stage whose upstream stages are among `nodes`, or finds an equal one. Of equal stages
-    /// that are added together (from the growth's first node on), each name is kept.
-    fn add(&mut self, growth: &Growth<'_>, number: usize, key: &StageKey) -> NodeIndex {
+    /// that are added together (from the growth's first node on), each name is kept. `key` is the digest of its key
+    /// without inputs.
+    fn add(&mut self, growth: &Growth<'_>, number: usize, key: &Fingerprint) -> NodeIndex {
         let wanted = &growth.wanted[number];
         let stage = wanted.stage;
         let mut inputs = Vec::with_capacity(wanted.inputs.len());

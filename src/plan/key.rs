@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::fingerprint::{Digest, Fingerprint, canonical_json, write_canonical, write_text};
+use crate::fingerprint::{Digest, Fingerprint, write_canonical, write_text};
 use crate::spec::{Kind, StageSpec};
 
 /// All that a stage's result depends on. Two stages with equal keys have equal results.
@@ -83,8 +83,7 @@ impl StageKey {
 }
 
 /// What takes the place of an input's content in a recipe.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Debug)]
 pub(super) enum RecipeInput {
     /// A stage, by its own recipe.
     Stage { recipe: Digest, path: Option<String> },
@@ -93,11 +92,29 @@ pub(super) enum RecipeInput {
 }
 
 /// The digest of a stage's recipe: like its key, but with upstream recipes in place of contents.
-/// Known before anything runs. `after` is part of it, as it is part of what will happen. `key` is the
+/// Known before anything runs. `after` is part of it, as it is part of what will happen. `key` is the digest of the
 /// stage's, without inputs.
-pub(super) fn recipe(key: &StageKey, inputs: &BTreeMap<&str, RecipeInput>, after: &[Digest]) -> Digest {
-    let (inputs, after) = (canonical_json(inputs), canonical_json(&after));
-    Digest::of_canonical("recipe", &format!("[{},{inputs},{after}]", key.canonical()))
+pub(super) fn recipe(key: &Fingerprint, inputs: &BTreeMap<&str, RecipeInput>, after: &[Digest]) -> Digest {
+    let mut text = String::with_capacity(512);
+    let _ = write!(text, "[\"{key}\"");
+    for (role, input) in inputs {
+        text.push_str(",[");
+        write_text(role, &mut text);
+        let _ = match input {
+            RecipeInput::Stage { recipe, .. } => write!(text, ",\"stage\",\"{recipe}\""),
+            RecipeInput::File(digest) => write!(text, ",\"file\",\"{digest}\""),
+        };
+        if let RecipeInput::Stage { path: Some(path), .. } = input {
+            text.push(',');
+            write_text(path, &mut text);
+        }
+        text.push(']');
+    }
+    for recipe in after {
+        let _ = write!(text, ",\"{recipe}\"");
+    }
+    text.push(']');
+    Digest::of_canonical("recipe", &text)
 }
 
 #[cfg(test)]

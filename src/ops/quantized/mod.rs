@@ -9,6 +9,7 @@ mod depthwise;
 mod finish;
 mod kernels;
 mod lanes;
+mod positions;
 mod rounding;
 #[cfg(test)]
 mod tests;
@@ -137,6 +138,8 @@ pub struct ByteLayer {
     bias: Vec<[i32; LANES]>,
     /// In the same order: what a step of the sums is.
     steps: Vec<[f32; LANES]>,
+    /// Of each panel and each tap, what a tap in the padding adds to the sums, where that is of use.
+    padding: Vec<[i32; LANES]>,
 }
 
 impl ByteLayer {
@@ -188,6 +191,7 @@ impl ByteLayer {
             taps: is_depthwise.then(|| DepthwiseTaps::of(&weight.values, outputs, taps)),
             bias: vec![[0; LANES]; count],
             steps: vec![[0.0; LANES]; count],
+            padding: Vec::new(),
         };
         let bias = weight.bias_steps(bias, input);
         let parts = bias.iter().zip(&weight.scales).zip(weight.sums());
@@ -213,6 +217,9 @@ impl ByteLayer {
                     }
                 }
             }
+        }
+        if groups == 1 && convolution.padding > 0 && channels.is_multiple_of(4) {
+            layer.padding = layer.padding_of_taps(channels);
         }
         layer
     }
@@ -277,7 +284,9 @@ impl ByteLayer {
         };
         let values = match &self.taps {
             Some(taps) => taps.run(&x.values, &geometry, self.input.zero_point, panel),
-            None => self.product(&x.values, &geometry, panel),
+            None => self
+                .product_of_positions(&x.values, &geometry, &panel)
+                .unwrap_or_else(|| self.product(&x.values, &geometry, panel)),
         };
         (values, dims)
     }
@@ -326,17 +335,7 @@ impl ByteLayer {
         let rows = geometry.output.len() / self.outputs.max(1);
         let panels = (self.outputs / groups).div_ceil(LANES);
         let blocks = rows.div_ceil(BLOCK_ROWS).max(1);
-        // Where there are few rows, the panels are shared among the tasks too.
-        let wanted = TASKS.div_ceil(blocks * groups);
-        let products = rows.min(BLOCK_ROWS) * self.words * 4 * LANES;
-        let least = TASK_PRODUCTS
-            .div_ceil(products.max(1))
-            .next_multiple_of(TILE_PANELS);
-        let chunk = panels
-            .div_ceil(wanted)
-            .next_multiple_of(TILE_PANELS)
-            .max(least)
-            .min(panels.max(1));
+        let chunk = panels_of_task(panels, blocks * groups, rows.min(BLOCK_ROWS), self.words);
         let chunks = panels.div_ceil(chunk);
         let write = |target: &SharedValues<T>| {
             let task = |index: usize| {
@@ -353,7 +352,7 @@ impl ByteLayer {
             };
             let tasks = groups * blocks * chunks;
             let all = rows * self.words * 4 * self.outputs;
-            match all < 2 * TASK_PRODUCTS {
+            match is_little(all) {
                 true => (0..tasks).for_each(task),
                 false => (0..tasks).into_par_iter().for_each(task),
             }
@@ -361,6 +360,26 @@ impl ByteLayer {
         // SAFETY: every row and every panel of every group is of one task.
         unsafe { in_places(rows * self.outputs, write) }
     }
+}
+
+/// How many of the panels are a task's, where rows and groups alone make `blocks` tasks: of few, the panels are shared among
+/// them too. A block has so many rows of so many words.
+fn panels_of_task(panels: usize, blocks: usize, rows: usize, words: usize) -> usize {
+    let wanted = TASKS.div_ceil(blocks);
+    let products = rows * words * 4 * LANES;
+    let least = TASK_PRODUCTS
+        .div_ceil(products.max(1))
+        .next_multiple_of(TILE_PANELS);
+    panels
+        .div_ceil(wanted)
+        .next_multiple_of(TILE_PANELS)
+        .max(least)
+        .min(panels.max(1))
+}
+
+/// Whether so many products are done sooner than shared out.
+fn is_little(products: usize) -> bool {
+    products < 2 * TASK_PRODUCTS
 }
 
 impl std::fmt::Debug for ByteLayer {
@@ -396,23 +415,33 @@ impl BlockOfRows<'_> {
             return self.multiply(bytes, channels, finish, target);
         }
         with_byte_scratch(rows * words * 4, |bytes| {
-            for (row, bytes) in self.rows.clone().zip(bytes.chunks_exact_mut(words * 4)) {
-                self.gather(x, row, bytes);
+            let output = self.geometry.output;
+            let mut column = self.rows.start % output.width;
+            let mut line = self.rows.start / output.width % output.height;
+            let mut image = self.rows.start / (output.width * output.height);
+            for bytes in bytes.chunks_exact_mut(words * 4) {
+                self.gather(x, (image, line, column), bytes);
+                column += 1;
+                if column == output.width {
+                    (line, column) = (line + 1, 0);
+                }
+                if line == output.height {
+                    (image, line) = (image + 1, 0);
+                }
             }
             self.multiply(bytes, words * 4, finish, target);
         });
     }
 
-    /// The bytes under the kernel where it gives the pixel `row`.
-    fn gather(&self, x: &[u8], row: usize, bytes: &mut [u8]) {
+    /// The bytes under the kernel where it gives the pixel of a line and a column of an image.
+    fn gather(&self, x: &[u8], (image, line, column): (usize, usize, usize), bytes: &mut [u8]) {
         let Geometry {
             input,
-            output,
             window,
             groups,
+            ..
         } = *self.geometry;
-        let (column, line) = (row % output.width, row / output.width % output.height);
-        let image = &x[row / (output.width * output.height) * input.image_len()..][..input.image_len()];
+        let image = &x[image * input.image_len()..][..input.image_len()];
         let channels = input.channels / groups;
         let zero = self.layer.input.zero_point;
         let (top, left) = (line * window.stride, column * window.stride);
@@ -465,26 +494,66 @@ impl BlockOfRows<'_> {
         } = self.layer;
         let of_group = outputs / self.geometry.groups;
         let first = self.group * of_group.div_ceil(LANES);
-        let mut sums: TileSums = [[[0; LANES]; TILE_PANELS]; TILE_ROWS];
+        let rows = RowsOfBytes {
+            kernels,
+            bytes,
+            count: self.rows.len(),
+            stride,
+            words: *words,
+            place: self.rows.start * outputs + self.group * of_group,
+            gap: *outputs,
+            width: of_group,
+        };
         for pair in self.panels.clone().step_by(TILE_PANELS) {
-            let count = TILE_PANELS.min(self.panels.end - pair);
-            let of_panel = |index: usize| &panels[(first + pair + index.min(count - 1)) * words..][..*words];
-            let right = [of_panel(0), of_panel(1)];
-            for start in (0..self.rows.len()).step_by(kernels.rows) {
-                let rows = kernels.rows.min(self.rows.len() - start);
-                let left = ByteRows::new(&bytes[start * stride..], rows, stride, *words);
-                kernels.multiply(left, &right[..count], &mut sums);
-                let row = self.rows.start + start;
-                with_lanes(&TileOfResults {
-                    sums: &sums[..rows],
-                    panels: [finish(first + pair), finish(first + pair + count - 1)],
-                    count,
-                    outputs: *outputs,
-                    place: row * outputs + self.group * of_group + pair * LANES,
-                    width: of_group - pair * LANES,
-                    target,
-                });
-            }
+            let last = (self.panels.end - 1).min(pair + TILE_PANELS - 1);
+            let right = [pair, last].map(|panel| &panels[(first + panel) * words..][..*words]);
+            let finish = [finish(first + pair), finish(first + last)];
+            rows.multiply(pair, &right[..last - pair + 1], finish, target);
+        }
+    }
+}
+
+/// Rows of bytes to be multiplied with panels, and where their results stand.
+struct RowsOfBytes<'a> {
+    kernels: &'static ByteKernels,
+    bytes: &'a [u8],
+    count: usize,
+    /// From one row to the next.
+    stride: usize,
+    /// Words of a row.
+    words: usize,
+    /// Where the first row's results begin.
+    place: usize,
+    /// From one row's results to the next one's.
+    gap: usize,
+    /// How many results a row has.
+    width: usize,
+}
+
+impl RowsOfBytes<'_> {
+    /// Multiplies all rows with one or two panels, of which `number` is the number of the first.
+    fn multiply<T: ResultElement>(
+        &self,
+        number: usize,
+        panels: &[&[PanelWord]],
+        finish: [PanelFinish<'_, T>; TILE_PANELS],
+        target: &SharedValues<T>,
+    ) {
+        let mut sums: TileSums = [[[0; LANES]; TILE_PANELS]; TILE_ROWS];
+        for start in (0..self.count).step_by(self.kernels.rows) {
+            let rows = self.kernels.rows.min(self.count - start);
+            let bytes = &self.bytes[start * self.stride..];
+            let left = ByteRows::new(bytes, rows, self.stride, self.words);
+            self.kernels.multiply(left, panels, &mut sums);
+            with_lanes(&TileOfResults {
+                sums: &sums[..rows],
+                panels: finish,
+                count: panels.len(),
+                gap: self.gap,
+                place: self.place + start * self.gap + number * LANES,
+                width: self.width - number * LANES,
+                target,
+            });
         }
     }
 }
@@ -496,7 +565,7 @@ struct TileOfResults<'a, 'b, T: ResultElement> {
     /// How many of the panels there are.
     count: usize,
     /// From one row of results to the next.
-    outputs: usize,
+    gap: usize,
     /// Where the first result stands.
     place: usize,
     /// Outputs from there on.
@@ -510,7 +579,7 @@ impl<T: ResultElement> PanelWork for TileOfResults<'_, '_, T> {
         for (panel, finish) in self.panels[..self.count].iter().enumerate() {
             let width = LANES.min(self.width - panel * LANES);
             for (row, sums) in self.sums.iter().enumerate() {
-                let place = self.place + row * self.outputs + panel * LANES;
+                let place = self.place + row * self.gap + panel * LANES;
                 // SAFETY: a task writes its own rows and outputs; the processor is what `L` was chosen for.
                 unsafe { finish.write::<L>(&sums[panel], self.target, place, width) };
             }

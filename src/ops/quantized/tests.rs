@@ -115,6 +115,26 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+    /// Those of small images, many or one, where most of what lies under the kernel is padding.
+    #[test]
+    fn positions_of_small_images_have_the_sums_of_the_definition(
+        batch in prop_oneof![Just(1usize), 15usize..18, Just(100usize)], height in 1usize..5, width in 1usize..5,
+        size in prop_oneof![Just(3usize), Just(5usize)], stride in 1usize..3, padding in 1usize..3,
+        quads in 1usize..4, outputs in 1usize..40, zero_point in any::<u8>(),
+    ) {
+        prop_assume!(height + 2 * padding >= size && width + 2 * padding >= size);
+        let dims = vec![batch, height, width, 4 * quads];
+        let affine = Affine { scale: 0.013, zero_point };
+        let x = ByteTensor { values: bytes(dims.iter().product(), outputs), dims, affine };
+        let dims = [outputs, 4 * quads, size, size];
+        let (weight, bias) = (host(&random(&dims, 2)), host(&random(&[outputs], 3)));
+        let weight = ByteWeight::of(&weight, &dims, &bias, affine);
+        check(&x, &weight, &bias, ConvOptions { stride, padding, groups: 1 });
+    }
+}
+
 #[test]
 fn the_largest_sums_are_not_cut_off() {
     let inputs = ByteWeight::MOST_PRODUCTS;
