@@ -61,6 +61,7 @@ const fn conv(name: &'static str, [input, output]: [usize; 2], side: usize, kern
     let options = ConvOptions {
         stride: 1,
         padding: kernel / 2,
+        dilation: 1,
         groups: 1,
     };
     Conv {

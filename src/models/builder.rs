@@ -189,6 +189,7 @@ impl<'a> Builder<'a> {
             options: ConvOptions {
                 stride: conv.stride,
                 padding: conv.padding,
+                dilation: 1,
                 groups: conv.groups,
             },
         })

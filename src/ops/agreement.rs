@@ -82,24 +82,28 @@ fn elementwise() -> Vec<Case> {
 
 fn convolutions() -> Vec<Case> {
     const IMAGES: &[usize] = &[3, 7, 6, 8];
-    let options = |groups| ConvOptions {
+    let dilated = |groups, dilation| ConvOptions {
         stride: 2,
         padding: 1,
+        dilation,
         groups,
     };
-    let conv = |weight: &[usize], groups| {
+    let options = move |groups| dilated(groups, 1);
+    let conv = |weight: &[usize], groups, dilation| {
         let shapes = [IMAGES, weight, &weight[..1]];
         let without = case("Convolution2d", &shapes[..2], move |x, precision| {
-            conv2d(x[0], x[1], None, options(groups), precision)
+            conv2d(x[0], x[1], None, dilated(groups, dilation), precision)
         });
         let with = case("Convolution2d", &shapes, move |x, precision| {
-            conv2d(x[0], x[1], Some(x[2]), options(groups), precision)
+            conv2d(x[0], x[1], Some(x[2]), dilated(groups, dilation), precision)
         });
         [without, with]
     };
-    let mut cases: Vec<Case> = [(&[9, 8, 3, 3], 1), (&[8, 1, 3, 3], 8), (&[12, 4, 3, 3], 2)]
+    let weights = [(&[9, 8, 3, 3], 1), (&[8, 1, 3, 3], 8), (&[12, 4, 3, 3], 2)];
+    let mut cases: Vec<Case> = weights
         .into_iter()
-        .flat_map(|(weight, groups)| conv(weight, groups))
+        .flat_map(|(weight, groups)| [1, 2].map(|dilation| conv(weight, groups, dilation)))
+        .flatten()
         .collect();
     let affine: &[usize] = &[9];
     let shapes = [

@@ -36,15 +36,16 @@ pub(super) fn relu(x: &Tensor) -> Result<Tensor> {
 }
 
 /// The pixels under each tap of a window, row by row of it, for images `[N, H, W, C]` whose padding is
-/// already there: each `[N, OH, OW, C]`, of `height` x `width` positions.
+/// already there: each `[N, OH, OW, C]`, of `height` x `width` positions. The window moves by `stride` pixels, and its taps
+/// are `dilation` pixels apart.
 pub(super) fn taps(
     x: &Tensor,
     size: usize,
-    stride: usize,
+    (stride, dilation): (usize, usize),
     (height, width): (usize, usize),
 ) -> Result<Vec<Tensor>> {
     let indices = |tap: usize, positions: usize| -> Result<Tensor> {
-        let places = (0..positions).map(|position| (position * stride + tap) as u32);
+        let places = (0..positions).map(|position| (position * stride + tap * dilation) as u32);
         Tensor::new(places.collect::<Vec<_>>(), x.device())
     };
     let mut taps = Vec::with_capacity(size * size);

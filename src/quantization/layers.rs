@@ -57,6 +57,7 @@ impl LayerShape {
             convolution: ConvOptions {
                 stride: number("strides", 1),
                 padding: number("pads", 0),
+                dilation: number("dilations", 1),
                 groups: number("group", 1),
             },
             added: is_set(&attributes, "add").then(|| node.operands[node.operands.len() - 1]),

@@ -29,11 +29,11 @@ pub(super) struct Axes {
 impl Axes {
     /// From the input of a convolution to its output.
     pub fn forward(geometry: &Geometry) -> Self {
-        let window = geometry.window;
+        let size = geometry.window.size;
         let exact = is_small(geometry.output.height, geometry.output.width);
         let axis = |targets, extent| {
-            positions(targets, window.size, 1, exact, |target, tap| {
-                input(window, extent, target, tap)
+            positions(targets, size, 1, exact, |target, tap| {
+                geometry.input_under(extent, target, tap)
             })
         };
         Self {
@@ -44,11 +44,11 @@ impl Axes {
 
     /// From the gradient of the output to that of the input.
     pub fn backward(geometry: &Geometry) -> Self {
-        let window = geometry.window;
+        let Window { size, stride, .. } = geometry.window;
         let exact = is_small(geometry.input.height, geometry.input.width);
         let axis = |targets, extent| {
-            positions(targets, window.size, window.stride, exact, |target, tap| {
-                output(window, extent, target, tap)
+            positions(targets, size, stride, exact, |target, tap| {
+                geometry.output_over(extent, target, tap)
             })
         };
         Self {
@@ -77,19 +77,6 @@ impl Axes {
 /// Whether padding is a large part of what the taps meet, so that leaving it out pays.
 fn is_small(height: usize, width: usize) -> bool {
     height * width <= 64
-}
-
-/// The input pixel under a tap of the window at an output position.
-pub(super) fn input(window: Window, extent: usize, position: usize, tap: usize) -> Option<usize> {
-    let pixel = (position * window.stride + tap).checked_sub(window.padding)?;
-    (pixel < extent).then_some(pixel)
-}
-
-/// The output position whose window has a tap on an input pixel.
-fn output(window: Window, extent: usize, pixel: usize, tap: usize) -> Option<usize> {
-    let offset = (pixel + window.padding).checked_sub(tap)?;
-    let position = offset / window.stride;
-    (offset.is_multiple_of(window.stride) && position < extent).then_some(position)
 }
 
 /// Targets by the taps that reach them: exactly, or such as only padding tells apart together, by
@@ -158,6 +145,7 @@ mod tests {
             input: image(extent),
             output: image(out),
             window,
+            dilation: 1,
             groups: 1,
         }
     }

@@ -259,35 +259,31 @@ impl Geometry {
             padding,
         } = self.window;
         let start = position * stride;
-        let first = padding.saturating_sub(start).min(size);
-        first..(padding + extent).saturating_sub(start).clamp(first, size)
+        // A division takes as long as a few taps.
+        let before = |place: usize| match self.dilation {
+            1 => place.saturating_sub(start),
+            dilation => place.saturating_sub(start).div_ceil(dilation),
+        };
+        let first = before(padding).min(size);
+        first..before(padding + extent).clamp(first, size)
     }
 
     /// The pixel under a tap that lies on the image.
     fn pixel_under(&self, position: usize, tap: usize) -> usize {
-        position * self.window.stride + tap - self.window.padding
+        position * self.window.stride + tap * self.dilation - self.window.padding
     }
 
     /// The columns of the output at which a column of taps lies on the image.
     fn columns_inside(&self, tap: usize) -> Range<usize> {
         let Window { stride, padding, .. } = self.window;
-        let first = padding.saturating_sub(tap).div_ceil(stride);
-        let end = (padding + self.input.width).saturating_sub(tap).div_ceil(stride);
+        let before = |place: usize| place.saturating_sub(tap * self.dilation).div_ceil(stride);
+        let first = before(padding);
+        let end = before(padding + self.input.width);
         first..end.min(self.output.width).max(first)
     }
 
     /// The taps that ever lie on a pixel, and at which of `positions` positions of the window.
-    fn positions_over(&self, pixel: usize, positions: usize) -> impl Iterator<Item = (usize, usize)> + use<> {
-        let Window {
-            size,
-            stride,
-            padding,
-        } = self.window;
-        let place = pixel + padding;
-        (0..size.min(place + 1)).filter_map(move |tap| {
-            let start = place - tap;
-            let position = start / stride;
-            (start.is_multiple_of(stride) && position < positions).then_some((tap, position))
-        })
+    fn positions_over(&self, pixel: usize, positions: usize) -> impl Iterator<Item = (usize, usize)> {
+        (0..self.window.size).filter_map(move |tap| Some((tap, self.output_over(positions, pixel, tap)?)))
     }
 }

@@ -33,16 +33,19 @@ pub struct ConvOptions {
     pub stride: usize,
     /// Rows and columns of zeros added at each edge of the image.
     pub padding: usize,
+    /// Pixels from one tap of the kernel to the next.
+    pub dilation: usize,
     /// Groups of channels that are convolved apart.
     pub groups: usize,
 }
 
 impl Default for ConvOptions {
-    /// Every position, no padding, one group.
+    /// Every position, no padding, taps on neighbouring pixels, one group.
     fn default() -> Self {
         Self {
             stride: 1,
             padding: 0,
+            dilation: 1,
             groups: 1,
         }
     }
@@ -53,17 +56,21 @@ impl Default for ConvOptions {
 pub(in crate::ops) struct Geometry {
     pub input: Images,
     pub output: Images,
+    /// Of as many rows and columns as there are taps.
     pub window: Window,
+    /// Pixels from one tap to the next.
+    pub dilation: usize,
     pub groups: usize,
 }
 
 impl Geometry {
     /// With a square kernel of `size` x `size` taps and `outputs` output channels; `None` if the kernel does
-    /// not fit in the padded images.
+    /// not fit in the padded images, or its taps are no pixel apart.
     pub fn of(input: Images, outputs: usize, size: usize, options: ConvOptions) -> Option<Self> {
         let ConvOptions {
             stride,
             padding,
+            dilation,
             groups,
         } = options;
         let window = Window {
@@ -71,23 +78,46 @@ impl Geometry {
             stride,
             padding,
         };
+        if dilation == 0 {
+            return None;
+        }
+        // The pixels from the first tap to the last one.
+        let span = Window {
+            size: size.checked_sub(1)?.checked_mul(dilation)?.checked_add(1)?,
+            ..window
+        };
         let output = Images {
             batch: input.batch,
-            height: window.positions(input.height)?,
-            width: window.positions(input.width)?,
+            height: span.positions(input.height)?,
+            width: span.positions(input.width)?,
             channels: outputs,
         };
         Some(Self {
             input,
             output,
             window,
+            dilation,
             groups,
         })
     }
 
+    /// The input pixel under a tap at an output position, along an axis of `extent` pixels.
+    pub fn input_under(&self, extent: usize, position: usize, tap: usize) -> Option<usize> {
+        let place = position * self.window.stride + tap * self.dilation;
+        let pixel = place.checked_sub(self.window.padding)?;
+        (pixel < extent).then_some(pixel)
+    }
+
+    /// The output position, of `positions` along an axis, at which a tap lies on an input pixel.
+    pub fn output_over(&self, positions: usize, pixel: usize, tap: usize) -> Option<usize> {
+        let offset = (pixel + self.window.padding).checked_sub(tap * self.dilation)?;
+        let position = offset / self.window.stride;
+        (offset.is_multiple_of(self.window.stride) && position < positions).then_some(position)
+    }
+
     /// Whether there are so few input channels that a kernel's row is best taken as one run of memory.
     pub fn is_shallow(&self) -> bool {
-        self.window.size > 1 && self.input.channels < 16
+        self.window.size > 1 && self.dilation == 1 && self.input.channels < 16
     }
 
     /// Whether each pixel is multiplied by itself: then images are a matrix of pixels by channels.

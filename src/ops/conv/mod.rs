@@ -79,6 +79,7 @@ fn geometry(
     let ConvOptions {
         stride,
         padding,
+        dilation,
         groups,
     } = options;
     let input = channels_last(OP, x)?;
@@ -118,9 +119,13 @@ fn geometry(
     }
     Geometry::of(input, outputs, size, options).ok_or_else(|| {
         let Images { height, width, .. } = input;
+        let dilated = match dilation {
+            1 => String::new(),
+            _ => format!(" and dilation {dilation}"),
+        };
         let problem = format!(
-            "a {size}x{size} kernel of stride {stride} does not fit in an image of {height}x{width} with \
-             padding {padding}"
+            "a {size}x{size} kernel of stride {stride}{dilated} does not fit in an image of {height}x{width} \
+             with padding {padding}"
         );
         OpError::shape(OP, problem)
     })
@@ -153,12 +158,13 @@ fn attributes_of(options: ConvOptions) -> Attributes {
     let ConvOptions {
         stride,
         padding,
+        dilation,
         groups,
     } = options;
     Attributes::default()
         .with("strides", [stride; 2])
         .with("pads", [padding; 4])
-        .with("dilations", [1usize; 2])
+        .with("dilations", [dilation; 2])
         .with("group", groups)
 }
 
@@ -167,6 +173,7 @@ fn composed_of(operands: &[Tensor], options: ConvOptions, precision: Precision) 
     let ConvOptions {
         stride,
         padding,
+        dilation,
         groups,
     } = options;
     let mut x = rounded(&operands[0], precision)?;
@@ -176,14 +183,16 @@ fn composed_of(operands: &[Tensor], options: ConvOptions, precision: Precision) 
     // pixels that no window reaches are cut off beforehand.
     for dimension in [1, 2] {
         x = x.pad_with_zeros(dimension, padding, padding)?;
-        let reached = (x.dim(dimension)? - size) / stride * stride + size;
+        let span = (size - 1) * dilation + 1;
+        let reached = (x.dim(dimension)? - span) / stride * stride + span;
         x = x.narrow(dimension, 0, reached)?.contiguous()?;
     }
     let y = if groups > 1 && groups == x.dim(3)? && groups == outputs {
-        depthwise_composed(&x, &weight, stride)?
+        depthwise_composed(&x, &weight, stride, dilation)?
     } else {
         let x = x.permute((0, 3, 1, 2))?.contiguous()?;
-        x.conv2d(&weight, 0, stride, 1, groups)?.permute((0, 2, 3, 1))?
+        x.conv2d(&weight, 0, stride, dilation, groups)?
+            .permute((0, 2, 3, 1))?
     };
     let y = match operands.get(2) {
         None => y.contiguous()?,
@@ -193,12 +202,12 @@ fn composed_of(operands: &[Tensor], options: ConvOptions, precision: Precision) 
 }
 
 /// A sum over taps: candle convolves groups one after another, and here each channel is one.
-fn depthwise_composed(x: &Tensor, weight: &Tensor, stride: usize) -> Result<Tensor> {
+fn depthwise_composed(x: &Tensor, weight: &Tensor, stride: usize, dilation: usize) -> Result<Tensor> {
     let (_, height, width, channels) = x.dims4()?;
     let size = weight.dim(2)?;
     let weight = weight.reshape((channels, size * size))?.t()?.contiguous()?;
-    let positions = |extent: usize| (extent - size) / stride + 1;
-    let products = taps(x, size, stride, (positions(height), positions(width)))?
+    let positions = |extent: usize| (extent - (size - 1) * dilation - 1) / stride + 1;
+    let products = taps(x, size, (stride, dilation), (positions(height), positions(width)))?
         .iter()
         .enumerate()
         .map(|(tap, pixels)| pixels.broadcast_mul(&weight.get(tap)?))

@@ -94,6 +94,7 @@ struct Direct {
     kernels: &'static str,
     precision: Precision,
     window: Window,
+    dilation: usize,
     height: usize,
     width: usize,
 }
@@ -104,6 +105,7 @@ impl Direct {
             kernels: plan.kernels.name,
             precision: plan.precision,
             window: plan.geometry.window,
+            dilation: plan.geometry.dilation,
             height: plan.geometry.input.height,
             width: plan.geometry.input.width,
         }
@@ -410,11 +412,12 @@ mod tests {
         ] {
             let weight = random(&[48, inputs / groups, size, size], 1);
             for height in [1, 8, 9, 8] {
-                for stride in [1, 2] {
+                for (stride, dilation) in [(1, 1), (2, 1), (1, 2)] {
                     let x = random(&[2, height, 8, inputs], 2);
                     let options = ConvOptions {
                         stride,
-                        padding: size / 2,
+                        padding: size / 2 * dilation,
+                        dilation,
                         groups,
                     };
                     for precision in [Precision::F32, Precision::Bf16, Precision::F16] {

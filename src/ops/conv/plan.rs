@@ -43,6 +43,7 @@ impl ConvPlan {
                 stride: 1,
                 padding: 0,
             },
+            dilation: 1,
             groups: 1,
         };
         Self::new(geometry, precision)

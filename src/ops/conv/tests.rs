@@ -6,6 +6,11 @@ use proptest::prelude::*;
 use super::*;
 use crate::ops::testing::*;
 
+/// The pixel under a tap at a position; one beyond the image where it is padding.
+fn under(g: &Geometry, position: usize, tap: usize) -> usize {
+    (position * g.window.stride + tap * g.dilation).wrapping_sub(g.window.padding)
+}
+
 /// The definition, in f64, without a bias.
 fn naive(x: &[f64], weight: &[f64], g: &Geometry) -> Vec<f64> {
     let (input, output, size) = (g.input, g.output, g.window.size);
@@ -18,8 +23,7 @@ fn naive(x: &[f64], weight: &[f64], g: &Geometry) -> Vec<f64> {
                     let mut sum = 0.0;
                     for tap_row in 0..size {
                         for tap_column in 0..size {
-                            let y = (row * g.window.stride + tap_row).wrapping_sub(g.window.padding);
-                            let x_ = (column * g.window.stride + tap_column).wrapping_sub(g.window.padding);
+                            let (y, x_) = (under(g, row, tap_row), under(g, column, tap_column));
                             if y >= input.height || x_ >= input.width {
                                 continue;
                             }
@@ -55,8 +59,13 @@ const fn grouped(stride: usize, padding: usize, groups: usize) -> ConvOptions {
     ConvOptions {
         stride,
         padding,
+        dilation: 1,
         groups,
     }
+}
+
+const fn dilated(dilation: usize, options: ConvOptions) -> ConvOptions {
+    ConvOptions { dilation, ..options }
 }
 
 fn case(input: [usize; 4], outputs: usize, size: usize, options: ConvOptions) -> Option<Case> {
@@ -127,6 +136,13 @@ fn agrees_with_the_definition_and_its_differences() {
         ([2, 5, 4, 6], 4, 3, grouped(2, 1, 2)),
         ([2, 4, 4, 3], 6, 3, grouped(1, 1, 3)),
         ([2, 4, 3, 4], 2, 1, grouped(1, 0, 2)),
+        // Taps that are not neighbours: of few and of many channels, depthwise, of groups.
+        ([2, 7, 6, 3], 4, 3, dilated(2, moving(1, 2))),
+        ([1, 9, 8, 17], 5, 3, dilated(3, moving(2, 3))),
+        ([2, 9, 8, 4], 4, 5, dilated(2, grouped(1, 4, 4))),
+        ([1, 6, 9, 19], 19, 3, dilated(4, grouped(2, 4, 19))),
+        ([2, 7, 6, 6], 4, 3, dilated(2, grouped(2, 1, 2))),
+        ([2, 3, 3, 4], 3, 1, dilated(7, moving(1, 0))),
     ] {
         let case = case(input, outputs, size, options).expect("fits");
         for (actual, expected) in case.run(Precision::F32).iter().zip(case.reference()) {
@@ -171,9 +187,10 @@ proptest! {
         size in 1usize..6,
         stride in 1usize..4,
         padding in 0usize..4,
+        dilation in 1usize..4,
     ) {
         let input = [batch, height, width, groups * inputs];
-        let options = grouped(stride, padding, groups);
+        let options = dilated(dilation, grouped(stride, padding, groups));
         let Some(case) = case(input, groups * outputs, size, options) else {
             return Ok(());
         };
@@ -200,6 +217,8 @@ fn threads_do_not_matter() {
         ([19, 6, 6, 48], 32, 1, moving(1, 0)),
         ([37, 9, 7, 40], 40, 5, grouped(2, 2, 40)),
         ([19, 6, 6, 12], 24, 3, grouped(1, 1, 3)),
+        ([19, 9, 8, 40], 40, 5, dilated(2, grouped(1, 4, 40))),
+        ([19, 9, 8, 12], 24, 3, dilated(3, moving(1, 3))),
     ] {
         let case = case(input, outputs, size, options).expect("fits");
         for precision in [Precision::F32, Precision::Bf16] {
@@ -306,6 +325,17 @@ fn misfits_are_told() {
         "conv2d: the weight is for 3 channels, the input has 2"
     );
     assert!(told(&[4, 4, 2], &[4, 2, 3, 3]).contains("[N, H, W, C]"));
+    assert_eq!(
+        told_of(
+            &[1, 4, 4, 2],
+            &[4, 2, 3, 3],
+            None,
+            dilated(2, ConvOptions::default())
+        ),
+        "conv2d: a 3x3 kernel of stride 1 and dilation 2 does not fit in an image of 4x4 with padding 0"
+    );
+    let never = dilated(0, ConvOptions::default());
+    assert!(told_of(&[1, 4, 4, 2], &[4, 2, 3, 3], None, never).contains("dilation 0"));
     assert_eq!(
         told_of(&[1, 4, 4, 6], &[4, 2, 3, 3], None, grouped(1, 1, 2)),
         "conv2d: the weight is for 2 channels in each of 2 groups, the input has 6"

@@ -6,7 +6,6 @@ use rayon::prelude::*;
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::axes::input;
 use super::correlate::pad;
 use super::geometry::{Geometry, Window};
 use super::plan::ConvPlan;
@@ -148,28 +147,28 @@ impl OuterSums<'_> {
     /// The taps that ever meet the image.
     fn taps(&self) -> Vec<Tap> {
         let (input_images, output) = (self.input, self.geometry.output);
-        let window = self.geometry.window;
-        let columns: Vec<Option<(usize, usize, usize)>> = (0..window.size)
+        let (geometry, size) = (self.geometry, self.geometry.window.size);
+        let columns: Vec<Option<(usize, usize, usize)>> = (0..size)
             .map(|tap| {
-                let meets = |column: &usize| input(window, input_images.width, *column, tap).is_some();
+                let meets = |column: &usize| geometry.input_under(input_images.width, *column, tap).is_some();
                 let first = (0..output.width).find(meets)?;
                 let last = (0..output.width).rfind(meets)?;
                 Some((
                     first,
-                    input(window, input_images.width, first, tap)?,
+                    geometry.input_under(input_images.width, first, tap)?,
                     last + 1 - first,
                 ))
             })
             .collect();
         let mut taps = Vec::new();
-        for tap_row in 0..window.size {
+        for tap_row in 0..size {
             for (tap_column, columns) in columns.iter().enumerate() {
                 let Some((first, pixel, len)) = *columns else {
                     continue;
                 };
                 let steps: Vec<OuterSteps> = (0..output.height)
                     .filter_map(|row| {
-                        let y = input(window, input_images.height, row, tap_row)?;
+                        let y = geometry.input_under(input_images.height, row, tap_row)?;
                         Some(OuterSteps {
                             left: (y * input_images.width + pixel) * input_images.channels,
                             right: (row * output.width + first) * output.channels,
@@ -178,7 +177,7 @@ impl OuterSums<'_> {
                     })
                     .collect();
                 if !steps.is_empty() {
-                    let tap = tap_row * window.size + tap_column;
+                    let tap = tap_row * size + tap_column;
                     taps.push(Tap { tap, steps });
                 }
             }

@@ -45,7 +45,7 @@ fn pays(plan: &ConvPlan, target: &Images) -> bool {
         precision,
     } = *plan;
     let window = geometry.window;
-    let three = window.size == 3 && window.stride == 1 && window.padding <= 2;
+    let three = window.size == 3 && window.stride == 1 && window.padding <= 2 && geometry.dilation == 1;
     let (inputs, outputs) = (geometry.input.channels, geometry.output.channels);
     let tiles = target.height.div_ceil(TILE) * target.width.div_ceil(TILE);
     let few = 2 * tiles * PRODUCTS <= target.height * target.width * 9;

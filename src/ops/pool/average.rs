@@ -166,7 +166,7 @@ impl Operation for AveragePooling {
             .contiguous()?
             .pad_with_zeros(1, padding, padding)?
             .pad_with_zeros(2, padding, padding)?;
-        let sum = sum_of(taps(&x, size, stride, (height, width))?)?;
+        let sum = sum_of(taps(&x, size, (stride, 1), (height, width))?)?;
         let factors: Vec<f32> = (0..height * width)
             .map(|pixel| (1.0 / sized.divisor(pixel / width, pixel % width) as f64) as f32)
             .collect();

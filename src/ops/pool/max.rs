@@ -171,7 +171,7 @@ impl Operation for MaxPooling {
                 x = Tensor::cat(&[&edge, &x, &edge], axis)?;
             }
         }
-        let taps = Tensor::stack(&taps(&x, size, stride, (height, width))?, 0)?;
+        let taps = Tensor::stack(&taps(&x, size, (stride, 1), (height, width))?, 0)?;
         let winners = taps.detach().argmax_keepdim(0)?;
         taps.gather(&winners.contiguous()?, 0)?.squeeze(0)
     }

@@ -73,6 +73,7 @@ impl<'a, T: ResultElement + 'a, F: Fn(usize) -> PanelFinish<'a, T>> PanelWork fo
             input,
             output,
             window,
+            dilation,
             ..
         } = *self.geometry;
         let channels = input.channels;
@@ -87,8 +88,8 @@ impl<'a, T: ResultElement + 'a, F: Fn(usize) -> PanelFinish<'a, T>> PanelWork fo
                 let left = column * window.stride;
                 let mut sums = [0i32; LANES];
                 for (tap, weights) in taps.iter().enumerate() {
-                    let y = (top + tap / window.size).wrapping_sub(window.padding);
-                    let x = (left + tap % window.size).wrapping_sub(window.padding);
+                    let y = (top + tap / window.size * dilation).wrapping_sub(window.padding);
+                    let x = (left + tap % window.size * dilation).wrapping_sub(window.padding);
                     let mut bytes = [self.zero; LANES];
                     if y < input.height && x < input.width {
                         let pixel = &image[(y * input.width + x) * channels + first..][..width];

@@ -438,6 +438,7 @@ impl BlockOfRows<'_> {
         let Geometry {
             input,
             window,
+            dilation,
             groups,
             ..
         } = *self.geometry;
@@ -445,12 +446,28 @@ impl BlockOfRows<'_> {
         let channels = input.channels / groups;
         let zero = self.layer.input.zero_point;
         let (top, left) = (line * window.stride, column * window.stride);
+        let len = window.size * channels;
+        if dilation > 1 {
+            let taps = bytes.chunks_exact_mut(channels).take(window.size * window.size);
+            for (tap, bytes) in taps.enumerate() {
+                let y = self.geometry.input_under(input.height, line, tap / window.size);
+                let x = self.geometry.input_under(input.width, column, tap % window.size);
+                match y.zip(x) {
+                    None => bytes.fill(zero),
+                    Some((y, x)) => {
+                        let pixel = (y * input.width + x) * input.channels + self.group * channels;
+                        bytes.copy_from_slice(&image[pixel..][..channels]);
+                    }
+                }
+            }
+            bytes[window.size * len..].fill(0);
+            return;
+        }
         // Taps of a line that lie in the image.
         let before = window.padding.saturating_sub(left).min(window.size);
         let end = (input.width + window.padding)
             .saturating_sub(left)
             .min(window.size);
-        let len = window.size * channels;
         for tap in 0..window.size {
             let of_tap = tap * len;
             let y = (top + tap).wrapping_sub(window.padding);

@@ -19,7 +19,8 @@ fn sums(x: &ByteTensor, weight: &ByteWeight, bias: &[f32], convolution: ConvOpti
     };
     let (outputs, inputs) = (weight.dims[0], weight.dims[1]);
     let size = weight.dims.get(2).copied().unwrap_or(1);
-    let positions = |extent: usize| (extent + 2 * convolution.padding - size) / convolution.stride + 1;
+    let span = (size - 1) * convolution.dilation + 1;
+    let positions = |extent: usize| (extent + 2 * convolution.padding - span) / convolution.stride + 1;
     let bias = weight.bias_steps(bias, x.affine);
     let mut sums = Vec::new();
     for image in 0..batch {
@@ -30,10 +31,11 @@ fn sums(x: &ByteTensor, weight: &ByteWeight, bias: &[f32], convolution: ConvOpti
                     let mut sum = i64::from(bias);
                     for channel in 0..inputs {
                         for tap in 0..size * size {
-                            let y =
-                                (line * convolution.stride + tap / size).wrapping_sub(convolution.padding);
-                            let x_place =
-                                (column * convolution.stride + tap % size).wrapping_sub(convolution.padding);
+                            let place = |position: usize, tap: usize| {
+                                let start = position * convolution.stride + tap * convolution.dilation;
+                                start.wrapping_sub(convolution.padding)
+                            };
+                            let (y, x_place) = (place(line, tap / size), place(column, tap % size));
                             if y >= height || x_place >= width {
                                 continue;
                             }
@@ -97,10 +99,11 @@ proptest! {
     #[test]
     fn all_processors_give_the_sums_of_the_definition(
         batch in 1usize..4, height in 1usize..8, width in 1usize..8, size in 1usize..4, stride in 1usize..3,
-        padding in 0usize..2, groups in 1usize..4, inputs in 1usize..9, outputs in 1usize..24, zero_point in any::<u8>(),
+        padding in 0usize..2, dilation in 1usize..4, groups in 1usize..4, inputs in 1usize..9, outputs in 1usize..24, zero_point in any::<u8>(),
         depthwise in any::<bool>(),
     ) {
-        prop_assume!(height + 2 * padding >= size && width + 2 * padding >= size);
+        let span = (size - 1) * dilation + 1;
+        prop_assume!(height + 2 * padding >= span && width + 2 * padding >= span);
         let (inputs, groups, outputs) = match depthwise {
             true => (1, outputs, outputs),
             false => (inputs, groups, outputs * groups),
@@ -111,7 +114,7 @@ proptest! {
         let dims = [outputs, inputs, size, size];
         let (weight, bias) = (host(&random(&dims, 2)), host(&random(&[outputs], 3)));
         let weight = ByteWeight::of(&weight, &dims, &bias, affine);
-        check(&x, &weight, &bias, ConvOptions { stride, padding, groups });
+        check(&x, &weight, &bias, ConvOptions { stride, padding, dilation, groups });
     }
 }
 

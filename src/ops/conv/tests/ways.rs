@@ -18,8 +18,7 @@ fn naive_gradients(x: &[f64], weight: &[f64], gradient: &[f64], g: &Geometry) ->
         let (column, pixel) = (pixel % output.width, pixel / output.width);
         let (row, n) = (pixel % output.height, pixel / output.height);
         for tap in 0..size * size {
-            let y = (row * g.window.stride + tap / size).wrapping_sub(g.window.padding);
-            let x_ = (column * g.window.stride + tap % size).wrapping_sub(g.window.padding);
+            let (y, x_) = (under(g, row, tap / size), under(g, column, tap % size));
             if y >= input.height || x_ >= input.width {
                 continue;
             }
@@ -151,10 +150,12 @@ proptest! {
         size in 1usize..6,
         stride in 1usize..4,
         padding in 0usize..4,
+        dilation in 1usize..4,
         narrow in any::<bool>(),
     ) {
         let precision = if narrow { Precision::Bf16 } else { Precision::F32 };
-        let operands = Operands::new([batch, height, width, inputs], outputs, size, moving(stride, padding), precision);
+        let options = dilated(dilation, moving(stride, padding));
+        let operands = Operands::new([batch, height, width, inputs], outputs, size, options, precision);
         let Some(operands) = operands else { return Ok(()) };
         let expected = operands.reference();
         for kernels in Kernels::available() {

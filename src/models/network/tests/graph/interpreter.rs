@@ -144,10 +144,10 @@ fn interpret(name: &str, attributes: &Attributes, x: &[&Tensor]) -> Result<Tenso
 }
 
 fn conv_options(attributes: &Attributes) -> ConvOptions {
-    assert_eq!(integers(attributes, "dilations"), [1, 1]);
     ConvOptions {
         stride: equal(&integers(attributes, "strides")),
         padding: equal(&integers(attributes, "pads")),
+        dilation: equal(&integers(attributes, "dilations")),
         groups: integer(attributes, "group"),
     }
 }
