@@ -63,6 +63,7 @@ fn elementwise() -> Vec<Case> {
     vec![
         case("Addition", &[SHAPE, SHAPE], |x, _| add(x[0], x[1])),
         case("ElementwiseFunction", &[SHAPE], |x, _| relu(x[0])),
+        case("ElementwiseFunction", &[SHAPE], |x, _| relu6(x[0])),
         function(|x, precision| leaky_relu(x, 0.1, precision)),
         function(gelu),
         function(silu),

@@ -65,7 +65,7 @@ use microkernel::{Kernels, WordFormat};
 
 use crate::spec::Precision;
 
-pub use activation::{gelu, gelu_tanh, hardsigmoid, hardswish, leaky_relu, relu, sigmoid, silu, tanh};
+pub use activation::{gelu, gelu_tanh, hardsigmoid, hardswish, leaky_relu, relu, relu6, sigmoid, silu, tanh};
 pub use add::add;
 pub use attention::{AttentionOperands, AttentionOptions, attention};
 pub use attributes::{Attribute, Attributes};

@@ -52,9 +52,8 @@ impl ByteOperation {
         Some(match name {
             "flatten" | "squeeze" | "unsqueeze" => Self::Reshape,
             "max_pool2d" => Self::MaxPool,
-            "relu" | "leaky_relu" | "gelu" | "silu" | "hardswish" | "hardsigmoid" | "sigmoid" | "tanh" => {
-                Self::Table
-            }
+            "relu" | "relu6" | "leaky_relu" | "gelu" | "silu" | "hardswish" | "hardsigmoid" | "sigmoid"
+            | "tanh" => Self::Table,
             "avg_pool2d" => Self::AveragePool,
             "global_average_pool" => Self::GlobalAverage,
             "add" => Self::Add,

@@ -153,9 +153,8 @@ impl<'a> Lowering<'a> {
             "scale_channels" => self.scale_channels(step),
             "transpose" => self.transpose(step),
             "add" => self.add(step),
-            "relu" | "leaky_relu" | "gelu" | "silu" | "hardswish" | "hardsigmoid" | "sigmoid" | "tanh" => {
-                self.activation(step)
-            }
+            "relu" | "relu6" | "leaky_relu" | "gelu" | "silu" | "hardswish" | "hardsigmoid" | "sigmoid"
+            | "tanh" => self.activation(step),
             "linear" => self.linear(step),
             "layer_norm" => self.layer_norm(step),
             "rms_norm" => self.rms_norm(step),

@@ -16,6 +16,10 @@ impl Lowering<'_> {
         let scope = step.scope.as_str();
         let name = match step.node.operation.name() {
             "relu" => self.builder.node(scope, "Relu", &[&x.name], &[]),
+            "relu6" => {
+                let [least, most] = [0.0, 6.0].map(|bound| self.builder.number(bound));
+                self.builder.node(scope, "Clip", &[&x.name, &least, &most], &[])
+            }
             "leaky_relu" => {
                 let alpha = AttributeValue::Float(step.float("alpha") as f32);
                 self.builder

@@ -26,6 +26,15 @@ pub fn relu(x: &Tensor) -> std::result::Result<Tensor, OpError> {
     activate(x, Function::Relu, Precision::F32)
 }
 
+/// `min(max(x, 0), 6)` of each value, of any shape. The derivative is 0 at 0 and at 6, as in PyTorch, and a
+/// NaN stays one.
+///
+/// # Errors
+/// Only what the tensor engine reports.
+pub fn relu6(x: &Tensor) -> std::result::Result<Tensor, OpError> {
+    activate(x, Function::Relu6, Precision::F32)
+}
+
 /// `x` where positive, else `slope` times `x`, of any shape. The derivative at 0 is `slope`, as in
 /// PyTorch.
 ///
@@ -102,6 +111,7 @@ fn activate(x: &Tensor, function: Function, precision: Precision) -> std::result
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Function {
     Relu,
+    Relu6,
     /// With the slope under 0.
     LeakyRelu(f32),
     Gelu,
@@ -121,6 +131,10 @@ impl Function {
     fn forward(self, y: &mut [&mut [f32]]) {
         match self {
             Self::Relu => map(y, |x| if x <= 0.0 { 0.0 } else { x }),
+            Self::Relu6 => map(y, |x| {
+                let x = if x <= 0.0 { 0.0 } else { x };
+                if x >= 6.0 { 6.0 } else { x }
+            }),
             Self::LeakyRelu(slope) => map(y, |x| if x > 0.0 { x } else { slope * x }),
             Self::Gelu => map(y, |x| x * functions::normal(x).0),
             Self::GeluTanh => map(y, |x| {
@@ -139,6 +153,10 @@ impl Function {
     fn backward(self, x: &[f32], y: &[f32], gradient: &mut [f32]) {
         match self {
             Self::Relu => scale(x, gradient, |x, gradient| if x <= 0.0 { 0.0 } else { gradient }),
+            Self::Relu6 => scale(x, gradient, |x, gradient| {
+                let below = if x >= 6.0 { 0.0 } else { gradient };
+                if x <= 0.0 { 0.0 } else { below }
+            }),
             Self::LeakyRelu(slope) => scale(x, gradient, |x, gradient| {
                 gradient * if x > 0.0 { 1.0 } else { slope }
             }),
@@ -241,6 +259,7 @@ impl Operation for ElementwiseFunction {
     fn name(&self) -> &'static str {
         match self.function {
             Function::Relu => "relu",
+            Function::Relu6 => "relu6",
             Function::LeakyRelu(_) => "leaky_relu",
             Function::Gelu | Function::GeluTanh => "gelu",
             Function::Silu => "silu",
@@ -266,6 +285,10 @@ impl Operation for ElementwiseFunction {
         let x = &operands[0];
         let y = match self.function {
             Function::Relu => composed::relu(x)?,
+            Function::Relu6 => {
+                let six = (x.detach().ones_like()? * 6.0)?;
+                x.detach().ge(6.0)?.where_cond(&six, &composed::relu(x)?)?
+            }
             Function::LeakyRelu(slope) => {
                 let positive = x.detach().gt(0.0)?;
                 positive.where_cond(x, &(x * f64::from(slope))?)?

@@ -4,8 +4,9 @@ use serde_json::Value;
 use super::*;
 use crate::ops::testing::*;
 
-const ALL: [Function; 9] = [
+const ALL: [Function; 10] = [
     Function::Relu,
+    Function::Relu6,
     Function::LeakyRelu(0.2),
     Function::Gelu,
     Function::GeluTanh,
@@ -20,6 +21,7 @@ const ALL: [Function; 9] = [
 fn exact(function: Function, x: f64) -> f64 {
     match function {
         Function::Relu => x.max(0.0),
+        Function::Relu6 => x.clamp(0.0, 6.0),
         Function::LeakyRelu(slope) => x.max(f64::from(slope) * x),
         Function::Gelu => 0.5 * x * (1.0 + candle_core::cpu::erf::erf_f64(x / 2f64.sqrt())),
         Function::GeluTanh => {
@@ -68,6 +70,7 @@ fn values_and_gradients_are_those_of_pytorch() {
     let x = Var::new(x.as_slice(), &Device::Cpu).expect("valid");
     let of = |name: &str, precision| match name {
         "relu" => relu(&x),
+        "relu6" => relu6(&x),
         "leaky_relu" => leaky_relu(&x, 0.01, precision),
         "gelu" => gelu(&x, precision),
         "gelu_tanh" => gelu_tanh(&x, precision),
@@ -79,7 +82,7 @@ fn values_and_gradients_are_those_of_pytorch() {
         other => panic!("{other} is not tested"),
     };
     let functions = cases["functions"].as_object().expect("a map");
-    assert_eq!(functions.len(), 8);
+    assert_eq!(functions.len(), 9);
     for (name, case) in functions {
         let y = of(name, Precision::F32).expect("runs");
         let gradient = gradient_of(&y, &weights, &x);

@@ -31,6 +31,7 @@ fn interpret(name: &str, attributes: &Attributes, x: &[&Tensor]) -> Result<Tenso
         "add" => ops::add(x, operands[1]),
         "relu" => ops::relu(x),
         "leaky_relu" => ops::leaky_relu(x, float(attributes, "alpha"), F32),
+        "relu6" => ops::relu6(x),
         "gelu" => match attributes.get("approximate") {
             Some(Attribute::Text("tanh")) => ops::gelu_tanh(x, F32),
             Some(Attribute::Text("none")) => ops::gelu(x, F32),
