@@ -161,6 +161,8 @@ pub(super) struct Backward<'a> {
     pub weight: &'a [f32],
     /// Whether mean and deviation are functions of `x`.
     pub batch_statistics: bool,
+    /// Whether the gradients of weight and bias are of use; else they may be 0.
+    pub affine: bool,
     /// Whether a residual was added before the ReLU.
     pub residual: bool,
     pub precision: Precision,
@@ -203,7 +205,10 @@ fn backward_with(
     before: impl Fn(f32, f32) -> f32 + Sync + Send,
 ) -> BatchNormGradients {
     let channels = pass.weight.len();
-    let (weight, bias) = affine_gradients(pass, y, &before);
+    let (weight, bias) = match pass.batch_statistics || pass.affine {
+        true => affine_gradients(pass, y, &before),
+        false => (vec![0.0; channels], vec![0.0; channels]),
+    };
 
     // d/dx = weight / deviation * (g - mean(g) - normalised * mean(g * normalised)), which is
     // factor * g + slope * x + offset in each channel.

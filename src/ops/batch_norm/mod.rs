@@ -47,6 +47,14 @@ pub enum Statistics<'a> {
         /// Of each channel.
         variance: &'a Tensor,
     },
+    /// The running statistics, each `[C]`, as constants, and weight and bias as well: nothing of the layer is trained
+    /// (torchvision's `FrozenBatchNorm2d`).
+    Frozen {
+        /// Of each channel.
+        mean: &'a Tensor,
+        /// Of each channel.
+        variance: &'a Tensor,
+    },
 }
 
 /// What follows the normalisation in the same pass over memory.
@@ -97,7 +105,7 @@ pub fn batch_norm(
     let images = channels_last(OP, x)?;
     let known = match &statistics {
         Statistics::Batch(running) => running.mean.len(),
-        Statistics::Running { mean, .. } => mean.elem_count(),
+        Statistics::Running { mean, .. } | Statistics::Frozen { mean, .. } => mean.elem_count(),
     };
     check_channels(images.channels, [weight, bias], known)?;
     let residual = epilogue.residual();
@@ -126,14 +134,25 @@ pub fn batch_norm(
             Ok(y)
         }
         Statistics::Running { mean, variance } => {
-            let (mean, variance) = (mean.detach(), variance.detach());
-            let operands = [x, weight, bias, &mean, &variance];
-            run(
-                op(None),
-                &operands.into_iter().chain(residual).collect::<Vec<_>>(),
-            )
+            run_with(op(None), &[x, weight, bias], [mean, variance], residual)
+        }
+        Statistics::Frozen { mean, variance } => {
+            let (weight, bias) = (weight.detach(), bias.detach());
+            run_with(op(None), &[x, &weight, &bias], [mean, variance], residual)
         }
     }
+}
+
+/// The normalisation with running statistics.
+fn run_with(
+    op: BatchNormalization,
+    operands: &[&Tensor; 3],
+    statistics: [&Tensor; 2],
+    residual: Option<&Tensor>,
+) -> Result<Tensor, OpError> {
+    let statistics = statistics.map(Tensor::detach);
+    let operands = operands.iter().copied().chain(&statistics).chain(residual);
+    run(op, &operands.collect::<Vec<_>>())
 }
 
 const OP: &str = "batch norm";

@@ -178,6 +178,7 @@ impl CpuKernel for BatchNormalization {
             inverse_deviation: &inverse_deviation,
             weight: operands[1].values,
             batch_statistics: self.moments.is_some(),
+            affine: wanted[1] || wanted[2],
             residual: self.adds,
             precision: self.precision,
         });

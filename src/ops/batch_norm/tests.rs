@@ -231,6 +231,68 @@ fn running_statistics_follow_the_batches_and_serve_evaluation() {
 }
 
 #[test]
+fn what_is_frozen_is_constant_and_lets_the_gradient_through() {
+    let (mean, variance) = (random(&[3], 6), random(&[3], 7).sqr().expect("valid"));
+    for form in FORMS {
+        let case = Case::new([2, 3, 4, 3], 0.5);
+        let run = |frozen| {
+            let (mean, variance) = (&mean, &variance);
+            let statistics = match frozen {
+                true => Statistics::Frozen { mean, variance },
+                false => Statistics::Running { mean, variance },
+            };
+            let (x, epilogue) = (&case.x, case.epilogue(form));
+            let y = batch_norm(
+                x,
+                &case.weight,
+                &case.bias,
+                statistics,
+                OPTIONS,
+                epilogue,
+                Precision::F32,
+            );
+            y.expect("runs")
+        };
+        let (frozen, running) = (run(true), run(false));
+        assert_eq!(host(&frozen), host(&running));
+        let of_x = gradient_of(&frozen, &case.output_gradient, &case.x);
+        assert_eq!(of_x, gradient_of(&running, &case.output_gradient, &case.x));
+        let gradients = frozen
+            .sum_all()
+            .and_then(|sum| sum.backward())
+            .expect("differentiable");
+        assert!(gradients.get(&case.weight).is_none() && gradients.get(&case.bias).is_none());
+        // A map of each channel, whose slope is no function of the batch.
+        let deviations: Vec<f64> = host64(&variance)
+            .iter()
+            .map(|variance| (variance + 1e-5).sqrt())
+            .collect();
+        let (weight, bias, residual) = (host64(&case.weight), host64(&case.bias), host64(&case.residual));
+        let means = host64(&mean);
+        let define = |x: &[f64]| -> Vec<f64> {
+            let value = |(place, x): (usize, &f64)| {
+                let channel = place % 3;
+                let y = (x - means[channel]) / deviations[channel] * weight[channel] + bias[channel];
+                match form {
+                    Form::Plain => y,
+                    Form::Relu => y.max(0.0),
+                    Form::Add => y + residual[place],
+                    Form::AddRelu => (y + residual[place]).max(0.0),
+                }
+            };
+            x.iter().enumerate().map(value).collect()
+        };
+        let x = host64(&case.x);
+        assert_close(&host(&frozen), &define(&x), 2e-6);
+        assert_close(
+            &of_x,
+            &differences(&x, |x| weighted(&define(x), &case.output_gradient)),
+            2e-6,
+        );
+    }
+}
+
+#[test]
 fn a_single_value_is_refused_in_training_alone() {
     let x = random_var(&[1, 1, 1, 2], 4);
     let (weight, bias) = (random_var(&[2], 1), random_var(&[2], 2));
