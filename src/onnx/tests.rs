@@ -2,6 +2,8 @@
 
 #![allow(clippy::print_stdout, reason = "what is asked about, and what is skipped")]
 
+mod operations;
+
 use candle_core::{Device, Tensor};
 use rten::{Model, ModelOptions, ValueOrView};
 use rten_tensor::prelude::*;

@@ -75,6 +75,11 @@ fn elementwise() -> Vec<Case> {
         case("StochasticDepth", &[SHAPE, SHAPE], move |x, precision| {
             stochastic_depth(x[0], x[1], 0.4, key, precision)
         }),
+        case(
+            "ChannelConcatenation",
+            &[&[3, 4, 2], &[3, 4, 5], &[3, 4, 1]],
+            |x, _| concat_channels(x),
+        ),
         case("ChannelScale", &[&[3, 4, 5, 6], &[3, 6]], |x, precision| {
             scale_channels(x[0], x[1], precision)
         }),
@@ -152,6 +157,25 @@ fn norms() -> Vec<Case> {
     let mut cases = vec![case("LayerNormalization", &[&[4, 3, 8], &[8], &[8]], |x, _| {
         layer_norm(x[0], x[1], x[2], 1e-3)
     })];
+    for relu in [false, true] {
+        let options = GroupNormOptions {
+            groups: 2,
+            epsilon: 1e-3,
+            relu,
+        };
+        cases.push(case("GroupNormalization", &[IMAGES, &[6], &[6]], move |x, _| {
+            group_norm(x[0], x[1], x[2], options)
+        }));
+    }
+    cases.push(case("BatchNormalization", &[IMAGES, IMAGES], |x, precision| {
+        let [weight, bias, mean] = [7, 8, 9].map(|seed| random(&[6], seed));
+        let statistics = Statistics::Frozen {
+            mean: &mean,
+            variance: &random(&[6], 10).sqr()?,
+        };
+        let (options, epilogue) = (BatchNormOptions::default(), Epilogue::AddRelu(x[1]));
+        batch_norm(x[0], &weight, &bias, statistics, options, epilogue, precision)
+    }));
     for (index, epilogue) in epilogues.into_iter().enumerate() {
         let shapes: &[&[usize]] = &[IMAGES, &[6], &[6], IMAGES];
         let shapes = &shapes[..if index < 2 { 3 } else { 4 }];
@@ -184,7 +208,14 @@ fn pools() -> Vec<Case> {
             avg_pool2d(x[0], window, count_include_pad, precision)
         })
     };
+    let resized = |mode| {
+        case("Resizing", &[IMAGES], move |x, precision| {
+            resize(x[0], (9, 4), mode, precision)
+        })
+    };
     vec![
+        resized(ResizeMode::Nearest),
+        resized(ResizeMode::Bilinear),
         case("MaxPooling", &[IMAGES], move |x, _| max_pool2d(x[0], window)),
         average(true),
         average(false),

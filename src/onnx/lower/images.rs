@@ -146,6 +146,87 @@ impl Lowering<'_> {
         Ok(Lowered::channels_first(y))
     }
 
+    /// An image of another size. The sizes are said in full, since a ratio would be rounded.
+    pub(super) fn resize(&mut self, step: &Step) -> Result<Lowered, OnnxError> {
+        let x = self.image_operand(step, 0)?;
+        let scope = step.scope.as_str();
+        let builder = &mut self.builder;
+        let [start, end] = [0, 2].map(|place| builder.integers(&[place]));
+        let dims = builder.node(scope, "Shape", &[&x], &[]);
+        let leading = builder.node(scope, "Slice", &[&dims, &start, &end], &[]);
+        let sides = builder.integers(&step.integers("sizes"));
+        let sizes = builder.node(
+            scope,
+            "Concat",
+            &[&leading, &sides],
+            &[("axis", AttributeValue::Int(0))],
+        );
+        let attributes = match step.text("mode") {
+            Some("nearest") => vec![
+                ("mode", AttributeValue::Text("nearest")),
+                (
+                    "coordinate_transformation_mode",
+                    AttributeValue::Text("asymmetric"),
+                ),
+                ("nearest_mode", AttributeValue::Text("floor")),
+            ],
+            _ => vec![
+                ("mode", AttributeValue::Text("linear")),
+                (
+                    "coordinate_transformation_mode",
+                    AttributeValue::Text("half_pixel"),
+                ),
+            ],
+        };
+        let y = builder.node(scope, "Resize", &[&x, "", "", &sizes], &attributes);
+        Ok(Lowered::channels_first(y))
+    }
+
+    /// Channels, the last dimension, side by side.
+    pub(super) fn concat(&mut self, step: &Step) -> Result<Lowered, OnnxError> {
+        let (layout, axis) = match step.node.shape.len() {
+            4 => (AxisOrder::ChannelsFirst, 1),
+            _ => (AxisOrder::Given, -1),
+        };
+        let mut parts = Vec::new();
+        for index in 0..step.node.operands.len() {
+            let part = self.operand(step, index)?;
+            parts.push(self.in_layout(&part, layout, &step.scope));
+        }
+        let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+        let axis = AttributeValue::Int(axis);
+        let name = self
+            .builder
+            .node(&step.scope, "Concat", &parts, &[("axis", axis)]);
+        Ok(Lowered { name, layout })
+    }
+
+    /// Composed, since the operator had a weight for each group before opset 21: groups become the channels of an instance
+    /// norm.
+    pub(super) fn group_norm(&mut self, step: &Step) -> Result<Lowered, OnnxError> {
+        let x = self.image_operand(step, 0)?;
+        let (weight, bias) = (self.operand(step, 1)?.name, self.operand(step, 2)?.name);
+        let groups = step.integer("num_groups").unwrap_or(1);
+        let [height, width, channels] = [1, 2, 3].map(|axis: usize| step.node.shape[axis] as i64);
+        let scope = step.scope.as_str();
+        let builder = &mut self.builder;
+        let grouped = builder.reshape(scope, &x, &[0, groups as i64, -1]);
+        let ones = builder.numbers(&[groups], &vec![1.0; groups]);
+        let zeros = builder.numbers(&[groups], &vec![0.0; groups]);
+        let epsilon = AttributeValue::Float(step.float("epsilon") as f32);
+        let normed = builder.node(
+            scope,
+            "InstanceNormalization",
+            &[&grouped, &ones, &zeros],
+            &[("epsilon", epsilon)],
+        );
+        let y = builder.reshape(scope, &normed, &[0, channels, height, width]);
+        let [weight, bias] = [weight, bias].map(|affine| builder.reshape(scope, &affine, &[-1, 1, 1]));
+        let y = builder.node(scope, "Mul", &[&y, &weight], &[]);
+        let y = builder.node(scope, "Add", &[&y, &bias], &[]);
+        self.finish(step, Lowered::channels_first(y))
+    }
+
     /// Between the two orders of an image nothing happens here.
     pub(super) fn transpose(&mut self, step: &Step) -> Result<Lowered, OnnxError> {
         let x = self.operand(step, 0)?;

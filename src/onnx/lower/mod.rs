@@ -151,6 +151,9 @@ impl<'a> Lowering<'a> {
             "max_pool2d" | "avg_pool2d" => self.pool(step),
             "global_average_pool" => self.global_average_pool(step),
             "scale_channels" => self.scale_channels(step),
+            "resize" => self.resize(step),
+            "concat" => self.concat(step),
+            "group_norm" => self.group_norm(step),
             "transpose" => self.transpose(step),
             "add" => self.add(step),
             "relu" | "relu6" | "leaky_relu" | "gelu" | "silu" | "hardswish" | "hardsigmoid" | "sigmoid"

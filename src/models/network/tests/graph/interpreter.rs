@@ -4,7 +4,8 @@
 use super::*;
 use crate::ops::{
     self, AttentionOperands, AttentionOptions, Attributes, BatchNormOptions, ConvOptions,
-    ConvolutionOperands, Epilogue, NormOperands, OpError, RotaryTable, Statistics, TableRows, Window,
+    ConvolutionOperands, Epilogue, GroupNormOptions, NormOperands, OpError, ResizeMode, RotaryTable,
+    Statistics, TableRows, Window,
 };
 
 #[test]
@@ -30,8 +31,8 @@ fn interpret(name: &str, attributes: &Attributes, x: &[&Tensor]) -> Result<Tenso
     match name {
         "add" => ops::add(x, operands[1]),
         "relu" => ops::relu(x),
-        "leaky_relu" => ops::leaky_relu(x, float(attributes, "alpha"), F32),
         "relu6" => ops::relu6(x),
+        "leaky_relu" => ops::leaky_relu(x, float(attributes, "alpha"), F32),
         "gelu" => match attributes.get("approximate") {
             Some(Attribute::Text("tanh")) => ops::gelu_tanh(x, F32),
             Some(Attribute::Text("none")) => ops::gelu(x, F32),
@@ -85,6 +86,27 @@ fn interpret(name: &str, attributes: &Attributes, x: &[&Tensor]) -> Result<Tenso
             ops::avg_pool2d(x, window(attributes), count_include_pad, F32)
         }
         "global_average_pool" => ops::global_average_pool(x, F32),
+        "resize" => {
+            let [height, width] = [0, 1].map(|axis: usize| integers(attributes, "sizes")[axis]);
+            let mode = match attributes.get("mode") {
+                Some(Attribute::Text("nearest")) => ResizeMode::Nearest,
+                Some(Attribute::Text("linear")) => ResizeMode::Bilinear,
+                other => panic!("mode is {other:?}"),
+            };
+            ops::resize(x, (height, width), mode, F32)
+        }
+        "concat" => {
+            assert_eq!(attributes.get("axis"), Some(&Attribute::Integer(-1)));
+            ops::concat_channels(operands)
+        }
+        "group_norm" => {
+            let options = GroupNormOptions {
+                groups: integer(attributes, "num_groups"),
+                epsilon: float(attributes, "epsilon"),
+                relu: flag(attributes, "relu"),
+            };
+            ops::group_norm(x, operands[1], operands[2], options)
+        }
         "scale_channels" => ops::scale_channels(x, operands[1], F32),
         "attention" => {
             let heads = integer(attributes, "num_heads");
