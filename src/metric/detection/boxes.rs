@@ -76,7 +76,7 @@ pub struct BoxSets<'a> {
     pub(super) categories: Vec<i64>,
     pub(super) truths: &'a [GroundTruth],
     pub(super) detections: &'a [Detection],
-    /// IdPlaces in `truths` and `detections`, by category, image and the order they were given in.
+    /// Places in `truths` and `detections`, by category, image and the order they were given in.
     truth_order: Vec<usize>,
     detection_order: Vec<usize>,
     /// By category, and in it by image; without those that have neither truths nor detections.

@@ -42,8 +42,10 @@ fn positions_of(geometry: &Geometry) -> Option<Vec<Position>> {
         output,
         window,
         groups,
+        dilation,
     } = *geometry;
-    if window.padding == 0 || groups != 1 || !input.channels.is_multiple_of(4) {
+    let is_usual = dilation == 1 && groups == 1 && input.channels.is_multiple_of(4);
+    if window.padding == 0 || !is_usual {
         return None;
     }
     let inside = |start: usize, extent: usize| taps_inside(start, extent, window.padding, window.size);
@@ -261,5 +263,39 @@ impl BlockOfImages<'_> {
             let right = side_by_side.each_ref().map(Vec::as_slice);
             rows.multiply(pair, &right[..last - pair + 1], finish, target);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::conv::ConvOptions;
+    use crate::ops::tensor::Images;
+
+    #[test]
+    fn positions_are_taken_one_by_one_where_much_is_padding() {
+        let positions = |batch, side, channels| {
+            let images = Images {
+                batch,
+                height: side,
+                width: side,
+                channels,
+            };
+            let convolution = ConvOptions {
+                stride: 1,
+                padding: 1,
+                groups: 1,
+                dilation: 1,
+            };
+            let geometry = Geometry::of(images, 8, 3, convolution).expect("fits");
+            positions_of(&geometry).map(|positions| positions.len())
+        };
+        assert_eq!(positions(1, 1, 8), Some(1));
+        assert_eq!(positions(MANY_IMAGES, 2, 8), Some(4));
+        assert_eq!(positions(MANY_IMAGES, 4, 8), Some(16));
+        // Little is padding, there are few images, or channels make no whole words.
+        assert_eq!(positions(MANY_IMAGES, 8, 8), None);
+        assert_eq!(positions(MANY_IMAGES - 1, 2, 8), None);
+        assert_eq!(positions(MANY_IMAGES, 2, 6), None);
     }
 }
