@@ -39,13 +39,16 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
     fn max_pool_agrees_with_the_definition(
-        shape in [1usize..4, 1usize..9, 1usize..9, 1usize..5],
+        sides in [1usize..4, 1usize..9, 1usize..9],
+        // Of vectors too, and with a rest.
+        channels in prop_oneof![1usize..5, 15usize..36],
         size in 1usize..4,
         stride in 1usize..4,
         padding in 0usize..2,
         ties in any::<bool>(),
     ) {
         let window = Window { size, stride, padding };
+        let shape = [sides[0], sides[1], sides[2], channels];
         let x = random(&shape, 1);
         // Few different values, so that many are equal.
         let x = if ties { x.round().expect("valid") } else { x };
