@@ -89,17 +89,28 @@ impl SizedMaxPooling {
     fn backward(&self, x: &[f32], gradient: &[f32]) -> Vec<f32> {
         let channels = self.input.channels;
         let of_image = |input_gradient: &mut [f32], x: &[f32], gradient: &[f32]| {
-            let mut places = Vec::with_capacity(self.window.size * self.window.size);
+            let mut largest = vec![0.0f32; channels];
+            // The pixel that has it.
+            let mut winner = vec![0u32; channels];
             for (gradient, pixels) in gradient.chunks_exact(channels).zip(self.windows()) {
-                places.clear();
-                places.extend(pixels.map(|pixel| pixel * channels));
-                let (whole, rest) = gradient.as_chunks::<LANES>();
-                for (index, gradient) in whole.iter().enumerate() {
-                    add_to_winners(&places, index * LANES, x, gradient, input_gradient);
+                for (index, pixel) in pixels.clone().enumerate() {
+                    let values = &x[pixel * channels..][..channels];
+                    if index == 0 {
+                        largest.copy_from_slice(values);
+                        winner.fill(pixel as u32);
+                        continue;
+                    }
+                    for ((largest, winner), &value) in largest.iter_mut().zip(&mut winner).zip(values) {
+                        let wins = wins(value, *largest);
+                        *largest = if wins { value } else { *largest };
+                        *winner = if wins { pixel as u32 } else { *winner };
+                    }
                 }
-                for (index, &gradient) in rest.iter().enumerate() {
-                    let channel = whole.len() * LANES + index;
-                    add_to_winners(&places, channel, x, &[gradient], input_gradient);
+                for pixel in pixels {
+                    let targets = input_gradient[pixel * channels..][..channels].iter_mut();
+                    for ((target, &winner), &gradient) in targets.zip(&winner).zip(gradient) {
+                        *target += if winner == pixel as u32 { gradient } else { 0.0 };
+                    }
                 }
             }
         };
@@ -115,42 +126,6 @@ impl SizedMaxPooling {
                 );
             });
         input_gradient
-    }
-}
-
-/// Channels that are looked at together.
-const LANES: usize = 16;
-
-/// Adds the gradient of some channels, from `channel` on, to that pixel of a window that has the largest value: `places` are
-/// where the pixels' channels begin.
-#[inline(always)]
-fn add_to_winners<const LANES: usize>(
-    places: &[usize],
-    channel: usize,
-    x: &[f32],
-    gradient: &[f32; LANES],
-    input_gradient: &mut [f32],
-) {
-    let mut largest = [0.0f32; LANES];
-    // Which of the pixels has it.
-    let mut winner = [0u32; LANES];
-    for (index, place) in (0u32..).zip(places) {
-        let Some(values) = x[place + channel..].first_chunk::<LANES>() else {
-            unreachable!("a pixel has all channels")
-        };
-        for ((largest, winner), &value) in largest.iter_mut().zip(&mut winner).zip(values) {
-            let wins = index == 0 || wins(value, *largest);
-            *largest = if wins { value } else { *largest };
-            *winner = if wins { index } else { *winner };
-        }
-    }
-    for (index, place) in (0u32..).zip(places) {
-        let Some(targets) = input_gradient[place + channel..].first_chunk_mut::<LANES>() else {
-            unreachable!("a pixel has all channels")
-        };
-        for ((target, &winner), &gradient) in targets.iter_mut().zip(&winner).zip(gradient) {
-            *target += if winner == index { gradient } else { 0.0 };
-        }
     }
 }
 
