@@ -79,28 +79,34 @@ impl ConfusionMatrix {
                 continue;
             }
             let place = |class: u8| Some(usize::from(class)).filter(|&class| class < self.classes);
-            match (place(of_truth), place(of_prediction)) {
-                (Some(row), Some(column)) => counts[row * self.classes + column] += count,
-                (None, _) => return Err(self.unknown("truth", truth, of_truth)),
-                (_, None) => return Err(self.unknown("prediction", predicted, of_prediction)),
-            }
+            let (what, class) = match (place(of_truth), place(of_prediction)) {
+                (Some(row), Some(column)) => {
+                    counts[row * self.classes + column] += count;
+                    continue;
+                }
+                (None, _) => ("truth", of_truth),
+                (_, None) => ("prediction", of_prediction),
+            };
+            let mut pixels = truth.iter().zip(predicted);
+            let is_this = |(truth, predicted): (&u8, &u8)| (*truth, *predicted) == (of_truth, of_prediction);
+            return Err(SegmentationError::Class {
+                what,
+                pixel: pixels.position(is_this).unwrap_or(0),
+                class,
+                classes: self.classes,
+            });
         }
         self.counts = counts;
         Ok(())
     }
 
-    fn unknown(&self, what: &'static str, mask: &[u8], class: u8) -> SegmentationError {
-        SegmentationError::Class {
-            what,
-            pixel: mask.iter().position(|&pixel| pixel == class).unwrap_or(0),
-            class,
-            classes: self.classes,
-        }
-    }
-
-    /// Counts what `other`, of as many classes, has counted.
+    /// Counts what `other` has counted.
+    ///
+    /// # Panics
+    /// A matrix of another number of classes, or one that has left out another class.
     pub fn merge(&mut self, other: &Self) {
-        debug_assert_eq!(self.classes, other.classes);
+        let kind = |matrix: &Self| (matrix.classes, matrix.ignored);
+        assert_eq!(kind(self), kind(other), "matrices of the same classes");
         for (count, other) in self.counts.iter_mut().zip(&other.counts) {
             *count += other;
         }
@@ -244,6 +250,13 @@ mod tests {
         assert_eq!(
             told(&[0, 1, 2], &[0, 3, 1]),
             "pixel 1 of the prediction has class 3, but there are only 3 classes, from 0 on"
+        );
+        // What is predicted where nothing counts is not what is wrong.
+        let mut ignoring = ConfusionMatrix::new(3, Some(255));
+        let error = ignoring.add(&[255, 0, 1], &[3, 0, 3]).expect_err("refused");
+        assert_eq!(
+            error.to_string(),
+            "pixel 2 of the prediction has class 3, but there are only 3 classes, from 0 on"
         );
     }
 

@@ -6,8 +6,9 @@ use super::{MaskError, RunLengths};
 
 /// How much finer edges are drawn than the image.
 const SCALE: f64 = 5.0;
-/// The largest coordinate whose fine one is a whole number of 32 bits.
-const FARTHEST: f64 = 4e8;
+/// The largest coordinate: far beyond any image, and so near that fine ones and their differences are whole numbers of 32
+/// bits.
+const FARTHEST: f64 = 1e6;
 
 impl RunLengths {
     /// The inside of the polygon with the corners `x, y, x, y, ...`, in pixels from the upper left corner of an image.
@@ -26,7 +27,7 @@ impl RunLengths {
             let value = points[place].to_string();
             return Err(MaskError::NoPlace { place, value });
         }
-        let mut crossings = crossings(&boundary(points), height, width);
+        let mut crossings = crossings(boundary(points), height, width);
         crossings.push((height * width) as u32);
         crossings.sort_unstable();
         Self::new(height, width, between(&crossings))
@@ -41,14 +42,15 @@ impl RunLengths {
             .iter()
             .map(|points| Self::from_polygon(points, height, width));
         let Some(first) = masks.next() else {
-            return Self::encode(&vec![0; height * width], height, width);
+            check_sides(height, width)?;
+            return Self::new(height, width, vec![(height * width) as u32]);
         };
         masks.try_fold(first?, |union, mask| union.union(&mask?))
     }
 }
 
 /// Places on the fine edges, all around: each one step from the one before, in one direction or both.
-fn boundary(points: &[f64]) -> Vec<[i32; 2]> {
+fn boundary(points: &[f64]) -> impl Iterator<Item = [i32; 2]> {
     // Cut off, not rounded down: as in C.
     let fine = |value: f64| (SCALE * value + 0.5) as i32;
     let corners: Vec<[i32; 2]> = points
@@ -57,8 +59,8 @@ fn boundary(points: &[f64]) -> Vec<[i32; 2]> {
         .iter()
         .map(|point| point.map(fine))
         .collect();
-    let mut places = Vec::new();
-    for (&start, &end) in corners.iter().zip(corners.iter().cycle().skip(1)) {
+    (0..corners.len()).flat_map(move |corner| {
+        let (start, end) = (corners[corner], corners[(corner + 1) % corners.len()]);
         let [dx, dy] = [0, 1].map(|axis| (end[axis] - start[axis]).abs());
         // Along the longer axis, from its smaller end to its larger one.
         let (long, short) = if dx >= dy { (0, 1) } else { (1, 0) };
@@ -66,22 +68,20 @@ fn boundary(points: &[f64]) -> Vec<[i32; 2]> {
         let (low, high) = if flipped { (end, start) } else { (start, end) };
         let len = high[long] - low[long];
         let slope = f64::from(high[short] - low[short]) / f64::from(len);
-        places.extend((0..=len).map(|step| {
+        (0..=len).map(move |step| {
             let step = if flipped { len - step } else { step };
             let mut place = [0; 2];
             place[long] = low[long] + step;
             place[short] = (f64::from(low[short]) + slope * f64::from(step) + 0.5) as i32;
             place
-        }));
-    }
-    places
+        })
+    })
 }
 
 /// Where the boundary passes the middle of a column, as pixels counted down the columns.
-fn crossings(boundary: &[[i32; 2]], height: usize, width: usize) -> Vec<u32> {
+fn crossings(boundary: impl Iterator<Item = [i32; 2]>, height: usize, width: usize) -> Vec<u32> {
     let coarse = |fine: i32| (f64::from(fine) + 0.5) / SCALE - 0.5;
-    let crossing = |pair: &[[i32; 2]; 2]| {
-        let [[before, above], [x, y]] = *pair;
+    let crossing = |[before, above]: [i32; 2], [x, y]: [i32; 2]| {
         if x == before {
             return None;
         }
@@ -92,7 +92,10 @@ fn crossings(boundary: &[[i32; 2]], height: usize, width: usize) -> Vec<u32> {
         let row = coarse(y.min(above)).clamp(0.0, height as f64).ceil();
         Some((column as usize * height + row as usize) as u32)
     };
-    boundary.array_windows::<2>().filter_map(crossing).collect()
+    let mut last = None;
+    boundary
+        .filter_map(|place| crossing(last.replace(place)?, place))
+        .collect()
 }
 
 /// The lengths of runs from one crossing to the next; two at one place are none.

@@ -150,6 +150,19 @@ fn mistakes_are_told() {
     assert!(of(2).union(&of(3)).is_err());
 }
 
+#[test]
+fn corners_far_outside_of_the_image_are_corners_all_the_same() {
+    let around = |far: f64| RunLengths::from_polygon(&[-far, -far, far, -far, far, far, -far, far], 3, 2);
+    assert_eq!(around(9e5).map(|mask| mask.area()), Ok(6));
+    assert!(matches!(around(1e9), Err(MaskError::NoPlace { .. })));
+    let nothing = RunLengths::from_polygons(&[], usize::MAX, 2);
+    assert!(matches!(nothing, Err(MaskError::TooLarge { .. })));
+    assert_eq!(
+        RunLengths::from_polygons(&[], 3, 2).map(|mask| mask.decode()),
+        Ok(vec![0; 6])
+    );
+}
+
 /// A mask of some sides.
 fn mask() -> impl Strategy<Value = (Vec<u8>, Vec<u8>, usize, usize)> {
     (0usize..9, 0usize..9).prop_flat_map(|(height, width)| {

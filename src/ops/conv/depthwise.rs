@@ -251,28 +251,6 @@ fn pack_weight(geometry: &Geometry, weight: &[f32], precision: Precision) -> Vec
 }
 
 impl Geometry {
-    /// The taps that lie on the image, along an axis of `extent` pixels, at a position of the window.
-    fn taps_inside(&self, position: usize, extent: usize) -> Range<usize> {
-        let Window {
-            size,
-            stride,
-            padding,
-        } = self.window;
-        let start = position * stride;
-        // A division takes as long as a few taps.
-        let before = |place: usize| match self.dilation {
-            1 => place.saturating_sub(start),
-            dilation => place.saturating_sub(start).div_ceil(dilation),
-        };
-        let first = before(padding).min(size);
-        first..before(padding + extent).clamp(first, size)
-    }
-
-    /// The pixel under a tap that lies on the image.
-    fn pixel_under(&self, position: usize, tap: usize) -> usize {
-        position * self.window.stride + tap * self.dilation - self.window.padding
-    }
-
     /// The columns of the output at which a column of taps lies on the image.
     fn columns_inside(&self, tap: usize) -> Range<usize> {
         let Window { stride, padding, .. } = self.window;

@@ -108,6 +108,28 @@ impl Geometry {
         (pixel < extent).then_some(pixel)
     }
 
+    /// The taps that lie on the image, along an axis of `extent` pixels, at a position of the window.
+    pub fn taps_inside(&self, position: usize, extent: usize) -> std::ops::Range<usize> {
+        let Window {
+            size,
+            stride,
+            padding,
+        } = self.window;
+        let start = position * stride;
+        // A division takes as long as a few taps.
+        let before = |place: usize| match self.dilation {
+            1 => place.saturating_sub(start),
+            dilation => place.saturating_sub(start).div_ceil(dilation),
+        };
+        let first = before(padding).min(size);
+        first..before(padding + extent).clamp(first, size)
+    }
+
+    /// The pixel under a tap that lies on the image.
+    pub fn pixel_under(&self, position: usize, tap: usize) -> usize {
+        position * self.window.stride + tap * self.dilation - self.window.padding
+    }
+
     /// The output position, of `positions` along an axis, at which a tap lies on an input pixel.
     pub fn output_over(&self, positions: usize, pixel: usize, tap: usize) -> Option<usize> {
         let offset = (pixel + self.window.padding).checked_sub(tap * self.dilation)?;

@@ -6,12 +6,12 @@
 
 use std::ops::Range;
 
-use rayon::prelude::*;
-
+use super::ByteLayer;
 use super::finish::{PanelFinish, ResultElement};
 use super::kernels::{LANES, PanelWord, TILE_PANELS};
-use super::{BLOCK_ROWS, ByteLayer, RowsOfBytes};
-use crate::ops::conv::Geometry;
+use super::rows::RowsOfBytes;
+use super::split::ProductSplit;
+use crate::ops::conv::{ConvOptions, Geometry};
 use crate::ops::fill::in_places;
 use crate::ops::microkernel::SharedValues;
 use crate::ops::scratch::with_byte_scratch;
@@ -30,9 +30,15 @@ struct Position {
     first: (usize, usize),
 }
 
-/// The taps of one direction that lie in the image where the kernel begins at `start`, `padding` too far on.
-fn taps_inside(start: usize, extent: usize, padding: usize, size: usize) -> Range<usize> {
-    padding.saturating_sub(start).min(size)..(extent + padding).saturating_sub(start).min(size)
+/// Whether a layer of so many channels a group has positions whose taps in the image are runs of whole words.
+pub(super) fn suit(convolution: ConvOptions, channels: usize) -> bool {
+    let ConvOptions {
+        padding,
+        dilation,
+        groups,
+        ..
+    } = convolution;
+    padding > 0 && dilation == 1 && groups == 1 && channels.is_multiple_of(4)
 }
 
 /// The positions of an image where most that is multiplied would otherwise be padding.
@@ -41,17 +47,11 @@ fn positions_of(geometry: &Geometry) -> Option<Vec<Position>> {
         input,
         output,
         window,
-        groups,
-        dilation,
+        ..
     } = *geometry;
-    let is_usual = dilation == 1 && groups == 1 && input.channels.is_multiple_of(4);
-    if window.padding == 0 || !is_usual {
-        return None;
-    }
-    let inside = |start: usize, extent: usize| taps_inside(start, extent, window.padding, window.size);
     let of_axis = |count: usize, extent: usize| -> usize {
-        let starts = (0..count).map(|place| place * window.stride);
-        starts.map(|start| inside(start, extent).len()).sum()
+        let taps = (0..count).map(|position| geometry.taps_inside(position, extent).len());
+        taps.sum()
     };
     let (width, height) = (output.width, output.height);
     let used = of_axis(height, input.height) * of_axis(width, input.width);
@@ -61,14 +61,14 @@ fn positions_of(geometry: &Geometry) -> Option<Vec<Position>> {
     }
     let mut positions = Vec::with_capacity(height * width);
     for (line, column) in (0..height).flat_map(|line| (0..width).map(move |column| (line, column))) {
-        let (top, left) = (line * window.stride, column * window.stride);
-        let (lines, columns) = (inside(top, input.height), inside(left, input.width));
+        let lines = geometry.taps_inside(line, input.height);
+        let columns = geometry.taps_inside(column, input.width);
         if lines.is_empty() || columns.is_empty() {
             return None;
         }
         let first = (
-            top + lines.start - window.padding,
-            left + columns.start - window.padding,
+            geometry.pixel_under(line, lines.start),
+            geometry.pixel_under(column, columns.start),
         );
         positions.push(Position {
             place: line * width + column,
@@ -91,25 +91,26 @@ impl ByteLayer {
         geometry: &Geometry,
         finish: &(impl Fn(usize) -> PanelFinish<'a, T> + Sync),
     ) -> Option<Vec<T>> {
+        if self.padding.is_empty() {
+            return None;
+        }
         let positions = positions_of(geometry)?;
-        let images = geometry.output.batch;
-        let blocks = images.div_ceil(BLOCK_ROWS);
-        let panels = self.outputs.div_ceil(LANES);
         let used = |position: &Position| position.lines.len() * position.columns.len();
-        let words = positions.iter().map(used).max().unwrap_or(0) * geometry.input.channels / 4;
-        let chunk = super::panels_of_task(panels, blocks * positions.len(), images.min(BLOCK_ROWS), words);
-        let chunks = panels.div_ceil(chunk);
+        let split = ProductSplit {
+            parts: positions.len(),
+            rows: geometry.output.batch,
+            words: positions.iter().map(used).max().unwrap_or(0) * geometry.input.channels / 4,
+            outputs: self.outputs,
+        };
         let bias: Vec<Vec<[i32; LANES]>> = positions.iter().map(|position| self.bias_of(position)).collect();
         let write = |target: &SharedValues<T>| {
-            let task = |index: usize| {
-                let (number, rest) = (index / (blocks * chunks), index % (blocks * chunks));
-                let first = rest / chunks * BLOCK_ROWS;
+            split.run(|number, images, panels| {
                 let of_task = BlockOfImages {
                     layer: self,
                     geometry,
                     position: &positions[number],
-                    images: first..images.min(first + BLOCK_ROWS),
-                    panels: rest % chunks * chunk..panels.min((rest % chunks + 1) * chunk),
+                    images,
+                    panels,
                 };
                 let bias = &bias[number];
                 let finish = |panel: usize| PanelFinish {
@@ -117,13 +118,7 @@ impl ByteLayer {
                     ..finish(panel)
                 };
                 of_task.run(x, &finish, target);
-            };
-            let tasks = positions.len() * blocks * chunks;
-            let all = images * positions.len() * words * 4 * self.outputs;
-            match super::is_little(all) {
-                true => (0..tasks).for_each(task),
-                false => (0..tasks).into_par_iter().for_each(task),
-            }
+            });
         };
         // SAFETY: every pixel and every panel is of one task.
         Some(unsafe { in_places(geometry.output.len(), write) })
@@ -269,33 +264,35 @@ impl BlockOfImages<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::conv::ConvOptions;
     use crate::ops::tensor::Images;
 
     #[test]
     fn positions_are_taken_one_by_one_where_much_is_padding() {
-        let positions = |batch, side, channels| {
+        let convolution = ConvOptions {
+            padding: 1,
+            ..ConvOptions::default()
+        };
+        let positions = |batch, side| {
             let images = Images {
                 batch,
                 height: side,
                 width: side,
-                channels,
-            };
-            let convolution = ConvOptions {
-                stride: 1,
-                padding: 1,
-                groups: 1,
-                dilation: 1,
+                channels: 8,
             };
             let geometry = Geometry::of(images, 8, 3, convolution).expect("fits");
             positions_of(&geometry).map(|positions| positions.len())
         };
-        assert_eq!(positions(1, 1, 8), Some(1));
-        assert_eq!(positions(MANY_IMAGES, 2, 8), Some(4));
-        assert_eq!(positions(MANY_IMAGES, 4, 8), Some(16));
-        // Little is padding, there are few images, or channels make no whole words.
-        assert_eq!(positions(MANY_IMAGES, 8, 8), None);
-        assert_eq!(positions(MANY_IMAGES - 1, 2, 8), None);
-        assert_eq!(positions(MANY_IMAGES, 2, 6), None);
+        assert_eq!(positions(1, 1), Some(1));
+        assert_eq!(positions(MANY_IMAGES, 2), Some(4));
+        assert_eq!(positions(MANY_IMAGES, 4), Some(16));
+        // Little is padding, or there are few images.
+        assert_eq!(positions(MANY_IMAGES, 8), None);
+        assert_eq!(positions(MANY_IMAGES - 1, 2), None);
+        // Channels that make no whole words, and taps that are no run.
+        let dilated = ConvOptions {
+            dilation: 2,
+            ..convolution
+        };
+        assert!(suit(convolution, 8) && !suit(convolution, 6) && !suit(dilated, 8));
     }
 }

@@ -1,5 +1,6 @@
 use proptest::prelude::*;
 
+use super::weight::LARGEST_BIAS;
 use super::*;
 use crate::ops::testing::{host, random};
 
