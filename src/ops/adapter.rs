@@ -43,11 +43,7 @@ impl Adapter {
             let mut values = packed.values;
             for shape in &self.rest {
                 let (own, others) = values.split_at(shape.elem_count());
-                unpacked.push(ArrayView {
-                    values: own,
-                    indices: &[],
-                    dims: shape.dims(),
-                });
+                unpacked.push(ArrayView::of_values(own, shape.dims()));
                 values = others;
             }
         }
@@ -90,6 +86,7 @@ impl Adapter {
                 None => None,
                 Some(OperandGradient::OfOutput) => Some(gradient.clone()),
                 Some(OperandGradient::Values(values)) => Some(tensor::from_values(values, operand.shape())?),
+                Some(OperandGradient::Stored(values)) => Some(tensor::from_stored(values, operand.shape())?),
             };
         }
         Ok(gradients)
@@ -108,6 +105,7 @@ impl Adapter {
         for (part, shape) in parts.into_iter().zip(&self.rest) {
             match part {
                 Some(OperandGradient::Values(part)) => values.extend(part),
+                Some(OperandGradient::Stored(part)) => values.extend_from_slice(&part.as_stored().widened()),
                 Some(OperandGradient::OfOutput) => {
                     tensor::with_arrays([gradient], |arrays| values.extend_from_slice(arrays[0].values))?;
                 }

@@ -6,8 +6,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor, Var};
 
+use super::round::round_bf16;
 use super::testing::*;
 use super::*;
 use crate::spec::Precision;
@@ -406,8 +407,9 @@ impl Case {
         (self.run)(&operands.iter().collect::<Vec<_>>(), precision).expect("fits")
     }
 
+    /// Such as any format holds.
     fn weights(y: &Tensor) -> Tensor {
-        random(y.dims(), 99)
+        rounded_to_bf16(&random(y.dims(), 99))
     }
 
     /// With the gradients by candle's own walk, of the sum of the results weighted at random.
@@ -427,13 +429,21 @@ impl Case {
     fn on_the_tape(&self, operands: &[Tensor], precision: Precision) -> CaseResults {
         let ((y, loss), tape) = Tape::record(|| {
             let y = self.run(operands, precision);
-            let loss = (&y * Self::weights(&y)).and_then(|y| y.sum_all());
+            let weighted = y.to_dtype(DType::F32).and_then(|y| &y * Self::weights(&y));
+            let loss = weighted.and_then(|y| y.sum_all());
             (y, loss.expect("equal shapes"))
         });
         let mut gradients = tape.backward(&loss).expect("differentiable");
         let of = |operand: &Tensor| gradients.remove(operand).as_ref().map(host);
         (host(&y), operands.iter().map(of).collect())
     }
+}
+
+fn rounded_to_bf16(x: &Tensor) -> Tensor {
+    let narrow = x.to_dtype(DType::BF16);
+    narrow
+        .and_then(|x| x.to_dtype(DType::F32))
+        .expect("a tensor of floats")
 }
 
 const PRECISIONS: [(Precision, f64); 3] = [
@@ -492,6 +502,35 @@ fn the_tape_and_candles_graph_agree_to_the_bit_and_threads_do_not_matter() {
             let taped = same_for_any_number_of_threads(|| case.on_the_tape(&operands, precision));
             assert!(taped == expected, "{}, {precision:?}", case.operation);
         }
+    }
+}
+
+/// Operands that are stored in bf16 give the same result, and gradients that are the nearest ones.
+#[test]
+fn the_tape_takes_bf16_as_it_is_stored() {
+    // What is made of its operands beforehand would be rounded.
+    let cases = cases()
+        .into_iter()
+        .filter(|case| case.operation != "NormedConvolution");
+    for case in cases {
+        let wide: Vec<Tensor> = case.operands(|_| false).iter().map(rounded_to_bf16).collect();
+        let variables = |dtype| {
+            let variable = |x: &Tensor| Var::from_tensor(&x.to_dtype(dtype)?).map(Var::into_inner);
+            let variables: candle_core::Result<Vec<Tensor>> = wide.iter().map(variable).collect();
+            variables.expect("CPU tensors become variables")
+        };
+        let (y, gradients) = case.in_candles_graph(&variables(DType::F32), Precision::Bf16);
+        let nearest = |gradient: Vec<f32>| gradient.into_iter().map(round_bf16).collect::<Vec<f32>>();
+        let expected = (
+            y,
+            gradients
+                .into_iter()
+                .map(|gradient| gradient.map(nearest))
+                .collect(),
+        );
+        let narrow = variables(DType::BF16);
+        let stored = same_for_any_number_of_threads(|| case.on_the_tape(&narrow, Precision::Bf16));
+        assert!(stored == expected, "{}", case.operation);
     }
 }
 

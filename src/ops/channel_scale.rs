@@ -6,9 +6,9 @@ use rayon::prelude::*;
 use super::attributes::Attributes;
 use super::composed::rounded;
 use super::error::OpError;
-use super::fill::changed;
-use super::operation::{ArrayView, ChangeInPlace, CpuKernel, OperandGradient, Operation, run};
+use super::operation::{ArrayView, ChangeInPlace, CpuKernel, OperandGradient, Operation, StoredPasses, run};
 use super::round::round_in_place;
+use super::stored::{Stored, ValueFormat, Values, changed_in};
 use super::tensor::{Images, channels_last};
 use super::vectors::with_wide_vectors;
 use crate::spec::Precision;
@@ -40,8 +40,8 @@ struct ChannelScale {
 }
 
 impl ChannelScale {
-    fn scaled(&self, images: Images, x: &[f32], scale: &[f32]) -> Vec<f32> {
-        changed(x, images.image_len(), |image, y| {
+    fn scaled(&self, images: Images, x: Stored, scale: &[f32], format: ValueFormat) -> Values {
+        changed_in(format, x, images.image_len(), |image, y| {
             self.scale_image(y, &scale[image * images.channels..][..images.channels]);
         })
     }
@@ -59,26 +59,18 @@ impl ChannelScale {
     }
 
     /// The gradient of the factors: for each channel of each image the sum of `x * gradient`, in f64.
-    fn scale_gradient(&self, images: Images, x: &[f32], gradient: &[f32]) -> Vec<f32> {
+    fn scale_gradient(&self, images: Images, x: Stored, gradient: Stored) -> Vec<f32> {
         let channels = images.channels;
         let mut result = vec![0.0; images.batch * channels];
         result
             .par_chunks_mut(channels)
-            .zip(x.par_chunks(images.image_len()))
-            .zip(gradient.par_chunks(images.image_len()))
-            .for_each(|((result, x), gradient)| {
-                let mut sums = vec![0.0f64; channels];
-                with_wide_vectors(
-                    #[inline(always)]
-                    || {
-                        let pixels = x.chunks_exact(channels).zip(gradient.chunks_exact(channels));
-                        for (x, gradient) in pixels {
-                            for ((sum, &x), &gradient) in sums.iter_mut().zip(x).zip(gradient) {
-                                *sum += f64::from(x) * f64::from(gradient);
-                            }
-                        }
-                    },
-                );
+            .enumerate()
+            .for_each(|(image, result)| {
+                let len = images.image_len();
+                let sums = x.part(image * len, len).with_wide(|x| {
+                    let gradient = gradient.part(image * len, len);
+                    gradient.with_wide(|gradient| sums_of_products(x, gradient, channels))
+                });
                 for (result, sum) in result.iter_mut().zip(sums) {
                     *result = sum as f32;
                 }
@@ -86,6 +78,39 @@ impl ChannelScale {
             });
         result
     }
+
+    fn gradients(
+        &self,
+        operands: &[ArrayView],
+        gradient: Stored,
+        wanted: &[bool],
+    ) -> Vec<Option<OperandGradient>> {
+        let (x, scale) = (operands[0].stored(), operands[1].stored().widened());
+        let images = Images::of(operands[0].dims);
+        let of_x = || self.scaled(images, gradient, &scale, gradient.format());
+        let of_scale = || self.scale_gradient(images, x, gradient);
+        vec![
+            OperandGradient::stored_if_wanted(wanted[0], of_x),
+            OperandGradient::if_wanted(wanted[1], of_scale),
+        ]
+    }
+}
+
+/// For each channel the sum over pixels of the products of both, in f64.
+fn sums_of_products(x: &[f32], gradient: &[f32], channels: usize) -> Vec<f64> {
+    let mut sums = vec![0.0f64; channels];
+    with_wide_vectors(
+        #[inline(always)]
+        || {
+            let pixels = x.chunks_exact(channels).zip(gradient.chunks_exact(channels));
+            for (x, gradient) in pixels {
+                for ((sum, &x), &gradient) in sums.iter_mut().zip(x).zip(gradient) {
+                    *sum += f64::from(x) * f64::from(gradient);
+                }
+            }
+        },
+    );
+    sums
 }
 
 impl Operation for ChannelScale {
@@ -122,8 +147,8 @@ impl CpuKernel for ChannelScale {
 
     fn forward(&self, operands: &[ArrayView]) -> (Vec<f32>, Shape) {
         let (x, scale) = (operands[0], operands[1]);
-        let y = self.scaled(Images::of(x.dims), x.values, scale.values);
-        (y, x.dims.into())
+        let y = self.scaled(Images::of(x.dims), x.stored(), scale.values, ValueFormat::F32);
+        (y.into_f32(), x.dims.into())
     }
 
     fn backward(
@@ -133,12 +158,30 @@ impl CpuKernel for ChannelScale {
         gradient: &[f32],
         wanted: &[bool],
     ) -> Vec<Option<OperandGradient>> {
-        let (x, scale) = (operands[0], operands[1]);
-        let images = Images::of(x.dims);
-        vec![
-            OperandGradient::if_wanted(wanted[0], || self.scaled(images, gradient, scale.values)),
-            OperandGradient::if_wanted(wanted[1], || self.scale_gradient(images, x.values, gradient)),
-        ]
+        self.gradients(operands, gradient.into(), wanted)
+    }
+
+    fn stored_passes(&self) -> Option<&dyn StoredPasses> {
+        Some(self)
+    }
+}
+
+impl StoredPasses for ChannelScale {
+    fn forward_stored(&self, operands: &[ArrayView]) -> (Values, Shape) {
+        let (x, scale) = (operands[0], operands[1].stored().widened());
+        let format = ValueFormat::smallest(self.precision);
+        let y = self.scaled(Images::of(x.dims), x.stored(), &scale, format);
+        (y, x.dims.into())
+    }
+
+    fn backward_stored(
+        &self,
+        operands: &[ArrayView],
+        _output: Stored,
+        gradient: Stored,
+        wanted: &[bool],
+    ) -> Vec<Option<OperandGradient>> {
+        self.gradients(operands, gradient, wanted)
     }
 }
 

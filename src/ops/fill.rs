@@ -4,18 +4,20 @@ use std::mem::MaybeUninit;
 
 use rayon::prelude::*;
 
-use super::microkernel::SharedValues;
+use super::HAS_GRADIENTS;
+use super::microkernel::{SharedResults, SharedValues};
+use super::stored::{ValueFormat, Values};
 
 /// `len` values, made in blocks of `block` that run in parallel: `write` is given the index of each
 /// block and its values.
 ///
 /// # Safety
 /// `write` writes every value of each block.
-pub(super) unsafe fn in_blocks(
+pub(super) unsafe fn in_blocks<T: Copy + Send>(
     len: usize,
     block: usize,
-    write: impl Fn(usize, &mut [MaybeUninit<f32>]) + Sync + Send,
-) -> Vec<f32> {
+    write: impl Fn(usize, &mut [MaybeUninit<T>]) + Sync + Send,
+) -> Vec<T> {
     let mut values = Vec::with_capacity(len);
     for_each_block(&mut values.spare_capacity_mut()[..len], block, &write);
     // SAFETY: the caller's `write` has written them all.
@@ -23,12 +25,12 @@ pub(super) unsafe fn in_blocks(
     values
 }
 
-/// Calls `write` with each block of `block` values and its index, in parallel. Not generic: how work is shared out is
-/// hundreds of instructions, and once for all operations.
-fn for_each_block(
-    values: &mut [MaybeUninit<f32>],
+/// Calls `write` with each block of `block` values and its index, in parallel. Not generic over `write`: how work is
+/// shared out is hundreds of instructions, and once for all operations.
+fn for_each_block<T: Send>(
+    values: &mut [MaybeUninit<T>],
     block: usize,
-    write: &(dyn Fn(usize, &mut [MaybeUninit<f32>]) + Sync),
+    write: &(dyn Fn(usize, &mut [MaybeUninit<T>]) + Sync),
 ) {
     values
         .par_chunks_mut(block.max(1))
@@ -76,4 +78,24 @@ pub(super) unsafe fn in_places<T: Copy>(len: usize, write: impl FnOnce(&SharedVa
     // SAFETY: the caller's `write` has written them all.
     unsafe { values.set_len(len) };
     values
+}
+
+/// `len` values of a format that `write` puts in their places.
+///
+/// # Safety
+/// `write` writes every value.
+pub(super) unsafe fn in_places_of(
+    format: ValueFormat,
+    len: usize,
+    write: impl FnOnce(SharedResults),
+) -> Values {
+    // SAFETY: the caller's.
+    unsafe {
+        match format {
+            ValueFormat::Bf16 if HAS_GRADIENTS => {
+                Values::Bf16(in_places(len, |target| write(SharedResults::from(target))))
+            }
+            _ => Values::F32(in_places(len, |target| write(SharedResults::from(target)))),
+        }
+    }
 }

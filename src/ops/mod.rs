@@ -11,7 +11,9 @@
 //!
 //! An operation that is given a [`Precision`](crate::spec::Precision) under f32 computes what
 //! PyTorch's autocast would: operands and results hold only values of that format, sums are made
-//! in f32, and gradients of weights stay f32. Tensors are stored in f32 all the same.
+//! in f32, and gradients of weights stay f32. On a [`Tape`], what is rounded to bf16 is stored so as well, from one
+//! operation to the next and back: half the memory, and half of what is read and written. Elsewhere tensors hold f32 all
+//! the same.
 
 mod activation;
 mod adapter;
@@ -55,6 +57,7 @@ mod sequence_mean;
 mod sequences;
 mod shape;
 mod stochastic_depth;
+mod stored;
 mod swiglu;
 mod table_rows;
 mod tape;

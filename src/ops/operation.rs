@@ -8,11 +8,13 @@
 
 use std::sync::Arc;
 
-use candle_core::{Shape, Tensor};
+use candle_core::{DType, Shape, Tensor};
+use half::bf16;
 
 use super::attributes::Attributes;
 use super::error::OpError;
 use super::prepared::{ReadyOperation, ResultTail};
+use super::stored::{Stored, Values};
 use super::{HAS_GRADIENTS, adapter, graph, tape, tensor};
 
 /// A step of a forward pass with any number of operands and one result.
@@ -94,6 +96,32 @@ pub(super) trait CpuKernel: Operation {
     where
         // See [`DifferentiableKernel`].
         Self: Sized;
+
+    /// Its passes over values that are stored in as few bytes as their precision allows, if it has them.
+    fn stored_passes(&self) -> Option<&dyn StoredPasses>
+    where
+        // See [`DifferentiableKernel`].
+        Self: Sized,
+    {
+        None
+    }
+}
+
+/// The passes of an operation over operands that may be stored in bf16. They give what [`CpuKernel::forward`] and
+/// [`CpuKernel::backward`] do of the same values; a gradient whose operand is stored in bf16 is the nearest of those.
+pub(super) trait StoredPasses {
+    /// The result and its shape, stored in bf16 if it is rounded to it.
+    fn forward_stored(&self, operands: &[ArrayView]) -> (Values, Shape);
+
+    /// The gradients of those operands that they are wanted of. `gradient` is stored as `output` is, which
+    /// [`forward_stored`](Self::forward_stored) gave.
+    fn backward_stored(
+        &self,
+        operands: &[ArrayView],
+        output: Stored,
+        gradient: Stored,
+        wanted: &[bool],
+    ) -> Vec<Option<OperandGradient>>;
 }
 
 /// Any kernel, for those who go back through a forward pass. As a type of its own, since what is in a table of functions is
@@ -111,6 +139,18 @@ pub(super) trait DifferentiableKernel: Send + Sync {
         operands: &[ArrayView],
         output: &[f32],
         gradient: &[f32],
+        wanted: &[bool],
+    ) -> Vec<Option<OperandGradient>>;
+
+    /// [`StoredPasses::forward_stored`]. An operation without such passes is given f32, and its result is.
+    fn forward_stored(&self, operands: &[ArrayView]) -> (Values, Shape);
+
+    /// [`StoredPasses::backward_stored`], with gradients in the format of their operands.
+    fn backward_stored(
+        &self,
+        operands: &[ArrayView],
+        output: Stored,
+        gradient: Stored,
         wanted: &[bool],
     ) -> Vec<Option<OperandGradient>>;
 }
@@ -133,6 +173,60 @@ impl<K: CpuKernel> DifferentiableKernel for K {
     ) -> Vec<Option<OperandGradient>> {
         CpuKernel::backward(self, operands, output, gradient, wanted)
     }
+
+    fn forward_stored(&self, operands: &[ArrayView]) -> (Values, Shape) {
+        match self.stored_passes() {
+            Some(passes) => passes.forward_stored(operands),
+            None => with_wide_operands(operands, |operands| {
+                let (values, shape) = CpuKernel::forward(self, operands);
+                (Values::F32(values), shape)
+            }),
+        }
+    }
+
+    fn backward_stored(
+        &self,
+        operands: &[ArrayView],
+        output: Stored,
+        gradient: Stored,
+        wanted: &[bool],
+    ) -> Vec<Option<OperandGradient>> {
+        let found = match self.stored_passes() {
+            Some(passes) => passes.backward_stored(operands, output, gradient, wanted),
+            None => with_wide_operands(operands, |operands| {
+                CpuKernel::backward(self, operands, &output.widened(), &gradient.widened(), wanted)
+            }),
+        };
+        let in_format = |(found, operand): (Option<OperandGradient>, &ArrayView)| match found? {
+            OperandGradient::Values(values) => {
+                let format = operand.stored().format();
+                Some(OperandGradient::Stored(Values::F32(values).in_format(format)))
+            }
+            OperandGradient::Stored(values) => Some(OperandGradient::Stored(
+                values.in_format(operand.stored().format()),
+            )),
+            OperandGradient::OfOutput => Some(OperandGradient::OfOutput),
+        };
+        found.into_iter().zip(operands).map(in_format).collect()
+    }
+}
+
+/// Calls `body` with operands of which none is stored in bf16.
+pub(super) fn with_wide_operands<T>(operands: &[ArrayView], body: impl FnOnce(&[ArrayView]) -> T) -> T {
+    let wide: Vec<_> = operands
+        .iter()
+        .map(|operand| operand.stored().widened())
+        .collect();
+    let operands: Vec<ArrayView> = operands
+        .iter()
+        .zip(&wide)
+        .map(|(operand, values)| ArrayView {
+            values,
+            narrow: &[],
+            ..*operand
+        })
+        .collect();
+    body(&operands)
 }
 
 /// Changes the values of an operand to those of the result.
@@ -146,15 +240,39 @@ pub(super) trait ChangeInPlace {
 pub(super) struct ArrayView<'a> {
     /// Those of a tensor of f32.
     pub values: &'a [f32],
+    /// Those of a tensor of bf16, which the tape alone has.
+    pub narrow: &'a [bf16],
     /// Those of a tensor of u32: tokens, and rows of another tensor.
     pub indices: &'a [u32],
     pub dims: &'a [usize],
+}
+
+impl<'a> ArrayView<'a> {
+    /// Of f32.
+    pub fn of_values(values: &'a [f32], dims: &'a [usize]) -> Self {
+        Self {
+            values,
+            narrow: &[],
+            indices: &[],
+            dims,
+        }
+    }
+
+    /// The numbers, however they are stored.
+    pub fn stored(&self) -> Stored<'a> {
+        match self.narrow.is_empty() {
+            true => Stored::F32(self.values),
+            false => Stored::Bf16(self.narrow),
+        }
+    }
 }
 
 /// The gradient of an operand.
 pub(super) enum OperandGradient {
     /// As many values as the operand has.
     Values(Vec<f32>),
+    /// The same, stored in some format.
+    Stored(Values),
     /// That of the result, whose shape the operand has.
     OfOutput,
 }
@@ -163,6 +281,11 @@ impl OperandGradient {
     /// What `values` computes, if it is wanted.
     pub fn if_wanted(wanted: bool, values: impl FnOnce() -> Vec<f32>) -> Option<Self> {
         wanted.then(|| Self::Values(values()))
+    }
+
+    /// The same of values in some format.
+    pub fn stored_if_wanted(wanted: bool, values: impl FnOnce() -> Values) -> Option<Self> {
+        wanted.then(|| Self::Stored(values()))
     }
 }
 
@@ -185,11 +308,11 @@ pub(super) fn run_shared<K: CpuKernel + 'static>(
     }
     let contiguous = contiguous(operands)?;
     let result = if !HAS_GRADIENTS || !contiguous.iter().any(Tensor::track_op) {
-        constant_result(&**kernel, &contiguous)?
+        constant_result(&**kernel, &widened(contiguous)?)?
     } else if tape::is_recording() {
         tape::run(kernel.clone(), contiguous)?
     } else {
-        adapter::apply(kernel.clone(), &contiguous)?
+        adapter::apply(kernel.clone(), &widened(contiguous)?)?
     };
     let again = |kernel: &Arc<K>, operands: &[&Tensor]| run_shared(&kernel.refitted(operands)?, operands);
     let as_kernel = |kernel: &Arc<K>, operands: &[&Tensor]| {
@@ -203,6 +326,18 @@ pub(super) fn run_shared<K: CpuKernel + 'static>(
 
 fn contiguous(operands: &[&Tensor]) -> candle_core::Result<Vec<Tensor>> {
     operands.iter().map(|operand| operand.contiguous()).collect()
+}
+
+/// The same in f32, of those that are stored in bf16.
+fn widened(operands: Vec<Tensor>) -> candle_core::Result<Vec<Tensor>> {
+    if !HAS_GRADIENTS {
+        return Ok(operands);
+    }
+    let wide = |operand: Tensor| match operand.dtype() {
+        DType::BF16 => operand.to_dtype(DType::F32),
+        _ => Ok(operand),
+    };
+    operands.into_iter().map(wide).collect()
 }
 
 /// The result of `kernel` for operands that depend on no variable.

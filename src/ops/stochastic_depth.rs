@@ -1,14 +1,14 @@
 //! Stochastic depth (Huang et al., 2016).
 
 use candle_core::{Result, Shape, Tensor};
-use rayon::prelude::*;
 
 use super::attributes::Attributes;
 use super::composed::{dropped, rounded};
 use super::dropout::{DropoutKey, check_probability, factors};
 use super::error::OpError;
-use super::operation::{ArrayView, CpuKernel, OperandGradient, Operation, run};
+use super::operation::{ArrayView, CpuKernel, OperandGradient, Operation, StoredPasses, run};
 use super::round::round_in_place;
+use super::stored::{Stored, ValueFormat, Values, changed_in};
 use crate::spec::Precision;
 
 /// `residual` plus the branch `x`, both `[N, ...]`, which each sample leaves out with probability
@@ -50,21 +50,21 @@ struct StochasticDepth {
 }
 
 impl StochasticDepth {
-    /// Each sample's values times its factor, plus `residual`.
-    fn apply(&self, x: &[f32], residual: Option<&[f32]>) -> Vec<f32> {
-        let mut y = residual.map_or_else(|| vec![0.0; x.len()], <[f32]>::to_vec);
+    /// Each sample's values times its factor, plus `residual`, in a format.
+    fn apply(&self, x: Stored, residual: Option<Stored>, format: ValueFormat) -> Values {
         let sample = (x.len() / self.factors.len().max(1)).max(1);
-        y.par_chunks_mut(sample)
-            .zip(x.par_chunks(sample))
-            .zip(&self.factors)
-            .for_each(|((y, x), &factor)| {
-                // Not a product: what is left out is 0, were it infinite.
-                if factor != 0.0 {
-                    y.iter_mut().zip(x).for_each(|(y, x)| *y += factor * x);
-                }
-                round_in_place(y, self.precision);
-            });
-        y
+        changed_in(format, residual.unwrap_or(x), sample, |index, y| {
+            let factor = self.factors[index];
+            if residual.is_none() {
+                y.fill(0.0);
+            }
+            // Not a product: what is left out is 0, were it infinite.
+            if factor != 0.0 {
+                x.part(index * sample, sample)
+                    .with_wide(|x| y.iter_mut().zip(x).for_each(|(y, x)| *y += factor * x));
+            }
+            round_in_place(y, self.precision);
+        })
     }
 }
 
@@ -90,19 +90,43 @@ impl Operation for StochasticDepth {
 
 impl CpuKernel for StochasticDepth {
     fn forward(&self, operands: &[ArrayView]) -> (Vec<f32>, Shape) {
-        let (x, residual) = (operands[0], operands[1]);
-        (self.apply(x.values, Some(residual.values)), x.dims.into())
+        let (x, residual) = (operands[0].stored(), operands[1].stored());
+        let y = self.apply(x, Some(residual), ValueFormat::F32);
+        (y.into_f32(), operands[0].dims.into())
     }
 
     fn backward(
         &self,
-        _operands: &[ArrayView],
-        _output: &[f32],
+        operands: &[ArrayView],
+        output: &[f32],
         gradient: &[f32],
         wanted: &[bool],
     ) -> Vec<Option<OperandGradient>> {
+        self.backward_stored(operands, output.into(), gradient.into(), wanted)
+    }
+
+    fn stored_passes(&self) -> Option<&dyn StoredPasses> {
+        Some(self)
+    }
+}
+
+impl StoredPasses for StochasticDepth {
+    fn forward_stored(&self, operands: &[ArrayView]) -> (Values, Shape) {
+        let (x, residual) = (operands[0].stored(), operands[1].stored());
+        let y = self.apply(x, Some(residual), ValueFormat::smallest(self.precision));
+        (y, operands[0].dims.into())
+    }
+
+    fn backward_stored(
+        &self,
+        _operands: &[ArrayView],
+        _output: Stored,
+        gradient: Stored,
+        wanted: &[bool],
+    ) -> Vec<Option<OperandGradient>> {
+        let of_x = || self.apply(gradient, None, gradient.format());
         vec![
-            OperandGradient::if_wanted(wanted[0], || self.apply(gradient, None)),
+            OperandGradient::stored_if_wanted(wanted[0], of_x),
             wanted[1].then_some(OperandGradient::OfOutput),
         ]
     }

@@ -4,6 +4,7 @@ use candle_core::{CpuStorage, Error, Layout, Result, Shape, Storage, Tensor};
 
 use super::error::OpError;
 use super::operation::ArrayView;
+use super::stored::Values;
 
 /// The values of a contiguous f32 operand of a custom op.
 pub(super) fn values<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
@@ -16,11 +17,7 @@ pub(super) fn values<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a
 fn packed_view<'a>(storage: &'a CpuStorage, layout: &'a Layout) -> Result<ArrayView<'a>> {
     let dims = layout.dims();
     match storage {
-        CpuStorage::F32(values) if values.is_empty() => Ok(ArrayView {
-            values: &[],
-            indices: &[],
-            dims,
-        }),
+        CpuStorage::F32(values) if values.is_empty() => Ok(ArrayView::of_values(&[], dims)),
         _ => view(storage, layout),
     }
 }
@@ -38,23 +35,25 @@ pub(super) fn view_of<'a>(
     }
 }
 
-/// A contiguous operand of f32 or u32.
+/// A contiguous operand of f32, bf16 or u32.
 pub(super) fn view<'a>(storage: &'a CpuStorage, layout: &'a Layout) -> Result<ArrayView<'a>> {
     let dims = layout.dims();
     Ok(match storage {
         CpuStorage::U32(indices) => {
             let (start, end) = contiguous(layout)?;
             ArrayView {
-                values: &[],
                 indices: &indices[start..end],
-                dims,
+                ..ArrayView::of_values(&[], dims)
             }
         }
-        _ => ArrayView {
-            values: values(storage, layout)?,
-            indices: &[],
-            dims,
-        },
+        CpuStorage::BF16(values) => {
+            let (start, end) = contiguous(layout)?;
+            ArrayView {
+                narrow: &values[start..end],
+                ..ArrayView::of_values(&[], dims)
+            }
+        }
+        _ => ArrayView::of_values(values(storage, layout)?, dims),
     })
 }
 
@@ -64,7 +63,7 @@ fn contiguous(layout: &Layout) -> Result<(usize, usize)> {
         .ok_or_else(|| Error::Msg("this operation needs contiguous operands".to_string()))
 }
 
-/// Calls `body` with the values of CPU tensors of f32 or u32, made contiguous if need be.
+/// Calls `body` with the values of CPU tensors of f32, bf16 or u32, made contiguous if need be.
 pub(super) fn with_arrays<'a, T>(
     tensors: impl IntoIterator<Item = &'a Tensor>,
     body: impl FnOnce(&[ArrayView]) -> T,
@@ -94,6 +93,14 @@ pub(super) fn with_arrays_and_packed<'a, T>(
 /// A CPU tensor of `values`.
 pub(super) fn from_values(values: Vec<f32>, shape: impl Into<Shape>) -> Result<Tensor> {
     Tensor::from_vec(values, shape.into(), &candle_core::Device::Cpu)
+}
+
+/// The same of values in either format.
+pub(super) fn from_stored(values: Values, shape: impl Into<Shape>) -> Result<Tensor> {
+    match values {
+        Values::F32(values) => from_values(values, shape),
+        Values::Bf16(values) => Tensor::from_vec(values, shape.into(), &candle_core::Device::Cpu),
+    }
 }
 
 /// The dimensions of a channels-last activation.

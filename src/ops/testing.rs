@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use candle_core::{Device, Tensor, Var};
+use candle_core::{DType, Device, Tensor, Var};
 
 use crate::random::{Purpose, Stream};
 
@@ -23,8 +23,8 @@ pub(crate) fn random_var(shape: &[usize], seed: u64) -> Var {
 /// All values in order.
 pub(crate) fn host(x: &Tensor) -> Vec<f32> {
     x.flatten_all()
-        .and_then(|x| x.to_vec1())
-        .expect("a tensor of f32")
+        .and_then(|x| x.to_dtype(DType::F32)?.to_vec1())
+        .expect("a tensor of floats")
 }
 
 /// All values in order, as f64.

@@ -1,6 +1,6 @@
 //! What a network of text gives.
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 
 use crate::models::error::ModelError;
 use crate::ops::{self, LossFunction, LossTargets, RowVerdict};
@@ -24,13 +24,14 @@ pub enum TextOutput {
 }
 
 impl TextOutput {
-    /// All outputs, those of a vocabulary too: `[..., outputs]`.
+    /// All outputs, those of a vocabulary too: `[..., outputs]` of f32.
     ///
     /// # Errors
     /// What the tensor engine reports.
     pub fn outputs(&self, precision: Precision) -> Result<Tensor, ModelError> {
         match self {
-            Self::Rows(rows) => Ok(rows.clone()),
+            // What a tape has stored in bf16 is read as f32.
+            Self::Rows(rows) => Ok(rows.to_dtype(DType::F32)?),
             Self::Vocabulary { hidden, weight, bias } => {
                 Ok(ops::linear(hidden, weight, bias.as_ref(), precision)?)
             }

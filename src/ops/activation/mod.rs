@@ -11,9 +11,10 @@ use super::attributes::Attributes;
 use super::composed::{self, rounded};
 use super::error::OpError;
 use super::fill::changed;
-use super::operation::{ArrayView, ChangeInPlace, CpuKernel, OperandGradient, Operation, run};
+use super::operation::{ArrayView, ChangeInPlace, CpuKernel, OperandGradient, Operation, StoredPasses, run};
 use super::prepared::ResultTail;
 use super::round::round_in_place;
+use super::stored::{Stored, ValueFormat, Values, changed_in};
 use super::vectors::with_wide_vectors;
 use crate::spec::Precision;
 
@@ -348,16 +349,53 @@ impl CpuKernel for ElementwiseFunction {
         gradient: &[f32],
         wanted: &[bool],
     ) -> Vec<Option<OperandGradient>> {
-        let x = operands[0].values;
+        self.backward_stored(operands, output.into(), gradient.into(), wanted)
+    }
+
+    fn stored_passes(&self) -> Option<&dyn StoredPasses> {
+        Some(self)
+    }
+}
+
+impl ElementwiseFunction {
+    /// Of results for an operand of a format: one of its values is the result, or the result is rounded.
+    fn result_format(&self, of_operand: ValueFormat) -> ValueFormat {
+        match self.function {
+            Function::Relu | Function::Relu6 => of_operand,
+            _ => ValueFormat::smallest(self.precision),
+        }
+    }
+}
+
+impl StoredPasses for ElementwiseFunction {
+    fn forward_stored(&self, operands: &[ArrayView]) -> (Values, Shape) {
+        let x = operands[0].stored();
+        let y = changed_in(self.result_format(x.format()), x, BLOCK, |_, y| self.apply(y));
+        (y, operands[0].dims.into())
+    }
+
+    fn backward_stored(
+        &self,
+        operands: &[ArrayView],
+        output: Stored,
+        gradient: Stored,
+        wanted: &[bool],
+    ) -> Vec<Option<OperandGradient>> {
+        let x = operands[0].stored();
         let of_x = || {
-            changed(gradient, BLOCK, |index, target| {
-                let start = index * BLOCK;
+            changed_in(x.format(), gradient, BLOCK, |index, target| {
+                let (x, output) = (
+                    x.part(index * BLOCK, target.len()),
+                    output.part(index * BLOCK, target.len()),
+                );
                 round_in_place(target, self.precision);
-                self.function.backward(&x[start..], &output[start..], target);
+                x.with_wide(|x| {
+                    output.with_wide(|output| self.function.backward(x, output, target));
+                });
                 round_in_place(target, self.precision);
             })
         };
-        vec![OperandGradient::if_wanted(wanted[0], of_x)]
+        vec![OperandGradient::stored_if_wanted(wanted[0], of_x)]
     }
 }
 

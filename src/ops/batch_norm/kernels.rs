@@ -7,6 +7,7 @@ use rayon::prelude::*;
 
 use crate::ops::fill::in_blocks;
 use crate::ops::round::{round_bf16, round_in_place};
+use crate::ops::stored::{Element, ValueFormat};
 use crate::ops::vectors::with_wide_vectors;
 use crate::spec::Precision;
 
@@ -21,7 +22,7 @@ pub(super) struct Moments {
 ///
 /// Each block's deviations are taken from its own mean, and blocks are merged by the formula of
 /// Chan, Golub and LeVeque (1979), so that a mean far from 0 costs no accuracy.
-pub(super) fn moments(x: &[f32], channels: usize) -> Moments {
+pub(super) fn moments<E: Element>(x: &[E], channels: usize) -> Moments {
     let blocks: Vec<(usize, Vec<f32>, Vec<f32>)> = x
         .par_chunks(block_len(channels))
         .map(|block| {
@@ -33,15 +34,15 @@ pub(super) fn moments(x: &[f32], channels: usize) -> Moments {
                 #[inline(always)]
                 || {
                     for row in block.chunks_exact(channels) {
-                        for (sum, &value) in mean.iter_mut().zip(row) {
-                            *sum += value;
+                        for (sum, value) in mean.iter_mut().zip(row) {
+                            *sum += value.widen();
                         }
                     }
                     mean.iter_mut().for_each(|sum| *sum /= rows as f32);
                     for row in block.chunks_exact(channels) {
                         let targets = squares.iter_mut().zip(&mut rest);
-                        for (((square, rest), &value), &mean) in targets.zip(row).zip(&mean) {
-                            let deviation = value - mean;
+                        for (((square, rest), value), &mean) in targets.zip(row).zip(&mean) {
+                            let deviation = value.widen() - mean;
                             *square += deviation * deviation;
                             *rest += deviation;
                         }
@@ -81,20 +82,20 @@ pub(super) fn moments(x: &[f32], channels: usize) -> Moments {
 }
 
 /// A map of every row by the same factors and summands, and what follows it.
-pub(super) struct ChannelMap<'a> {
+pub(super) struct ChannelMap<'a, E> {
     pub mean: &'a [f32],
     pub scale: &'a [f32],
     pub bias: &'a [f32],
-    pub residual: Option<&'a [f32]>,
+    pub residual: Option<&'a [E]>,
     pub relu: bool,
     pub precision: Precision,
 }
 
 /// `(x - mean) * scale + bias`, then plus the residual, then ReLU, then rounded, as asked for.
-pub(super) fn normalize(x: &[f32], map: &ChannelMap) -> Vec<f32> {
+pub(super) fn normalize<E: Element>(x: &[E], map: &ChannelMap<E>) -> Vec<E> {
     // Not `max`: a NaN must stay one.
     let rectified = |value: f32| if value <= 0.0 { 0.0 } else { value };
-    let mut y = match (map.residual, map.relu, map.precision == Precision::Bf16) {
+    let mut y = match (map.residual, map.relu, rounds::<E>(map.precision)) {
         (None, false, false) => normalize_with(x, x, map, |value, _| value),
         (None, false, true) => normalize_with(x, x, map, |value, _| round_bf16(value)),
         (None, true, false) => normalize_with(x, x, map, |value, _| rectified(value)),
@@ -107,22 +108,27 @@ pub(super) fn normalize(x: &[f32], map: &ChannelMap) -> Vec<f32> {
         }
     };
     if map.precision == Precision::F16 {
-        round_all(&mut y, Precision::F16);
+        y = rounded_to_f16(y);
     }
     y
 }
 
+/// Whether values are to be rounded to bf16 that what holds them does not round.
+fn rounds<E: Element>(precision: Precision) -> bool {
+    precision == Precision::Bf16 && E::FORMAT == ValueFormat::F32
+}
+
 /// `finish((x - mean) * scale + bias, other)` of all values.
 #[inline(always)]
-fn normalize_with(
-    x: &[f32],
-    other: &[f32],
-    map: &ChannelMap,
+fn normalize_with<E: Element>(
+    x: &[E],
+    other: &[E],
+    map: &ChannelMap<E>,
     finish: impl Fn(f32, f32) -> f32 + Sync + Send,
-) -> Vec<f32> {
+) -> Vec<E> {
     let channels = map.scale.len();
     let len = block_len(channels);
-    let block = |index: usize, y: &mut [MaybeUninit<f32>]| {
+    let block = |index: usize, y: &mut [MaybeUninit<E>]| {
         let (x, other) = (&x[index * len..], &other[index * len..]);
         with_wide_vectors(
             #[inline(always)]
@@ -133,7 +139,10 @@ fn normalize_with(
                     for ((y, (x, other)), ((mean, scale), bias)) in
                         y.iter_mut().zip(x.iter().zip(other)).zip(constants)
                     {
-                        y.write(finish((x - mean) * scale + bias, *other));
+                        y.write(E::nearest(finish(
+                            (x.widen() - mean) * scale + bias,
+                            other.widen(),
+                        )));
                     }
                 }
             },
@@ -143,19 +152,27 @@ fn normalize_with(
     unsafe { in_blocks(x.len(), len, block) }
 }
 
-fn round_all(values: &mut [f32], precision: Precision) {
-    values
-        .par_chunks_mut(1 << 14)
-        .for_each(|values| round_in_place(values, precision));
+fn rounded_to_f16<E: Element>(values: Vec<E>) -> Vec<E> {
+    let block = 1 << 14;
+    let round = |index: usize, target: &mut [MaybeUninit<E>]| {
+        let source = &values[index * block..][..target.len()];
+        let mut rounded: Vec<f32> = source.iter().map(|value| value.widen()).collect();
+        round_in_place(&mut rounded, Precision::F16);
+        for (target, value) in target.iter_mut().zip(rounded) {
+            target.write(E::nearest(value));
+        }
+    };
+    // SAFETY: each block is written.
+    unsafe { in_blocks(values.len(), block, round) }
 }
 
 /// What the backward pass knows of the forward pass.
 #[derive(Clone, Copy)]
-pub(super) struct Backward<'a> {
-    pub x: &'a [f32],
+pub(super) struct Backward<'a, E> {
+    pub x: &'a [E],
     /// The output, where a ReLU made it.
-    pub y: Option<&'a [f32]>,
-    pub output_gradient: &'a [f32],
+    pub y: Option<&'a [E]>,
+    pub output_gradient: &'a [E],
     pub mean: &'a [f32],
     pub inverse_deviation: &'a [f32],
     pub weight: &'a [f32],
@@ -169,19 +186,19 @@ pub(super) struct Backward<'a> {
 }
 
 /// Gradients of the operands.
-pub(super) struct BatchNormGradients {
-    pub x: Vec<f32>,
+pub(super) struct BatchNormGradients<E> {
+    pub x: Vec<E>,
     pub weight: Vec<f32>,
     pub bias: Vec<f32>,
     /// The gradient before the ReLU: that of the residual. Only where there is a ReLU and a residual.
-    pub before_relu: Option<Vec<f32>>,
+    pub before_relu: Option<Vec<E>>,
 }
 
 /// The gradients of [`normalize`] and of the moments behind it.
-pub(super) fn backward(pass: &Backward) -> BatchNormGradients {
+pub(super) fn backward<E: Element>(pass: &Backward<E>) -> BatchNormGradients<E> {
     match (pass.y, pass.residual) {
         (None, _) => backward_with(pass, pass.output_gradient, |gradient, _| gradient),
-        (Some(y), false) => backward_with(pass, y, let_through),
+        (Some(y), false) => backward_with(pass, y, let_through::<f32>),
         (Some(y), true) => {
             let before_relu = before_relu(y, pass.output_gradient, block_len(pass.weight.len()));
             let masked = Backward {
@@ -199,11 +216,11 @@ pub(super) fn backward(pass: &Backward) -> BatchNormGradients {
 
 /// The gradients where `before(gradient, y)` is the gradient of the normalised values.
 #[inline(always)]
-fn backward_with(
-    pass: &Backward,
-    y: &[f32],
+fn backward_with<E: Element>(
+    pass: &Backward<E>,
+    y: &[E],
     before: impl Fn(f32, f32) -> f32 + Sync + Send,
-) -> BatchNormGradients {
+) -> BatchNormGradients<E> {
     let channels = pass.weight.len();
     let (weight, bias) = match pass.batch_statistics || pass.affine {
         true => affine_gradients(pass, y, &before),
@@ -227,7 +244,7 @@ fn backward_with(
             list.push(value as f32);
         }
     }
-    let x = if pass.precision == Precision::Bf16 {
+    let x = if rounds::<E>(pass.precision) {
         input_gradient(pass, y, &coefficients, &before, round_bf16)
     } else {
         input_gradient(pass, y, &coefficients, &before, |value| value)
@@ -239,22 +256,22 @@ fn backward_with(
         before_relu: None,
     };
     if pass.precision == Precision::F16 {
-        round_all(&mut gradients.x, Precision::F16);
+        gradients.x = rounded_to_f16(gradients.x);
     }
     gradients
 }
 
 #[inline(always)]
-fn input_gradient(
-    pass: &Backward,
-    y: &[f32],
+fn input_gradient<E: Element>(
+    pass: &Backward<E>,
+    y: &[E],
     [factor, slope, offset]: &[Vec<f32>; 3],
     before: &(impl Fn(f32, f32) -> f32 + Sync),
     finish: impl Fn(f32) -> f32 + Sync,
-) -> Vec<f32> {
+) -> Vec<E> {
     let channels = pass.weight.len();
     let len = block_len(channels);
-    let block = |index: usize, target: &mut [MaybeUninit<f32>]| {
+    let block = |index: usize, target: &mut [MaybeUninit<E>]| {
         let start = index * len;
         let (x, y, gradient) = (&pass.x[start..], &y[start..], &pass.output_gradient[start..]);
         with_wide_vectors(
@@ -268,8 +285,9 @@ fn input_gradient(
                     for (((target, (x, y)), gradient), (((factor, slope), offset), mean)) in
                         values.zip(coefficients)
                     {
-                        let gradient = before(*gradient, *y);
-                        target.write(finish(factor * gradient + slope * (x - mean) + offset));
+                        let gradient = before(gradient.widen(), y.widen());
+                        let value = factor * gradient + slope * (x.widen() - mean) + offset;
+                        target.write(E::nearest(finish(value)));
                     }
                 }
             },
@@ -281,13 +299,13 @@ fn input_gradient(
 
 /// The gradient where the ReLU let a value through, so that `y` is positive (or NaN), else 0.
 #[inline(always)]
-fn let_through(gradient: f32, y: f32) -> f32 {
-    if y <= 0.0 { 0.0 } else { gradient }
+fn let_through<E: Element>(gradient: E, y: E) -> E {
+    if y.widen() <= 0.0 { E::default() } else { gradient }
 }
 
 /// [`let_through`] of all values.
-fn before_relu(y: &[f32], gradient: &[f32], len: usize) -> Vec<f32> {
-    let block = |index: usize, masked: &mut [MaybeUninit<f32>]| {
+fn before_relu<E: Element>(y: &[E], gradient: &[E], len: usize) -> Vec<E> {
+    let block = |index: usize, masked: &mut [MaybeUninit<E>]| {
         let (y, gradient) = (&y[index * len..], &gradient[index * len..]);
         with_wide_vectors(
             #[inline(always)]
@@ -304,9 +322,9 @@ fn before_relu(y: &[f32], gradient: &[f32], len: usize) -> Vec<f32> {
 
 /// The gradients of weight and bias: the sums of `gradient * normalised` and of `gradient`.
 #[inline(always)]
-fn affine_gradients(
-    pass: &Backward,
-    y: &[f32],
+fn affine_gradients<E: Element>(
+    pass: &Backward<E>,
+    y: &[E],
     before: &(impl Fn(f32, f32) -> f32 + Sync),
 ) -> (Vec<f64>, Vec<f64>) {
     let channels = pass.weight.len();
@@ -327,8 +345,8 @@ fn affine_gradients(
                         let targets = products.iter_mut().zip(&mut sums).zip(pass.mean);
                         let values = x.iter().zip(y).zip(gradient);
                         for (((product, sum), mean), ((x, y), gradient)) in targets.zip(values) {
-                            let gradient = before(*gradient, *y);
-                            *product += gradient * (x - mean);
+                            let gradient = before(gradient.widen(), y.widen());
+                            *product += gradient * (x.widen() - mean);
                             *sum += gradient;
                         }
                     }

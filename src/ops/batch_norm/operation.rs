@@ -8,7 +8,10 @@ use super::BatchNormOptions;
 use super::kernels::{Backward, BatchNormGradients, ChannelMap, Moments, backward, moments, normalize};
 use crate::ops::attributes::Attributes;
 use crate::ops::composed::{relu, rounded};
-use crate::ops::operation::{ArrayView, CpuKernel, OperandGradient, Operation};
+use crate::ops::operation::{
+    ArrayView, CpuKernel, OperandGradient, Operation, StoredPasses, with_wide_operands,
+};
+use crate::ops::stored::{Element, Stored, ValueFormat, Values};
 use crate::spec::Precision;
 
 /// Operands: `x`, weight, bias; the running mean and variance, unless they are the batch's; the residual,
@@ -33,7 +36,11 @@ impl BatchNormalization {
         let inverse = |variance: f64| (1.0 / (variance + self.options.epsilon).sqrt()) as f32;
         match &self.moments {
             Some(found) => {
-                let of_batch = || moments(operands[0].values, operands[1].values.len());
+                let channels = operands[1].values.len();
+                let of_batch = || match operands[0].stored() {
+                    Stored::F32(x) => moments(x, channels),
+                    Stored::Bf16(x) => moments(x, channels),
+                };
                 let Moments { mean, variance } = found.get_or_init(of_batch);
                 ChannelConstants {
                     mean: mean.iter().map(|&mean| mean as f32).collect(),
@@ -132,8 +139,9 @@ fn composed_end(
     rounded(&y, precision)
 }
 
-impl CpuKernel for BatchNormalization {
-    fn forward(&self, operands: &[ArrayView]) -> (Vec<f32>, Shape) {
+impl BatchNormalization {
+    /// The result for an `x` and a residual of one format, in that format.
+    fn normalized<E: Element>(&self, operands: &[ArrayView], x: &[E], residual: Option<&[E]>) -> Vec<E> {
         let ChannelConstants {
             mean,
             inverse_deviation,
@@ -147,18 +155,18 @@ impl CpuKernel for BatchNormalization {
             mean: &mean,
             scale: &scale,
             bias: operands[2].values,
-            residual: self.adds.then(|| operands[operands.len() - 1].values),
+            residual,
             relu: self.relu,
             precision: self.precision,
         };
-        (normalize(operands[0].values, &map), operands[0].dims.into())
+        normalize(x, &map)
     }
 
-    fn backward(
+    /// The gradients for an `x`, an output and its gradient of one format.
+    fn gradients<E: Element>(
         &self,
         operands: &[ArrayView],
-        output: &[f32],
-        gradient: &[f32],
+        (x, output, gradient): (&[E], &[E], &[E]),
         wanted: &[bool],
     ) -> Vec<Option<OperandGradient>> {
         let ChannelConstants {
@@ -171,7 +179,7 @@ impl CpuKernel for BatchNormalization {
             bias,
             before_relu,
         } = backward(&Backward {
-            x: operands[0].values,
+            x,
             y: self.relu.then_some(output),
             output_gradient: gradient,
             mean: &mean,
@@ -182,17 +190,91 @@ impl CpuKernel for BatchNormalization {
             residual: self.adds,
             precision: self.precision,
         });
-        let mut gradients: Vec<Option<OperandGradient>> = [x, weight, bias]
+        let mut gradients: Vec<Option<OperandGradient>> = [E::own(x), Values::F32(weight), Values::F32(bias)]
             .into_iter()
             .zip(wanted)
-            .map(|(values, &wanted)| OperandGradient::if_wanted(wanted, || values))
+            .map(|(values, &wanted)| OperandGradient::stored_if_wanted(wanted, || values))
             .collect();
         // Running statistics are constants.
         gradients.resize_with(operands.len() - usize::from(self.adds), || None);
         if self.adds {
-            let of_residual = before_relu.map_or(OperandGradient::OfOutput, OperandGradient::Values);
+            let of_residual = before_relu.map_or(OperandGradient::OfOutput, |values| {
+                OperandGradient::Stored(E::own(values))
+            });
             gradients.push(wanted[operands.len() - 1].then_some(of_residual));
         }
         gradients
+    }
+
+    /// Whether all that the channels have is f32.
+    fn has_wide_constants(&self, operands: &[ArrayView]) -> bool {
+        let of_channels = &operands[1..operands.len() - usize::from(self.adds)];
+        of_channels.iter().all(|operand| operand.narrow.is_empty())
+    }
+
+    fn residual<'a>(&self, operands: &[ArrayView<'a>]) -> Option<ArrayView<'a>> {
+        self.adds.then(|| operands[operands.len() - 1])
+    }
+}
+
+impl CpuKernel for BatchNormalization {
+    fn forward(&self, operands: &[ArrayView]) -> (Vec<f32>, Shape) {
+        let residual = self.residual(operands).map(|residual| residual.values);
+        let y = self.normalized(operands, operands[0].values, residual);
+        (y, operands[0].dims.into())
+    }
+
+    fn backward(
+        &self,
+        operands: &[ArrayView],
+        output: &[f32],
+        gradient: &[f32],
+        wanted: &[bool],
+    ) -> Vec<Option<OperandGradient>> {
+        self.gradients(operands, (operands[0].values, output, gradient), wanted)
+    }
+
+    fn stored_passes(&self) -> Option<&dyn StoredPasses> {
+        Some(self)
+    }
+}
+
+impl StoredPasses for BatchNormalization {
+    fn forward_stored(&self, operands: &[ArrayView]) -> (Values, Shape) {
+        let format = ValueFormat::smallest(self.precision);
+        let residual = self.residual(operands).map(|residual| residual.stored());
+        let y = match (operands[0].stored(), residual, format) {
+            (Stored::Bf16(x), None, ValueFormat::Bf16) if self.has_wide_constants(operands) => {
+                Values::Bf16(self.normalized(operands, x, None))
+            }
+            (Stored::Bf16(x), Some(Stored::Bf16(residual)), ValueFormat::Bf16)
+                if self.has_wide_constants(operands) =>
+            {
+                Values::Bf16(self.normalized(operands, x, Some(residual)))
+            }
+            _ => with_wide_operands(operands, |operands| {
+                Values::F32(CpuKernel::forward(self, operands).0).in_format(format)
+            }),
+        };
+        (y, operands[0].dims.into())
+    }
+
+    fn backward_stored(
+        &self,
+        operands: &[ArrayView],
+        output: Stored,
+        gradient: Stored,
+        wanted: &[bool],
+    ) -> Vec<Option<OperandGradient>> {
+        match (operands[0].stored(), output, gradient) {
+            (Stored::Bf16(x), Stored::Bf16(output), Stored::Bf16(gradient))
+                if self.has_wide_constants(operands) =>
+            {
+                self.gradients(operands, (x, output, gradient), wanted)
+            }
+            _ => with_wide_operands(operands, |operands| {
+                self.backward(operands, &output.widened(), &gradient.widened(), wanted)
+            }),
+        }
     }
 }

@@ -9,19 +9,27 @@ use super::axes::{Axes, Positions};
 use super::geometry::Window;
 use super::packed_weights::ConvWeight;
 use super::plan::ConvPlan;
-use crate::ops::fill::in_places;
+use crate::ops::HAS_GRADIENTS;
+use crate::ops::fill::in_places_of;
 use crate::ops::microkernel::{
-    Elements, Finish, Kernels, PackSource, Panels, ROW_PANELS, RowProduct, SharedValues, TapProduct,
+    Elements, Finish, Kernels, PackSource, Panels, ROW_PANELS, RowProduct, SharedResults, TapProduct,
     WordFormat, narrow,
 };
 use crate::ops::round::copy_rounded;
 use crate::ops::scratch::{with_narrow_scratch, with_scratch};
+use crate::ops::stored::{Stored, ValueFormat, Values, bits_of};
 use crate::ops::tensor::Images;
 use crate::spec::Precision;
 
 /// The output `[N, OH, OW, O]` of input `[N, H, W, I]`, weight `[O, I, K, K]`, finished
-/// as asked for.
-pub(super) fn forward(plan: &ConvPlan, x: &[f32], weight: ConvWeight, finish: Finish) -> Vec<f32> {
+/// as asked for, in a format.
+pub(super) fn forward(
+    plan: &ConvPlan,
+    x: Stored,
+    weight: ConvWeight,
+    finish: Finish,
+    format: ValueFormat,
+) -> Values {
     let ConvPlan {
         kernels,
         ref geometry,
@@ -36,7 +44,7 @@ pub(super) fn forward(plan: &ConvPlan, x: &[f32], weight: ConvWeight, finish: Fi
         finish,
         precision,
     };
-    correlation.run(x)
+    correlation.run(x, format)
 }
 
 /// The panels of [`forward`].
@@ -70,13 +78,14 @@ fn pack_forward(plan: &ConvPlan, values: &[f32]) -> LivePanels {
     LivePanels::pack(plan, axes, source, geometry.is_shallow())
 }
 
-/// The gradient of the input, `[N, H, W, I]`, from that of the output, finished as asked for.
+/// The gradient of the input, `[N, H, W, I]`, from that of the output, finished as asked for, in a format.
 pub(super) fn input_gradient(
     plan: &ConvPlan,
     weight: ConvWeight,
-    output_gradient: &[f32],
+    output_gradient: Stored,
     finish: Finish,
-) -> Vec<f32> {
+    format: ValueFormat,
+) -> Values {
     let ConvPlan {
         kernels,
         ref geometry,
@@ -108,7 +117,7 @@ pub(super) fn input_gradient(
         },
         precision,
     };
-    correlation.run(output_gradient)
+    correlation.run(output_gradient, format)
 }
 
 /// Packed weights of the taps that are of use.
@@ -190,13 +199,13 @@ struct Correlation<'a> {
 }
 
 impl Correlation<'_> {
-    fn run(&self, source: &[f32]) -> Vec<f32> {
+    fn run(&self, source: Stored, format: ValueFormat) -> Values {
         // SAFETY: each pixel of the targets belongs to one pair of classes, and each channel to one panel.
-        unsafe { in_places(self.target.len(), |target| self.fill(source, target)) }
+        unsafe { in_places_of(format, self.target.len(), |target| self.fill(source, target)) }
     }
 
     /// Writes all of `target`.
-    fn fill(&self, source: &[f32], target: &SharedValues) {
+    fn fill(&self, source: Stored, target: SharedResults) {
         let batch = self.source.batch;
         let rows = batch * self.target.height * self.target.width;
         let panels = self.target.channels.div_ceil(self.kernels.panel);
@@ -257,13 +266,13 @@ impl Correlation<'_> {
     /// Multiplies some of the images, or one of several shares of their rows, by some of the panels.
     fn run_task(
         &self,
-        source: &[f32],
+        source: Stored,
         (images, share, shares): (Range<usize>, usize, usize),
         panels: Range<usize>,
-        target: &SharedValues,
+        target: SharedResults,
     ) {
         let len = self.source.image_len();
-        let source = &source[images.start * len..images.end * len];
+        let source = source.part(images.start * len, images.len() * len);
         self.with_elements(source, |elements, layout| {
             let task = CorrelationTask {
                 elements,
@@ -294,7 +303,7 @@ impl Correlation<'_> {
     }
 
     /// Calls `body` with some images as the kernels want them.
-    fn with_elements(&self, images: &[f32], body: impl FnOnce(Elements, SourceLayout)) {
+    fn with_elements(&self, images: Stored, body: impl FnOnce(Elements, SourceLayout)) {
         let Images {
             height,
             width,
@@ -311,7 +320,9 @@ impl Correlation<'_> {
             // A pair may begin with the last element.
             let len = count * layout.image + 1;
             return with_scratch(len, |padded| {
-                pad(images, &self.source, window.padding, padded, self.precision);
+                images.with_rounded(self.precision, |images| {
+                    pad(images, &self.source, window.padding, padded, self.precision);
+                });
                 match self.kernels.format {
                     WordFormat::F32 => body(Elements::F32(padded), layout),
                     WordFormat::Bf16Pair => with_narrow_scratch(len, |narrowed| {
@@ -326,17 +337,33 @@ impl Correlation<'_> {
             row: width * pixel,
             image: height * width * pixel,
         };
-        match (self.kernels.format, self.precision) {
-            (WordFormat::F32, Precision::F32) => body(Elements::F32(images), layout(channels)),
-            (WordFormat::F32, precision) => with_scratch(images.len(), |rounded| {
-                copy_rounded(images, rounded, precision);
-                body(Elements::F32(rounded), layout(channels));
-            }),
-            (WordFormat::Bf16Pair, _) => {
-                let pixel = channels.next_multiple_of(2);
+        let pixel = channels.next_multiple_of(2);
+        match (self.kernels.format, images) {
+            (WordFormat::F32, images) => {
+                images.with_rounded(self.precision, |rounded| {
+                    body(Elements::F32(rounded), layout(channels));
+                });
+            }
+            (WordFormat::Bf16Pair, Stored::F32(images)) => {
                 with_narrow_scratch(images.len() / channels * pixel, |narrowed| {
                     narrow(images, channels, narrowed, pixel);
                     body(Elements::Bf16(narrowed), layout(pixel));
+                });
+            }
+            (WordFormat::Bf16Pair, Stored::Bf16(_)) if !HAS_GRADIENTS => {
+                unreachable!("only a tape stores bf16")
+            }
+            (WordFormat::Bf16Pair, Stored::Bf16(images)) if pixel == channels => {
+                body(Elements::Bf16(bits_of(images)), layout(pixel));
+            }
+            (WordFormat::Bf16Pair, Stored::Bf16(images)) => {
+                with_narrow_scratch(images.len() / channels * pixel, |padded| {
+                    let pixels = bits_of(images).chunks_exact(channels);
+                    for (target, source) in padded.chunks_exact_mut(pixel).zip(pixels) {
+                        target[..channels].copy_from_slice(source);
+                        target[channels..].fill(0);
+                    }
+                    body(Elements::Bf16(padded), layout(pixel));
                 });
             }
         }
@@ -353,7 +380,8 @@ impl Correlation<'_> {
         let rows = task.images.len() * self.target.height * self.target.width;
         if rows <= block && task.shares == 1 {
             let classes: Vec<_> = classes.collect();
-            if classes.len() > 1 && TapProduct::suits(self.kernels, rows) {
+            let holds_sums = task.target.format() == ValueFormat::F32;
+            if classes.len() > 1 && holds_sums && TapProduct::suits(self.kernels, rows) {
                 return self.multiply_by_taps(task, &classes, panels);
             }
             // So few rows wait for the panels, each of which is then read once for all of them.
@@ -509,7 +537,7 @@ struct CorrelationTask<'a> {
     /// Which share of the rows, of how many.
     share: usize,
     shares: usize,
-    target: &'a SharedValues<'a>,
+    target: SharedResults<'a>,
 }
 
 impl CorrelationTask<'_> {

@@ -2,17 +2,22 @@
 //! kernel of its own. Channels lie side by side, so a handful of them is summed at a time in registers.
 //! Parallel over blocks of rows of pixels; the weight's gradient over slices of the batch.
 
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
+use half::bf16;
 use rayon::prelude::*;
 
 use super::geometry::{Geometry, Window};
 use super::groups::finish_pixels;
 use super::packed_weights::ConvWeight;
 use super::plan::ConvPlan;
-use crate::ops::fill::in_zeroed_blocks;
+use crate::ops::HAS_GRADIENTS;
+use crate::ops::fill::{in_blocks, in_zeroed_blocks};
 use crate::ops::microkernel::Finish;
-use crate::ops::round::{round_in_place, with_rounded};
+use crate::ops::round::round_in_place;
+use crate::ops::scratch::with_scratch;
+use crate::ops::stored::{Stored, ValueFormat, Values, narrow_to};
 use crate::ops::vectors::with_wide_vectors;
 use crate::spec::Precision;
 
@@ -24,8 +29,14 @@ const FEW: usize = 16;
 const BLOCK: usize = 1 << 12;
 
 /// The output `[N, OH, OW, C]` of input `[N, H, W, C]` and weight `[C, 1, K, K]`, finished as asked for and rounded to the
-/// format.
-pub(super) fn forward(plan: &ConvPlan, x: &[f32], weight: ConvWeight, finish: &Finish) -> Vec<f32> {
+/// format, stored in one. The input is rounded.
+pub(super) fn forward(
+    plan: &ConvPlan,
+    x: &[f32],
+    weight: ConvWeight,
+    finish: &Finish,
+    format: ValueFormat,
+) -> Values {
     let ConvPlan {
         ref geometry,
         precision,
@@ -33,65 +44,86 @@ pub(super) fn forward(plan: &ConvPlan, x: &[f32], weight: ConvWeight, finish: &F
     } = *plan;
     let (channels, size) = (geometry.input.channels, geometry.window.size);
     let weight = weight.depthwise(precision, |values| pack_weight(geometry, values, precision));
-    with_rounded(x, precision, |x| {
-        let row_len = geometry.output.width * channels;
-        let rows = (BLOCK / row_len).max(1);
-        in_zeroed_blocks(geometry.output.len(), rows * row_len, |block, y| {
-            let mut terms = Vec::with_capacity(size * size);
-            for (index, y) in y.chunks_exact_mut(row_len).enumerate() {
-                let index = block * rows + index;
-                let (image, row) = (index / geometry.output.height, index % geometry.output.height);
-                let x = &x[image * geometry.input.image_len()..][..geometry.input.image_len()];
-                let tap_rows = geometry.taps_inside(row, geometry.input.height);
-                for (column, y) in y.chunks_exact_mut(channels).enumerate() {
-                    terms.clear();
-                    for tap_row in tap_rows.clone() {
-                        let start = geometry.pixel_under(row, tap_row) * geometry.input.width;
-                        for tap_column in geometry.taps_inside(column, geometry.input.width) {
-                            terms.push(Term {
-                                pixel: start + geometry.pixel_under(column, tap_column),
-                                tap: tap_row * size + tap_column,
-                            });
-                        }
+    let row_len = geometry.output.width * channels;
+    let rows = (BLOCK / row_len).max(1);
+    in_summed_blocks(format, geometry.output.len(), rows * row_len, |block, y| {
+        let mut terms = Vec::with_capacity(size * size);
+        for (index, y) in y.chunks_exact_mut(row_len).enumerate() {
+            let index = block * rows + index;
+            let (image, row) = (index / geometry.output.height, index % geometry.output.height);
+            let x = &x[image * geometry.input.image_len()..][..geometry.input.image_len()];
+            let tap_rows = geometry.taps_inside(row, geometry.input.height);
+            for (column, y) in y.chunks_exact_mut(channels).enumerate() {
+                terms.clear();
+                for tap_row in tap_rows.clone() {
+                    let start = geometry.pixel_under(row, tap_row) * geometry.input.width;
+                    for tap_column in geometry.taps_inside(column, geometry.input.width) {
+                        terms.push(Term {
+                            pixel: start + geometry.pixel_under(column, tap_column),
+                            tap: tap_row * size + tap_column,
+                        });
                     }
-                    sum_products(y, x, &weight, &terms);
                 }
-                finish_pixels(y, channels, finish, index * row_len, precision);
+                sum_products(y, x, &weight, &terms);
             }
-        })
+            finish_pixels(y, channels, finish, index * row_len, precision);
+        }
     })
 }
 
-/// The gradient of the input, `[N, H, W, C]`, from that of the output.
+/// `len` values of a format, made in blocks of `block` that run in parallel: `write` is given the index of each block and
+/// its values, which are 0 yet.
+fn in_summed_blocks(
+    format: ValueFormat,
+    len: usize,
+    block: usize,
+    write: impl Fn(usize, &mut [f32]) + Sync + Send,
+) -> Values {
+    match format {
+        ValueFormat::Bf16 if HAS_GRADIENTS => {
+            let narrow = |index: usize, target: &mut [MaybeUninit<bf16>]| {
+                with_scratch(target.len(), |values| {
+                    values.fill(0.0);
+                    write(index, values);
+                    narrow_to(values, target);
+                });
+            };
+            // SAFETY: each block is written.
+            Values::Bf16(unsafe { in_blocks(len, block, narrow) })
+        }
+        _ => Values::F32(in_zeroed_blocks(len, block, write)),
+    }
+}
+
+/// The gradient of the input, `[N, H, W, C]`, from that of the output, which is rounded, stored in a format.
 pub(super) fn input_gradient(
     geometry: &Geometry,
     weight: &[f32],
     output_gradient: &[f32],
     precision: Precision,
-) -> Vec<f32> {
+    format: ValueFormat,
+) -> Values {
     let (channels, size) = (geometry.input.channels, geometry.window.size);
     let output = geometry.output;
     let weight = pack_weight(geometry, weight, precision);
-    with_rounded(output_gradient, precision, |output_gradient| {
-        let row_len = geometry.input.width * channels;
-        in_zeroed_blocks(geometry.input.len(), row_len, |index, gradient| {
-            let (image, row) = (index / geometry.input.height, index % geometry.input.height);
-            let output_gradient = &output_gradient[image * output.image_len()..][..output.image_len()];
-            let mut terms = Vec::with_capacity(size * size);
-            for (column, gradient) in gradient.chunks_exact_mut(channels).enumerate() {
-                terms.clear();
-                for (tap_row, y) in geometry.positions_over(row, output.height) {
-                    for (tap_column, x) in geometry.positions_over(column, output.width) {
-                        terms.push(Term {
-                            pixel: y * output.width + x,
-                            tap: tap_row * size + tap_column,
-                        });
-                    }
+    let row_len = geometry.input.width * channels;
+    in_summed_blocks(format, geometry.input.len(), row_len, |index, gradient| {
+        let (image, row) = (index / geometry.input.height, index % geometry.input.height);
+        let output_gradient = &output_gradient[image * output.image_len()..][..output.image_len()];
+        let mut terms = Vec::with_capacity(size * size);
+        for (column, gradient) in gradient.chunks_exact_mut(channels).enumerate() {
+            terms.clear();
+            for (tap_row, y) in geometry.positions_over(row, output.height) {
+                for (tap_column, x) in geometry.positions_over(column, output.width) {
+                    terms.push(Term {
+                        pixel: y * output.width + x,
+                        tap: tap_row * size + tap_column,
+                    });
                 }
-                sum_products(gradient, output_gradient, &weight, &terms);
             }
-            round_in_place(gradient, precision);
-        })
+            sum_products(gradient, output_gradient, &weight, &terms);
+        }
+        round_in_place(gradient, precision);
     })
 }
 
@@ -99,23 +131,24 @@ pub(super) fn input_gradient(
 /// image and in f64 across images, in their order.
 pub(super) fn weight_gradient(
     geometry: &Geometry,
-    x: &[f32],
-    output_gradient: &[f32],
+    x: Stored,
+    output_gradient: Stored,
     precision: Precision,
 ) -> Vec<f32> {
     let channels = geometry.input.channels;
     let taps = geometry.window.size * geometry.window.size;
-    let slice = geometry.input.batch.div_ceil(SLICES).max(1);
-    let partial_sums: Vec<Vec<f64>> = x
-        .par_chunks(slice * geometry.input.image_len())
-        .zip(output_gradient.par_chunks(slice * geometry.output.image_len()))
-        .map(|(x, output_gradient)| {
+    let batch = geometry.input.batch;
+    let slice = batch.div_ceil(SLICES).max(1);
+    let partial_sums: Vec<Vec<f64>> = (0..batch.div_ceil(slice))
+        .into_par_iter()
+        .map(|index| {
             let mut sum = vec![0.0f64; taps * channels];
-            let images = x.chunks_exact(geometry.input.image_len());
-            for (x, output_gradient) in images.zip(output_gradient.chunks_exact(geometry.output.image_len()))
-            {
-                let of_image = with_rounded(x, precision, |x| {
-                    with_rounded(output_gradient, precision, |output_gradient| {
+            for image in index * slice..((index + 1) * slice).min(batch) {
+                let (input, output) = (geometry.input.image_len(), geometry.output.image_len());
+                let x = x.part(image * input, input);
+                let output_gradient = output_gradient.part(image * output, output);
+                let of_image = x.with_rounded(precision, |x| {
+                    output_gradient.with_rounded(precision, |output_gradient| {
                         image_weight_gradient(geometry, x, output_gradient)
                     })
                 });

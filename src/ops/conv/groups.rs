@@ -6,14 +6,27 @@ use rayon::prelude::*;
 use super::packed_weights::ConvWeight;
 use super::plan::ConvPlan;
 use super::{depthwise, single};
+use crate::ops::HAS_GRADIENTS;
 use crate::ops::microkernel::Finish;
-use crate::ops::round::{round_in_place, with_rounded};
+use crate::ops::round::round_in_place;
+use crate::ops::stored::{Stored, ValueFormat, Values};
 use crate::ops::vectors::with_wide_vectors;
 use crate::spec::Precision;
 
 /// The output `[N, OH, OW, O]` of input `[N, H, W, I]` and weight `[O, I / groups, K, K]`, finished as
 /// asked for and rounded to the format.
 pub(super) fn forward(plan: &ConvPlan, x: &[f32], weight: ConvWeight, finish: Finish) -> Vec<f32> {
+    forward_in(plan, x.into(), weight, finish, ValueFormat::F32).into_f32()
+}
+
+/// The same of stored values, in a format.
+pub(super) fn forward_in(
+    plan: &ConvPlan,
+    x: Stored,
+    weight: ConvWeight,
+    finish: Finish,
+    format: ValueFormat,
+) -> Values {
     let ConvPlan {
         ref geometry,
         precision,
@@ -24,23 +37,25 @@ pub(super) fn forward(plan: &ConvPlan, x: &[f32], weight: ConvWeight, finish: Fi
         ..finish
     };
     if geometry.groups == 1 && precision != Precision::F16 {
-        return single::forward(plan, x, weight, finish);
+        return single::forward(plan, x, weight, finish, format);
     }
     if geometry.is_depthwise() {
-        return depthwise::forward(plan, x, weight, &finish);
+        return depthwise::forward(plan, &x.rounded(precision), weight, &finish, format);
     }
     let mut y = if geometry.groups == 1 {
-        single::forward(plan, x, weight, Finish::default())
+        single::forward(plan, x, weight, Finish::default(), ValueFormat::F32).into_f32()
     } else {
+        let x = x.widened();
         let of_group = plan.of_group();
         let part = &of_group.geometry;
         let mut y = vec![0.0; geometry.output.len()];
         for (group, weight) in weight.values.chunks_exact(part.weight_len()).enumerate() {
             let weight = ConvWeight::once(weight);
-            let x = cut(x, geometry.input.channels, group, part.input.channels);
-            let values = single::forward(&of_group, &x, weight, Finish::default());
+            let x = cut(&x, geometry.input.channels, group, part.input.channels);
+            let x = Stored::F32(&x);
+            let values = single::forward(&of_group, x, weight, Finish::default(), ValueFormat::F32);
             paste(
-                &values,
+                &values.into_f32(),
                 part.output.channels,
                 group,
                 &mut y,
@@ -50,7 +65,15 @@ pub(super) fn forward(plan: &ConvPlan, x: &[f32], weight: ConvWeight, finish: Fi
         y
     };
     finish_all(&mut y, geometry.output.channels, &finish, precision);
-    y
+    in_format(y, format)
+}
+
+/// Values that are made in f32, in a format.
+fn in_format(values: Vec<f32>, format: ValueFormat) -> Values {
+    match HAS_GRADIENTS {
+        true => Values::F32(values).in_format(format),
+        false => Values::F32(values),
+    }
 }
 
 /// Finishes results that are stored, and rounds them to the format.
@@ -97,19 +120,21 @@ pub(super) fn finish_pixels(
     }
 }
 
-/// The gradient of the input, `[N, H, W, I]`, from that of the output.
-pub(super) fn input_gradient(plan: &ConvPlan, weight: ConvWeight, output_gradient: &[f32]) -> Vec<f32> {
+/// The gradient of the input, `[N, H, W, I]`, from that of the output, in its format.
+pub(super) fn input_gradient(plan: &ConvPlan, weight: ConvWeight, output_gradient: Stored) -> Values {
+    let format = output_gradient.format();
     let ConvPlan {
         ref geometry,
         precision,
         ..
     } = *plan;
     if geometry.is_depthwise() {
-        return depthwise::input_gradient(geometry, weight.values, output_gradient, precision);
+        let output_gradient = output_gradient.rounded(precision);
+        return depthwise::input_gradient(geometry, weight.values, &output_gradient, precision, format);
     }
     if geometry.groups == 1 {
-        let mut gradient = single::input_gradient(plan, weight, output_gradient);
-        if precision == Precision::F16 {
+        let mut gradient = single::input_gradient(plan, weight, output_gradient, format);
+        if let (Precision::F16, Values::F32(gradient)) = (precision, &mut gradient) {
             let block = PIXELS * geometry.input.channels;
             gradient
                 .par_chunks_mut(block)
@@ -117,18 +142,21 @@ pub(super) fn input_gradient(plan: &ConvPlan, weight: ConvWeight, output_gradien
         }
         return gradient;
     }
+    let output_gradient = output_gradient.widened();
     let of_group = plan.of_group();
     let part = &of_group.geometry;
     let mut gradient = vec![0.0; geometry.input.len()];
     for (group, weight) in weight.values.chunks_exact(part.weight_len()).enumerate() {
         let weight = ConvWeight::once(weight);
         let output_gradient = cut(
-            output_gradient,
+            &output_gradient,
             geometry.output.channels,
             group,
             part.output.channels,
         );
-        let mut values = single::input_gradient(&of_group, weight, &output_gradient);
+        let output_gradient = Stored::F32(&output_gradient);
+        let values = single::input_gradient(&of_group, weight, output_gradient, ValueFormat::F32);
+        let mut values = values.into_f32();
         round_in_place(&mut values, precision);
         paste(
             &values,
@@ -138,11 +166,11 @@ pub(super) fn input_gradient(plan: &ConvPlan, weight: ConvWeight, output_gradien
             geometry.input.channels,
         );
     }
-    gradient
+    in_format(gradient, format)
 }
 
 /// The gradient of the weight, `[O, I / groups, K, K]`, from that of the output.
-pub(super) fn weight_gradient(plan: &ConvPlan, x: &[f32], output_gradient: &[f32]) -> Vec<f32> {
+pub(super) fn weight_gradient(plan: &ConvPlan, x: Stored, output_gradient: Stored) -> Vec<f32> {
     let ConvPlan {
         ref geometry,
         precision,
@@ -156,28 +184,33 @@ pub(super) fn weight_gradient(plan: &ConvPlan, x: &[f32], output_gradient: &[f32
     }
     let of_group = plan.of_group();
     let part = &of_group.geometry;
+    let (x, output_gradient) = (x.widened(), output_gradient.widened());
     let mut gradient = Vec::with_capacity(geometry.weight_len());
     for group in 0..geometry.groups {
-        let x = cut(x, geometry.input.channels, group, part.input.channels);
+        let x = cut(&x, geometry.input.channels, group, part.input.channels);
         let output_gradient = cut(
-            output_gradient,
+            &output_gradient,
             geometry.output.channels,
             group,
             part.output.channels,
         );
-        gradient.extend(single::weight_gradient(&of_group, &x, &output_gradient));
+        let (x, output_gradient) = (Stored::F32(&x), Stored::F32(&output_gradient));
+        gradient.extend(single::weight_gradient(&of_group, x, output_gradient));
     }
     gradient
 }
 
 /// The gradient of the bias, `[O]`: the sum of the output's over images and pixels. Sums run in f32
 /// within a block of pixels and in f64 across blocks, in the order of the blocks.
-pub(super) fn bias_gradient(plan: &ConvPlan, output_gradient: &[f32]) -> Vec<f32> {
+pub(super) fn bias_gradient(plan: &ConvPlan, output_gradient: Stored) -> Vec<f32> {
     let channels = plan.geometry.output.channels;
-    let blocks: Vec<Vec<f32>> = output_gradient
-        .par_chunks(BIAS_PIXELS * channels)
-        .map(|block| {
-            with_rounded(block, plan.precision, |block| {
+    let (len, block) = (output_gradient.len(), BIAS_PIXELS * channels);
+    let blocks: Vec<Vec<f32>> = (0..len.div_ceil(block))
+        .into_par_iter()
+        .map(|index| {
+            let start = index * block;
+            let block = output_gradient.part(start, block.min(len - start));
+            block.with_rounded(plan.precision, |block| {
                 let mut sums = vec![0.0f32; channels];
                 with_wide_vectors(
                     #[inline(always)]

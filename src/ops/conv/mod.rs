@@ -21,8 +21,9 @@ use candle_core::{Result, Shape, Tensor};
 use super::attributes::Attributes;
 use super::composed::{rounded, rounded_weight, sum_of, taps};
 use super::error::OpError;
-use super::operation::{ArrayView, CpuKernel, OperandGradient, Operation, run};
+use super::operation::{ArrayView, CpuKernel, OperandGradient, Operation, StoredPasses, run};
 use super::prepared::ReadyOperation;
+use super::stored::{Stored, ValueFormat, Values};
 use super::tensor::{Images, channels_last};
 use crate::spec::Precision;
 pub(super) use finished::{FinishedConvolution, plan_of_rows};
@@ -142,6 +143,18 @@ impl Convolution2d {
     fn plan(&self, operands: &[ArrayView]) -> ConvPlan {
         plan_of(operands, self.options, self.precision)
     }
+
+    fn forward_in(&self, operands: &[ArrayView], format: ValueFormat) -> (Values, Shape) {
+        let weight = operands[1].stored().widened();
+        let weight = ConvWeight {
+            values: &weight,
+            kept: self.kept.as_deref(),
+        };
+        let bias = operands.get(2).map(|bias| bias.stored().widened());
+        let plan = self.plan(operands);
+        let y = plan.forward_in(operands[0].stored(), weight, bias.as_deref(), format);
+        (y, plan.geometry.output.shape().into())
+    }
 }
 
 /// The plan for operands that [`geometry`] has found to fit.
@@ -235,14 +248,8 @@ impl CpuKernel for Convolution2d {
     }
 
     fn forward(&self, operands: &[ArrayView]) -> (Vec<f32>, Shape) {
-        let weight = ConvWeight {
-            values: operands[1].values,
-            kept: self.kept.as_deref(),
-        };
-        let bias = operands.get(2).map(|bias| bias.values);
-        let plan = self.plan(operands);
-        let y = plan.forward_with_bias(operands[0].values, weight, bias);
-        (y, plan.geometry.output.shape().into())
+        let (y, shape) = self.forward_in(operands, ValueFormat::F32);
+        (y.into_f32(), shape)
     }
 
     fn ready(&self, operands: &[Option<ArrayView>]) -> Option<ReadyOperation> {
@@ -258,6 +265,27 @@ impl CpuKernel for Convolution2d {
     ) -> Vec<Option<OperandGradient>> {
         let (x, weight) = (operands[0].values, operands[1].values);
         self.plan(operands).gradients(x, weight, gradient, wanted)
+    }
+
+    fn stored_passes(&self) -> Option<&dyn StoredPasses> {
+        Some(self)
+    }
+}
+
+impl StoredPasses for Convolution2d {
+    fn forward_stored(&self, operands: &[ArrayView]) -> (Values, Shape) {
+        self.forward_in(operands, ValueFormat::smallest(self.precision))
+    }
+
+    fn backward_stored(
+        &self,
+        operands: &[ArrayView],
+        _output: Stored,
+        gradient: Stored,
+        wanted: &[bool],
+    ) -> Vec<Option<OperandGradient>> {
+        let (x, weight) = (operands[0].stored(), operands[1].stored().widened());
+        self.plan(operands).gradients(x, &weight, gradient, wanted)
     }
 }
 

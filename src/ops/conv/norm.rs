@@ -173,11 +173,7 @@ impl CpuKernel for NormedConvolution {
     fn ready(&self, operands: &[Option<ArrayView>]) -> Option<ReadyOperation> {
         let norm = self.first_of_norm();
         // Images and what is added to them are not looked at.
-        let nothing = ArrayView {
-            values: &[],
-            indices: &[],
-            dims: &[],
-        };
+        let nothing = ArrayView::of_values(&[], &[]);
         if operands[2..norm + 4].iter().any(Option::is_none) {
             return None;
         }

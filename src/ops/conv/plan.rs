@@ -6,6 +6,7 @@ use super::{correlate, groups};
 use crate::ops::microkernel::{Finish, Kernels};
 use crate::ops::operation::OperandGradient;
 use crate::ops::round::{round_in_place, with_rounded};
+use crate::ops::stored::{Stored, ValueFormat, Values};
 use crate::ops::tensor::Images;
 use crate::spec::Precision;
 
@@ -97,12 +98,24 @@ impl ConvPlan {
     /// The output `[N, OH, OW, O]` of input `[N, H, W, I]` and weight `[O, I / groups, K, K]`, plus
     /// `bias`, `[O]`.
     pub fn forward_with_bias(&self, x: &[f32], weight: ConvWeight, bias: Option<&[f32]>) -> Vec<f32> {
+        self.forward_in(x.into(), weight, bias, ValueFormat::F32)
+            .into_f32()
+    }
+
+    /// The same of stored values, in a format.
+    pub fn forward_in(
+        &self,
+        x: Stored,
+        weight: ConvWeight,
+        bias: Option<&[f32]>,
+        format: ValueFormat,
+    ) -> Values {
         with_rounded(bias.unwrap_or_default(), self.precision, |rounded| {
             let finish = Finish {
                 shift: bias.map(|_| rounded),
                 ..Finish::default()
             };
-            groups::forward(self, x, weight, finish)
+            groups::forward_in(self, x, weight, finish, format)
         })
     }
 
@@ -114,7 +127,8 @@ impl ConvPlan {
                 shift: bias.map(|_| rounded),
                 ..Finish::default()
             };
-            let mut y = correlate::input_gradient(self, weight, x, finish);
+            let y = correlate::input_gradient(self, weight, x.into(), finish, ValueFormat::F32);
+            let mut y = y.into_f32();
             if self.precision == Precision::F16 {
                 round_in_place(&mut y, self.precision);
             }
@@ -125,31 +139,33 @@ impl ConvPlan {
     /// The sums over pixels of the products of `x`, `[N, H, W, I]`, and `gradient`, `[N, OH, OW, O]`:
     /// `[O, I, K, K]`.
     pub fn weight_gradient(&self, x: &[f32], gradient: &[f32]) -> Vec<f32> {
-        groups::weight_gradient(self, x, gradient)
+        groups::weight_gradient(self, x.into(), gradient.into())
     }
 
     /// The sums of the output's `gradient` over images and pixels, `[O]`.
     pub fn bias_gradient(&self, gradient: &[f32]) -> Vec<f32> {
-        groups::bias_gradient(self, gradient)
+        groups::bias_gradient(self, gradient.into())
     }
 
-    /// The gradients of input, weight and, where there is one, bias, from that of the output.
-    pub fn gradients(
+    /// The gradients of input, weight and, where there is one, bias, from that of the output; that of the input in its
+    /// format.
+    pub fn gradients<'a>(
         &self,
-        x: &[f32],
+        x: impl Into<Stored<'a>>,
         weight: &[f32],
-        gradient: &[f32],
+        gradient: impl Into<Stored<'a>>,
         wanted: &[bool],
     ) -> Vec<Option<OperandGradient>> {
+        let (x, gradient) = (x.into(), gradient.into());
         let of = |operand: usize| match operand {
             0 => groups::input_gradient(self, ConvWeight::once(weight), gradient),
-            1 => groups::weight_gradient(self, x, gradient),
-            _ => groups::bias_gradient(self, gradient),
+            1 => Values::F32(groups::weight_gradient(self, x, gradient)),
+            _ => Values::F32(groups::bias_gradient(self, gradient)),
         };
         wanted
             .iter()
             .enumerate()
-            .map(|(operand, &wanted)| OperandGradient::if_wanted(wanted, || of(operand)))
+            .map(|(operand, &wanted)| OperandGradient::stored_if_wanted(wanted, || of(operand)))
             .collect()
     }
 }

@@ -12,12 +12,12 @@ use super::plan::ConvPlan;
 use crate::ops::microkernel::{
     ColumnProducts, Kernels, Outer, OuterSteps, WordFormat, interleave_pairs, words_of,
 };
-use crate::ops::round::copy_rounded;
+use crate::ops::stored::Stored;
 use crate::ops::tensor::Images;
 use crate::spec::Precision;
 
 /// The gradient of the weight, `[O, I, K, K]`, from input and the output's gradient.
-pub(super) fn weight_gradient(plan: &ConvPlan, x: &[f32], output_gradient: &[f32]) -> Vec<f32> {
+pub(super) fn weight_gradient(plan: &ConvPlan, x: Stored, output_gradient: Stored) -> Vec<f32> {
     let ConvPlan {
         kernels,
         ref geometry,
@@ -41,14 +41,18 @@ pub(super) fn weight_gradient(plan: &ConvPlan, x: &[f32], output_gradient: &[f32
             channels,
         };
         let mut values = vec![0.0; images.len()];
+        let image = geometry.input.image_len();
         values
             .par_chunks_mut(images.image_len())
-            .zip(x.par_chunks(geometry.input.image_len()))
-            .for_each(|(target, image)| pad(image, &geometry.input, padding, target, precision));
+            .enumerate()
+            .for_each(|(index, target)| {
+                let pad = |image: &[f32]| pad(image, &geometry.input, padding, target, precision);
+                x.part(index * image, image).with_rounded(precision, pad);
+            });
         (images, values)
     });
     let (input_images, x) = match &padded {
-        Some((images, values)) => (*images, values.as_slice()),
+        Some((images, values)) => (*images, Stored::F32(values)),
         None => (geometry.input, x),
     };
     let sums = OuterSums {
@@ -80,20 +84,23 @@ const PACKED_ROWS: usize = 1 << 13;
 /// `left^T right` for two matrices, given with their columns.
 fn column_products(
     kernels: &'static Kernels,
-    (left, left_columns): (&[f32], usize),
-    (right, right_columns): (&[f32], usize),
+    (left, left_columns): (Stored, usize),
+    (right, right_columns): (Stored, usize),
     precision: Precision,
 ) -> Vec<f32> {
-    let of_rows =
-        |left, right| ColumnProducts::new(kernels, (left, left_columns), (right, right_columns), precision);
-    let lefts = left.chunks(PACKED_ROWS * left_columns);
-    let mut parts = lefts.zip(right.chunks(PACKED_ROWS * right_columns));
-    let Some((left, right)) = parts.next() else {
-        return vec![0.0; left_columns * right_columns];
+    let rows = left.len() / left_columns.max(1);
+    let of_rows = |first: usize| {
+        let count = PACKED_ROWS.min(rows - first);
+        let left = left.part(first * left_columns, count * left_columns);
+        let right = right.part(first * right_columns, count * right_columns);
+        ColumnProducts::new(kernels, (left, left_columns), (right, right_columns), precision)
     };
-    let mut products = of_rows(left, right).products();
-    for (left, right) in parts {
-        of_rows(left, right).add_to(&mut products);
+    if rows == 0 {
+        return vec![0.0; left_columns * right_columns];
+    }
+    let mut products = of_rows(0).products();
+    for first in (PACKED_ROWS..rows).step_by(PACKED_ROWS) {
+        of_rows(first).add_to(&mut products);
     }
     products
 }
@@ -101,21 +108,16 @@ fn column_products(
 /// An operand in the kernels' words: pairs of images, or rounded values.
 fn operand<'a>(
     kernels: &Kernels,
-    values: &'a [f32],
+    values: Stored<'a>,
     image_len: usize,
     precision: Precision,
 ) -> Cow<'a, [u32]> {
-    match (kernels.format, precision) {
-        (WordFormat::Bf16Pair, _) => interleave_pairs(values, image_len).into(),
-        (WordFormat::F32, Precision::F32) => words_of(values).into(),
-        (WordFormat::F32, precision) => {
-            let mut rounded = vec![0.0; values.len()];
-            rounded
-                .par_chunks_mut(1 << 14)
-                .zip(values.par_chunks(1 << 14))
-                .for_each(|(target, source)| copy_rounded(source, target, precision));
-            rounded.into_iter().map(f32::to_bits).collect()
-        }
+    match kernels.format {
+        WordFormat::Bf16Pair => interleave_pairs(values, image_len).into(),
+        WordFormat::F32 => match values.rounded(precision) {
+            Cow::Borrowed(values) => words_of(values).into(),
+            Cow::Owned(values) => values.into_iter().map(f32::to_bits).collect(),
+        },
     }
 }
 
@@ -305,8 +307,10 @@ pub(super) struct PartialSums<'a> {
     pub sums: &'a [Vec<f32>],
 }
 
-/// Outputs whose sums are put in their places together: such as share a line of the cache.
-const OUTPUTS: usize = 16;
+/// Outputs, and values of each, whose sums are put in their places together: rows of sums are read in pieces that are worth
+/// it, and what is made of them is written where a near cache holds it.
+const OUTPUTS: usize = 32;
+const PLACES: usize = 64;
 
 /// The weight's gradient, outputs first, from its parts: `order(tap, word)` is a value's place within
 /// an output.
@@ -324,20 +328,30 @@ pub(super) fn assemble(
         .for_each(|(block, gradient)| {
             let first = block * OUTPUTS;
             let count = gradient.len() / per_output;
+            let (mut places, mut rows) = (Vec::new(), Vec::new());
             for part in parts {
-                for (index, word) in part.words.clone().enumerate() {
-                    for (tap_index, &tap) in part.taps.iter().enumerate() {
-                        let row = tap_index * part.words.len() + index;
-                        let mut sums = [0.0; OUTPUTS];
-                        for partial in part.sums {
-                            let values = &partial[row * outputs + first..][..count];
-                            for (sum, value) in sums.iter_mut().zip(values) {
-                                *sum += value;
+                let taps = part.taps.len();
+                let step = (PLACES / taps.max(1)).max(1);
+                for start in (0..part.words.len()).step_by(step) {
+                    places.clear();
+                    rows.clear();
+                    for index in start..(start + step).min(part.words.len()) {
+                        for (tap_index, &tap) in part.taps.iter().enumerate() {
+                            let row = tap_index * part.words.len() + index;
+                            let mut sums = [0.0; OUTPUTS];
+                            for partial in part.sums {
+                                let values = &partial[row * outputs + first..][..count];
+                                for (sum, value) in sums.iter_mut().zip(values) {
+                                    *sum += value;
+                                }
                             }
+                            places.push(order(tap, part.words.start + index));
+                            rows.push(sums);
                         }
-                        let place = order(tap, word);
-                        for (output, sum) in sums[..count].iter().enumerate() {
-                            gradient[output * per_output + place] = *sum;
+                    }
+                    for (output, gradient) in gradient.chunks_exact_mut(per_output).enumerate() {
+                        for (&place, sums) in places.iter().zip(&rows) {
+                            gradient[place] = sums[output];
                         }
                     }
                 }

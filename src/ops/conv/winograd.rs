@@ -12,12 +12,13 @@ use std::sync::Arc;
 
 use super::packed_weights::{ConvWeight, WeightForm};
 use super::plan::ConvPlan;
-use crate::ops::fill::in_places;
+use crate::ops::fill::in_places_of;
 use crate::ops::microkernel::{
-    Elements, FILTER_BLOCK, Finish, Kernels, PackSource, PanelGroup, Panels, RowProduct, SharedValues, Tile,
-    Transform, WordFormat, words_of,
+    Elements, FILTER_BLOCK, Finish, Kernels, PackSource, PanelGroup, Panels, RowProduct, SharedResults,
+    SharedValues, Tile, Transform, WordFormat, words_of,
 };
 use crate::ops::scratch::with_scratch;
+use crate::ops::stored::{Stored, ValueFormat, Values, ZeroPixel};
 use crate::ops::tensor::Images;
 use crate::spec::Precision;
 
@@ -64,8 +65,14 @@ pub(super) fn suits_gradient(plan: &ConvPlan) -> bool {
     pays(plan, &plan.geometry.input)
 }
 
-/// The output `[N, OH, OW, O]` of input `[N, H, W, I]`, weight `[O, I, 3, 3]`, finished as asked for.
-pub(super) fn forward(plan: &ConvPlan, x: &[f32], weight: ConvWeight, finish: Finish) -> Vec<f32> {
+/// The output `[N, OH, OW, O]` of input `[N, H, W, I]`, weight `[O, I, 3, 3]`, finished as asked for, in a format.
+pub(super) fn forward(
+    plan: &ConvPlan,
+    x: Stored,
+    weight: ConvWeight,
+    finish: Finish,
+    format: ValueFormat,
+) -> Values {
     let ConvPlan {
         kernels,
         ref geometry,
@@ -101,12 +108,17 @@ pub(super) fn forward(plan: &ConvPlan, x: &[f32], weight: ConvWeight, finish: Fi
         round: precision == Precision::Bf16,
         finish,
     };
-    filter.run(x)
+    filter.run(x, format)
 }
 
 /// The gradient of the input, `[N, H, W, I]`, from that of the output: a convolution with the weights
 /// turned around.
-pub(super) fn input_gradient(plan: &ConvPlan, weight: &[f32], output_gradient: &[f32]) -> Vec<f32> {
+pub(super) fn input_gradient(
+    plan: &ConvPlan,
+    weight: &[f32],
+    output_gradient: Stored,
+    format: ValueFormat,
+) -> Values {
     let ConvPlan {
         kernels,
         ref geometry,
@@ -138,7 +150,7 @@ pub(super) fn input_gradient(plan: &ConvPlan, weight: &[f32], output_gradient: &
             ..Finish::default()
         },
     };
-    filter.run(output_gradient)
+    filter.run(output_gradient, format)
 }
 
 /// The tiles of a batch of images, counted image after image and row after row.
@@ -213,13 +225,13 @@ const WEIGHT_VALUES: usize = 1 << 22;
 const BLOCK_VALUES: usize = 1 << 22;
 
 impl WinogradFilter<'_> {
-    fn run(&self, source: &[f32]) -> Vec<f32> {
+    fn run(&self, source: Stored, format: ValueFormat) -> Values {
         // SAFETY: the tiles cover the targets.
-        unsafe { in_places(self.target.len(), |target| self.fill(source, target)) }
+        unsafe { in_places_of(format, self.target.len(), |target| self.fill(source, target)) }
     }
 
     /// Writes all of `target`.
-    fn fill(&self, source: &[f32], target: &SharedValues) {
+    fn fill(&self, source: Stored, target: SharedResults) {
         let tiles = Tiles::of(self.target);
         let weights = match &self.weights {
             FilterWeights::Transformed(weights) => weights,
@@ -283,7 +295,7 @@ impl WinogradFilter<'_> {
 
     /// Writes all of `target` with weights that are not transformed yet: some tiles after the others, parallel over panels,
     /// and over shares of many tiles, each of which transforms the weights for itself.
-    fn fill_with_plain(&self, weights: &Panels, source: &[f32], target: &SharedValues) {
+    fn fill_with_plain(&self, weights: &Panels, source: Stored, target: SharedResults) {
         let tiles = Tiles::of(self.target);
         if (1..=self.kernels.filter_tiles).contains(&tiles.len()) {
             return self.fill_few(weights, source, target);
@@ -333,7 +345,7 @@ impl WinogradFilter<'_> {
 
     /// Writes all of `target` from few tiles: parallel over panels, each of which is multiplied as it is transformed, and
     /// finished at once.
-    fn fill_few(&self, weights: &Panels, source: &[f32], target: &SharedValues) {
+    fn fill_few(&self, weights: &Panels, source: Stored, target: SharedResults) {
         let panels = self.target.channels.div_ceil(self.kernels.panel);
         // Each thread transforms the pixels for itself: to read what another one has just written would take longer.
         let share = panels.div_ceil(rayon::current_num_threads()).max(1);
@@ -344,7 +356,7 @@ impl WinogradFilter<'_> {
     }
 
     /// The part of [`Self::fill_few`] that is made with some panels.
-    fn fill_panels(&self, weights: &Panels, panels: Range<usize>, source: &[f32], target: &SharedValues) {
+    fn fill_panels(&self, weights: &Panels, panels: Range<usize>, source: Stored, target: SharedResults) {
         let (tiles, cut) = (Tiles::of(self.target), self.cut());
         let (count, lanes) = (tiles.len(), self.kernels.panel);
         let (inputs, outputs) = (self.source.channels, self.target.channels);
@@ -425,7 +437,7 @@ impl WinogradFilter<'_> {
         tiles: Range<usize>,
         products: &[f32],
         all: Range<usize>,
-        target: &SharedValues,
+        target: SharedResults,
     ) {
         let outputs = self.target.channels;
         for tile in tiles {
@@ -441,7 +453,7 @@ impl WinogradFilter<'_> {
         tile: usize,
         channels: Range<usize>,
         products: impl Fn(usize) -> &'b [f32],
-        target: &SharedValues,
+        target: SharedResults,
     ) {
         let (image, row, column) = grid.place(tile);
         let of_tile = Tile::new(channels.len(), PRODUCTS, products);
@@ -461,8 +473,7 @@ struct TileCut<'a> {
     tiles: Tiles,
     images: Images,
     padding: usize,
-    /// A pixel of padding.
-    zeros: Vec<f32>,
+    padding_pixel: ZeroPixel,
     round: bool,
 }
 
@@ -474,13 +485,13 @@ impl<'a> TileCut<'a> {
             tiles,
             images,
             padding,
-            zeros: vec![0.0; images.channels],
+            padding_pixel: ZeroPixel::new(images.channels),
             round,
         }
     }
 
     /// Transforms `tiles` of pixels into their places among those of `all`: `[36][all][channels]`.
-    fn transform(&self, tiles: Range<usize>, source: &[f32], all: &Range<usize>, target: &SharedValues) {
+    fn transform(&self, tiles: Range<usize>, source: Stored, all: &Range<usize>, target: &SharedValues) {
         let channels = self.images.channels;
         for tile in tiles {
             let place = |product| (product * all.len() + tile - all.start) * channels;
@@ -493,7 +504,7 @@ impl<'a> TileCut<'a> {
         &self,
         tile: usize,
         channels: Range<usize>,
-        source: &[f32],
+        source: Stored,
         target: &SharedValues,
         place: impl Fn(usize) -> usize,
     ) {
@@ -501,8 +512,8 @@ impl<'a> TileCut<'a> {
         let pixels = Tile::new(channels.len(), PRODUCTS, |index| {
             let (row, column) = (row + index / INPUT, column + index % INPUT);
             match pixel(&self.images, self.padding, image, row, column) {
-                Some(start) => &source[start + channels.start..start + channels.end],
-                None => &self.zeros,
+                Some(start) => source.part(start + channels.start, channels.len()),
+                None => self.padding_pixel.of(source.format()),
             }
         });
         // SAFETY: each tile has its own places, and is transformed once.

@@ -6,11 +6,11 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::outer::{PackedTile, add_packed};
-use super::pack::words_of;
+use super::pack::{pair_rows, words_of, words_of_mut};
 use super::{Kernels, SharedValues, WordFormat};
 use crate::ops::fill::{in_blocks, in_zeroed_blocks};
-use crate::ops::round::{bf16_bits, copy_rounded};
 use crate::ops::scratch::with_scratch;
+use crate::ops::stored::Stored;
 use crate::ops::vectors::with_wide_vectors;
 use crate::spec::Precision;
 
@@ -33,12 +33,13 @@ pub(in crate::ops) struct ColumnProducts {
 impl ColumnProducts {
     /// Of matrices that are given with their numbers of columns, narrowed if that is the kernels' format, and
     /// otherwise rounded to `precision`.
-    pub fn new(
+    pub fn new<'a>(
         kernels: &'static Kernels,
-        (left, left_columns): (&[f32], usize),
-        (right, right_columns): (&[f32], usize),
+        (left, left_columns): (impl Into<Stored<'a>>, usize),
+        (right, right_columns): (impl Into<Stored<'a>>, usize),
         precision: Precision,
     ) -> Self {
+        let (left, right) = (left.into(), right.into());
         assert_eq!(
             left.len() / left_columns.max(1),
             right.len() / right_columns.max(1),
@@ -140,7 +141,7 @@ struct PackedColumns {
 impl PackedColumns {
     fn pack(
         format: WordFormat,
-        values: &[f32],
+        values: Stored,
         columns: usize,
         (lanes, stride): (usize, usize),
         precision: Precision,
@@ -160,7 +161,7 @@ impl PackedColumns {
                 let own = start..(start + TOGETHER).min(steps);
                 let first = (block * STEPS + own.start) * format.elements();
                 let last = (first + own.len() * format.elements()).min(rows);
-                let values = &values[first * columns..last * columns];
+                let values = values.part(first * columns, (last - first) * columns);
                 with_words(format, values, columns, precision, |words| {
                     packed.distribute(words, own.start, steps, target);
                 });
@@ -216,44 +217,27 @@ impl PackedColumns {
 /// Calls `body` with the words of some rows, `[step][column]`. A row without a partner is paired with zeros.
 fn with_words(
     format: WordFormat,
-    rows: &[f32],
+    rows: Stored,
     columns: usize,
     precision: Precision,
     body: impl FnOnce(&[f32]),
 ) {
-    match (format, precision) {
-        (WordFormat::F32, Precision::F32) => body(rows),
-        (WordFormat::F32, precision) => with_scratch(rows.len(), |rounded| {
-            copy_rounded(rows, rounded, precision);
-            body(rounded);
+    match format {
+        WordFormat::F32 => rows.with_rounded(precision, body),
+        WordFormat::Bf16Pair => with_scratch((rows.len() / columns).div_ceil(2) * columns, |words| {
+            for (pair, words) in words_of_mut(words).chunks_exact_mut(columns).enumerate() {
+                let start = 2 * pair * columns;
+                pair_rows(words, rows.part(start, (2 * columns).min(rows.len() - start)));
+            }
+            body(words);
         }),
-        (WordFormat::Bf16Pair, _) => {
-            let steps = (rows.len() / columns).div_ceil(2);
-            with_scratch(steps * columns, |words| {
-                with_wide_vectors(
-                    #[inline(always)]
-                    || {
-                        let pairs = rows.chunks(2 * columns).zip(words.chunks_exact_mut(columns));
-                        for (pair, words) in pairs {
-                            let (first, second) = pair.split_at(columns);
-                            for (word, &first) in words.iter_mut().zip(first) {
-                                *word = f32::from_bits(u32::from(bf16_bits(first)));
-                            }
-                            for (word, &second) in words.iter_mut().zip(second) {
-                                *word = f32::from_bits(word.to_bits() | u32::from(bf16_bits(second)) << 16);
-                            }
-                        }
-                    },
-                );
-                body(words);
-            });
-        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ops::round::copy_rounded;
     use crate::ops::testing::{host, random, same_for_any_number_of_threads};
 
     /// The definition, of rounded values, in f64.
@@ -291,7 +275,7 @@ mod tests {
                         target
                     };
                     let expected = define(&rounded(&left), &rounded(&right), [m, n]);
-                    let columns = ColumnProducts::new(kernels, (&left, m), (&right, n), precision);
+                    let columns = ColumnProducts::new(kernels, (&*left, m), (&*right, n), precision);
                     let products = columns.products();
                     for (actual, expected) in products.iter().zip(&expected) {
                         let limit = 2e-6 * (rows as f64).sqrt().max(1.0) * expected.abs().max(1.0);
@@ -318,7 +302,7 @@ mod tests {
         for precision in [Precision::F32, Precision::Bf16] {
             let kernels = Kernels::best(precision);
             same_for_any_number_of_threads(|| {
-                ColumnProducts::new(kernels, (&left, 90), (&right, 75), precision).products()
+                ColumnProducts::new(kernels, (&*left, 90), (&*right, 75), precision).products()
             });
         }
     }

@@ -1,7 +1,10 @@
 //! What happens to results before they are stored.
 
+use super::shared::ResultPlace;
 use super::vector::Vector;
+use crate::ops::HAS_GRADIENTS;
 use crate::ops::activation::ElementwiseFunction;
+use crate::ops::stored::ValueFormat;
 
 /// `result * scale + shift`, plus the residual, then ReLU, then rounding, and of what is stored then a function: each
 /// where it is asked for.
@@ -30,15 +33,17 @@ impl<'a> Finish<'a> {
         }
     }
 
-    /// The same for the columns from `column` on, as a tile takes it.
-    pub(super) fn from(&self, column: usize) -> TileFinish {
+    /// The same for the columns from `column` on of results in a format, as a tile takes it.
+    pub(super) fn from(&self, column: usize, format: ValueFormat) -> TileFinish {
         let start =
             |values: Option<&[f32]>| values.map_or(std::ptr::null(), |values| values[column..].as_ptr());
         TileFinish {
             scale: start(self.scale),
             shift: start(self.shift),
             relu: self.relu,
-            round: self.round,
+            // What is stored in bf16 is rounded as it is.
+            round: self.round && format == ValueFormat::F32,
+            format,
         }
     }
 
@@ -74,12 +79,38 @@ pub(super) struct TileFinish {
     pub shift: *const f32,
     pub relu: bool,
     pub round: bool,
+    /// Of what is stored.
+    pub format: ValueFormat,
 }
 
 impl TileFinish {
-    /// Whether nothing is done to results, apart from a residual.
+    /// Whether nothing is done to results, apart from a residual and from how they are stored.
     pub fn is_nothing(&self) -> bool {
         self.scale.is_null() && self.shift.is_null() && !self.relu && !self.round
+    }
+
+    /// Whether results are stored in bf16.
+    #[inline(always)]
+    pub fn narrows(&self) -> bool {
+        HAS_GRADIENTS && self.format == ValueFormat::Bf16
+    }
+
+    /// Stores the first `len` lanes of finished results, `start` behind `target`.
+    ///
+    /// # Safety
+    /// That of [`Vector`]: so many results of the format are there.
+    #[inline(always)]
+    pub unsafe fn store<V: Vector>(&self, target: ResultPlace, start: usize, results: V::Sums, len: usize) {
+        // SAFETY: the caller's.
+        unsafe {
+            if self.narrows() {
+                V::store_bf16(target.narrow().add(start), results, len);
+            } else if len == V::LANES {
+                V::store(target.wide().add(start), results);
+            } else {
+                V::store_some(target.wide().add(start), results, len);
+            }
+        }
     }
 
     /// # Safety

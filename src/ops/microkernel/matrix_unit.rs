@@ -274,7 +274,7 @@ unsafe fn rows_by_panels(rows: usize, panels: usize, tile: &RowsTile) {
         // SAFETY: the caller's; rows have as many words as the tile says, and panels as many lanes of each.
         unsafe {
             for row in (0..rows).filter(|_| tile.goes_on) {
-                let target = *tile.targets.add(row);
+                let target = (*tile.targets.add(row)).wide();
                 for (vector, sums) in vectors(&mut steps.sums, row, tile.width) {
                     let len = (tile.width - vector).min(LANES);
                     sums.as_mut_ptr()
@@ -400,7 +400,10 @@ unsafe fn store(sums: &mut [Sums; MOST_PANELS], rows: usize, panels: usize, tile
             }
             for (vector, sums) in vectors(sums, row, tile.width) {
                 let len = (tile.width - vector).min(LANES);
-                target.add(vector).copy_from_nonoverlapping(sums.as_ptr(), len);
+                target
+                    .wide()
+                    .add(vector)
+                    .copy_from_nonoverlapping(sums.as_ptr(), len);
             }
         }
     }

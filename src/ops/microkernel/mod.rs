@@ -28,7 +28,7 @@ pub(super) use finish::Finish;
 pub(super) use outer::{Outer, OuterSteps};
 pub(super) use pack::{Elements, PackSource, PanelGroup, Panels, interleave_pairs, narrow, words_of};
 pub(super) use rows::{RowProduct, TapProduct};
-pub(super) use shared::SharedValues;
+pub(super) use shared::{SharedResults, SharedValues};
 pub(super) use tile::{Tile, Transform};
 pub(super) use tiles::ROW_PANELS;
 use tiles::{OuterTile, RowsTile, outer_tile, row_tile, rows_tile};

@@ -8,6 +8,7 @@ use super::transforms::{FILTER_BLOCK, FilteredTiles};
 use super::{Finish, Kernels, SharedValues, Tile, Transform, WordFormat};
 use crate::ops::round::{bf16_bits, round_in_place};
 use crate::ops::scratch::with_narrow_scratch;
+use crate::ops::stored::{Element, Stored};
 use crate::ops::vectors::with_wide_vectors;
 use crate::spec::Precision;
 
@@ -314,6 +315,12 @@ pub(in crate::ops) fn words_of(values: &[f32]) -> &[u32] {
     unsafe { std::slice::from_raw_parts(values.as_ptr().cast(), values.len()) }
 }
 
+/// The bits of f32 values, to be written.
+pub(super) fn words_of_mut(values: &mut [f32]) -> &mut [u32] {
+    // SAFETY: both are 32 bits wide, and any bits make either.
+    unsafe { std::slice::from_raw_parts_mut(values.as_mut_ptr().cast(), values.len()) }
+}
+
 fn values_of(words: &[u32]) -> &[f32] {
     // SAFETY: both are 32 bits wide, and any bits make an f32.
     unsafe { std::slice::from_raw_parts(words.as_ptr().cast(), words.len()) }
@@ -345,18 +352,18 @@ pub(in crate::ops) fn narrow(values: &[f32], from: usize, target: &mut [u16], to
 }
 
 /// Words of bf16 values that stand at the same place; 0 without a second one.
-fn pair_words(words: &mut [u32], first: &[f32], second: Option<&[f32]>) {
+fn pair_words<E: Element>(words: &mut [u32], first: &[E], second: Option<&[E]>) {
     with_wide_vectors(
         #[inline(always)]
         || match second {
             Some(second) => {
                 for ((word, &first), &second) in words.iter_mut().zip(first).zip(second) {
-                    *word = u32::from(bf16_bits(first)) | u32::from(bf16_bits(second)) << 16;
+                    *word = u32::from(first.nearest_bits()) | u32::from(second.nearest_bits()) << 16;
                 }
             }
             None => {
                 for (word, &first) in words.iter_mut().zip(first) {
-                    *word = u32::from(bf16_bits(first));
+                    *word = u32::from(first.nearest_bits());
                 }
             }
         },
@@ -365,16 +372,31 @@ fn pair_words(words: &mut [u32], first: &[f32], second: Option<&[f32]>) {
 
 /// Words that pair the values of two images at the same place: `[images / 2][image]`, the last one's
 /// partner 0 where their number is odd.
-pub(in crate::ops) fn interleave_pairs(images: &[f32], image_len: usize) -> Vec<u32> {
+pub(in crate::ops) fn interleave_pairs(images: Stored, image_len: usize) -> Vec<u32> {
     let mut words = vec![0u32; images.len().div_ceil(2 * image_len.max(1)) * image_len];
     words
         .par_chunks_mut(image_len.max(1))
-        .zip(images.par_chunks(2 * image_len.max(1)))
-        .for_each(|(words, pair)| {
-            let (first, second) = pair.split_at(image_len);
-            pair_words(words, first, (!second.is_empty()).then_some(second));
+        .enumerate()
+        .for_each(|(index, words)| {
+            let start = 2 * index * image_len;
+            let pair = images.part(start, (2 * image_len).min(images.len() - start));
+            pair_rows(words, pair);
         });
     words
+}
+
+/// Words of a row of bf16 values and of the row behind it, of as many; 0 without one.
+pub(in crate::ops) fn pair_rows(words: &mut [u32], rows: Stored) {
+    match rows {
+        Stored::F32(rows) => {
+            let (first, second) = rows.split_at(words.len());
+            pair_words(words, first, (!second.is_empty()).then_some(second));
+        }
+        Stored::Bf16(rows) => {
+            let (first, second) = rows.split_at(words.len());
+            pair_words(words, first, (!second.is_empty()).then_some(second));
+        }
+    }
 }
 
 #[cfg(test)]

@@ -2,9 +2,11 @@
 
 use std::marker::PhantomData;
 
+use super::shared::ResultPlace;
 use super::tiles::RowsTile;
-use super::{Finish, Kernels, PanelGroup, ROW_PANELS, SharedValues};
+use super::{Finish, Kernels, PanelGroup, ROW_PANELS, SharedResults};
 use crate::ops::activation::ElementwiseFunction;
+use crate::ops::stored::ValueFormat;
 
 /// Rows of a left factor and where their products go, collected once and then multiplied by any
 /// number of panels.
@@ -18,7 +20,7 @@ pub(in crate::ops) struct RowProduct<'a> {
     sources: Vec<*const u8>,
     /// Where in the target each row begins.
     targets: Vec<usize>,
-    target: Option<&'a SharedValues<'a>>,
+    target: Option<SharedResults<'a>>,
     starts: Vec<usize>,
     width: usize,
     life: PhantomData<&'a [u8]>,
@@ -55,7 +57,7 @@ impl<'a> RowProduct<'a> {
         &mut self,
         rows: usize,
         width: usize,
-        target: &'a SharedValues<'a>,
+        target: impl Into<SharedResults<'a>>,
         target_of: impl Fn(usize) -> usize,
         source_of: impl Fn(usize, usize) -> &'a [u8],
     ) {
@@ -64,7 +66,7 @@ impl<'a> RowProduct<'a> {
         self.targets.clear();
         self.width = width;
         self.targets.extend((0..rows).map(target_of));
-        self.target = Some(target);
+        self.target = Some(target.into());
         let block = self.block();
         for start in (0..rows).step_by(block) {
             self.starts.push(self.sources.len());
@@ -105,11 +107,13 @@ impl<'a> RowProduct<'a> {
         panels.check((self.taps, self.run), stride, width);
         finish.check(column, width, self.width);
         let block = self.block();
-        let mut targets = [std::ptr::null_mut::<f32>(); MAX_ROWS];
+        let mut targets = [ResultPlace::NONE; MAX_ROWS];
         let mut residuals = [std::ptr::null::<f32>(); MAX_ROWS];
         let mut addresses: Vec<*const u32> = Vec::with_capacity(parts.len());
-        // Long runs are cut, so that rows and panels are read from a near cache. A sum goes on where it was.
-        let piece = match self.taps == 1 && self.targets.len() > block {
+        // Long runs are cut, so that rows and panels are read from a near cache. A sum goes on where it was, if that can
+        // hold it.
+        let is_wide = target.format() == ValueFormat::F32;
+        let piece = match self.taps == 1 && self.targets.len() > block && is_wide {
             true => LONG_RUN,
             false => self.run.max(1),
         };
@@ -154,7 +158,7 @@ impl<'a> RowProduct<'a> {
                         width,
                         goes_on: start > 0,
                         ends: start + run == self.run,
-                        finish: finish.from(column),
+                        finish: finish.from(column, target.format()),
                         residuals: residuals.as_ptr(),
                     };
                     // SAFETY: `available` only gives kernels that the processor can run. `collect` made sure
@@ -168,6 +172,7 @@ impl<'a> RowProduct<'a> {
                         }
                     }
                     if let Some(function) = finish.function.filter(|_| tile.ends) {
+                        assert!(is_wide, "functions are of f32");
                         // SAFETY: the tile has just stored so many of them; that nobody else uses them is the caller's.
                         unsafe { apply_to(function, &targets[..rows.len()], width) };
                     }
@@ -185,7 +190,7 @@ pub(in crate::ops) struct TapProduct<'a> {
     taps: Vec<(Vec<*const u8>, Vec<usize>)>,
     /// Where in the target each row begins.
     targets: Vec<usize>,
-    target: &'a SharedValues<'a>,
+    target: SharedResults<'a>,
     width: usize,
     life: PhantomData<&'a [u8]>,
 }
@@ -203,11 +208,12 @@ impl<'a> TapProduct<'a> {
     pub fn new(
         kernels: &'static Kernels,
         run: usize,
-        target: &'a SharedValues<'a>,
+        target: SharedResults<'a>,
         targets: Vec<usize>,
         width: usize,
     ) -> Self {
         assert!(Self::suits(kernels, targets.len()), "few rows");
+        assert!(target.format() == ValueFormat::F32, "a target that holds sums");
         Self {
             kernels,
             run,
@@ -258,7 +264,7 @@ impl<'a> TapProduct<'a> {
         // SAFETY: of sources, panels, targets and what finishes them the assertions here and in `add_tap` are; `available`
         // only gives kernels that the processor can run; that nobody else uses the targets is the caller's.
         let run_tile = |rows: &[usize], tap: Option<(&[*const u8], *const u32)>, goes_on, ends| unsafe {
-            let mut targets = [std::ptr::null_mut::<f32>(); MAX_ROWS];
+            let mut targets = [ResultPlace::NONE; MAX_ROWS];
             let mut residuals = [std::ptr::null::<f32>(); MAX_ROWS];
             for ((address, residual), &row) in targets.iter_mut().zip(&mut residuals).zip(rows) {
                 *address = self.target.address(row + column, width);
@@ -276,7 +282,7 @@ impl<'a> TapProduct<'a> {
                 width,
                 goes_on,
                 ends,
-                finish: finish.from(column),
+                finish: finish.from(column, ValueFormat::F32),
                 residuals: residuals.as_ptr(),
             };
             match count {
@@ -295,15 +301,15 @@ impl<'a> TapProduct<'a> {
     }
 }
 
-/// Sets what a tile has stored in each of `rows`, `width` values, to the function of it.
+/// Sets what a tile has stored in each of `rows`, `width` values of f32, to the function of it.
 ///
 /// # Safety
 /// The rows lie apart, and nobody else reads or writes so many of their values at the same time.
-unsafe fn apply_to(function: ElementwiseFunction, rows: &[*mut f32], width: usize) {
+unsafe fn apply_to(function: ElementwiseFunction, rows: &[ResultPlace], width: usize) {
     let mut slices: [&mut [f32]; MAX_ROWS] = Default::default();
     for (slice, &row) in slices.iter_mut().zip(rows) {
         // SAFETY: the caller's.
-        *slice = unsafe { std::slice::from_raw_parts_mut(row, width) };
+        *slice = unsafe { std::slice::from_raw_parts_mut(row.wide(), width) };
     }
     function.apply_to_rows(&mut slices[..rows.len()]);
 }

@@ -3,6 +3,8 @@
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 
+use crate::ops::stored::{Element, ValueFormat};
+
 /// A slice that several threads write to, each to its own part.
 pub(in crate::ops) struct SharedValues<'a, T = f32> {
     start: *mut T,
@@ -62,5 +64,67 @@ impl<'a> SharedValues<'a> {
             len: words.len(),
             life: PhantomData,
         }
+    }
+}
+
+/// Results of either format that several threads write, each its own part.
+#[derive(Clone, Copy)]
+pub(in crate::ops) struct SharedResults<'a> {
+    start: *mut u8,
+    len: usize,
+    format: ValueFormat,
+    life: PhantomData<&'a mut [u8]>,
+}
+
+// SAFETY: as for [`SharedValues`].
+unsafe impl Send for SharedResults<'_> {}
+// SAFETY: as for [`SharedValues`].
+unsafe impl Sync for SharedResults<'_> {}
+
+impl<'a, T: Element> From<&SharedValues<'a, T>> for SharedResults<'a> {
+    fn from(values: &SharedValues<'a, T>) -> Self {
+        Self {
+            start: values.start.cast(),
+            len: values.len,
+            format: T::FORMAT,
+            life: PhantomData,
+        }
+    }
+}
+
+impl SharedResults<'_> {
+    pub fn format(&self) -> ValueFormat {
+        self.format
+    }
+
+    /// The address of `len` results from `start`.
+    pub(super) fn address(&self, start: usize, len: usize) -> ResultPlace {
+        assert!(
+            start <= self.len && len <= self.len - start,
+            "a part of the results"
+        );
+        ResultPlace(self.start.wrapping_add(start * self.format.bytes()))
+    }
+}
+
+/// Where results of either format are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct ResultPlace(*mut u8);
+
+impl ResultPlace {
+    pub const NONE: Self = Self(std::ptr::null_mut());
+
+    pub fn is_none(self) -> bool {
+        self.0.is_null()
+    }
+
+    /// As f32, which they have to be.
+    pub fn wide(self) -> *mut f32 {
+        self.0.cast()
+    }
+
+    /// As bf16, which they have to be.
+    pub fn narrow(self) -> *mut half::bf16 {
+        self.0.cast()
     }
 }

@@ -2,8 +2,10 @@
 
 use std::marker::PhantomData;
 
+use super::shared::ResultPlace;
 use super::transforms::TileTransform;
-use super::{Finish, Kernels, SharedValues};
+use super::{Finish, Kernels, SharedResults};
+use crate::ops::stored::{Stored, ValueFormat};
 
 /// A transform of Winograd's minimal filtering, from tiles of so many elements to tiles of so many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,24 +35,29 @@ impl Transform {
 
 /// A tile whose elements are rows of channels, to be transformed.
 pub(in crate::ops) struct Tile<'a> {
-    sources: [*const f32; 36],
+    sources: [*const u8; 36],
     source_count: usize,
-    life: PhantomData<&'a [f32]>,
+    format: ValueFormat,
+    life: PhantomData<Stored<'a>>,
     channels: usize,
 }
 
 impl<'a> Tile<'a> {
-    /// A tile whose `count` elements begin at `element(index)`.
-    pub fn new(channels: usize, count: usize, element: impl Fn(usize) -> &'a [f32]) -> Self {
+    /// A tile whose `count` elements begin at `element(index)`, all of one format.
+    pub fn new<S: Into<Stored<'a>>>(channels: usize, count: usize, element: impl Fn(usize) -> S) -> Self {
         let mut sources = [std::ptr::null(); 36];
+        let mut format = ValueFormat::F32;
         for (index, source) in sources[..count].iter_mut().enumerate() {
-            let values = element(index);
+            let values: Stored = element(index).into();
             assert!(values.len() >= channels, "{channels} channels");
-            *source = values.as_ptr();
+            assert!(index == 0 || values.format() == format, "one format");
+            format = values.format();
+            *source = values.start();
         }
         Self {
             sources,
             source_count: count,
+            format,
             life: PhantomData,
             channels,
         }
@@ -61,11 +68,11 @@ impl<'a> Tile<'a> {
     ///
     /// # Safety
     /// Nobody else reads or writes these places at the same time, and they do not overlap.
-    pub unsafe fn transform(
+    pub unsafe fn transform<'b>(
         &self,
         kernels: &Kernels,
         transform: Transform,
-        target: &SharedValues,
+        target: impl Into<SharedResults<'b>>,
         place: impl Fn(usize) -> Option<usize>,
         round_sources: bool,
         finish: Finish,
@@ -73,22 +80,24 @@ impl<'a> Tile<'a> {
         assert!(finish.is_for(self.channels), "scale and shift of each channel");
         let count = transform.results();
         let mut residuals = [std::ptr::null(); 36];
-        let mut targets = [std::ptr::null_mut(); 36];
+        let mut targets = [ResultPlace::NONE; 36];
+        let target = target.into();
         for (index, element) in targets[..count].iter_mut().enumerate() {
             *element = match place(index) {
                 Some(start) => {
                     residuals[index] = finish.residual(start, self.channels);
                     target.address(start, self.channels)
                 }
-                None => std::ptr::null_mut(),
+                None => ResultPlace::NONE,
             };
         }
         let tile = TileTransform {
             sources: &self.sources[..self.source_count],
+            format: self.format,
             targets: &targets[..count],
             channels: self.channels,
             round_sources,
-            finish: finish.from(0),
+            finish: finish.from(0, target.format()),
             residuals: &residuals[..count],
         };
         // SAFETY: `available` only gives kernels that the processor can run; sources and targets have as
@@ -96,9 +105,10 @@ impl<'a> Tile<'a> {
         // the targets is the caller's.
         unsafe { (kernels.transform)(transform, &tile) };
         if let Some(function) = finish.function {
-            for &results in targets[..count].iter().filter(|results| !results.is_null()) {
+            assert!(target.format() == ValueFormat::F32, "functions are of f32");
+            for &results in targets[..count].iter().filter(|results| !results.is_none()) {
                 // SAFETY: the transform has just stored so many of them; that nobody else uses them is the caller's.
-                function.apply(unsafe { std::slice::from_raw_parts_mut(results, self.channels) });
+                function.apply(unsafe { std::slice::from_raw_parts_mut(results.wide(), self.channels) });
             }
         }
     }

@@ -2,10 +2,8 @@
 //! the last.
 
 use super::finish::TileFinish;
-use super::vector::Vector;
-
-/// Lanes of the widest vector.
-const MAX_LANES: usize = 16;
+use super::shared::ResultPlace;
+use super::vector::{MAX_LANES, Vector};
 
 /// Tiles of so few rows wait for the panel, which the processor reads ahead within a page of memory alone: they ask for
 /// it further ahead.
@@ -29,11 +27,11 @@ pub(super) struct RowsTile {
     /// Words from the panel to the next one, for tiles of several panels.
     pub gap: usize,
     /// Where each row's sums go: `[rows]`.
-    pub targets: *const *mut f32,
+    pub targets: *const ResultPlace,
     /// Lanes that are stored.
     pub width: usize,
     /// Whether the targets hold the sums so far, and whether these are the last summands, so that results can be finished.
-    /// One row and several of its panels are never cut.
+    /// One row and several of its panels are never cut, nor are sums whose results are stored in bf16.
     pub goes_on: bool,
     pub ends: bool,
     pub finish: TileFinish,
@@ -57,7 +55,7 @@ pub(super) unsafe fn rows_tile<V: Vector, const ROWS: usize, const VECTORS: usiz
         let mut sums = [[V::zero(); VECTORS]; ROWS];
         if tile.goes_on {
             for (row, sums) in sums.iter_mut().enumerate() {
-                let target = *tile.targets.add(row);
+                let target = (*tile.targets.add(row)).wide();
                 for (vector, sums) in sums.iter_mut().enumerate() {
                     *sums = V::load_some(target.wrapping_add(vector * V::LANES), lanes(vector));
                 }
@@ -79,7 +77,7 @@ pub(super) unsafe fn rows_tile<V: Vector, const ROWS: usize, const VECTORS: usiz
             };
             for (row, start) in (0..tile.run).step_by(part.max(1)).enumerate() {
                 if is_last {
-                    prefetch_row::<V>(*tile.targets.add(row), tile.width);
+                    prefetch_row::<V>((*tile.targets.add(row)).wide(), tile.width);
                 }
                 for index in start..(start + part).min(tile.run) {
                     if ROWS <= FEW_ROWS {
@@ -103,7 +101,7 @@ pub(super) unsafe fn rows_tile<V: Vector, const ROWS: usize, const VECTORS: usiz
         }
         if !tile.ends {
             for (row, sums) in sums.iter().enumerate() {
-                let target = *tile.targets.add(row);
+                let target = (*tile.targets.add(row)).wide();
                 for (vector, &sums) in sums.iter().enumerate() {
                     V::store_some(target.wrapping_add(vector * V::LANES), sums, lanes(vector));
                 }
@@ -111,7 +109,16 @@ pub(super) unsafe fn rows_tile<V: Vector, const ROWS: usize, const VECTORS: usiz
             return;
         }
         let is_whole = tile.width == VECTORS * V::LANES;
-        if is_whole && !tile.finish.round {
+        if is_whole && tile.finish.narrows() && tile.finish.is_nothing() && (*tile.residuals).is_null() {
+            for (row, sums) in sums.iter().enumerate() {
+                let target = (*tile.targets.add(row)).narrow();
+                for (vector, &sums) in sums.iter().enumerate() {
+                    V::store_bf16(target.add(vector * V::LANES), sums, V::LANES);
+                }
+            }
+            return;
+        }
+        if is_whole && !tile.finish.round && !tile.finish.narrows() {
             // One simple loop after the other, so that each is unrolled.
             let TileFinish {
                 scale, shift, relu, ..
@@ -150,7 +157,7 @@ pub(super) unsafe fn rows_tile<V: Vector, const ROWS: usize, const VECTORS: usiz
                 }
             }
             for (row, sums) in sums.iter().enumerate() {
-                let target = *tile.targets.add(row);
+                let target = (*tile.targets.add(row)).wide();
                 for (vector, &sums) in sums.iter().enumerate() {
                     V::store(target.add(vector * V::LANES), sums);
                 }
@@ -218,7 +225,7 @@ pub(super) unsafe fn row_tile<V: Vector>(tile: &RowsTile) {
 pub(super) unsafe fn finish_row<'a, V: Vector>(
     tile: &RowsTile,
     sums: impl Iterator<Item = &'a [f32; MAX_LANES]>,
-    target: *mut f32,
+    target: ResultPlace,
     residual: *const f32,
 ) {
     // SAFETY: the caller's.
@@ -237,19 +244,15 @@ pub(super) unsafe fn finish_row<'a, V: Vector>(
             let sums = tile
                 .finish
                 .apply::<V>(V::load(sums.as_ptr()), start, len, residual);
-            if len == V::LANES {
-                V::store(target.add(start), sums);
-            } else {
-                V::store_some(target.add(start), sums, len);
-            }
+            tile.finish.store::<V>(target, start, sums, len);
         }
     }
 }
 
-/// Has the memory of `width` values brought near.
+/// Has the memory of `width` values brought near; of as many bytes where they are stored in fewer.
 ///
 /// # Safety
-/// That of [`Vector`]; there are as many values.
+/// That of [`Vector`].
 #[inline(always)]
 unsafe fn prefetch_row<V: Vector>(target: *const f32, width: usize) {
     /// Values of a line of the caches.
@@ -257,9 +260,9 @@ unsafe fn prefetch_row<V: Vector>(target: *const f32, width: usize) {
     // SAFETY: the caller's.
     unsafe {
         for start in (0..width).step_by(LINE) {
-            V::prefetch(target.add(start));
+            V::prefetch(target.wrapping_add(start));
         }
-        V::prefetch(target.add(width.max(1) - 1));
+        V::prefetch(target.wrapping_add(width.max(1) - 1));
     }
 }
 

@@ -4,16 +4,21 @@
 //! Each runs over a tile whose elements are rows of channels.
 
 use super::finish::TileFinish;
+use super::shared::ResultPlace;
 use super::vector::Vector;
+use crate::ops::HAS_GRADIENTS;
+use crate::ops::stored::ValueFormat;
 
 /// Where the elements of a tile are and where those of its transform go, row after row.
 pub(super) struct TileTransform<'a> {
-    pub sources: &'a [*const f32],
-    /// Null where an element is not wanted.
-    pub targets: &'a [*mut f32],
+    pub sources: &'a [*const u8],
+    /// Of the sources.
+    pub format: ValueFormat,
+    /// None where an element is not wanted.
+    pub targets: &'a [ResultPlace],
     /// Values of each element.
     pub channels: usize,
-    /// Whether the sources are rounded to bf16.
+    /// Whether sources of f32 are rounded to bf16.
     pub round_sources: bool,
     pub finish: TileFinish,
     /// What each element of the result is added to: null where nothing.
@@ -21,16 +26,28 @@ pub(super) struct TileTransform<'a> {
 }
 
 impl TileTransform<'_> {
-    /// Whether sources are taken as they are and all results stored as they are.
-    fn is_plain(&self) -> bool {
-        let is_wanted = |target: &*mut f32| !target.is_null();
+    /// Whether all results are stored as they are, in f32.
+    fn has_plain_results(&self) -> bool {
         let is_nothing = |residual: &*const f32| residual.is_null();
-        !self.round_sources
-            && self.finish.is_nothing()
-            && self.targets.iter().all(is_wanted)
+        self.finish.is_nothing()
+            && !self.finish.narrows()
+            && self.targets.iter().all(|target| !target.is_none())
             && self.residuals.iter().all(is_nothing)
     }
+
+    fn way(&self) -> u8 {
+        match (self.format, self.has_plain_results()) {
+            (ValueFormat::F32, true) if !self.round_sources => PLAIN,
+            (ValueFormat::Bf16, true) if HAS_GRADIENTS => WIDENED,
+            _ => ANY,
+        }
+    }
 }
+
+/// The ways of a transform: of any tile; of f32 that is taken and stored as it is; of bf16 whose results are so stored.
+const ANY: u8 = 0;
+const PLAIN: u8 = 1;
+const WIDENED: u8 = 2;
 
 /// Makes the function of a separable transform of `$inputs` x `$inputs` elements to `$outputs` x
 /// `$outputs` from its effect on one row.
@@ -44,21 +61,26 @@ macro_rules! transform {
         pub(super) unsafe fn $name<$vector: Vector>(tile: &TileTransform) {
             assert!(tile.sources.len() == $inputs * $inputs && tile.targets.len() == $outputs * $outputs
                 && tile.residuals.len() == tile.targets.len());
-            /// The vector from `channel` on, of `len` channels; `PLAIN` where the tile is and the vector is whole.
+            /// The vector from `channel` on, of `len` channels, in one of the ways; whole in all but the first.
             ///
             /// # Safety
             /// As above.
             #[inline(always)]
-            unsafe fn vector<$vector: Vector, const PLAIN: bool>(tile: &TileTransform, channel: usize, len: usize) {
+            unsafe fn vector<$vector: Vector, const WAY: u8>(tile: &TileTransform, channel: usize, len: usize) {
                 // SAFETY: the caller's.
                 unsafe {
                     let load = |source: *const f32| {
                         let source = source.add(channel);
-                        if PLAIN || len == V::LANES { V::load(source) } else { V::load_some(source, len) }
+                        if len == V::LANES { V::load(source) } else { V::load_some(source, len) }
                     };
-                    let read = |source| match !PLAIN && tile.round_sources {
-                        true => V::round_bf16(load(source)),
-                        false => load(source),
+                    let read = |source: *const u8| match WAY {
+                        PLAIN => V::load(source.cast::<f32>().add(channel)),
+                        WIDENED => V::load_bf16(source.cast::<half::bf16>().add(channel), V::LANES),
+                        _ if HAS_GRADIENTS && tile.format == ValueFormat::Bf16 => {
+                            V::load_bf16(source.cast::<half::bf16>().add(channel), len)
+                        }
+                        _ if tile.round_sources => V::round_bf16(load(source.cast())),
+                        _ => load(source.cast()),
                     };
                     let mut columns = [[V::zero(); $inputs]; $outputs];
                     for column in 0..$inputs {
@@ -75,38 +97,39 @@ macro_rules! transform {
                         let line: [V::Sums; $outputs] = $line(line);
                         for (column, element) in line.into_iter().enumerate() {
                             let target = tile.targets[row * $outputs + column];
-                            if PLAIN {
-                                V::store(target.add(channel), element);
+                            if WAY != ANY {
+                                V::store(target.wide().add(channel), element);
                                 continue;
                             }
-                            if target.is_null() {
+                            if target.is_none() {
                                 continue;
                             }
                             let residual = tile.residuals[row * $outputs + column];
                             let residual =
                                 if residual.is_null() { residual } else { residual.add(channel) };
                             let element = tile.finish.apply::<V>(element, channel, len, residual);
-                            let target = target.add(channel);
-                            if len == V::LANES {
-                                V::store(target, element);
-                            } else {
-                                V::store_some(target, element, len);
-                            }
+                            tile.finish.store::<V>(target, channel, element, len);
                         }
                     }
                 }
             }
-            let whole = match tile.is_plain() {
-                true => tile.channels / V::LANES * V::LANES,
-                false => 0,
+            let way = tile.way();
+            let whole = match way {
+                ANY => 0,
+                _ => tile.channels / V::LANES * V::LANES,
             };
             for channel in (0..whole).step_by(V::LANES) {
                 // SAFETY: the caller's.
-                unsafe { vector::<V, true>(tile, channel, V::LANES) };
+                unsafe {
+                    match way {
+                        WIDENED => vector::<V, WIDENED>(tile, channel, V::LANES),
+                        _ => vector::<V, PLAIN>(tile, channel, V::LANES),
+                    }
+                }
             }
             for channel in (whole..tile.channels).step_by(V::LANES) {
                 // SAFETY: the caller's.
-                unsafe { vector::<V, false>(tile, channel, (tile.channels - channel).min(V::LANES)) };
+                unsafe { vector::<V, ANY>(tile, channel, (tile.channels - channel).min(V::LANES)) };
             }
         }
     };

@@ -2,6 +2,14 @@
 
 use std::marker::PhantomData;
 
+use half::bf16;
+
+use crate::ops::round::bf16_bits;
+use crate::ops::stored::Element;
+
+/// Lanes of the widest vector.
+pub(super) const MAX_LANES: usize = 16;
+
 /// The vectors of one instruction set, and what an operand's 32-bit word holds: one f32, or a pair of
 /// bf16 values whose two products are added to the same sum.
 ///
@@ -43,6 +51,34 @@ pub(super) trait Vector {
     unsafe fn relu(sums: Self::Sums) -> Self::Sums;
     /// To the nearest bf16 values, ties to even.
     unsafe fn round_bf16(sums: Self::Sums) -> Self::Sums;
+
+    /// The first `len` lanes, stored in bf16; the others are 0.
+    #[inline(always)]
+    unsafe fn load_bf16(source: *const bf16, len: usize) -> Self::Sums {
+        let mut lanes = [0.0f32; MAX_LANES];
+        for (index, lane) in lanes.iter_mut().enumerate().take(len) {
+            // SAFETY: the caller's.
+            *lane = unsafe { source.add(index).read_unaligned() }.widen();
+        }
+        // SAFETY: there are as many lanes as in the widest vector.
+        unsafe { Self::load(lanes.as_ptr()) }
+    }
+
+    /// The first `len` lanes, as the nearest bf16 values, ties to even.
+    #[inline(always)]
+    unsafe fn store_bf16(target: *mut bf16, sums: Self::Sums, len: usize) {
+        let mut lanes = [0.0f32; MAX_LANES];
+        // SAFETY: there are as many lanes as in the widest vector.
+        unsafe { Self::store(lanes.as_mut_ptr(), sums) };
+        for (index, &lane) in lanes.iter().enumerate().take(len) {
+            // SAFETY: the caller's.
+            unsafe {
+                target
+                    .add(index)
+                    .write_unaligned(bf16::from_bits(bf16_bits(lane)))
+            };
+        }
+    }
 }
 
 /// Vectors whose words are f32 values, and that can take them out of pairs of bf16.
@@ -144,6 +180,16 @@ impl<V: Widen> Vector for Widened<V> {
     #[inline(always)]
     unsafe fn round_bf16(sums: V::Sums) -> V::Sums {
         unsafe { V::round_bf16(sums) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_bf16(source: *const bf16, len: usize) -> V::Sums {
+        unsafe { V::load_bf16(source, len) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_bf16(target: *mut bf16, sums: V::Sums, len: usize) {
+        unsafe { V::store_bf16(target, sums, len) }
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::arch::x86_64::*;
 
+use half::bf16;
+
 use super::vector::{Vector, Widen};
 
 /// 256-bit vectors with fused multiply-add.
@@ -250,6 +252,41 @@ macro_rules! avx512 {
                     // The carry of a NaN would run into its sign.
                     let nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(sums, sums);
                     _mm512_mask_blend_ps(nan, _mm512_castsi512_ps(rounded), sums)
+                }
+            }
+
+            #[inline(always)]
+            unsafe fn load_bf16(source: *const bf16, len: usize) -> __m512 {
+                unsafe {
+                    let bits = if len == Self::LANES {
+                        _mm256_loadu_si256(source.cast())
+                    } else {
+                        let mut lanes = [bf16::ZERO; 16];
+                        lanes
+                            .as_mut_ptr()
+                            .copy_from_nonoverlapping(source, len.min(16));
+                        _mm256_loadu_si256(lanes.as_ptr().cast())
+                    };
+                    _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(bits)))
+                }
+            }
+
+            #[inline(always)]
+            unsafe fn store_bf16(target: *mut bf16, sums: __m512, len: usize) {
+                unsafe {
+                    let bits = _mm512_castps_si512(sums);
+                    let high = _mm512_srli_epi32::<16>(bits);
+                    let even = _mm512_and_si512(high, _mm512_set1_epi32(1));
+                    let carried = _mm512_add_epi32(bits, _mm512_add_epi32(even, _mm512_set1_epi32(0x7fff)));
+                    // A NaN may have all that tells it from infinity in the lower half.
+                    let nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(sums, sums);
+                    let quiet = _mm512_or_si512(high, _mm512_set1_epi32(0x40));
+                    let narrow = _mm512_mask_blend_epi32(nan, _mm512_srli_epi32::<16>(carried), quiet);
+                    if len == Self::LANES {
+                        _mm256_storeu_si256(target.cast(), _mm512_cvtepi32_epi16(narrow));
+                    } else {
+                        _mm512_mask_cvtepi32_storeu_epi16(target.cast(), mask16(len), narrow);
+                    }
                 }
             }
         }

@@ -1,13 +1,17 @@
 //! The mean over all pixels.
 
+use std::mem::MaybeUninit;
+
 use candle_core::{Result, Shape, Tensor};
 use rayon::prelude::*;
 
 use crate::ops::attributes::Attributes;
 use crate::ops::composed::rounded;
 use crate::ops::error::OpError;
-use crate::ops::operation::{ArrayView, CpuKernel, OperandGradient, Operation, run};
+use crate::ops::fill::in_blocks;
+use crate::ops::operation::{ArrayView, CpuKernel, OperandGradient, Operation, StoredPasses, run};
 use crate::ops::round::round_in_place;
+use crate::ops::stored::{Element, Stored, ValueFormat, Values};
 use crate::ops::tensor::{Images, channels_last};
 use crate::ops::vectors::with_wide_vectors;
 use crate::spec::Precision;
@@ -44,10 +48,8 @@ impl Operation for GlobalAveragePooling {
     }
 }
 
-impl CpuKernel for GlobalAveragePooling {
-    fn forward(&self, operands: &[ArrayView]) -> (Vec<f32>, Shape) {
-        let x = operands[0].values;
-        let images = Images::of(operands[0].dims);
+impl GlobalAveragePooling {
+    fn means<E: Element>(&self, images: Images, x: &[E]) -> Vec<f32> {
         let Images {
             batch,
             height,
@@ -63,8 +65,8 @@ impl CpuKernel for GlobalAveragePooling {
                     #[inline(always)]
                     || {
                         for pixel in x.chunks_exact(channels) {
-                            for (sum, &value) in sums.iter_mut().zip(pixel) {
-                                *sum += f64::from(value);
+                            for (sum, value) in sums.iter_mut().zip(pixel) {
+                                *sum += f64::from(value.widen());
                             }
                         }
                         for (y, &sum) in y.iter_mut().zip(&sums) {
@@ -74,7 +76,30 @@ impl CpuKernel for GlobalAveragePooling {
                 );
                 round_in_place(y, self.precision);
             });
-        (y, (batch, channels).into())
+        y
+    }
+
+    fn input_gradient<E: Element>(&self, images: Images, gradient: &[f32]) -> Vec<E> {
+        let pixels = (images.height * images.width) as f32;
+        let image = |index: usize, target: &mut [MaybeUninit<E>]| {
+            let gradient = &gradient[index * images.channels..][..images.channels];
+            let mut share: Vec<f32> = gradient.iter().map(|gradient| gradient / pixels).collect();
+            round_in_place(&mut share, self.precision);
+            let share: Vec<E> = share.into_iter().map(E::nearest).collect();
+            for pixel in target.chunks_exact_mut(images.channels) {
+                pixel.write_copy_of_slice(&share);
+            }
+        };
+        // SAFETY: each image is whole pixels.
+        unsafe { in_blocks(images.len(), images.image_len(), image) }
+    }
+}
+
+impl CpuKernel for GlobalAveragePooling {
+    fn forward(&self, operands: &[ArrayView]) -> (Vec<f32>, Shape) {
+        let images = Images::of(operands[0].dims);
+        let y = self.means(images, operands[0].values);
+        (y, (images.batch, images.channels).into())
     }
 
     fn backward(
@@ -84,22 +109,38 @@ impl CpuKernel for GlobalAveragePooling {
         gradient: &[f32],
         wanted: &[bool],
     ) -> Vec<Option<OperandGradient>> {
-        let images = Images::of(operands[0].dims);
-        let pixels = (images.height * images.width) as f32;
-        let of_x = || {
-            let mut input_gradient = vec![0.0; images.len()];
-            input_gradient
-                .par_chunks_mut(images.image_len())
-                .zip(gradient.par_chunks(images.channels))
-                .for_each(|(target, gradient)| {
-                    let mut share: Vec<f32> = gradient.iter().map(|gradient| gradient / pixels).collect();
-                    round_in_place(&mut share, self.precision);
-                    target
-                        .chunks_exact_mut(images.channels)
-                        .for_each(|pixel| pixel.copy_from_slice(&share));
-                });
-            input_gradient
-        };
+        let of_x = || self.input_gradient(Images::of(operands[0].dims), gradient);
         vec![OperandGradient::if_wanted(wanted[0], of_x)]
+    }
+
+    fn stored_passes(&self) -> Option<&dyn StoredPasses> {
+        Some(self)
+    }
+}
+
+impl StoredPasses for GlobalAveragePooling {
+    /// In f32: means are few.
+    fn forward_stored(&self, operands: &[ArrayView]) -> (Values, Shape) {
+        let images = Images::of(operands[0].dims);
+        let y = match operands[0].stored() {
+            Stored::F32(x) => self.means(images, x),
+            Stored::Bf16(x) => self.means(images, x),
+        };
+        (Values::F32(y), (images.batch, images.channels).into())
+    }
+
+    fn backward_stored(
+        &self,
+        operands: &[ArrayView],
+        _output: Stored,
+        gradient: Stored,
+        wanted: &[bool],
+    ) -> Vec<Option<OperandGradient>> {
+        let (images, gradient) = (Images::of(operands[0].dims), gradient.widened());
+        let of_x = || match operands[0].stored().format() {
+            ValueFormat::F32 => Values::F32(self.input_gradient(images, &gradient)),
+            ValueFormat::Bf16 => Values::Bf16(self.input_gradient(images, &gradient)),
+        };
+        vec![OperandGradient::stored_if_wanted(wanted[0], of_x)]
     }
 }

@@ -3,7 +3,6 @@
 use std::mem::MaybeUninit;
 
 use candle_core::{Result, Shape, Tensor};
-use rayon::prelude::*;
 
 use super::{attributes_of, check_window, output_of};
 use crate::ops::attributes::Attributes;
@@ -11,7 +10,9 @@ use crate::ops::composed::taps;
 use crate::ops::conv::Window;
 use crate::ops::error::OpError;
 use crate::ops::fill::in_blocks;
-use crate::ops::operation::{ArrayView, CpuKernel, OperandGradient, Operation, run};
+use crate::ops::operation::{ArrayView, CpuKernel, OperandGradient, Operation, StoredPasses, run};
+use crate::ops::scratch::with_scratch;
+use crate::ops::stored::{Element, Stored, Values};
 use crate::ops::tensor::Images;
 use crate::ops::vectors::with_wide_vectors;
 
@@ -56,76 +57,109 @@ impl SizedMaxPooling {
     }
 
     /// The largest values under the windows.
-    fn forward(&self, x: &[f32]) -> Vec<f32> {
+    fn forward<E: Element>(&self, x: &[E]) -> Vec<E> {
         let channels = self.input.channels;
-        let row = |index: usize, y: &mut [MaybeUninit<f32>]| {
+        let row = |index: usize, y: &mut [MaybeUninit<E>]| {
             let (image, row) = (index / self.output.height, index % self.output.height);
             let x = &x[image * self.input.image_len()..][..self.input.image_len()];
-            with_wide_vectors(
-                #[inline(always)]
-                || {
-                    for (y, mut pixels) in y.chunks_exact_mut(channels).zip(self.windows_of(row)) {
-                        let first = pixels.next().expect("padding is under half of the window");
-                        let first = &x[first * channels..][..channels];
-                        for (y, &value) in y.iter_mut().zip(first) {
-                            y.write(value);
-                        }
-                        // SAFETY: the loop above has written all channels.
-                        let y = unsafe { &mut *(std::ptr::from_mut(y) as *mut [f32]) };
-                        for pixel in pixels {
-                            for (y, &value) in y.iter_mut().zip(&x[pixel * channels..]) {
-                                *y = if wins(value, *y) { value } else { *y };
+            with_scratch(channels, |largest| {
+                with_wide_vectors(
+                    #[inline(always)]
+                    || {
+                        for (y, mut pixels) in y.chunks_exact_mut(channels).zip(self.windows_of(row)) {
+                            let first = pixels.next().expect("padding is under half of the window");
+                            let first = &x[first * channels..][..channels];
+                            for (largest, value) in largest.iter_mut().zip(first) {
+                                *largest = value.widen();
+                            }
+                            for pixel in pixels {
+                                for (largest, value) in largest.iter_mut().zip(&x[pixel * channels..]) {
+                                    let value = value.widen();
+                                    *largest = if wins(value, *largest) { value } else { *largest };
+                                }
+                            }
+                            for (y, &largest) in y.iter_mut().zip(&*largest) {
+                                y.write(E::nearest(largest));
                             }
                         }
-                    }
-                },
-            );
+                    },
+                );
+            });
         };
         // SAFETY: there is a window for each pixel of the output.
         unsafe { in_blocks(self.output.len(), self.output.width * channels, row) }
     }
 
-    /// The gradient of the images, of which each winner gets that of its window.
-    fn backward(&self, x: &[f32], gradient: &[f32]) -> Vec<f32> {
+    /// Adds the gradient of one image to what is there.
+    #[inline(always)]
+    fn add_image_gradient<E: Element>(&self, input_gradient: &mut [f32], x: &[E], y: &[E], gradient: &[E]) {
         let channels = self.input.channels;
-        let of_image = |input_gradient: &mut [f32], x: &[f32], gradient: &[f32]| {
-            let mut largest = vec![0.0f32; channels];
-            // The pixel that has it.
-            let mut winner = vec![0u32; channels];
-            for (gradient, pixels) in gradient.chunks_exact(channels).zip(self.windows()) {
-                for (index, pixel) in pixels.clone().enumerate() {
-                    let values = &x[pixel * channels..][..channels];
-                    if index == 0 {
-                        largest.copy_from_slice(values);
-                        winner.fill(pixel as u32);
-                        continue;
-                    }
-                    for ((largest, winner), &value) in largest.iter_mut().zip(&mut winner).zip(values) {
-                        let wins = wins(value, *largest);
-                        *largest = if wins { value } else { *largest };
-                        *winner = if wins { pixel as u32 } else { *winner };
-                    }
-                }
-                for pixel in pixels {
-                    let targets = input_gradient[pixel * channels..][..channels].iter_mut();
-                    for ((target, &winner), &gradient) in targets.zip(&winner).zip(gradient) {
-                        *target += if winner == pixel as u32 { gradient } else { 0.0 };
-                    }
+        // What no winner has got yet.
+        let mut left = vec![0.0f32; channels];
+        let rows = y.chunks_exact(channels).zip(gradient.chunks_exact(channels));
+        for ((y, gradient), pixels) in rows.zip(self.windows()) {
+            for (left, gradient) in left.iter_mut().zip(gradient) {
+                *left = gradient.widen();
+            }
+            // Of equal values the first wins, of NaNs the last.
+            if y.iter().fold(false, |any, y| any | y.widen().is_nan()) {
+                give_in_turn(input_gradient, x, (y, &mut left), pixels);
+                continue;
+            }
+            for pixel in pixels {
+                let targets = input_gradient[pixel * channels..][..channels].iter_mut();
+                let values = x[pixel * channels..][..channels].iter().zip(y);
+                for ((target, left), (x, y)) in targets.zip(&mut left).zip(values) {
+                    let wins = x.widen() == y.widen();
+                    *target += if wins { *left } else { 0.0 };
+                    *left = if wins { 0.0 } else { *left };
                 }
             }
-        };
-        let mut input_gradient = vec![0.0; x.len()];
-        input_gradient
-            .par_chunks_mut(self.input.image_len())
-            .zip(x.par_chunks(self.input.image_len()))
-            .zip(gradient.par_chunks(self.output.image_len()))
-            .for_each(|((input_gradient, x), gradient)| {
+        }
+    }
+
+    /// The gradient of the images, of which each winner gets that of its window.
+    fn backward<E: Element>(&self, x: &[E], y: &[E], gradient: &[E]) -> Vec<E> {
+        let (input, output) = (self.input.image_len(), self.output.image_len());
+        let image = |index: usize, target: &mut [MaybeUninit<E>]| {
+            with_scratch(input, |sums| {
                 with_wide_vectors(
                     #[inline(always)]
-                    || of_image(input_gradient, x, gradient),
+                    || {
+                        sums.fill(0.0);
+                        let [y, gradient] = [y, gradient].map(|values| &values[index * output..][..output]);
+                        self.add_image_gradient(sums, &x[index * input..][..input], y, gradient);
+                        for (target, &sum) in target.iter_mut().zip(&*sums) {
+                            target.write(E::nearest(sum));
+                        }
+                    },
                 );
             });
-        input_gradient
+        };
+        // SAFETY: each image has as many sums as values.
+        unsafe { in_blocks(x.len(), input, image) }
+    }
+}
+
+/// Gives each channel's gradient to its winner under a window of which some results are NaN: the last NaN there, elsewhere
+/// the first that is equal to the result.
+#[cold]
+fn give_in_turn<E: Element>(
+    input_gradient: &mut [f32],
+    x: &[E],
+    (y, gradient): (&[E], &mut [f32]),
+    pixels: impl Iterator<Item = usize> + Clone,
+) {
+    let channels = y.len();
+    for (channel, (y, gradient)) in y.iter().zip(gradient).enumerate() {
+        let value = |pixel: &usize| x[pixel * channels + channel].widen();
+        let winner = match y.widen() {
+            y if y.is_nan() => pixels.clone().filter(|pixel| value(pixel).is_nan()).last(),
+            y => pixels.clone().find(|pixel| value(pixel) == y),
+        };
+        if let Some(winner) = winner {
+            input_gradient[winner * channels + channel] += *gradient;
+        }
     }
 }
 
@@ -183,15 +217,50 @@ impl CpuKernel for MaxPooling {
         (sized.forward(operands[0].values), sized.output.shape().into())
     }
 
+    fn stored_passes(&self) -> Option<&dyn StoredPasses> {
+        Some(self)
+    }
+
     fn backward(
         &self,
         operands: &[ArrayView],
-        _output: &[f32],
+        output: &[f32],
         gradient: &[f32],
         wanted: &[bool],
     ) -> Vec<Option<OperandGradient>> {
         let x = operands[0];
-        let of_x = || self.of(x.dims).backward(x.values, gradient);
+        let of_x = || self.of(x.dims).backward(x.values, output, gradient);
         vec![OperandGradient::if_wanted(wanted[0], of_x)]
+    }
+}
+
+impl StoredPasses for MaxPooling {
+    /// In the format of the images: nothing is computed.
+    fn forward_stored(&self, operands: &[ArrayView]) -> (Values, Shape) {
+        let sized = self.of(operands[0].dims);
+        let y = match operands[0].stored() {
+            Stored::F32(x) => Values::F32(sized.forward(x)),
+            Stored::Bf16(x) => Values::Bf16(sized.forward(x)),
+        };
+        (y, sized.output.shape().into())
+    }
+
+    fn backward_stored(
+        &self,
+        operands: &[ArrayView],
+        output: Stored,
+        gradient: Stored,
+        wanted: &[bool],
+    ) -> Vec<Option<OperandGradient>> {
+        let sized = self.of(operands[0].dims);
+        let of_x = || match (operands[0].stored(), output, gradient) {
+            (Stored::Bf16(x), Stored::Bf16(y), Stored::Bf16(gradient)) => {
+                Values::Bf16(sized.backward(x, y, gradient))
+            }
+            (x, y, gradient) => {
+                Values::F32(sized.backward(&*x.widened(), &*y.widened(), &*gradient.widened()))
+            }
+        };
+        vec![OperandGradient::stored_if_wanted(wanted[0], of_x)]
     }
 }

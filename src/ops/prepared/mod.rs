@@ -290,11 +290,9 @@ impl PreparedGraph {
             StepOperand::Input => lend(input, false),
             StepOperand::Constant(constant, is_packed) => lend(&self.constants[constant], is_packed),
             StepOperand::Step(from) => match &results[from] {
-                Some(HeldResult::Values(values, dims)) => LentValues::Plain(ArrayView {
-                    values,
-                    indices: &[],
-                    dims,
-                }),
+                Some(HeldResult::Values(values, dims)) => {
+                    LentValues::Plain(ArrayView::of_values(values, dims))
+                }
                 Some(HeldResult::Tensor(tensor)) => lend(tensor, false),
                 None => unreachable!("results are held until they are over"),
             },

@@ -5,6 +5,9 @@
 //! candle's graph on the CPU: their results are variables to candle, and the tape remembers where they
 //! came from. What candle's own operations make of such variables in between is a *segment*: a small
 //! graph of candle's, whose leaves are variables.
+//!
+//! What an operation rounds to bf16 is stored so (`stored`), and so is each gradient as the tensor that it is of; where
+//! several gradients of such a tensor meet, their sum is rounded too, as PyTorch does.
 
 mod checkpoint;
 
@@ -13,11 +16,11 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use candle_core::{
-    CpuStorage, CustomOp1, Device, Error, InplaceOp2, Layout, Result, Shape, Tensor, TensorId, Var,
+    CpuStorage, CustomOp1, DType, Device, Error, InplaceOp2, Layout, Result, Shape, Tensor, TensorId, Var,
 };
-use rayon::prelude::*;
 
 use super::operation::{DifferentiableKernel, OperandGradient};
+use super::stored::{Stored, ValueFormat, Values, add_to};
 use super::tensor;
 use checkpoint::SleepingBlock;
 
@@ -143,17 +146,22 @@ impl Tape {
                 let all = operands.iter().chain([&output, &gradient]);
                 let found = tensor::with_arrays(all, |arrays| {
                     let (operands, rest) = arrays.split_at(wanted.len());
-                    kernel.backward(operands, rest[0].values, rest[1].values, &wanted)
+                    kernel.backward_stored(operands, rest[0].stored(), rest[1].stored(), &wanted)
                 })?;
                 drop((kernel, output));
                 for (operand, found) in operands.iter().zip(found) {
                     match found {
                         None => {}
                         Some(OperandGradient::OfOutput) => {
-                            gradients.add(operand.id(), gradient.clone(), false)?;
+                            let (gradient, own) = in_format_of(operand, &gradient)?;
+                            gradients.add(operand.id(), gradient, own)?;
                         }
                         Some(OperandGradient::Values(values)) => {
                             let gradient = tensor::from_values(values, operand.shape())?;
+                            gradients.add(operand.id(), gradient, true)?;
+                        }
+                        Some(OperandGradient::Stored(values)) => {
+                            let gradient = tensor::from_stored(values, operand.shape())?;
                             gradients.add(operand.id(), gradient, true)?;
                         }
                     }
@@ -172,9 +180,29 @@ impl Tape {
 
 /// What `kernel` makes of contiguous `operands` on the CPU: a variable to candle.
 fn ran(kernel: &dyn DifferentiableKernel, operands: &[Tensor]) -> Result<Tensor> {
-    let (values, shape) = tensor::with_arrays(operands, |operands| kernel.forward(operands))?;
+    let (values, shape) = tensor::with_arrays(operands, |operands| kernel.forward_stored(operands))?;
     // No copy: the variable owns the very values.
-    Ok(Var::from_vec(values, shape, &Device::Cpu)?.into_inner())
+    let variable = match values {
+        Values::F32(values) => Var::from_vec(values, shape, &Device::Cpu)?,
+        Values::Bf16(values) => Var::from_vec(values, shape, &Device::Cpu)?,
+    };
+    Ok(variable.into_inner())
+}
+
+/// A gradient that `operand` shares with a result, stored as `operand` is, and whether nothing else holds its values.
+fn in_format_of(operand: &Tensor, gradient: &Tensor) -> Result<(Tensor, bool)> {
+    if operand.dtype() == gradient.dtype() {
+        return Ok((gradient.clone(), false));
+    }
+    let format = match operand.dtype() {
+        DType::BF16 => ValueFormat::Bf16,
+        _ => ValueFormat::F32,
+    };
+    let values = tensor::with_arrays([gradient], |arrays| match arrays[0].stored() {
+        Stored::F32(values) => Values::F32(values.to_vec()).in_format(format),
+        Stored::Bf16(values) => Values::Bf16(values.to_vec()).in_format(format),
+    })?;
+    Ok((tensor::from_stored(values, operand.shape())?, true))
 }
 
 pub(super) fn is_recording() -> bool {
@@ -293,21 +321,20 @@ impl InplaceOp2 for AddAssign {
         source: &CpuStorage,
         source_layout: &Layout,
     ) -> Result<()> {
-        const BLOCK: usize = 1 << 14;
-        let source = tensor::values(source, source_layout)?;
-        let (Some((start, end)), CpuStorage::F32(target)) = (target_layout.contiguous_offsets(), target)
-        else {
-            return Err(Error::Msg("gradients are contiguous f32".to_string()));
-        };
-        target[start..end]
-            .par_chunks_mut(BLOCK)
-            .zip(source.par_chunks(BLOCK))
-            .for_each(|(target, source)| {
-                target
-                    .iter_mut()
-                    .zip(source)
-                    .for_each(|(target, source)| *target += source);
-            });
+        let source = tensor::view(source, source_layout)?.stored();
+        let range = target_layout.contiguous_offsets();
+        match (target, source, range) {
+            (CpuStorage::F32(target), Stored::F32(source), Some((start, end))) => {
+                add_to(&mut target[start..end], source);
+            }
+            (CpuStorage::BF16(target), Stored::Bf16(source), Some((start, end))) => {
+                add_to(&mut target[start..end], source);
+            }
+            _ => {
+                let problem = "gradients are contiguous, and those of one tensor in one format";
+                return Err(Error::Msg(problem.to_string()));
+            }
+        }
         Ok(())
     }
 }

@@ -190,10 +190,14 @@ impl Named for Train {
 /// so that vision transformers round otherwise; a training that begins with a model normalises as that model did, where
 /// the recipe does not say how. Version 5: gradients of the weights of fully connected layers, of convolutions of
 /// one pixel and of vocabularies are summed in the order of the rows, and GELU's derivative is found in f32. Version 6:
-/// GELU itself is found in f32, and the card tells the kernels.
+/// GELU itself is found in f32, and the card tells the kernels. Version 7, of trainings in bf16 alone: a gradient is rounded
+/// where the tensor is that it is of, and so is a sum of several.
 impl StageKind for Train {
     fn version(&self) -> u32 {
-        6
+        match self.precision {
+            Precision::Bf16 => 7,
+            Precision::F32 | Precision::F16 => 6,
+        }
     }
 
     fn inputs(&self) -> Vec<Input> {

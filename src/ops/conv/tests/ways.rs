@@ -7,6 +7,7 @@ use super::super::{correlate, weight_gradient, winograd};
 use super::*;
 use crate::ops::microkernel::{Finish, Kernels, WIDENED, WordFormat};
 use crate::ops::round::copy_rounded;
+use crate::ops::stored::{Stored, ValueFormat, Values};
 
 /// The definition's gradients of input and weight, in f64.
 fn naive_gradients(x: &[f64], weight: &[f64], gradient: &[f64], g: &Geometry) -> [Vec<f64>; 2] {
@@ -87,38 +88,48 @@ impl Operands {
         }
     }
 
-    fn direct(&self, kernels: &'static Kernels, precision: Precision) -> [Vec<f32>; 3] {
-        let Self {
-            x, weight, gradient, ..
-        } = self;
+    /// By the direct way, of operands and to results that are stored in a format.
+    fn direct(&self, kernels: &'static Kernels, precision: Precision, format: ValueFormat) -> [Vec<f32>; 3] {
         let plan = &ConvPlan {
             kernels,
             geometry: self.geometry,
             precision,
         };
-        let finish = self.finish(precision);
+        let (finish, once) = (self.finish(precision), ConvWeight::once(&self.weight));
+        let [x, gradient] = self.stored(format);
+        let (x, gradient) = (x.as_stored(), gradient.as_stored());
         [
-            correlate::forward(plan, x, ConvWeight::once(weight), finish),
-            correlate::input_gradient(plan, ConvWeight::once(weight), gradient, Finish::default()),
+            correlate::forward(plan, x, once, finish, format).into_f32(),
+            correlate::input_gradient(plan, once, gradient, Finish::default(), format).into_f32(),
             weight_gradient::weight_gradient(plan, x, gradient),
         ]
     }
 
-    fn winograd(&self, kernels: &'static Kernels, precision: Precision) -> [Vec<f32>; 3] {
-        let Self {
-            x, weight, gradient, ..
-        } = self;
+    /// The same by Winograd's transforms.
+    fn winograd(
+        &self,
+        kernels: &'static Kernels,
+        precision: Precision,
+        format: ValueFormat,
+    ) -> [Vec<f32>; 3] {
         let plan = &ConvPlan {
             kernels,
             geometry: self.geometry,
             precision,
         };
-        let finish = self.finish(precision);
+        let (finish, once) = (self.finish(precision), ConvWeight::once(&self.weight));
+        let [x, gradient] = self.stored(format);
+        let (x, gradient) = (x.as_stored(), gradient.as_stored());
         [
-            winograd::forward(plan, x, ConvWeight::once(weight), finish),
-            winograd::input_gradient(plan, weight, gradient),
+            winograd::forward(plan, x, once, finish, format).into_f32(),
+            winograd::input_gradient(plan, &self.weight, gradient, format).into_f32(),
             winograd::weight_gradient(plan, x, gradient),
         ]
+    }
+
+    /// Input and the output's gradient.
+    fn stored(&self, format: ValueFormat) -> [Values; 2] {
+        [&self.x, &self.gradient].map(|values| Values::F32(values.clone()).in_format(format))
     }
 }
 
@@ -160,7 +171,11 @@ proptest! {
         let expected = operands.reference();
         for kernels in Kernels::available() {
             if kernels.format == WordFormat::F32 || narrow {
-                check(&operands.direct(kernels, precision), &expected, precision, DIRECT);
+                let results = operands.direct(kernels, precision, ValueFormat::F32);
+                check(&results, &expected, precision, DIRECT);
+                if narrow {
+                    prop_assert_eq!(&operands.direct(kernels, precision, ValueFormat::Bf16), &results);
+                }
             }
         }
     }
@@ -177,7 +192,11 @@ proptest! {
         let Some(operands) = operands else { return Ok(()) };
         let expected = operands.reference();
         for kernels in Kernels::available().iter().filter(|kernels| kernels.format == WordFormat::F32) {
-            check(&operands.winograd(kernels, precision), &expected, precision, WINOGRAD);
+            let results = operands.winograd(kernels, precision, ValueFormat::F32);
+            check(&results, &expected, precision, WINOGRAD);
+            if narrow {
+                prop_assert_eq!(&operands.winograd(kernels, precision, ValueFormat::Bf16), &results);
+            }
         }
     }
 }
@@ -198,10 +217,12 @@ fn finished(
         round: plan.precision == Precision::Bf16,
         function: None,
     };
-    match by_winograd {
-        true => winograd::forward(plan, x, weight, finish),
-        false => correlate::forward(&plan.of_pixels(), x, weight, finish),
-    }
+    let (x, format) = (Stored::F32(x), ValueFormat::F32);
+    let y = match by_winograd {
+        true => winograd::forward(plan, x, weight, finish, format),
+        false => correlate::forward(&plan.of_pixels(), x, weight, finish, format),
+    };
+    y.into_f32()
 }
 
 proptest! {
@@ -266,10 +287,10 @@ fn long_sums_stay_exact_and_large_weights_are_taken_whole() {
     ] {
         let operands = Operands::new(input, outputs, 3, moving(1, 1), Precision::F32).expect("fits");
         let best = Kernels::best(Precision::F32);
-        let exact = operands.direct(best, Precision::F32);
+        let exact = operands.direct(best, Precision::F32, ValueFormat::F32);
         let exact = exact.map(|values| values.into_iter().map(f64::from).collect());
         check(
-            &operands.winograd(best, Precision::F32),
+            &operands.winograd(best, Precision::F32, ValueFormat::F32),
             &exact,
             Precision::F32,
             WINOGRAD,
@@ -284,19 +305,29 @@ fn instruction_sets_agree() {
         let portable = Kernels::available().last().expect("one is always there");
         assert_eq!(portable.name, "portable");
         let wide = |results: [Vec<f32>; 3]| results.map(|values| values.into_iter().map(f64::from).collect());
-        let direct = wide(operands.direct(portable, precision));
-        let winograd = wide(operands.winograd(portable, precision));
+        let direct = wide(operands.direct(portable, precision, ValueFormat::F32));
+        let winograd = wide(operands.winograd(portable, precision, ValueFormat::F32));
         for kernels in Kernels::available() {
             if kernels.format == WordFormat::F32 {
                 check(
-                    &operands.winograd(kernels, precision),
+                    &operands.winograd(kernels, precision, ValueFormat::F32),
                     &winograd,
                     precision,
                     WINOGRAD,
                 );
-                check(&operands.direct(kernels, precision), &direct, precision, DIRECT);
+                check(
+                    &operands.direct(kernels, precision, ValueFormat::F32),
+                    &direct,
+                    precision,
+                    DIRECT,
+                );
             } else if precision == Precision::Bf16 {
-                check(&operands.direct(kernels, precision), &direct, precision, DIRECT);
+                check(
+                    &operands.direct(kernels, precision, ValueFormat::F32),
+                    &direct,
+                    precision,
+                    DIRECT,
+                );
             }
         }
     }
@@ -314,8 +345,8 @@ fn bf16_that_is_widened_gives_the_bytes_of_f32() {
             Operands::new([6, 9, 8, inputs], 45, size, moving(1, 0), Precision::Bf16).expect("fits");
         for (plain, widened) in WIDENED {
             if available(plain) {
-                let [[y, x_gradient, _], [other_y, other_x_gradient, _]] =
-                    [plain, widened].map(|kernels| operands.direct(kernels, Precision::Bf16));
+                let [[y, x_gradient, _], [other_y, other_x_gradient, _]] = [plain, widened]
+                    .map(|kernels| operands.direct(kernels, Precision::Bf16, ValueFormat::F32));
                 assert!(y == other_y && x_gradient == other_x_gradient, "{}", widened.name);
             }
         }
@@ -326,13 +357,21 @@ fn bf16_that_is_widened_gives_the_bytes_of_f32() {
 fn threads_do_not_matter_to_any_way() {
     for precision in [Precision::F32, Precision::Bf16] {
         let operands = Operands::new([7, 16, 15, 40], 48, 3, moving(1, 1), precision).expect("fits");
-        same_for_any_number_of_threads(|| operands.direct(Kernels::best(precision), precision));
-        same_for_any_number_of_threads(|| operands.winograd(Kernels::best(precision).of_f32(), precision));
+        same_for_any_number_of_threads(|| {
+            operands.direct(Kernels::best(precision), precision, ValueFormat::F32)
+        });
+        same_for_any_number_of_threads(|| {
+            operands.winograd(Kernels::best(precision).of_f32(), precision, ValueFormat::F32)
+        });
         for [height, width, inputs] in [[2, 2, 40], [8, 8, 40], [16, 15, 6]] {
             let few =
                 Operands::new([1, height, width, inputs], 200, 3, moving(1, 1), precision).expect("fits");
-            same_for_any_number_of_threads(|| few.direct(Kernels::best(precision), precision));
-            same_for_any_number_of_threads(|| few.winograd(Kernels::best(precision).of_f32(), precision));
+            same_for_any_number_of_threads(|| {
+                few.direct(Kernels::best(precision), precision, ValueFormat::F32)
+            });
+            same_for_any_number_of_threads(|| {
+                few.winograd(Kernels::best(precision).of_f32(), precision, ValueFormat::F32)
+            });
         }
     }
 }
@@ -342,7 +381,7 @@ fn what_is_not_a_number_stays_where_it_belongs() {
     let mut operands = Operands::new([1, 9, 9, 33], 32, 3, moving(1, 1), Precision::Bf16).expect("fits");
     operands.x[0] = f32::NAN;
     for kernels in Kernels::available() {
-        let [y, ..] = operands.direct(kernels, Precision::Bf16);
+        let [y, ..] = operands.direct(kernels, Precision::Bf16, ValueFormat::F32);
         for (index, y) in y.iter().enumerate() {
             let (row, column) = (index / 32 / 9, index / 32 % 9);
             assert_eq!(y.is_nan(), row < 2 && column < 2, "{}: {index}", kernels.name);

@@ -9,13 +9,14 @@ use crate::ops::conv::weight_gradient::{PartialSums, assemble};
 use crate::ops::fill::in_places;
 use crate::ops::microkernel::{Finish, Outer, OuterSteps, SharedValues, Tile, Transform, words_of};
 use crate::ops::scratch::with_scratch;
+use crate::ops::stored::{Stored, ZeroPixel};
 use crate::spec::Precision;
 
 /// Parts that the channels of a product's sums are cut into.
 const PARTS: usize = 2;
 
 /// The gradient of the weight, `[O, I, 3, 3]`, from input and the output's gradient.
-pub(in crate::ops::conv) fn weight_gradient(plan: &ConvPlan, x: &[f32], output_gradient: &[f32]) -> Vec<f32> {
+pub(in crate::ops::conv) fn weight_gradient(plan: &ConvPlan, x: Stored, output_gradient: Stored) -> Vec<f32> {
     let ConvPlan {
         kernels,
         ref geometry,
@@ -39,14 +40,14 @@ pub(in crate::ops::conv) fn weight_gradient(plan: &ConvPlan, x: &[f32], output_g
             let count = range.len();
             let (left, right) = scratch.split_at_mut(PRODUCTS * block * inputs);
             let (pixels, gradients) = (SharedValues::new(left), SharedValues::new(right));
-            let zeros = vec![0.0; outputs];
+            let zeros = ZeroPixel::new(outputs);
             range.clone().into_par_iter().with_min_len(8).for_each(|tile| {
                 cut.transform(tile..tile + 1, x, &range, &pixels);
                 let (image, row, column) = tiles.place(tile);
                 let of_tile = Tile::new(outputs, TILE * TILE, |index| {
                     match pixel(&output, 0, image, row + index / TILE, column + index % TILE) {
-                        Some(start) => &output_gradient[start..start + outputs],
-                        None => &zeros,
+                        Some(start) => output_gradient.part(start, outputs),
+                        None => zeros.of(output_gradient.format()),
                     }
                 });
                 let place = |product| Some((product * count + tile - range.start) * outputs);
