@@ -264,3 +264,34 @@ impl StoredPasses for MaxPooling {
         vec![OperandGradient::stored_if_wanted(wanted[0], of_x)]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{Device, Var};
+
+    use super::*;
+    use crate::ops::testing::*;
+
+    /// As PyTorch has it: `val > max || isnan(val)`, pixel after pixel.
+    #[test]
+    fn the_first_of_equal_values_wins_and_the_last_nan() {
+        let nan = f32::NAN;
+        // Three channels of one window of 2x2 pixels.
+        let values = vec![1.0, 3.0, -0.0, nan, 3.0, 0.0, nan, 1.0, -1.0, 2.0, 0.0, 0.0];
+        let x = Var::from_vec(values, (1, 2, 2, 3), &Device::Cpu).expect("as many values");
+        let window = Window {
+            size: 2,
+            stride: 2,
+            padding: 0,
+        };
+        let y = max_pool2d(&x, window).expect("fits");
+        let largest = host(&y);
+        assert!(largest[0].is_nan());
+        assert_eq!(largest[1..], [3.0, 0.0]);
+        let gradient = gradient_of(&y, &[5.0, 7.0, 9.0], &x);
+        assert_eq!(
+            gradient,
+            [0.0, 7.0, 9.0, 0.0, 0.0, 0.0, 5.0, 0.0, 0.0, 0.0, 0.0, 0.0]
+        );
+    }
+}
