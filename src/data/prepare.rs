@@ -70,9 +70,10 @@ pub fn prepare_with(
     tell_untrained(&dataset, monitor)?;
     if !is_classification {
         prepared.classes = match dataset.task()? {
-            TargetKind::Classification | TargetKind::MultiLabel | TargetKind::TokenClasses => {
-                dataset.target().names.len()
-            }
+            TargetKind::Classification
+            | TargetKind::MultiLabel
+            | TargetKind::TokenClasses
+            | TargetKind::Segmentation => dataset.target().names.len(),
             TargetKind::Regression | TargetKind::NextToken | TargetKind::Similarity => 0,
         };
         if matches!(dataset.target().kind, FieldKind::Labels | FieldKind::Numbers) {

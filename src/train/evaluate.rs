@@ -136,7 +136,7 @@ pub fn evaluate(
         to_units(&mut values, &first.target);
         let width = values.len() / losses.len().max(1);
         let mut start = 0;
-        for end in batch.ends {
+        for (place, end) in batch.ends.into_iter().enumerate() {
             let outputs = &values[start * width..end * width];
             let (mut loss, mut weight) = (0.0, 0.0);
             for (own, counts) in &losses[start..end] {
@@ -145,7 +145,8 @@ pub fn evaluate(
             }
             start = end;
             let sample = order.get(index).map_or(index, |sample| *sample as usize);
-            if !tally.add(outputs, split, sample, (loss, weight))? {
+            let served = (&batch.targets, place);
+            if !tally.add(outputs, served, split, sample, (loss, weight))? {
                 return Err(TrainError::NonFiniteLogits {
                     index: sample,
                     split: split.name().as_str(),

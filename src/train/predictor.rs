@@ -196,7 +196,7 @@ impl<'a> Predictor<'a> {
         }
         match self.outputs(samples) {
             Ok(outputs) => {
-                let rows = outputs.chunks_exact(self.target.outputs());
+                let rows = outputs.chunks_exact((outputs.len() / samples.len()).max(1));
                 let checked = rows.map(|row| finite(row.to_vec(), None));
                 Ok(checked.collect())
             }
