@@ -290,6 +290,14 @@ impl Network {
         self.architecture.judges_pixels()
     }
 
+    /// Height and width of the images of whose pixels there are outputs, where there are.
+    pub fn judged_pixels(&self) -> Option<[usize; 2]> {
+        match self.input {
+            InputShape::Image { height, width, .. } if self.judges_pixels() => Some([height, width]),
+            _ => None,
+        }
+    }
+
     /// Whether the outputs are the tokens of a vocabulary, which are the same for every task.
     pub fn gives_vocabulary(&self) -> bool {
         self.architecture.gives_vocabulary()

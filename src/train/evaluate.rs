@@ -6,7 +6,7 @@ use candle_core::Device;
 
 use super::error::TrainError;
 use super::feed::{Feed, SampleFeed, StagedBatches, TextFeed, TextReading};
-use super::inference::{Inference, KeptPasses, average, ordered, output_order, to_units};
+use super::inference::{Inference, KeptPasses, average, check_pixels, ordered, output_order, to_units};
 use super::model_file::TrainedModel;
 use super::tasks::{Criterion, JudgedOutputs, ModelTarget, SplitTally, Task};
 use crate::data::{
@@ -104,6 +104,7 @@ pub fn evaluate(
     if let Some(what) = alone.filter(|_| models.len() > 1) {
         return Err(TrainError::Ensemble(format!("{what} are judged one by one")));
     }
+    check_pixels(models.iter().map(|model| model.network))?;
     let split = &first.split;
     let criterion = options
         .task

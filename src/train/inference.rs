@@ -129,6 +129,18 @@ pub(super) fn to_units(outputs: &mut [f32], target: &ModelTarget) {
     }
 }
 
+/// Fails where networks that are averaged judge the pixels of images of different sizes.
+pub(super) fn check_pixels<'a>(networks: impl Iterator<Item = &'a Network>) -> Result<(), TrainError> {
+    let mut judged = networks.map(Network::judged_pixels);
+    let first = judged.next().flatten();
+    match judged.all(|other| other == first) {
+        true => Ok(()),
+        false => Err(TrainError::Ensemble(
+            "they judge the pixels of images of different sizes".to_owned(),
+        )),
+    }
+}
+
 /// Which of the outputs of a model each output of another one is, by name, for models that are averaged.
 ///
 /// # Errors

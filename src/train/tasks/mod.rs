@@ -16,6 +16,7 @@ mod list;
 mod losses;
 mod multi_label;
 mod predicted;
+mod predicted_mask;
 mod ranking;
 mod regression;
 mod scores;
@@ -46,9 +47,10 @@ pub use list::Tasks;
 pub use losses::{LossCriterion, target_values};
 pub use multi_label::MultiLabel;
 pub use predicted::{
-    EMBEDDING, ENTITIES, PREDICTED, PROBABILITIES, PROBABILITY, PredictedColumn, PredictedEntity,
-    PredictedKind, PredictedValue,
+    EMBEDDING, ENTITIES, MASK, PIXELS, PREDICTED, PROBABILITIES, PROBABILITY, PredictedColumn,
+    PredictedEntity, PredictedKind, PredictedValue,
 };
+pub use predicted_mask::PredictedMask;
 pub use regression::Regression;
 pub use scores::score_sum;
 pub use segmentation::Segmentation;

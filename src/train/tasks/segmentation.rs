@@ -8,8 +8,9 @@ use rayon::prelude::*;
 use super::classification::argmax;
 use super::losses::not;
 use super::{
-    ClassFigures, Criterion, CsvFile, JUDGES, LossCriterion, ModelTarget, NoTally, OutputMeaning, Task,
-    TaskTally, float_text, score_sum, unjudged,
+    ClassFigures, Criterion, CsvFile, JUDGES, LossCriterion, ModelTarget, NoTally, OutputMeaning, PIXELS,
+    PredictedColumn, PredictedKind, PredictedMask, PredictedValue, Task, TaskTally, float_text, score_sum,
+    unjudged,
 };
 use crate::data::{Array, Dataset, Split};
 use crate::metric::segmentation::{ClassMean, ConfusionMatrix};
@@ -84,6 +85,18 @@ impl Task for Segmentation {
         _names: &[String],
     ) -> Result<Vec<String>, TrainError> {
         Ok(Vec::new())
+    }
+
+    /// How many pixels each class has: a mask itself is a file of its own.
+    fn predicted_columns(&self, names: &[String]) -> Vec<PredictedColumn> {
+        PredictedColumn::each(PIXELS, PredictedKind::Number, names).collect()
+    }
+
+    fn predicted<'a>(&self, outputs: &[f32], names: &'a [String]) -> Vec<PredictedValue<'a>> {
+        let pixels = outputs.len() / names.len().max(1);
+        let mask = PredictedMask::of(outputs, names.len(), [1, pixels], [1, pixels]);
+        let counts = mask.counts(names.len()).into_iter();
+        counts.map(|count| PredictedValue::Number(count as f64)).collect()
     }
 
     /// As of classes of whole samples, pixel by pixel.
