@@ -17,6 +17,7 @@ mod peft;
 mod recipe;
 mod refused;
 mod reproducible;
+mod segmentation;
 mod similarity;
 mod starting;
 mod tasks;
@@ -67,12 +68,18 @@ fn demanding() -> Vec<(&'static str, Bench, Value)> {
         "pack": {"length": 12}, "epochs": null, "steps": 10, "validate": {"steps": 4}, "batch_size": 2,
         "batch_tokens": 20, "accumulate": 3, "optimizer": {"adamw": {"lr": 0.02}}, "ema": {"decay": 0.5},
     });
+    let pixels = json!({
+        "model": {"unet": {"width": 3, "depth": 1}}, "batch_size": 3, "accumulate": 2, "epochs": 2, "select": "best",
+        "augment": [{"random_crop": {"padding": 2}}, {"random_horizontal_flip": {}}],
+        "loss": {"cross_entropy": {"class_weights": "balanced"}},
+    });
     let texts = || [documents(Train, 11, 20, 5), documents(Val, 11, 6, 5)].concat();
     vec![
         ("joined", Bench::texts(11, &texts()), joined),
         ("separate", Bench::texts(11, &texts()), separate),
         ("dropout", Bench::table(6, &splits), dropout),
         ("convolutions", Bench::images(&splits), convolutions),
+        ("pixels", Bench::masks(&[(Train, 11), (Val, 4)]), pixels),
         ("overflowing", Bench::table(4, &splits), overflowing),
     ]
 }

@@ -168,7 +168,7 @@ fn colours_and_other_values_tell_classes_too() {
     bench.file("x/masks/a.png", &mask([0, 255, 255, 0, 0, 0, 0, 255]));
     let dataset = bench.dataset(&format(with("values", json!({"thing": 255, "ground": 0}))));
     assert_eq!(pixels(&dataset, Train, 0), [0, 1, 1, 0, 0, 0, 0, 1]);
-    let binary = bench.error(&format(places));
+    let binary = bench.prepare(&format(places)).unwrap_err().to_string();
     assert_eq!(
         told(&bench, &binary),
         "`input`: its masks hold nothing but 0 and 255, and pixels of 255 are left out: if they are those of `thing`, \
@@ -233,7 +233,7 @@ fn all_that_is_wrong_is_told_at_once() {
     let mut bench = bench;
     bench.on_error = OnError::Skip;
     let prepared = bench.prepare(&format(json!({}))).unwrap();
-    assert_eq!(prepared.skipped, 8);
+    assert_eq!(prepared.skipped, 9);
     let dataset = Dataset::open(&bench.output()).unwrap();
     // Pixels of unknown values do not count; the image stays.
     let train = dataset.split(Train).unwrap();
