@@ -168,6 +168,9 @@ fn colours_and_other_values_tell_classes_too() {
     bench.file("x/masks/a.png", &mask([0, 255, 255, 0, 0, 0, 0, 255]));
     let dataset = bench.dataset(&format(with("values", json!({"thing": 255, "ground": 0}))));
     assert_eq!(pixels(&dataset, Train, 0), [0, 1, 1, 0, 0, 0, 0, 1]);
+    bench.dataset(&format(with("values", json!({"thing": 7, "ground": 0}))));
+    let notices = bench.notices.lock().unwrap().clone();
+    assert_eq!(notices, ["classes that no pixel of the train split has: `thing`"]);
     let binary = bench.prepare(&format(places)).unwrap_err().to_string();
     assert_eq!(
         told(&bench, &binary),
