@@ -69,7 +69,7 @@ fn demanding() -> Vec<(&'static str, Bench, Value)> {
         "batch_tokens": 20, "accumulate": 3, "optimizer": {"adamw": {"lr": 0.02}}, "ema": {"decay": 0.5},
     });
     let pixels = json!({
-        "model": {"unet": {"width": 3, "depth": 1}}, "batch_size": 3, "accumulate": 2, "epochs": 2, "select": "best",
+        "model": {"unet": {"width": 3, "depth": 1}}, "batch_size": 7, "accumulate": 2, "epochs": 2, "select": "best",
         "augment": [{"random_crop": {"padding": 2}}, {"random_horizontal_flip": {}}],
         "loss": {"cross_entropy": {"class_weights": "balanced"}},
     });
@@ -79,7 +79,7 @@ fn demanding() -> Vec<(&'static str, Bench, Value)> {
         ("separate", Bench::texts(11, &texts()), separate),
         ("dropout", Bench::table(6, &splits), dropout),
         ("convolutions", Bench::images(&splits), convolutions),
-        ("pixels", Bench::masks(&[(Train, 11), (Val, 4)]), pixels),
+        ("pixels", Bench::masks(&splits), pixels),
         ("overflowing", Bench::table(4, &splits), overflowing),
     ]
 }
@@ -317,14 +317,18 @@ fn half_precision_follows_f32() {
 fn a_pause_at_the_limits_changes_nothing_but_the_moment() {
     use crate::spec::{Direction, EpochLimits};
 
-    let limits = |until: u32| EpochLimits {
-        metric: "val_accuracy".into(),
-        direction: Direction::Maximize,
-        until: Some(until),
-        worse_than: std::collections::BTreeMap::new(),
-        patience: None,
-    };
     for (name, bench, change) in demanding() {
+        let metric = match name {
+            "pixels" => "val_pixel_accuracy",
+            _ => "val_accuracy",
+        };
+        let limits = |until: u32| EpochLimits {
+            metric: metric.into(),
+            direction: Direction::Maximize,
+            until: Some(until),
+            worse_than: std::collections::BTreeMap::new(),
+            patience: None,
+        };
         let recipe = recipe(change);
         let whole = bench.train(&recipe).unwrap();
         let expected: Vec<f64> = whole.history.iter().map(val_accuracy).collect();
