@@ -1,7 +1,7 @@
 //! What a model says of new files.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::error::AppError;
 use super::model::{FoundModel, LocatedModel, ModelDuty, ModelSource};
@@ -11,6 +11,9 @@ use crate::prediction::{
 };
 use crate::spec::PredictionFormat;
 use crate::stages::{DeviceChoice, Registry, StageError, archive_unpacker, predict_files};
+
+/// What the name of a folder of masks ends in, which is that of the rows in front.
+const MASKS: &str = "masks";
 
 /// What is to be predicted, and by whom.
 #[derive(Clone, Debug)]
@@ -48,7 +51,7 @@ pub fn predict(
     out: impl Write + Send,
     follower: PredictionFollower<'_>,
 ) -> Result<PredictionCounts, AppError> {
-    request.found()?.predict(registry, out, None, follower)
+    request.found()?.predict(registry, (out, None), None, follower)
 }
 
 /// A prediction whose models and inputs are there.
@@ -78,11 +81,12 @@ impl PredictionRequest {
 }
 
 impl FoundPrediction<'_> {
-    /// Predicts, from where `keeping` says on.
+    /// Predicts, from where `keeping` says on. Rows go to `out`; where they become the file at a path, masks go into a folder
+    /// beside it.
     pub fn predict(
         self,
         registry: &Registry,
-        out: impl Write + Send,
+        (out, path): (impl Write + Send, Option<&Path>),
         keeping: Option<PredictionKeeping<'_>>,
         follower: PredictionFollower<'_>,
     ) -> Result<PredictionCounts, AppError> {
@@ -93,10 +97,12 @@ impl FoundPrediction<'_> {
             follower.monitor.info(note);
         }
         let models: Vec<PathBuf> = located.iter().map(|model| model.folder.clone()).collect();
+        let masks = path.map(|path| path.with_extension(MASKS));
         let unpacker = archive_unpacker(&std::env::temp_dir(), &follower.monitor);
         let task = PredictionTask {
             models: &models,
             inputs: &request.inputs,
+            masks: masks.as_deref(),
             relative: false,
             test_time_flip: request.test_time_flip,
             device: request.device,

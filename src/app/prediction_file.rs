@@ -86,7 +86,7 @@ pub fn predict_to_file(
         keep: &mut keep,
     };
     let out = BufWriter::new(PartWriter(Arc::clone(&part.written)));
-    let predicted = found.predict(registry, out, Some(keeping), follower);
+    let predicted = found.predict(registry, (out, Some(path)), Some(keeping), follower);
     match predicted {
         Ok(counts) => {
             part.publish(path)?;
@@ -114,7 +114,8 @@ fn at_once(
     follower: PredictionFollower<'_>,
 ) -> Result<PredictionCounts, AppError> {
     let mut file = UnnamedFile::for_path(path).map_err(writing(path))?;
-    let counts = found.predict(registry, BufWriter::new(file.as_file_mut()), None, follower)?;
+    let out = BufWriter::new(file.as_file_mut());
+    let counts = found.predict(registry, (out, Some(path)), None, follower)?;
     match file.persist_noclobber(path) {
         Ok(()) => Ok(counts),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(is_there(path)),

@@ -84,6 +84,14 @@ impl Array {
         }
     }
 
+    /// The values, where they are masks or the bytes of texts.
+    pub fn u8(&self) -> Option<&[u8]> {
+        match &self.values {
+            ArrayValues::U8(values) => Some(values),
+            _ => None,
+        }
+    }
+
     /// The values, where they are classes or tokens without a sign.
     pub fn u32(&self) -> Option<&[u32]> {
         match &self.values {

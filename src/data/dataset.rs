@@ -79,6 +79,7 @@ impl DatasetMap {
             FieldKind::Numbers => Ok(TargetKind::Regression),
             FieldKind::Tokens => Ok(TargetKind::NextToken),
             FieldKind::Class => Ok(TargetKind::TokenClasses),
+            FieldKind::Mask => Ok(TargetKind::Segmentation),
             _ => Err(DataError::Options(format!(
                 "no task predicts what `{}` holds",
                 self.target().name
@@ -242,6 +243,15 @@ impl Split {
             FieldKind::Class if self.target().dimensions.is_fixed() => {
                 self.value(self.inner.contents.target, index).class()
             }
+            _ => None,
+        }
+    }
+
+    /// The class of each pixel of sample `index`, row by row, where these are what is to be predicted;
+    /// [`crate::schema::NO_PIXEL_CLASS`] where a pixel has none. Panics unless `index < len()`.
+    pub fn pixel_classes(&self, index: usize) -> Option<&[u8]> {
+        match self.target().kind {
+            FieldKind::Mask => Some(self.value(self.inner.contents.target, index).bytes),
             _ => None,
         }
     }

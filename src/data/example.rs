@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::decode::decode;
+use super::decode::{decode, told_size};
 use super::error::DataError;
 use super::pixels::color_of;
 use super::value::{FieldValue, OwnedValue, write_f32s};
@@ -98,6 +98,18 @@ impl Example {
             _ => None,
         };
         Some((text(TEXT)?, text(PAIR)))
+    }
+
+    /// Height and width of the image that its field `field` is, before it is scaled; nothing where it is none, or does not
+    /// tell.
+    pub fn image_size(&self, field: &Field) -> Option<[usize; 2]> {
+        match self.values.get(&field.name)? {
+            ExampleValue::ImageFile(file) | ExampleValue::ScaledImageFile(file) => {
+                told_size(file, field.preparation.unwrap_or_default().exif_orientation)
+            }
+            ExampleValue::Pixels(_, [_, height, width]) => Some([*height, *width]),
+            _ => None,
+        }
     }
 
     fn with(mut self, name: &str, value: ExampleValue) -> Self {

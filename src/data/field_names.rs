@@ -3,6 +3,9 @@
 /// An image.
 pub const IMAGE: &str = "image";
 
+/// The class of each pixel.
+pub const MASK: &str = "mask";
+
 /// A table's row.
 pub const FEATURES: &str = "features";
 

@@ -123,6 +123,11 @@ impl<'a> Intake<'a> {
         }
     }
 
+    /// Where the dataset is written.
+    pub(super) fn folder(&self) -> &'a Path {
+        self.folder
+    }
+
     /// How the samples will be divided.
     pub(super) fn split(&self) -> &'a SplitOptions {
         self.split

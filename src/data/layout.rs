@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! 0    magic, 8 bytes            "ERLENDAT"
-//! 8    version, u32              4 or 5
+//! 8    version, u32              4, 5 or 6
 //! 12   zero, u32
 //! 16   header's offset, u64
 //! 24   header's length, u64
@@ -45,7 +45,11 @@ pub(super) const MAGIC: [u8; 8] = *b"ERLENDAT";
 /// - 3: named fields of any kind, column by column.
 /// - 4: a row of features tells the columns of the table that it is made from.
 /// - 5: tokens with their vocabulary, masks and counts; what is to be predicted may be the tokens themselves.
-pub(super) const VERSION: u32 = 5;
+/// - 6: masks tell the names of their classes.
+pub(super) const VERSION: u32 = 6;
+
+/// The version that is written where no mask has names.
+pub(super) const VERSION_5: u32 = 5;
 
 /// The version that is written where a sample has no tokens.
 pub(super) const VERSION_4: u32 = 4;
@@ -86,8 +90,13 @@ impl DatasetHeader {
             .columns
             .iter()
             .any(|column| column.field.role == FieldRole::Target);
+        let has_named_mask = self.columns.iter().any(|column| {
+            let field = &column.field;
+            field.kind == FieldKind::Mask && !field.names.is_empty()
+        });
         match self.columns.iter().any(is_new) || !has_target {
-            true => VERSION,
+            _ if has_named_mask => VERSION,
+            true => VERSION_5,
             false => VERSION_4,
         }
     }

@@ -7,6 +7,7 @@ mod tests;
 
 use std::sync::Arc;
 
+use super::batch::Batch;
 use super::collate::Collation;
 use super::dataset::Split;
 use super::error::DataError;
@@ -96,6 +97,11 @@ impl Loader {
         self.recipe.pipeline.mixes()
     }
 
+    /// Whether samples are changed on their way.
+    pub fn changes(&self) -> bool {
+        self.recipe.pipeline.changes()
+    }
+
     /// What a batch holds: the inputs, targets and weights of its samples, as they are after all
     /// changes.
     pub fn schema(&self) -> &Schema {
@@ -119,6 +125,14 @@ impl Loader {
     /// size.
     pub fn order(&self, epoch: u32) -> Vec<u32> {
         self.recipe.order(epoch)
+    }
+
+    /// The batch `index` of `epoch`, made while its caller waits.
+    ///
+    /// # Errors
+    /// A sample cannot be read or changed.
+    pub fn batch(&self, epoch: u32, index: usize) -> Result<Batch, DataError> {
+        self.recipe.batch(epoch, index, &self.recipe.order(epoch))
     }
 
     /// The batches of `epoch` in order, from the batch `first_batch` on.

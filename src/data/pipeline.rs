@@ -164,6 +164,11 @@ impl SamplePipeline {
         })
     }
 
+    /// Whether samples are changed by themselves.
+    pub(super) fn changes(&self) -> bool {
+        !self.augmentation.is_empty()
+    }
+
     /// Whether samples are mixed.
     pub(super) fn mixes(&self) -> bool {
         self.augmentation.mixes()

@@ -70,11 +70,13 @@ pub fn prepare_with(
     tell_untrained(&dataset, monitor)?;
     if !is_classification {
         prepared.classes = match dataset.task()? {
-            TargetKind::Classification | TargetKind::MultiLabel | TargetKind::TokenClasses => {
-                dataset.target().names.len()
-            }
+            TargetKind::Classification
+            | TargetKind::MultiLabel
+            | TargetKind::TokenClasses
+            | TargetKind::Segmentation => dataset.target().names.len(),
             TargetKind::Regression | TargetKind::NextToken | TargetKind::Similarity => 0,
         };
+        tell_unseen_classes(&dataset, monitor);
         if matches!(dataset.target().kind, FieldKind::Labels | FieldKind::Numbers) {
             for split in dataset.splits().filter_map(|name| dataset.split(name)) {
                 tell_constants(&split, monitor)?;
@@ -82,6 +84,30 @@ pub fn prepare_with(
         }
     }
     Ok(prepared)
+}
+
+/// Warns of classes of pixels that no training sample has: nothing can be learnt of them.
+fn tell_unseen_classes(dataset: &Dataset, monitor: &Monitor) {
+    let Some(train) = dataset.split(SplitName::Train) else {
+        return;
+    };
+    let mut seen = [false; 1 << 8];
+    for pixels in (0..train.len()).filter_map(|index| train.pixel_classes(index)) {
+        pixels.iter().for_each(|class| seen[usize::from(*class)] = true);
+    }
+    let is_masks = dataset.target().kind == FieldKind::Mask;
+    let classes = dataset.target().names.iter().zip(seen);
+    let unseen: Vec<&str> = classes
+        .filter(|(_, seen)| is_masks && !seen)
+        .map(|(class, _)| class.as_str())
+        .collect();
+    if !unseen.is_empty() {
+        let shown = unseen[..unseen.len().min(NAMED)].join("`, `");
+        let more = if unseen.len() > NAMED { ", ..." } else { "" };
+        monitor.warn(format!(
+            "classes that no pixel of the train split has: `{shown}`{more}"
+        ));
+    }
 }
 
 /// Warns of labels that apply to no sample of a split, and of labels and numbers that are the same in

@@ -79,13 +79,17 @@ impl<'a> RecordTargets<'a> {
                 taken: Vec::new(),
             },
             // One column, which the options' check sees to.
-            (TargetKind::Classification | TargetKind::NextToken | TargetKind::TokenClasses, columns) => {
-                Self::Classes {
-                    column: columns.first().map_or("", String::as_str),
-                    index: LabelIndex::default(),
-                    taken: Vec::new(),
-                }
-            }
+            (
+                TargetKind::Classification
+                | TargetKind::NextToken
+                | TargetKind::TokenClasses
+                | TargetKind::Segmentation,
+                columns,
+            ) => Self::Classes {
+                column: columns.first().map_or("", String::as_str),
+                index: LabelIndex::default(),
+                taken: Vec::new(),
+            },
         }
     }
 

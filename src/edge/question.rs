@@ -84,6 +84,7 @@ impl InferArguments {
             Err("this program unpacks no archives: unpack it, and name the folder".to_owned())
         });
         let task = PredictionTask {
+            masks: None,
             models,
             inputs: &self.inputs,
             relative: false,

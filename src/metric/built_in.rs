@@ -6,11 +6,13 @@ use super::MetricInfo;
 const CLASSES: &[&str] = &["classification"];
 const LABELS: &[&str] = &["multi_label"];
 const NUMBERS: &[&str] = &["regression"];
+const PIXELS: &[&str] = &["segmentation"];
 const CLASSES_OR_LABELS: &[&str] = &["classification", "multi_label"];
 const ANY: &[&str] = &[
     "classification",
     "multi_label",
     "regression",
+    "segmentation",
     "token_classes",
     "similarity",
     "next_token",
@@ -58,6 +60,9 @@ pub(super) fn metrics() -> Vec<MetricInfo> {
         metric("perplexity", "perplexity").better(Minimize).tasks(NEXT_TOKEN).rank(6).validated(),
         metric("bits_per_byte", "bits a byte").better(Minimize).tasks(NEXT_TOKEN).asked("bits_per_byte").rank(7).validated(),
         metric("scored_tokens", "tokens that were predicted").unit("count").better(Maximize).tasks(VOCABULARY).rank(900),
+        metric("miou", "mean IoU").better(Maximize).tasks(PIXELS).rank(8).validated(),
+        metric("pixel_accuracy", "pixel accuracy").unit("share of pixels").better(Maximize).tasks(PIXELS).rank(9).every_epoch(),
+        metric("dice", "mean Dice").better(Maximize).tasks(PIXELS).asked("dice").rank(11),
         metric("f1", "F1").better(Maximize).tasks(CLASSES).asked("f1").rank(85),
         metric("mcc", "Matthews' correlation").better(Maximize).tasks(CLASSES).asked("mcc").rank(86),
         metric("pearson", "Pearson's correlation").better(Maximize).tasks(NUMBERS_OR_PAIRS).asked("pearson").rank(52),

@@ -222,8 +222,8 @@ mod tests {
         );
         assert_eq!(
             table.of_epochs().join(" "),
-            "val_entity_f1 val_perplexity val_bits_per_byte val_accuracy val_loss val_mae train_accuracy train_loss \
-             train_mae"
+            "val_entity_f1 val_perplexity val_bits_per_byte val_miou val_pixel_accuracy val_accuracy val_loss val_mae \
+             train_pixel_accuracy train_accuracy train_loss train_mae"
         );
         assert_eq!(
             table.of_evaluation(&["per_class", "confusion"]).join(" "),

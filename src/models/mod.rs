@@ -38,6 +38,7 @@ mod pretrained;
 mod resnet;
 mod sequential;
 mod text;
+mod unet;
 mod vit;
 
 pub use crate::schema::InputShape;

@@ -72,7 +72,7 @@ pub struct Parameter {
 
 /// Layers in their order.
 pub trait Architecture: Send + Sync {
-    /// Logits `[N, outputs]` of a batch in the documented layout. Which operations it runs depends on the shape of a sample
+    /// Logits `[N, outputs]` of a batch in the documented layout, of each pixel `[N, H, W, outputs]`. Which operations it runs depends on the shape of a sample
     /// and on the pass, not on values or the number of samples: in evaluation they may be recorded once and run again.
     fn forward(&self, input: &Tensor, pass: &Pass) -> Result<Tensor, ModelError>;
 
@@ -105,6 +105,11 @@ pub trait Architecture: Send + Sync {
     /// The name of the layer that gives the logits, such as `fc` where its weight is `fc.weight`. Its
     /// shape follows the number of outputs, so weights of another task have another one.
     fn head(&self) -> &str;
+
+    /// Whether there are outputs for each pixel of an image, and not for the image.
+    fn judges_pixels(&self) -> bool {
+        false
+    }
 
     /// Whether the outputs are the tokens of a vocabulary, which are the same for every task.
     fn gives_vocabulary(&self) -> bool {
@@ -236,7 +241,7 @@ impl Network {
     }
 
     /// The logits `[N, outputs]` of a batch `[N, C, H, W]` or `[N, F]` of f32; of tokens `[N, T]` of u32 the
-    /// outputs, which may be one row a token, `[N, T, outputs]`.
+    /// outputs, which may be one row a token, `[N, T, outputs]`. Networks that judge pixels give `[N, H, W, outputs]`.
     ///
     /// # Errors
     /// A batch of another shape than the network was built for.
@@ -278,6 +283,19 @@ impl Network {
     /// How many logits a sample gets.
     pub fn outputs(&self) -> usize {
         self.outputs
+    }
+
+    /// Whether there are outputs for each pixel of an image, and not for the image.
+    pub fn judges_pixels(&self) -> bool {
+        self.architecture.judges_pixels()
+    }
+
+    /// Height and width of the images of whose pixels there are outputs, where there are.
+    pub fn judged_pixels(&self) -> Option<[usize; 2]> {
+        match self.input {
+            InputShape::Image { height, width, .. } if self.judges_pixels() => Some([height, width]),
+            _ => None,
+        }
     }
 
     /// Whether the outputs are the tokens of a vocabulary, which are the same for every task.

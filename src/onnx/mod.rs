@@ -96,7 +96,11 @@ const ALIGNMENT: usize = 4096;
 /// # Errors
 /// An operation without counterpart, or memory that a device does not give.
 pub fn onnx_model(network: &Network, options: &OnnxOptions<'_>) -> Result<OnnxFiles, OnnxError> {
-    let graph = graph_of(&network.graph()?, None, network.input(), options)?;
+    let form = NetworkForm {
+        input: network.input(),
+        gives_image: network.judges_pixels(),
+    };
+    let graph = graph_of(&network.graph()?, None, form, options)?;
     Ok(files_of(graph, options, ONE_FILE))
 }
 
@@ -109,7 +113,11 @@ pub fn quantized_onnx_model(
     input: InputShape,
     options: &OnnxOptions<'_>,
 ) -> Result<OnnxFiles, OnnxError> {
-    let graph = graph_of(network.graph(), Some(network), input, options)?;
+    let form = NetworkForm {
+        input,
+        gives_image: false,
+    };
+    let graph = graph_of(network.graph(), Some(network), form, options)?;
     Ok(files_of(graph, options, ONE_FILE))
 }
 
@@ -157,10 +165,18 @@ fn ir_version(opset: u8) -> i64 {
     }
 }
 
+/// What goes into a network and comes out of it.
+#[derive(Clone, Copy)]
+struct NetworkForm {
+    input: InputShape,
+    /// Whether its output is an image.
+    gives_image: bool,
+}
+
 fn graph_of(
     recorded: &Graph,
     quantized: Option<&QuantizedNetwork>,
-    shape: InputShape,
+    form: NetworkForm,
     options: &OnnxOptions<'_>,
 ) -> Result<GraphProto, OnnxError> {
     let float = if options.half {
@@ -169,7 +185,7 @@ fn graph_of(
         ElementFormat::F32
     };
     let mut builder = GraphBuilder::new(options.opset.into(), float);
-    let (given, texts) = inputs(shape, options)?;
+    let (given, texts) = inputs(form.input, options)?;
     for name in given
         .iter()
         .filter_map(|input| input.name.as_deref())
@@ -185,7 +201,7 @@ fn graph_of(
     };
     let is_text = texts.is_some();
     let mut lowering = Lowering::new(recorded, quantized, builder, input, texts);
-    let result = lowering.run()?;
+    let result = lowering.run(form.gives_image)?;
     let is_used = [true, lowering.uses_mask, lowering.uses_segments];
     let mut builder = lowering.builder;
     let result = match options.half {
@@ -205,7 +221,7 @@ fn graph_of(
         output: vec![value_info(
             options.output,
             ElementFormat::F32,
-            &output_dims(recorded, is_text),
+            &output_dims(recorded, is_text, form.gives_image),
         )],
     })
 }
@@ -291,11 +307,15 @@ fn normalized(builder: &mut GraphBuilder, pixels: &str, normalization: &Normaliz
     }
 }
 
-fn output_dims(recorded: &Graph, is_text: bool) -> Vec<Extent> {
+fn output_dims(recorded: &Graph, is_text: bool, gives_image: bool) -> Vec<Extent> {
     let Some(GraphValue::Node(index)) = recorded.outputs.first() else {
         return vec![BATCH];
     };
     let shape = &recorded.nodes[*index].shape;
+    if let (true, [_, height, width, channels]) = (gives_image, shape.as_slice()) {
+        let sides = [*channels, *height, *width].map(Extent::Fixed);
+        return std::iter::once(BATCH).chain(sides).collect();
+    }
     let fixed = |(place, &extent): (usize, &usize)| match place {
         0 => BATCH,
         1 if is_text && shape.len() == 3 => LENGTH,

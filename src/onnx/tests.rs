@@ -55,8 +55,17 @@ fn run(model: &Model, input: &Tensor, mask: Option<&[i32]>) -> Vec<f32> {
 }
 
 fn forward(network: &Network, input: &Tensor) -> Vec<f32> {
-    let output = network.forward(input, &Pass::evaluate(Precision::F32));
-    host(&output.expect("fits"))
+    let output = network
+        .forward(input, &Pass::evaluate(Precision::F32))
+        .expect("fits");
+    // Files have images channels-first.
+    host(&match network.judges_pixels() {
+        true => output
+            .permute((0, 3, 1, 2))
+            .and_then(|output| output.contiguous())
+            .expect("images"),
+        false => output,
+    })
 }
 
 /// Fails unless `actual` lies near what is expected: rten adds in f32, in an order of its own.
@@ -213,7 +222,10 @@ fn many_weights_lie_in_a_file_of_their_own() {
     let graph = graph_of(
         &network.graph().expect("recorded"),
         None,
-        network.input(),
+        NetworkForm {
+            input: network.input(),
+            gives_image: false,
+        },
         &options(20),
     );
     let files = files_of(graph.expect("known"), &options(20), 1000);

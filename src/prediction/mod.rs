@@ -4,6 +4,7 @@
 
 mod csv_output;
 mod json_output;
+mod mask_files;
 mod output;
 #[cfg(feature = "full")]
 mod parquet_output;

@@ -2,15 +2,19 @@
 
 use std::fmt::{self, Display, Formatter};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::mask_files::MaskFiles;
 use super::output::PredictionWriter;
 use crate::data::{ArchiveUnpacker, UnlabelledInputs, UnlabelledSample, UnlabelledSource};
 use crate::event::{Monitor, Unit};
 use crate::metric::grouped;
-use crate::train::{Components, DeviceChoice, Predictor, PredictorOptions, TrainError};
+use crate::train::{
+    Components, DeviceChoice, MASK, PredictedColumn, PredictedKind, PredictedValue, Predictor,
+    PredictorOptions, TrainError,
+};
 
 /// What is to be predicted, and by whom.
 #[derive(Clone, Copy, Debug)]
@@ -21,6 +25,8 @@ pub struct PredictionTask<'a> {
     pub inputs: &'a [PathBuf],
     /// Whether samples are named from each of the inputs on, and not by the whole path.
     pub relative: bool,
+    /// The folder that masks are written into, where models say something of each pixel.
+    pub masks: Option<&'a Path>,
     /// Whether the mean of the outputs for an image and its mirror image is given.
     pub test_time_flip: bool,
     /// Where to compute.
@@ -121,7 +127,11 @@ impl PredictionTask<'_> {
         };
         let mut source = inputs.open()?;
         let mut progress = keeping.as_ref().map(|keeping| keeping.begun).unwrap_or_default();
-        let columns = predictor.columns();
+        let mut masks = self.mask_files(&predictor)?;
+        let mut columns = predictor.columns();
+        if masks.is_some() {
+            columns.insert(0, PredictedColumn::single(MASK, PredictedKind::Name));
+        }
         let begun = match progress.counts.samples() {
             0 => writer.begin(&columns),
             _ => writer.go_on(&columns),
@@ -150,8 +160,17 @@ impl PredictionTask<'_> {
                 match answer {
                     Ok(answer) => {
                         progress.cut += u64::from(answer.text.as_ref().is_some_and(|text| text.is_cut));
-                        let values = predictor.values(&answer);
-                        writer.row(&sample.name, &values).map_err(TrainError::Output)?;
+                        let mask = masks.as_mut().zip(predictor.mask(&answer));
+                        let row = match mask {
+                            None => writer.row(&sample.name, &predictor.values(&answer)),
+                            Some((files, mask)) => {
+                                let file = files.write(&sample.name, &mask)?;
+                                let mut values = vec![PredictedValue::Name(&file)];
+                                values.extend(predictor.values_of_mask(&mask));
+                                writer.row(&sample.name, &values)
+                            }
+                        };
+                        row.map_err(TrainError::Output)?;
                         progress.counts.predicted += 1;
                     }
                     Err(problem) => {
@@ -189,6 +208,24 @@ impl PredictionTask<'_> {
             return Err(TrainError::NothingToPredictFor);
         }
         Ok(predictions)
+    }
+}
+
+impl<'a> PredictionTask<'a> {
+    /// Where masks go, where models say something of each pixel.
+    fn mask_files(&self, predictor: &Predictor<'_>) -> Result<Option<MaskFiles<'a>>, TrainError> {
+        if !predictor.judges_pixels() {
+            return Ok(None);
+        }
+        match self.masks {
+            Some(folder) if cfg!(feature = "full") => Ok(Some(MaskFiles::new(folder))),
+            _ => Err(TrainError::CannotPredict {
+                path: self.models.first().cloned().unwrap_or_default(),
+                problem: "it says something of each pixel, and masks are files: `erlen predict` with `--output rows.csv` writes \
+                          them into a folder beside the rows"
+                    .to_owned(),
+            }),
+        }
     }
 }
 

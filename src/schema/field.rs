@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::dimensions::Dimensions;
 use super::feature_column::FeatureColumn;
 use super::input_shape::InputShape;
-use super::kinds::{ElementType, Encoding, FieldKind, FieldRole};
+use super::kinds::{ElementType, Encoding, FieldKind, FieldRole, NO_PIXEL_CLASS};
 use super::preparation::ImagePreparation;
 use super::table_reading::TableReading;
 use super::text_fields::TextFields;
@@ -181,6 +181,14 @@ impl Field {
             ElementType::U8,
             dimensions,
         )
+    }
+
+    /// One of `classes` for each pixel, a target; [`super::NO_PIXEL_CLASS`] where none is to be predicted.
+    pub fn pixel_classes(name: &str, classes: Vec<String>, dimensions: Dimensions) -> Self {
+        Self {
+            names: classes,
+            ..Self::mask(name, dimensions)
+        }
     }
 
     /// Any number of boxes, a target.
@@ -403,10 +411,11 @@ impl Field {
                     Encoding::Raw
                 };
                 let normalised = self.is_image() && element == F32 && !self.is_encoded();
-                (
-                    encoding,
-                    (element == U8 || normalised) && channels && self.names.is_empty(),
-                )
+                // A mask with names of classes has a byte a pixel.
+                let is_mask = self.kind == FieldKind::Mask && !self.is_encoded() && self.channels() == 1;
+                let named =
+                    self.names.is_empty() || (is_mask && self.names.len() <= usize::from(NO_PIXEL_CLASS));
+                (encoding, (element == U8 || normalised) && channels && named)
             }
             FieldKind::Boxes => {
                 let rows = rank == 2 && dimensions.side(1) == Some(4);

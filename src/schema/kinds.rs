@@ -24,8 +24,8 @@ pub enum FieldRole {
 pub enum FieldKind {
     /// Pixels of an image, `[C, H, W]`: of a file, or as single precision once they are normalised.
     Image,
-    /// For each pixel of the sample's image a class, `[1, H, W]`: moved as the image is, but never
-    /// blended.
+    /// For each pixel of the sample's image a class, `[1, H, W]`, an index into the field's names or [`NO_PIXEL_CLASS`]:
+    /// moved as the image is, but never blended.
     Mask,
     /// Boxes in the sample's image, `[n, 4]`: left, top, right, bottom, in pixels from the image's
     /// corner.
@@ -68,6 +68,9 @@ pub enum ElementType {
 
 /// Stands in the place of a class, or of a position, where there is none: for tokens that are not to be predicted.
 pub const NO_CLASS: u32 = u32::MAX;
+
+/// Stands in the place of a pixel's class where there is none: for pixels that count in no loss and no figure.
+pub const NO_PIXEL_CLASS: u8 = u8::MAX;
 
 /// How a field's values are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

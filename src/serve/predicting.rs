@@ -59,6 +59,12 @@ impl PredictingModel {
             path: folder.to_owned(),
             problem: problem.to_owned(),
         };
+        if predictor.judges_pixels() {
+            return Err(cannot(
+                "it says something of each pixel, and masks are not served yet: `erlen predict` with `--output` writes them as \
+                 files",
+            ));
+        }
         let [field] = predictor.shown().fields() else {
             return Err(cannot(
                 "it is shown something else than an image or a row of numbers",

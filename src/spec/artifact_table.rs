@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::choice::Named;
-use super::{Evaluate, Predict, Quantize, Train};
+use super::{Evaluate, Predict, Preprocess, Quantize, Train};
 
 /// A table in the artifacts of a kind: a CSV file with a line of titles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -60,6 +60,13 @@ impl ArtifactTable {
         kind: Quantize::NAME,
         name: "layers.csv",
         titles: &["layer", "weights", "signal_to_noise_db"],
+    };
+
+    /// What is wrong with files that were left out, and with parts of them.
+    pub const PROBLEMS: Self = Self {
+        kind: Preprocess::NAME,
+        name: "problems.csv",
+        titles: &["file", "kind", "problem"],
     };
 
     /// What could not be predicted for, and why.

@@ -3,6 +3,7 @@
 use super::evaluate::Evaluate;
 use super::formats::SampleKind;
 use super::mistake::Mistake;
+use super::preprocess::TargetKind;
 use super::tasks::TaskRules;
 use super::vocabulary::Vocabulary;
 
@@ -38,6 +39,8 @@ pub fn evaluate_mistakes(
                 .iter()
                 .find(|other| other.metric(metric.as_str()).is_some());
             let help = match other {
+                // Masks are a format of their own.
+                Some(other) if other.data == TargetKind::Segmentation => "take it out".to_owned(),
                 Some(other) => format!("take it out, or read the data with `task: {}`", other.name),
                 None => "take it out".to_owned(),
             };

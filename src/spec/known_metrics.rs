@@ -37,6 +37,7 @@ pub(super) fn describe_loss(
             Some(TargetKind::NextToken) => info.unit("nats per token"),
             Some(TargetKind::TokenClasses) => info.unit("nats per word"),
             Some(TargetKind::Similarity) => info.unit("nats per pair"),
+            Some(TargetKind::Segmentation) => info.unit("nats per pixel"),
             _ => info,
         };
         known.add_to(stage, info);
@@ -59,7 +60,8 @@ impl Loss {
             TargetKind::Classification
             | TargetKind::NextToken
             | TargetKind::TokenClasses
-            | TargetKind::Similarity => Self::CrossEntropy(Default::default()),
+            | TargetKind::Similarity
+            | TargetKind::Segmentation => Self::CrossEntropy(Default::default()),
             TargetKind::MultiLabel => Self::BinaryCrossEntropy(Default::default()),
             TargetKind::Regression => Self::Mse(Default::default()),
         }

@@ -79,9 +79,10 @@ pub(crate) use formats::built_in_formats;
 pub use formats::{
     CellConstant, ChatOptions, ChatTargets, Cifar10Options, Cifar100Labels, Cifar100Options, Color,
     ConllOptions, CsvColumn, CsvImage, CsvOptions, DateOptions, DatePart, DocumentBegin, DocumentEnd,
-    FolderNames, Format, FormatFacts, FormatOptions, IdxOptions, ImageFolderOptions, ImageManifestOptions,
-    ImageOptions, LabelColumns, LabelNames, MissingOptions, MissingPolicy, NamedSplits, NoSplits,
-    ParquetOptions, Quote, SampleKind, SplitFolders, StoredAs, TextOptions,
+    FolderNames, Format, FormatFacts, FormatOptions, IdxOptions, IgnoredPixels, ImageFolderOptions,
+    ImageManifestOptions, ImageOptions, LabelColumns, LabelNames, MasksOptions, MissingOptions,
+    MissingPolicy, NamedSplits, NoIgnoredPixels, NoSplits, ParquetOptions, Quote, SampleKind, SplitFolders,
+    StoredAs, TextOptions,
 };
 pub use generate::{ChatTurn, Generate, NarrowWeights, Prompt, SampleOptions};
 pub use header::{HeaderEntry, HeaderSecret};
@@ -95,7 +96,7 @@ pub use models::{
     Layer, LeakyReluLayer, LinearLayer, LlamaOptions, LlamaVariant, MlpActivation, MlpOptions,
     MobileNetOptions, Model, ModelOptions, NoOptions, PoolLayer, PretrainedOptions, ResNet18Options,
     ResNet34Options, ResNet50Options, ResNet101Options, ResNetOptions, SequentialOptions, Stem, TextHead,
-    TextModelFacts, VisionTransformerOptions, VitPreset, WideDepth, WideResNetOptions,
+    TextModelFacts, UNetOptions, VisionTransformerOptions, VitPreset, WideDepth, WideResNetOptions,
 };
 pub(crate) use models::{built_in_models, built_in_text_models};
 pub use pipeline::{Override, Pipeline, Resources, StageSpec};
@@ -118,8 +119,8 @@ pub use table_rows::{Baseline, Filter, Group, Rows, SortKey, SortKeys, same_valu
 pub use task_check::silence_of;
 pub use tasks::{
     CLASSIFICATION, EntityF1Options, EntityMode, EntityScheme, EvaluationMetric, MASKED_TOKEN, MULTI_LABEL,
-    MetricDetail, NEXT_TOKEN, PerplexityOptions, REGRESSION, SIMILARITY, TOKEN_CLASSES, TaskMetric,
-    TaskRules, TaughtBy,
+    MetricDetail, NEXT_TOKEN, PerplexityOptions, REGRESSION, SEGMENTATION, SIMILARITY, TOKEN_CLASSES,
+    TaskMetric, TaskRules, TaughtBy,
 };
 pub use template::Template;
 pub use tokenizer::{

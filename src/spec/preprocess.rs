@@ -217,6 +217,9 @@ pub enum TargetKind {
     /// How alike two texts are. Records say so by `compare`.
     #[serde(skip)]
     Similarity,
+    /// A class for each pixel. The format says so, and no option.
+    #[serde(skip)]
+    Segmentation,
 }
 
 impl TargetKind {
@@ -229,6 +232,7 @@ impl TargetKind {
             Self::NextToken => "tokens",
             Self::TokenClasses => "classes of words",
             Self::Similarity => "how alike two texts are",
+            Self::Segmentation => "classes of pixels",
         }
     }
 }

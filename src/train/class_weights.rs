@@ -18,11 +18,18 @@ pub(super) fn with_weights_in_order(loss: Loss, classes: &[String], split: &Spli
     let mut samples = vec![0; classes.len()];
     if weights == ClassWeights::Balanced {
         let ignored = ignore_index.and_then(|index| u32::try_from(index).ok());
-        for class in (0..split.len()).flat_map(|index| split.classes(index)) {
+        let mut count = |class: u32| {
             if let Some(count) = samples.get_mut(class as usize)
                 && Some(class) != ignored
             {
                 *count += 1;
+            }
+        };
+        for index in 0..split.len() {
+            match split.pixel_classes(index) {
+                // What is no class is beyond all of them.
+                Some(pixels) => pixels.iter().for_each(|class| count(u32::from(*class))),
+                None => split.classes(index).into_iter().for_each(&mut count),
             }
         }
     }

@@ -111,6 +111,11 @@ impl EnsembleMember {
         })
     }
 
+    /// The network.
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
     /// What makes tokens of texts, where it is shown texts.
     pub fn reader(&self) -> Option<&TextReader> {
         match &self.reading {

@@ -6,7 +6,7 @@ use candle_core::Device;
 
 use super::error::TrainError;
 use super::feed::{Feed, SampleFeed, StagedBatches, TextFeed, TextReading};
-use super::inference::{Inference, KeptPasses, average, ordered, output_order, to_units};
+use super::inference::{Inference, KeptPasses, average, check_pixels, ordered, output_order, to_units};
 use super::model_file::TrainedModel;
 use super::tasks::{Criterion, JudgedOutputs, ModelTarget, SplitTally, Task};
 use crate::data::{
@@ -104,6 +104,7 @@ pub fn evaluate(
     if let Some(what) = alone.filter(|_| models.len() > 1) {
         return Err(TrainError::Ensemble(format!("{what} are judged one by one")));
     }
+    check_pixels(models.iter().map(|model| model.network))?;
     let split = &first.split;
     let criterion = options
         .task
@@ -136,7 +137,7 @@ pub fn evaluate(
         to_units(&mut values, &first.target);
         let width = values.len() / losses.len().max(1);
         let mut start = 0;
-        for end in batch.ends {
+        for (place, end) in batch.ends.into_iter().enumerate() {
             let outputs = &values[start * width..end * width];
             let (mut loss, mut weight) = (0.0, 0.0);
             for (own, counts) in &losses[start..end] {
@@ -145,7 +146,8 @@ pub fn evaluate(
             }
             start = end;
             let sample = order.get(index).map_or(index, |sample| *sample as usize);
-            if !tally.add(outputs, split, sample, (loss, weight))? {
+            let served = (&batch.targets, place);
+            if !tally.add(outputs, served, split, sample, (loss, weight))? {
                 return Err(TrainError::NonFiniteLogits {
                     index: sample,
                     split: split.name().as_str(),

@@ -65,7 +65,7 @@ impl Inference<'_> {
         self.asked(|| self.network.answer(inputs, &pass))
     }
 
-    /// The outputs for a batch, `[N, outputs]` on the host. With the `mirrored` inputs' values on the host,
+    /// The outputs for a batch, `[N, outputs]` or `[N, H, W, outputs]`, on the host. With the `mirrored` inputs' values on the host,
     /// of images, the mean with the outputs for their mirror images.
     pub fn outputs(&self, inputs: &Tensor, mirrored: Option<Vec<f32>>) -> Result<Vec<f32>, TrainError> {
         let mut outputs = self.forward(inputs)?;
@@ -73,7 +73,10 @@ impl Inference<'_> {
             mirrored.chunks_exact_mut(width).for_each(<[f32]>::reverse);
             let samples = mirrored.len() / self.shape.len();
             let mirrored = input_tensor(mirrored, samples, self.shape, self.device)?;
-            let mirrored = self.forward(&mirrored)?;
+            let mut mirrored = self.forward(&mirrored)?;
+            if self.network.judges_pixels() {
+                mirror_pixels(&mut mirrored, width, self.network.outputs());
+            }
             for (output, mirrored) in outputs.iter_mut().zip(mirrored) {
                 *output = (*output + mirrored) / 2.0;
             }
@@ -106,6 +109,15 @@ impl Inference<'_> {
     }
 }
 
+/// Mirrors images of so many pixels a row, each of which has `outputs` values.
+fn mirror_pixels(values: &mut [f32], width: usize, outputs: usize) {
+    for row in values.chunks_exact_mut((width * outputs).max(1)) {
+        row.reverse();
+        // The values of a pixel stay in their order.
+        row.chunks_exact_mut(outputs.max(1)).for_each(<[f32]>::reverse);
+    }
+}
+
 /// Brings outputs, row by row, back to the targets' own units.
 pub(super) fn to_units(outputs: &mut [f32], target: &ModelTarget) {
     if let Some(scale) = &target.scale {
@@ -114,6 +126,18 @@ pub(super) fn to_units(outputs: &mut [f32], target: &ModelTarget) {
                 *output = *output * std + mean;
             }
         }
+    }
+}
+
+/// Fails where networks that are averaged judge the pixels of images of different sizes.
+pub(super) fn check_pixels<'a>(networks: impl Iterator<Item = &'a Network>) -> Result<(), TrainError> {
+    let mut judged = networks.map(Network::judged_pixels);
+    let first = judged.next().flatten();
+    match judged.all(|other| other == first) {
+        true => Ok(()),
+        false => Err(TrainError::Ensemble(
+            "they judge the pixels of images of different sizes".to_owned(),
+        )),
     }
 }
 

@@ -82,9 +82,10 @@ pub use schedule::LearningRate;
 pub use speed::{MeasuredSpeed, measure_speed};
 pub use tasks::{
     ClassFigures, Classification, ComparedOutputs, Criterion, CsvFile, EMBEDDING, ENTITIES, JudgedOutputs,
-    LossCriterion, ModelTarget, MultiLabel, OutputMeaning, PREDICTED, PROBABILITIES, PROBABILITY,
-    PredictedColumn, PredictedEntity, PredictedKind, PredictedValue, Regression, Similarity, SplitTally,
-    Task, TaskTally, Tasks, TokenClasses, TokenPrediction, float_text, score_sum, target_values,
+    LossCriterion, MASK, ModelTarget, MultiLabel, OutputMeaning, PIXELS, PREDICTED, PROBABILITIES,
+    PROBABILITY, PredictedColumn, PredictedEntity, PredictedKind, PredictedMask, PredictedValue, Regression,
+    Segmentation, Similarity, SplitTally, Task, TaskTally, Tasks, TokenClasses, TokenPrediction, float_text,
+    score_sum, target_values,
 };
 pub use tensor_file::{HostTensor, NamedTensors, read_tensors};
 pub use text_predictor::TextPredictor;

@@ -8,11 +8,12 @@ use rayon::prelude::*;
 use super::components::Components;
 use super::ensemble_member::EnsembleMember;
 use super::error::TrainError;
-use super::inference::{average, ordered, output_order, to_units};
+use super::inference::{average, check_pixels, ordered, output_order, to_units};
 use super::model_file::TrainedModel;
-use super::tasks::{ModelTarget, PredictedColumn, PredictedValue, Task};
+use super::tasks::{ModelTarget, PredictedColumn, PredictedMask, PredictedValue, Task};
 use crate::data::{DataError, Example, ReadText, TextGoal, TextReader, UnlabelledSample};
 use crate::schema::Schema;
+use crate::spec::EvalTransform;
 
 /// The values of a batch's inputs that rows of a table are put together to: few enough to stay in the caches,
 /// many enough that a batch costs little beside its samples.
@@ -46,7 +47,11 @@ pub struct PredictorOptions {
 /// An answer that can be told.
 fn finite(outputs: Vec<f32>, text: Option<ReadText>) -> Result<SampleAnswer, String> {
     match outputs.iter().all(|output| output.is_finite()) {
-        true => Ok(SampleAnswer { outputs, text }),
+        true => Ok(SampleAnswer {
+            outputs,
+            text,
+            size: None,
+        }),
         false => {
             Err("the model's output for it is not finite: the model or the sample is damaged".to_owned())
         }
@@ -56,10 +61,13 @@ fn finite(outputs: Vec<f32>, text: Option<ReadText>) -> Result<SampleAnswer, Str
 /// What the models say of a sample.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SampleAnswer {
-    /// The outputs, in the targets' own units; of words a row for each token.
+    /// The outputs, in the targets' own units; of words a row for each token, of pixels one for each pixel that the network is
+    /// shown.
     pub outputs: Vec<f32>,
     /// The tokens, where it is a text.
     pub text: Option<ReadText>,
+    /// Height and width of the image, before it was scaled, where there are outputs for each pixel.
+    pub size: Option<[usize; 2]>,
 }
 
 impl<'a> Predictor<'a> {
@@ -100,6 +108,21 @@ impl<'a> Predictor<'a> {
         let Some(first) = members.first() else {
             return Err(TrainError::Ensemble("there is none".to_owned()));
         };
+        check_pixels(members.iter().map(EnsembleMember::network))?;
+        if first.network().judges_pixels() {
+            let crops = |transform: &EvalTransform| matches!(transform, EvalTransform::CenterCrop(_));
+            if members
+                .iter()
+                .any(|member| member.card.transforms.iter().any(crops))
+            {
+                let problem = "its `eval_transforms` cut the middle out of images, and of the pixels around it says nothing: \
+                               train it with `resize` alone, or on crops of images that are judged whole";
+                return Err(TrainError::CannotPredict {
+                    path: folders[0].clone(),
+                    problem: problem.to_owned(),
+                });
+            }
+        }
         let target = first.card.target.clone();
         let task = components.tasks.named(&target.task);
         let task = task.ok_or_else(|| TrainError::UnknownTask {
@@ -151,10 +174,46 @@ impl<'a> Predictor<'a> {
     /// The values under [`Predictor::columns`] of a sample of which the models say this.
     pub fn values(&self, answer: &SampleAnswer) -> Vec<PredictedValue<'_>> {
         let names = &self.target.names;
+        if let Some(mask) = self.mask(answer) {
+            return self.values_of_mask(&mask);
+        }
         match &answer.text {
             Some(text) => self.task.predicted_of_text(&answer.outputs, names, text),
             None => self.task.predicted(&answer.outputs, names),
         }
+    }
+
+    /// Whether the models say something of each pixel of an image: [`Predictor::mask`].
+    pub fn judges_pixels(&self) -> bool {
+        self.members.iter().any(|member| member.network().judges_pixels())
+    }
+
+    /// The class of each pixel of the image of which the models say this, in the image's own size; nothing where they say
+    /// something else.
+    pub fn mask(&self, answer: &SampleAnswer) -> Option<PredictedMask> {
+        let given = self.members.first()?.network().judged_pixels()?;
+        let size = answer.size.unwrap_or(given);
+        Some(PredictedMask::of(
+            &answer.outputs,
+            self.target.outputs(),
+            given,
+            size,
+        ))
+    }
+
+    /// The values under [`Predictor::columns`] of a sample with this mask.
+    pub fn values_of_mask(&self, mask: &PredictedMask) -> Vec<PredictedValue<'_>> {
+        let counts = mask.counts(self.target.outputs()).into_iter();
+        counts.map(|count| PredictedValue::Number(count as f64)).collect()
+    }
+
+    /// Height and width of the image that a sample is, where each of its pixels is judged.
+    fn size_of(&self, sample: &[Example]) -> Option<[usize; 2]> {
+        let member = self
+            .members
+            .first()
+            .filter(|member| member.network().judges_pixels())?;
+        sample.first()?.image_size(member.shown.input()?)
     }
 
     /// The most tokens of a text that the models are shown, where they are shown texts.
@@ -196,9 +255,12 @@ impl<'a> Predictor<'a> {
         }
         match self.outputs(samples) {
             Ok(outputs) => {
-                let rows = outputs.chunks_exact(self.target.outputs());
-                let checked = rows.map(|row| finite(row.to_vec(), None));
-                Ok(checked.collect())
+                let rows = outputs.chunks_exact((outputs.len() / samples.len()).max(1));
+                let answered = rows.zip(samples).map(|(row, sample)| {
+                    let size = self.size_of(sample);
+                    finite(row.to_vec(), None).map(|answer| SampleAnswer { size, ..answer })
+                });
+                Ok(answered.collect())
             }
             Err(TrainError::Data(DataError::Input { problem, .. })) if samples.len() == 1 => {
                 Ok(vec![Err(problem)])

@@ -45,6 +45,11 @@ impl RowPredictor {
         self.member.card.input
     }
 
+    /// Whether the model says something of each pixel of an image.
+    pub fn judges_pixels(&self) -> bool {
+        self.member.network().judges_pixels()
+    }
+
     /// The names of the outputs.
     pub fn names(&self) -> &[String] {
         &self.member.card.target.names

@@ -15,7 +15,7 @@ use crate::data::{Dataset, DatasetWriter, FieldValue, Formats, SplitInput, prepa
 use crate::event::{Activity, Monitor};
 use crate::metric::MetricTable;
 use crate::random::{Purpose, Stream};
-use crate::schema::{Dimensions, Field, InputShape, Schema, TokenRoles};
+use crate::schema::{Dimensions, Field, InputShape, NO_PIXEL_CLASS, Schema, TokenRoles};
 use crate::spec::{self, SplitName};
 
 /// The classes of the tiny datasets.
@@ -61,6 +61,14 @@ impl Bench {
             },
             splits,
         )
+    }
+
+    /// Images of 1x12x10 pixels with a bright rectangle, and masks that tell its pixels; those around it have no class. Of
+    /// every fifth sample no pixel has one.
+    pub fn masks(splits: &[(SplitName, usize)]) -> Self {
+        let bench = Self::empty();
+        write_masks(&bench.data(), splits);
+        bench
     }
 
     /// Texts of `vocabulary` tokens.
@@ -255,6 +263,48 @@ pub fn write_dataset(folder: &Path, shape: InputShape, splits: &[(SplitName, usi
     }
     let classes = classes.iter().map(|&class| class.to_owned()).collect();
     writer.finish_with_classes(classes, &labels, &members).unwrap();
+}
+
+/// Writes a dataset of images and masks of one bright rectangle each.
+fn write_masks(folder: &Path, splits: &[(SplitName, usize)]) {
+    const SIZE: [usize; 2] = [12, 10];
+    std::fs::create_dir_all(folder).unwrap();
+    let classes = ["ground", "thing"].map(str::to_owned).to_vec();
+    let schema = Schema::new(vec![
+        Field::image("image", Dimensions::image(1, Some(SIZE))),
+        Field::pixel_classes("mask", classes, Dimensions::image(1, Some(SIZE))),
+    ]);
+    let mut writer = DatasetWriter::create(folder, schema.unwrap()).unwrap();
+    let mut members = Vec::new();
+    for &(split, count) in splits {
+        for _ in 0..count {
+            let index = members.len();
+            let mut stream = Stream::new(2, Purpose::Bootstrap, 0, index as u32);
+            let [top, left] = [6, 5].map(|most| stream.below(most) as usize);
+            let (mut pixels, mut mask) = (Vec::new(), Vec::new());
+            for place in 0..SIZE[0] * SIZE[1] {
+                let (y, x) = (place / SIZE[1], place % SIZE[1]);
+                let is_in = |by: usize| {
+                    let side = |at: usize, from: usize| (from..from + 5 + 2 * by).contains(&(at + by));
+                    side(y, top) && side(x, left)
+                };
+                let noise = (stream.uniform() * 60.0) as u8;
+                pixels.push(if is_in(0) { 150 + noise } else { 40 + noise });
+                mask.push(match (is_in(0), is_in(1)) {
+                    _ if index % 5 == 4 => NO_PIXEL_CLASS,
+                    (true, _) => 1,
+                    (false, true) => NO_PIXEL_CLASS,
+                    (false, false) => 0,
+                });
+            }
+            let value = |bytes| FieldValue::pixels(bytes, [1, SIZE[0], SIZE[1]]);
+            writer
+                .push(&[value(&pixels), value(&mask)], &format!("scene {index}"))
+                .unwrap();
+            members.push(split);
+        }
+    }
+    writer.finish(&members).unwrap();
 }
 
 /// A recipe: a small default with `changes` over it.

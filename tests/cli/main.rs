@@ -13,6 +13,7 @@ mod extended;
 mod formats;
 mod history;
 mod infer;
+mod masks;
 mod outside;
 mod predict;
 mod project;

@@ -2,6 +2,7 @@
 
 use super::{Image, SampleTransform};
 use crate::random::Stream;
+use crate::schema::NO_PIXEL_CLASS;
 use crate::spec;
 
 /// As `torchvision.transforms.v2.RandomRotation(degrees)`.
@@ -94,10 +95,13 @@ impl Default for Map {
 impl Map {
     pub fn apply(&self, image: &mut Image) {
         let inverse = self.inverse();
-        transform(image, inverse);
+        transform(image, inverse, 0);
         let middle = [image.width as f64 / 2.0, image.height as f64 / 2.0];
-        let alike = |other: &mut Image| transform(other, inverse);
-        image.move_riders(alike, alike, |point| forward(inverse, middle, point));
+        image.move_riders(
+            |other| transform(other, inverse, 0),
+            |mask| transform(mask, inverse, NO_PIXEL_CLASS),
+            |point| forward(inverse, middle, point),
+        );
     }
 
     /// From places in the result to places in the image, `[a, b, c, d, e, f]` for
@@ -188,11 +192,11 @@ fn quarter_turn(image: &mut Image, counter_clockwise: bool) {
     image.swap();
 }
 
-/// Fills each place with the pixel nearest to where `inverse` leads from it.
+/// Fills each place with the pixel nearest to where `inverse` leads from it, or with `outside` where that is not in the image.
 ///
 /// The arithmetic is f32 in the order of torchvision's `_affine_grid` and of `grid_sample`, so that
 /// what lies half-way between two pixels goes the same way.
-fn transform(image: &mut Image, inverse: [f64; 6]) {
+fn transform(image: &mut Image, inverse: [f64; 6], outside: u8) {
     const OUTSIDE: usize = usize::MAX;
     let (height, width) = (image.height, image.width);
     let (half_height, half_width) = (height as f32 * 0.5, width as f32 * 0.5);
@@ -219,7 +223,7 @@ fn transform(image: &mut Image, inverse: [f64; 6]) {
         for (plane, out) in planes.zip(image.spare.chunks_exact_mut(height * width)) {
             let out = &mut out[row * width..][..width];
             for (out, source) in out.iter_mut().zip(&sources) {
-                *out = plane.get(*source).copied().unwrap_or(0);
+                *out = plane.get(*source).copied().unwrap_or(outside);
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use super::{Image, SampleTransform, both_sides};
 use crate::random::Stream;
+use crate::schema::NO_PIXEL_CLASS;
 use crate::spec;
 
 /// As `torchvision.transforms.v2.RandomCrop(size, padding)`, by default with the image's own size;
@@ -93,20 +94,21 @@ fn middle(side: usize, wanted: usize) -> isize {
 }
 
 /// Makes `image` its window of `height` x `width` pixels from (`top`, `left`) on, black where the
-/// window lies outside, and moves what rides along.
+/// window lies outside, and moves what rides along: there masks have no class.
 pub(super) fn window(image: &mut Image, top: isize, left: isize, height: usize, width: usize) {
-    cut(image, top, left, height, width);
+    let window = |image: &mut Image, outside| cut(image, [top, left], [height, width], outside);
+    window(image, 0);
     image.move_riders(
-        |other| cut(other, top, left, height, width),
-        |mask| cut(mask, top, left, height, width),
+        |other| window(other, 0),
+        |mask| window(mask, NO_PIXEL_CLASS),
         |[x, y]| [x - left as f64, y - top as f64],
     );
 }
 
-/// The window's pixels.
-fn cut(image: &mut Image, top: isize, left: isize, height: usize, width: usize) {
+/// The window's pixels, `outside` where it lies outside.
+fn cut(image: &mut Image, [top, left]: [isize; 2], [height, width]: [usize; 2], outside: u8) {
     image.spare.clear();
-    image.spare.resize(image.channels * height * width, 0);
+    image.spare.resize(image.channels * height * width, outside);
     // The window's columns that lie inside, and what they show.
     let from = left.min(0).unsigned_abs().min(width);
     let source = left.max(0).unsigned_abs();

@@ -119,7 +119,7 @@ mod tests {
     use super::super::Augmentation;
     use super::super::testing::{image, stream};
     use super::*;
-    use crate::schema::{Dimensions, Field, Schema};
+    use crate::schema::{Dimensions, Field, NO_PIXEL_CLASS, Schema};
 
     /// An image of 3x12x10 pixels whose mask, other image and box are the same bright rectangle: from
     /// (left 2, top 3) to (right 6, bottom 9).
@@ -173,7 +173,7 @@ mod tests {
     fn around(image: &Image, floor: u8) -> [f32; 4] {
         let mut found = [f32::MAX, f32::MAX, 0.0, 0.0];
         for (at, pixel) in image.pixels[..image.height * image.width].iter().enumerate() {
-            if *pixel > floor {
+            if *pixel > floor && *pixel != NO_PIXEL_CLASS {
                 let (y, x) = ((at / image.width) as f32, (at % image.width) as f32);
                 found = [
                     found[0].min(x),
@@ -217,7 +217,10 @@ mod tests {
                 } else {
                     assert_eq!(corners, expected, "{changes}");
                 }
-                let classes = mask.pixels.iter().all(|class| *class == 0 || *class == 7);
+                let classes = mask
+                    .pixels
+                    .iter()
+                    .all(|class| [0, 7, NO_PIXEL_CLASS].contains(class));
                 assert!(classes, "{changes}");
             }
         }

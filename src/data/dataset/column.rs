@@ -6,7 +6,7 @@ use super::bytes::{item, read_f32, read_u32, read_u64, spelt};
 use super::contents::{array, items};
 use crate::data::layout::ColumnSections;
 use crate::data::value::FieldValue;
-use crate::schema::{Dimensions, ElementType, Field, FieldKind, FieldRole, NO_CLASS};
+use crate::schema::{Dimensions, ElementType, Field, FieldKind, FieldRole, NO_CLASS, NO_PIXEL_CLASS};
 
 /// Where a field's values lie. All ranges lie in the file, all values are what the field says.
 #[derive(Clone, Debug)]
@@ -191,6 +191,15 @@ fn check_values(data: &[u8], field: &Field) -> Result<(), String> {
                 Err(format!(
                     "{what} {at} has label {}, and there are {classes} classes",
                     read_u32(data, at)
+                ))
+            })
+        }
+        (FieldKind::Mask, _) if !field.names.is_empty() => {
+            let classes = field.names.len();
+            let is_wrong = |class: &u8| usize::from(*class) >= classes && *class != NO_PIXEL_CLASS;
+            data.iter().find(|class| is_wrong(class)).map_or(Ok(()), |class| {
+                Err(format!(
+                    "a pixel has class {class}, and there are {classes} classes"
                 ))
             })
         }

@@ -512,7 +512,7 @@ fn foreign_files_are_refused() {
         (
             8,
             1,
-            "it has version 1 of the layout, and this Erlen reads versions 2 to 5 (it is made by a `preprocess` stage; \
+            "it has version 1 of the layout, and this Erlen reads versions 2 to 6 (it is made by a `preprocess` stage; \
              run that stage again)",
         ),
         (32, 1, "bytes and should have"),

@@ -40,6 +40,19 @@ pub fn claimed_size(bytes: &[u8]) -> Option<[usize; 2]> {
     ImageForm::of(bytes)?.claimed_size(bytes)
 }
 
+/// The height and width that an image file tells without being decoded; those of the image that its EXIF data turn, where
+/// it is to be `upright`.
+pub(super) fn told_size(bytes: &[u8], upright: bool) -> Option<[usize; 2]> {
+    /// From here on EXIF's orientations are turned by a quarter.
+    const QUARTER: u8 = 5;
+    let form = ImageForm::of(bytes)?;
+    let [height, width] = form.claimed_size(bytes)?;
+    Some(match upright && form.orientation(bytes) >= QUARTER {
+        true => [width, height],
+        false => [height, width],
+    })
+}
+
 /// Whether a file that begins with `bytes` is an image, of a form that is read or of one that is not.
 pub(super) fn is_recognised(bytes: &[u8]) -> bool {
     ImageForm::of(bytes).is_some() || foreign_form(bytes).is_some()

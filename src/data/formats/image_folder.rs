@@ -110,7 +110,7 @@ fn class_names(folders: &[ClassFolder], root: &Path) -> Result<Vec<String>, Data
 }
 
 /// The images in `folder` and below, sorted by path.
-fn image_files(folder: &Path, intake: &mut Intake<'_>) -> Result<Vec<PathBuf>, DataError> {
+pub(super) fn image_files(folder: &Path, intake: &mut Intake<'_>) -> Result<Vec<PathBuf>, DataError> {
     let walk = WalkDir::new(folder)
         .follow_links(true)
         .sort_by_file_name()

@@ -11,6 +11,7 @@ mod image_files;
 mod image_folder;
 mod image_intake;
 mod image_manifest;
+mod masks;
 mod places;
 mod split_names;
 mod table;

@@ -247,7 +247,8 @@ fn read(
                 | TargetKind::Regression
                 | TargetKind::NextToken
                 | TargetKind::TokenClasses
-                | TargetKind::Similarity => None,
+                | TargetKind::Similarity
+                | TargetKind::Segmentation => None,
             };
             suspects.watch(&row, class);
             row.encode(options.task);

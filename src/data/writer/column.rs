@@ -8,7 +8,9 @@ use super::spool::Spool;
 use crate::data::error::DataError;
 use crate::data::layout::{ColumnSections, FileSection};
 use crate::data::value::FieldValue;
-use crate::schema::{Dimensions, ElementType, FeatureColumn, Field, FieldKind, FieldRole, NO_CLASS};
+use crate::schema::{
+    Dimensions, ElementType, FeatureColumn, Field, FieldKind, FieldRole, NO_CLASS, NO_PIXEL_CLASS,
+};
 
 /// Takes one field's values.
 pub(super) struct ColumnWriter {
@@ -72,6 +74,10 @@ impl ColumnWriter {
                     .map(|class| u32::from_le_bytes(*class))
                     .all(|class| (class as usize) < names || (is_ragged && class == NO_CLASS))
             }
+            (FieldKind::Mask, _) if !field.names.is_empty() => value
+                .bytes
+                .iter()
+                .all(|class| usize::from(*class) < field.names.len() || *class == NO_PIXEL_CLASS),
             (_, FieldRole::Target | FieldRole::Weight) if field.element == ElementType::F32 => {
                 let (numbers, _) = value.bytes.as_chunks::<4>();
                 numbers

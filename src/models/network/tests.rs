@@ -17,6 +17,7 @@ mod sequential;
 mod text;
 mod torchvision;
 mod transfer;
+mod unet;
 mod vit;
 
 const TRAIN: Pass<'static> = Pass {

@@ -122,11 +122,12 @@ impl<'a> Lowering<'a> {
         }
     }
 
-    /// Adds all operations; gives the output's name.
+    /// Adds all operations; gives the output's name. Where the network `gives_image`, as of the classes of pixels, its output
+    /// is in ONNX's order as its input is.
     ///
     /// # Errors
     /// An operation that has no counterpart.
-    pub fn run(&mut self) -> Result<String, OnnxError> {
+    pub fn run(&mut self, gives_image: bool) -> Result<String, OnnxError> {
         let graph = self.graph;
         self.input = self.rounded_value(GraphValue::Input(0), "input", self.input.clone());
         for (index, node) in graph.nodes.iter().enumerate() {
@@ -141,7 +142,10 @@ impl<'a> Lowering<'a> {
             self.results.push(result);
         }
         let output = self.value(graph.outputs[0], "output")?;
-        Ok(self.given(&output, "output"))
+        Ok(match gives_image {
+            true => self.in_layout(&output, AxisOrder::ChannelsFirst, "output"),
+            false => self.given(&output, "output"),
+        })
     }
 
     fn lower(&mut self, step: &Step) -> Result<Lowered, OnnxError> {

@@ -114,10 +114,13 @@ fn norm_groups(x: &Tensor, relu: bool) -> Result<Tensor, OpError> {
 #[test]
 fn a_runtime_gives_what_the_operations_give() {
     let [channels, height, width] = SIDES;
-    let shape = InputShape::Image {
-        channels,
-        height,
-        width,
+    let form = NetworkForm {
+        input: InputShape::Image {
+            channels,
+            height,
+            width,
+        },
+        gives_image: false,
     };
     for (name, forward) in forwards() {
         let of = |x: &Tensor| to_channels_first(&forward(&to_channels_last(x)?)?);
@@ -125,7 +128,7 @@ fn a_runtime_gives_what_the_operations_give() {
         let recorded = Graph::record::<OpError>(&[&sample], || Ok(vec![of(&sample)?])).expect("all is known");
         for opset in [17, 20, 27] {
             let options = options(opset);
-            let graph = graph_of(&recorded, None, shape, &options).expect("known");
+            let graph = graph_of(&recorded, None, form, &options).expect("known");
             let files = files_of(graph, &options, ONE_FILE);
             let model =
                 Model::load(files.model).unwrap_or_else(|error| panic!("{name}, opset {opset}: {error}"));

@@ -66,7 +66,8 @@ impl FormatOptions for ImageManifestOptions {
             TargetKind::Classification
             | TargetKind::NextToken
             | TargetKind::TokenClasses
-            | TargetKind::Similarity => false,
+            | TargetKind::Similarity
+            | TargetKind::Segmentation => false,
             TargetKind::MultiLabel => columns > 1,
             TargetKind::Regression => true,
         };

@@ -9,6 +9,7 @@ mod idx;
 mod image_folder;
 mod image_manifest;
 mod image_options;
+mod masks;
 mod parquet;
 mod text;
 
@@ -29,6 +30,7 @@ pub use image_folder::{
 };
 pub use image_manifest::{ImageManifestOptions, LabelNames};
 pub use image_options::ImageOptions;
+pub use masks::{IgnoredPixels, MasksOptions, NoIgnoredPixels};
 pub use parquet::ParquetOptions;
 pub use text::{DocumentBegin, DocumentEnd, TextOptions};
 
@@ -128,6 +130,7 @@ macro_rules! built_in_formats {
             $crate::spec::Cifar100Options,
             $crate::spec::ImageFolderOptions,
             $crate::spec::ImageManifestOptions,
+            $crate::spec::MasksOptions,
             $crate::spec::TextOptions,
             $crate::spec::ConllOptions,
             $crate::spec::ChatOptions,

@@ -92,7 +92,8 @@ impl FormatOptions for TextOptions {
                     TargetKind::Classification
                     | TargetKind::NextToken
                     | TargetKind::TokenClasses
-                    | TargetKind::Similarity => false,
+                    | TargetKind::Similarity
+                    | TargetKind::Segmentation => false,
                 };
                 (records.task, is_counted.then_some(columns))
             }

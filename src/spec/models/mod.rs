@@ -11,6 +11,7 @@ mod pretrained;
 mod resnet;
 mod sequential;
 mod text_head;
+mod unet;
 mod vit;
 
 use std::num::NonZeroU32;
@@ -35,6 +36,7 @@ pub use sequential::{
     ConvLayer, DropoutLayer, Layer, LeakyReluLayer, LinearLayer, NoOptions, PoolLayer, SequentialOptions,
 };
 pub use text_head::{MlpActivation, TextHead};
+pub use unet::UNetOptions;
 pub use vit::{VisionTransformerOptions, VitPreset};
 
 /// The options of an architecture.
@@ -53,6 +55,11 @@ pub trait ModelOptions: ChoiceOptions {
     /// What is known of a network of text; nothing of others.
     fn text(&self) -> Option<TextModelFacts> {
         None
+    }
+
+    /// Whether it says something of each pixel of an image, and not of the image.
+    fn judges_pixels(&self) -> bool {
+        false
     }
 
     /// Whether it is a row of blocks of which each sees nothing but what the one before gives.
@@ -112,6 +119,7 @@ macro_rules! built_in_models {
             $crate::spec::EfficientNetOptions,
             $crate::spec::MobileNetOptions,
             $crate::spec::VisionTransformerOptions,
+            $crate::spec::UNetOptions,
             $crate::spec::SequentialOptions,
         }
     };

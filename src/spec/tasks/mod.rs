@@ -6,6 +6,7 @@ mod metric;
 mod multi_label;
 mod next_token;
 mod regression;
+mod segmentation;
 mod similarity;
 mod token_classes;
 
@@ -25,6 +26,7 @@ pub use metric::{
 pub use multi_label::MULTI_LABEL;
 pub use next_token::NEXT_TOKEN;
 pub use regression::REGRESSION;
+pub use segmentation::SEGMENTATION;
 pub use similarity::SIMILARITY;
 pub use token_classes::TOKEN_CLASSES;
 
@@ -133,10 +135,11 @@ static OF_EVERY_TASK: [TaskMetric; 3] = [
 
 impl TaskRules {
     /// The rules of the tasks that this crate brings.
-    pub const BUILT_IN: [&'static Self; 7] = [
+    pub const BUILT_IN: [&'static Self; 8] = [
         &CLASSIFICATION,
         &MULTI_LABEL,
         &REGRESSION,
+        &SEGMENTATION,
         &TOKEN_CLASSES,
         &SIMILARITY,
         &NEXT_TOKEN,
@@ -151,9 +154,9 @@ impl TaskRules {
         names.map(|name| format!("val_{name}")).collect()
     }
 
-    /// Whether what is predicted can be listed sample by sample.
+    /// Whether what is predicted can be listed sample by sample, in a few words each.
     fn lists_predictions(&self) -> bool {
-        self.data != TargetKind::NextToken
+        !matches!(self.data, TargetKind::NextToken | TargetKind::Segmentation)
     }
 
     /// This task, which data is for where nothing else is asked for, or the first of `tasks` for such data whose head

@@ -11,6 +11,7 @@ use crate::schema::TokenRoles;
 use crate::spec::diagnostic::nearest;
 use crate::spec::formats::SampleKind;
 use crate::spec::mistake::Mistake;
+use crate::spec::preprocess::TargetKind;
 use crate::spec::tasks::{TaskRules, TaughtBy};
 
 /// What is known of the data that a recipe is for.
@@ -54,6 +55,7 @@ pub fn recipe_mistakes(train: &Train, facts: &DataFacts<'_>, tasks: &[&TaskRules
     mistakes.extend(distill_mistake(train, &facts));
     mistakes.extend(monitor_mistake(train, &facts, tasks));
     mistakes.extend(data_mistakes(train, &facts));
+    mistakes.extend(pixel_mistake(train, &facts));
     mistakes.extend(text_mistakes(train, &facts));
     mistakes.extend(validation_mistake(train, &facts));
     mistakes.extend(step_mistakes(train, &facts));
@@ -247,6 +249,30 @@ fn data_mistakes(train: &Train, facts: &DataFacts<'_>) -> Vec<Mistake> {
         }
     }
     mistakes
+}
+
+/// A network of pixels for what is said of whole images, or the other way round.
+fn pixel_mistake(train: &Train, facts: &DataFacts<'_>) -> Option<Mistake> {
+    let task = facts.task?;
+    let wanted = task.data == TargetKind::Segmentation;
+    // A network of text is told of elsewhere.
+    if wanted == train.model.judges_pixels() || train.model.text().is_some() || train.model.base().is_some() {
+        return None;
+    }
+    let (judged, help) = match wanted {
+        true => ("whole images", "use `unet`"),
+        false => (
+            "each pixel",
+            "use another model, or data with masks (`format: {masks: ...}`)",
+        ),
+    };
+    let message = format!(
+        "`{}` says something of {judged}, and `{}` has {} to predict",
+        train.model.name(),
+        train.data,
+        task.predicts
+    );
+    Some(Mistake::new(["model"], message).help(help))
 }
 
 /// What goes by a validation split that is not there.

@@ -16,12 +16,16 @@ use crate::train::{self, CsvFile, TrainError, on_threads};
 use super::download::unpack_archive;
 use super::{Job, Outcome, Registry, StageError, StageRunner, whole_models};
 
+/// The folder of predicted masks.
+const MASKS: &str = "masks";
+
 /// How many samples that could not be read are named; `skipped.csv` names all.
 const NAMED: u64 = 10;
 
 /// Asks the inputs `model` (or `model.0`, `model.1`, ...) about the files of the input `input`.
 ///
-/// The artifact: `predictions.csv` (or the file of another format), a row a sample, and `metrics.json`; where
+/// The artifact: `predictions.csv` (or the file of another format), a row a sample, and `metrics.json`; of models that judge
+/// pixels `masks/` with a PNG for each image; where
 /// samples were left out, `skipped.csv` with their names and what is wrong with them. The metrics: `samples`, those
 /// that were predicted for, and `skipped`.
 impl StageRunner for Predict {
@@ -33,7 +37,9 @@ impl StageRunner for Predict {
             .map(|role| Ok(job.input(role)?.to_owned()))
             .collect();
         let inputs = [job.input("input")?.to_owned()];
+        let masks = job.output.join(MASKS);
         let task = PredictionTask {
+            masks: Some(&masks),
             models: &models?,
             inputs: &inputs,
             relative: true,

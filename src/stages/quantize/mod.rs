@@ -43,6 +43,11 @@ fn run(
             .map_err(|error| TrainError::Quantization(error.to_string()))
     };
     let model = TrainedModel::load(folder("model")?, &Device::Cpu, components)?;
+    if model.network.judges_pixels() {
+        return Err(TrainError::Quantization(
+            "models that judge pixels are not quantized yet: export it in f32, or in 16 bits (`onnx: {dtype: f16}`)".to_owned(),
+        ));
+    }
     let met = |role: &str, split| -> Result<Split, TrainError> {
         let meet = || {
             let dataset = Dataset::open(folder(role)?)?;

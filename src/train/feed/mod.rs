@@ -82,7 +82,7 @@ impl Feed {
         batches: Range<u32>,
     ) -> Result<f64, TrainError> {
         match self {
-            Self::Samples(feed) => Ok(feed.weight(criterion, pass, batches)),
+            Self::Samples(feed) => feed.weight(criterion, pass, batches),
             Self::Texts(feed) => feed.weight(criterion, pass, batches),
         }
     }

@@ -69,10 +69,24 @@ impl SampleFeed {
         self.input
     }
 
-    pub(super) fn weight(&self, criterion: &dyn Criterion, pass: u32, batches: Range<u32>) -> f64 {
+    pub(super) fn weight(
+        &self,
+        criterion: &dyn Criterion,
+        pass: u32,
+        batches: Range<u32>,
+    ) -> Result<f64, TrainError> {
+        if criterion.weighs_as_served() && self.loader.changes() {
+            let target = self.loader.schema().target().map(|field| field.name.clone());
+            let weight = |batch: u32| {
+                let mut batch = self.loader.batch(pass, batch as usize)?;
+                let targets = target.as_ref().and_then(|name| batch.take(name));
+                Ok(targets.map_or(0.0, |targets| criterion.weight(&targets)))
+            };
+            return batches.map(weight).sum();
+        }
         let order = self.order(pass);
         let places = self.places(batches);
-        criterion.weight_of(&self.split, &order[places.start as usize..places.end as usize])
+        Ok(criterion.weight_of(&self.split, &order[places.start as usize..places.end as usize]))
     }
 
     pub(super) fn samples_of(&self, batches: Range<u32>) -> u64 {

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{Classification, MultiLabel, Regression, Similarity, Task, TokenClasses, TokenPrediction};
+use super::{
+    Classification, MultiLabel, Regression, Segmentation, Similarity, Task, TokenClasses, TokenPrediction,
+};
 use crate::data::Dataset;
 use crate::spec::Model;
 
@@ -18,6 +20,7 @@ impl Tasks {
             Arc::new(Classification),
             Arc::new(MultiLabel),
             Arc::new(Regression),
+            Arc::new(Segmentation),
         ];
         if cfg!(feature = "full") {
             tasks.push(Arc::new(TokenClasses));

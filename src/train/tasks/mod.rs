@@ -16,9 +16,11 @@ mod list;
 mod losses;
 mod multi_label;
 mod predicted;
+mod predicted_mask;
 mod ranking;
 mod regression;
 mod scores;
+mod segmentation;
 mod similarity;
 mod tally;
 mod target;
@@ -45,11 +47,13 @@ pub use list::Tasks;
 pub use losses::{LossCriterion, target_values};
 pub use multi_label::MultiLabel;
 pub use predicted::{
-    EMBEDDING, ENTITIES, PREDICTED, PROBABILITIES, PROBABILITY, PredictedColumn, PredictedEntity,
-    PredictedKind, PredictedValue,
+    EMBEDDING, ENTITIES, MASK, PIXELS, PREDICTED, PROBABILITIES, PROBABILITY, PredictedColumn,
+    PredictedEntity, PredictedKind, PredictedValue,
 };
+pub use predicted_mask::PredictedMask;
 pub use regression::Regression;
 pub use scores::score_sum;
+pub use segmentation::Segmentation;
 pub use similarity::Similarity;
 pub use tally::SplitTally;
 pub use target::ModelTarget;
@@ -227,6 +231,12 @@ pub trait Criterion: Debug + Send + Sync {
     /// What a batch of such targets adds to the divisor of the mean loss.
     fn weight(&self, targets: &Array) -> f64;
 
+    /// Whether targets weigh as they are served: what changes to images cut off weighs nothing. Then no other weight is
+    /// asked for where samples are changed.
+    fn weighs_as_served(&self) -> bool {
+        false
+    }
+
     /// The same for `samples` of `split` before they are served: what the mean loss of an optimizer
     /// step divides by, whoever serves its micro-batches.
     fn weight_of(&self, split: &Split, samples: &[u32]) -> f64;
@@ -265,6 +275,22 @@ pub trait TaskTally: Debug + Send {
     /// # Errors
     /// The split does not hold what the task predicts.
     fn add(&mut self, outputs: &[f32], split: &Split, index: usize) -> Result<(), TrainError>;
+
+    /// Counts the sample `index` of `split`, which is the one at `place` of a batch with these `targets`: as they are after all
+    /// changes. By default what the split holds counts.
+    ///
+    /// # Errors
+    /// As [`TaskTally::add`].
+    fn add_served(
+        &mut self,
+        outputs: &[f32],
+        (targets, place): (&Array, usize),
+        split: &Split,
+        index: usize,
+    ) -> Result<(), TrainError> {
+        let _ = (targets, place);
+        self.add(outputs, split, index)
+    }
 
     /// Counts the loss of the sample that was added last, and what it adds to the divisor. By default nothing.
     fn add_loss(&mut self, loss: f64, weight: f64) {

@@ -36,6 +36,10 @@ pub const PROBABILITY: &str = "probability";
 pub const PROBABILITIES: &str = "probabilities";
 /// Where a text is among others: a row of numbers of length 1.
 pub const EMBEDDING: &str = "embedding";
+/// The file with the class of each pixel.
+pub const MASK: &str = "mask";
+/// How many pixels are of a class.
+pub const PIXELS: &str = "pixels";
 /// What is found in a text.
 pub const ENTITIES: &str = "entities";
 

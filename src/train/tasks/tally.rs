@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::TaskTally;
-use crate::data::Split;
+use crate::data::{Array, Split};
 use crate::train::error::TrainError;
 
 /// What is counted over the samples of a split: the loss, and what their task counts.
@@ -29,9 +29,9 @@ impl SplitTally {
         }
     }
 
-    /// Adds the sample `index` of `split`: its outputs, and its loss with its weight, as
-    /// [`Criterion::sample_losses`](super::Criterion::sample_losses) gives them. A sample of weight 0,
-    /// as one of an ignored class, counts in no figure.
+    /// Adds the sample `index` of `split`, which a batch with targets had at a place: its outputs, and its loss with its
+    /// weight, as [`Criterion::sample_losses`](super::Criterion::sample_losses) gives them. A sample of weight 0, as one of
+    /// an ignored class, counts in no figure.
     ///
     /// Adds nothing and gives false where an output is not finite.
     ///
@@ -40,6 +40,7 @@ impl SplitTally {
     pub fn add(
         &mut self,
         outputs: &[f32],
+        served: (&Array, usize),
         split: &Split,
         index: usize,
         loss: (f64, f64),
@@ -50,7 +51,7 @@ impl SplitTally {
         self.samples += 1;
         let (value, weight) = loss;
         if weight != 0.0 {
-            self.figures.add(outputs, split, index)?;
+            self.figures.add_served(outputs, served, split, index)?;
             self.figures.add_loss(value, weight);
             self.counted += 1;
             self.loss += value;

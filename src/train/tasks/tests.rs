@@ -178,11 +178,16 @@ fn classes() -> (Bench, Split) {
 #[test]
 fn what_is_not_finite_is_not_counted() {
     let (_bench, split) = classes();
+    let served = Array::stacked(ArrayValues::U32(vec![0, 1]), vec![2]);
     let mut tally = SplitTally::new(Classification.tally(3, &[EvaluationMetric::plain("roc_auc")]));
-    assert!(!tally.add(&[f32::NAN, 0.0, 0.0], &split, 0, (1.0, 1.0)).unwrap());
     assert!(
         !tally
-            .add(&[f32::INFINITY, 0.0, 0.0], &split, 0, (1.0, 1.0))
+            .add(&[f32::NAN, 0.0, 0.0], (&served, 0), &split, 0, (1.0, 1.0))
+            .unwrap()
+    );
+    assert!(
+        !tally
+            .add(&[f32::INFINITY, 0.0, 0.0], (&served, 0), &split, 0, (1.0, 1.0))
             .unwrap()
     );
     assert_eq!((tally.samples(), tally.counted()), (0, 0));
@@ -195,9 +200,18 @@ fn what_is_not_finite_is_not_counted() {
 #[test]
 fn ignored_samples_do_not_count() {
     let (_bench, split) = classes();
+    let served = Array::stacked(ArrayValues::U32(vec![0, 1]), vec![2]);
     let mut tally = SplitTally::new(Classification.tally(3, &[]));
-    assert!(tally.add(&[1.0, 0.0, 0.0], &split, 0, (0.25, 1.0)).unwrap());
-    assert!(tally.add(&[1.0, 0.0, 0.0], &split, 1, (0.0, 0.0)).unwrap());
+    assert!(
+        tally
+            .add(&[1.0, 0.0, 0.0], (&served, 0), &split, 0, (0.25, 1.0))
+            .unwrap()
+    );
+    assert!(
+        tally
+            .add(&[1.0, 0.0, 0.0], (&served, 1), &split, 1, (0.0, 0.0))
+            .unwrap()
+    );
     assert_eq!((tally.samples(), tally.counted()), (2, 1));
     assert_eq!((tally.figure("accuracy"), tally.loss()), (Some(1.0), 0.25));
 }

@@ -17,6 +17,7 @@ mod peft;
 mod recipe;
 mod refused;
 mod reproducible;
+mod segmentation;
 mod similarity;
 mod starting;
 mod tasks;
@@ -67,12 +68,18 @@ fn demanding() -> Vec<(&'static str, Bench, Value)> {
         "pack": {"length": 12}, "epochs": null, "steps": 10, "validate": {"steps": 4}, "batch_size": 2,
         "batch_tokens": 20, "accumulate": 3, "optimizer": {"adamw": {"lr": 0.02}}, "ema": {"decay": 0.5},
     });
+    let pixels = json!({
+        "model": {"unet": {"width": 3, "depth": 1}}, "batch_size": 7, "accumulate": 2, "epochs": 2, "select": "best",
+        "augment": [{"random_crop": {"padding": 2}}, {"random_horizontal_flip": {}}],
+        "loss": {"cross_entropy": {"class_weights": "balanced"}},
+    });
     let texts = || [documents(Train, 11, 20, 5), documents(Val, 11, 6, 5)].concat();
     vec![
         ("joined", Bench::texts(11, &texts()), joined),
         ("separate", Bench::texts(11, &texts()), separate),
         ("dropout", Bench::table(6, &splits), dropout),
         ("convolutions", Bench::images(&splits), convolutions),
+        ("pixels", Bench::masks(&splits), pixels),
         ("overflowing", Bench::table(4, &splits), overflowing),
     ]
 }
@@ -310,14 +317,18 @@ fn half_precision_follows_f32() {
 fn a_pause_at_the_limits_changes_nothing_but_the_moment() {
     use crate::spec::{Direction, EpochLimits};
 
-    let limits = |until: u32| EpochLimits {
-        metric: "val_accuracy".into(),
-        direction: Direction::Maximize,
-        until: Some(until),
-        worse_than: std::collections::BTreeMap::new(),
-        patience: None,
-    };
     for (name, bench, change) in demanding() {
+        let metric = match name {
+            "pixels" => "val_pixel_accuracy",
+            _ => "val_accuracy",
+        };
+        let limits = |until: u32| EpochLimits {
+            metric: metric.into(),
+            direction: Direction::Maximize,
+            until: Some(until),
+            worse_than: std::collections::BTreeMap::new(),
+            patience: None,
+        };
         let recipe = recipe(change);
         let whole = bench.train(&recipe).unwrap();
         let expected: Vec<f64> = whole.history.iter().map(val_accuracy).collect();

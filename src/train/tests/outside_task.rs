@@ -70,7 +70,7 @@ fn a_recipe_can_choose_a_task_that_is_added() {
     assert_eq!(
         error,
         "`train.task`: there is no task `class_number`: use classification or multi_label or regression or \
-         token_classes or similarity or next_token or masked_token"
+         segmentation or token_classes or similarity or next_token or masked_token"
     );
     let changes = json!({"task": "class_number", "loss": {"mse": {}}});
     let error = train_with(&bench, &tasks, &recipe(changes))

@@ -71,7 +71,12 @@ impl Trainer<'_> {
                 if at.place == 0 {
                     let own = setup.steps.batches_of_step(at);
                     group.samples = setup.feed.samples_of(at.pass, own.clone());
-                    group.divisor = setup.feed.weight(&*setup.criterion, at.pass, own)?;
+                    let is_alone = own.len() == 1 && self.task.collective.size() == 1;
+                    group.divisor = match is_alone && setup.criterion.weighs_as_served() {
+                        // The whole step has been served.
+                        true => setup.criterion.weight(&batch.targets),
+                        false => setup.feed.weight(&*setup.criterion, at.pass, own)?,
+                    };
                     if group.divisor == 0.0 && setup.text.is_some() {
                         return Err(TrainError::NothingToLearn { step: at.step + 1 });
                     }

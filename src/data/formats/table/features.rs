@@ -38,8 +38,13 @@ impl Columns<'_> {
             TargetKind::Classification => Field::class(CLASS, Vec::new()),
             TargetKind::MultiLabel => Field::labels(LABELS, names),
             TargetKind::Regression => Field::numbers(TARGETS, names),
-            TargetKind::NextToken | TargetKind::TokenClasses | TargetKind::Similarity => {
-                return Err(DataError::Options("a table's rows hold no tokens".to_owned()));
+            TargetKind::NextToken
+            | TargetKind::TokenClasses
+            | TargetKind::Similarity
+            | TargetKind::Segmentation => {
+                return Err(DataError::Options(
+                    "a table's rows hold no tokens or masks".to_owned(),
+                ));
             }
         })
     }

@@ -92,7 +92,8 @@ impl CsvRow {
             | TargetKind::Regression
             | TargetKind::NextToken
             | TargetKind::TokenClasses
-            | TargetKind::Similarity => {
+            | TargetKind::Similarity
+            | TargetKind::Segmentation => {
                 write_f32s(&self.targets, &mut self.target);
             }
         }
@@ -190,7 +191,8 @@ impl<'a> RowReader<'a> {
                     TargetKind::Classification
                     | TargetKind::NextToken
                     | TargetKind::TokenClasses
-                    | TargetKind::Similarity => {
+                    | TargetKind::Similarity
+                    | TargetKind::Segmentation => {
                         class = text;
                     }
                     TargetKind::MultiLabel => row.targets[*label] = flag(text).map_err(wrong)?,

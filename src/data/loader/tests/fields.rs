@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::data::Example;
-use crate::schema::{ElementType, FieldRole};
+use crate::schema::{ElementType, FieldRole, NO_PIXEL_CLASS};
 
 /// A file of whose samples every kind of field is a part: 6 samples of 1x4x5 pixels.
 fn mixed_fields(folder: &Path) -> Split {
@@ -88,7 +88,12 @@ fn several_inputs_boxes_masks_texts_and_weights_reach_the_batch() {
         let ArrayValues::U8(mask) = &field("mask").values else {
             panic!("masks are bytes");
         };
-        let scaled: Vec<f32> = mask.iter().map(|value| f32::from(*value) / 255.0).collect();
+        // Beside it images are black, and masks have no class.
+        let pixel = |value: &u8| match *value {
+            NO_PIXEL_CLASS => 0.0,
+            value => f32::from(value) / 255.0,
+        };
+        let scaled: Vec<f32> = mask.iter().map(pixel).collect();
         assert_eq!(field("image").f32(), Some(&scaled[..]));
         assert_eq!(field("mask").dimensions, [count, 1, 4, 5]);
         let lengths = |name: &str| -> Vec<u64> {

@@ -21,7 +21,7 @@ pub(super) fn noise(stream: u32, count: usize) -> impl Iterator<Item = f64> {
     })
 }
 
-fn fill(name: &str, stream: u32, shape: &[usize]) -> Tensor {
+pub(super) fn fill(name: &str, stream: u32, shape: &[usize]) -> Tensor {
     let fan_in: usize = shape[1..].iter().product();
     let bound = 2.0 * (6.0 / fan_in as f64).sqrt();
     let near_one = name.ends_with("running_var") || name.ends_with("weight");
@@ -36,14 +36,14 @@ fn fill(name: &str, stream: u32, shape: &[usize]) -> Tensor {
     Tensor::from_vec(values, shape, &Device::Cpu).expect("valid")
 }
 
-fn numbers(value: &Value) -> Vec<f64> {
+pub(super) fn numbers(value: &Value) -> Vec<f64> {
     let list = value.as_array().expect("a list");
     list.iter()
         .map(|value| value.as_f64().expect("a number"))
         .collect()
 }
 
-fn norm_and_projection(values: &[f32], stream: u32) -> (f64, f64) {
+pub(super) fn norm_and_projection(values: &[f32], stream: u32) -> (f64, f64) {
     let norm = values
         .iter()
         .map(|value| f64::from(*value).powi(2))

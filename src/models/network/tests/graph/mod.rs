@@ -136,6 +136,11 @@ pub(crate) fn networks() -> Vec<(&'static str, Network)> {
         ("efficientnet_b0", efficientnet(0.1, 0.1), image(3, 32, 32)),
         ("mobilenet_v3_small", mobilenet(0.1), image(3, 32, 32)),
         ("vit", vit, small),
+        (
+            "unet",
+            model(json!({"unet": {"width": 4, "depth": 2}})),
+            image(3, 15, 12),
+        ),
         ("sequential", layers, small),
         ("sequential, pooled", pooled, small),
     ];

@@ -1,0 +1,225 @@
+//! Which image has which mask.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::problems::{MaskProblem, MaskProblemKind, MaskProblems};
+use crate::data::error::DataError;
+use crate::data::formats::image_folder::image_files;
+use crate::data::formats::split_names::{SplitHint, SplitWord};
+use crate::data::formats::{entries, holding_folder, name_of};
+use crate::data::intake::Intake;
+use crate::spec::{MasksOptions, SplitName};
+
+/// An image and its mask.
+pub(super) struct MaskPair {
+    pub split: SplitName,
+    pub image: PathBuf,
+    pub mask: PathBuf,
+}
+
+impl MaskPair {
+    pub fn image_problem(&self, kind: MaskProblemKind, told: String) -> MaskProblem {
+        let path = self.image.clone();
+        MaskProblem { kind, path, told }
+    }
+
+    pub fn mask_problem(&self, kind: MaskProblemKind, told: String) -> MaskProblem {
+        let path = self.mask.clone();
+        MaskProblem { kind, path, told }
+    }
+}
+
+/// The folders of a split.
+struct SplitFolder {
+    split: SplitName,
+    images: PathBuf,
+    masks: PathBuf,
+}
+
+/// All images with their masks, split by split and in the order of their names, and the folder that they are named from.
+pub(super) fn pairs_of(
+    options: &MasksOptions,
+    input: &Path,
+    problems: &mut MaskProblems,
+    intake: &mut Intake<'_>,
+) -> Result<(PathBuf, Vec<MaskPair>), DataError> {
+    let what = format!("folder `{}`", options.images);
+    let root = holding_folder(input, &what, |folder| {
+        Ok(!split_words(folder, &options.images)?.is_empty())
+    })?;
+    let mut pairs = Vec::new();
+    for folder in split_folders(options, &root)? {
+        if !folder.masks.is_dir() {
+            let problem = format!(
+                "there is no folder of masks `{}` for the images in `{}`: name it in `masks`",
+                folder.masks.display(),
+                folder.images.display()
+            );
+            return Err(DataError::input(&root, problem));
+        }
+        match_files(&folder, &mut pairs, problems, intake)?;
+    }
+    Ok((root, pairs))
+}
+
+/// Pairs the images of a split with its masks: names are the same but for what they end in.
+fn match_files(
+    folder: &SplitFolder,
+    pairs: &mut Vec<MaskPair>,
+    problems: &mut MaskProblems,
+    intake: &mut Intake<'_>,
+) -> Result<(), DataError> {
+    let images = image_files(&folder.images, intake)?;
+    if images.is_empty() {
+        let problem = "there is no image in this folder: add some, or remove it";
+        return Err(DataError::input(&folder.images, problem));
+    }
+    let stem = |path: &Path, folder: &Path| path.strip_prefix(folder).unwrap_or(path).with_extension("");
+    let mut masks: BTreeMap<PathBuf, PathBuf> = BTreeMap::new();
+    for mask in image_files(&folder.masks, intake)? {
+        let is_png = |path: &Path| {
+            path.extension()
+                .is_some_and(|text| text.eq_ignore_ascii_case("png"))
+        };
+        let found = masks
+            .entry(stem(&mask, &folder.masks))
+            .or_insert_with(|| mask.clone());
+        if is_png(&mask) && !is_png(found) {
+            *found = mask;
+        }
+    }
+    let mut taken: BTreeMap<PathBuf, PathBuf> = BTreeMap::new();
+    for image in images {
+        let name = stem(&image, &folder.images);
+        if let Some(first) = taken.get(&name) {
+            let told = format!(
+                "it has the mask of `{}` too: keep one of the two images",
+                first.display()
+            );
+            let kind = MaskProblemKind::SeveralImages;
+            problems.without_sample(
+                MaskProblem {
+                    kind,
+                    path: image,
+                    told,
+                },
+                intake,
+            )?;
+            continue;
+        }
+        match masks.remove(&name) {
+            Some(mask) => pairs.push(MaskPair {
+                split: folder.split,
+                image: image.clone(),
+                mask,
+            }),
+            None => {
+                let mut wanted = folder.masks.join(&name).into_os_string();
+                wanted.push(".png");
+                let wanted = PathBuf::from(wanted);
+                let told = format!(
+                    "there is no mask `{}` for it: add it, or remove the image",
+                    wanted.display()
+                );
+                let path = image.clone();
+                let kind = MaskProblemKind::MissingMask;
+                problems.without_sample(MaskProblem { kind, path, told }, intake)?;
+            }
+        }
+        taken.insert(name, image);
+    }
+    for (name, mask) in masks {
+        let told = format!(
+            "there is no image `{}.*` for it: add it, or remove the mask",
+            folder.images.join(name).display()
+        );
+        let kind = MaskProblemKind::MissingImage;
+        problems.without_sample(
+            MaskProblem {
+                kind,
+                path: mask,
+                told,
+            },
+            intake,
+        )?;
+    }
+    Ok(())
+}
+
+/// The folders of each split, the training split's first.
+fn split_folders(options: &MasksOptions, root: &Path) -> Result<Vec<SplitFolder>, DataError> {
+    let place = |pattern: &str, word: &str| root.join(pattern.replace(MasksOptions::SPLIT, word));
+    let folder = |split: SplitName, word: &str| SplitFolder {
+        split,
+        images: place(&options.images, word),
+        masks: place(&options.masks, word),
+    };
+    if !options.images.contains(MasksOptions::SPLIT) {
+        return Ok(vec![folder(SplitName::Train, "")]);
+    }
+    let mut words = Vec::new();
+    for word in split_words(root, &options.images)? {
+        // What is called otherwise is no split.
+        if let Some(hint) = SplitHint::of(&word).filter(|hint| hint.rest.is_empty()) {
+            words.push((hint.word, word));
+        }
+    }
+    let is_tested = words
+        .iter()
+        .any(|(word, _)| *word == SplitWord::Split(SplitName::Test));
+    let mut found: Vec<SplitFolder> = Vec::new();
+    for (meaning, word) in words {
+        let split = match meaning {
+            SplitWord::Split(split) => split,
+            SplitWord::Evaluation if is_tested => SplitName::Val,
+            SplitWord::Evaluation => SplitName::Test,
+        };
+        let new = folder(split, &word);
+        if let Some(other) = found.iter().find(|other| other.split == split) {
+            let problem = format!(
+                "both `{}` and `{}` are the {} split: remove or rename one",
+                other.images.display(),
+                new.images.display(),
+                split.as_str()
+            );
+            return Err(DataError::input(root, problem));
+        }
+        found.push(new);
+    }
+    if found.iter().all(|folder| folder.split != SplitName::Train) {
+        let problem = format!(
+            "`images: {}` finds no training split: call one of the folders `train`",
+            options.images
+        );
+        return Err(DataError::input(root, problem));
+    }
+    found.sort_by_key(|folder| folder.split);
+    Ok(found)
+}
+
+/// What stands for `{split}` in the folders of `root` that are as `pattern` says; something where the pattern has no
+/// `{split}` and the folder is there.
+fn split_words(root: &Path, pattern: &str) -> Result<Vec<String>, DataError> {
+    let Some((before, behind)) = pattern.split_once(MasksOptions::SPLIT) else {
+        let found = root.join(pattern).is_dir().then(String::new);
+        return Ok(found.into_iter().collect());
+    };
+    let (parent, start) = before.rsplit_once('/').unwrap_or(("", before));
+    let end = behind.split('/').next().unwrap_or("");
+    let parent = root.join(parent);
+    if !parent.is_dir() {
+        return Ok(Vec::new());
+    }
+    let mut words = Vec::new();
+    for path in entries(&parent)? {
+        let name = name_of(&path);
+        let word = name.strip_prefix(start).and_then(|rest| rest.strip_suffix(end));
+        if let Some(word) = word.filter(|word| SplitHint::of(word).is_some())
+            && root.join(pattern.replace(MasksOptions::SPLIT, word)).is_dir()
+        {
+            words.push(word.to_owned());
+        }
+    }
+    Ok(words)
+}
