@@ -227,8 +227,8 @@ mod tests {
         );
         assert_eq!(
             table.of_evaluation(&["per_class", "confusion"]).join(" "),
-            "entity_f1 perplexity accuracy loss rmse mae r2 macro_f1 macro_precision macro_recall entity_f1_strict \
-             entity_precision entity_recall scored_tokens"
+            "entity_f1 perplexity miou pixel_accuracy accuracy loss rmse mae r2 macro_f1 macro_precision macro_recall \
+             entity_f1_strict entity_precision entity_recall scored_tokens"
         );
     }
 }

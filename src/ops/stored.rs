@@ -40,7 +40,7 @@ impl ValueFormat {
 }
 
 /// A number that kernels read and write.
-pub(super) trait Element: Copy + Default + Send + Sync + 'static {
+pub(super) trait StoredNumber: Copy + Default + Send + Sync + 'static {
     const FORMAT: ValueFormat;
 
     fn widen(self) -> f32;
@@ -54,7 +54,7 @@ pub(super) trait Element: Copy + Default + Send + Sync + 'static {
     fn own(values: Vec<Self>) -> Values;
 }
 
-impl Element for f32 {
+impl StoredNumber for f32 {
     const FORMAT: ValueFormat = ValueFormat::F32;
 
     #[inline(always)]
@@ -77,7 +77,7 @@ impl Element for f32 {
     }
 }
 
-impl Element for bf16 {
+impl StoredNumber for bf16 {
     const FORMAT: ValueFormat = ValueFormat::Bf16;
 
     #[inline(always)]
@@ -328,7 +328,7 @@ fn nearest_bf16(values: &[f32]) -> Vec<bf16> {
 }
 
 /// Sets `target` to the nearest of its sums with `summands`, of as many, by all threads.
-pub(super) fn add_to<E: Element>(target: &mut [E], summands: &[E]) {
+pub(super) fn add_to<E: StoredNumber>(target: &mut [E], summands: &[E]) {
     target
         .par_chunks_mut(BLOCK)
         .zip(summands.par_chunks(BLOCK))

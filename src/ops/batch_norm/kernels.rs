@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use crate::ops::fill::in_blocks;
 use crate::ops::round::{round_bf16, round_in_place};
-use crate::ops::stored::{Element, ValueFormat};
+use crate::ops::stored::{StoredNumber, ValueFormat};
 use crate::ops::vectors::with_wide_vectors;
 use crate::spec::Precision;
 
@@ -22,7 +22,7 @@ pub(super) struct Moments {
 ///
 /// Each block's deviations are taken from its own mean, and blocks are merged by the formula of
 /// Chan, Golub and LeVeque (1979), so that a mean far from 0 costs no accuracy.
-pub(super) fn moments<E: Element>(x: &[E], channels: usize) -> Moments {
+pub(super) fn moments<E: StoredNumber>(x: &[E], channels: usize) -> Moments {
     let blocks: Vec<(usize, Vec<f32>, Vec<f32>)> = x
         .par_chunks(block_len(channels))
         .map(|block| {
@@ -92,7 +92,7 @@ pub(super) struct ChannelMap<'a, E> {
 }
 
 /// `(x - mean) * scale + bias`, then plus the residual, then ReLU, then rounded, as asked for.
-pub(super) fn normalize<E: Element>(x: &[E], map: &ChannelMap<E>) -> Vec<E> {
+pub(super) fn normalize<E: StoredNumber>(x: &[E], map: &ChannelMap<E>) -> Vec<E> {
     // Not `max`: a NaN must stay one.
     let rectified = |value: f32| if value <= 0.0 { 0.0 } else { value };
     let mut y = match (map.residual, map.relu, rounds::<E>(map.precision)) {
@@ -114,13 +114,13 @@ pub(super) fn normalize<E: Element>(x: &[E], map: &ChannelMap<E>) -> Vec<E> {
 }
 
 /// Whether values are to be rounded to bf16 that what holds them does not round.
-fn rounds<E: Element>(precision: Precision) -> bool {
+fn rounds<E: StoredNumber>(precision: Precision) -> bool {
     precision == Precision::Bf16 && E::FORMAT == ValueFormat::F32
 }
 
 /// `finish((x - mean) * scale + bias, other)` of all values.
 #[inline(always)]
-fn normalize_with<E: Element>(
+fn normalize_with<E: StoredNumber>(
     x: &[E],
     other: &[E],
     map: &ChannelMap<E>,
@@ -152,7 +152,7 @@ fn normalize_with<E: Element>(
     unsafe { in_blocks(x.len(), len, block) }
 }
 
-fn rounded_to_f16<E: Element>(values: Vec<E>) -> Vec<E> {
+fn rounded_to_f16<E: StoredNumber>(values: Vec<E>) -> Vec<E> {
     let block = 1 << 14;
     let round = |index: usize, target: &mut [MaybeUninit<E>]| {
         let source = &values[index * block..][..target.len()];
@@ -195,7 +195,7 @@ pub(super) struct BatchNormGradients<E> {
 }
 
 /// The gradients of [`normalize`] and of the moments behind it.
-pub(super) fn backward<E: Element>(pass: &Backward<E>) -> BatchNormGradients<E> {
+pub(super) fn backward<E: StoredNumber>(pass: &Backward<E>) -> BatchNormGradients<E> {
     match (pass.y, pass.residual) {
         (None, _) => backward_with(pass, pass.output_gradient, |gradient, _| gradient),
         (Some(y), false) => backward_with(pass, y, let_through::<f32>),
@@ -216,7 +216,7 @@ pub(super) fn backward<E: Element>(pass: &Backward<E>) -> BatchNormGradients<E> 
 
 /// The gradients where `before(gradient, y)` is the gradient of the normalised values.
 #[inline(always)]
-fn backward_with<E: Element>(
+fn backward_with<E: StoredNumber>(
     pass: &Backward<E>,
     y: &[E],
     before: impl Fn(f32, f32) -> f32 + Sync + Send,
@@ -262,7 +262,7 @@ fn backward_with<E: Element>(
 }
 
 #[inline(always)]
-fn input_gradient<E: Element>(
+fn input_gradient<E: StoredNumber>(
     pass: &Backward<E>,
     y: &[E],
     [factor, slope, offset]: &[Vec<f32>; 3],
@@ -299,12 +299,12 @@ fn input_gradient<E: Element>(
 
 /// The gradient where the ReLU let a value through, so that `y` is positive (or NaN), else 0.
 #[inline(always)]
-fn let_through<E: Element>(gradient: E, y: E) -> E {
+fn let_through<E: StoredNumber>(gradient: E, y: E) -> E {
     if y.widen() <= 0.0 { E::default() } else { gradient }
 }
 
 /// [`let_through`] of all values.
-fn before_relu<E: Element>(y: &[E], gradient: &[E], len: usize) -> Vec<E> {
+fn before_relu<E: StoredNumber>(y: &[E], gradient: &[E], len: usize) -> Vec<E> {
     let block = |index: usize, masked: &mut [MaybeUninit<E>]| {
         let (y, gradient) = (&y[index * len..], &gradient[index * len..]);
         with_wide_vectors(
@@ -322,7 +322,7 @@ fn before_relu<E: Element>(y: &[E], gradient: &[E], len: usize) -> Vec<E> {
 
 /// The gradients of weight and bias: the sums of `gradient * normalised` and of `gradient`.
 #[inline(always)]
-fn affine_gradients<E: Element>(
+fn affine_gradients<E: StoredNumber>(
     pass: &Backward<E>,
     y: &[E],
     before: &(impl Fn(f32, f32) -> f32 + Sync),

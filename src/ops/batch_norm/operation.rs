@@ -11,7 +11,7 @@ use crate::ops::composed::{relu, rounded};
 use crate::ops::operation::{
     ArrayView, CpuKernel, OperandGradient, Operation, StoredPasses, with_wide_operands,
 };
-use crate::ops::stored::{Element, Stored, ValueFormat, Values};
+use crate::ops::stored::{Stored, StoredNumber, ValueFormat, Values};
 use crate::spec::Precision;
 
 /// Operands: `x`, weight, bias; the running mean and variance, unless they are the batch's; the residual,
@@ -141,7 +141,7 @@ fn composed_end(
 
 impl BatchNormalization {
     /// The result for an `x` and a residual of one format, in that format.
-    fn normalized<E: Element>(&self, operands: &[ArrayView], x: &[E], residual: Option<&[E]>) -> Vec<E> {
+    fn normalized<E: StoredNumber>(&self, operands: &[ArrayView], x: &[E], residual: Option<&[E]>) -> Vec<E> {
         let ChannelConstants {
             mean,
             inverse_deviation,
@@ -163,7 +163,7 @@ impl BatchNormalization {
     }
 
     /// The gradients for an `x`, an output and its gradient of one format.
-    fn gradients<E: Element>(
+    fn gradients<E: StoredNumber>(
         &self,
         operands: &[ArrayView],
         (x, output, gradient): (&[E], &[E], &[E]),

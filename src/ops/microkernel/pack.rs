@@ -8,7 +8,7 @@ use super::transforms::{FILTER_BLOCK, FilteredTiles};
 use super::{Finish, Kernels, SharedValues, Tile, Transform, WordFormat};
 use crate::ops::round::{bf16_bits, round_in_place};
 use crate::ops::scratch::with_narrow_scratch;
-use crate::ops::stored::{Element, Stored};
+use crate::ops::stored::{Stored, StoredNumber};
 use crate::ops::vectors::with_wide_vectors;
 use crate::spec::Precision;
 
@@ -352,7 +352,7 @@ pub(in crate::ops) fn narrow(values: &[f32], from: usize, target: &mut [u16], to
 }
 
 /// Words of bf16 values that stand at the same place; 0 without a second one.
-fn pair_words<E: Element>(words: &mut [u32], first: &[E], second: Option<&[E]>) {
+fn pair_words<E: StoredNumber>(words: &mut [u32], first: &[E], second: Option<&[E]>) {
     with_wide_vectors(
         #[inline(always)]
         || match second {

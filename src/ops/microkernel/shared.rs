@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 
-use crate::ops::stored::{Element, ValueFormat};
+use crate::ops::stored::{StoredNumber, ValueFormat};
 
 /// A slice that several threads write to, each to its own part.
 pub(in crate::ops) struct SharedValues<'a, T = f32> {
@@ -81,7 +81,7 @@ unsafe impl Send for SharedResults<'_> {}
 // SAFETY: as for [`SharedValues`].
 unsafe impl Sync for SharedResults<'_> {}
 
-impl<'a, T: Element> From<&SharedValues<'a, T>> for SharedResults<'a> {
+impl<'a, T: StoredNumber> From<&SharedValues<'a, T>> for SharedResults<'a> {
     fn from(values: &SharedValues<'a, T>) -> Self {
         Self {
             start: values.start.cast(),

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use half::bf16;
 
 use crate::ops::round::bf16_bits;
-use crate::ops::stored::Element;
+use crate::ops::stored::StoredNumber;
 
 /// Lanes of the widest vector.
 pub(super) const MAX_LANES: usize = 16;

@@ -11,7 +11,7 @@ use crate::ops::error::OpError;
 use crate::ops::fill::in_blocks;
 use crate::ops::operation::{ArrayView, CpuKernel, OperandGradient, Operation, StoredPasses, run};
 use crate::ops::round::round_in_place;
-use crate::ops::stored::{Element, Stored, ValueFormat, Values};
+use crate::ops::stored::{Stored, StoredNumber, ValueFormat, Values};
 use crate::ops::tensor::{Images, channels_last};
 use crate::ops::vectors::with_wide_vectors;
 use crate::spec::Precision;
@@ -49,7 +49,7 @@ impl Operation for GlobalAveragePooling {
 }
 
 impl GlobalAveragePooling {
-    fn means<E: Element>(&self, images: Images, x: &[E]) -> Vec<f32> {
+    fn means<E: StoredNumber>(&self, images: Images, x: &[E]) -> Vec<f32> {
         let Images {
             batch,
             height,
@@ -79,7 +79,7 @@ impl GlobalAveragePooling {
         y
     }
 
-    fn input_gradient<E: Element>(&self, images: Images, gradient: &[f32]) -> Vec<E> {
+    fn input_gradient<E: StoredNumber>(&self, images: Images, gradient: &[f32]) -> Vec<E> {
         let pixels = (images.height * images.width) as f32;
         let image = |index: usize, target: &mut [MaybeUninit<E>]| {
             let gradient = &gradient[index * images.channels..][..images.channels];

@@ -12,7 +12,7 @@ use crate::ops::error::OpError;
 use crate::ops::fill::in_blocks;
 use crate::ops::operation::{ArrayView, CpuKernel, OperandGradient, Operation, StoredPasses, run};
 use crate::ops::scratch::with_scratch;
-use crate::ops::stored::{Element, Stored, Values};
+use crate::ops::stored::{Stored, StoredNumber, Values};
 use crate::ops::tensor::Images;
 use crate::ops::vectors::with_wide_vectors;
 
@@ -57,7 +57,7 @@ impl SizedMaxPooling {
     }
 
     /// The largest values under the windows.
-    fn forward<E: Element>(&self, x: &[E]) -> Vec<E> {
+    fn forward<E: StoredNumber>(&self, x: &[E]) -> Vec<E> {
         let channels = self.input.channels;
         let row = |index: usize, y: &mut [MaybeUninit<E>]| {
             let (image, row) = (index / self.output.height, index % self.output.height);
@@ -92,7 +92,13 @@ impl SizedMaxPooling {
 
     /// Adds the gradient of one image to what is there.
     #[inline(always)]
-    fn add_image_gradient<E: Element>(&self, input_gradient: &mut [f32], x: &[E], y: &[E], gradient: &[E]) {
+    fn add_image_gradient<E: StoredNumber>(
+        &self,
+        input_gradient: &mut [f32],
+        x: &[E],
+        y: &[E],
+        gradient: &[E],
+    ) {
         let channels = self.input.channels;
         // What no winner has got yet.
         let mut left = vec![0.0f32; channels];
@@ -119,7 +125,7 @@ impl SizedMaxPooling {
     }
 
     /// The gradient of the images, of which each winner gets that of its window.
-    fn backward<E: Element>(&self, x: &[E], y: &[E], gradient: &[E]) -> Vec<E> {
+    fn backward<E: StoredNumber>(&self, x: &[E], y: &[E], gradient: &[E]) -> Vec<E> {
         let (input, output) = (self.input.image_len(), self.output.image_len());
         let image = |index: usize, target: &mut [MaybeUninit<E>]| {
             with_scratch(input, |sums| {
@@ -144,7 +150,7 @@ impl SizedMaxPooling {
 /// Gives each channel's gradient to its winner under a window of which some results are NaN: the last NaN there, elsewhere
 /// the first that is equal to the result.
 #[cold]
-fn give_in_turn<E: Element>(
+fn give_in_turn<E: StoredNumber>(
     input_gradient: &mut [f32],
     x: &[E],
     (y, gradient): (&[E], &mut [f32]),
