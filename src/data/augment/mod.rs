@@ -43,6 +43,7 @@ use mix::Mixing;
 pub(super) use mix::blend;
 use policy::Policy;
 use resize::Resize;
+pub(in crate::data) use resize::nearest;
 use resized_crop::RandomResizedCrop;
 
 pub(super) use riders::Rider;

@@ -69,21 +69,26 @@ pub(super) fn resample(image: &mut Image, window: ImageWindow, size: [usize; 2])
     );
 }
 
-/// A mask's `window`, scaled to `size`: each pixel is one of those that were there, as with torchvision's
-/// nearest-neighbour interpolation.
+/// A mask's `window`, scaled to `size`: each pixel is one of those that were there, [`nearest`] to its centre.
 fn scale_to_nearest(mask: &mut Image, window: ImageWindow, [height, width]: [usize; 2]) {
-    let source = |at: usize, before: usize, after: usize| at * before / after;
     mask.spare.clear();
     for plane in mask.pixels.chunks_exact(mask.height * mask.width) {
         for y in 0..height {
-            let row = window.top + source(y, window.height, height);
+            let row = window.top + nearest(y, window.height, height);
             let row = &plane[row * mask.width..][..mask.width];
-            let columns = (0..width).map(|x| row[window.left + source(x, window.width, width)]);
+            let columns = (0..width).map(|x| row[window.left + nearest(x, window.width, width)]);
             mask.spare.extend(columns);
         }
     }
     mask.swap();
     (mask.height, mask.width) = (height, width);
+}
+
+/// Of `before` pixels the one in which the centre of pixel `at` lies, where there are `after` in their place. Images are
+/// scaled about the centres of pixels too, so that a mask stays where its image is: as with Pillow's `NEAREST` and
+/// PyTorch's `nearest-exact`, unlike its `nearest`, which takes the upper left one.
+pub(in crate::data) fn nearest(at: usize, before: usize, after: usize) -> usize {
+    (2 * at + 1) * before / (2 * after)
 }
 
 /// The pixels of `window`, scaled to `size`.

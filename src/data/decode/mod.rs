@@ -53,6 +53,11 @@ pub(super) fn told_size(bytes: &[u8], upright: bool) -> Option<[usize; 2]> {
     })
 }
 
+/// Whether a file's EXIF data turn or mirror its image.
+pub(super) fn is_turned(bytes: &[u8]) -> bool {
+    ImageForm::of(bytes).is_some_and(|form| form.orientation(bytes) > 1)
+}
+
 /// Whether a file that begins with `bytes` is an image, of a form that is read or of one that is not.
 pub(super) fn is_recognised(bytes: &[u8]) -> bool {
     ImageForm::of(bytes).is_some() || foreign_form(bytes).is_some()

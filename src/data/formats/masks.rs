@@ -10,6 +10,7 @@ mod problems;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::num::NonZeroU32;
 use std::path::Path;
@@ -18,7 +19,7 @@ use rayon::prelude::*;
 
 use super::FormatReader;
 use super::image_intake::{MOST_WAITING, group};
-use crate::data::decode::{decode, told_size};
+use crate::data::decode::{decode, is_turned, told_size};
 use crate::data::digest::{ContentDigest, digest_bytes};
 use crate::data::error::DataError;
 use crate::data::field_names::{IMAGE, MASK};
@@ -26,7 +27,7 @@ use crate::data::intake::{Intake, IntakeSample, SplitPlace};
 use crate::data::labels::Classes;
 use crate::data::value::FieldValue;
 use crate::schema::{Dimensions, Field, ImagePreparation, Schema};
-use crate::spec::{ImageOptions, MasksOptions, StoredAs};
+use crate::spec::{ImageOptions, MasksOptions, SplitName, StoredAs, counted};
 use mask_file::DecodedMask;
 use pairs::{MaskPair, pairs_of};
 use pixel_table::PixelTable;
@@ -42,18 +43,35 @@ impl FormatReader for MasksOptions {
             table: PixelTable::new(self),
             root: &root,
             has_begun: false,
-            doubt: BinaryDoubt::default(),
+            doubts: BTreeMap::new(),
+            turned: 0,
         };
         reader.read(&pairs, &mut problems, intake)?;
-        if self.ignored_value() == Some(255) && self.values.is_none() && reader.doubt.is_binary() {
+        let mut doubts = reader.doubts.iter();
+        let binary = doubts.find_map(|(split, doubt)| doubt.is_binary().then_some(split));
+        if let (Some(255), None, Some(split)) = (self.ignored_value(), &self.values, binary) {
+            let of_split = match reader.doubts.values().all(|doubt| doubt.is_binary()) {
+                true => "its masks".to_owned(),
+                false => format!("the masks of its {} split", split.as_str()),
+            };
             let [first, second] =
                 [0, 1].map(|place: usize| self.classes.get(place).map_or("", String::as_str));
             return Err(DataError::input(
                 input,
                 format!(
-                    "its masks hold nothing but 0 and 255, and pixels of 255 are left out: if they are those of \
+                    "{of_split} hold nothing but 0 and 255, and pixels of 255 are left out: if they are those of \
                      `{second}`, write `values: {{{first}: 0, {second}: 255}}` and `ignore: none`"
                 ),
+            ));
+        }
+        if reader.turned > 0 && !self.exif_orientation {
+            intake.warn(format!(
+                "{} turned or mirrored by EXIF data, and taken as stored: where masks are those of upright images, write \
+                 `exif_orientation: true`",
+                match reader.turned {
+                    1 => "1 image is".to_owned(),
+                    count => format!("{} are", counted(count, "image")),
+                }
             ));
         }
         problems.finish(intake)?;
@@ -61,7 +79,7 @@ impl FormatReader for MasksOptions {
     }
 }
 
-/// Whether all masks have no other values than 0 and 255: then 255 is an object rather than what does not count.
+/// Whether all masks of a split have no other values than 0 and 255: then 255 is an object rather than what does not count.
 #[derive(Clone, Copy, Debug, Default)]
 struct BinaryDoubt {
     has_255: bool,
@@ -87,7 +105,9 @@ struct PairReader<'a> {
     /// Images are called by their paths from here on.
     root: &'a Path,
     has_begun: bool,
-    doubt: BinaryDoubt,
+    doubts: BTreeMap<SplitName, BinaryDoubt>,
+    /// Images that EXIF data turn or mirror.
+    turned: u64,
 }
 
 /// The bytes of both files.
@@ -165,7 +185,11 @@ impl PairReader<'_> {
                     continue;
                 }
             };
-            self.doubt.look_at(&pair.mask);
+            self.doubts
+                .entry(encoded.pair.split)
+                .or_default()
+                .look_at(&pair.mask);
+            self.turned += u64::from(is_turned(&encoded.image));
             if let Some(told) = pair.mask.unknown_values() {
                 let problem = encoded.pair.mask_problem(MaskProblemKind::UnknownValues, told);
                 problems.with_sample(problem, intake)?;

@@ -9,6 +9,7 @@ use png::{BitDepth, ColorType, Decoder, Limits, Transformations};
 
 use super::pixel_table::PixelTable;
 use super::problems::MaskProblemKind;
+use crate::data::augment::nearest;
 use crate::data::decode::{ImageForm, MOST_VALUES};
 use crate::schema::NO_PIXEL_CLASS;
 use crate::spec::counted;
@@ -134,13 +135,13 @@ impl DecodedMask {
         }
     }
 
-    /// The mask with another height and width: each pixel is one of those that were there.
+    /// The mask with another height and width: each pixel is one of those that were there, the [`nearest`].
     pub fn resized(mut self, [height, width]: [usize; 2]) -> Self {
         let [rows, columns] = self.size;
         if [height, width] != [rows, columns] {
-            let row = |y: usize| &self.classes[y * rows / height * columns..][..columns];
+            let row = |y: usize| &self.classes[nearest(y, rows, height) * columns..][..columns];
             self.classes = (0..height)
-                .flat_map(|y| (0..width).map(move |x| (y, x * columns / width)))
+                .flat_map(|y| (0..width).map(move |x| (y, nearest(x, columns, width))))
                 .map(|(y, x)| row(y)[x])
                 .collect();
             self.size = [height, width];

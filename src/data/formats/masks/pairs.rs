@@ -49,7 +49,7 @@ pub(super) fn pairs_of(
         Ok(!split_words(folder, &options.images)?.is_empty())
     })?;
     let mut pairs = Vec::new();
-    for folder in split_folders(options, &root)? {
+    for folder in split_folders(options, &root, intake)? {
         if !folder.masks.is_dir() {
             let problem = format!(
                 "there is no folder of masks `{}` for the images in `{}`: name it in `masks`",
@@ -76,18 +76,9 @@ fn match_files(
         return Err(DataError::input(&folder.images, problem));
     }
     let stem = |path: &Path, folder: &Path| path.strip_prefix(folder).unwrap_or(path).with_extension("");
-    let mut masks: BTreeMap<PathBuf, PathBuf> = BTreeMap::new();
+    let mut masks: BTreeMap<PathBuf, Vec<PathBuf>> = BTreeMap::new();
     for mask in image_files(&folder.masks, intake)? {
-        let is_png = |path: &Path| {
-            path.extension()
-                .is_some_and(|text| text.eq_ignore_ascii_case("png"))
-        };
-        let found = masks
-            .entry(stem(&mask, &folder.masks))
-            .or_insert_with(|| mask.clone());
-        if is_png(&mask) && !is_png(found) {
-            *found = mask;
-        }
+        masks.entry(stem(&mask, &folder.masks)).or_default().push(mask);
     }
     let mut taken: BTreeMap<PathBuf, PathBuf> = BTreeMap::new();
     for image in images {
@@ -108,13 +99,21 @@ fn match_files(
             )?;
             continue;
         }
-        match masks.remove(&name) {
-            Some(mask) => pairs.push(MaskPair {
+        let mut found = masks.remove(&name).unwrap_or_default();
+        match (found.pop(), found.pop()) {
+            (Some(mask), None) => pairs.push(MaskPair {
                 split: folder.split,
                 image: image.clone(),
                 mask,
             }),
-            None => {
+            (Some(mask), Some(other)) => {
+                let (one, two) = (other.display(), mask.display());
+                let told = format!("both `{one}` and `{two}` are masks for it: keep one");
+                let path = image.clone();
+                let kind = MaskProblemKind::SeveralMasks;
+                problems.without_sample(MaskProblem { kind, path, told }, intake)?;
+            }
+            (None, _) => {
                 let mut wanted = folder.masks.join(&name).into_os_string();
                 wanted.push(".png");
                 let wanted = PathBuf::from(wanted);
@@ -129,7 +128,9 @@ fn match_files(
         }
         taken.insert(name, image);
     }
-    for (name, mask) in masks {
+    let left = masks.into_iter();
+    for (name, mask) in left.flat_map(|(name, masks)| masks.into_iter().map(move |mask| (name.clone(), mask)))
+    {
         let told = format!(
             "there is no image `{}.*` for it: add it, or remove the mask",
             folder.images.join(name).display()
@@ -148,7 +149,11 @@ fn match_files(
 }
 
 /// The folders of each split, the training split's first.
-fn split_folders(options: &MasksOptions, root: &Path) -> Result<Vec<SplitFolder>, DataError> {
+fn split_folders(
+    options: &MasksOptions,
+    root: &Path,
+    intake: &Intake<'_>,
+) -> Result<Vec<SplitFolder>, DataError> {
     let place = |pattern: &str, word: &str| root.join(pattern.replace(MasksOptions::SPLIT, word));
     let folder = |split: SplitName, word: &str| SplitFolder {
         split,
@@ -160,9 +165,14 @@ fn split_folders(options: &MasksOptions, root: &Path) -> Result<Vec<SplitFolder>
     }
     let mut words = Vec::new();
     for word in split_words(root, &options.images)? {
-        // What is called otherwise is no split.
-        if let Some(hint) = SplitHint::of(&word).filter(|hint| hint.rest.is_empty()) {
-            words.push((hint.word, word));
+        match SplitHint::of(&word) {
+            Some(hint) if hint.rest.is_empty() => words.push((hint.word, word)),
+            Some(_) => intake.warn(format!(
+                "`{}` is left out: it is called neither train, val nor test",
+                place(&options.images, &word).display()
+            )),
+            // What is called otherwise is no split.
+            None => {}
         }
     }
     let is_tested = words

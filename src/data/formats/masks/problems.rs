@@ -18,6 +18,7 @@ pub(super) enum MaskProblemKind {
     MissingMask,
     MissingImage,
     SeveralImages,
+    SeveralMasks,
     UnreadableImage,
     UnreadableMask,
     WrongForm,
@@ -33,6 +34,7 @@ impl MaskProblemKind {
             Self::MissingMask => "missing_mask",
             Self::MissingImage => "missing_image",
             Self::SeveralImages => "several_images",
+            Self::SeveralMasks => "several_masks",
             Self::UnreadableImage => "unreadable_image",
             Self::UnreadableMask => "unreadable_mask",
             Self::WrongForm => "wrong_form",
@@ -48,6 +50,7 @@ impl MaskProblemKind {
             Self::MissingMask => "missing mask",
             Self::MissingImage => "missing image",
             Self::SeveralImages => "mask of several images",
+            Self::SeveralMasks => "image with several masks",
             Self::UnreadableImage => "unreadable image",
             Self::UnreadableMask => "unreadable mask",
             Self::WrongForm => "mask in a wrong form",
@@ -61,7 +64,7 @@ impl MaskProblemKind {
     fn counted(self, count: u64) -> String {
         match (self.noun().split_once(' '), count) {
             (_, 1) | (None, _) => format!("{count} {}", self.noun()),
-            (Some(("mask", rest)), _) => format!("{count} masks {rest}"),
+            (Some((what @ ("mask" | "image"), rest)), _) => format!("{count} {what}s {rest}"),
             _ => counted(count, self.noun()),
         }
     }

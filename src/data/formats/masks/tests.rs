@@ -58,10 +58,16 @@ fn encoded(width: u32, height: u32, shade: u8, format: ImageFormat) -> Vec<u8> {
 
 /// A picture whose EXIF data turn it by a quarter.
 fn turned(shade: u8) -> Vec<u8> {
+    oriented(shade, 6)
+}
+
+/// A picture with an orientation in its EXIF data.
+fn oriented(shade: u8, orientation: u8) -> Vec<u8> {
     let mut bytes = picture(shade);
-    let exif = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0";
+    let mut exif = *b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0";
+    exif[18] = orientation;
     let mut chunk = b"eXIf".to_vec();
-    chunk.extend_from_slice(exif);
+    chunk.extend_from_slice(&exif);
     let checksum = crc32fast::hash(&chunk).to_be_bytes();
     let length = (exif.len() as u32).to_be_bytes();
     // Behind the header, which has 13 bytes.
@@ -82,7 +88,7 @@ fn bench() -> Bench {
     bench
 }
 
-fn pixels(dataset: &Dataset, split: crate::spec::SplitName, index: usize) -> Vec<u8> {
+fn pixels(dataset: &Dataset, split: SplitName, index: usize) -> Vec<u8> {
     let split = dataset.split(split).unwrap();
     split.pixel_classes(index).unwrap().to_vec()
 }
@@ -199,11 +205,45 @@ fn sizes_are_those_of_the_files_or_one_that_is_asked_for() {
     assert_eq!(pixels(&dataset, Train, 2).len(), 12);
     let dataset = bench.dataset(&format(json!({"size": [4, 3]})));
     assert_eq!(dataset.target().dimensions, Dimensions::image(1, Some([4, 3])));
-    // Rows 0, 0, 1, 1; columns 0, 2, 4.
-    assert_eq!(pixels(&dataset, Train, 2), [0, 0, 0, 0, 0, 0, 1, 1, 0, 1, 1, 0]);
+    // Rows 0, 0, 1, 1; columns 1, 3, 5: those in which the centres of pixels lie.
+    assert_eq!(pixels(&dataset, Train, 2), [1, 1, 1, 1, 1, 1, 1, 0, 0, 1, 0, 0]);
     let dataset = bench.dataset(&format(json!({"store": "files"})));
     assert!(dataset.input().is_encoded());
     assert_eq!(pixels(&dataset, Train, 2)[..6], [0, 1, 0, 1, 0, 1]);
+}
+
+#[test]
+fn what_could_be_meant_in_two_ways_is_told() {
+    let bench = bench();
+    bench.file("test/masks/c.png", &mask([0, 255, 255, 0, 0, 0, 0, 255]));
+    assert_eq!(
+        told(&bench, &bench.error(&format(json!({})))),
+        "`input`: the masks of its test split hold nothing but 0 and 255, and pixels of 255 are left out: if they are \
+         those of `thing`, write `values: {ground: 0, thing: 255}` and `ignore: none`"
+    );
+    bench
+        .file("test/masks/c.png", &mask([0; 8]))
+        .file("training_more/images/d.png", &picture(4))
+        // Upside down to whoever obeys EXIF, and of the same size.
+        .file("training/images/b.png", &oriented(1, 3));
+    bench.notices.lock().unwrap().clear();
+    bench.dataset(&format(json!({})));
+    let notices = bench.notices.lock().unwrap().clone();
+    let notices: Vec<String> = notices.iter().map(|notice| told(&bench, notice)).collect();
+    assert_eq!(
+        notices,
+        [
+            "`input/training_more/images` is left out: it is called neither train, val nor test",
+            "1 image is turned or mirrored by EXIF data, and taken as stored: where masks are those of upright images, \
+             write `exif_orientation: true`",
+        ]
+    );
+    bench.file("training/masks/b.jpg", &encoded(4, 2, 0, ImageFormat::Jpeg));
+    assert_eq!(
+        told(&bench, &bench.error(&format(json!({})))),
+        "`input`: 1 image with several masks:\n`input/training/images/b.png`: both `input/training/masks/b.jpg` and \
+         `input/training/masks/b.png` are masks for it: keep one\nmend them, or write `on_error: skip` to leave them out"
+    );
 }
 
 #[test]
