@@ -75,8 +75,8 @@ pub(super) trait Vector {
             unsafe {
                 target
                     .add(index)
-                    .write_unaligned(bf16::from_bits(bf16_bits(lane)))
-            };
+                    .write_unaligned(bf16::from_bits(bf16_bits(lane)));
+            }
         }
     }
 }

@@ -264,7 +264,7 @@ impl StoredPasses for MaxPooling {
                 Values::Bf16(sized.backward(x, y, gradient))
             }
             (x, y, gradient) => {
-                Values::F32(sized.backward(&*x.widened(), &*y.widened(), &*gradient.widened()))
+                Values::F32(sized.backward::<f32>(&x.widened(), &y.widened(), &gradient.widened()))
             }
         };
         vec![OperandGradient::stored_if_wanted(wanted[0], of_x)]

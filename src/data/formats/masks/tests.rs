@@ -239,8 +239,9 @@ fn what_could_be_meant_in_two_ways_is_told() {
         ]
     );
     bench.file("training/masks/b.jpg", &encoded(4, 2, 0, ImageFormat::Jpeg));
+    let several = bench.prepare(&format(json!({}))).unwrap_err().to_string();
     assert_eq!(
-        told(&bench, &bench.error(&format(json!({})))),
+        told(&bench, &several),
         "`input`: 1 image with several masks:\n`input/training/images/b.png`: both `input/training/masks/b.jpg` and \
          `input/training/masks/b.png` are masks for it: keep one\nmend them, or write `on_error: skip` to leave them out"
     );
