@@ -17,10 +17,10 @@ impl Losses {
         (skipped * 20.0 > all).then_some(Self { skipped, all })
     }
 
-    /// Large losses that the figures of a stage tell of: those of one that makes a dataset.
+    /// Large losses that the figures of a stage tell of: those of one that makes a dataset, or predicts for samples.
     pub fn of(metrics: &Metrics) -> Option<Self> {
         let skipped = metrics.number("skipped")?;
-        let kept = ["train", "val", "test"]
+        let kept = ["train", "val", "test", "samples"]
             .iter()
             .filter_map(|split| metrics.number(split));
         Self::large(skipped, skipped + kept.sum::<f64>())
@@ -48,5 +48,8 @@ mod tests {
         let losses = Losses::of(&metrics(6.0)).unwrap();
         assert_eq!((losses.skipped, losses.all), (6.0, 101.0));
         assert_eq!(Losses::of(&Metrics::new()), None);
+        let predicted = [("samples", 8.0), ("skipped", 1.0)].map(|(name, value)| (name.to_owned(), value));
+        let losses = Losses::of(&Metrics::from(predicted)).unwrap();
+        assert_eq!((losses.skipped, losses.all), (1.0, 9.0));
     }
 }

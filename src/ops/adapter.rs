@@ -85,8 +85,7 @@ impl Adapter {
             *target = match found {
                 None => None,
                 Some(OperandGradient::OfOutput) => Some(gradient.clone()),
-                Some(OperandGradient::Values(values)) => Some(tensor::from_values(values, operand.shape())?),
-                Some(OperandGradient::Stored(values)) => Some(tensor::from_stored(values, operand.shape())?),
+                Some(OperandGradient::Values(values)) => Some(tensor::from_stored(values, operand.shape())?),
             };
         }
         Ok(gradients)
@@ -104,15 +103,14 @@ impl Adapter {
         let mut values = Vec::new();
         for (part, shape) in parts.into_iter().zip(&self.rest) {
             match part {
-                Some(OperandGradient::Values(part)) => values.extend(part),
-                Some(OperandGradient::Stored(part)) => values.extend_from_slice(&part.as_stored().widened()),
+                Some(OperandGradient::Values(part)) => values.extend_from_slice(&part.as_stored().widened()),
                 Some(OperandGradient::OfOutput) => {
                     tensor::with_arrays([gradient], |arrays| values.extend_from_slice(arrays[0].values))?;
                 }
                 None => values.resize(values.len() + shape.elem_count(), 0.0),
             }
         }
-        Ok(Some(OperandGradient::Values(values)))
+        Ok(Some(OperandGradient::Values(values.into())))
     }
 }
 

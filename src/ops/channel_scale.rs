@@ -90,7 +90,7 @@ impl ChannelScale {
         let of_x = || self.scaled(images, gradient, &scale, gradient.format());
         let of_scale = || self.scale_gradient(images, x, gradient);
         vec![
-            OperandGradient::stored_if_wanted(wanted[0], of_x),
+            OperandGradient::if_wanted(wanted[0], of_x),
             OperandGradient::if_wanted(wanted[1], of_scale),
         ]
     }

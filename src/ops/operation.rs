@@ -198,11 +198,7 @@ impl<K: CpuKernel> DifferentiableKernel for K {
             }),
         };
         let in_format = |(found, operand): (Option<OperandGradient>, &ArrayView)| match found? {
-            OperandGradient::Values(values) => {
-                let format = operand.stored().format();
-                Some(OperandGradient::Stored(Values::F32(values).in_format(format)))
-            }
-            OperandGradient::Stored(values) => Some(OperandGradient::Stored(
+            OperandGradient::Values(values) => Some(OperandGradient::Values(
                 values.in_format(operand.stored().format()),
             )),
             OperandGradient::OfOutput => Some(OperandGradient::OfOutput),
@@ -270,22 +266,15 @@ impl<'a> ArrayView<'a> {
 /// The gradient of an operand.
 pub(super) enum OperandGradient {
     /// As many values as the operand has.
-    Values(Vec<f32>),
-    /// The same, stored in some format.
-    Stored(Values),
+    Values(Values),
     /// That of the result, whose shape the operand has.
     OfOutput,
 }
 
 impl OperandGradient {
     /// What `values` computes, if it is wanted.
-    pub fn if_wanted(wanted: bool, values: impl FnOnce() -> Vec<f32>) -> Option<Self> {
-        wanted.then(|| Self::Values(values()))
-    }
-
-    /// The same of values in some format.
-    pub fn stored_if_wanted(wanted: bool, values: impl FnOnce() -> Values) -> Option<Self> {
-        wanted.then(|| Self::Stored(values()))
+    pub fn if_wanted<V: Into<Values>>(wanted: bool, values: impl FnOnce() -> V) -> Option<Self> {
+        wanted.then(|| Self::Values(values().into()))
     }
 }
 

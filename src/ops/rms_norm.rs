@@ -151,7 +151,7 @@ impl CpuKernel for RmsNormalization {
             for part in &parts {
                 sums.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
             }
-            sums.into_iter().map(|sum: f64| sum as f32).collect()
+            sums.into_iter().map(|sum: f64| sum as f32).collect::<Vec<f32>>()
         };
         let for_weight = OperandGradient::if_wanted(wanted[1], of_weight);
         vec![OperandGradient::if_wanted(wanted[0], || for_x), for_weight]

@@ -126,7 +126,7 @@ impl StoredPasses for StochasticDepth {
     ) -> Vec<Option<OperandGradient>> {
         let of_x = || self.apply(gradient, None, gradient.format());
         vec![
-            OperandGradient::stored_if_wanted(wanted[0], of_x),
+            OperandGradient::if_wanted(wanted[0], of_x),
             wanted[1].then_some(OperandGradient::OfOutput),
         ]
     }

@@ -8,6 +8,7 @@ use half::bf16;
 use half::slice::HalfFloatSliceExt;
 use rayon::prelude::*;
 
+use super::HAS_GRADIENTS;
 use super::fill::{changed, in_blocks, in_zeroed_blocks};
 use super::round::{bf16_bits, round_in_place};
 use super::scratch::with_scratch;
@@ -112,6 +113,12 @@ pub(super) enum Stored<'a> {
 pub(super) enum Values {
     F32(Vec<f32>),
     Bf16(Vec<bf16>),
+}
+
+impl From<Vec<f32>> for Values {
+    fn from(values: Vec<f32>) -> Self {
+        Self::F32(values)
+    }
 }
 
 impl<'a> From<&'a [f32]> for Stored<'a> {
@@ -302,11 +309,7 @@ pub(super) fn changed_in(
         change(index, target);
     };
     match format {
-        ValueFormat::F32 => match values {
-            Stored::F32(values) => Values::F32(changed(values, block, change)),
-            Stored::Bf16(_) => Values::F32(in_zeroed_blocks(values.len(), block, copy)),
-        },
-        ValueFormat::Bf16 => {
+        ValueFormat::Bf16 if HAS_GRADIENTS => {
             let narrow = |index: usize, target: &mut [MaybeUninit<bf16>]| {
                 with_scratch(target.len(), |wide| {
                     copy(index, wide);
@@ -316,6 +319,10 @@ pub(super) fn changed_in(
             // SAFETY: each block is written.
             Values::Bf16(unsafe { in_blocks(values.len(), block, narrow) })
         }
+        _ => match values {
+            Stored::F32(values) => Values::F32(changed(values, block, change)),
+            Stored::Bf16(_) => Values::F32(in_zeroed_blocks(values.len(), block, copy)),
+        },
     }
 }
 

@@ -78,7 +78,12 @@ impl CpuKernel for TokenEmbedding {
             }
             sums
         };
-        let of_tokens = || samples().flat_map(|sample| &sample[width..]).copied().collect();
+        let of_tokens = || {
+            samples()
+                .flat_map(|sample| &sample[width..])
+                .copied()
+                .collect::<Vec<f32>>()
+        };
         vec![
             OperandGradient::if_wanted(wanted[0], of_tokens),
             OperandGradient::if_wanted(wanted[1], || sum(width)),

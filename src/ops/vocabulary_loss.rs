@@ -213,7 +213,9 @@ impl CpuKernel for VocabularyLoss {
         let mut found = found.scaled(upstream[0]).into_iter();
         let of = |&wanted: &bool| {
             let found = found.next().flatten();
-            found.filter(|_| wanted).map(OperandGradient::Values)
+            found
+                .filter(|_| wanted)
+                .map(|values| OperandGradient::Values(values.into()))
         };
         wanted.iter().map(of).collect()
     }

@@ -395,7 +395,7 @@ impl StoredPasses for ElementwiseFunction {
                 round_in_place(target, self.precision);
             })
         };
-        vec![OperandGradient::stored_if_wanted(wanted[0], of_x)]
+        vec![OperandGradient::if_wanted(wanted[0], of_x)]
     }
 }
 

@@ -7,6 +7,7 @@ use rayon::prelude::*;
 
 use crate::ops::fill::in_blocks;
 use crate::ops::round::{round_bf16, round_in_place};
+use crate::ops::scratch::with_scratch;
 use crate::ops::stored::{StoredNumber, ValueFormat};
 use crate::ops::vectors::with_wide_vectors;
 use crate::spec::Precision;
@@ -108,7 +109,7 @@ pub(super) fn normalize<E: StoredNumber>(x: &[E], map: &ChannelMap<E>) -> Vec<E>
         }
     };
     if map.precision == Precision::F16 {
-        y = rounded_to_f16(y);
+        round_to_f16(&mut y);
     }
     y
 }
@@ -152,18 +153,19 @@ fn normalize_with<E: StoredNumber>(
     unsafe { in_blocks(x.len(), len, block) }
 }
 
-fn rounded_to_f16<E: StoredNumber>(values: Vec<E>) -> Vec<E> {
-    let block = 1 << 14;
-    let round = |index: usize, target: &mut [MaybeUninit<E>]| {
-        let source = &values[index * block..][..target.len()];
-        let mut rounded: Vec<f32> = source.iter().map(|value| value.widen()).collect();
-        round_in_place(&mut rounded, Precision::F16);
-        for (target, value) in target.iter_mut().zip(rounded) {
-            target.write(E::nearest(value));
-        }
-    };
-    // SAFETY: each block is written.
-    unsafe { in_blocks(values.len(), block, round) }
+fn round_to_f16<E: StoredNumber>(values: &mut [E]) {
+    values.par_chunks_mut(1 << 14).for_each(|values| {
+        with_scratch(values.len(), |wide| {
+            wide.iter_mut()
+                .zip(&*values)
+                .for_each(|(wide, value)| *wide = value.widen());
+            round_in_place(wide, Precision::F16);
+            values
+                .iter_mut()
+                .zip(wide)
+                .for_each(|(value, wide)| *value = E::nearest(*wide));
+        });
+    });
 }
 
 /// What the backward pass knows of the forward pass.
@@ -256,7 +258,7 @@ fn backward_with<E: StoredNumber>(
         before_relu: None,
     };
     if pass.precision == Precision::F16 {
-        gradients.x = rounded_to_f16(gradients.x);
+        round_to_f16(&mut gradients.x);
     }
     gradients
 }

@@ -193,13 +193,13 @@ impl BatchNormalization {
         let mut gradients: Vec<Option<OperandGradient>> = [E::own(x), Values::F32(weight), Values::F32(bias)]
             .into_iter()
             .zip(wanted)
-            .map(|(values, &wanted)| OperandGradient::stored_if_wanted(wanted, || values))
+            .map(|(values, &wanted)| OperandGradient::if_wanted(wanted, || values))
             .collect();
         // Running statistics are constants.
         gradients.resize_with(operands.len() - usize::from(self.adds), || None);
         if self.adds {
             let of_residual = before_relu.map_or(OperandGradient::OfOutput, |values| {
-                OperandGradient::Stored(E::own(values))
+                OperandGradient::Values(E::own(values))
             });
             gradients.push(wanted[operands.len() - 1].then_some(of_residual));
         }

@@ -165,7 +165,7 @@ impl ConvPlan {
         wanted
             .iter()
             .enumerate()
-            .map(|(operand, &wanted)| OperandGradient::stored_if_wanted(wanted, || of(operand)))
+            .map(|(operand, &wanted)| OperandGradient::if_wanted(wanted, || of(operand)))
             .collect()
     }
 }

@@ -183,7 +183,7 @@ impl CpuKernel for LayerNormalization {
                     *sum += part;
                 }
             }
-            sums.into_iter().map(|sum| sum as f32).collect()
+            sums.into_iter().map(|sum| sum as f32).collect::<Vec<f32>>()
         };
         let for_weight = OperandGradient::if_wanted(wanted[1], || sum_of(0));
         let for_bias = OperandGradient::if_wanted(wanted[2], || sum_of(1));

@@ -141,6 +141,6 @@ impl StoredPasses for GlobalAveragePooling {
             ValueFormat::F32 => Values::F32(self.input_gradient(images, &gradient)),
             ValueFormat::Bf16 => Values::Bf16(self.input_gradient(images, &gradient)),
         };
-        vec![OperandGradient::stored_if_wanted(wanted[0], of_x)]
+        vec![OperandGradient::if_wanted(wanted[0], of_x)]
     }
 }

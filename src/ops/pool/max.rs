@@ -267,7 +267,7 @@ impl StoredPasses for MaxPooling {
                 Values::F32(sized.backward::<f32>(&x.widened(), &y.widened(), &gradient.widened()))
             }
         };
-        vec![OperandGradient::stored_if_wanted(wanted[0], of_x)]
+        vec![OperandGradient::if_wanted(wanted[0], of_x)]
     }
 }
 

@@ -157,10 +157,6 @@ impl Tape {
                             gradients.add(operand.id(), gradient, own)?;
                         }
                         Some(OperandGradient::Values(values)) => {
-                            let gradient = tensor::from_values(values, operand.shape())?;
-                            gradients.add(operand.id(), gradient, true)?;
-                        }
-                        Some(OperandGradient::Stored(values)) => {
                             let gradient = tensor::from_stored(values, operand.shape())?;
                             gradients.add(operand.id(), gradient, true)?;
                         }

@@ -209,8 +209,8 @@ impl CpuKernel for Counted {
     ) -> Vec<Option<OperandGradient>> {
         // What came later has been let go.
         let count = self.0.load(Ordering::Relaxed) as f32;
-        let values = gradient.iter().map(|gradient| gradient + count).collect();
-        vec![Some(OperandGradient::Values(values))]
+        let values: Vec<f32> = gradient.iter().map(|gradient| gradient + count).collect();
+        vec![Some(OperandGradient::Values(values.into()))]
     }
 }
 
