@@ -43,6 +43,8 @@ pub struct Array {
 pub enum ArrayValues {
     /// Single precision: images, features, labels, numbers, boxes, probabilities, weights.
     F32(Vec<f32>),
+    /// Double precision: objects.
+    F64(Vec<f64>),
     /// Classes, and tokens without a sign.
     U32(Vec<u32>),
     /// Masks, and the bytes of texts.
@@ -70,6 +72,7 @@ impl Array {
         *count = samples;
         match &mut self.values {
             ArrayValues::F32(values) => values.truncate(len),
+            ArrayValues::F64(values) => values.truncate(len),
             ArrayValues::U32(values) => values.truncate(len),
             ArrayValues::U8(values) => values.truncate(len),
             ArrayValues::I64(values) => values.truncate(len),
@@ -80,6 +83,14 @@ impl Array {
     pub fn f32(&self) -> Option<&[f32]> {
         match &self.values {
             ArrayValues::F32(values) => Some(values),
+            _ => None,
+        }
+    }
+
+    /// The values, where they are in double precision.
+    pub fn f64(&self) -> Option<&[f64]> {
+        match &self.values {
+            ArrayValues::F64(values) => Some(values),
             _ => None,
         }
     }
@@ -106,6 +117,7 @@ impl ArrayValues {
     pub fn len(&self) -> usize {
         match self {
             Self::F32(values) => values.len(),
+            Self::F64(values) => values.len(),
             Self::U32(values) => values.len(),
             Self::U8(values) => values.len(),
             Self::I64(values) => values.len(),

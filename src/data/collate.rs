@@ -103,6 +103,7 @@ fn probabilities(values: &[FieldValue<'_>], classes: usize) -> Array {
 fn empty(element: ElementType) -> ArrayValues {
     match element {
         ElementType::F32 => ArrayValues::F32(Vec::new()),
+        ElementType::F64 => ArrayValues::F64(Vec::new()),
         ElementType::U16 | ElementType::U32 => ArrayValues::U32(Vec::new()),
         ElementType::U8 => ArrayValues::U8(Vec::new()),
         ElementType::I32 | ElementType::I64 => ArrayValues::I64(Vec::new()),
@@ -133,6 +134,10 @@ impl ArrayWriter {
             }
             (ArrayValues::F32(values), ElementType::U8) => {
                 values.extend(bytes.iter().map(|byte| f32::from(*byte) / divisor));
+            }
+            (ArrayValues::F64(values), ElementType::F64) => {
+                let (numbers, _) = bytes.as_chunks::<8>();
+                values.extend(numbers.iter().map(|number| f64::from_le_bytes(*number)));
             }
             (ArrayValues::U8(values), ElementType::U8) => values.extend_from_slice(bytes),
             (ArrayValues::U32(values), ElementType::U32) => {
@@ -172,6 +177,7 @@ impl ArrayWriter {
     fn fill_up(&mut self, count: usize, filler: u32) {
         match &mut self.values {
             ArrayValues::F32(values) => values.resize(values.len() + count, 0.0),
+            ArrayValues::F64(values) => values.resize(values.len() + count, 0.0),
             ArrayValues::U32(values) => values.resize(values.len() + count, filler),
             ArrayValues::U8(values) => values.resize(values.len() + count, 0),
             ArrayValues::I64(values) => values.resize(values.len() + count, i64::from(filler)),

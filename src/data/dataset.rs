@@ -16,8 +16,9 @@ use std::sync::Arc;
 use memmap2::Mmap;
 
 use super::error::DataError;
-use super::field_names::TEXTS;
+use super::field_names::{IMAGE_ID, TEXTS};
 use super::layout::FILE_NAME;
+use super::object::Object;
 use super::pixels::decode_value;
 use super::value::{FieldValue, read_f32s};
 use crate::schema::{Dimensions, Field, FieldKind, Schema};
@@ -80,6 +81,7 @@ impl DatasetMap {
             FieldKind::Tokens => Ok(TargetKind::NextToken),
             FieldKind::Class => Ok(TargetKind::TokenClasses),
             FieldKind::Mask => Ok(TargetKind::Segmentation),
+            FieldKind::Objects => Ok(TargetKind::Detection),
             _ => Err(DataError::Options(format!(
                 "no task predicts what `{}` holds",
                 self.target().name
@@ -254,6 +256,23 @@ impl Split {
             FieldKind::Mask => Some(self.value(self.inner.contents.target, index).bytes),
             _ => None,
         }
+    }
+
+    /// The objects in the image of sample `index`, in the order of their file, where these are what is to be predicted; their
+    /// boxes are those in the image as it stands in the dataset. Panics unless `index < len()`.
+    pub fn objects(&self, index: usize) -> Option<Vec<Object>> {
+        match self.target().kind {
+            FieldKind::Objects => Some(Object::read(self.value(self.inner.contents.target, index).bytes)),
+            _ => None,
+        }
+    }
+
+    /// What COCO's files know the image of sample `index` by: its place in the split, counted from 1, unless it has a number
+    /// of its own. Panics unless `index < len()`.
+    pub fn image_id(&self, index: usize) -> i64 {
+        let field = self.schema().position(IMAGE_ID);
+        let own = field.and_then(|field| self.value(field, index).bytes.try_into().ok());
+        own.map_or(index as i64 + 1, i64::from_le_bytes)
     }
 
     /// Copies what is to be predicted for sample `index` into `out`: 0 or 1 for each label, or

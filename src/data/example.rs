@@ -177,6 +177,9 @@ impl ExampleValue {
             Self::Numbers(numbers) => {
                 match field.element {
                     ElementType::U8 => bytes.extend(numbers.iter().map(|number| u8::from(*number != 0.0))),
+                    ElementType::F64 => {
+                        bytes.extend(numbers.iter().flat_map(|number| f64::from(*number).to_le_bytes()));
+                    }
                     _ => write_f32s(numbers, &mut bytes),
                 }
                 rows(field, numbers.len())
@@ -228,7 +231,7 @@ fn write_integer(integer: i64, element: ElementType, out: &mut Vec<u8>) -> Optio
         ElementType::I32 => out.extend(i32::try_from(integer).ok()?.to_le_bytes()),
         ElementType::U32 => out.extend(u32::try_from(integer).ok()?.to_le_bytes()),
         ElementType::I64 => out.extend(integer.to_le_bytes()),
-        ElementType::F32 => return None,
+        ElementType::F32 | ElementType::F64 => return None,
     }
     Some(())
 }

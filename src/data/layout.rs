@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! 0    magic, 8 bytes            "ERLENDAT"
-//! 8    version, u32              4, 5 or 6
+//! 8    version, u32              4, 5, 6 or 7
 //! 12   zero, u32
 //! 16   header's offset, u64
 //! 24   header's length, u64
@@ -46,7 +46,11 @@ pub(super) const MAGIC: [u8; 8] = *b"ERLENDAT";
 /// - 4: a row of features tells the columns of the table that it is made from.
 /// - 5: tokens with their vocabulary, masks and counts; what is to be predicted may be the tokens themselves.
 /// - 6: masks tell the names of their classes.
-pub(super) const VERSION: u32 = 6;
+/// - 7: objects in images.
+pub(super) const VERSION: u32 = 7;
+
+/// The version that is written where there are no objects.
+pub(super) const VERSION_6: u32 = 6;
 
 /// The version that is written where no mask has names.
 pub(super) const VERSION_5: u32 = 5;
@@ -94,8 +98,13 @@ impl DatasetHeader {
             let field = &column.field;
             field.kind == FieldKind::Mask && !field.names.is_empty()
         });
+        let has_objects = self
+            .columns
+            .iter()
+            .any(|column| column.field.kind == FieldKind::Objects);
         match self.columns.iter().any(is_new) || !has_target {
-            _ if has_named_mask => VERSION,
+            _ if has_objects => VERSION,
+            _ if has_named_mask => VERSION_6,
             true => VERSION_5,
             false => VERSION_4,
         }

@@ -106,7 +106,10 @@ impl SamplePipeline {
             *index != input
                 && field.is_image()
                 && other.role != FieldRole::Origin
-                && matches!(other.kind, FieldKind::Image | FieldKind::Mask | FieldKind::Boxes)
+                && matches!(
+                    other.kind,
+                    FieldKind::Image | FieldKind::Mask | FieldKind::Boxes | FieldKind::Objects
+                )
         };
         let riders = schema.fields().iter().enumerate().filter(is_rider);
         Ok(Self {

@@ -73,7 +73,8 @@ pub fn prepare_with(
             TargetKind::Classification
             | TargetKind::MultiLabel
             | TargetKind::TokenClasses
-            | TargetKind::Segmentation => dataset.target().names.len(),
+            | TargetKind::Segmentation
+            | TargetKind::Detection => dataset.target().names.len(),
             TargetKind::Regression | TargetKind::NextToken | TargetKind::Similarity => 0,
         };
         tell_unseen_classes(&dataset, monitor);

@@ -83,7 +83,8 @@ impl<'a> RecordTargets<'a> {
                 TargetKind::Classification
                 | TargetKind::NextToken
                 | TargetKind::TokenClasses
-                | TargetKind::Segmentation,
+                | TargetKind::Segmentation
+                | TargetKind::Detection,
                 columns,
             ) => Self::Classes {
                 column: columns.first().map_or("", String::as_str),

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::error::DataError;
+use super::field_names::IMAGE_ID;
 use super::fills::{ColumnFill, FilledColumn, find_fills};
 use super::layout::DatasetHeader;
 use super::value::{FieldValue, read_f32s};
@@ -31,6 +32,8 @@ pub struct DatasetWriter {
     /// The field of the class, where classes are told in the end.
     class: Option<Field>,
     origins: ColumnWriter,
+    /// What files know the samples by, where a column tells that.
+    identifiers: Option<Identifiers>,
     count: u64,
 }
 
@@ -72,6 +75,7 @@ impl DatasetWriter {
             columns,
             class: late.first().map(|field| (*field).clone()),
             origins: ColumnWriter::new(folder, Field::origin(), false)?,
+            identifiers: Identifiers::of(&schema, late.is_empty()),
             count: 0,
             schema,
         })
@@ -112,6 +116,9 @@ impl DatasetWriter {
         }
         for (column, value) in self.columns.iter_mut().zip(values) {
             column.push(*value, &mut self.output)?;
+        }
+        if let Some(identifiers) = &mut self.identifiers {
+            identifiers.push(values);
         }
         self.origins.push(FieldValue::text(origin), &mut self.output)?;
         self.count += 1;
@@ -190,8 +197,12 @@ impl DatasetWriter {
         }
         let mut output = self.output;
         let mut written = Vec::new();
-        for column in self.columns {
-            written.push(column.finish(&mut output)?);
+        let usual = self.identifiers.filter(|found| found.are_places(splits));
+        let usual = usual.map(|found| found.column);
+        for (index, column) in self.columns.into_iter().enumerate() {
+            if usual != Some(index) {
+                written.push(column.finish(&mut output)?);
+            }
         }
         if let Some(class) = self.class {
             let indices = labels.iter().map(|label| label.to_le_bytes());
@@ -220,6 +231,42 @@ impl DatasetWriter {
     fn memory(&self) -> usize {
         let columns = self.columns.iter().map(ColumnWriter::memory);
         self.output.memory() + self.origins.memory() + columns.sum::<usize>()
+    }
+}
+
+/// What files know the samples by: kept just where these are no places in their splits, counted from 1, so that the same samples
+/// are the same dataset whatever files they come from.
+struct Identifiers {
+    /// The index of their column.
+    column: usize,
+    found: Vec<i64>,
+}
+
+impl Identifiers {
+    /// Those of a schema of whose fields all are told at once.
+    fn of(schema: &Schema, at_once: bool) -> Option<Self> {
+        let column = schema.position(IMAGE_ID).filter(|_| at_once)?;
+        Some(Self {
+            column,
+            found: Vec::new(),
+        })
+    }
+
+    fn push(&mut self, values: &[FieldValue<'_>]) {
+        let bytes = values
+            .get(self.column)
+            .and_then(|value| value.bytes.try_into().ok());
+        self.found.push(bytes.map_or(0, i64::from_le_bytes));
+    }
+
+    /// Whether each is its sample's place in its split.
+    fn are_places(&self, splits: &[SplitName]) -> bool {
+        let mut places: BTreeMap<SplitName, i64> = BTreeMap::new();
+        self.found.iter().zip(splits).all(|(identifier, split)| {
+            let place = places.entry(*split).or_default();
+            *place += 1;
+            *identifier == *place
+        })
     }
 }
 

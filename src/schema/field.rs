@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::dimensions::Dimensions;
 use super::feature_column::FeatureColumn;
 use super::input_shape::InputShape;
-use super::kinds::{ElementType, Encoding, FieldKind, FieldRole, NO_PIXEL_CLASS};
+use super::kinds::{ElementType, Encoding, FieldKind, FieldRole, NO_PIXEL_CLASS, OBJECT_NUMBERS};
 use super::preparation::ImagePreparation;
 use super::table_reading::TableReading;
 use super::text_fields::TextFields;
@@ -34,6 +34,9 @@ pub struct Field {
     /// or features in a row. Empty where they have none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub names: Vec<String>,
+    /// What the classes of [`Field::names`] are called in COCO's files, in the same order. Empty where these are 1, 2, 3, ...
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub class_ids: Vec<u64>,
     /// The columns of a table that a row of features is made from, in order; their features bear the
     /// names. Empty where nobody tells.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -74,6 +77,7 @@ impl Field {
             dimensions,
             encoding: Encoding::Raw,
             names: Vec::new(),
+            class_ids: Vec::new(),
             columns: Vec::new(),
             preparation: None,
             reading: None,
@@ -203,6 +207,21 @@ impl Field {
         )
     }
 
+    /// Any number of objects of `classes`, a target.
+    pub fn objects(name: &str, classes: Vec<String>) -> Self {
+        let dimensions = Dimensions::ragged_rows(OBJECT_NUMBERS);
+        Self {
+            names: classes,
+            ..Self::new(
+                name,
+                FieldRole::Target,
+                FieldKind::Objects,
+                ElementType::F64,
+                dimensions,
+            )
+        }
+    }
+
     /// Any number of tokens of type `element`, an input.
     pub fn tokens(name: &str, element: ElementType) -> Self {
         let dimensions = Dimensions::ragged();
@@ -294,6 +313,25 @@ impl Field {
             role: FieldRole::Origin,
             ..Self::text("origin")
         }
+    }
+
+    /// A whole number that a file knows the sample by, neither shown nor predicted.
+    pub fn identifier(name: &str) -> Self {
+        Self::count(name).with_element(ElementType::I64)
+    }
+
+    /// The same with the numbers that COCO's files know its classes by, in the order of the names. Where these are 1, 2, 3,
+    /// ... there is nothing to keep.
+    #[must_use]
+    pub fn with_class_ids(self, ids: Vec<u64>) -> Self {
+        let is_usual = ids.iter().copied().eq(1..=ids.len() as u64);
+        let class_ids = if is_usual { Vec::new() } else { ids };
+        Self { class_ids, ..self }
+    }
+
+    /// The number that COCO's files know the class `class` by: 1, 2, 3, ... unless it has one of its own.
+    pub fn class_id(&self, class: usize) -> u64 {
+        self.class_ids.get(class).copied().unwrap_or(class as u64 + 1)
     }
 
     /// The same with a word on how long texts may be.
@@ -397,7 +435,7 @@ impl Field {
     /// A sentence that names the field: its kind does not go with its type, dimensions, encoding or
     /// names.
     pub fn check(&self) -> Result<(), String> {
-        use ElementType::{F32, I32, I64, U8, U16, U32};
+        use ElementType::{F32, F64, I32, I64, U8, U16, U32};
         let dimensions = &self.dimensions;
         let (rank, element) = (dimensions.rank(), self.element);
         let named = |count: Option<usize>| self.names.is_empty() || Some(self.names.len()) == count;
@@ -421,6 +459,11 @@ impl Field {
                 let rows = rank == 2 && dimensions.side(1) == Some(4);
                 (Encoding::Raw, element == F32 && rows && self.names.is_empty())
             }
+            FieldKind::Objects => {
+                let rows =
+                    rank == 2 && dimensions.side(0).is_none() && dimensions.side(1) == Some(OBJECT_NUMBERS);
+                (Encoding::Raw, element == F64 && rows && !self.names.is_empty())
+            }
             FieldKind::Numbers | FieldKind::Probabilities => {
                 (Encoding::Raw, element == F32 && named(dimensions.len()))
             }
@@ -436,7 +479,7 @@ impl Field {
             }
             FieldKind::TokenMask => (Encoding::Raw, element == U8 && rank == 1 && self.names.is_empty()),
             FieldKind::Counts => {
-                let fits = matches!(element, U8 | U16 | U32) && rank <= 1;
+                let fits = matches!(element, U8 | U16 | U32) && rank <= 1 || element == I64 && rank == 0;
                 (Encoding::Raw, fits && self.names.is_empty())
             }
             FieldKind::Text => {
@@ -447,7 +490,9 @@ impl Field {
         let told = self.columns.iter().flat_map(FeatureColumn::features);
         let worded = self.vocabulary.is_none() || self.kind == FieldKind::Tokens;
         let columned = self.columns.is_empty() || (self.is_row() && told.eq(self.names.iter().cloned()));
-        let is_sound = fits && columned && worded && encoding == self.encoding && !dimensions.is_empty();
+        let is_known = self.class_ids.is_empty() || self.class_ids.len() == self.names.len();
+        let is_sound =
+            fits && is_known && columned && worded && encoding == self.encoding && !dimensions.is_empty();
         if is_sound && dimensions.fixed_len().is_some() && !self.name.is_empty() {
             return Ok(());
         }

@@ -30,6 +30,9 @@ pub enum FieldKind {
     /// Boxes in the sample's image, `[n, 4]`: left, top, right, bottom, in pixels from the image's
     /// corner.
     Boxes,
+    /// Objects in the sample's image, `[n, 7]`: left, top, width and height of the box, in pixels from the image's corner,
+    /// the class (an index into the field's names), the area in pixels, and flags: 1 of a crowd, 2 of what is difficult.
+    Objects,
     /// Numbers: features, or what a regression predicts.
     Numbers,
     /// An index into the field's names, or one for each of several things.
@@ -64,6 +67,8 @@ pub enum ElementType {
     I64,
     /// Single precision.
     F32,
+    /// Double precision.
+    F64,
 }
 
 /// Stands in the place of a class, or of a position, where there is none: for tokens that are not to be predicted.
@@ -71,6 +76,9 @@ pub const NO_CLASS: u32 = u32::MAX;
 
 /// Stands in the place of a pixel's class where there is none: for pixels that count in no loss and no figure.
 pub const NO_PIXEL_CLASS: u8 = u8::MAX;
+
+/// The numbers of an object: left, top, width, height, class, area and flags.
+pub const OBJECT_NUMBERS: usize = 7;
 
 /// How a field's values are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,7 +106,7 @@ impl ElementType {
             Self::U8 => 1,
             Self::U16 => 2,
             Self::I32 | Self::U32 | Self::F32 => 4,
-            Self::I64 => 8,
+            Self::I64 | Self::F64 => 8,
         }
     }
 }

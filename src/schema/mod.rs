@@ -20,7 +20,7 @@ pub use dimensions::Dimensions;
 pub use feature_column::{CellFill, ColumnContent, FeatureColumn, MissingCell, UnknownCategory};
 pub use field::Field;
 pub use input_shape::InputShape;
-pub use kinds::{ElementType, Encoding, FieldKind, FieldRole, NO_CLASS, NO_PIXEL_CLASS};
+pub use kinds::{ElementType, Encoding, FieldKind, FieldRole, NO_CLASS, NO_PIXEL_CLASS, OBJECT_NUMBERS};
 pub use preparation::ImagePreparation;
 pub use table_reading::{DateReading, TableReading, UntitledColumns};
 pub use text_fields::TextFields;

@@ -61,7 +61,8 @@ impl Loss {
             | TargetKind::NextToken
             | TargetKind::TokenClasses
             | TargetKind::Similarity
-            | TargetKind::Segmentation => Self::CrossEntropy(Default::default()),
+            | TargetKind::Segmentation
+            | TargetKind::Detection => Self::CrossEntropy(Default::default()),
             TargetKind::MultiLabel => Self::BinaryCrossEntropy(Default::default()),
             TargetKind::Regression => Self::Mse(Default::default()),
         }

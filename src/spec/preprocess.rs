@@ -220,6 +220,9 @@ pub enum TargetKind {
     /// A class for each pixel. The format says so, and no option.
     #[serde(skip)]
     Segmentation,
+    /// Objects in an image, each a box with a class. The format says so, and no option.
+    #[serde(skip)]
+    Detection,
 }
 
 impl TargetKind {
@@ -233,6 +236,7 @@ impl TargetKind {
             Self::TokenClasses => "classes of words",
             Self::Similarity => "how alike two texts are",
             Self::Segmentation => "classes of pixels",
+            Self::Detection => "objects",
         }
     }
 }

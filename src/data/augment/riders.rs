@@ -1,9 +1,13 @@
 //! What rides along with an image: it is moved as the image is.
 
 use super::Image;
+use crate::data::object::Object;
 use crate::data::pixels::decode_value;
 use crate::data::value::{FieldValue, OwnedValue, read_f32s, write_f32s};
 use crate::schema::{Dimensions, Field, FieldKind};
+
+/// The least width and height of an object that was moved, in pixels.
+const LEAST_SIDE: f64 = 1.0;
 
 /// What rides along with an image.
 pub(in crate::data) enum Rider {
@@ -13,6 +17,8 @@ pub(in crate::data) enum Rider {
     Mask(Image),
     /// Boxes: left, top, right, bottom, in pixels from the image's corner.
     Boxes(Vec<[f32; 4]>),
+    /// Objects, and whether a change moved them.
+    Objects { objects: Vec<Object>, moved: bool },
 }
 
 impl Rider {
@@ -28,6 +34,13 @@ impl Rider {
                 numbers
             };
             return Ok(Self::Boxes(corners.iter().map(read).collect()));
+        }
+        if field.kind == FieldKind::Objects {
+            let objects = Object::read(value.bytes);
+            return Ok(Self::Objects {
+                objects,
+                moved: false,
+            });
         }
         let mut image = Image::empty();
         let [height, width] = decode_value(value, field, &mut image.pixels)?;
@@ -51,6 +64,13 @@ impl Rider {
                 dimensions: Dimensions::image(image.channels, Some([image.height, image.width])),
                 bytes: image.pixels,
             },
+            Self::Objects { mut objects, moved } => {
+                // What is hardly seen any more is no object, as torchvision's `SanitizeBoundingBoxes` has it.
+                if moved {
+                    objects.retain(|object| object.width >= LEAST_SIDE && object.height >= LEAST_SIDE);
+                }
+                Object::write(&objects)
+            }
             Self::Boxes(boxes) => {
                 let mut bytes = Vec::new();
                 boxes.iter().for_each(|corners| write_f32s(corners, &mut bytes));
@@ -79,6 +99,13 @@ impl Image {
             match rider {
                 Rider::Image(image) => images(image),
                 Rider::Mask(mask) => masks(mask),
+                Rider::Objects { objects, moved } => {
+                    *moved = true;
+                    let scale = growth(&point);
+                    for object in objects {
+                        move_object(object, bounds, scale, &point);
+                    }
+                }
                 Rider::Boxes(boxes) => {
                     for corners in boxes {
                         *corners = moved(*corners, bounds, &point);
@@ -87,6 +114,50 @@ impl Image {
             }
         }
     }
+}
+
+/// How much larger areas are that are moved by `point`, which keeps straight lines straight and parallels parallel.
+fn growth(point: &impl Fn([f64; 2]) -> [f64; 2]) -> f64 {
+    let [origin, right, down] = [[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]].map(point);
+    let [across, along] = [right, down].map(|end| [end[0] - origin[0], end[1] - origin[1]]);
+    (across[0] * along[1] - across[1] * along[0]).abs()
+}
+
+/// Moves an object by `point` within an image of `bounds`, `[width, height]`: its box becomes the smallest upright one around
+/// the box's corners, as far as it lies in the image. Its area is taken to be cut as its box is.
+fn move_object(object: &mut Object, bounds: [f64; 2], scale: f64, point: &impl Fn([f64; 2]) -> [f64; 2]) {
+    let (right, bottom) = (object.left + object.width, object.top + object.height);
+    let corners = [
+        [object.left, object.top],
+        [right, object.top],
+        [object.left, bottom],
+        [right, bottom],
+    ];
+    let corners = corners.map(point);
+    let mut whole = 1.0;
+    let mut side = |axis: usize| {
+        let values = corners.map(|corner| corner[axis]);
+        let (least, most) = values
+            .into_iter()
+            .fold((values[0], values[0]), |(least, most), value| {
+                (least.min(value), most.max(value))
+            });
+        whole *= most - least;
+        let inside = |value: f64| {
+            // A map of no sense leads nowhere.
+            let value = if value.is_nan() { 0.0 } else { value };
+            value.clamp(0.0, bounds[axis])
+        };
+        let (least, most) = (inside(least), inside(most));
+        (least, most - least)
+    };
+    (object.left, object.width) = side(0);
+    (object.top, object.height) = side(1);
+    let seen = object.width * object.height;
+    object.area = match seen > 0.0 && whole > 0.0 {
+        true => object.area * scale * (seen / whole).min(1.0),
+        false => 0.0,
+    };
 }
 
 /// A box whose corners are moved by `point`, within an image of `bounds`, `[width, height]`.

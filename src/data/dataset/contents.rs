@@ -6,7 +6,8 @@ use super::bytes::{read_u32, read_u64};
 use super::column::StoredColumn;
 use crate::data::layout::{ALIGNMENT, DatasetHeader, FileSection, MAGIC, PROLOGUE, VERSION};
 use crate::data::layout_2::{Header2, VERSION_2};
-use crate::schema::{FieldKind, FieldRole, Schema};
+use crate::data::object::Object;
+use crate::schema::{Field, FieldKind, FieldRole, Schema};
 use crate::spec::SplitName;
 
 /// What a file holds, and where. All ranges lie in the file and have the right lengths, all indices
@@ -47,6 +48,10 @@ impl Contents {
             .map(|column| StoredColumn::parse(map, count, column))
             .collect();
 
+        let columns = columns?;
+        for (sections, column) in header.columns.iter().zip(&columns) {
+            check_objects(map, count, &sections.field, column)?;
+        }
         let mut splits = Vec::new();
         for (name, section) in header.splits {
             let len = usize::try_from(section.length / 4).map_err(|_| "a split is too long")?;
@@ -59,7 +64,7 @@ impl Contents {
         }
         Ok(Self {
             count,
-            columns: columns?,
+            columns,
             input: input.ok_or("it has nothing to show a network")?,
             target: target.ok_or("it has nothing to predict")?,
             origin,
@@ -93,6 +98,24 @@ fn read_header(map: &[u8]) -> Result<DatasetHeader, String> {
         _ => serde_json::from_slice(json),
     };
     header.map_err(|error| format!("its header is not right: {error}"))
+}
+
+/// Checks that objects are those of the field.
+fn check_objects(map: &[u8], count: usize, field: &Field, column: &StoredColumn) -> Result<(), String> {
+    if field.kind != FieldKind::Objects {
+        return Ok(());
+    }
+    let classes = field.names.len();
+    let is_sound = |position: &usize| {
+        Object::rows(column.value(map, *position).bytes).all(|row| Object::is_row(row, classes))
+    };
+    match (0..count).find(|position| !is_sound(position)) {
+        None => Ok(()),
+        Some(position) => Err(format!(
+            "`{}` of sample {position} has numbers of no object of its {classes} classes",
+            field.name
+        )),
+    }
 }
 
 /// The bytes of `count` items of `item` bytes each, if `section` is just that and in the file.

@@ -248,7 +248,8 @@ fn read(
                 | TargetKind::NextToken
                 | TargetKind::TokenClasses
                 | TargetKind::Similarity
-                | TargetKind::Segmentation => None,
+                | TargetKind::Segmentation
+                | TargetKind::Detection => None,
             };
             suspects.watch(&row, class);
             row.encode(options.task);

@@ -113,6 +113,8 @@ fn append_numbers(bytes: &[u8], element: ElementType, out: &mut Vec<u32>) {
             let (numbers, _) = bytes.as_chunks::<8>();
             out.extend(numbers.iter().map(|number| i64::from_le_bytes(*number) as u32));
         }
-        ElementType::F32 => panic!("a field of single precision has no whole number for each token"),
+        ElementType::F32 | ElementType::F64 => {
+            panic!("a field of fractions has no whole number for each token")
+        }
     }
 }

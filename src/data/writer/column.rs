@@ -7,6 +7,7 @@ use super::output::DatasetFile;
 use super::spool::Spool;
 use crate::data::error::DataError;
 use crate::data::layout::{ColumnSections, FileSection};
+use crate::data::object::Object;
 use crate::data::value::FieldValue;
 use crate::schema::{
     Dimensions, ElementType, FeatureColumn, Field, FieldKind, FieldRole, NO_CLASS, NO_PIXEL_CLASS,
@@ -78,6 +79,9 @@ impl ColumnWriter {
                 .bytes
                 .iter()
                 .all(|class| usize::from(*class) < field.names.len() || *class == NO_PIXEL_CLASS),
+            (FieldKind::Objects, _) => {
+                Object::rows(value.bytes).all(|row| Object::is_row(row, field.names.len()))
+            }
             (_, FieldRole::Target | FieldRole::Weight) if field.element == ElementType::F32 => {
                 let (numbers, _) = value.bytes.as_chunks::<4>();
                 numbers

@@ -67,7 +67,8 @@ impl FormatOptions for ImageManifestOptions {
             | TargetKind::NextToken
             | TargetKind::TokenClasses
             | TargetKind::Similarity
-            | TargetKind::Segmentation => false,
+            | TargetKind::Segmentation
+            | TargetKind::Detection => false,
             TargetKind::MultiLabel => columns > 1,
             TargetKind::Regression => true,
         };

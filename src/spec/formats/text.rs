@@ -93,7 +93,8 @@ impl FormatOptions for TextOptions {
                     | TargetKind::NextToken
                     | TargetKind::TokenClasses
                     | TargetKind::Similarity
-                    | TargetKind::Segmentation => false,
+                    | TargetKind::Segmentation
+                    | TargetKind::Detection => false,
                 };
                 (records.task, is_counted.then_some(columns))
             }

@@ -41,9 +41,10 @@ impl Columns<'_> {
             TargetKind::NextToken
             | TargetKind::TokenClasses
             | TargetKind::Similarity
-            | TargetKind::Segmentation => {
+            | TargetKind::Segmentation
+            | TargetKind::Detection => {
                 return Err(DataError::Options(
-                    "a table's rows hold no tokens or masks".to_owned(),
+                    "a table's rows hold no tokens, masks or objects".to_owned(),
                 ));
             }
         })

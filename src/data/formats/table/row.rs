@@ -93,7 +93,8 @@ impl CsvRow {
             | TargetKind::NextToken
             | TargetKind::TokenClasses
             | TargetKind::Similarity
-            | TargetKind::Segmentation => {
+            | TargetKind::Segmentation
+            | TargetKind::Detection => {
                 write_f32s(&self.targets, &mut self.target);
             }
         }
@@ -192,7 +193,8 @@ impl<'a> RowReader<'a> {
                     | TargetKind::NextToken
                     | TargetKind::TokenClasses
                     | TargetKind::Similarity
-                    | TargetKind::Segmentation => {
+                    | TargetKind::Segmentation
+                    | TargetKind::Detection => {
                         class = text;
                     }
                     TargetKind::MultiLabel => row.targets[*label] = flag(text).map_err(wrong)?,
