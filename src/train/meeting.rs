@@ -125,7 +125,7 @@ impl KnownModel {
             return Err(mismatch("they differ".to_owned()));
         }
         let change = match target.kind {
-            FieldKind::Class if target.dimensions.is_fixed() => {
+            FieldKind::Class | FieldKind::Mask => {
                 let numbers = match_classes(&names, wanted)
                     .map_err(|foreign| mismatch(format!("the model does not know {}", quoted(&foreign))))?;
                 let absent = wanted.iter().filter(|name| !names.contains(name));
@@ -236,7 +236,7 @@ impl KnownModel {
         let target = dataset.target();
         let change = match target.kind {
             _ if names == known.names || names != target.names => None,
-            FieldKind::Class => match_classes(&names, &known.names).ok().map(|numbers| {
+            FieldKind::Class | FieldKind::Mask => match_classes(&names, &known.names).ok().map(|numbers| {
                 let names = known.names.clone();
                 Rearrangement::Classes { names, numbers }
             }),

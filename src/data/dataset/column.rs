@@ -46,6 +46,35 @@ impl StoredColumn {
         }
     }
 
+    /// The same column where its data begin a map and what tells where each value ends stands behind them: these are the
+    /// ranges of the map that it lies in now.
+    pub fn moved(&self) -> (Self, Vec<Range<usize>>) {
+        let mut end = self.data.len();
+        let mut ranges = Vec::new();
+        let mut behind = |range: &Range<usize>| {
+            let start = end;
+            end += range.len();
+            ranges.push(range.clone());
+            start..end
+        };
+        let placement = match &self.placement {
+            Placement::Fixed { bytes } => Placement::Fixed { bytes: *bytes },
+            Placement::Ends { ends, sides } => Placement::Ends {
+                ends: behind(ends),
+                sides: match sides {
+                    Sides::Stored(sizes) => Sides::Stored(behind(sizes)),
+                    other => other.clone(),
+                },
+            },
+        };
+        let column = Self {
+            dimensions: self.dimensions,
+            data: 0..self.data.len(),
+            placement,
+        };
+        (column, ranges)
+    }
+
     /// Finds and checks the column of `count` samples. An error says what is wrong with the file.
     pub fn parse(map: &[u8], count: usize, sections: &ColumnSections) -> Result<Self, String> {
         let ColumnSections {

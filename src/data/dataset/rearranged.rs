@@ -12,7 +12,7 @@ use super::{Dataset, DatasetMap};
 use crate::data::alignment::Alignment;
 use crate::data::error::DataError;
 use crate::data::value::read_f32s;
-use crate::schema::{ElementType, Field, FieldRole};
+use crate::schema::{ElementType, Field, FieldKind, FieldRole, NO_CLASS, NO_PIXEL_CLASS};
 
 /// What becomes of a field of a dataset.
 #[derive(Clone, Debug, PartialEq)]
@@ -58,13 +58,11 @@ impl Dataset {
         let schema = inner.contents.schema.clone();
         let schema = schema.with_field(field.clone()).map_err(DataError::Options)?;
         let width = field.element.bytes();
-        let row = field.dimensions.len().ok_or_else(unfit)? * width;
-
         let failed = || DataError::io("write a temporary file in", folder);
         std::fs::create_dir_all(folder).map_err(failed())?;
         let file = tempfile::tempfile_in(folder).map_err(failed())?;
         let mut writer = BufWriter::with_capacity(1 << 20, file);
-        let mut out = Vec::with_capacity(row);
+        let mut out = Vec::new();
         for sample in 0..inner.contents.count {
             let bytes = inner.value(index, sample).bytes;
             out.clear();
@@ -81,15 +79,22 @@ impl Dataset {
                     }
                 }
                 Rearrangement::Classes { numbers, .. } => {
-                    let class = inner.value(index, sample).class().ok_or_else(unfit)?;
-                    let number = numbers.get(class as usize).ok_or_else(unfit)?;
-                    out.extend_from_slice(&number.to_le_bytes());
+                    renumber(bytes, &field, numbers, &mut out).ok_or_else(unfit)?;
                 }
             }
-            if out.len() != row {
-                return Err(unfit());
-            }
             writer.write_all(&out).map_err(failed())?;
+        }
+        let (column, ranges) = match change {
+            Rearrangement::Values(_) => {
+                let row = field.dimensions.len().ok_or_else(unfit)? * width;
+                let length = row * inner.contents.count;
+                (StoredColumn::fixed(field.dimensions, row, length), Vec::new())
+            }
+            Rearrangement::Classes { .. } => inner.contents.columns[index].moved(),
+        };
+        let map = inner.replaced.get(&index).unwrap_or(&inner.map);
+        for range in ranges {
+            writer.write_all(&map[range]).map_err(failed())?;
         }
         let file = writer
             .into_inner()
@@ -97,7 +102,7 @@ impl Dataset {
         let map = map_private(&file).map_err(failed())?;
 
         let mut contents = inner.contents.clone();
-        contents.columns[index] = StoredColumn::fixed(field.dimensions, row, map.len());
+        contents.columns[index] = column;
         contents.schema = schema;
         let mut replaced = inner.replaced.clone();
         replaced.insert(index, Arc::new(map));
@@ -129,6 +134,33 @@ impl Dataset {
     }
 }
 
+/// Adds to `out` a value that holds classes, `bytes`, with their new numbers; what has no class keeps none. Nothing where it
+/// holds something else.
+fn renumber(bytes: &[u8], field: &Field, numbers: &[u32], out: &mut Vec<u8>) -> Option<()> {
+    match (field.kind, field.element) {
+        (FieldKind::Mask, ElementType::U8) => {
+            for class in bytes {
+                out.push(match *class {
+                    NO_PIXEL_CLASS => NO_PIXEL_CLASS,
+                    // A mask has fewer classes than a byte has values.
+                    class => *numbers.get(usize::from(class))? as u8,
+                });
+            }
+        }
+        (FieldKind::Class, ElementType::U32) => {
+            for class in bytes.as_chunks::<4>().0 {
+                let number = match u32::from_le_bytes(*class) {
+                    NO_CLASS => NO_CLASS,
+                    class => *numbers.get(class as usize)?,
+                };
+                out.extend_from_slice(&number.to_le_bytes());
+            }
+        }
+        _ => return None,
+    }
+    Some(())
+}
+
 /// The file as memory.
 fn map_private(file: &File) -> std::io::Result<Mmap> {
     // SAFETY: the map is only read, and the file has no name: nobody else can change it.
@@ -140,7 +172,7 @@ mod tests {
     use super::*;
     use crate::data::DatasetWriter;
     use crate::data::value::{FieldValue, write_f32s};
-    use crate::schema::{FeatureColumn, Schema};
+    use crate::schema::{Dimensions, FeatureColumn, Schema};
     use crate::spec::SplitName;
 
     #[test]
@@ -209,5 +241,71 @@ mod tests {
                 .rearranged(FieldRole::Target, &wrong, folder.path())
                 .is_err()
         );
+    }
+
+    /// Masks of various sizes, and classes of tokens, of which some have none.
+    #[test]
+    fn classes_of_pixels_and_tokens_get_other_numbers_where_they_stand() {
+        let folder = tempfile::tempdir().unwrap();
+        let names: Vec<String> = ["a", "b"].map(str::to_owned).to_vec();
+        let schema = Schema::new(vec![
+            Field::image("image", Dimensions::image(1, None)),
+            Field::pixel_classes("mask", names.clone(), Dimensions::image(1, None)),
+        ]);
+        let masks: [(&[u8], u32); 3] = [(&[0, 1, NO_PIXEL_CLASS, 1], 2), (&[1], 1), (&[0, 0, 1], 1)];
+        let mut writer = DatasetWriter::create(folder.path(), schema.unwrap()).unwrap();
+        for (mask, height) in masks {
+            let dimensions = Dimensions::image(1, Some([height as usize, mask.len() / height as usize]));
+            let value = FieldValue {
+                bytes: mask,
+                dimensions,
+            };
+            writer.push(&[value, value], "here").unwrap();
+        }
+        writer.finish(&[SplitName::Train; 3]).unwrap();
+        let dataset = Dataset::open(folder.path()).unwrap();
+        let change = Rearrangement::Classes {
+            names: ["b", "x", "a"].map(str::to_owned).to_vec(),
+            numbers: vec![2, 0],
+        };
+        let twice = Rearrangement::Classes {
+            names,
+            numbers: vec![1, 1, 0],
+        };
+        let masks_of = |dataset: &Dataset| {
+            let split = dataset.split(SplitName::Train).unwrap();
+            (0..3)
+                .map(|index| split.pixel_classes(index).unwrap().to_vec())
+                .collect::<Vec<_>>()
+        };
+        let ordered = dataset
+            .rearranged(FieldRole::Target, &change, folder.path())
+            .unwrap();
+        assert_eq!(
+            masks_of(&ordered),
+            [vec![2, 0, NO_PIXEL_CLASS, 0], vec![0], vec![2, 2, 0]]
+        );
+        // From there, what lies in the other file.
+        let back = ordered
+            .rearranged(FieldRole::Target, &twice, folder.path())
+            .unwrap();
+        assert_eq!(masks_of(&back), masks.map(|(mask, _)| mask.to_vec()));
+
+        let mut out = Vec::new();
+        let tokens = Field::token_classes("tags", vec!["o".to_owned(), "x".to_owned()]);
+        let bytes: Vec<u8> = [1u32, NO_CLASS, 0]
+            .iter()
+            .flat_map(|class| class.to_le_bytes())
+            .collect();
+        assert_eq!(renumber(&bytes, &tokens, &[5, 7], &mut out), Some(()));
+        let classes: Vec<u32> = out
+            .as_chunks::<4>()
+            .0
+            .iter()
+            .map(|class| u32::from_le_bytes(*class))
+            .collect();
+        assert_eq!(classes, [7, NO_CLASS, 5]);
+        assert_eq!(renumber(&bytes, &tokens, &[5], &mut out), None);
+        assert_eq!(renumber(&bytes, &Field::boxes("boxes"), &[5, 7], &mut out), None);
     }
 }

@@ -36,16 +36,14 @@ impl Raster {
         } = self;
         let rows = ScaleTaps::new(height, size[0]);
         let columns = ScaleTaps::new(width, size[1]);
-        let length = width * channels;
+        let scale = Scale { rows, columns };
         let values = match values {
+            // The casts round nothing, and cut off what lies outside.
             RasterValues::Eight(values) => {
-                let scaled = scaled(&values, length, channels, &rows, &columns);
-                // The cast rounds nothing, and cuts off what lies outside.
-                RasterValues::Eight(scaled.iter().map(|value| value.round() as u8).collect())
+                RasterValues::Eight(scale.of(&values, width, channels, |value| value.round() as u8))
             }
             RasterValues::Sixteen(values) => {
-                let scaled = scaled(&values, length, channels, &rows, &columns);
-                RasterValues::Sixteen(scaled.iter().map(|value| value.round() as u16).collect())
+                RasterValues::Sixteen(scale.of(&values, width, channels, |value| value.round() as u16))
             }
         };
         Self {
@@ -83,11 +81,59 @@ fn planes<T: Copy>(values: &[T], channels: usize, color: Color, out: &mut Vec<u8
             ((sum + 0x8000) >> 16) as u8
         })),
         Color::Rgb => {
-            for channel in 0..3 {
-                let channel = if channels < 3 { 0 } else { channel };
-                out.extend(pixels.clone().map(|pixel| narrow(pixel[channel])));
+            let count = values.len() / channels;
+            if channels < 3 {
+                let grey = pixels.map(|pixel| narrow(pixel[0]));
+                out.extend(grey);
+                out.extend_from_within(..count);
+                out.extend_from_within(..count);
+                return;
+            }
+            out.resize(3 * count, 0);
+            match channels {
+                3 => split_pixels(values.as_chunks::<3>().0, out, narrow),
+                _ => split_pixels(values.as_chunks::<4>().0, out, narrow),
             }
         }
+    }
+}
+
+/// The first three values of each pixel, to a plane each.
+fn split_pixels<T: Copy, const CHANNELS: usize>(
+    pixels: &[[T; CHANNELS]],
+    planes: &mut [u8],
+    narrow: impl Fn(T) -> u8,
+) {
+    #[cfg(target_arch = "x86_64")]
+    if std::arch::is_x86_feature_detected!("avx2") {
+        // SAFETY: the processor has what the function is compiled for.
+        return unsafe { split_pixels_avx2(pixels, planes, narrow) };
+    }
+    split_pixels_here(pixels, planes, narrow);
+}
+
+/// Compiled with the shuffles that vectors of bytes take.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn split_pixels_avx2<T: Copy, const CHANNELS: usize>(
+    pixels: &[[T; CHANNELS]],
+    planes: &mut [u8],
+    narrow: impl Fn(T) -> u8,
+) {
+    split_pixels_here(pixels, planes, narrow);
+}
+
+#[inline(always)]
+fn split_pixels_here<T: Copy, const CHANNELS: usize>(
+    pixels: &[[T; CHANNELS]],
+    planes: &mut [u8],
+    narrow: impl Fn(T) -> u8,
+) {
+    let (red, others) = planes.split_at_mut(pixels.len());
+    let (green, blue) = others.split_at_mut(pixels.len());
+    // All planes in one pass over the pixels.
+    for (((pixel, red), green), blue) in pixels.iter().zip(red).zip(green).zip(blue) {
+        (*red, *green, *blue) = (narrow(pixel[0]), narrow(pixel[1]), narrow(pixel[2]));
     }
 }
 
@@ -119,35 +165,89 @@ impl ScaleTaps {
     }
 }
 
-/// The values scaled along the columns, then along the rows. Sums go from the first tap to the last, so that the
-/// result is the same wherever it is computed.
-fn scaled<T: Copy + Into<f32>>(
-    values: &[T],
-    length: usize,
-    channels: usize,
-    rows: &ScaleTaps,
-    columns: &ScaleTaps,
-) -> Vec<f32> {
-    let mut out = Vec::with_capacity(rows.0.len() * columns.0.len() * channels);
-    let mut row = vec![0.0; length];
-    for (first, weights) in &rows.0 {
-        row.fill(0.0);
-        for (place, weight) in (*first..).zip(weights) {
-            let source = &values[place * length..(place + 1) * length];
-            for (sum, value) in row.iter_mut().zip(source) {
-                let value: f32 = (*value).into();
-                *sum += value * weight;
-            }
+/// How an image is scaled along both sides.
+struct Scale {
+    rows: ScaleTaps,
+    columns: ScaleTaps,
+}
+
+impl Scale {
+    /// The values of an image of `width` pixels of `channels` values, scaled along the columns, then along the rows, each
+    /// as `round` makes it. Sums go from the first tap to the last, so that the result is the same wherever it is
+    /// computed.
+    fn of<T: Copy + Into<f32>, U>(
+        &self,
+        values: &[T],
+        width: usize,
+        channels: usize,
+        round: impl Fn(f32) -> U + Copy,
+    ) -> Vec<U> {
+        match channels {
+            1 => self.of_pixels::<T, U, 1>(values, width, round),
+            2 => self.of_pixels::<T, U, 2>(values, width, round),
+            3 => self.of_pixels::<T, U, 3>(values, width, round),
+            _ => self.of_pixels::<T, U, 4>(values, width, round),
         }
-        for (first, weights) in &columns.0 {
-            let mut pixel = [0.0; 4];
-            for (source, weight) in row[first * channels..].chunks_exact(channels).zip(weights) {
-                for (sum, value) in pixel.iter_mut().zip(source) {
+    }
+
+    fn of_pixels<T: Copy + Into<f32>, U, const CHANNELS: usize>(
+        &self,
+        values: &[T],
+        width: usize,
+        round: impl Fn(f32) -> U + Copy,
+    ) -> Vec<U> {
+        #[cfg(target_arch = "x86_64")]
+        if std::arch::is_x86_feature_detected!("avx2") {
+            // SAFETY: the processor has what the function is compiled for.
+            return unsafe { self.of_pixels_avx2::<T, U, CHANNELS>(values, width, round) };
+        }
+        self.of_pixels_here::<T, U, CHANNELS>(values, width, round)
+    }
+
+    /// Compiled with longer vectors, and an instruction that rounds.
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2")]
+    fn of_pixels_avx2<T: Copy + Into<f32>, U, const CHANNELS: usize>(
+        &self,
+        values: &[T],
+        width: usize,
+        round: impl Fn(f32) -> U + Copy,
+    ) -> Vec<U> {
+        self.of_pixels_here::<T, U, CHANNELS>(values, width, round)
+    }
+
+    #[inline(always)]
+    fn of_pixels_here<T: Copy + Into<f32>, U, const CHANNELS: usize>(
+        &self,
+        values: &[T],
+        width: usize,
+        round: impl Fn(f32) -> U + Copy,
+    ) -> Vec<U> {
+        let (rows, columns) = (&self.rows.0, &self.columns.0);
+        let length = width * CHANNELS;
+        let mut out = Vec::with_capacity(rows.len() * columns.len() * CHANNELS);
+        // Four values are read of each pixel, whatever it has.
+        let mut row = vec![0f32; length + 4];
+        for (first, weights) in rows {
+            row[..length].fill(0.0);
+            for (place, weight) in (*first..).zip(weights) {
+                let source = &values[place * length..(place + 1) * length];
+                for (sum, value) in row.iter_mut().zip(source) {
+                    let value: f32 = (*value).into();
                     *sum += value * weight;
                 }
             }
-            out.extend_from_slice(&pixel[..channels]);
+            for (first, weights) in columns {
+                let mut sums = [0f32; 4];
+                for (place, weight) in (*first..).zip(weights) {
+                    let pixel: &[f32] = &row[place * CHANNELS..][..4];
+                    for (sum, value) in sums.iter_mut().zip(pixel) {
+                        *sum += value * weight;
+                    }
+                }
+                out.extend(sums[..CHANNELS].iter().map(|sum| round(*sum)));
+            }
         }
+        out
     }
-    out
 }

@@ -211,7 +211,11 @@ impl OuterSums<'_> {
         let per_tap = self.run * outputs;
         let affordable = (PARTIAL_VALUES / (taps.len() * per_tap).max(1)).clamp(1, TASKS);
         let slice = images.div_ceil(1 << affordable.ilog2()).max(1);
-        let slices = images.div_ceil(slice);
+        // Of little, each task goes through all slices and has one sum of what they give, in their order: the sum of
+        // their sums, without keeping those.
+        let is_little = self.x.len() + self.output_gradient.len() <= BLOCK_WORDS;
+        let at_once = if is_little { images } else { slice };
+        let slices = images.div_ceil(at_once.max(1));
         let parts = self.parts(taps.len(), TASKS.div_ceil(slices.max(1)));
 
         let tasks: Vec<(&WeightPart, usize)> = parts
@@ -221,8 +225,13 @@ impl OuterSums<'_> {
         let partial_sums: Vec<Vec<f32>> = tasks
             .into_par_iter()
             .map(|(part, index)| {
-                let images = index * slice..((index + 1) * slice).min(images);
-                self.partial(part, &taps[part.taps.clone()], images)
+                let images = index * at_once..((index + 1) * at_once).min(images);
+                let taps = &taps[part.taps.clone()];
+                let mut sums = vec![0.0; taps.len() * part.words.len() * outputs];
+                for first in images.clone().step_by(slice) {
+                    self.add(part, taps, first..(first + slice).min(images.end), &mut sums);
+                }
+                sums
             })
             .collect();
 
@@ -256,8 +265,8 @@ impl OuterSums<'_> {
             .collect()
     }
 
-    /// The sums over some images, `[taps][words][O]`.
-    fn partial(&self, part: &WeightPart, taps: &[Tap], images: Range<usize>) -> Vec<f32> {
+    /// Adds the sums over some images to `sums`, `[taps][words][O]`.
+    fn add(&self, part: &WeightPart, taps: &[Tap], images: Range<usize>, sums: &mut [f32]) {
         let (left_image, right_image) = (self.input.image_len(), self.geometry.output.image_len());
         let outer = Outer {
             kernels: self.kernels,
@@ -267,7 +276,6 @@ impl OuterSums<'_> {
             right_stride: self.geometry.output.channels,
         };
         let outputs = self.geometry.output.channels;
-        let mut sums = vec![0.0; taps.len() * part.words.len() * outputs];
         let block = (BLOCK_WORDS / (left_image + right_image)).max(1);
         let mut steps = Vec::new();
         for first in images.clone().step_by(block) {
@@ -290,7 +298,6 @@ impl OuterSums<'_> {
                 outer.add(&steps, part.words.len(), outputs, sums);
             }
         }
-        sums
     }
 }
 

@@ -3,8 +3,11 @@
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use rustix::fs::{Access, access};
 
 use super::environment::{self, Container};
 use crate::spec::{self, EnvEntry, Environment, LONGEST_ARGUMENT, Run, is_passed};
@@ -18,6 +21,9 @@ const RESUME: &str = "ERLEN_RESUME";
 
 /// That folder's name in the stage's scratch folder.
 const RESUME_FOLDER: &str = "resume";
+
+/// What runs scripts.
+const SHELL: &str = "sh";
 
 /// The file of a script that is too long for an argument, in the stage's scratch folder.
 const SCRIPT_FILE: &str = "script.sh";
@@ -57,17 +63,26 @@ impl Launch<'_> {
                 [self.container_words(&declared.image, &variables)?, own].concat()
             }
         };
-        let mut command = Command::new(&words[0]);
-        command.args(&words[1..]).current_dir(self.folder).env_clear();
+        let mut passed: Vec<(OsString, OsString)> = Vec::new();
         // The secrets of others are none of its business.
         let others = &self.job.surroundings.secrets;
         let passes = |name: &str| is_passed(name) && !others.iter().any(|secret| secret == name);
-        for (name, value) in std::env::vars_os() {
-            if name.to_str().is_some_and(passes) {
-                command.env(name, value);
-            }
-        }
-        command.envs(variables);
+        passed.extend(std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(passes)));
+        passed.extend(variables);
+        let mut command = if words[0] == SHELL {
+            let path = passed.iter().rev().find(|(name, _)| name == "PATH");
+            let shell = path.and_then(|(_, path)| found(SHELL, path));
+            let mut command = Command::new(shell.unwrap_or_else(|| SHELL.into()));
+            command.arg0(SHELL);
+            command
+        } else {
+            Command::new(&words[0])
+        };
+        command
+            .args(&words[1..])
+            .current_dir(self.folder)
+            .env_clear()
+            .envs(passed);
         Ok(command)
     }
 
@@ -77,9 +92,9 @@ impl Launch<'_> {
             Run::Script(script) if script.len() >= LONGEST_ARGUMENT => {
                 let file = self.job.scratch.join(SCRIPT_FILE);
                 fs::write(&file, script).map_err(|error| failed(&file, &error))?;
-                vec!["sh".into(), "-e".into(), file.into()]
+                vec![SHELL.into(), "-e".into(), file.into()]
             }
-            Run::Script(script) => ["sh", "-e", "-c", script].map(OsString::from).to_vec(),
+            Run::Script(script) => [SHELL, "-e", "-c", script].map(OsString::from).to_vec(),
             Run::Program(words) => words.iter().map(OsString::from).collect(),
         })
     }
@@ -166,7 +181,7 @@ impl Launch<'_> {
     /// That the program could not be started, and what to do.
     pub fn cannot_start(&self, error: &io::Error) -> StageError {
         let name = match &self.spec.run {
-            Run::Script(_) => "sh",
+            Run::Script(_) => SHELL,
             Run::Program(words) => &words[0],
         };
         if error.kind() == io::ErrorKind::ArgumentListTooLong {
@@ -184,6 +199,44 @@ impl Launch<'_> {
     }
 }
 
+/// Where `program` is among the folders of `path`; nothing where that depends on the folder it runs in. A process is
+/// started sooner by a path: it is then looked for once, and the starting process is not copied to look for it.
+fn found(program: &str, path: &OsStr) -> Option<PathBuf> {
+    let is_runnable = |path: &PathBuf| path.is_file() && access(path, Access::EXEC_OK).is_ok();
+    std::env::split_paths(path)
+        .take_while(|folder| folder.is_absolute())
+        .map(|folder| folder.join(program))
+        .find(is_runnable)
+}
+
 fn failed(path: &Path, error: &io::Error) -> StageError {
     StageError::failed(format!("{}: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn programs_are_found_where_the_path_names_them_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        for (name, mode) in [("not", 0o644), ("first", 0o755), ("second", 0o755)] {
+            fs::create_dir(at(name)).unwrap();
+            let file = at(name).join("tool");
+            fs::write(&file, "#!/bin/sh\n").unwrap();
+            fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+        }
+        fs::create_dir_all(at("folder/tool")).unwrap();
+        let path = |names: &[&str]| std::env::join_paths(names.iter().map(|name| at(name))).unwrap();
+        let all = path(&["none", "folder", "first", "second"]);
+        assert_eq!(found("tool", &all), Some(at("first/tool")));
+        assert_eq!(found("other", &all), None);
+        // Whoever may read everything still runs nothing that nobody may run.
+        assert_eq!(found("tool", &path(&["not", "second"])), Some(at("second/tool")));
+        let relative = std::env::join_paths([Path::new("bin"), &at("first")]).unwrap();
+        assert_eq!(found("tool", &relative), None);
+    }
 }

@@ -145,9 +145,8 @@ impl<'a> Parzen<'a> {
 
     /// The logarithm of the density at a place.
     pub(super) fn ln_density(&self, place: &Place) -> f64 {
-        let even: f64 = (0..place.along.len())
-            .map(|index| self.ln_even(index, place))
-            .sum();
+        let evens: Vec<f64> = place.along.iter().map(|spot| ln_even(*spot)).collect();
+        let even: f64 = evens.iter().sum();
         let last = self.reached.last().copied().unwrap_or(0.0);
         let mut terms = Vec::with_capacity(self.kernels.len() + 1);
         terms.push(if last < 1.0 {
@@ -157,28 +156,34 @@ impl<'a> Parzen<'a> {
         });
         for kernel in &self.kernels {
             let mut term = kernel.ln_weight;
-            for (index, (along, at)) in kernel.along.iter().zip(&place.along).enumerate() {
+            for ((along, at), even) in kernel.along.iter().zip(&place.along).zip(&evens) {
                 term += match (along, at) {
                     (_, None) => 0.0,
-                    (None, Some(_)) => self.ln_even(index, place),
+                    (None, Some(_)) => *even,
                     (Some(along), Some(spot)) => along.ln_density(*spot),
                 };
             }
             terms.push(term);
         }
         let most = terms.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        most + terms.iter().map(|term| (term - most).exp()).sum::<f64>().ln()
+        // What is too far away adds nothing, which takes long to find out.
+        let shares = terms.iter().map(|term| term - most);
+        let near = shares.filter(|share| *share > LN_NOTHING);
+        most + near.map(f64::exp).sum::<f64>().ln()
     }
+}
 
-    /// The logarithm of the even density along one parameter: of a cell its width.
-    fn ln_even(&self, index: usize, place: &Place) -> f64 {
-        match place.along[index] {
-            Some(Spot {
-                cell: Some((low, high)),
-                ..
-            }) => (high - low).ln(),
-            _ => 0.0,
-        }
+/// The exponential of what is less is 0.
+const LN_NOTHING: f64 = -746.0;
+
+/// The logarithm of the even density along one parameter: of a cell its width.
+fn ln_even(spot: Option<Spot>) -> f64 {
+    match spot {
+        Some(Spot {
+            cell: Some((low, high)),
+            ..
+        }) => (high - low).ln(),
+        _ => 0.0,
     }
 }
 
