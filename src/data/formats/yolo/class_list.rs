@@ -1,0 +1,69 @@
+//! The names of the classes, from YOLO's `data.yaml`.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use serde::Deserialize;
+
+use crate::data::error::DataError;
+use crate::spec::YoloOptions;
+
+#[derive(Deserialize)]
+struct DataFile {
+    names: Names,
+    #[serde(default)]
+    nc: Option<usize>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Names {
+    List(Vec<String>),
+    ByNumber(BTreeMap<u32, String>),
+}
+
+/// The names of the classes 0, 1, 2, ...: those of the options, or of the file that they name.
+pub(super) fn class_list(options: &YoloOptions, root: &Path) -> Result<Vec<String>, DataError> {
+    if let Some(classes) = &options.classes {
+        return Ok(classes.clone());
+    }
+    let path = root.join(options.data.as_deref().unwrap_or(YoloOptions::DATA));
+    if !path.is_file() {
+        let problem = format!(
+            "there is no file `{}` with the `names` of the classes: list them by `classes: [...]`, or name the file by `data`",
+            path.display()
+        );
+        return Err(DataError::input(root, problem));
+    }
+    let text = fs::read_to_string(&path).map_err(DataError::io("read", &path))?;
+    let file: DataFile = serde_yaml::from_str(&text).map_err(|error| {
+        let problem = format!("`names: [a, b]` or `names: {{0: a, 1: b}}` is expected here: {error}");
+        DataError::input(&path, problem)
+    })?;
+    let names = match file.names {
+        Names::List(names) => names,
+        Names::ByNumber(names) => {
+            if let Some((place, _)) = (0..).zip(names.keys()).find(|(place, number)| place != *number) {
+                let problem = format!("`names` has no class {place}: number them 0, 1, 2, ...");
+                return Err(DataError::input(&path, problem));
+            }
+            names.into_values().collect()
+        }
+    };
+    if let Some(count) = file.nc.filter(|count| *count != names.len()) {
+        let problem = format!(
+            "`nc` is {count}, and `names` has {}: make them agree",
+            names.len()
+        );
+        return Err(DataError::input(&path, problem));
+    }
+    if names.is_empty() {
+        return Err(DataError::input(&path, "`names` names no class"));
+    }
+    if let Some(place) = (0..names.len()).find(|place| names[..*place].contains(&names[*place])) {
+        let problem = format!("two classes are called `{}`: rename one", names[place]);
+        return Err(DataError::input(&path, problem));
+    }
+    Ok(names)
+}
