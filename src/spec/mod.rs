@@ -136,10 +136,10 @@ pub use train::{
     ExponentialOptions, GaussianBlurOptions, Huber, InitOptions, LionOptions, Loss, MixupOptions, Mse,
     MultistepOptions, Normalize, OneCycleOptions, Optimizer, OptimizerOptions, Pace, Pack, PackedDocuments,
     ParameterGroup, PlateauOptions, PolynomialOptions, Precision, RandAugmentOptions, RandomAffineOptions,
-    RandomCropOptions, RandomErasingOptions, RandomFlipOptions, RandomGrayscaleOptions,
-    RandomResizedCropOptions, RandomRotationOptions, ResizeOptions, Schedule, ScheduleMoment,
-    ScheduleOptions, Select, SgdOptions, Size, StepOptions, ThresholdMode, Train, TrainingLength,
-    TrivialAugmentOptions, Validate, Warmup,
+    RandomCropOptions, RandomErasingOptions, RandomFlipOptions, RandomGrayscaleOptions, RandomIouCropOptions,
+    RandomPhotometricDistortOptions, RandomResizedCropOptions, RandomRotationOptions, RandomZoomOutOptions,
+    ResizeOptions, Schedule, ScheduleMoment, ScheduleOptions, Select, SgdOptions, Size, StepOptions,
+    ThresholdMode, Train, TrainingLength, TrivialAugmentOptions, Validate, Warmup,
 };
 pub use train::{
     AugmentMistake, DataFacts, LoraOptions, LoraTargets, augment_mistakes, fits_pattern, recipe_mistakes,

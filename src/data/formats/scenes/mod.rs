@@ -9,6 +9,8 @@ mod painting;
 mod problem_kind;
 mod reader;
 #[cfg(test)]
+pub(super) mod testing;
+#[cfg(test)]
 mod tests;
 
 use std::path::PathBuf;

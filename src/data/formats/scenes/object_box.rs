@@ -19,7 +19,11 @@ pub(super) struct PlacedObject {
 
 impl SceneObject {
     /// The object in an image of this height and width; cut to it where `clips`.
-    pub fn placed(&self, [height, width]: [usize; 2], clips: bool) -> Result<PlacedObject, ObjectFault> {
+    pub(super) fn placed(
+        &self,
+        [height, width]: [usize; 2],
+        clips: bool,
+    ) -> Result<PlacedObject, ObjectFault> {
         let sides = [width as f64, height as f64];
         let (given, is_share) = match self.place {
             ObjectPlace::Pixels(given) => (given, false),

@@ -54,8 +54,25 @@ struct DecodedScene {
     size: [usize; 2],
     digest: ContentDigest,
     target: DecodedTarget,
-    /// What is wrong with its objects.
-    faults: Vec<ObjectFault>,
+    faults: Vec<SceneFault>,
+}
+
+/// What is wrong with an object.
+struct SceneFault {
+    kind: SceneProblemKind,
+    told: String,
+    /// Whether the object stays.
+    is_mended: bool,
+}
+
+impl SceneFault {
+    fn new((kind, told): ObjectFault, is_mended: bool) -> Self {
+        Self {
+            kind,
+            told,
+            is_mended,
+        }
+    }
 }
 
 enum DecodedTarget {
@@ -147,13 +164,17 @@ impl<'a> SceneReader<'a> {
                 }
             };
             self.turned += u64::from(is_turned(&encoded.image));
-            for (kind, told) in scene.faults {
+            for SceneFault {
+                kind,
+                told,
+                is_mended,
+            } in scene.faults
+            {
                 let path = encoded.scene.source.clone();
-                let consequence =
-                    match clips && kind == SceneProblemKind::Outside && !told.contains("lies outside") {
-                        true => "an object is cut to its image",
-                        false => "an object is left out",
-                    };
+                let consequence = match is_mended {
+                    true => "an object is cut to its image",
+                    false => "an object is left out",
+                };
                 problems.with_sample(SceneProblem { kind, path, told }, consequence, intake)?;
             }
             if !self.has_begun {
@@ -248,10 +269,10 @@ impl<'a> SceneReader<'a> {
                 for object in &scene.objects {
                     match object.placed(own, clips) {
                         Ok(placed) => {
-                            faults.extend(placed.cut);
+                            faults.extend(placed.cut.map(|fault| SceneFault::new(fault, true)));
                             objects.push(placed.object.scaled(own, size));
                         }
-                        Err(fault) => faults.push(fault),
+                        Err(fault) => faults.push(SceneFault::new(fault, false)),
                     }
                 }
                 DecodedTarget::Objects(objects)
@@ -259,7 +280,12 @@ impl<'a> SceneReader<'a> {
             SceneTarget::Pixels { .. } => {
                 let mut painting = PixelPainting::new(own);
                 for object in &scene.objects {
-                    faults.extend(painting.paint(object).err());
+                    faults.extend(
+                        painting
+                            .paint(object)
+                            .err()
+                            .map(|fault| SceneFault::new(fault, false)),
+                    );
                 }
                 DecodedTarget::Pixels(match own == size {
                     true => painting.classes,

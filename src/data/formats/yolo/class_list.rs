@@ -1,26 +1,57 @@
 //! The names of the classes, from YOLO's `data.yaml`.
 
 use std::collections::BTreeMap;
+use std::fmt::{self, Formatter};
 use std::fs;
 use std::path::Path;
 
-use serde::Deserialize;
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use crate::data::error::DataError;
 use crate::spec::YoloOptions;
 
-#[derive(Deserialize)]
+#[derive(serde::Deserialize)]
 struct DataFile {
     names: Names,
     #[serde(default)]
     nc: Option<usize>,
 }
 
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Names {
-    List(Vec<String>),
-    ByNumber(BTreeMap<u32, String>),
+/// Names by their numbers.
+struct Names(BTreeMap<u32, String>);
+
+/// Takes each name as it is written: `y` and `1` are names, and no truth or number.
+struct NamesVisitor;
+
+impl<'de> Deserialize<'de> for Names {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(NamesVisitor)
+    }
+}
+
+impl<'de> Visitor<'de> for NamesVisitor {
+    type Value = Names;
+
+    fn expecting(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of names, or names by numbers from 0 on")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Names, A::Error> {
+        let mut names = BTreeMap::new();
+        while let Some(name) = list.next_element()? {
+            // A list in memory has fewer than 2^32 names.
+            names.insert(names.len() as u32, name);
+        }
+        Ok(Names(names))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut table: A) -> Result<Names, A::Error> {
+        let mut names = BTreeMap::new();
+        while let Some((number, name)) = table.next_entry()? {
+            names.insert(number, name);
+        }
+        Ok(Names(names))
+    }
 }
 
 /// The names of the classes 0, 1, 2, ...: those of the options, or of the file that they name.
@@ -41,16 +72,12 @@ pub(super) fn class_list(options: &YoloOptions, root: &Path) -> Result<Vec<Strin
         let problem = format!("`names: [a, b]` or `names: {{0: a, 1: b}}` is expected here: {error}");
         DataError::input(&path, problem)
     })?;
-    let names = match file.names {
-        Names::List(names) => names,
-        Names::ByNumber(names) => {
-            if let Some((place, _)) = (0..).zip(names.keys()).find(|(place, number)| place != *number) {
-                let problem = format!("`names` has no class {place}: number them 0, 1, 2, ...");
-                return Err(DataError::input(&path, problem));
-            }
-            names.into_values().collect()
-        }
-    };
+    let Names(names) = file.names;
+    if let Some((place, _)) = (0..).zip(names.keys()).find(|(place, number)| place != *number) {
+        let problem = format!("`names` has no class {place}: number them 0, 1, 2, ...");
+        return Err(DataError::input(&path, problem));
+    }
+    let names: Vec<String> = names.into_values().collect();
     if let Some(count) = file.nc.filter(|count| *count != names.len()) {
         let problem = format!(
             "`nc` is {count}, and `names` has {}: make them agree",
