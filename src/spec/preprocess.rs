@@ -146,7 +146,7 @@ impl StageKind for Preprocess {
             mistakes.push(mistake.help("name those of the `train` split too"));
         }
         if self.on_error == OnError::Clip && !self.format.clips() {
-            let message = format!("`clip` cuts boxes, and `{}` has none", self.format.name());
+            let message = "`clip` cuts boxes, and these samples have none".to_owned();
             let mistake = Diagnostic::new(message, place(&["on_error"]));
             mistakes.push(mistake.help("write `skip`, or `fail`"));
         }

@@ -17,7 +17,7 @@ use crate::data::error::DataError;
 use crate::data::intake::Intake;
 use crate::data::labels::Classes;
 use crate::spec::{AnnotationTask, CocoOptions, CrowdObjects, counted};
-use categories::Categories;
+use categories::CocoCategories;
 use file::{CocoAnnotation, CocoFile, CocoImage};
 
 impl FormatReader for CocoOptions {
@@ -39,7 +39,7 @@ impl FormatReader for CocoOptions {
         let named = files
             .iter()
             .map(|(_, path, file)| (path.as_path(), file.categories.as_slice()));
-        let categories = Categories::of(named, &self.classes)?;
+        let categories = CocoCategories::of(named, &self.classes)?;
         let mut problems = SceneProblems::new(input);
         let mut scenes = Vec::new();
         let mut others = 0;
@@ -89,7 +89,7 @@ struct CocoSplit<'a> {
     wording: &'a SplitWording,
     path: &'a Path,
     images: &'a Path,
-    categories: &'a Categories,
+    categories: &'a CocoCategories,
     /// Objects of categories that are not asked for.
     others: u64,
 }

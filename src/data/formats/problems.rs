@@ -14,8 +14,10 @@ const TOLD: usize = 20;
 
 /// A kind of problem; the order is that in which they are counted up.
 pub(super) trait ProblemKind: Copy + Ord {
-    /// What to write to have them passed over.
-    const REMEDY: &'static str = "write `on_error: skip` to leave them out";
+    /// What to write to have problems of these kinds passed over.
+    fn remedy(_found: &[Self]) -> &'static str {
+        "write `on_error: skip` to leave them out"
+    }
 
     /// What `problems.csv` calls it.
     fn name(self) -> &'static str;
@@ -26,7 +28,7 @@ pub(super) trait ProblemKind: Copy + Ord {
 
 /// Something that is wrong with a file.
 #[derive(Clone, Debug)]
-pub(super) struct Problem<K> {
+pub(super) struct FileProblem<K> {
     pub kind: K,
     /// The file.
     pub path: PathBuf,
@@ -35,7 +37,7 @@ pub(super) struct Problem<K> {
 }
 
 /// All problems of an input.
-pub(super) struct Problems<K> {
+pub(super) struct FileProblems<K> {
     input: PathBuf,
     first: Vec<String>,
     counts: BTreeMap<K, u64>,
@@ -43,7 +45,7 @@ pub(super) struct Problems<K> {
     file: Option<csv::Writer<BufWriter<File>>>,
 }
 
-impl<K: ProblemKind> Problems<K> {
+impl<K: ProblemKind> FileProblems<K> {
     pub fn new(input: &Path) -> Self {
         Self {
             input: input.to_owned(),
@@ -54,7 +56,11 @@ impl<K: ProblemKind> Problems<K> {
     }
 
     /// A problem that leaves no sample.
-    pub fn without_sample(&mut self, problem: Problem<K>, intake: &mut Intake<'_>) -> Result<(), DataError> {
+    pub fn without_sample(
+        &mut self,
+        problem: FileProblem<K>,
+        intake: &mut Intake<'_>,
+    ) -> Result<(), DataError> {
         self.note(&problem, intake)?;
         if intake.fails() {
             return Ok(());
@@ -65,7 +71,7 @@ impl<K: ProblemKind> Problems<K> {
     /// A problem of a part of a sample, which is left out where it is passed over: the sample stays. `consequence` says so.
     pub fn with_sample(
         &mut self,
-        problem: Problem<K>,
+        problem: FileProblem<K>,
         consequence: &str,
         intake: &mut Intake<'_>,
     ) -> Result<(), DataError> {
@@ -78,9 +84,9 @@ impl<K: ProblemKind> Problems<K> {
         Ok(())
     }
 
-    fn note(&mut self, problem: &Problem<K>, intake: &Intake<'_>) -> Result<(), DataError> {
+    fn note(&mut self, problem: &FileProblem<K>, intake: &Intake<'_>) -> Result<(), DataError> {
         *self.counts.entry(problem.kind).or_default() += 1;
-        let Problem { kind, path, told } = problem;
+        let FileProblem { kind, path, told } = problem;
         if intake.fails() {
             if self.first.len() < TOLD {
                 self.first.push(format!("`{}`: {told}", path.display()));
@@ -119,6 +125,7 @@ impl<K: ProblemKind> Problems<K> {
         if all == 0 {
             return Ok(());
         }
+        let found: Vec<K> = self.counts.keys().copied().collect();
         let kinds: Vec<String> = self
             .counts
             .iter()
@@ -138,7 +145,7 @@ impl<K: ProblemKind> Problems<K> {
             format!(
                 "{kinds}:\n{}{more}\nmend them, or {}",
                 self.first.join("\n"),
-                K::REMEDY
+                K::remedy(&found)
             ),
         ))
     }

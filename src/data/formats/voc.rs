@@ -14,8 +14,8 @@ use walkdir::WalkDir;
 
 use super::image_files::is_image_name;
 use super::scenes::{
-    ClassNames, ObjectPlace, Scene, SceneObject, SceneProblem, SceneProblemKind, SceneProblems, SceneReader,
-    SceneTarget,
+    NamedClasses, ObjectPlace, Scene, SceneObject, SceneProblem, SceneProblemKind, SceneProblems,
+    SceneReader, SceneTarget,
 };
 use super::split_places::{SplitWording, found_splits, is_found, path_of, told};
 use super::{FormatReader, holding_folder, is_hidden};
@@ -42,7 +42,7 @@ impl FormatReader for VocOptions {
         let found = found
             .map(|object| object.class.as_str())
             .filter(|class| !class.is_empty());
-        let classes = ClassNames::of(self.classes.as_deref(), found);
+        let classes = NamedClasses::of(self.classes.as_deref(), found);
         if classes.names.is_empty() {
             let problem =
                 "no file of annotations tells of an object with a `name`: name the classes by `classes`";
@@ -92,7 +92,7 @@ struct AnnotationFile {
 struct VocReader<'a> {
     options: &'a VocOptions,
     root: &'a Path,
-    classes: &'a ClassNames,
+    classes: &'a NamedClasses,
     /// The images in the folders that were looked into.
     folders: BTreeMap<PathBuf, FolderImages>,
     /// Objects of classes that are not asked for.

@@ -127,3 +127,75 @@ pub(super) fn class_list_mistakes(classes: &[String]) -> Vec<Mistake> {
     };
     twice.next().map(mistake).into_iter().collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::spec::Format;
+
+    #[test]
+    fn contradictions_are_told() {
+        for (given, told) in [
+            (
+                json!({"coco": {"annotations": "../{split}.json", "images": "images"}}),
+                vec!["`../{split}.json` is no path in the input"],
+            ),
+            (
+                json!({"coco": {"annotations": "{split}/{split}.json", "images": "images"}}),
+                vec!["`{split}/{split}.json` has `{split}` 2 times"],
+            ),
+            (
+                json!({"coco": {"annotations": {"val": "a.json"}, "images": "images"}}),
+                vec!["`annotations` names no files to train on"],
+            ),
+            (
+                json!({"coco": {"annotations": {"train": "a", "val": "b"}, "images": {"train": "a"}}}),
+                vec!["`annotations` names the val split, and `images` does not"],
+            ),
+            (
+                json!({"coco": {"annotations": "a.json", "images": "{split}"}}),
+                vec!["`images` has `{split}`, and `annotations` has not"],
+            ),
+            (
+                json!({"coco": {"annotations": "a", "images": "b", "task": "segmentation", "classes": ["background"]}}),
+                vec!["`background` is the name of a class and of the background"],
+            ),
+            (
+                json!({"voc": {"lists": {"train": "a.txt"}, "images": "{split}"}}),
+                vec!["one of `lists` and `images` is given for each split, and the other by a pattern"],
+            ),
+            (
+                json!({"voc": {"classes": ["a", "b", "a"]}}),
+                vec!["the class `a` is named twice"],
+            ),
+            (json!({"yolo": {"classes": []}}), vec!["there are no classes"]),
+            (
+                json!({"yolo": {"classes": ["a"], "data": "../data.yaml"}}),
+                vec![
+                    "`classes` and `data` both name the classes",
+                    "`../data.yaml` is no file of the input",
+                ],
+            ),
+            (json!({"voc": {}}), vec![]),
+            (
+                json!({"voc": {"lists": "ImageSets/Main/{split}.txt", "origin": 0}}),
+                vec![],
+            ),
+            (json!({"yolo": {}}), vec![]),
+        ] {
+            let format: Format = serde_json::from_value(given.clone()).unwrap();
+            let mistakes = format.mistakes();
+            let found: Vec<&str> = mistakes.iter().map(|mistake| mistake.message.as_str()).collect();
+            assert_eq!(found, told, "{given}");
+        }
+        let wrong = json!({"voc": {"origin": 2}});
+        assert!(
+            serde_json::from_value::<Format>(wrong)
+                .unwrap_err()
+                .to_string()
+                .contains("from 0 or from 1")
+        );
+    }
+}

@@ -9,7 +9,7 @@ use crate::schema::NO_PIXEL_CLASS;
 use crate::spec::{CocoClasses, suggest};
 
 /// The classes, and the numbers that files know them by.
-pub(super) struct Categories {
+pub(super) struct CocoCategories {
     /// The classes' names, in order.
     pub names: Vec<String>,
     /// The classes' numbers, likewise.
@@ -18,7 +18,7 @@ pub(super) struct Categories {
     classes: HashMap<u64, Option<u32>>,
 }
 
-impl Categories {
+impl CocoCategories {
     /// The classes of all files together: all categories in the order of their ids, or those that are asked for.
     pub fn of<'a>(
         files: impl Iterator<Item = (&'a Path, &'a [CocoCategory])>,

@@ -57,7 +57,7 @@ pub(super) struct CocoCategory {
 /// An object's pixels as they are written.
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Segmentation {
+enum CocoSegmentation {
     Polygons(Vec<Vec<f64>>),
     Runs { size: [usize; 2], counts: RunCounts },
 }
@@ -102,13 +102,13 @@ impl CocoAnnotation {
                 .to_owned()
         })?;
         let runs = match read {
-            Segmentation::Polygons(polygons) if polygons.is_empty() => return Ok(None),
-            Segmentation::Polygons(polygons) => return Ok(Some(Outline::Polygons(polygons))),
-            Segmentation::Runs {
+            CocoSegmentation::Polygons(polygons) if polygons.is_empty() => return Ok(None),
+            CocoSegmentation::Polygons(polygons) => return Ok(Some(Outline::Polygons(polygons))),
+            CocoSegmentation::Runs {
                 size: [height, width],
                 counts: RunCounts::Numbers(counts),
             } => RunLengths::new(height, width, counts),
-            Segmentation::Runs {
+            CocoSegmentation::Runs {
                 size: [height, width],
                 counts: RunCounts::Text(text),
             } => RunLengths::from_text(&text, height, width),

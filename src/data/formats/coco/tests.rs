@@ -89,6 +89,27 @@ fn categories_are_classes_by_their_ids_which_are_kept() {
 }
 
 #[test]
+fn ids_that_are_places_are_not_kept() {
+    let usual = |ids: [i64; 3]| {
+        let images = json!([
+            image(ids[0], "a.png"),
+            image(ids[1], "b.png"),
+            image(ids[2], "c.png")
+        ]);
+        let bench =
+            bench(&json!({"images": images, "annotations": [], "categories": [{"id": 1, "name": "car"}]}));
+        let dataset = bench.dataset(&format("coco", options()));
+        let train = dataset.split(Train).unwrap();
+        assert_eq!([0, 1, 2].map(|index| train.image_id(index)), ids);
+        assert!(dataset.target().class_ids.is_empty());
+        dataset.schema().fields().len()
+    };
+    assert_eq!(usual([1, 2, 3]), 3);
+    assert_eq!(usual([1, 3, 2]), 4);
+    assert_eq!(usual([0, 1, 2]), 4);
+}
+
+#[test]
 fn splits_have_files_of_their_own() {
     let file = |id: i64, name: &str| {
         json!({"images": [image(id, name)], "annotations": [], "categories": categories()}).to_string()

@@ -1,13 +1,13 @@
 //! What may be wrong with images and masks.
 
-use crate::data::formats::problems::{Problem, ProblemKind, Problems};
+use crate::data::formats::problems::{FileProblem, FileProblems, ProblemKind};
 use crate::spec::counted;
 
 /// Something that is wrong with an image or a mask.
-pub(super) type MaskProblem = Problem<MaskProblemKind>;
+pub(super) type MaskProblem = FileProblem<MaskProblemKind>;
 
 /// All that is wrong.
-pub(super) type MaskProblems = Problems<MaskProblemKind>;
+pub(super) type MaskProblems = FileProblems<MaskProblemKind>;
 
 /// A kind of problem, in the order in which they are counted up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -3,7 +3,7 @@
 //! Formats find [`Scene`]s; the [`SceneReader`] opens the images, holds what is told of them to what they are, and hands
 //! boxes or masks of classes to the intake. Everything is looked at before anything is refused.
 
-mod class_names;
+mod named_classes;
 mod object_box;
 mod painting;
 mod problem_kind;
@@ -18,7 +18,7 @@ use std::path::PathBuf;
 use crate::metric::mask::RunLengths;
 use crate::spec::SplitName;
 
-pub(super) use class_names::ClassNames;
+pub(super) use named_classes::NamedClasses;
 pub(super) use painting::resized_classes;
 pub(super) use problem_kind::{SceneProblem, SceneProblemKind, SceneProblems};
 pub(super) use reader::{SceneReader, SceneTarget};

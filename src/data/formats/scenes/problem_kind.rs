@@ -1,12 +1,12 @@
 //! What may be wrong with images and what is told of the objects in them.
 
-use crate::data::formats::problems::{Problem, ProblemKind, Problems};
+use crate::data::formats::problems::{FileProblem, FileProblems, ProblemKind};
 
 /// Something that is wrong with an image or an object.
-pub(in crate::data::formats) type SceneProblem = Problem<SceneProblemKind>;
+pub(in crate::data::formats) type SceneProblem = FileProblem<SceneProblemKind>;
 
 /// All that is wrong.
-pub(in crate::data::formats) type SceneProblems = Problems<SceneProblemKind>;
+pub(in crate::data::formats) type SceneProblems = FileProblems<SceneProblemKind>;
 
 /// A kind of problem, in the order in which they are counted up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -94,8 +94,15 @@ impl SceneProblemKind {
 }
 
 impl ProblemKind for SceneProblemKind {
-    const REMEDY: &'static str = "write `on_error: skip` to leave out just these objects and files (`clip` also cuts boxes to \
-                                  their images)";
+    fn remedy(found: &[Self]) -> &'static str {
+        match found.contains(&Self::Outside) {
+            true => {
+                "write `on_error: skip` to leave out just these objects and files, or `on_error: clip`, which also cuts boxes to \
+                 their images"
+            }
+            false => "write `on_error: skip` to leave out just these objects and files",
+        }
+    }
 
     fn name(self) -> &'static str {
         self.words()[0]

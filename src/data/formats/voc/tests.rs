@@ -92,7 +92,12 @@ fn what_tools_write_otherwise_is_read_too() {
     assert_eq!((sides, found[1].difficult), ([1.25, 0.5, 8.75, 8.5], false));
     assert_eq!(train.objects(1).unwrap(), []);
     let notices = bench.notices.lock().unwrap().clone();
-    assert_eq!(notices, ["1 image has no file of annotations and is left out"]);
+    // An object that is difficult teaches nothing.
+    let expected = [
+        "1 image has no file of annotations and is left out",
+        "classes that no object of the train split has: `dog`",
+    ];
+    assert_eq!(notices, expected);
     for (difficult, expected) in [("count", vec![false, false]), ("drop", vec![false])] {
         let dataset = bench.dataset(&format("voc", json!({"origin": 1, "difficult": difficult})));
         let found = dataset.split(Train).unwrap().objects(0).unwrap();

@@ -12,45 +12,45 @@ use crate::spec::YoloOptions;
 
 #[derive(serde::Deserialize)]
 struct DataFile {
-    names: Names,
+    names: YoloNames,
     #[serde(default)]
     nc: Option<usize>,
 }
 
-/// Names by their numbers.
-struct Names(BTreeMap<u32, String>);
+/// YoloNames by their numbers.
+struct YoloNames(BTreeMap<u32, String>);
 
 /// Takes each name as it is written: `y` and `1` are names, and no truth or number.
-struct NamesVisitor;
+struct YoloNamesVisitor;
 
-impl<'de> Deserialize<'de> for Names {
+impl<'de> Deserialize<'de> for YoloNames {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(NamesVisitor)
+        deserializer.deserialize_any(YoloNamesVisitor)
     }
 }
 
-impl<'de> Visitor<'de> for NamesVisitor {
-    type Value = Names;
+impl<'de> Visitor<'de> for YoloNamesVisitor {
+    type Value = YoloNames;
 
     fn expecting(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.write_str("a list of names, or names by numbers from 0 on")
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Names, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<YoloNames, A::Error> {
         let mut names = BTreeMap::new();
         while let Some(name) = list.next_element()? {
             // A list in memory has fewer than 2^32 names.
             names.insert(names.len() as u32, name);
         }
-        Ok(Names(names))
+        Ok(YoloNames(names))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut table: A) -> Result<Names, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut table: A) -> Result<YoloNames, A::Error> {
         let mut names = BTreeMap::new();
         while let Some((number, name)) = table.next_entry()? {
             names.insert(number, name);
         }
-        Ok(Names(names))
+        Ok(YoloNames(names))
     }
 }
 
@@ -72,7 +72,7 @@ pub(super) fn class_list(options: &YoloOptions, root: &Path) -> Result<Vec<Strin
         let problem = format!("`names: [a, b]` or `names: {{0: a, 1: b}}` is expected here: {error}");
         DataError::input(&path, problem)
     })?;
-    let Names(names) = file.names;
+    let YoloNames(names) = file.names;
     if let Some((place, _)) = (0..).zip(names.keys()).find(|(place, number)| place != *number) {
         let problem = format!("`names` has no class {place}: number them 0, 1, 2, ...");
         return Err(DataError::input(&path, problem));

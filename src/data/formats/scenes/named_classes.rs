@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 
 /// The classes of names: those that are asked for, in their order, or else all that occur, in the order of the names.
-pub(in crate::data::formats) struct ClassNames {
+pub(in crate::data::formats) struct NamedClasses {
     pub names: Vec<String>,
 }
 
-impl ClassNames {
+impl NamedClasses {
     /// The classes of `found`, or those that are `asked` for.
     pub fn of<'a>(asked: Option<&[String]>, found: impl Iterator<Item = &'a str>) -> Self {
         let names = match asked {
