@@ -188,7 +188,7 @@ mod tests {
         (scene, augmentation.schema_after().clone())
     }
 
-    fn corners(object: &Object) -> [f32; 4] {
+    fn box_of(object: &Object) -> [f32; 4] {
         let (right, bottom) = (object.left + object.width, object.top + object.height);
         [object.left, object.top, right, bottom].map(|side| side as f32)
     }
@@ -199,7 +199,7 @@ mod tests {
                 Rider::Mask(mask),
                 Rider::Objects { objects, .. },
                 Rider::Image(other),
-            ] => (mask, corners(&objects[0]), other),
+            ] => (mask, box_of(&objects[0]), other),
             _ => panic!("the riders changed places"),
         }
     }
@@ -316,7 +316,7 @@ mod tests {
             match &scene.riders[..] {
                 [Rider::Mask(mask), Rider::Objects { objects, .. }] => {
                     let mask: &Image = mask;
-                    let corners = corners(&objects[0]);
+                    let corners = box_of(&objects[0]);
                     assert_eq!(corners, around(&scene, 0), "{degrees}");
                     assert_eq!(around(mask, 0), corners, "{degrees}");
                 }

@@ -132,7 +132,6 @@ pub(super) fn class_list_mistakes(classes: &[String]) -> Vec<Mistake> {
 mod tests {
     use serde_json::json;
 
-    use super::*;
     use crate::spec::Format;
 
     #[test]
