@@ -13,6 +13,9 @@ pub(super) struct RandomPhotometricDistort {
     p: f64,
 }
 
+/// A change by a factor or a shift.
+type ColorChange = fn(&mut Image, f64);
+
 /// What is done to an image.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Distortion {
@@ -54,7 +57,7 @@ impl RandomPhotometricDistort {
 impl Distortion {
     fn apply(self, image: &mut Image) {
         let [brightness, contrast, saturation, hue] = self.factors;
-        let changes: [(Option<f64>, fn(&mut Image, f64)); 5] = [
+        let changes: [(Option<f64>, ColorChange); 5] = [
             (brightness, adjust_brightness),
             (contrast.filter(|_| self.contrast_first), adjust_contrast),
             (saturation, adjust_saturation),
