@@ -33,6 +33,19 @@ fn read_all(dataset: &Dataset) -> Result<(), DataError> {
             }
             match split.task() {
                 Ok(TargetKind::Classification) => assert!((label(&split, index) as usize) < values.len()),
+                Ok(TargetKind::Detection) => {
+                    let objects = split.objects(index).unwrap();
+                    assert!(
+                        objects
+                            .iter()
+                            .all(|object| (object.class as usize) < values.len())
+                    );
+                    assert!(
+                        objects
+                            .iter()
+                            .all(|object| object.width >= 0.0 && object.area.is_finite())
+                    );
+                }
                 Ok(_) => split.target_values(index, &mut values)?,
                 Err(_) => {}
             }
