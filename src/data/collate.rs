@@ -240,17 +240,18 @@ mod tests {
     #[test]
     fn rows_stay_whole() {
         let mut bytes = vec![Vec::new(), Vec::new()];
-        crate::data::value::write_f32s(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0], &mut bytes[0]);
-        let boxes = Field::boxes("boxes");
-        let values = rows_of(&bytes, 16, Some(4));
-        let packed = collate(&boxes, &boxes, &values, Collation::Pack).unwrap();
+        bytes[0].extend((0..14).flat_map(|number| f64::from(number).to_le_bytes()));
+        let objects = Field::objects("objects", vec!["thing".into()]);
+        let values = rows_of(&bytes, 56, Some(7));
+        let packed = collate(&objects, &objects, &values, Collation::Pack).unwrap();
         assert_eq!(
-            (packed.dimensions, packed.offsets),
-            (vec![2, 4], Some(vec![0, 2, 2]))
+            (&packed.dimensions[..], &packed.offsets),
+            (&[2, 7][..], &Some(vec![0, 2, 2]))
         );
-        let padded = collate(&boxes, &boxes, &values, Collation::Pad { token: 9 }).unwrap();
-        assert_eq!(padded.dimensions, [2, 2, 4]);
-        assert_eq!(padded.f32().unwrap()[8..], [0.0; 8]);
+        assert_eq!(packed.f64().unwrap()[13], 13.0);
+        let padded = collate(&objects, &objects, &values, Collation::Pad { token: 9 }).unwrap();
+        assert_eq!(padded.dimensions, [2, 2, 7]);
+        assert_eq!(padded.f64().unwrap()[14..], [0.0; 14]);
     }
 
     #[test]

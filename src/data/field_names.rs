@@ -6,6 +6,9 @@ pub const IMAGE: &str = "image";
 /// The class of each pixel.
 pub const MASK: &str = "mask";
 
+/// The objects in an image.
+pub const OBJECTS: &str = "objects";
+
 /// What a file knows an image by.
 pub const IMAGE_ID: &str = "image_id";
 

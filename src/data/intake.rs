@@ -187,6 +187,11 @@ impl<'a> Intake<'a> {
         self.on_error == OnError::Fail
     }
 
+    /// Whether boxes that reach out of their images are cut.
+    pub(super) fn clips(&self) -> bool {
+        self.on_error == OnError::Clip
+    }
+
     /// A sample is left out as was asked for; it is counted.
     pub(super) fn leave_out(&mut self) -> Result<(), DataError> {
         self.skipped += 1;

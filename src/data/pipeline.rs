@@ -108,7 +108,7 @@ impl SamplePipeline {
                 && other.role != FieldRole::Origin
                 && matches!(
                     other.kind,
-                    FieldKind::Image | FieldKind::Mask | FieldKind::Boxes | FieldKind::Objects
+                    FieldKind::Image | FieldKind::Mask | FieldKind::Objects
                 )
         };
         let riders = schema.fields().iter().enumerate().filter(is_rider);

@@ -87,27 +87,35 @@ pub fn prepare_with(
     Ok(prepared)
 }
 
-/// Warns of classes of pixels that no training sample has: nothing can be learnt of them.
+/// Warns of classes of pixels or objects that no training sample has: nothing can be learnt of them.
 fn tell_unseen_classes(dataset: &Dataset, monitor: &Monitor) {
     let Some(train) = dataset.split(SplitName::Train) else {
         return;
     };
-    let mut seen = [false; 1 << 8];
-    for pixels in (0..train.len()).filter_map(|index| train.pixel_classes(index)) {
+    let target = dataset.target();
+    let what = match target.kind {
+        FieldKind::Mask => "classes that no pixel of the train split has",
+        FieldKind::Objects => "classes that no object of the train split has",
+        _ => return,
+    };
+    // Pixels have one of 256 values.
+    let mut seen = vec![false; target.names.len().max(1 << 8)];
+    for index in 0..train.len() {
+        let pixels = train.pixel_classes(index).unwrap_or_default();
         pixels.iter().for_each(|class| seen[usize::from(*class)] = true);
+        for object in train.objects(index).unwrap_or_default() {
+            seen[object.class as usize] |= object.counts();
+        }
     }
-    let is_masks = dataset.target().kind == FieldKind::Mask;
-    let classes = dataset.target().names.iter().zip(seen);
+    let classes = target.names.iter().zip(seen);
     let unseen: Vec<&str> = classes
-        .filter(|(_, seen)| is_masks && !seen)
+        .filter(|(_, seen)| !seen)
         .map(|(class, _)| class.as_str())
         .collect();
     if !unseen.is_empty() {
         let shown = unseen[..unseen.len().min(NAMED)].join("`, `");
         let more = if unseen.len() > NAMED { ", ..." } else { "" };
-        monitor.warn(format!(
-            "classes that no pixel of the train split has: `{shown}`{more}"
-        ));
+        monitor.warn(format!("{what}: `{shown}`{more}"));
     }
 }
 

@@ -195,18 +195,6 @@ impl Field {
         }
     }
 
-    /// Any number of boxes, a target.
-    pub fn boxes(name: &str) -> Self {
-        let dimensions = Dimensions::ragged_rows(4);
-        Self::new(
-            name,
-            FieldRole::Target,
-            FieldKind::Boxes,
-            ElementType::F32,
-            dimensions,
-        )
-    }
-
     /// Any number of objects of `classes`, a target.
     pub fn objects(name: &str, classes: Vec<String>) -> Self {
         let dimensions = Dimensions::ragged_rows(OBJECT_NUMBERS);
@@ -454,10 +442,6 @@ impl Field {
                 let named =
                     self.names.is_empty() || (is_mask && self.names.len() <= usize::from(NO_PIXEL_CLASS));
                 (encoding, (element == U8 || normalised) && channels && named)
-            }
-            FieldKind::Boxes => {
-                let rows = rank == 2 && dimensions.side(1) == Some(4);
-                (Encoding::Raw, element == F32 && rows && self.names.is_empty())
             }
             FieldKind::Objects => {
                 let rows =

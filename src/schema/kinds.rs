@@ -27,9 +27,6 @@ pub enum FieldKind {
     /// For each pixel of the sample's image a class, `[1, H, W]`, an index into the field's names or [`NO_PIXEL_CLASS`]:
     /// moved as the image is, but never blended.
     Mask,
-    /// Boxes in the sample's image, `[n, 4]`: left, top, right, bottom, in pixels from the image's
-    /// corner.
-    Boxes,
     /// Objects in the sample's image, `[n, 7]`: left, top, width and height of the box, in pixels from the image's corner,
     /// the class (an index into the field's names), the area in pixels, and flags: 1 of a crowd, 2 of what is difficult.
     Objects,

@@ -77,12 +77,13 @@ pub use export_formats::{
 pub use file_places::{FilePlaces, UnknownRoot};
 pub(crate) use formats::built_in_formats;
 pub use formats::{
-    CellConstant, ChatOptions, ChatTargets, Cifar10Options, Cifar100Labels, Cifar100Options, Color,
-    ConllOptions, CsvColumn, CsvImage, CsvOptions, DateOptions, DatePart, DocumentBegin, DocumentEnd,
-    FolderNames, Format, FormatFacts, FormatOptions, IdxOptions, IgnoredPixels, ImageFolderOptions,
-    ImageManifestOptions, ImageOptions, LabelColumns, LabelNames, MasksOptions, MissingOptions,
-    MissingPolicy, NamedSplits, NoIgnoredPixels, NoSplits, ParquetOptions, Quote, SampleKind, SplitFolders,
-    StoredAs, TextOptions,
+    AllClasses, AnnotationTask, CellConstant, ChatOptions, ChatTargets, Cifar10Options, Cifar100Labels,
+    Cifar100Options, CocoClasses, CocoOptions, Color, ConllOptions, CrowdObjects, CsvColumn, CsvImage,
+    CsvOptions, DateOptions, DatePart, DifficultObjects, DocumentBegin, DocumentEnd, FolderNames, Format,
+    FormatFacts, FormatOptions, IdxOptions, IgnoredPixels, ImageFolderOptions, ImageManifestOptions,
+    ImageOptions, LabelColumns, LabelNames, MasksOptions, MissingOptions, MissingPolicy, NamedSplits,
+    NoIgnoredPixels, NoSplits, ParquetOptions, PixelOrigin, Quote, SampleKind, SplitFolders, SplitPaths,
+    StoredAs, TextOptions, VocOptions, YoloOptions,
 };
 pub use generate::{ChatTurn, Generate, NarrowWeights, Prompt, SampleOptions};
 pub use header::{HeaderEntry, HeaderSecret};
@@ -135,10 +136,10 @@ pub use train::{
     ExponentialOptions, GaussianBlurOptions, Huber, InitOptions, LionOptions, Loss, MixupOptions, Mse,
     MultistepOptions, Normalize, OneCycleOptions, Optimizer, OptimizerOptions, Pace, Pack, PackedDocuments,
     ParameterGroup, PlateauOptions, PolynomialOptions, Precision, RandAugmentOptions, RandomAffineOptions,
-    RandomCropOptions, RandomErasingOptions, RandomFlipOptions, RandomGrayscaleOptions,
-    RandomResizedCropOptions, RandomRotationOptions, ResizeOptions, Schedule, ScheduleMoment,
-    ScheduleOptions, Select, SgdOptions, Size, StepOptions, ThresholdMode, Train, TrainingLength,
-    TrivialAugmentOptions, Validate, Warmup,
+    RandomCropOptions, RandomErasingOptions, RandomFlipOptions, RandomGrayscaleOptions, RandomIouCropOptions,
+    RandomPhotometricDistortOptions, RandomResizedCropOptions, RandomRotationOptions, RandomZoomOutOptions,
+    ResizeOptions, Schedule, ScheduleMoment, ScheduleOptions, Select, SgdOptions, Size, StepOptions,
+    ThresholdMode, Train, TrainingLength, TrivialAugmentOptions, Validate, Warmup,
 };
 pub use train::{
     AugmentMistake, DataFacts, LoraOptions, LoraTargets, augment_mistakes, fits_pattern, recipe_mistakes,

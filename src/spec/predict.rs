@@ -77,7 +77,12 @@ impl StageKind for Predict {
         stages: &IndexMap<String, Arc<StageSpec>>,
         place: &dyn Fn(&[&str]) -> SourceSpan,
     ) -> Vec<Diagnostic> {
-        placed(&[], silent_models(stages, self.model.inputs()), place)
+        let mut mistakes = placed(&[], silent_models(stages, self.model.inputs()), place);
+        if self.on_error == OnError::Clip {
+            let message = "`clip` cuts boxes of annotations, and there are none".to_owned();
+            mistakes.push(Diagnostic::new(message, place(&["on_error"])).help("write `skip`, or `fail`"));
+        }
+        mistakes
     }
 }
 

@@ -145,6 +145,11 @@ impl StageKind for Preprocess {
             let mistake = Diagnostic::new("there are no files to train on".to_owned(), place(&["input"]));
             mistakes.push(mistake.help("name those of the `train` split too"));
         }
+        if self.on_error == OnError::Clip && !self.format.clips() {
+            let message = "`clip` cuts boxes, and these samples have none".to_owned();
+            let mistake = Diagnostic::new(message, place(&["on_error"]));
+            mistakes.push(mistake.help("write `skip`, or `fail`"));
+        }
         let format = ["format", self.format.name()];
         mistakes.extend(placed(&format, self.format.mistakes(), place));
         mistakes
@@ -193,8 +198,10 @@ pub enum OnError {
     /// Stop and name it.
     #[default]
     Fail,
-    /// Leave it out, name it in the log and count it in the metrics.
+    /// Leave it out, name it in the log and count it in the metrics. Of an image with objects, only those that are wrong.
     Skip,
+    /// Cut boxes that reach out of their images; leave out what else is wrong.
+    Clip,
 }
 
 /// What is to be predicted.

@@ -14,8 +14,10 @@ mod color;
 mod crop;
 mod erase;
 mod flip;
+mod iou_crop;
 mod jitter;
 mod mix;
+mod photometric;
 mod policy;
 mod resize;
 mod resized_crop;
@@ -26,6 +28,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 mod tone;
+mod zoom_out;
 
 use super::error::DataError;
 use crate::random::Stream;
@@ -38,13 +41,16 @@ use color::RandomGrayscale;
 use crop::{CenterCrop, RandomCrop};
 use erase::RandomErasing;
 use flip::{HorizontalFlip, VerticalFlip};
+use iou_crop::RandomIouCrop;
 use jitter::ColorJitter;
 use mix::Mixing;
 pub(super) use mix::blend;
+use photometric::RandomPhotometricDistort;
 use policy::Policy;
 use resize::Resize;
 pub(in crate::data) use resize::nearest;
 use resized_crop::RandomResizedCrop;
+use zoom_out::RandomZoomOut;
 
 pub(super) use riders::Rider;
 
@@ -90,6 +96,16 @@ trait SampleTransform: Send + Sync {
         size
     }
 
+    /// The largest size that an image of `size` may have afterwards, where that varies.
+    fn largest_after(&self, size: [usize; 2]) -> [usize; 2] {
+        self.size_after(Some(size)).unwrap_or(size)
+    }
+
+    /// Why samples that hold `schema` cannot be changed.
+    fn check_schema(&self, _schema: &Schema) -> Result<(), String> {
+        Ok(())
+    }
+
     /// Takes note of the channels' means over the dataset.
     fn set_means(&mut self, _means: &[u8]) {}
 
@@ -104,8 +120,9 @@ trait SampleTransform: Send + Sync {
         };
         let (channels, size) = (image.channels(), image.dimensions.size());
         self.check(channels, size)?;
+        self.check_schema(schema)?;
         let after = self.size_after(size);
-        if let Some(after) = after
+        if let Some(after) = after.or_else(|| size.map(|size| self.largest_after(size)))
             && needs_too_much(channels, size.unwrap_or(after), after)
         {
             return Err(format!("{}: choose a smaller size", too_large(after)));
@@ -210,7 +227,7 @@ impl Augmentation {
     /// Why an image of this size, `[H, W]`, cannot be changed, where images have various sizes.
     pub(super) fn check_image(&self, channels: usize, mut size: [usize; 2]) -> Result<(), String> {
         for (change, name) in self.changes.iter().zip(&self.names) {
-            let after = change.size_after(Some(size)).unwrap_or(size);
+            let after = change.largest_after(size);
             if needs_too_much(channels, size, after) {
                 let [height, width] = size;
                 return Err(format!(
@@ -307,6 +324,9 @@ fn step(spec: &spec::Augment) -> Result<AugmentStep, String> {
         Augment::RandomGrayscale(spec) => Box::new(RandomGrayscale::new(spec)),
         Augment::GaussianBlur(spec) => Box::new(GaussianBlur::new(spec)),
         Augment::RandomErasing(spec) => Box::new(RandomErasing::new(spec)),
+        Augment::RandomIouCrop(spec) => Box::new(RandomIouCrop::new(spec)),
+        Augment::RandomZoomOut(spec) => Box::new(RandomZoomOut::new(spec)),
+        Augment::RandomPhotometricDistort(spec) => Box::new(RandomPhotometricDistort::new(spec)),
         Augment::TrivialAugment(_) => Box::new(Policy::trivial()),
         Augment::RandAugment(spec) => Box::new(Policy::rand(spec)),
         Augment::Mixup(spec) => return Ok(AugmentStep::Mix(Mixing::mixup(spec))),

@@ -3,7 +3,7 @@
 use super::Image;
 use crate::data::object::Object;
 use crate::data::pixels::decode_value;
-use crate::data::value::{FieldValue, OwnedValue, read_f32s, write_f32s};
+use crate::data::value::{FieldValue, OwnedValue};
 use crate::schema::{Dimensions, Field, FieldKind};
 
 /// The least width and height of an object that was moved, in pixels.
@@ -15,8 +15,6 @@ pub(in crate::data) enum Rider {
     Image(Image),
     /// A class for each pixel: scaled to the nearest pixel, so that no class is made up.
     Mask(Image),
-    /// Boxes: left, top, right, bottom, in pixels from the image's corner.
-    Boxes(Vec<[f32; 4]>),
     /// Objects, and whether a change moved them.
     Objects { objects: Vec<Object>, moved: bool },
 }
@@ -26,15 +24,6 @@ impl Rider {
     ///
     /// An error says what is wrong with it.
     pub fn read(value: FieldValue<'_>, field: &Field, size: [usize; 2]) -> Result<Self, String> {
-        if field.kind == FieldKind::Boxes {
-            let (corners, _) = value.bytes.as_chunks::<16>();
-            let read = |corners: &[u8; 16]| {
-                let mut numbers = [0f32; 4];
-                read_f32s(corners, &mut numbers);
-                numbers
-            };
-            return Ok(Self::Boxes(corners.iter().map(read).collect()));
-        }
         if field.kind == FieldKind::Objects {
             let objects = Object::read(value.bytes);
             return Ok(Self::Objects {
@@ -71,22 +60,13 @@ impl Rider {
                 }
                 Object::write(&objects)
             }
-            Self::Boxes(boxes) => {
-                let mut bytes = Vec::new();
-                boxes.iter().for_each(|corners| write_f32s(corners, &mut bytes));
-                OwnedValue {
-                    dimensions: Dimensions::new(&[Some(boxes.len()), Some(4)])
-                        .unwrap_or(Dimensions::ragged_rows(4)),
-                    bytes,
-                }
-            }
         }
     }
 }
 
 impl Image {
     /// Moves what rides along, after the image itself was moved: images by `images`, masks by `masks`,
-    /// the corners of boxes by `point`, from `[x, y]` to `[x, y]` in pixels. A box becomes the smallest
+    /// the corners of objects' boxes by `point`, from `[x, y]` to `[x, y]` in pixels. A box becomes the smallest
     /// upright one around its corners, as far as it lies in the image; what lies outside has no area.
     pub(super) fn move_riders(
         &mut self,
@@ -104,11 +84,6 @@ impl Image {
                     let scale = growth(&point);
                     for object in objects {
                         move_object(object, bounds, scale, &point);
-                    }
-                }
-                Rider::Boxes(boxes) => {
-                    for corners in boxes {
-                        *corners = moved(*corners, bounds, &point);
                     }
                 }
             }
@@ -160,29 +135,6 @@ fn move_object(object: &mut Object, bounds: [f64; 2], scale: f64, point: &impl F
     };
 }
 
-/// A box whose corners are moved by `point`, within an image of `bounds`, `[width, height]`.
-fn moved(
-    [left, top, right, bottom]: [f32; 4],
-    bounds: [f64; 2],
-    point: &impl Fn([f64; 2]) -> [f64; 2],
-) -> [f32; 4] {
-    let corners = [[left, top], [right, top], [left, bottom], [right, bottom]];
-    let corners = corners.map(|corner| point(corner.map(f64::from)));
-    let side = |axis: usize, fold: fn(f64, f64) -> f64| {
-        let values = corners.map(|corner| corner[axis]);
-        let outermost = values.into_iter().fold(values[0], fold);
-        // A map of no sense leads nowhere.
-        let outermost = if outermost.is_nan() { 0.0 } else { outermost };
-        outermost.clamp(0.0, bounds[axis]) as f32
-    };
-    [
-        side(0, f64::min),
-        side(1, f64::min),
-        side(0, f64::max),
-        side(1, f64::max),
-    ]
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
@@ -207,7 +159,10 @@ mod tests {
         let mut scene = rectangle(3, 200);
         scene.riders = vec![
             Rider::Mask(rectangle(1, 7)),
-            Rider::Boxes(vec![[2.0, 3.0, 6.0, 9.0]]),
+            Rider::Objects {
+                objects: vec![Object::from_row([2.0, 3.0, 4.0, 6.0, 0.0, 12.0, 0.0])],
+                moved: false,
+            },
             Rider::Image(rectangle(3, 200)),
         ];
         scene
@@ -218,7 +173,7 @@ mod tests {
         Schema::new(vec![
             Field::image("image", Dimensions::image(3, size)),
             Field::mask("mask", Dimensions::image(1, size)),
-            Field::boxes("boxes"),
+            Field::objects("boxes", vec!["thing".to_owned()]),
             Field::image("other", Dimensions::image(3, size)),
         ])
         .unwrap()
@@ -233,9 +188,18 @@ mod tests {
         (scene, augmentation.schema_after().clone())
     }
 
+    fn box_of(object: &Object) -> [f32; 4] {
+        let (right, bottom) = (object.left + object.width, object.top + object.height);
+        [object.left, object.top, right, bottom].map(|side| side as f32)
+    }
+
     fn riders(scene: &Image) -> (&Image, [f32; 4], &Image) {
         match &scene.riders[..] {
-            [Rider::Mask(mask), Rider::Boxes(boxes), Rider::Image(other)] => (mask, boxes[0], other),
+            [
+                Rider::Mask(mask),
+                Rider::Objects { objects, .. },
+                Rider::Image(other),
+            ] => (mask, box_of(&objects[0]), other),
             _ => panic!("the riders changed places"),
         }
     }
@@ -350,14 +314,50 @@ mod tests {
         for degrees in [90.0, 180.0, 270.0] {
             let scene = quarter(degrees);
             match &scene.riders[..] {
-                [Rider::Mask(mask), Rider::Boxes(boxes)] => {
+                [Rider::Mask(mask), Rider::Objects { objects, .. }] => {
                     let mask: &Image = mask;
-                    assert_eq!(boxes[0], around(&scene, 0), "{degrees}");
-                    assert_eq!(around(mask, 0), boxes[0], "{degrees}");
+                    let corners = box_of(&objects[0]);
+                    assert_eq!(corners, around(&scene, 0), "{degrees}");
+                    assert_eq!(around(mask, 0), corners, "{degrees}");
                 }
                 _ => panic!("the riders changed places"),
             }
         }
+    }
+
+    #[test]
+    fn areas_are_cut_and_scaled_as_boxes_are_and_what_is_hardly_seen_is_gone() {
+        let moved = |change: &dyn Fn(&mut Image)| {
+            let mut scene = drawn_scene();
+            change(&mut scene);
+            let rider = scene.riders.remove(1);
+            Object::read(&rider.into_value().bytes)
+        };
+        let rows = |objects: Vec<Object>| objects.into_iter().map(Object::to_row).collect::<Vec<_>>();
+        // A mask of 12 pixels in a box of 24.
+        let window = super::super::crop::window;
+        assert_eq!(
+            rows(moved(&|scene| window(scene, 6, 4, 6, 6))),
+            [[0.0, 0.0, 2.0, 3.0, 0.0, 3.0, 0.0]]
+        );
+        assert_eq!(
+            rows(moved(&|scene| window(scene, 8, 5, 4, 5))),
+            [[0.0, 0.0, 1.0, 1.0, 0.0, 0.5, 0.0]]
+        );
+        assert_eq!(rows(moved(&|scene| window(scene, 9, 0, 3, 10))), [[0.0; 7]; 0]);
+        assert_eq!(rows(moved(&|scene| window(scene, 0, 6, 12, 4))), [[0.0; 7]; 0]);
+        let turned = moved(&|scene| super::super::affine::rotate(scene, 45.0));
+        assert!(
+            (turned[0].area - 12.0).abs() < 1.0 && turned[0].width > 6.0,
+            "{turned:?}"
+        );
+        // What nothing moves stays as it is, however small.
+        let small = Object::from_row([2.0, 3.0, 0.5, 0.5, 0.0, 0.25, 0.0]);
+        let (objects, moved) = (vec![small], false);
+        assert_eq!(
+            Object::read(&Rider::Objects { objects, moved }.into_value().bytes),
+            [small]
+        );
     }
 
     #[test]

@@ -241,7 +241,7 @@ fn check_values(data: &[u8], field: &Field) -> Result<(), String> {
             Some(at) => Err(format!("the labels of sample {} are neither 0 nor 1", at / width)),
             None => Ok(()),
         },
-        (FieldKind::Numbers | FieldKind::Boxes, FieldRole::Target | FieldRole::Weight) => {
+        (FieldKind::Numbers, FieldRole::Target | FieldRole::Weight) => {
             match (0..data.len() / 4).find(|index| !read_f32(data, *index).is_finite()) {
                 Some(at) if field.dimensions.is_fixed() => Err(format!(
                     "the {} of sample {} are not finite",

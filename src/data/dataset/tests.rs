@@ -33,6 +33,19 @@ fn read_all(dataset: &Dataset) -> Result<(), DataError> {
             }
             match split.task() {
                 Ok(TargetKind::Classification) => assert!((label(&split, index) as usize) < values.len()),
+                Ok(TargetKind::Detection) => {
+                    let objects = split.objects(index).unwrap();
+                    assert!(
+                        objects
+                            .iter()
+                            .all(|object| (object.class as usize) < values.len())
+                    );
+                    assert!(
+                        objects
+                            .iter()
+                            .all(|object| object.width >= 0.0 && object.area.is_finite())
+                    );
+                }
                 Ok(_) => split.target_values(index, &mut values)?,
                 Err(_) => {}
             }
@@ -114,7 +127,7 @@ fn everything() -> Schema {
         Field::text("text"),
         Field::tokens("ids", ElementType::I32),
         Field::image("image", Dimensions::image(1, None)),
-        Field::boxes("boxes"),
+        Field::objects("boxes", names(1)),
         Field::class("classes", names(3)).with_dimensions(Dimensions::ragged()),
         Field::mask("mask", Dimensions::image(1, None)),
         Field::weight("weight"),
@@ -138,7 +151,8 @@ fn write_everything(folder: &Path) {
             .flat_map(|word| (1000 + word).to_le_bytes())
             .collect();
         let ids: Vec<u8> = (0..3 - index as i32).flat_map(|id| (-id).to_le_bytes()).collect();
-        let corners = bytes_of(&[[1.0, 2.0, 3.0, 4.0]; 3].as_flattened()[..4 * index]);
+        let object = Object::from_row([1.0, 2.0, 3.0, 4.0, 0.0, 12.0, 3.0]);
+        let objects = Object::write(&vec![object; index]);
         let classes: Vec<u8> = (0..index as u32).flat_map(u32::to_le_bytes).collect();
         let weight = bytes_of(&[index as f32]);
         let shape = [1, index + 1, 5];
@@ -147,10 +161,7 @@ fn write_everything(folder: &Path) {
             FieldValue::text(text),
             tokens(&ids, 3 - index),
             FieldValue::pixels(&pixels[..5 * (index + 1)], shape),
-            FieldValue {
-                bytes: &corners,
-                dimensions: Dimensions::new(&[Some(index), Some(4)]).unwrap(),
-            },
+            objects.as_value(),
             tokens(&classes, index),
             FieldValue::pixels(&pixels[..5 * (index + 1)], shape),
             FieldValue {
@@ -175,7 +186,7 @@ fn every_kind_of_field_is_kept() {
         (&dataset.input().name[..], &dataset.target().name[..]),
         ("tokens", "boxes")
     );
-    assert!(dataset.task().unwrap_err().to_string().contains("`boxes`"));
+    assert_eq!(dataset.task().unwrap(), TargetKind::Detection);
     let train = dataset.split(SplitName::Train).unwrap();
     let value = |name: &str, index: usize| train.value(dataset.schema().position(name).unwrap(), index);
     // The samples 0, 1 and 3 of the file.
@@ -193,7 +204,7 @@ fn every_kind_of_field_is_kept() {
         assert_eq!(value("image", index).dimensions.size(), Some([place + 1, 5]));
         assert_eq!(value("mask", index).dimensions.size(), Some([place + 1, 5]));
         assert_eq!(value("boxes", index).dimensions.side(0), Some(place));
-        assert_eq!(value("boxes", index).bytes.len(), 16 * place);
+        assert_eq!(value("boxes", index).bytes.len(), 56 * place);
         assert_eq!(value("classes", index).bytes.len(), 4 * place);
         assert_eq!(value("weight", index).bytes, (place as f32).to_le_bytes());
         assert_eq!(train.origin(index), format!("sample {place}"));
@@ -512,7 +523,7 @@ fn foreign_files_are_refused() {
         (
             8,
             1,
-            "it has version 1 of the layout, and this Erlen reads versions 2 to 6 (it is made by a `preprocess` stage; \
+            "it has version 1 of the layout, and this Erlen reads versions 2 to 7 (it is made by a `preprocess` stage; \
              run that stage again)",
         ),
         (32, 1, "bytes and should have"),

@@ -6,7 +6,7 @@
 mod mask_file;
 mod pairs;
 mod pixel_table;
-mod problems;
+mod problem_kind;
 #[cfg(test)]
 mod tests;
 
@@ -31,7 +31,7 @@ use crate::spec::{ImageOptions, MasksOptions, SplitName, StoredAs, counted};
 use mask_file::DecodedMask;
 use pairs::{MaskPair, pairs_of};
 use pixel_table::PixelTable;
-use problems::{MaskProblem, MaskProblemKind, MaskProblems};
+use problem_kind::{MaskProblem, MaskProblemKind, MaskProblems};
 
 impl FormatReader for MasksOptions {
     fn read(&self, input: &Path, intake: &mut Intake<'_>) -> Result<Option<Classes>, DataError> {
@@ -192,7 +192,7 @@ impl PairReader<'_> {
             self.turned += u64::from(is_turned(&encoded.image));
             if let Some(told) = pair.mask.unknown_values() {
                 let problem = encoded.pair.mask_problem(MaskProblemKind::UnknownValues, told);
-                problems.with_sample(problem, intake)?;
+                problems.with_sample(problem, "pixels of unknown values are left out", intake)?;
             }
             if !self.has_begun {
                 self.begin(pair.size, &encoded.pair.image, intake)?;

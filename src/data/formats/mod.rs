@@ -5,6 +5,7 @@
 
 mod chat;
 mod cifar;
+mod coco;
 mod conll;
 mod idx;
 mod image_files;
@@ -13,9 +14,14 @@ mod image_intake;
 mod image_manifest;
 mod masks;
 mod places;
+mod problems;
+mod scenes;
 mod split_names;
+mod split_places;
 mod table;
 mod text;
+mod voc;
+mod yolo;
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;

@@ -3,6 +3,7 @@
 mod cells;
 mod chat;
 mod cifar;
+mod coco;
 mod conll;
 mod csv;
 mod idx;
@@ -11,7 +12,10 @@ mod image_manifest;
 mod image_options;
 mod masks;
 mod parquet;
+mod split_paths;
 mod text;
+mod voc;
+mod yolo;
 
 use super::choice::{ChoiceList, ChoiceOptions, choice};
 use super::kinds::{Accepts, Input};
@@ -22,6 +26,7 @@ use crate::schema::InputShape;
 pub use cells::{CellConstant, DateOptions, DatePart, MissingOptions, MissingPolicy};
 pub use chat::{ChatOptions, ChatTargets};
 pub use cifar::{Cifar10Options, Cifar100Labels, Cifar100Options};
+pub use coco::{AllClasses, AnnotationTask, CocoClasses, CocoOptions, CrowdObjects};
 pub use conll::ConllOptions;
 pub use csv::{CsvColumn, CsvImage, CsvOptions, LabelColumns, Quote};
 pub use idx::IdxOptions;
@@ -32,7 +37,10 @@ pub use image_manifest::{ImageManifestOptions, LabelNames};
 pub use image_options::ImageOptions;
 pub use masks::{IgnoredPixels, MasksOptions, NoIgnoredPixels};
 pub use parquet::ParquetOptions;
+pub use split_paths::SplitPaths;
 pub use text::{DocumentBegin, DocumentEnd, TextOptions};
+pub use voc::{DifficultObjects, PixelOrigin, VocOptions};
+pub use yolo::YoloOptions;
 
 /// The options of a format.
 pub trait FormatOptions: ChoiceOptions {
@@ -54,6 +62,11 @@ pub trait FormatOptions: ChoiceOptions {
     fn accepts(&self, role: &str) -> Accepts {
         let _ = role;
         Accepts::ANY
+    }
+
+    /// Whether samples hold boxes, which `on_error: clip` can cut to their images.
+    fn clips(&self) -> bool {
+        false
     }
 
     /// The names of the metrics that are reported beside those of every format.
@@ -131,6 +144,9 @@ macro_rules! built_in_formats {
             $crate::spec::ImageFolderOptions,
             $crate::spec::ImageManifestOptions,
             $crate::spec::MasksOptions,
+            $crate::spec::CocoOptions,
+            $crate::spec::VocOptions,
+            $crate::spec::YoloOptions,
             $crate::spec::TextOptions,
             $crate::spec::ConllOptions,
             $crate::spec::ChatOptions,

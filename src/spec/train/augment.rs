@@ -35,6 +35,12 @@ pub enum Augment {
     GaussianBlur(GaussianBlurOptions),
     /// Set a random rectangle to the channels' means.
     RandomErasing(RandomErasingOptions),
+    /// Crop a random window around some of the objects; needs data with objects.
+    RandomIouCrop(RandomIouCropOptions),
+    /// Put the image on a larger black canvas.
+    RandomZoomOut(RandomZoomOutOptions),
+    /// Change brightness, contrast, saturation and hue and swap channels, each with a probability of its own.
+    RandomPhotometricDistort(RandomPhotometricDistortOptions),
     /// One random change of random strength (Müller and Hutter, 2021).
     TrivialAugment(TrivialAugmentOptions),
     /// Some random changes of one strength (Cubuk et al., 2020).
@@ -67,6 +73,9 @@ impl Augment {
             Self::RandomGrayscale(_) => "random_grayscale",
             Self::GaussianBlur(_) => "gaussian_blur",
             Self::RandomErasing(_) => "random_erasing",
+            Self::RandomIouCrop(_) => "random_iou_crop",
+            Self::RandomZoomOut(_) => "random_zoom_out",
+            Self::RandomPhotometricDistort(_) => "random_photometric_distort",
             Self::TrivialAugment(_) => "trivial_augment",
             Self::RandAugment(_) => "rand_augment",
             Self::Mixup(_) => "mixup",
@@ -234,6 +243,57 @@ pub struct RandomErasingOptions {
     pub ratio: [Positive; 2],
 }
 
+/// A crop around objects. Windows are of many sizes: a `resize` has to follow.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RandomIouCropOptions {
+    /// The shares of the image's width and of its height, from and to.
+    #[serde(default = "iou_crop_scale")]
+    pub scale: [Positive; 2],
+    /// Width over height, from and to.
+    #[serde(default = "iou_crop_ratio")]
+    pub ratio: [Positive; 2],
+    /// Each image draws one: the least intersection over union of the window and an object; with 1 the image stays as it is.
+    #[serde(default = "iou_crop_overlaps")]
+    pub overlaps: Vec<Probability>,
+    /// How many windows are tried before another overlap is drawn.
+    #[serde(default = "iou_crop_trials")]
+    pub trials: NonZeroU32,
+}
+
+/// A larger canvas. Canvases are of many sizes: a `resize` has to follow.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RandomZoomOutOptions {
+    /// The canvas's sides over the image's, from and to: at least 1.
+    #[serde(default = "zoom_out_sides")]
+    pub side_range: [Positive; 2],
+    /// The probability.
+    #[serde(default = "half")]
+    pub p: Probability,
+}
+
+/// Random colours, as SSD is trained with.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RandomPhotometricDistortOptions {
+    /// The factor of all values, from and to.
+    #[serde(default = "distort_brightness")]
+    pub brightness: [NonNegative; 2],
+    /// The factor around the mean of the grey image.
+    #[serde(default = "distort_contrast")]
+    pub contrast: [NonNegative; 2],
+    /// The factor around the grey image.
+    #[serde(default = "distort_contrast")]
+    pub saturation: [NonNegative; 2],
+    /// The shift of the hue in turns, from -0.5 to 0.5.
+    #[serde(default = "distort_hue")]
+    pub hue: [f64; 2],
+    /// The probability of each change.
+    #[serde(default = "half")]
+    pub p: Probability,
+}
+
 /// TrivialAugment (wide) has no options.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -311,4 +371,41 @@ fn rand_ops() -> NonZeroU32 {
 
 fn rand_magnitude() -> u32 {
     9
+}
+
+fn iou_crop_scale() -> [Positive; 2] {
+    [0.3, 1.0].map(positive)
+}
+
+fn iou_crop_ratio() -> [Positive; 2] {
+    [0.5, 2.0].map(positive)
+}
+
+fn iou_crop_overlaps() -> Vec<Probability> {
+    let overlaps = [0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0];
+    overlaps.into_iter().filter_map(Probability::new).collect()
+}
+
+fn iou_crop_trials() -> NonZeroU32 {
+    NonZeroU32::MIN.saturating_add(39)
+}
+
+fn zoom_out_sides() -> [Positive; 2] {
+    [1.0, 4.0].map(positive)
+}
+
+fn distort_brightness() -> [NonNegative; 2] {
+    [0.875, 1.125].map(non_negative)
+}
+
+fn distort_contrast() -> [NonNegative; 2] {
+    [0.5, 1.5].map(non_negative)
+}
+
+fn distort_hue() -> [f64; 2] {
+    [-0.05, 0.05]
+}
+
+fn non_negative(value: f64) -> NonNegative {
+    NonNegative::new(value).expect("the defaults are not negative")
 }

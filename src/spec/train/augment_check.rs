@@ -1,7 +1,7 @@
 //! What is wrong with a list of changes to images, as far as that can be said without the images.
 
 use super::augment::{Augment, Size};
-use crate::spec::values::Positive;
+use crate::spec::values::{NonNegative, Positive};
 
 /// The longest side, padding or kernel that is taken for meant.
 const LONGEST: u32 = 65_535;
@@ -103,6 +103,48 @@ fn check_numbers(change: &Augment, report: Report<'_>) {
         Augment::RandomErasing(erasing) => {
             check_shares(&["scale"], erasing.scale, report);
             check_order(&["ratio"], erasing.ratio, report);
+        }
+        Augment::RandomIouCrop(crop) => {
+            check_shares(&["scale"], crop.scale, report);
+            check_order(&["ratio"], crop.ratio, report);
+            if crop.overlaps.is_empty() {
+                let message = "there is no overlap to draw".to_owned();
+                report(&["overlaps"], message, "name some from 0 to 1, or leave it out");
+            }
+        }
+        Augment::RandomZoomOut(zoom) => {
+            check_order(&["side_range"], zoom.side_range, report);
+            if zoom.side_range[0].get() < 1.0 {
+                let message = format!(
+                    "a canvas of {} times the image's sides is smaller than it",
+                    zoom.side_range[0].get()
+                );
+                report(&["side_range"], message, "choose numbers from 1 on");
+            }
+        }
+        Augment::RandomPhotometricDistort(distort) => {
+            let factors = [
+                (&["brightness"][..], distort.brightness),
+                (&["contrast"], distort.contrast),
+                (&["saturation"], distort.saturation),
+            ];
+            let factors = factors.map(|(field, range)| (field, range.map(NonNegative::get)));
+            for (field, [least, most]) in factors.into_iter().chain([(&["hue"][..], distort.hue)]) {
+                if least > most {
+                    report(
+                        field,
+                        format!("{least} is more than {most}"),
+                        "write the smaller number first",
+                    );
+                }
+            }
+            if distort.hue.iter().any(|hue| !(-0.5..=0.5).contains(hue)) {
+                let message = format!(
+                    "a hue of {} to {} is more than half a turn",
+                    distort.hue[0], distort.hue[1]
+                );
+                report(&["hue"], message, "choose numbers from -0.5 to 0.5");
+            }
         }
         Augment::RandAugment(policy) => {
             if policy.num_ops.get() > MOST_OPS {

@@ -42,8 +42,9 @@ use crate::metric::MetricTable;
 pub use augment::{
     Augment, CenterCropOptions, ColorJitterOptions, CutmixOptions, EvalTransform, GaussianBlurOptions,
     MixupOptions, RandAugmentOptions, RandomAffineOptions, RandomCropOptions, RandomErasingOptions,
-    RandomFlipOptions, RandomGrayscaleOptions, RandomResizedCropOptions, RandomRotationOptions,
-    ResizeOptions, Size, TrivialAugmentOptions,
+    RandomFlipOptions, RandomGrayscaleOptions, RandomIouCropOptions, RandomPhotometricDistortOptions,
+    RandomResizedCropOptions, RandomRotationOptions, RandomZoomOutOptions, ResizeOptions, Size,
+    TrivialAugmentOptions,
 };
 pub use augment_check::{AugmentMistake, augment_mistakes};
 pub use class_weights::ClassWeights;

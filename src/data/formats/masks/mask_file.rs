@@ -8,9 +8,9 @@ use std::io::Cursor;
 use png::{BitDepth, ColorType, Decoder, Limits, Transformations};
 
 use super::pixel_table::PixelTable;
-use super::problems::MaskProblemKind;
-use crate::data::augment::nearest;
+use super::problem_kind::MaskProblemKind;
 use crate::data::decode::{ImageForm, MOST_VALUES};
+use crate::data::formats::scenes::resized_classes;
 use crate::schema::NO_PIXEL_CLASS;
 use crate::spec::counted;
 
@@ -137,13 +137,8 @@ impl DecodedMask {
 
     /// The mask with another height and width: each pixel is one of those that were there, the [`nearest`].
     pub fn resized(mut self, [height, width]: [usize; 2]) -> Self {
-        let [rows, columns] = self.size;
-        if [height, width] != [rows, columns] {
-            let row = |y: usize| &self.classes[nearest(y, rows, height) * columns..][..columns];
-            self.classes = (0..height)
-                .flat_map(|y| (0..width).map(move |x| (y, nearest(x, columns, width))))
-                .map(|(y, x)| row(y)[x])
-                .collect();
+        if [height, width] != self.size {
+            self.classes = resized_classes(&self.classes, self.size, [height, width]);
             self.size = [height, width];
         }
         self

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::problems::{MaskProblem, MaskProblemKind, MaskProblems};
+use super::problem_kind::{MaskProblem, MaskProblemKind, MaskProblems};
 use crate::data::error::DataError;
+use crate::data::formats::holding_folder;
 use crate::data::formats::image_folder::image_files;
-use crate::data::formats::split_names::{SplitHint, SplitWord};
-use crate::data::formats::{entries, holding_folder, name_of};
+use crate::data::formats::split_places::{split_words, words_of_splits};
 use crate::data::intake::Intake;
 use crate::spec::{MasksOptions, SplitName};
 
@@ -46,7 +46,7 @@ pub(super) fn pairs_of(
 ) -> Result<(PathBuf, Vec<MaskPair>), DataError> {
     let what = format!("folder `{}`", options.images);
     let root = holding_folder(input, &what, |folder| {
-        Ok(!split_words(folder, &options.images)?.is_empty())
+        Ok(!split_words(folder, &options.images, Path::is_dir)?.is_empty())
     })?;
     let mut pairs = Vec::new();
     for folder in split_folders(options, &root, intake)? {
@@ -163,73 +163,7 @@ fn split_folders(
     if !options.images.contains(MasksOptions::SPLIT) {
         return Ok(vec![folder(SplitName::Train, "")]);
     }
-    let mut words = Vec::new();
-    for word in split_words(root, &options.images)? {
-        match SplitHint::of(&word) {
-            Some(hint) if hint.rest.is_empty() => words.push((hint.word, word)),
-            Some(_) => intake.warn(format!(
-                "`{}` is left out: it is called neither train, val nor test",
-                place(&options.images, &word).display()
-            )),
-            // What is called otherwise is no split.
-            None => {}
-        }
-    }
-    let is_tested = words
-        .iter()
-        .any(|(word, _)| *word == SplitWord::Split(SplitName::Test));
-    let mut found: Vec<SplitFolder> = Vec::new();
-    for (meaning, word) in words {
-        let split = match meaning {
-            SplitWord::Split(split) => split,
-            SplitWord::Evaluation if is_tested => SplitName::Val,
-            SplitWord::Evaluation => SplitName::Test,
-        };
-        let new = folder(split, &word);
-        if let Some(other) = found.iter().find(|other| other.split == split) {
-            let problem = format!(
-                "both `{}` and `{}` are the {} split: remove or rename one",
-                other.images.display(),
-                new.images.display(),
-                split.as_str()
-            );
-            return Err(DataError::input(root, problem));
-        }
-        found.push(new);
-    }
-    if found.iter().all(|folder| folder.split != SplitName::Train) {
-        let problem = format!(
-            "`images: {}` finds no training split: call one of the folders `train`",
-            options.images
-        );
-        return Err(DataError::input(root, problem));
-    }
-    found.sort_by_key(|folder| folder.split);
-    Ok(found)
-}
-
-/// What stands for `{split}` in the folders of `root` that are as `pattern` says; something where the pattern has no
-/// `{split}` and the folder is there.
-fn split_words(root: &Path, pattern: &str) -> Result<Vec<String>, DataError> {
-    let Some((before, behind)) = pattern.split_once(MasksOptions::SPLIT) else {
-        let found = root.join(pattern).is_dir().then(String::new);
-        return Ok(found.into_iter().collect());
-    };
-    let (parent, start) = before.rsplit_once('/').unwrap_or(("", before));
-    let end = behind.split('/').next().unwrap_or("");
-    let parent = root.join(parent);
-    if !parent.is_dir() {
-        return Ok(Vec::new());
-    }
-    let mut words = Vec::new();
-    for path in entries(&parent)? {
-        let name = name_of(&path);
-        let word = name.strip_prefix(start).and_then(|rest| rest.strip_suffix(end));
-        if let Some(word) = word.filter(|word| SplitHint::of(word).is_some())
-            && root.join(pattern.replace(MasksOptions::SPLIT, word)).is_dir()
-        {
-            words.push(word.to_owned());
-        }
-    }
-    Ok(words)
+    let words = split_words(root, &options.images, Path::is_dir)?;
+    let found = words_of_splits(words, root, "images", &options.images, intake)?;
+    Ok(found.iter().map(|(split, word)| folder(*split, word)).collect())
 }

@@ -1,8 +1,11 @@
 //! Tests of samples of all kinds of fields, and of those from outside a dataset.
 
 use super::*;
-use crate::data::Example;
+use crate::data::{Example, Object};
 use crate::schema::{ElementType, FieldRole, NO_PIXEL_CLASS};
+
+/// Left, top, width, height, class, area and flags.
+const OBJECT: [f32; 7] = [1.0, 1.0, 2.0, 1.0, 0.0, 2.0, 0.0];
 
 /// A file of whose samples every kind of field is a part: 6 samples of 1x4x5 pixels.
 fn mixed_fields(folder: &Path) -> Split {
@@ -12,7 +15,7 @@ fn mixed_fields(folder: &Path) -> Split {
         Field::tokens("words", ElementType::U16),
         Field::tokens("ids", ElementType::I32),
         Field::image("other", Dimensions::image(1, size)),
-        Field::boxes("boxes"),
+        Field::objects("boxes", vec!["thing".into()]),
         Field::mask("mask", Dimensions::image(1, size)),
         Field::text("text"),
         Field::weight("weight"),
@@ -22,7 +25,7 @@ fn mixed_fields(folder: &Path) -> Split {
         let pixels: Vec<u8> = (0..20).map(|at| (at * 3 + index * 20) as u8).collect();
         let words: Vec<u8> = (0..index as u16).flat_map(u16::to_le_bytes).collect();
         let ids = (-(index as i32)).to_le_bytes();
-        let corners = bytes_of(&[[1.0, 1.0, 3.0, 2.0]; 6].as_flattened()[..4 * (index % 3)]);
+        let objects = Object::write(&vec![Object::from_row(OBJECT.map(f64::from)); index % 3]);
         let weight = bytes_of(&[index as f32]);
         let text = "é".repeat(index);
         let rows = |bytes, rows| FieldValue {
@@ -34,10 +37,7 @@ fn mixed_fields(folder: &Path) -> Split {
             rows(&words, index),
             rows(&ids, 1),
             FieldValue::pixels(&pixels, [1, 4, 5]),
-            FieldValue {
-                bytes: &corners,
-                dimensions: Dimensions::new(&[Some(index % 3), Some(4)]).unwrap(),
-            },
+            objects.as_value(),
             FieldValue::pixels(&pixels, [1, 4, 5]),
             FieldValue::text(&text),
             FieldValue {
@@ -110,7 +110,13 @@ fn several_inputs_boxes_masks_texts_and_weights_reach_the_batch() {
         assert_eq!(lengths("words"), wanted(|sample| sample));
         assert_eq!(lengths("boxes"), wanted(|sample| sample % 3));
         assert_eq!(lengths("text"), wanted(|sample| 2 * sample));
-        assert_eq!(field("boxes").dimensions[1], 4);
+        assert_eq!(field("boxes").dimensions[1], 7);
+        let objects = Object::of_numbers(field("boxes").f64().unwrap());
+        assert!(
+            objects
+                .iter()
+                .all(|object| object.width == 2.0 && object.area == 2.0)
+        );
         let ids: Vec<i64> = batch.samples.iter().map(|sample| -i64::from(*sample)).collect();
         assert_eq!(field("ids").values, ArrayValues::I64(ids));
         let weights: Vec<f32> = batch.samples.iter().map(|sample| *sample as f32).collect();
@@ -254,13 +260,13 @@ fn every_kind_of_field_can_come_from_outside() {
     let examples: Vec<Example> = (0..6usize)
         .map(|index| {
             let pixels: Vec<u8> = (0..20).map(|at| (at * 3 + index * 20) as u8).collect();
-            let corners = [[1.0, 1.0, 3.0, 2.0]; 6].as_flattened()[..4 * (index % 3)].to_vec();
+            let objects = vec![OBJECT; index % 3].as_flattened().to_vec();
             Example::default()
                 .with_pixels("image", pixels.clone(), [1, 4, 5])
                 .with_integers("words", (0..index as i64).collect())
                 .with_integers("ids", vec![-(index as i64)])
                 .with_pixels("other", pixels.clone(), [1, 4, 5])
-                .with_numbers("boxes", corners)
+                .with_numbers("boxes", objects)
                 .with_pixels("mask", pixels, [1, 4, 5])
                 .with_text("text", &"é".repeat(index))
                 .with_numbers("weight", vec![index as f32])

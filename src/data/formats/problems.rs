@@ -1,4 +1,4 @@
-//! What is wrong with images and masks: told together, and listed in a file where it is passed over.
+//! What is wrong with images and what is told of them: told together, and listed in a file where it is passed over.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -7,73 +7,29 @@ use std::path::{Path, PathBuf};
 
 use crate::data::error::DataError;
 use crate::data::intake::Intake;
-use crate::spec::{ArtifactTable, counted};
+use crate::spec::ArtifactTable;
 
 /// How many problems are told one by one.
 const TOLD: usize = 20;
 
-/// A kind of problem, in the order in which they are counted up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum MaskProblemKind {
-    MissingMask,
-    MissingImage,
-    SeveralImages,
-    SeveralMasks,
-    UnreadableImage,
-    UnreadableMask,
-    WrongForm,
-    OtherSize,
-    Turned,
-    UnknownValues,
-}
+/// A kind of problem; the order is that in which they are counted up.
+pub(super) trait ProblemKind: Copy + Ord {
+    /// What to write to have problems of these kinds passed over.
+    fn remedy(_found: &[Self]) -> &'static str {
+        "write `on_error: skip` to leave them out"
+    }
 
-impl MaskProblemKind {
     /// What `problems.csv` calls it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::MissingMask => "missing_mask",
-            Self::MissingImage => "missing_image",
-            Self::SeveralImages => "several_images",
-            Self::SeveralMasks => "several_masks",
-            Self::UnreadableImage => "unreadable_image",
-            Self::UnreadableMask => "unreadable_mask",
-            Self::WrongForm => "wrong_form",
-            Self::OtherSize => "other_size",
-            Self::Turned => "turned",
-            Self::UnknownValues => "unknown_values",
-        }
-    }
+    fn name(self) -> &'static str;
 
-    /// What one of them is, where several are counted.
-    fn noun(self) -> &'static str {
-        match self {
-            Self::MissingMask => "missing mask",
-            Self::MissingImage => "missing image",
-            Self::SeveralImages => "mask of several images",
-            Self::SeveralMasks => "image with several masks",
-            Self::UnreadableImage => "unreadable image",
-            Self::UnreadableMask => "unreadable mask",
-            Self::WrongForm => "mask in a wrong form",
-            Self::OtherSize => "mask of another size",
-            Self::Turned => "mask of an image that is turned",
-            Self::UnknownValues => "mask with unknown values",
-        }
-    }
-
-    /// So many of them.
-    fn counted(self, count: u64) -> String {
-        match (self.noun().split_once(' '), count) {
-            (_, 1) | (None, _) => format!("{count} {}", self.noun()),
-            (Some((what @ ("mask" | "image"), rest)), _) => format!("{count} {what}s {rest}"),
-            _ => counted(count, self.noun()),
-        }
-    }
+    /// So many of them, in words.
+    fn counted(self, count: u64) -> String;
 }
 
 /// Something that is wrong with a file.
 #[derive(Clone, Debug)]
-pub(super) struct MaskProblem {
-    pub kind: MaskProblemKind,
+pub(super) struct FileProblem<K> {
+    pub kind: K,
     /// The file.
     pub path: PathBuf,
     /// What is wrong with it, and what to do.
@@ -81,15 +37,15 @@ pub(super) struct MaskProblem {
 }
 
 /// All problems of an input.
-pub(super) struct MaskProblems {
+pub(super) struct FileProblems<K> {
     input: PathBuf,
     first: Vec<String>,
-    counts: BTreeMap<MaskProblemKind, u64>,
+    counts: BTreeMap<K, u64>,
     /// Lists them where they are passed over.
     file: Option<csv::Writer<BufWriter<File>>>,
 }
 
-impl MaskProblems {
+impl<K: ProblemKind> FileProblems<K> {
     pub fn new(input: &Path) -> Self {
         Self {
             input: input.to_owned(),
@@ -100,7 +56,11 @@ impl MaskProblems {
     }
 
     /// A problem that leaves no sample.
-    pub fn without_sample(&mut self, problem: MaskProblem, intake: &mut Intake<'_>) -> Result<(), DataError> {
+    pub fn without_sample(
+        &mut self,
+        problem: FileProblem<K>,
+        intake: &mut Intake<'_>,
+    ) -> Result<(), DataError> {
         self.note(&problem, intake)?;
         if intake.fails() {
             return Ok(());
@@ -108,24 +68,25 @@ impl MaskProblems {
         intake.reject(DataError::input(&problem.path, problem.told))
     }
 
-    /// A problem of some pixels, which do not count where it is passed over: the sample stays.
-    pub fn with_sample(&mut self, problem: MaskProblem, intake: &mut Intake<'_>) -> Result<(), DataError> {
+    /// A problem of a part of a sample, which is left out where it is passed over: the sample stays. `consequence` says so.
+    pub fn with_sample(
+        &mut self,
+        problem: FileProblem<K>,
+        consequence: &str,
+        intake: &mut Intake<'_>,
+    ) -> Result<(), DataError> {
         self.note(&problem, intake)?;
-        if !intake.fails()
-            && self
-                .counts
-                .get(&problem.kind)
-                .is_some_and(|count| *count <= TOLD as u64)
-        {
+        let count = self.counts.get(&problem.kind).copied().unwrap_or(0);
+        if !intake.fails() && count <= TOLD as u64 {
             let place = DataError::input(&problem.path, problem.told);
-            intake.warn(format!("pixels of unknown values are left out: {place}"));
+            intake.warn(format!("{consequence}: {place}"));
         }
         Ok(())
     }
 
-    fn note(&mut self, problem: &MaskProblem, intake: &Intake<'_>) -> Result<(), DataError> {
+    fn note(&mut self, problem: &FileProblem<K>, intake: &Intake<'_>) -> Result<(), DataError> {
         *self.counts.entry(problem.kind).or_default() += 1;
-        let MaskProblem { kind, path, told } = problem;
+        let FileProblem { kind, path, told } = problem;
         if intake.fails() {
             if self.first.len() < TOLD {
                 self.first.push(format!("`{}`: {told}", path.display()));
@@ -164,6 +125,7 @@ impl MaskProblems {
         if all == 0 {
             return Ok(());
         }
+        let found: Vec<K> = self.counts.keys().copied().collect();
         let kinds: Vec<String> = self
             .counts
             .iter()
@@ -181,8 +143,9 @@ impl MaskProblems {
         Err(DataError::input(
             &self.input,
             format!(
-                "{kinds}:\n{}{more}\nmend them, or write `on_error: skip` to leave them out",
-                self.first.join("\n")
+                "{kinds}:\n{}{more}\nmend them, or {}",
+                self.first.join("\n"),
+                K::remedy(&found)
             ),
         ))
     }
