@@ -194,7 +194,7 @@ mod tests {
             let class = class.to_le_bytes();
             let class = FieldValue {
                 bytes: &class,
-                dimensions: crate::schema::Dimensions::SCALAR,
+                dimensions: Dimensions::SCALAR,
             };
             writer.push(&[FieldValue::row(&bytes, 2), class], "here").unwrap();
         }
@@ -306,6 +306,14 @@ mod tests {
             .collect();
         assert_eq!(classes, [7, NO_CLASS, 5]);
         assert_eq!(renumber(&bytes, &tokens, &[5], &mut out), None);
-        assert_eq!(renumber(&bytes, &Field::boxes("boxes"), &[5, 7], &mut out), None);
+        assert_eq!(
+            renumber(
+                &bytes,
+                &Field::image("image", Dimensions::image(1, None)),
+                &[5, 7],
+                &mut out
+            ),
+            None
+        );
     }
 }
