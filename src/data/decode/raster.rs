@@ -36,7 +36,7 @@ impl Raster {
         } = self;
         let rows = ScaleTaps::new(height, size[0]);
         let columns = ScaleTaps::new(width, size[1]);
-        let scale = Scale { rows, columns };
+        let scale = RasterScale { rows, columns };
         let values = match values {
             // The casts round nothing, and cut off what lies outside.
             RasterValues::Eight(values) => {
@@ -166,12 +166,12 @@ impl ScaleTaps {
 }
 
 /// How an image is scaled along both sides.
-struct Scale {
+struct RasterScale {
     rows: ScaleTaps,
     columns: ScaleTaps,
 }
 
-impl Scale {
+impl RasterScale {
     /// The values of an image of `width` pixels of `channels` values, scaled along the columns, then along the rows, each
     /// as `round` makes it. Sums go from the first tap to the last, so that the result is the same wherever it is
     /// computed.
